@@ -1,0 +1,87 @@
+"""The only reader of the environment: variables in, one frozen `Config` out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from worker.errors import ConfigurationError
+
+
+def _hosts(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(host.strip().lower() for host in value.split(",") if host.strip())
+    return value
+
+
+class Config(BaseModel):
+    """Every setting, named as its variable in lower case. Empty variables count as absent.
+
+    Secrets are `SecretStr`, so that a config that is logged by mistake shows none of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    # the queue
+    supabase_url: str | None = None
+    supabase_service_role_key: SecretStr | None = None
+    database_url: SecretStr | None = None
+    poll_interval_ms: int = Field(10_000, ge=100, le=600_000)
+    max_jobs_per_cycle: int = Field(5, ge=1, le=100)
+    worker_concurrency: int = Field(1, ge=1, le=32)
+    worker_name: str | None = None
+    dyno: str | None = None
+    # HTTP
+    port: int | None = Field(None, ge=1, le=65535)
+    worker_token: SecretStr | None = None
+    # voices
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = None
+    openai_tts_model: str | None = None
+    elevenlabs_api_key: SecretStr | None = None
+    elevenlabs_base_url: str | None = None
+    tts_cache_bucket: str | None = None
+    tts_cache_max_mb: int = Field(500, ge=0)
+    # music and uploads
+    media_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = ()
+    media_max_mb: int = Field(200, ge=1)
+    media_cache_max_mb: int = Field(1000, ge=0)
+    # rendering and delivery
+    ffmpeg: str | None = None
+    render_threads: int | None = Field(None, ge=1, le=256)
+    max_script_characters: int = Field(5000, ge=1)
+    max_duration_min: float = Field(480.0, gt=0)
+    storage_dir: Path = Path("out")
+    cache_dir: Path | None = None
+    # mail and reporting
+    resend_api_key: SecretStr | None = None
+    resend_from: str | None = None
+    ops_email: str | None = None
+    sentry_dsn: SecretStr | None = None
+    log_level: str = "INFO"
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> Config:
+        """Read the environment.
+
+        Raises
+        ------
+        ConfigurationError
+            Naming the variable, what was found (never of a secret) and what is allowed.
+        """
+        environ = os.environ if environ is None else environ
+        given = {
+            name: environ[name.upper()] for name in cls.model_fields if environ.get(name.upper(), "").strip()
+        }
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            name = str(first["loc"][0]).upper()
+            raise ConfigurationError(
+                f"{name}: {first['msg']} (found {first['input']!r})", code="configuration.variable"
+            ) from None
