@@ -1,0 +1,78 @@
+"""What a person at a terminal sees: a progress bar per track and a closing table. All of it on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from worker.produce import OnProgress
+
+
+@dataclass(frozen=True)
+class Row:
+    """One finished track of the closing table; loudness and peak as measured on the decoded file."""
+
+    file: Path
+    length_s: float
+    integrated_lufs: float
+    true_peak_dbtp: float
+    seconds: float
+
+
+@contextmanager
+def progress_bars(*, quiet: bool = False) -> Iterator[Bars]:
+    """Show bars while the block runs; nothing at all when `quiet`."""
+    console = Console(stderr=True, quiet=quiet)
+    with Progress(
+        TextColumn("{task.fields[name]:<28.28}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[stage]:<18.18}"),
+        TimeElapsedColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
+    ) as progress:
+        yield Bars(progress)
+
+
+class Bars:
+    """Progress bars by track name."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def track(self, name: str) -> OnProgress:
+        """Add a bar and return what moves it."""
+        bar = self._progress.add_task("", total=1.0, name=name, stage="waiting")
+
+        def on_progress(stage: str, fraction: float) -> None:
+            self._progress.update(bar, completed=fraction, stage=stage)
+
+        return on_progress
+
+
+def closing_table(rows: Sequence[Row]) -> None:
+    """Print what was made: file, length, loudness, peak, time taken."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("file", overflow="fold")
+    for heading in ("length", "LUFS", "dBTP", "seconds", "× real time"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        minutes, seconds = divmod(row.length_s, 60)
+        table.add_row(
+            str(row.file),
+            f"{minutes:.0f}:{seconds:06.3f}",
+            f"{row.integrated_lufs:.2f}",
+            f"{row.true_peak_dbtp:.2f}",
+            f"{row.seconds:.2f}",
+            f"{row.length_s / row.seconds:.0f}",
+        )
+    Console(stderr=True).print(table)
