@@ -31,6 +31,9 @@ format: setup  ## put the code in its house style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: setup  ## write both requirements files anew from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -o requirements.txt
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --all-extras pyproject.toml -o requirements-dev.txt
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml
+lock: setup  ## write the requirements files anew from pyproject.toml
+	$(COMPILE) -o requirements.txt
+	$(COMPILE) --extra local -o requirements-demo.txt
+	$(COMPILE) --all-extras -o requirements-dev.txt
+	echo 'setuptools>=77' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header - -o requirements-build.txt

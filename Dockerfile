@@ -1,0 +1,59 @@
+# Two targets: `worker` (the polling worker, slim) and `demo` (adds the local voice and an embedded Postgres).
+# BASE_IMAGE: any Debian bookworm or newer with Python 3.11+ and venv as `python3`.
+ARG BASE_IMAGE=python:3.13-slim-bookworm
+
+# ---- build: the virtual environments; nothing of these stages but /opt/venv goes on ----
+FROM ${BASE_IMAGE} AS build
+ENV PATH=/opt/venv/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /src
+RUN python3 -m venv /opt/venv
+COPY requirements-build.txt requirements.txt ./
+# Wheels only, each checked against its hash: no compiler is needed, and nothing unexpected gets in.
+# The image has Debian's FFmpeg, so the wheel that carries another one (170 MB) goes again.
+RUN pip install --require-hashes --only-binary :all: -r requirements-build.txt -r requirements.txt \
+ && pip uninstall --yes imageio-ffmpeg
+COPY pyproject.toml README.md ./
+COPY dsp ./dsp
+COPY worker ./worker
+RUN pip install --no-deps --no-build-isolation . \
+ && pip uninstall --yes setuptools
+
+FROM build AS build-demo
+COPY requirements-demo.txt ./
+RUN pip install --require-hashes --only-binary :all: -r requirements-demo.txt \
+ && pip uninstall --yes imageio-ffmpeg
+
+# ---- run: FFmpeg from Debian, a user without rights, an init that reaps ----
+FROM ${BASE_IMAGE} AS base
+LABEL org.opencontainers.image.title="mindscript-audio-worker" \
+      org.opencontainers.image.description="Renders affirmation and meditation tracks from a Postgres queue"
+# tini: the worker's children start FFmpeg; when a child is killed, somebody must reap what it leaves behind.
+# curl: Heroku shows the release phase's log only when the image has it.
+# Versions are Debian's own of the day: security fixes must get in with a rebuild.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends ffmpeg tini curl ca-certificates \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
+ && useradd --uid 10001 --user-group --home-dir /home/worker --create-home worker \
+ && install -d -o worker -g worker /out
+COPY container-entrypoint /usr/local/bin/container-entrypoint
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    STORAGE_DIR=/out CACHE_DIR=/tmp/mindscript-cache MALLOC_ARENA_MAX=2
+WORKDIR /home/worker
+ENTRYPOINT ["/usr/bin/tini", "--", "/usr/local/bin/container-entrypoint"]
+CMD ["work"]
+# Docker and Compose ask; Heroku does not. Without PORT there is nothing to ask, and the answer is yes.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
+  CMD ["/bin/sh", "-c", "test -z \"$PORT\" || curl --fail --silent --max-time 4 \"http://127.0.0.1:$PORT/health\""]
+
+FROM base AS demo
+COPY --from=build-demo /opt/venv /opt/venv
+COPY --chown=worker:worker examples ./examples
+USER worker
+CMD ["demo"]
+
+# Last, so that a build without --target makes it.
+FROM base AS worker
+COPY --from=build /opt/venv /opt/venv
+ENV MINDSCRIPT_EMBEDDED=off
+USER worker

@@ -1,0 +1,16 @@
+"""Entry point of `mindscript-worker` and `python -m worker`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the command line; every failure a person can mend is one line on standard error."""
+    from worker.cli import run
+
+    return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""The command line: reads the arguments, wires the adapters, turns errors into one line and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from worker.config import Config
+from worker.errors import Interrupted, WorkerError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe every command; the functions that run them are imported when they are called."""
+    parser = argparse.ArgumentParser(
+        prog="mindscript-worker",
+        description="Turns orders for affirmation and meditation tracks into finished, measured files.",
+    )
+    parser.add_argument("--version", action="version", version=version("mindscript-audio-worker"))
+    parser.add_argument("--debug", action="store_true", help="show tracebacks and debug logs")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    render = commands.add_parser("render", help="render one job file into a track")
+    render.add_argument("job", metavar="JOB.json", help="the job; - reads standard input")
+    render.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        help="the track; its ending (mp3 m4a aac wav flac) wins over the job's outputFormat. "
+        "Without it: JOB's name in this folder, or standard output where that is a pipe or a file",
+    )
+    render.add_argument("--voice", type=Path, metavar="FILE", help="a recording in place of speech synthesis")
+    render.add_argument(
+        "--music", type=Path, metavar="FILE", help="a file in place of the job's backgroundMusic.url"
+    )
+    render.add_argument("--preview", type=Path, metavar="FILE", help="write the 15 s preview here, too")
+    render.add_argument("--report", type=Path, metavar="FILE.json", help="write what was measured on the track")
+    render.add_argument("--quiet", action="store_true", help="no progress bar, no table")
+
+    commands.add_parser("voices", help="list the voices that can be used now, and what the others need")
+
+    demo = commands.add_parser("demo", help="render the example jobs into out/")
+    demo.add_argument("--examples", type=Path, default=Path("examples"), help="folder of job files")
+    demo.add_argument("--quiet", action="store_true", help="no progress bars")
+
+    work = commands.add_parser("work", help="take jobs from the queue, for ever")
+    work.add_argument("--drain", action="store_true", help="stop when the queue is empty")
+
+    enqueue = commands.add_parser("enqueue", help="put a job file into the queue")
+    enqueue.add_argument("job", metavar="JOB.json", help="the job; - reads standard input")
+
+    jobs = commands.add_parser("jobs", help="show the queue")
+    jobs.add_argument("--watch", action="store_true", help="keep the table up to date")
+
+    migrate = commands.add_parser("migrate", help="bring the database up to leased mode; additive, safe to repeat")
+    migrate.add_argument("--print", action="store_true", help="print the SQL instead, for an SQL editor")
+
+    commands.add_parser("doctor", help="check everything the worker needs; a line each, with the mend")
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status.
+
+    0 done; 1 anything else; 2 bad job or bad arguments; 3 bad media; 130 interrupted.
+    """
+    options = build_parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _dispatch(options, Config.from_environ())
+    except WorkerError as error:
+        if options.debug:
+            raise
+        print(f"error: {error.message}", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at exit
+        return 1
+    except (KeyboardInterrupt, Interrupted):
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a person gets a line, not a traceback
+        if options.debug:
+            raise
+        print(f"error: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
+        return 1
+
+
+def _interrupt(_signum: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _dispatch(options: argparse.Namespace, config: Config) -> int:
+    match options.command:
+        case "render":
+            from worker.commands import render
+
+            return render.render(options, config)
+        case "voices":
+            from worker.commands import voices
+
+            return voices.list_voices(config)
+        case "demo":
+            from worker.commands import demo
+
+            return demo.demo(options, config)
+        case "doctor":
+            from worker.commands import queue
+
+            return queue.doctor(config)
+        case _:
+            from worker.commands import queue
+
+            return queue.run(options, config)
