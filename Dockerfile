@@ -49,11 +49,11 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
 FROM base AS demo
 COPY --from=build-demo /opt/venv /opt/venv
 COPY --chown=worker:worker examples ./examples
-USER worker
+USER 10001:10001
 CMD ["demo"]
 
 # Last, so that a build without --target makes it.
 FROM base AS worker
 COPY --from=build /opt/venv /opt/venv
 ENV MINDSCRIPT_EMBEDDED=off
-USER worker
+USER 10001:10001
