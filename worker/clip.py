@@ -1,0 +1,110 @@
+"""Recorded audio on disk: random access to a raw float32 file without holding any of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from dsp.blocks import Block
+
+SAMPLE_BYTES = 4
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """What a decoded file was before it was decoded.
+
+    Parameters
+    ----------
+    codec : str
+        FFmpeg's name of the coding, such as ``mp3``.
+    sample_rate : int
+        In Hz.
+    channels : int
+        Of the file, before any downmix.
+    """
+
+    codec: str
+    sample_rate: int
+    channels: int
+
+
+class FileClip:
+    """A decoded recording, read block by block with `pread`: any number of threads may read at once.
+
+    The file is never mapped into memory, since its pages would count as this process's.
+
+    Parameters
+    ----------
+    path : Path
+        Raw little-endian float32, interleaved.
+    channels : int
+        1 or 2, as on disk; one channel is heard in both ears.
+    facts : SourceFacts, optional
+        Where the sound came from.
+    """
+
+    def __init__(self, path: Path, *, channels: int, facts: SourceFacts | None = None) -> None:
+        if channels not in (1, 2):
+            raise ValueError(f"channels is {channels}; 1 or 2 are allowed")
+        self.path = path
+        self.channels = channels
+        self.facts = facts
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._frame_bytes = SAMPLE_BYTES * channels
+        self._frames = os.fstat(self._descriptor).st_size // self._frame_bytes
+
+    @property
+    def frames(self) -> int:
+        """Length in frames at the rate it was decoded to."""
+        return self._frames
+
+    def read(self, start: int, stop: int) -> Block:
+        """Read frames `start` to `stop`.
+
+        Parameters
+        ----------
+        start, stop : int
+            With ``0 <= start <= stop <= frames``.
+
+        Returns
+        -------
+        block : float32 array, shape (stop - start, 2)
+            The caller's own.
+
+        Raises
+        ------
+        ValueError
+            If the stretch is not inside the clip, or the clip is closed.
+        """
+        if not 0 <= start <= stop <= self._frames:
+            raise ValueError(f"frames {start} to {stop} of a clip of {self._frames}")
+        if self._descriptor < 0:
+            raise ValueError("the clip is closed")
+        samples = np.empty((stop - start, self.channels), np.float32)
+        view = samples.data.cast("B") if samples.size else memoryview(b"")
+        offset = start * self._frame_bytes
+        while view:
+            done = os.preadv(self._descriptor, [view], offset)
+            if done == 0:
+                raise ValueError(f"{self.path.name} was cut short while it was in use")
+            view, offset = view[done:], offset + done
+        return samples if self.channels == 2 else np.repeat(samples, 2, axis=1)
+
+    def close(self) -> None:
+        """Let go of the file, which stays on disk."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,119 @@
+"""Which FFmpeg is used: the configured one, else PATH's, else the one that imageio-ffmpeg brings."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.errors import ConfigurationError
+
+OLDEST = (5, 1)
+_OLDEST_LIBAVCODEC = (
+    59,
+    37,
+)  # of FFmpeg 5.1; tells the age of builds from git, whose version is a date or a hash
+MEND = (
+    "install FFmpeg 5.1 or newer, or the Python package imageio-ffmpeg, or set FFMPEG to the program's path"
+)
+
+
+@dataclass(frozen=True)
+class Ffmpeg:
+    """An FFmpeg program that runs and is new enough."""
+
+    path: Path
+    version: str
+
+
+@functools.cache
+def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
+    """Find the FFmpeg to use: the configured one, else PATH's when it is new enough, else imageio-ffmpeg's.
+
+    The answer is remembered for the life of the process.
+
+    Parameters
+    ----------
+    configured : str, optional
+        A path, or a name on PATH (the setting FFMPEG). When given, no other is tried.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none, or the configured one is missing, fails or is older than 5.1; says how to mend it.
+    """
+    if configured:
+        found = shutil.which(configured)
+        if found is None:
+            raise ConfigurationError(
+                f"FFMPEG is {configured!r}, which is not a program that can be run: {MEND}",
+                code="configuration.ffmpeg",
+            )
+        return _checked(Path(found))
+    refused = ""
+    on_path = shutil.which("ffmpeg")
+    if on_path is not None:
+        try:
+            return _checked(Path(on_path))
+        except ConfigurationError as error:
+            refused = f" ({error.message.split(':')[0]})"
+    try:
+        import imageio_ffmpeg
+
+        return _checked(Path(imageio_ffmpeg.get_ffmpeg_exe()))
+    except (ImportError, RuntimeError):  # RuntimeError: the wheel for this platform brings no program
+        raise ConfigurationError(
+            f"no FFmpeg was found{refused}: {MEND}", code="configuration.ffmpeg"
+        ) from None
+
+
+def _checked(path: Path) -> Ffmpeg:
+    try:
+        answer = subprocess.run(
+            [path, "-version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=30,
+            env=clean_environment(),
+            check=True,
+        ).stdout.decode(errors="replace")
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it does not answer -version"
+        raise ConfigurationError(
+            f"{path} cannot be run: {reason}: {MEND}", code="configuration.ffmpeg"
+        ) from None
+    version, new_enough = parse_version(answer)
+    if not new_enough:
+        raise ConfigurationError(
+            f"{path} is FFmpeg {version}, older than {OLDEST[0]}.{OLDEST[1]}: {MEND}",
+            code="configuration.ffmpeg",
+        )
+    return Ffmpeg(path, version)
+
+
+def parse_version(answer: str) -> tuple[str, bool]:
+    """Read the answer to `-version`: the version as printed, and whether it is 5.1 or newer.
+
+    Releases say ``5.1.9-0+deb12u1`` or ``n9.0.2-17-g2a571b6068``; builds from git say ``N-109542-g…`` or a
+    date, and are told by their libavcodec.
+    """
+    first = re.match(r"ffmpeg version (\S+)", answer)
+    if first is None:
+        return "unknown", False
+    version = first[1]
+    release = re.match(r"n?(\d{1,2})\.(\d+)", version)
+    if release:
+        return version, (int(release[1]), int(release[2])) >= OLDEST
+    library = re.search(r"^libavcodec\s+(\d+)\.\s*(\d+)\.", answer, re.MULTILINE)
+    return version, library is not None and (int(library[1]), int(library[2])) >= _OLDEST_LIBAVCODEC
+
+
+def clean_environment() -> dict[str, str]:
+    """Make FFmpeg's environment: it needs none of our settings, least of all the secrets among them."""
+    # The linker's path is where a program unpacked outside the system, as on Heroku, finds its libraries.
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    return {**kept, "LC_ALL": "C"}
