@@ -1,0 +1,74 @@
+"""Array types, stretches and decibels that every piece of `dsp` speaks in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Block = NDArray[np.float32]
+"""Audio of shape (frames, 2), full scale ±1."""
+
+BLOCK_FRAMES = 65_536
+
+
+def spans(start: int, stop: int, size: int = BLOCK_FRAMES) -> Iterator[tuple[int, int]]:
+    """Cut `[start, stop)` into stretches of at most `size` frames; none for an empty one.
+
+    Raises
+    ------
+    ValueError
+        If `size` is not positive.
+    """
+    if size <= 0:
+        raise ValueError(f"size is {size}; at least 1 frame is needed")
+    for first in range(start, stop, size):
+        yield first, min(first + size, stop)
+
+
+def db_to_gain(level_db: float) -> float:
+    """Linear amplitude gain of a level in dB; -inf gives 0."""
+    return float(10.0 ** (level_db / 20.0))
+
+
+def gain_to_db(gain: float) -> float:
+    """Level in dB of a linear amplitude gain; 0 gives -inf."""
+    return 20.0 * math.log10(gain) if gain > 0.0 else -math.inf
+
+
+class Clip(Protocol):
+    """Recorded audio with random access."""
+
+    @property
+    def frames(self) -> int:
+        """Length in frames."""
+
+    def read(self, start: int, stop: int) -> Block:
+        """Read frames `[start, stop)`; requires ``0 <= start <= stop <= frames``."""
+
+
+@dataclass(frozen=True)
+class ArrayClip:
+    """A clip held in memory, shape (frames, 2)."""
+
+    samples: Block
+
+    @property
+    def frames(self) -> int:
+        """Length in frames."""
+        return len(self.samples)
+
+    def read(self, start: int, stop: int) -> Block:
+        """Read frames `[start, stop)`."""
+        return self.samples[start:stop]
+
+
+class Source(Protocol):
+    """Sound as a function of the absolute frame: any stretch, in any order, gives the same samples."""
+
+    def render(self, start: int, stop: int) -> Block:
+        """Make frames `[start, stop)`."""
