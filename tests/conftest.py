@@ -1,0 +1,7 @@
+"""Fixtures for every test: a real Postgres, started once (`tests/database.py`)."""
+
+from __future__ import annotations
+
+from database import databases, empty_dsn, leased_dsn, postgres
+
+__all__ = ["databases", "empty_dsn", "leased_dsn", "postgres"]

@@ -1,0 +1,233 @@
+"""A real Postgres for the tests: one embedded server a session, a fresh database a test.
+
+`databases.new(kind)` copies a template that is made when it is first asked for: ``"empty"``, ``"leased"``
+(migrated on an empty database) or a `Variant` of the production database that the contract describes. Roles
+and default grants are those of Supabase: whatever a migration does not revoke, `anon` may do.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psycopg
+import pytest
+
+from worker.embedded import EmbeddedPostgres, embedded_postgres
+from worker.migrate import migrate
+
+ROLES = """
+DO $$
+DECLARE r text;
+BEGIN
+    FOREACH r IN ARRAY ARRAY['anon', 'authenticated', 'service_role'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', r);
+        END IF;
+    END LOOP;
+    ALTER ROLE service_role BYPASSRLS;
+END $$;
+"""
+
+SUPABASE_GRANTS = """
+GRANT USAGE ON SCHEMA public TO anon, authenticated, service_role;
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO anon, authenticated, service_role;
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON FUNCTIONS TO anon, authenticated, service_role;
+CREATE SCHEMA auth;
+CREATE TABLE auth.users (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), email text);
+CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE AS
+    $$ SELECT nullif(current_setting('request.jwt.claim.sub', true), '')::uuid $$;
+GRANT USAGE ON SCHEMA auth TO anon, authenticated, service_role;
+"""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the databases met in production; see the queue contract."""
+
+    dialect: Literal["guide", "production"] = "guide"
+    column: Literal["payload", "job_data"] = "payload"
+    status: Literal["text", "enum"] = "text"
+    preview_url: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.dialect}-{self.column}-{self.status}"
+
+
+VARIANTS = tuple(
+    Variant(dialect, column, status)
+    for dialect in ("guide", "production")
+    for column in ("payload", "job_data")
+    for status in ("text", "enum")
+)
+
+
+def production_schema(variant: Variant) -> str:
+    """The SQL of a database as the web app has it before the worker's migration."""
+    guide = variant.dialect == "guide"
+    job_id, progress, stage = (
+        ("p_job_id", "p_progress", "p_stage") if guide else ("job_id", "new_progress", "new_stage")
+    )
+    result, error = ("p_result", "p_error") if guide else ("job_result", "job_error")
+    kind = "text" if variant.status == "text" else "job_status"
+    check = (
+        "CHECK (status IN ('pending','processing','completed','failed','cancelled'))"
+        if variant.status == "text"
+        else ""
+    )
+    enum = (
+        "CREATE TYPE job_status AS ENUM ('pending','processing','completed','failed','cancelled');"
+        if variant.status == "enum"
+        else ""
+    )
+    # "in some databases it also copies ... to the track"
+    copies = (
+        ""
+        if guide
+        else f"""
+    UPDATE tracks t SET audio_url = {result}->>'url', duration_seconds = ({result}->>'duration')::int
+      FROM audio_job_queue q WHERE q.id = complete_job.job_id AND t.id = q.track_id AND {error} IS NULL;"""  # noqa: S608
+    )
+    return f"""
+{SUPABASE_GRANTS}
+{enum}
+CREATE TABLE tracks (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id uuid REFERENCES auth.users(id) ON DELETE CASCADE,
+    title text, audio_url text, {"preview_url text," if variant.preview_url else ""}
+    duration_seconds integer, status text DEFAULT 'draft',
+    created_at timestamptz DEFAULT now(), updated_at timestamptz DEFAULT now());
+CREATE TABLE audio_job_queue (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    track_id uuid REFERENCES tracks(id) ON DELETE CASCADE,
+    user_id uuid REFERENCES auth.users(id) ON DELETE CASCADE,
+    status {kind} DEFAULT 'pending' {check},
+    progress integer DEFAULT 0 CHECK (progress BETWEEN 0 AND 100),
+    stage text, {variant.column} jsonb, result jsonb, error text,
+    started_at timestamptz, completed_at timestamptz,
+    created_at timestamptz DEFAULT now(), updated_at timestamptz DEFAULT now());
+ALTER TABLE audio_job_queue ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tracks ENABLE ROW LEVEL SECURITY;
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN NEW.updated_at = clock_timestamp(); RETURN NEW; END $$;
+CREATE TRIGGER touch BEFORE UPDATE ON audio_job_queue FOR EACH ROW EXECUTE FUNCTION touch();
+
+CREATE FUNCTION get_next_pending_job()
+RETURNS TABLE(job_id uuid, track_id uuid, user_id uuid, {variant.column} jsonb)
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    UPDATE audio_job_queue q SET status = 'processing', started_at = now()
+    WHERE q.id = (SELECT id FROM audio_job_queue WHERE status = 'pending' ORDER BY created_at
+                  LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING q.id, q.track_id, q.user_id, q.{variant.column};
+END $$;
+CREATE FUNCTION update_job_progress({job_id} uuid, {progress} integer, {stage} text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    UPDATE audio_job_queue SET progress = {progress}, stage = {stage} WHERE id = update_job_progress.{job_id};
+END $$;
+CREATE FUNCTION complete_job({job_id} uuid, {result} jsonb, {error} text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    IF {error} IS NULL THEN
+        UPDATE audio_job_queue SET status = 'completed', progress = 100, result = {result},
+               completed_at = now()
+         WHERE id = complete_job.{job_id};
+    ELSE
+        UPDATE audio_job_queue SET status = 'failed', error = {error}, completed_at = now()
+         WHERE id = complete_job.{job_id};
+    END IF;{copies}
+END $$;
+"""  # noqa: S608 - made of this file's own words
+
+
+class Databases:
+    """Fresh databases on one server.
+
+    Parameters
+    ----------
+    server : EmbeddedPostgres
+    """
+
+    def __init__(self, server: EmbeddedPostgres) -> None:
+        self.server = server
+        self._numbers = itertools.count()
+        self._made: set[str] = set()
+
+    def dsn(self, name: str) -> str:
+        return self.server.dsn.replace("@/postgres?", f"@/{name}?")
+
+    def execute(self, sql: str, *, name: str = "postgres") -> None:
+        with psycopg.connect(self.dsn(name), autocommit=True) as connection:
+            connection.execute(sql)
+
+    def _template(self, kind: Literal["empty", "leased"] | Variant) -> str:
+        name = f"template_{kind}".replace("-", "_")
+        if isinstance(kind, Variant) and not kind.preview_url:
+            name += "_late"
+        if name not in self._made:
+            self.execute(f'CREATE DATABASE "{name}"')
+            if kind == "leased":
+                migrate(self.dsn(name))
+            elif isinstance(kind, Variant):
+                self.execute(production_schema(kind), name=name)
+            self._made.add(name)
+        return name
+
+    def new(self, kind: Literal["empty", "leased"] | Variant) -> str:
+        """A database of its own; its address."""
+        name = f"test_{next(self._numbers)}"
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._template(kind)}"')
+        return self.dsn(name)
+
+    def drop(self, dsn: str) -> None:
+        name = dsn.split("@/")[1].split("?")[0]
+        self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """The session's server."""
+    home = Path(tempfile.mkdtemp(prefix="mindscript-tests-"))
+    home.chmod(0o755)
+    unsafe = {
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "max_connections": "200",
+    }
+    try:
+        with embedded_postgres(home / "server", settings=unsafe) as server:
+            with psycopg.connect(server.dsn, autocommit=True) as connection:
+                connection.execute(ROLES)
+            yield server
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: EmbeddedPostgres) -> Databases:
+    return Databases(postgres)
+
+
+@pytest.fixture
+def empty_dsn(databases: Databases) -> Iterator[str]:
+    """An empty database."""
+    dsn = databases.new("empty")
+    yield dsn
+    databases.drop(dsn)
+
+
+@pytest.fixture
+def leased_dsn(databases: Databases) -> Iterator[str]:
+    """A database made by `migrate` out of nothing."""
+    dsn = databases.new("leased")
+    yield dsn
+    databases.drop(dsn)

@@ -1,0 +1,92 @@
+"""What the queue hands out and hears back: plain values, shared by both modes."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One order, ours until the lease ends.
+
+    Parameters
+    ----------
+    job_id : str
+        The row's id.
+    token : str
+        What every write is fenced by: the claim token in leased mode, the row's `started_at` in plain mode.
+    attempt : int
+        1 for the first try.
+    track_id, user_id : str or None
+    payload : dict
+        What the app sent, in either dialect.
+    waited_s : float
+        From when the order was due until it was claimed, by the database's clock.
+    crashes : int
+        How often a child or a worker has died over this order before.
+    last_error_code : str or None
+        How the attempt before this one ended.
+    """
+
+    job_id: str
+    token: str
+    attempt: int
+    track_id: str | None
+    user_id: str | None
+    payload: dict[str, Any]
+    waited_s: float
+    crashes: int = 0
+    last_error_code: str | None = None
+
+
+class Standing(StrEnum):
+    """What the row says about our claim."""
+
+    HELD = "held"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class Outcome(StrEnum):
+    """What `Queue.settle` did with an order whose attempt ended in an error."""
+
+    FAILED = "failed"
+    POISON = "poison"
+    RETRIED = "retried"
+    RELEASED = "released"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One line of `mindscript-worker jobs`; times are aware, in the database's clock."""
+
+    job_id: str
+    status: str
+    progress: int
+    stage: str | None
+    error: str | None
+    error_code: str | None
+    track_id: str | None
+    attempt: int | None
+    claimed_by: str | None
+    created_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    run_after: datetime | None
+
+
+def payload_of(value: object) -> dict[str, Any]:
+    """The order as an object; some rows hold the JSON as a string inside the JSON. Anything else is an empty
+    order.
+    """
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = json.loads(value)
+    return value if isinstance(value, dict) else {}

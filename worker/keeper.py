@@ -1,0 +1,107 @@
+"""Keeps one embedded Postgres running for as long as anybody uses it; a process of its own.
+
+Every user of the server holds a shared lock on one file, which the kernel drops however the user dies. This
+process waits for the exclusive lock: once it has it, nobody is left, and it stops the server. Should the
+server die while somebody still uses it, it is started again. Standard library only, started with ``-I -S``:
+it costs some 10 MB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_RESTART_PAUSE_S = 0.3
+_STOP_LIMIT_S = 20.0
+
+
+def _dies_with_parent() -> Callable[[], None] | None:
+    """What the child does before exec: ask for SIGINT (a fast, clean shutdown) when this process dies."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+
+    return ask
+
+
+def keep(command: list[str], *, in_use: Path, log: Path, owner: tuple[int, int] | None) -> None:
+    """Run `command` (a postgres) until nobody holds `in_use`.
+
+    Parameters
+    ----------
+    command : list of str
+        The server and its arguments.
+    in_use : Path
+        The lock file that each user of the server holds shared.
+    log : Path
+        The server's output is appended here.
+    owner : (uid, gid) or None
+        Whom the server runs as; None: as ourselves.
+    """
+    unused = threading.Event()
+    server: list[subprocess.Popen[bytes]] = []
+
+    def wait_until_unused() -> None:
+        with in_use.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            unused.set()
+            for process in server:
+                # SIGINT: fast shutdown, which does not wait for clients; a server that hangs is not waited
+                # for.
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(_STOP_LIMIT_S)
+                except subprocess.TimeoutExpired:
+                    process.send_signal(signal.SIGQUIT)
+            os._exit(0)  # with the lock still held: whoever comes now starts a server of their own
+
+    waiting = threading.Thread(target=wait_until_unused, daemon=True)
+    uid, gid = owner or (None, None)
+    before_exec = _dies_with_parent()
+    while not unused.is_set():
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                user=uid,
+                group=gid,
+                extra_groups=None if owner is None else [],
+                preexec_fn=before_exec,  # one prctl; the only other thread waits inside flock
+            )
+        server[:] = [process]
+        if not waiting.is_alive():
+            waiting.start()
+        status = process.wait()
+        if status == 1 and not unused.is_set():
+            sys.exit(1)  # it could not start at all, and says why in the log
+        time.sleep(_RESTART_PAUSE_S)
+    waiting.join()
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # only the last user's going ends the server
+    given = json.loads(sys.argv[1])
+    keep(
+        given["command"],
+        in_use=Path(given["in_use"]),
+        log=Path(given["log"]),
+        owner=tuple(given["owner"]) if given["owner"] else None,
+    )

@@ -1,0 +1,300 @@
+"""Plain mode: a database with only the web app's three functions, as it is before the worker's migration.
+
+The claim is fenced by the row's `started_at`: whoever takes the row after us writes another. There are no
+columns for attempts, so they are noted in `result` (``{"worker": {"attempt": …}}``), which nobody reads
+before the order is done. Nor is there one for "not before": an order that is to be tried again stays
+`processing`, parked here and touched, until its time has come.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from worker.claims import Claim, Standing, payload_of
+from worker.errors import ConfigurationError, WorkerError
+from worker.retry import APOLOGY, MAX_CRASHES
+from worker.transport import Row, Transport
+
+TABLE = "audio_job_queue"
+# "A row processing with updated_at older than 10 minutes may be put back to pending by anyone": the queue
+# contract.
+_STUCK_AFTER = timedelta(minutes=10)
+_TOUCH_S = 15.0
+_WAITING = "Waiting to try again"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a database names the functions' arguments."""
+
+    name: str
+    progress: tuple[str, str, str]
+    complete: tuple[str, str, str]
+
+
+DIALECTS = (
+    Dialect("guide", ("p_job_id", "p_progress", "p_stage"), ("p_job_id", "p_result", "p_error")),
+    Dialect("production", ("job_id", "new_progress", "new_stage"), ("job_id", "job_result", "job_error")),
+)
+
+
+def find_dialect(transport: Transport) -> Dialect:
+    """Which argument names the database's functions take; each function is asked for itself.
+
+    Raises
+    ------
+    ConfigurationError
+        When a function is missing in either dialect.
+    """
+
+    def spoken(function: str, options: list[tuple[str, str, str]]) -> int:
+        for index, names in enumerate(options):
+            if transport.speaks(function, names):
+                return index
+        raise ConfigurationError(
+            f"the database has no function {function} with the arguments {' or '.join(map(str, options))}; "
+            "run `mindscript-worker migrate`, or reload PostgREST's schema cache",
+            code="configuration.function",
+        )
+
+    progress = spoken("update_job_progress", [dialect.progress for dialect in DIALECTS])
+    complete = spoken("complete_job", [dialect.complete for dialect in DIALECTS])
+    if progress == complete:
+        return DIALECTS[progress]
+    return Dialect("mixed", DIALECTS[progress].progress, DIALECTS[complete].complete)
+
+
+@dataclass
+class _Parked:
+    claim: Claim
+    due: float
+    touched: float = field(default_factory=time.monotonic)
+
+
+class PlainMode:
+    """Rows without leases."""
+
+    def __init__(self, transport: Transport, *, dialect: Dialect) -> None:
+        self.name: Literal["leased", "plain"] = "plain"
+        self._transport = transport
+        self._dialect = dialect
+        self._lock = threading.Lock()
+        self._parked: list[_Parked] = []
+        self._half_claimed: list[Row] = []  # claimed, but the look at the row that tells `started_at` failed
+
+    def claim(self) -> Claim | None:
+        self._tend()
+        transport = self._transport
+        try:
+            row = self._half_claimed.pop()
+        except IndexError:
+            row = None
+        claimed: Row | None = None
+        try:
+            with transport.atomically():
+                if row is None:
+                    found = transport.rows("get_next_pending_job", {})
+                    # A function that returns one composite instead of a set answers with a row of nulls.
+                    row = next((row for row in found if row.get("job_id") or row.get("id")), None)
+                    if row is None:
+                        return None
+                claimed = row
+                job_id = str(row.get("job_id") or row["id"])
+                columns = ["started_at", "created_at", "result"]
+                seen = transport.select(TABLE, columns, where={"id": job_id, "status": "processing"}, limit=1)
+        except WorkerError:
+            if claimed is not None and transport.name == "supabase":
+                self._half_claimed.append(claimed)  # no transaction has taken it back
+            raise
+        if not seen:
+            return None  # cancelled between the two
+        notes = _notes(seen[0])
+        started, created = _moment(seen[0]["started_at"]), _moment(seen[0]["created_at"])
+        return Claim(
+            job_id=job_id,
+            token=started.isoformat() if started else "",
+            attempt=int(notes.get("attempt", 0)) + 1,
+            track_id=_text(row.get("track_id")),
+            user_id=_text(row.get("user_id")),
+            payload=payload_of(row.get("payload") or row.get("job_data")),
+            waited_s=max(0.0, (started - created).total_seconds()) if started and created else 0.0,
+            crashes=int(notes.get("crashes", 0)),
+            last_error_code=notes.get("code"),
+        )
+
+    def beat(self, claim: Claim, *, progress: int, stage: str) -> Standing:
+        with self._transport.atomically():
+            standing = self.standing(claim)
+            if standing is Standing.HELD:
+                names = self._dialect.progress
+                values = (claim.job_id, min(100, max(0, progress)), stage)
+                self._transport.scalar("update_job_progress", dict(zip(names, values, strict=True)))
+        return standing
+
+    def standing(self, claim: Claim) -> Standing:
+        return self._look(claim)[1]
+
+    def release(self, claim: Claim, *, code: str, delay_s: float) -> Standing:
+        return self._put_back(claim, delay_s, claim.attempt - 1, claim.crashes, code)
+
+    def retry(self, claim: Claim, *, code: str, delay_s: float, crashed: bool) -> Standing:
+        return self._put_back(claim, delay_s, claim.attempt, claim.crashes + crashed, code)
+
+    def fail(self, claim: Claim, *, code: str, message: str, crashed: bool) -> Standing:
+        del code, crashed  # there is no column for them
+        return self._complete(claim, {}, None, message)
+
+    def finish(self, claim: Claim, *, result: Mapping[str, Any], track: Mapping[str, Any]) -> Standing:
+        return self._complete(claim, track, dict(result), None)
+
+    def rescue(self) -> int:
+        """Put back what nobody has touched for ten minutes, by the server's clock; three times, then give it
+        up.
+        """
+        self._tend()
+        transport = self._transport
+        held = transport.select(TABLE, ["id", "updated_at", "result"], where={"status": "processing"})
+        if not held:
+            return 0
+        now, rescued = transport.now(), 0
+        for row in held:
+            updated = _moment(row["updated_at"])
+            if updated is None or now - updated < _STUCK_AFTER:
+                continue
+            notes = _notes(row)
+            crashes = int(notes.get("crashes", 0)) + 1
+            noted = {
+                "worker": {
+                    **notes,
+                    "attempt": int(notes.get("attempt", 0)) + 1,
+                    "crashes": crashes,
+                    "code": "crash",
+                }
+            }
+            where = {"id": str(row["id"]), "status": "processing", "updated_at": updated.isoformat()}
+            with transport.atomically():
+                if crashes < MAX_CRASHES:
+                    back = {
+                        "status": "pending",
+                        "started_at": None,
+                        "progress": 0,
+                        "stage": None,
+                        "result": noted,
+                    }
+                    rescued += transport.update(TABLE, back, where=where)
+                elif transport.update(TABLE, {"result": noted}, where=where):
+                    self._call_complete(str(row["id"]), None, APOLOGY)
+                    rescued += 1
+        return rescued
+
+    def close(self) -> None:
+        """Parked orders go back at once: nobody would touch them any more."""
+        with self._lock:
+            parked, self._parked = self._parked, []
+        for item in parked:
+            with suppress(WorkerError):
+                self._to_pending(item.claim)
+
+    def _own(self, claim: Claim) -> dict[str, Any]:
+        own = {"id": claim.job_id, "status": "processing"}
+        return {**own, "started_at": claim.token} if claim.token else own
+
+    def _look(self, claim: Claim) -> tuple[str, Standing]:
+        rows = self._transport.select(TABLE, ["status", "started_at"], where={"id": claim.job_id}, limit=1)
+        if not rows:
+            return "", Standing.LOST
+        status, started = str(rows[0]["status"]), _moment(rows[0]["started_at"])
+        same = not claim.token or (started is not None and started == _moment(claim.token))
+        if status == "cancelled":
+            return status, Standing.CANCELLED
+        return status if same else "", Standing.HELD if same and status == "processing" else Standing.LOST
+
+    def _complete(
+        self, claim: Claim, track: Mapping[str, Any], result: dict[str, Any] | None, error: str | None
+    ) -> Standing:
+        """Touch the row on the condition that it is ours, then end it.
+
+        With psycopg the touch locks the row until the transaction ends. Over HTTP it makes the row fresh, so
+        that nobody has reason to take it in the moment before `complete_job`.
+        """
+        ended = "completed" if error is None else "failed"
+        with self._transport.atomically():
+            if not self._transport.update(TABLE, {"stage": "Finishing"}, where=self._own(claim)):
+                status, standing = self._look(claim)
+                # ended with our started_at: an earlier answer was lost
+                return Standing.HELD if status == ended else standing
+            if track and claim.track_id is not None:
+                self._write_track(claim.track_id, track)
+            self._call_complete(claim.job_id, result, error)
+        return Standing.HELD
+
+    def _call_complete(self, job_id: str, result: dict[str, Any] | None, error: str | None) -> None:
+        names = self._dialect.complete
+        self._transport.scalar("complete_job", dict(zip(names, (job_id, result, error), strict=True)))
+
+    def _write_track(self, track_id: str, track: Mapping[str, Any]) -> None:
+        """Only the columns that are there: a missing `preview_url` must not cost a finished order."""
+        values = {name: value for name, value in track.items() if self._transport.has_column("tracks", name)}
+        if values:
+            self._transport.update("tracks", values, where={"id": track_id})
+
+    def _put_back(self, claim: Claim, delay_s: float, attempt: int, crashes: int, code: str) -> Standing:
+        notes = {"worker": {"attempt": attempt, "crashes": crashes, "code": code}}
+        if delay_s <= 0:
+            return self._to_pending(claim, {"result": notes})
+        if not self._transport.update(
+            TABLE, {"result": notes, "progress": 0, "stage": _WAITING}, where=self._own(claim)
+        ):
+            return self.standing(claim)
+        with self._lock:
+            self._parked.append(_Parked(claim, time.monotonic() + delay_s))
+        return Standing.HELD
+
+    def _to_pending(self, claim: Claim, more: Mapping[str, Any] | None = None) -> Standing:
+        back = {"status": "pending", "started_at": None, "progress": 0, "stage": None, **(more or {})}
+        if self._transport.update(TABLE, back, where=self._own(claim)):
+            return Standing.HELD
+        return self.standing(claim)
+
+    def _tend(self) -> None:
+        """Put back the parked orders that are due; touch the others."""
+        now = time.monotonic()
+        with self._lock:
+            busy = [item for item in self._parked if item.due <= now or item.touched + _TOUCH_S <= now]
+            self._parked = [item for item in self._parked if item not in busy]
+        for number, item in enumerate(busy):
+            try:
+                if item.due <= now:
+                    self._to_pending(item.claim)
+                    continue
+                kept = self._transport.update(TABLE, {"stage": _WAITING}, where=self._own(item.claim))
+            except WorkerError:
+                with self._lock:
+                    self._parked += busy[number:]
+                raise
+            if kept:
+                item.touched = now
+                with self._lock:
+                    self._parked.append(item)
+
+
+def _notes(row: Row) -> dict[str, Any]:
+    result = row.get("result")
+    notes = result.get("worker") if isinstance(result, dict) else None
+    return notes if isinstance(notes, dict) else {}
+
+
+def _moment(value: object) -> datetime | None:
+    if value is None or isinstance(value, datetime):
+        return value
+    return datetime.fromisoformat(str(value))
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
