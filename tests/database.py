@@ -13,10 +13,11 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from worker.embedded import EmbeddedPostgres, embedded_postgres
 from worker.migrate import migrate
@@ -146,6 +147,25 @@ BEGIN
     END IF;{copies}
 END $$;
 """  # noqa: S608 - made of this file's own words
+
+
+def execute(dsn: str, statement: str, *parameters: object) -> list[dict[str, Any]]:
+    """Run one statement; the rows it answers with."""
+    with psycopg.connect(dsn, autocommit=True, row_factory=dict_row) as connection:
+        cursor = connection.execute(statement, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+
+def row_of(dsn: str, job_id: str) -> dict[str, Any]:
+    """The order's whole row."""
+    return execute(dsn, "SELECT * FROM audio_job_queue WHERE id = %s", job_id)[0]
+
+
+def age_row(dsn: str, age: str) -> None:
+    """Make every row look untouched for `age`; the trigger that sets `updated_at` is put aside meanwhile."""
+    execute(dsn, "ALTER TABLE audio_job_queue DISABLE TRIGGER USER")
+    execute(dsn, "UPDATE audio_job_queue SET updated_at = clock_timestamp() - %s::interval", age)
+    execute(dsn, "ALTER TABLE audio_job_queue ENABLE TRIGGER USER")
 
 
 class Databases:

@@ -76,20 +76,20 @@ class SupabaseTransport:
         newest_first: bool = False,
         limit: int = 1000,
     ) -> list[Row]:
-        query = self._client.table(table).select(",".join(columns)).match(dict(where)).limit(limit)
+        query = _equals(self._client.table(table).select(",".join(columns)), where).limit(limit)
         if newest_first:
             query = query.order("created_at", desc=True)
         data: Any = self._send(query.execute).data
         return list(data)
 
     def update(self, table: str, values: Mapping[str, Any], *, where: Mapping[str, Any]) -> int:
-        query = self._client.table(table).update(dict(values)).match(dict(where)).select("id")
+        query = _equals(self._client.table(table).update(dict(values)), where).select("id")
         return len(self._send(query.execute).data)
 
     def count(self, table: str, *, where: Mapping[str, Any]) -> int:
         from postgrest import CountMethod
 
-        query = self._client.table(table).select("id", count=CountMethod.exact, head=True).match(dict(where))
+        query = _equals(self._client.table(table).select("id", count=CountMethod.exact, head=True), where)
         return int(self._send(query.execute).count or 0)
 
     def insert(self, table: str, values: Mapping[str, Any]) -> str:
@@ -167,3 +167,10 @@ class SupabaseTransport:
             return TransientError(f"Supabase answered {status} {message}", code="database")
         del details  # may quote the row, and so the customer's script
         return classify(message, code=code, status=status)
+
+
+def _equals(query: Any, where: Mapping[str, Any]) -> Any:
+    """The builder with one filter a column (its `match` refuses an empty mapping)."""
+    for column, value in where.items():
+        query = query.eq(column, value)
+    return query

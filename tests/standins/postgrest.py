@@ -1,0 +1,378 @@
+"""PostgREST behind Supabase's gateway, as far as the worker meets it: the same wire forms, over a real
+Postgres.
+
+`Postgrest` answers requests below ``/rest/v1``; `serve` mounts it, and other stand-ins beside it, on one
+local server as a Supabase project would: ``with serve({"/rest/v1": Postgrest(dsn)}) as url:
+create_client(url, SERVICE_KEY)``. Error forms and their HTTP status: PostgREST reference, "Errors".
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import psycopg
+from psycopg import sql
+
+SERVICE_KEY = "service-role-key-for-tests"
+ANON_KEY = "anon-key-for-tests"
+ROLES = {SERVICE_KEY: "service_role", ANON_KEY: "anon"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What came in; `path` is relative to the mount point, header names are in lower case."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    body: bytes
+
+    def parameter(self, name: str) -> str | None:
+        return next((value for key, value in self.query if key == name), None)
+
+    @property
+    def key(self) -> str:
+        return self.headers.get("apikey", "")
+
+
+@dataclass(frozen=True)
+class Response:
+    """What goes out; `status` 0 closes the connection without an answer."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+App = Callable[[Request], Response]
+
+
+def as_json(status: int, value: Any, **headers: str) -> Response:
+    return Response(
+        status,
+        json.dumps(value, separators=(",", ":")).encode(),
+        {
+            "Content-Type": "application/json; charset=utf-8",
+            **{k.replace("_", "-"): v for k, v in headers.items()},
+        },
+    )
+
+
+def refused(
+    status: int, code: str, message: str, *, details: str | None = None, hint: str | None = None
+) -> Response:
+    """PostgREST's error body."""
+    return as_json(status, {"code": code, "details": details, "hint": hint, "message": message})
+
+
+def invalid_key() -> Response:
+    """The gateway's, not PostgREST's: no code in it."""
+    hint = "Double check your Supabase `anon` or `service_role` API key."
+    return as_json(401, {"message": "Invalid API key", "hint": hint})
+
+
+# "HTTP Status Codes" of the same page: by SQLSTATE, else by its class, else 400.
+_STATUS = {
+    "08": 503, "09": 500, "0L": 403, "0P": 403, "23503": 409, "23505": 409, "25006": 405, "25": 500,
+    "28": 403, "2D": 500, "38": 500, "39": 500, "3B": 500, "40": 500, "53400": 500, "53": 503, "54": 500,
+    "55": 500, "57": 500, "58": 500, "F0": 500, "HV": 500, "P0001": 400, "P0": 500,
+    "42883": 404, "42P01": 404, "42P17": 500,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Function:
+    name: str
+    arguments: tuple[str, ...]
+    types: tuple[str, ...]
+    required: int
+    returns_set: bool
+    returns: str
+
+
+class Postgrest:
+    """One project's PostgREST.
+
+    Parameters
+    ----------
+    dsn : str
+        A superuser's; each request runs in a transaction as the key's role.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._functions: list[_Function] = []
+        self._columns: dict[str, set[str]] = {}
+        self._next: list[Response] = []
+        self._drop_answer_to: str | None = None
+        self.asked: list[str] = []  # "POST rpc/worker_claim", in order
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the schema again; until then the cache is what it was, as PostgREST's is."""
+        with psycopg.connect(self._dsn, autocommit=True) as connection:
+            functions = connection.execute(
+                """SELECT p.proname, coalesce(p.proargnames, '{}')::text[],
+                          ARRAY(SELECT t.o::regtype::text
+                                  FROM unnest(p.proargtypes) WITH ORDINALITY t(o, n) ORDER BY n),
+                          p.pronargs - p.pronargdefaults, p.proretset, p.prorettype::regtype::text
+                     FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.prokind = 'f'"""
+            ).fetchall()
+            columns = connection.execute(
+                """SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+                    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+                      AND a.attnum > 0 AND NOT a.attisdropped"""
+            ).fetchall()
+        self._functions = [
+            _Function(name, tuple(names[: len(types)]), tuple(types), required, returns_set, returns)
+            for name, names, types, required, returns_set, returns in functions
+        ]
+        self._columns = {}
+        for table, column in columns:
+            self._columns.setdefault(table, set()).add(column)
+
+    def forget_function(self, name: str) -> None:
+        """A stale cache: the function is there, but PostgREST does not know yet."""
+        self._functions = [function for function in self._functions if function.name != name]
+
+    def answer_next(self, *responses: Response) -> None:
+        """Answer the next requests with these instead, without doing them."""
+        self._next.extend(responses)
+
+    def drop_answer_to(self, path: str) -> None:
+        """Do the next request to `path`, and close the connection instead of answering."""
+        self._drop_answer_to = path
+
+    def __call__(self, request: Request) -> Response:
+        path = request.path.strip("/")
+        self.asked.append(f"{request.method} {path}")
+        role = ROLES.get(request.key)
+        if role is None:
+            return invalid_key()
+        if self._next:
+            return self._next.pop(0)
+        try:
+            response = self._answer(request, path, role)
+        except psycopg.OperationalError as error:
+            if error.sqlstate is None:
+                message = "Database connection error. Retrying the connection."
+                return refused(503, "PGRST001", message, details=str(error))
+            response = _sql_error(error, role)
+        except psycopg.Error as error:
+            response = _sql_error(error, role)
+        if self._drop_answer_to == path:
+            self._drop_answer_to = None
+            return Response(0)
+        return response
+
+    def _answer(self, request: Request, path: str, role: str) -> Response:
+        with psycopg.connect(self._dsn) as connection:
+            connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+            if path.startswith("rpc/"):
+                return self._rpc(connection, path.removeprefix("rpc/"), json.loads(request.body or b"{}"))
+            if path not in self._columns:
+                message = f"Could not find the table 'public.{path}' in the schema cache"
+                return refused(404, "PGRST205", message)
+            if request.method in ("GET", "HEAD"):
+                return self._read(connection, request, path)
+            return self._write(connection, request, path)
+
+    def _rpc(self, connection: psycopg.Connection, name: str, given: dict[str, Any]) -> Response:
+        function = next(
+            (
+                f
+                for f in self._functions
+                if f.name == name
+                and set(given) <= set(f.arguments)
+                and set(f.arguments[: f.required]) <= set(given)
+            ),
+            None,
+        )
+        if function is None:
+            named = ", ".join(sorted(given))
+            return refused(
+                404,
+                "PGRST202",
+                f"Could not find the function public.{name}({named}) in the schema cache"
+                if given
+                else f"Could not find the function public.{name} without parameters in the schema cache",
+                details=f"Searched for the function public.{name} with parameters {named} or with a single "
+                "unnamed json/jsonb parameter, but no matches were found in the schema cache.",
+                hint=self._perhaps(name),
+            )
+        types = dict(zip(function.arguments, function.types, strict=True))
+        call = sql.SQL("public.{}({})").format(
+            sql.Identifier(name),
+            sql.SQL(", ").join(
+                sql.SQL("{} => {}::" + types[key]).format(sql.Identifier(key), sql.Placeholder(key))
+                for key in given
+            ),
+        )
+        values = {
+            key: json.dumps(value) if types[key] in ("json", "jsonb") and value is not None else value
+            for key, value in given.items()
+        }
+        if function.returns == "void":
+            connection.execute(sql.SQL("SELECT {}").format(call), values)
+            return Response(204)
+        query = (
+            "SELECT coalesce(json_agg(t), '[]') FROM {} t" if function.returns_set else "SELECT to_json({})"
+        )
+        row = connection.execute(sql.SQL(query).format(call), values).fetchone()
+        return as_json(200, row[0] if row else None)
+
+    def _perhaps(self, name: str) -> str | None:
+        for function in self._functions:
+            if function.name == name:
+                return (
+                    f"Perhaps you meant to call the function public.{name}({', '.join(function.arguments)})"
+                )
+        return None
+
+    def _read(self, connection: psycopg.Connection, request: Request, table: str) -> Response:
+        condition, values = _filters(request)
+        order = request.parameter("order")
+        column, _, direction = (order or "").partition(".")
+        query = sql.SQL(
+            "SELECT coalesce(json_agg(t), '[]') FROM (SELECT {} FROM public.{} WHERE {} {} {}) t"
+        ).format(
+            _selected(request),
+            sql.Identifier(table),
+            condition,
+            sql.SQL("ORDER BY {} {}").format(
+                sql.Identifier(column), sql.SQL("DESC" if direction.startswith("desc") else "ASC")
+            )
+            if order
+            else sql.SQL(""),
+            sql.SQL("LIMIT {}").format(sql.Literal(int(request.parameter("limit") or 1_000_000))),
+        )
+        rows = _one(connection, query, values)
+        total = "*"
+        if "count=exact" in request.headers.get("prefer", ""):
+            counting = sql.SQL("SELECT count(*) FROM public.{} WHERE {}").format(
+                sql.Identifier(table), condition
+            )
+            total = str(_one(connection, counting, values))
+        span = f"0-{len(rows) - 1}" if rows else "*"
+        response = as_json(200, rows, Content_Range=f"{span}/{total}")
+        return Response(200, b"", response.headers) if request.method == "HEAD" else response
+
+    def _write(self, connection: psycopg.Connection, request: Request, table: str) -> Response:
+        given = json.loads(request.body)
+        for column in given:
+            if column not in self._columns[table]:
+                message = f"Could not find the '{column}' column of '{table}' in the schema cache"
+                return refused(400, "PGRST204", message)
+        names = sql.SQL(", ").join(map(sql.Identifier, given))
+        record = sql.SQL("SELECT {} FROM json_populate_record(NULL::public.{}, %(body)s)").format(
+            names, sql.Identifier(table)
+        )
+        condition, values = _filters(request)
+        if request.method == "POST":
+            change = sql.SQL("INSERT INTO public.{} ({}) {}").format(sql.Identifier(table), names, record)
+        else:
+            change = sql.SQL("UPDATE public.{} SET ({}) = ({}) WHERE {}").format(
+                sql.Identifier(table), names, record, condition
+            )
+        query = sql.SQL(
+            "WITH w AS ({} RETURNING *) SELECT coalesce(json_agg(t), '[]') FROM (SELECT {} FROM w) t"
+        )
+        rows = _one(
+            connection, query.format(change, _selected(request)), {**values, "body": json.dumps(given)}
+        )
+        created = 201 if request.method == "POST" else 200
+        if "return=representation" in request.headers.get("prefer", ""):
+            return as_json(created, rows)
+        return Response(201 if request.method == "POST" else 204)
+
+
+def _one(connection: psycopg.Connection, query: sql.Composable, values: Mapping[str, Any]) -> Any:
+    row = connection.execute(query, values).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def _selected(request: Request) -> sql.Composable:
+    chosen = request.parameter("select")
+    if not chosen or chosen == "*":
+        return sql.SQL("*")
+    return sql.SQL(", ").join(map(sql.Identifier, chosen.split(",")))
+
+
+def _filters(request: Request) -> tuple[sql.Composable, dict[str, str]]:
+    conditions: list[sql.Composable] = [sql.SQL("true")]
+    values: dict[str, str] = {}
+    for number, (column, criterion) in enumerate(request.query):
+        if column in ("select", "order", "limit", "offset", "columns"):
+            continue
+        operator, _, value = criterion.partition(".")
+        assert operator == "eq", f"the stand-in knows only eq, was asked {column}={criterion}"
+        values[f"f{number}"] = value
+        conditions.append(sql.SQL("{} = {}").format(sql.Identifier(column), sql.Placeholder(f"f{number}")))
+    return sql.SQL(" AND ").join(conditions), values
+
+
+def _sql_error(error: psycopg.Error, role: str) -> Response:
+    state = error.sqlstate or "XX000"
+    status = _STATUS.get(state, _STATUS.get(state[:2], 400))
+    if state == "42501":
+        status = 401 if role == "anon" else 403
+    diag = error.diag
+    return refused(
+        status, state, diag.message_primary or "", details=diag.message_detail, hint=diag.message_hint
+    )
+
+
+@contextmanager
+def serve(apps: Mapping[str, App]) -> Iterator[str]:
+    """A local HTTP server with each app at its prefix, such as ``"/rest/v1"``; yields the project's URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = 65536  # headers and body in one piece, or each answer waits 40 ms for a delayed ACK
+        disable_nagle_algorithm = True
+
+        def handle_request(self) -> None:
+            parts = urlsplit(self.path)
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            prefix = next((p for p in apps if parts.path.startswith(p + "/") or parts.path == p), None)
+            if prefix is None:
+                response = as_json(404, {"message": "no Route matched with those values"})
+            else:
+                query = tuple(parse_qsl(parts.query, keep_blank_values=True))
+                request = Request(self.command, parts.path.removeprefix(prefix), query, headers, body)
+                response = apps[prefix](request)
+            if response.status == 0:
+                self.close_connection = True
+                return
+            self.send_response(response.status)
+            for name, value in response.headers.items():
+                self.send_header(name, value)
+            if not any(name.lower() == "content-length" for name in response.headers):
+                self.send_header("Content-Length", str(len(response.body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(response.body)
+
+        do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = handle_request  # noqa: N815
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,479 @@
+"""Leased mode on a real Postgres: one holder at a time, whatever happens to the others."""
+
+from __future__ import annotations
+
+import random
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from database import Databases, Variant, age_row, execute, row_of
+from standins.proxy import Proxy
+
+from worker.config import Config
+from worker.errors import Cancelled, ConfigurationError, JobError, ResourceError, TransientError
+from worker.leased import LeasedMode
+from worker.migrate import migrate
+from worker.plain import DIALECTS, PlainMode
+from worker.postgres import PostgresTransport
+from worker.queue import Claim, Outcome, Queue, Standing, open_queue
+
+Open = Callable[..., Queue]
+
+
+@pytest.fixture
+def orders(leased_dsn: str) -> Iterator[Queue]:
+    queue = open_queue(Config(database_url=leased_dsn), worker_name="first")
+    yield queue
+    queue.close()
+
+
+@pytest.fixture
+def others(leased_dsn: str) -> Iterator[Queue]:
+    queue = open_queue(Config(database_url=leased_dsn), worker_name="second")
+    yield queue
+    queue.close()
+
+
+def claimed(queue: Queue) -> Claim:
+    claim = queue.claim()
+    assert claim is not None
+    return claim
+
+
+def expire(dsn: str) -> None:
+    execute(
+        dsn,
+        "UPDATE audio_job_queue SET lease_expires_at = now() - interval '1 second'"
+        " WHERE status = 'processing'",
+    )
+
+
+def due_now(dsn: str) -> None:
+    execute(dsn, "UPDATE audio_job_queue SET run_after = now() WHERE status = 'pending'")
+
+
+def test_an_order_goes_through(orders: Queue, leased_dsn: str) -> None:
+    track = execute(leased_dsn, "INSERT INTO tracks (title) VALUES ('t') RETURNING id")[0]["id"]
+    job_id = orders.enqueue({"script": "Breathe."}, track_id=str(track))
+    assert orders.mode == "leased"
+    assert orders.depth() == {"pending": 1, "processing": 0, "completed": 0, "failed": 0, "cancelled": 0}
+    claim = claimed(orders)
+    assert (claim.job_id, claim.attempt, claim.payload, claim.track_id) == (
+        job_id, 1, {"script": "Breathe."}, str(track),
+    )  # fmt: skip
+    assert 0 <= claim.waited_s < 60
+    assert orders.beat(claim, progress=40, stage="Mixing") is Standing.HELD
+    row = row_of(leased_dsn, job_id)
+    assert (row["status"], row["progress"], row["stage"], row["claimed_by"]) == (
+        "processing",
+        40,
+        "Mixing",
+        "first",
+    )
+    written = {
+        "audio_url": "audio-renders/x.mp3",
+        "duration_seconds": 300,
+        "status": "published",
+        "no_such": 1,
+    }
+    assert orders.finish(claim, result={"url": "x", "durationMs": 1}, track=written) is Standing.HELD
+    row = row_of(leased_dsn, job_id)
+    assert (row["status"], row["progress"], row["result"]) == (
+        "completed",
+        100,
+        {"url": "x", "durationMs": 1},
+    )
+    assert row["completed_at"] is not None
+    after = execute(leased_dsn, "SELECT * FROM tracks")[0]
+    assert (after["audio_url"], after["duration_seconds"], after["status"]) == (
+        "audio-renders/x.mp3",
+        300,
+        "published",
+    )
+    assert after["updated_at"] > after["created_at"]
+    assert orders.claim() is None
+
+
+def test_oldest_due_first_and_nothing_before_its_time(orders: Queue, leased_dsn: str) -> None:
+    ids = [orders.enqueue({"n": n}) for n in range(4)]
+    execute(
+        leased_dsn, "UPDATE audio_job_queue SET run_after = now() + interval '1 hour' WHERE id = %s", ids[1]
+    )
+    assert [claimed(orders).job_id for _ in range(3)] == [ids[0], ids[2], ids[3]]
+    assert orders.claim() is None
+
+
+@pytest.mark.parametrize("trials", [300, pytest.param(10_000, marks=pytest.mark.faults)])
+def test_a_worker_that_lost_its_lease_writes_nothing(leased_dsn: str, trials: int) -> None:
+    """Every kind of write with a stale token, in every state that the row can be in meanwhile."""
+    mode = LeasedMode(PostgresTransport(leased_dsn, application="t"), worker_name="w", lease_s=60)
+    job_id = str(
+        execute(leased_dsn, "INSERT INTO audio_job_queue (payload) VALUES ('{}') RETURNING id")[0]["id"]
+    )
+    states = ("pending", "processing", "completed", "failed", "cancelled")
+    luck = random.Random(7)
+    accepted = 0
+    for trial in range(trials):
+        stale = Claim(job_id, str(uuid.uuid4()), 1, None, None, {}, 0.0)
+        if trial % 5 == 0:
+            execute(
+                leased_dsn,
+                "UPDATE audio_job_queue SET status = %s, claim_token = gen_random_uuid(),"
+                " lease_expires_at = now() + interval '1 minute'",
+                luck.choice(states),
+            )
+            before = row_of(leased_dsn, job_id)
+        write = luck.choice(
+            [
+                lambda c: mode.beat(c, progress=99, stage="stolen"),
+                lambda c: mode.release(c, code="stolen", delay_s=0),
+                lambda c: mode.retry(c, code="stolen", delay_s=0, crashed=True),
+                lambda c: mode.fail(c, code="stolen", message="stolen", crashed=False),
+                lambda c: mode.finish(c, result={"stolen": True}, track={"audio_url": "stolen"}),
+            ]
+        )
+        standing = write(stale)
+        expected = Standing.CANCELLED if before["status"] == "cancelled" else Standing.LOST
+        accepted += standing is not expected or row_of(leased_dsn, job_id) != before
+    mode.close()
+    assert accepted == 0
+
+
+def test_a_lost_claim_answer_is_recovered(leased_dsn: str) -> None:
+    with Proxy(leased_dsn) as proxy:
+        orders = open_queue(Config(database_url=proxy.dsn), worker_name="w")
+        ids = {orders.enqueue({"n": n}) for n in range(2)}
+        proxy.swallow_next_answer()
+        with pytest.raises(TransientError):
+            orders.claim()
+        held = execute(leased_dsn, "SELECT id, attempt FROM audio_job_queue WHERE status = 'processing'")
+        assert len(held) == 1, "the claim was committed, its answer was lost"
+        claim = claimed(orders)
+        assert (claim.job_id, claim.attempt) == (str(held[0]["id"]), 1)
+        assert {claim.job_id, claimed(orders).job_id} == ids
+        orders.close()
+
+
+@pytest.mark.parametrize("end", ["finish", "fail"])
+def test_a_lost_answer_to_the_last_write_is_asked_for_again(leased_dsn: str, end: str) -> None:
+    with Proxy(leased_dsn) as proxy:
+        orders = open_queue(Config(database_url=proxy.dsn), worker_name="w")
+        orders.enqueue({})
+        claim = claimed(orders)
+        proxy.swallow_next_answer()
+        if end == "finish":
+            assert orders.finish(claim, result={"a": 1}, track={}) is Standing.HELD
+        else:
+            assert orders.settle(claim, JobError("bad")) is Outcome.FAILED
+        assert row_of(leased_dsn, claim.job_id)["status"] == ("completed" if end == "finish" else "failed")
+        orders.close()
+
+
+def test_eight_workers_claim_five_hundred_orders_each_once(leased_dsn: str) -> None:
+    execute(leased_dsn, "INSERT INTO audio_job_queue (payload) SELECT '{}' FROM generate_series(1, 500)")
+
+    def take_all(number: int) -> list[str]:
+        queue = open_queue(Config(database_url=leased_dsn), worker_name=f"w{number}")
+        taken = []
+        while claim := queue.claim():
+            taken.append(claim.job_id)
+            assert queue.finish(claim, result={}, track={}) is Standing.HELD
+        queue.close()
+        return taken
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = Counter(job_id for ids in pool.map(take_all, range(8)) for job_id in ids)
+    assert len(taken) == 500
+    assert set(taken.values()) == {1}
+    assert (
+        execute(leased_dsn, "SELECT count(*) n FROM audio_job_queue WHERE status = 'completed'")[0]["n"]
+        == 500
+    )
+
+
+@pytest.mark.parametrize("races", [40, pytest.param(200, marks=pytest.mark.faults)])
+def test_rescue_racing_finish_ends_the_order_once(
+    orders: Queue, others: Queue, leased_dsn: str, races: int
+) -> None:
+    """The lease has run out: one of them wins. Either it is finished, or it is back and lost to the first."""
+    for _ in range(races):
+        orders.enqueue({})
+        claim = claimed(orders)
+        expire(leased_dsn)
+        gate = threading.Barrier(2)
+
+        def finish(claim: Claim = claim, gate: threading.Barrier = gate) -> Standing:
+            gate.wait()
+            return orders.finish(claim, result={"by": "first"}, track={})
+
+        with ThreadPoolExecutor(1) as pool:
+            finishing = pool.submit(finish)
+            gate.wait()
+            rescued = others.rescue()
+            standing = finishing.result()
+        row = row_of(leased_dsn, claim.job_id)
+        if standing is Standing.HELD:
+            assert (row["status"], rescued) == ("completed", 0)
+        else:
+            assert (standing, row["status"], rescued, row["result"]) == (Standing.LOST, "pending", 1, None)
+        execute(leased_dsn, "DELETE FROM audio_job_queue")
+
+
+def test_a_lease_that_ran_out_but_was_not_rescued_is_still_ours(orders: Queue, leased_dsn: str) -> None:
+    orders.enqueue({})
+    claim = claimed(orders)
+    expire(leased_dsn)
+    assert orders.beat(claim, progress=1, stage="s") is Standing.HELD
+    assert orders.rescue() == 0
+
+
+def test_rescue_leaves_live_leases_alone_and_counts_the_crash(
+    orders: Queue, others: Queue, leased_dsn: str
+) -> None:
+    orders.enqueue({})
+    claim = claimed(orders)
+    assert others.rescue() == 0
+    expire(leased_dsn)
+    assert others.rescue() == 1
+    again = claimed(others)
+    assert (again.job_id, again.attempt, again.crashes, again.last_error_code) == (
+        claim.job_id,
+        2,
+        1,
+        "crash",
+    )
+    assert orders.beat(claim, progress=50, stage="late") is Standing.LOST
+    assert orders.standing(claim) is Standing.LOST
+    assert orders.release(claim, reason="late") is False
+    assert orders.settle(claim, TransientError("late")) is Outcome.LOST
+    assert orders.finish(claim, result={"late": 1}, track={}) is Standing.LOST
+    assert others.finish(again, result={"again": 1}, track={}) is Standing.HELD
+    assert row_of(leased_dsn, claim.job_id)["result"] == {"again": 1}
+
+
+def test_three_dead_workers_are_poison(orders: Queue, leased_dsn: str) -> None:
+    job_id = orders.enqueue({})
+    neighbour = orders.enqueue({})
+    for crashes in range(3):
+        claim = claimed(orders)
+        assert (claim.job_id, claim.crashes) == (job_id, crashes)
+        expire(leased_dsn)
+        assert orders.rescue() == 1
+    row = row_of(leased_dsn, job_id)
+    assert (row["status"], row["error_code"], row["crash_count"]) == ("failed", "poison", 3)
+    assert "contact support" in row["error"]
+    assert claimed(orders).job_id == neighbour
+
+
+def test_crashes_of_child_and_worker_are_counted_together(orders: Queue, leased_dsn: str) -> None:
+    job_id = orders.enqueue({})
+    assert orders.settle(claimed(orders), TransientError("signal 9"), crashed=True) is Outcome.RETRIED
+    due_now(leased_dsn)
+    claimed(orders)
+    expire(leased_dsn)
+    orders.rescue()
+    assert orders.settle(claimed(orders), TransientError("signal 9"), crashed=True) is Outcome.POISON
+    assert row_of(leased_dsn, job_id)["error_code"] == "poison"
+
+
+def test_an_attempt_beyond_the_fifth_is_not_made_by_rescue(orders: Queue, leased_dsn: str) -> None:
+    job_id = orders.enqueue({})
+    for _ in range(4):
+        assert orders.settle(claimed(orders), TransientError("down")) is Outcome.RETRIED
+        due_now(leased_dsn)
+    assert claimed(orders).attempt == 5
+    expire(leased_dsn)
+    assert orders.rescue() == 1
+    row = row_of(leased_dsn, job_id)
+    assert (row["status"], row["error_code"]) == ("failed", "attempts")
+
+
+def test_transient_errors_wait_and_then_give_up(orders: Queue, leased_dsn: str) -> None:
+    job_id = orders.enqueue({})
+    for attempt in range(1, 6):
+        claim = claimed(orders)
+        assert claim.attempt == attempt
+        outcome = orders.settle(claim, TransientError("provider down", code="voice.down"))
+        if attempt < 5:
+            assert outcome is Outcome.RETRIED
+            assert orders.claim() is None, "not before its time"
+            left = execute(leased_dsn, "SELECT extract(epoch FROM run_after - now()) s FROM audio_job_queue")[
+                0
+            ]["s"]
+            assert 2.5 * 2 ** (attempt - 1) - 2 < left <= 5 * 2 ** (attempt - 1)
+            due_now(leased_dsn)
+        else:
+            assert outcome is Outcome.FAILED
+    row = row_of(leased_dsn, job_id)
+    assert (row["status"], row["error_code"], row["attempt"]) == ("failed", "voice.down", 5)
+    assert "provider" not in row["error"], "what the customer reads tells nothing of the inside"
+
+
+def test_configuration_and_shutdown_do_not_count_as_attempts(orders: Queue, leased_dsn: str) -> None:
+    job_id = orders.enqueue({})
+    for _ in range(7):
+        claim = claimed(orders)
+        assert claim.attempt == 1
+        assert orders.settle(claim, ConfigurationError("key refused")) is Outcome.RELEASED
+        assert orders.claim() is None
+        due_now(leased_dsn)
+    assert orders.release(claimed(orders), reason="shutdown") is True
+    assert claimed(orders).attempt == 1
+    assert row_of(leased_dsn, job_id)["release_count"] == 8
+
+
+def test_out_of_memory_gets_one_more_try(orders: Queue, leased_dsn: str) -> None:
+    orders.enqueue({})
+    assert orders.settle(claimed(orders), ResourceError("child out of memory")) is Outcome.RETRIED
+    due_now(leased_dsn)
+    assert orders.settle(claimed(orders), ResourceError("child out of memory")) is Outcome.FAILED
+
+
+def test_a_cancelled_order_stays_cancelled(orders: Queue, leased_dsn: str) -> None:
+    job_id = orders.enqueue({})
+    claim = claimed(orders)
+    execute(leased_dsn, "UPDATE audio_job_queue SET status = 'cancelled'")
+    assert orders.standing(claim) is Standing.CANCELLED
+    assert orders.beat(claim, progress=70, stage="s") is Standing.CANCELLED
+    assert orders.settle(claim, TransientError("x")) is Outcome.CANCELLED
+    assert orders.settle(claim, Cancelled()) is Outcome.CANCELLED
+    assert orders.finish(claim, result={}, track={"status": "published"}) is Standing.CANCELLED
+    assert orders.rescue() == 0
+    assert orders.claim() is None
+    assert row_of(leased_dsn, job_id)["status"] == "cancelled"
+
+
+def test_an_order_that_is_deleted_is_lost(orders: Queue, leased_dsn: str) -> None:
+    orders.enqueue({})
+    claim = claimed(orders)
+    execute(leased_dsn, "DELETE FROM audio_job_queue")
+    assert orders.beat(claim, progress=1, stage="s") is Standing.LOST
+    assert orders.finish(claim, result={}, track={}) is Standing.LOST
+
+
+def test_an_order_put_back_by_hand_gets_five_fresh_attempts(orders: Queue, leased_dsn: str) -> None:
+    orders.enqueue({})
+    for _ in range(3):
+        claimed(orders)
+        expire(leased_dsn)
+        orders.rescue()
+    execute(leased_dsn, "UPDATE audio_job_queue SET status = 'pending'")
+    claim = claimed(orders)
+    assert (claim.attempt, claim.crashes, claim.last_error_code) == (1, 0, None)
+
+
+class TestWithWorkersThatKnowNoLeases:
+    """The old edge function and plain workers on the migrated table, as during a deploy."""
+
+    @pytest.fixture
+    def plain(self, leased_dsn: str) -> Iterator[Queue]:
+        transport = PostgresTransport(leased_dsn, application="plain")
+        yield Queue(transport, PlainMode(transport, dialect=DIALECTS[0]), description="plain")
+        transport.close()
+
+    def test_they_share_the_work(self, orders: Queue, plain: Queue) -> None:
+        ids = [orders.enqueue({"n": n}) for n in range(4)]
+        taken = [claimed(queue) for queue in (orders, plain, orders, plain)]
+        assert [claim.job_id for claim in taken] == ids
+        assert orders.claim() is None
+        assert plain.claim() is None
+        for queue, claim in zip((orders, plain, orders, plain), taken, strict=True):
+            assert queue.beat(claim, progress=9, stage="s") is Standing.HELD
+            assert queue.finish(claim, result={}, track={}) is Standing.HELD
+
+    @pytest.mark.parametrize("then", ["leased", "plain"])
+    def test_the_old_reset_of_a_live_render_takes_it_from_its_holder(
+        self, orders: Queue, others: Queue, plain: Queue, leased_dsn: str, then: str
+    ) -> None:
+        """By started_at, after ten minutes, however alive: the first holder must not finish any more."""
+        orders.enqueue({})
+        claim = claimed(orders)
+        execute(
+            leased_dsn,
+            "UPDATE audio_job_queue SET status = 'pending', started_at = NULL WHERE status = 'processing'",
+        )
+        assert orders.standing(claim) is Standing.LOST
+        assert orders.beat(claim, progress=80, stage="s") is Standing.LOST
+        taker = others if then == "leased" else plain
+        again = claimed(taker)
+        assert again.job_id == claim.job_id
+        assert orders.beat(claim, progress=80, stage="s") is Standing.LOST
+        assert orders.finish(claim, result={"by": "first"}, track={}) is Standing.LOST
+        assert taker.finish(again, result={"by": "second"}, track={}) is Standing.HELD
+        assert row_of(leased_dsn, claim.job_id)["result"] == {"by": "second"}
+
+    def test_a_claim_function_that_takes_stuck_rows_directly_takes_it_too(
+        self, orders: Queue, leased_dsn: str
+    ) -> None:
+        orders.enqueue({})
+        claim = claimed(orders)
+        execute(
+            leased_dsn,
+            "UPDATE audio_job_queue SET started_at = clock_timestamp() WHERE status = 'processing'",
+        )
+        assert orders.beat(claim, progress=80, stage="s") is Standing.LOST
+        assert orders.finish(claim, result={}, track={}) is Standing.LOST
+
+    def test_a_plain_row_is_rescued_after_ten_quiet_minutes_only(
+        self, orders: Queue, plain: Queue, leased_dsn: str
+    ) -> None:
+        orders.enqueue({})
+        claim = claimed(plain)
+        age_row(leased_dsn, "9 minutes 50 seconds")
+        assert orders.rescue() == 0
+        age_row(leased_dsn, "10 minutes 10 seconds")
+        assert orders.rescue() == 1
+        again = claimed(orders)
+        assert (again.job_id, again.crashes) == (claim.job_id, 1)
+        assert plain.finish(claim, result={"late": 1}, track={}) is Standing.LOST
+        assert plain.beat(claim, progress=1, stage="late") is Standing.LOST
+        assert orders.finish(again, result={}, track={}) is Standing.HELD
+
+    def test_a_plain_workers_stale_progress_does_not_extend_a_lease(
+        self, orders: Queue, plain: Queue, leased_dsn: str
+    ) -> None:
+        job_id = orders.enqueue({})
+        claimed(orders)
+        expire(leased_dsn)
+        execute(leased_dsn, "SELECT update_job_progress(%s, 10, 'old')", job_id)
+        assert orders.rescue() == 1
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [Variant("production", "job_data", "enum"), Variant("guide", "payload", "text", preview_url=False)],
+    ids=str,
+)
+def test_a_migrated_production_database_in_every_way_of_ending(
+    databases: Databases, variant: Variant
+) -> None:
+    dsn = databases.new(variant)
+    migrate(dsn)
+    queue = open_queue(Config(database_url=dsn), worker_name="w")
+    assert queue.mode == "leased"
+    track = str(execute(dsn, "INSERT INTO tracks (title) VALUES ('t') RETURNING id")[0]["id"])
+    ids = [queue.enqueue({"n": n}, track_id=track) for n in range(4)]
+    track_values = {"audio_url": "a", "preview_url": "p", "duration_seconds": 9, "status": "published"}
+    claim = claimed(queue)
+    assert claim.payload == {"n": 0}
+    assert queue.beat(claim, progress=5, stage="s") is Standing.HELD
+    assert queue.finish(claim, result={"url": "u"}, track=track_values) is Standing.HELD
+    assert queue.settle(claimed(queue), JobError("field x")) is Outcome.FAILED
+    assert queue.settle(claimed(queue), TransientError("t")) is Outcome.RETRIED
+    assert queue.release(claimed(queue), reason="shutdown") is True
+    claimed(queue)
+    expire(dsn)
+    assert queue.rescue() == 1
+    statuses = {
+        str(row["id"]): row["status"] for row in execute(dsn, "SELECT id, status::text FROM audio_job_queue")
+    }
+    assert [statuses[job_id] for job_id in ids] == ["completed", "failed", "pending", "pending"]
+    after = execute(dsn, "SELECT * FROM tracks")[0]
+    assert (after["audio_url"], after["duration_seconds"], after["status"]) == ("a", 9, "published")
+    assert after.get("preview_url") == ("p" if variant.preview_url else None)
+    queue.close()
+    databases.drop(dsn)
