@@ -1,0 +1,136 @@
+"""Named sessions: a whole course of beat, noise and fades under one word, stretched to the track's length.
+
+They are starting points for listening and promise nothing medical.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+SessionName = Literal["fall-asleep", "deep-rest", "meditate", "unwind", "focus", "power-nap"]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a name stands for.
+
+    Attributes
+    ----------
+    summary : str
+        What it does, in plain words.
+    minutes : float
+        Length where the job states none.
+    course : tuple of (fraction, beat_hz, carrier_hz)
+        Beat and carrier at fractions of the track's length; straight lines between.
+    noise : str
+        Colour of the bed, or ``none``.
+    noise_db : float
+        Its gain.
+    fade_in_ms, fade_out_ms : int
+        Of the whole.
+    """
+
+    summary: str
+    minutes: float
+    course: tuple[tuple[float, float, float], ...]
+    noise: str
+    noise_db: float
+    fade_in_ms: int
+    fade_out_ms: int
+
+
+SESSIONS: Final[Mapping[str, Session]] = MappingProxyType(
+    {
+        "fall-asleep": Session(
+            "from a relaxed alpha beat down through theta into delta, and it stays there",
+            45,
+            ((0, 10, 180), (0.25, 6, 160), (0.6, 2.5, 140), (1, 2, 140)),
+            "brown",
+            -30,
+            8000,
+            30_000,
+        ),
+        "deep-rest": Session(
+            "from alpha to the border of theta and delta within the first third, then level",
+            30,
+            ((0, 9, 170), (0.33, 4, 150), (1, 4, 150)),
+            "pink",
+            -32,
+            5000,
+            20_000,
+        ),
+        "meditate": Session(
+            "settles from alpha into theta, rests there, and comes back up a little at the end",
+            20,
+            ((0, 10, 200), (0.2, 6, 200), (0.85, 6, 200), (1, 8, 200)),
+            "none",
+            -32,
+            4000,
+            10_000,
+        ),
+        "unwind": Session(
+            "from a busy beta beat down to a relaxed alpha beat",
+            15,
+            ((0, 18, 220), (0.5, 10, 200), (1, 9, 200)),
+            "pink",
+            -30,
+            3000,
+            8000,
+        ),
+        "focus": Session(
+            "from alpha up to a low beta beat within the first tenth, then level",
+            50,
+            ((0, 10, 210), (0.1, 14, 220), (1, 14, 220)),
+            "pink",
+            -28,
+            3000,
+            5000,
+        ),
+        "power-nap": Session(
+            "down into theta, a rest there, and up to beta in the last fifth",
+            20,
+            ((0, 10, 190), (0.3, 5, 170), (0.8, 5, 170), (1, 16, 210)),
+            "brown",
+            -32,
+            5000,
+            3000,
+        ),
+    }
+)
+
+
+def session_values(name: str, minutes: float | None) -> dict[str, Any]:
+    """Write a session out as the fields of a job.
+
+    Parameters
+    ----------
+    name : str
+        A key of `SESSIONS`.
+    minutes : float or None
+        Length of the track; None takes the session's own.
+
+    Returns
+    -------
+    values : dict
+        By the web app's keys.
+    """
+    session = SESSIONS[name]
+    length_min = session.minutes if minutes is None else minutes
+    return {
+        "durationMin": length_min,
+        "binaural": {
+            "enabled": True,
+            "beatHz": session.course[0][1],
+            "carrierHz": session.course[0][2],
+            "timeline": tuple(
+                {"atMin": fraction * length_min, "beatHz": beat_hz, "carrierHz": carrier_hz}
+                for fraction, beat_hz, carrier_hz in session.course
+            ),
+        },
+        "carrierType": session.noise,
+        "carrierGainDb": session.noise_db,
+        "fade": {"inMs": session.fade_in_ms, "outMs": session.fade_out_ms},
+    }
