@@ -149,10 +149,10 @@ END $$;
 """  # noqa: S608 - made of this file's own words
 
 
-def execute(dsn: str, statement: str, *parameters: object) -> list[dict[str, Any]]:
+def execute(dsn: str, statement: str | bytes, *parameters: object) -> list[dict[str, Any]]:
     """Run one statement; the rows it answers with."""
     with psycopg.connect(dsn, autocommit=True, row_factory=dict_row) as connection:
-        cursor = connection.execute(statement, parameters)
+        cursor = connection.execute(statement, parameters or None)
         return cursor.fetchall() if cursor.description else []
 
 

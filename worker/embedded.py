@@ -291,6 +291,28 @@ def _make_data(home: Path, binaries: Path, owner: tuple[int, int] | None) -> Non
     making.rename(home / "data")
 
 
+def _clear_away(data: Path, run: Path) -> None:
+    """Remove what a killed server left.
+
+    `_running` found no postmaster, so whoever the lock files name is dead, a zombie, or a stranger with its
+    number. Its backends may take a moment to notice, and hold the shared memory until then.
+    """
+    deadline = time.monotonic() + _START_LIMIT_S
+    while _lives_in(data) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for name in (data / "postmaster.pid", run / _SOCKET_NAME, run / f"{_SOCKET_NAME}.lock"):
+        name.unlink(missing_ok=True)
+
+
+def _lives_in(data: Path) -> bool:
+    """Whether any process works in the data folder, as every process of a server does."""
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):  # gone meanwhile, a zombie, or not ours to see
+            if link.readlink() == data:
+                return True
+    return False
+
+
 def _start(directory: Path, home: Path, settings: Mapping[str, str]) -> EmbeddedPostgres:
     owner = _owner(directory)
     if owner is not None and (home / "data").exists():
@@ -300,11 +322,11 @@ def _start(directory: Path, home: Path, settings: Mapping[str, str]) -> Embedded
     data = home / "data"
     if not (data / "PG_VERSION").exists():
         _make_data(home, binaries, owner)
-    (data / "postmaster.pid").unlink(missing_ok=True)  # stale: `_running` found no such server
     run = home / "run"
     if len(os.fsencode(run / _SOCKET_NAME)) > _SOCKET_PATH_BYTES:
         run = Path(tempfile.mkdtemp(prefix="mindscript-run-"))
     _folder_for(run, owner)
+    _clear_away(data, run)
     command = [str(binaries / "postgres"), "-D", str(data)]
     for name, value in {**_SETTINGS, "unix_socket_directories": str(run), **settings}.items():
         command += ["-c", f"{name}={value}"]

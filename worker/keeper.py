@@ -73,6 +73,7 @@ def keep(command: list[str], *, in_use: Path, log: Path, owner: tuple[int, int] 
     waiting = threading.Thread(target=wait_until_unused, daemon=True)
     uid, gid = owner or (None, None)
     before_exec = _dies_with_parent()
+    started_before = False
     while not unused.is_set():
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -89,8 +90,9 @@ def keep(command: list[str], *, in_use: Path, log: Path, owner: tuple[int, int] 
         if not waiting.is_alive():
             waiting.start()
         status = process.wait()
-        if status == 1 and not unused.is_set():
+        if status == 1 and not started_before and not unused.is_set():
             sys.exit(1)  # it could not start at all, and says why in the log
+        started_before = True
         time.sleep(_RESTART_PAUSE_S)
     waiting.join()
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -74,13 +74,25 @@ def find_dialect(transport: Transport) -> Dialect:
 class _Parked:
     claim: Claim
     due: float
-    touched: float = field(default_factory=time.monotonic)
+    touched: float
 
 
 class PlainMode:
-    """Rows without leases."""
+    """Rows without leases.
 
-    def __init__(self, transport: Transport, *, dialect: Dialect) -> None:
+    Parameters
+    ----------
+    transport : Transport
+    dialect : Dialect
+        From `find_dialect`.
+    clock : callable
+        Monotonic seconds; only parking goes by it.
+    """
+
+    def __init__(
+        self, transport: Transport, *, dialect: Dialect, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
         self.name: Literal["leased", "plain"] = "plain"
         self._transport = transport
         self._dialect = dialect
@@ -253,7 +265,8 @@ class PlainMode:
         ):
             return self.standing(claim)
         with self._lock:
-            self._parked.append(_Parked(claim, time.monotonic() + delay_s))
+            now = self._clock()
+            self._parked.append(_Parked(claim, due=now + delay_s, touched=now))
         return Standing.HELD
 
     def _to_pending(self, claim: Claim, more: Mapping[str, Any] | None = None) -> Standing:
@@ -264,7 +277,7 @@ class PlainMode:
 
     def _tend(self) -> None:
         """Put back the parked orders that are due; touch the others."""
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             busy = [item for item in self._parked if item.due <= now or item.touched + _TOUCH_S <= now]
             self._parked = [item for item in self._parked if item not in busy]

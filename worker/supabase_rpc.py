@@ -140,7 +140,8 @@ class SupabaseTransport:
         self._answer.status = response.status_code
         if date := response.headers.get("date"):
             try:
-                self._clock = (parsedate_to_datetime(date), time.monotonic())
+                # RFC 9110 dates are GMT, whatever the words for it
+                self._clock = (parsedate_to_datetime(date).replace(tzinfo=UTC), time.monotonic())
             except ValueError:
                 return
 

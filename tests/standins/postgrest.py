@@ -109,6 +109,7 @@ class Postgrest:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
+        self._local = threading.local()
         self._functions: list[_Function] = []
         self._columns: dict[str, set[str]] = {}
         self._next: list[Response] = []
@@ -174,7 +175,8 @@ class Postgrest:
         return response
 
     def _answer(self, request: Request, path: str, role: str) -> Response:
-        with psycopg.connect(self._dsn) as connection:
+        connection = self._connection()
+        with connection.transaction():
             connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
             if path.startswith("rpc/"):
                 return self._rpc(connection, path.removeprefix("rpc/"), json.loads(request.body or b"{}"))
@@ -184,6 +186,13 @@ class Postgrest:
             if request.method in ("GET", "HEAD"):
                 return self._read(connection, request, path)
             return self._write(connection, request, path)
+
+    def _connection(self) -> psycopg.Connection:
+        """One for each client connection, which the server serves from a thread of its own."""
+        connection: psycopg.Connection | None = getattr(self._local, "connection", None)
+        if connection is None or connection.closed:
+            connection = self._local.connection = psycopg.connect(self._dsn, autocommit=True)
+        return connection
 
     def _rpc(self, connection: psycopg.Connection, name: str, given: dict[str, Any]) -> Response:
         function = next(
@@ -354,7 +363,9 @@ def serve(apps: Mapping[str, App]) -> Iterator[str]:
             if response.status == 0:
                 self.close_connection = True
                 return
-            self.send_response(response.status)
+            self.send_response_only(response.status)
+            if "Date" not in response.headers:
+                self.send_header("Date", self.date_time_string())
             for name, value in response.headers.items():
                 self.send_header(name, value)
             if not any(name.lower() == "content-length" for name in response.headers):

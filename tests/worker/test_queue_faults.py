@@ -1,0 +1,207 @@
+"""What the queue says when the database misbehaves: dropped, half-open, refusing, restarted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from database import Databases, execute, row_of
+from standins.proxy import Proxy
+
+from worker import queue as queue_module
+from worker.config import Config
+from worker.errors import ConfigurationError, Kind, TransientError
+from worker.queue import Claim, Queue, Standing, open_queue
+from worker.transport import classify
+
+
+@pytest.fixture
+def orders(leased_dsn: str) -> Iterator[Queue]:
+    queue = opened(leased_dsn)
+    yield queue
+    queue.close()
+
+
+def opened(dsn: str) -> Queue:
+    return open_queue(Config(database_url=dsn), worker_name="w")
+
+
+def claimed(queue: Queue) -> Claim:
+    claim = queue.claim()
+    assert claim is not None
+    return claim
+
+
+def terminate_all(dsn: str) -> None:
+    execute(
+        dsn,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+
+
+def connections(dsn: str) -> int:
+    return int(execute(dsn, "SELECT count(*) n FROM pg_stat_activity WHERE application_name = 'w'")[0]["n"])
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("08006", "transient"), ("08001", "transient"), ("40001", "transient"), ("40P01", "transient"),
+        ("53100", "transient"), ("53300", "transient"), ("57P01", "transient"), ("57P03", "transient"),
+        ("57014", "transient"), ("55P03", "transient"), ("XX000", "transient"), ("23514", "transient"),
+        ("28P01", "configuration"), ("28000", "configuration"), ("3D000", "configuration"),
+        ("42501", "configuration"), ("42883", "configuration"), ("42P01", "configuration"),
+        ("42703", "configuration"), ("PGRST202", "configuration"), ("PGRST301", "configuration"),
+        ("PGRST204", "configuration"), ("PGRST000", "transient"), ("PGRST003", "transient"),
+    ],
+)  # fmt: skip
+def test_every_failure_of_the_database_is_transient_or_a_matter_of_configuration(
+    code: str, kind: str
+) -> None:
+    error = classify("words of the database", code=code)
+    assert error.kind is Kind(kind)
+    assert "words of the database" in error.message
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, "configuration"), (403, "configuration"), (500, "transient")]
+)
+def test_gateway_answers_without_a_code(status: int, kind: str) -> None:
+    assert classify("", status=status).kind is Kind(kind)
+
+
+def test_idle_connections_that_the_server_closed_are_not_used(orders: Queue, leased_dsn: str) -> None:
+    """An idle worker does not notice a restart at all."""
+    orders.enqueue({})
+    terminate_all(leased_dsn)
+    claim = claimed(orders)
+    terminate_all(leased_dsn)
+    assert orders.beat(claim, progress=1, stage="s") is Standing.HELD
+
+
+def test_a_statement_that_is_cut_off_is_transient_and_the_next_one_works(leased_dsn: str) -> None:
+    with Proxy(leased_dsn) as proxy:
+        orders = opened(proxy.dsn)
+        orders.enqueue({})
+        claim = claimed(orders)
+        proxy.swallow_next_answer()
+        with pytest.raises(TransientError):
+            orders.beat(claim, progress=1, stage="s")
+        assert orders.beat(claim, progress=1, stage="s") is Standing.HELD
+        orders.close()
+
+
+def test_a_half_open_connection_ends_a_call_in_time(leased_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes are acknowledged and nobody answers: keepalives see nothing wrong with that."""
+    monkeypatch.setattr("worker.postgres.CALL_LIMIT_S", 0.3)
+    monkeypatch.setattr("worker.postgres._CONNECT_LIMIT_S", 2)
+    with Proxy(leased_dsn) as proxy:
+        orders = opened(proxy.dsn)
+        orders.enqueue({})
+        claim = claimed(orders)
+        proxy.stall()
+        with pytest.raises(TransientError):
+            orders.beat(claim, progress=1, stage="s")
+        proxy.resume()
+        assert orders.beat(claim, progress=1, stage="s") is Standing.HELD
+        orders.close()
+
+
+def test_finish_outlasts_a_database_that_is_away(
+    databases: Databases, orders: Queue, leased_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders.enqueue({})
+    claim = claimed(orders)
+    name = leased_dsn.split("@/")[1].split("?")[0]
+    databases.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    databases.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
+    with pytest.raises(TransientError):
+        orders.finish(claim, result={}, track={}, patience_s=0)
+    back = threading.Timer(0.6, databases.execute, (f"ALTER DATABASE {name} ALLOW_CONNECTIONS true",))
+    back.start()
+    assert orders.finish(claim, result={"a": 1}, track={}) is Standing.HELD
+    back.join()
+    assert row_of(leased_dsn, claim.job_id)["result"] == {"a": 1}
+
+
+def test_patience_ends(orders: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted on a clock of the test's own: nothing is really waited for."""
+    clock = [0.0]
+
+    class Time:
+        monotonic = staticmethod(lambda: clock[0])
+
+        @staticmethod
+        def sleep(seconds: float) -> None:
+            clock[0] += seconds
+
+    monkeypatch.setattr(queue_module, "time", Time)
+    tries = []
+
+    def write() -> None:
+        tries.append(clock[0])
+        raise TransientError("away")
+
+    with pytest.raises(TransientError):
+        queue_module._patiently(write, 10.0)
+    assert tries == pytest.approx([0, 0.1, 0.4, 1.4, 3.4, 5.4, 7.4, 9.4])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dbname": "no_such_database"}, "does not exist"),
+        ({"user": "nobody_we_know"}, "does not exist"),
+    ],
+)
+def test_refused_credentials_name_the_variable(leased_dsn: str, change: dict[str, str], words: str) -> None:
+    dsn = psycopg.conninfo.make_conninfo(leased_dsn, **change)
+    with pytest.raises(ConfigurationError, match=f"{words}.*DATABASE_URL"):
+        opened(dsn)
+
+
+def test_a_role_without_rights_is_told_so(databases: Databases, leased_dsn: str) -> None:
+    databases.execute("CREATE ROLE stranger LOGIN")
+    try:
+        with pytest.raises(ConfigurationError, match="permission denied"):
+            opened(leased_dsn.replace("postgres@", "stranger@"))
+    finally:
+        databases.execute("DROP ROLE stranger")
+
+
+def test_an_older_schema_asks_for_migrate(leased_dsn: str) -> None:
+    execute(leased_dsn, "CREATE OR REPLACE FUNCTION worker_version() RETURNS int LANGUAGE sql AS 'SELECT 0'")
+    with pytest.raises(ConfigurationError, match="migrate"):
+        opened(leased_dsn)
+
+
+def test_threads_do_not_wait_for_each_other(orders: Queue, leased_dsn: str) -> None:
+    """A heartbeat must go out while another thread's call hangs on a lock."""
+    first, second = (orders.enqueue({"n": n}) for n in range(2))
+    claims = {claim.job_id: claim for claim in (claimed(orders), claimed(orders))}
+    with psycopg.connect(leased_dsn) as blocker, ThreadPoolExecutor(1) as pool:
+        blocker.execute("SELECT FROM audio_job_queue WHERE id = %s FOR UPDATE", (first,))
+        hanging = pool.submit(orders.beat, claims[first], progress=1, stage="s")
+        for _ in range(20):
+            assert orders.beat(claims[second], progress=1, stage="s") is Standing.HELD
+        assert not hanging.done()
+        blocker.rollback()
+        assert hanging.result(30) is Standing.HELD
+
+
+def test_connections_do_not_pile_up(orders: Queue, leased_dsn: str) -> None:
+    orders.enqueue({})
+    claim = claimed(orders)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: orders.beat(claim, progress=n % 100, stage="s"), range(200)))
+    assert 1 <= connections(leased_dsn) <= 4
+    orders.close()
+    deadline = time.monotonic() + 20
+    while connections(leased_dsn):  # a server's process takes a moment to end
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

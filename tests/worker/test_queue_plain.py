@@ -1,0 +1,253 @@
+"""Plain mode: the app's database as it is, in every variant met, over both transports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from database import VARIANTS, Databases, Variant, age_row, execute, row_of
+from standins.postgrest import SERVICE_KEY, Postgrest, serve
+
+from worker.config import Config
+from worker.errors import ConfigurationError, JobError, ShuttingDown, TransientError
+from worker.plain import DIALECTS, PlainMode
+from worker.postgres import PostgresTransport
+from worker.queue import Claim, Outcome, Queue, Standing, open_queue
+
+TRANSPORTS = ("postgres", "supabase")
+
+
+@contextmanager
+def opened(dsn: str, transport: str) -> Iterator[Queue]:
+    with ExitStack() as stack:
+        if transport == "postgres":
+            config = Config(database_url=dsn)
+        else:
+            url = stack.enter_context(serve({"/rest/v1": Postgrest(dsn)}))
+            config = Config(supabase_url=url, supabase_service_role_key=SERVICE_KEY)
+        queue = open_queue(config, worker_name="w")
+        stack.callback(queue.close)
+        yield queue
+
+
+@pytest.fixture
+def dsn(databases: Databases) -> Iterator[str]:
+    dsn = databases.new(Variant())
+    yield dsn
+    databases.drop(dsn)
+
+
+@pytest.fixture(params=TRANSPORTS)
+def orders(request: pytest.FixtureRequest, dsn: str) -> Iterator[Queue]:
+    with opened(dsn, request.param) as queue:
+        yield queue
+
+
+def parking(dsn: str) -> tuple[list[float], Queue]:
+    """A queue whose parking goes by the number in the list."""
+    clock = [1000.0]
+    transport = PostgresTransport(dsn, application="w")
+    mode = PlainMode(transport, dialect=DIALECTS[0], clock=lambda: clock[0])
+    return clock, Queue(transport, mode, description="plain")
+
+
+def claimed(queue: Queue) -> Claim:
+    claim = queue.claim()
+    assert claim is not None
+    return claim
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_an_order_goes_through_in_every_variant(
+    databases: Databases, variant: Variant, transport: str
+) -> None:
+    dsn = databases.new(variant)
+    track = str(execute(dsn, "INSERT INTO tracks (title) VALUES ('t') RETURNING id")[0]["id"])
+    with opened(dsn, transport) as queue:
+        assert (queue.mode, queue.transport) == ("plain", transport)
+        assert variant.dialect in queue.describe()
+        assert queue.claim() is None
+        first, second = (queue.enqueue({"script": str(n)}, track_id=track) for n in range(2))
+        claim = claimed(queue)
+        assert (claim.job_id, claim.payload, claim.track_id) == (first, {"script": "0"}, track)
+        assert queue.beat(claim, progress=30, stage="Mixing") is Standing.HELD
+        row = row_of(dsn, first)
+        assert (row["status"], row["progress"], row["stage"]) == ("processing", 30, "Mixing")
+        result = {"url": "u", "duration": 60}
+        written = {"audio_url": "u", "preview_url": "p", "duration_seconds": 60, "status": "published"}
+        assert queue.finish(claim, result=result, track=written) is Standing.HELD
+        assert queue.finish(claim, result=result, track=written) is Standing.HELD, (
+            "asked again after a lost answer"
+        )
+        row = row_of(dsn, first)
+        assert (row["status"], row["progress"], row["result"]) == ("completed", 100, result)
+        after = execute(dsn, "SELECT audio_url, preview_url, duration_seconds, status FROM tracks")[0]
+        assert after == written
+        assert queue.settle(claimed(queue), JobError("durationMin: 999")) is Outcome.FAILED
+        row = row_of(dsn, second)
+        assert (row["status"], row["error"]) == ("failed", "durationMin: 999")
+        assert queue.depth()["completed"] == queue.depth()["failed"] == 1
+        assert [job.job_id for job in queue.jobs()] == [second, first]
+    databases.drop(dsn)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_track_table_without_preview_url_costs_nothing(databases: Databases, transport: str) -> None:
+    dsn = databases.new(Variant(preview_url=False))
+    track = str(execute(dsn, "INSERT INTO tracks (title) VALUES ('t') RETURNING id")[0]["id"])
+    with opened(dsn, transport) as queue:
+        queue.enqueue({}, track_id=track)
+        written = {"audio_url": "u", "preview_url": "p", "status": "published"}
+        assert queue.finish(claimed(queue), result={}, track=written) is Standing.HELD
+    assert execute(dsn, "SELECT audio_url, status FROM tracks") == [{"audio_url": "u", "status": "published"}]
+    databases.drop(dsn)
+
+
+def test_an_order_that_another_took_is_lost(orders: Queue, dsn: str) -> None:
+    """The old edge function resets by started_at, however alive the render is."""
+    orders.enqueue({})
+    claim = claimed(orders)
+    execute(dsn, "UPDATE audio_job_queue SET status = 'pending', started_at = NULL")
+    assert orders.standing(claim) is Standing.LOST
+    again = claimed(orders)
+    assert orders.beat(claim, progress=50, stage="late") is Standing.LOST
+    assert orders.settle(claim, TransientError("late")) is Outcome.LOST
+    assert orders.settle(claim, JobError("late")) is Outcome.LOST
+    assert orders.release(claim, reason="late") is False
+    assert orders.finish(claim, result={"by": "first"}, track={}) is Standing.LOST
+    assert orders.finish(again, result={"by": "second"}, track={}) is Standing.HELD
+    row = row_of(dsn, claim.job_id)
+    assert (row["status"], row["result"], row["progress"]) == ("completed", {"by": "second"}, 100)
+
+
+def test_a_cancelled_order_stays_cancelled(orders: Queue, dsn: str) -> None:
+    orders.enqueue({})
+    claim = claimed(orders)
+    execute(dsn, "UPDATE audio_job_queue SET status = 'cancelled'")
+    assert orders.standing(claim) is Standing.CANCELLED
+    assert orders.beat(claim, progress=50, stage="s") is Standing.CANCELLED
+    assert orders.settle(claim, TransientError("x")) is Outcome.CANCELLED
+    assert orders.finish(claim, result={}, track={}) is Standing.CANCELLED
+    assert row_of(dsn, claim.job_id)["status"] == "cancelled"
+
+
+def test_shutdown_puts_the_order_back_with_its_attempt_not_counted(orders: Queue, dsn: str) -> None:
+    orders.enqueue({})
+    for _ in range(3):
+        claim = claimed(orders)
+        assert claim.attempt == 1
+        assert orders.settle(claim, ShuttingDown()) is Outcome.RELEASED
+        row = row_of(dsn, claim.job_id)
+        assert (row["status"], row["started_at"], row["progress"]) == ("pending", None, 0)
+
+
+def test_a_retry_waits_though_the_table_has_no_column_for_it(
+    dsn: str,
+) -> None:
+    """The order is parked: still ours and touched, so that nobody takes it before its time."""
+    clock, orders = parking(dsn)
+    job_id = orders.enqueue({})
+    for attempt in range(1, 6):
+        claim = claimed(orders)
+        assert claim.attempt == attempt
+        outcome = orders.settle(claim, TransientError("down"))
+        if attempt == 5:
+            assert outcome is Outcome.FAILED
+            break
+        assert outcome is Outcome.RETRIED
+        assert orders.claim() is None
+        assert row_of(dsn, job_id)["status"] == "processing"
+        clock[0] += 45
+    row = row_of(dsn, job_id)
+    assert row["status"] == "failed"
+    assert "contact support" in row["error"]
+
+
+def test_a_parked_order_is_touched_and_goes_back_when_the_worker_ends(
+    dsn: str,
+) -> None:
+    clock, queue = parking(dsn)
+    job_id = queue.enqueue({})
+    assert queue.settle(claimed(queue), ConfigurationError("no key")) is Outcome.RELEASED
+    age_row(dsn, "5 minutes")
+    clock[0] += 16
+    queue.rescue()
+    row = row_of(dsn, job_id)
+    assert row["status"] == "processing"
+    assert datetime.now(UTC) - row["updated_at"] < timedelta(minutes=1)
+    queue.close()
+    assert row_of(dsn, job_id)["status"] == "pending"
+
+
+def test_a_parked_order_that_was_cancelled_is_let_go(dsn: str) -> None:
+    clock, queue = parking(dsn)
+    job_id = queue.enqueue({})
+    queue.settle(claimed(queue), TransientError("down"))
+    execute(dsn, "UPDATE audio_job_queue SET status = 'cancelled'")
+    clock[0] += 60
+    assert queue.claim() is None
+    queue.close()
+    assert row_of(dsn, job_id)["status"] == "cancelled"
+
+
+def test_rescue_takes_only_what_was_quiet_for_ten_minutes_and_gives_up_the_third_time(
+    orders: Queue, dsn: str
+) -> None:
+    job_id = orders.enqueue({})
+    for crashes in range(3):
+        claim = claimed(orders)
+        assert (claim.crashes, claim.attempt) == (crashes, crashes + 1)
+        age_row(dsn, "9 minutes 50 seconds")
+        assert orders.rescue() == 0
+        age_row(dsn, "10 minutes 10 seconds")
+        assert orders.rescue() == 1
+        assert orders.rescue() == 0
+    row = row_of(dsn, job_id)
+    assert row["status"] == "failed"
+    assert "contact support" in row["error"]
+
+
+def test_a_live_render_is_not_rescued(orders: Queue, dsn: str) -> None:
+    orders.enqueue({})
+    claim = claimed(orders)
+    age_row(dsn, "11 minutes")
+    assert orders.beat(claim, progress=10, stage="s") is Standing.HELD
+    assert orders.rescue() == 0
+
+
+def test_a_payload_that_is_a_string_of_json_is_understood(orders: Queue, dsn: str) -> None:
+    execute(
+        dsn,
+        """INSERT INTO audio_job_queue (payload) VALUES ('"{\\"script\\": \\"hi\\"}"'), ('[1]'), (NULL)""",
+    )
+    assert {claimed(orders).payload.get("script") for _ in range(3)} == {"hi", None}
+
+
+def test_missing_functions_are_named(databases: Databases) -> None:
+    dsn = databases.new("empty")
+    for transport in TRANSPORTS:
+        with pytest.raises(ConfigurationError, match=r"update_job_progress.*migrate"), opened(dsn, transport):
+            pass
+    databases.drop(dsn)
+
+
+def test_each_function_may_speak_its_own_dialect(databases: Databases) -> None:
+    dsn = databases.new(Variant("production", "payload", "text"))
+    execute(dsn, "DROP FUNCTION update_job_progress")
+    execute(
+        dsn,
+        "CREATE FUNCTION update_job_progress(p_job_id uuid, p_progress int, p_stage text) RETURNS void"
+        " LANGUAGE sql AS"
+        " 'UPDATE audio_job_queue SET progress = p_progress, stage = p_stage WHERE id = p_job_id'",
+    )
+    for transport in TRANSPORTS:
+        with opened(dsn, transport) as queue:
+            queue.enqueue({})
+            claim = claimed(queue)
+            assert queue.beat(claim, progress=33, stage="s") is Standing.HELD
+            assert row_of(dsn, claim.job_id)["progress"] == 33
+            assert queue.finish(claim, result={}, track={}) is Standing.HELD
+    databases.drop(dsn)
