@@ -1,0 +1,217 @@
+"""Curves: values that are functions of the absolute frame, the same for any way of cutting time into blocks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+"""One value per frame, shape (frames,)."""
+
+
+class Curve(Protocol):
+    """A value over time."""
+
+    def at(self, start: int, stop: int) -> float | Values:
+        """Values of frames `[start, stop)`: a scalar where all of them are the same, else shape (stop - start,)."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """One value for ever."""
+
+    value: float
+
+    def at(self, start: int, stop: int) -> float:
+        """Give the value."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class Breakpoints:
+    """Straight lines between points; the first and last value hold outside them.
+
+    Parameters
+    ----------
+    frames : tuple of int
+        Strictly increasing; at least one.
+    values : tuple of float
+        As many.
+
+    Raises
+    ------
+    ValueError
+        If there is no point, the lengths differ or the frames do not increase.
+    """
+
+    frames: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.frames or len(self.frames) != len(self.values):
+            raise ValueError(f"{len(self.frames)} frames and {len(self.values)} values; as many of each, at least 1")
+        if any(later <= earlier for earlier, later in zip(self.frames, self.frames[1:], strict=False)):
+            raise ValueError(f"frames {self.frames}; they must increase strictly")
+
+    def at(self, start: int, stop: int) -> float | Values:
+        """Values of frames `[start, stop)`."""
+        if stop <= self.frames[0] or len(self.frames) == 1:
+            return self.values[0]
+        if start >= self.frames[-1]:
+            return self.values[-1]
+        return np.interp(np.arange(start, stop), self.frames, self.values)
+
+    def integral(self, start: int, stop: int) -> Values:
+        """Integral from frame 0 up to each frame of `[start, stop)`, in closed form (value x frames).
+
+        Within a piece that begins at frame ``f`` with value ``v`` and slope ``s``, and with ``d = n - f``, the
+        integral grows by ``v*d + s*d**2/2``.
+        """
+        n = np.arange(start, stop)
+        piece = np.clip(np.searchsorted(self._edges, n, side="right") - 1, 0, None)
+        distance = (n - self._edges[piece]).astype(np.float64)
+        return self._sums[piece] + distance * (self._values[piece] + 0.5 * self._slopes[piece] * distance)
+
+    @cached_property
+    def _edges(self) -> NDArray[np.int64]:
+        """First frame of each piece: frame 0, every point after it, and what lies before frame 0."""
+        return np.array([0, *(frame for frame in self.frames if frame > 0)], dtype=np.int64)
+
+    @cached_property
+    def _values(self) -> Values:
+        return np.interp(self._edges, self.frames, self.values)
+
+    @cached_property
+    def _slopes(self) -> Values:
+        return np.append(np.diff(self._values) / np.diff(self._edges), 0.0)
+
+    @cached_property
+    def _sums(self) -> Values:
+        lengths = np.diff(self._edges).astype(np.float64)
+        return np.append(0.0, np.cumsum(lengths * (self._values[:-1] + self._values[1:]) / 2.0))
+
+
+@dataclass(frozen=True)
+class Decibels:
+    """A curve in dB, as linear amplitude gain."""
+
+    curve: Curve
+
+    def at(self, start: int, stop: int) -> float | Values:
+        """Gains of frames `[start, stop)`."""
+        level_db = self.curve.at(start, stop)
+        return float(10.0 ** (level_db / 20.0)) if isinstance(level_db, float | int) else 10.0 ** (level_db / 20.0)
+
+
+@dataclass(frozen=True)
+class Product:
+    """Curves multiplied."""
+
+    curves: tuple[Curve, ...]
+
+    def at(self, start: int, stop: int) -> float | Values:
+        """Values of frames `[start, stop)`."""
+        product: float | Values = 1.0
+        for curve in self.curves:
+            product = product * curve.at(start, stop)
+        return product
+
+
+def raised_cosine(position: Values) -> Values:
+    """Rise from 0 to 1 as `position` goes from 0 to 1, with level ends: ``(1 - cos(pi x)) / 2``."""
+    return 0.5 - 0.5 * np.cos(np.pi * np.clip(position, 0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Fade:
+    """Fade-in and fade-out of a whole track: raised cosines, 1 in between, 0 outside the track.
+
+    The first frame of the fade-in and the last of the fade-out are half a step from silence, so that both mirror
+    each other. Where the two overlap they multiply.
+
+    Parameters
+    ----------
+    frames, in_frames, out_frames : int
+        Length of the track and of its fades; not negative.
+    """
+
+    frames: int
+    in_frames: int
+    out_frames: int
+
+    def __post_init__(self) -> None:
+        if min(self.frames, self.in_frames, self.out_frames) < 0:
+            raise ValueError(f"fade of {self.in_frames} and {self.out_frames} over {self.frames} frames; none may be < 0")
+
+    def at(self, start: int, stop: int) -> float | Values:
+        """Gains of frames `[start, stop)`."""
+        if start >= self.in_frames and stop <= self.frames - self.out_frames and start >= 0:
+            return 1.0
+        n = np.arange(start, stop) + 0.5
+        gain = np.ones(stop - start)
+        if self.in_frames:
+            gain *= raised_cosine(n / self.in_frames)
+        if self.out_frames:
+            gain *= raised_cosine((self.frames - n) / self.out_frames)
+        gain[(n < 0) | (n > self.frames)] = 0.0
+        return gain
+
+
+@dataclass(frozen=True)
+class Ducking:
+    """A gain that steps aside for speech, and is already down when the first word begins.
+
+    Before each stretch of speech the gain falls by `depth_db` over `attack_frames` (look-ahead), stays down through
+    the speech and `hold_frames` after it, then rises over `release_frames`; raised cosines in decibels. Where two
+    stretches are close, the deeper of their curves counts, so the music does not pump between sentences.
+
+    Parameters
+    ----------
+    speech : tuple of (start, stop)
+        Frames, sorted and disjoint.
+    depth_db : float
+        How far down, >= 0.
+    attack_frames, hold_frames, release_frames : int
+        >= 0.
+    """
+
+    speech: tuple[tuple[int, int], ...]
+    depth_db: float
+    attack_frames: int
+    hold_frames: int
+    release_frames: int
+
+    def __post_init__(self) -> None:
+        if self.depth_db < 0 or min(self.attack_frames, self.hold_frames, self.release_frames) < 0:
+            raise ValueError("depth, attack, hold and release of ducking must not be negative")
+
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        return np.array([start for start, _ in self.speech], dtype=np.int64)
+
+    @cached_property
+    def _stops(self) -> NDArray[np.int64]:
+        return np.array([stop for _, stop in self.speech], dtype=np.int64)
+
+    def at(self, start: int, stop: int) -> float | Values:
+        """Linear gains of frames `[start, stop)`."""
+        tail = self.hold_frames + self.release_frames
+        first = int(np.searchsorted(self._stops, start - tail, side="left"))
+        last = int(np.searchsorted(self._starts, stop + self.attack_frames, side="right"))
+        if first >= last:
+            return 1.0
+        n = np.arange(start, stop, dtype=np.float64)
+        down = np.zeros(stop - start)
+        for speech_start, speech_stop in self.speech[first:last]:
+            held_until = speech_stop + self.hold_frames
+            before = 1.0 - (speech_start - n) / max(self.attack_frames, 1)
+            after = 1.0 - (n - held_until) / max(self.release_frames, 1)
+            np.maximum(down, raised_cosine(np.minimum(before, after)), out=down)
+        if down.min() == 1.0:
+            return math.pow(10.0, -self.depth_db / 20.0)
+        return np.power(10.0, -self.depth_db / 20.0 * down)

@@ -1,0 +1,101 @@
+"""The plan: a track as a pure function of time. Any stretch of it can be made on its own, in any order, on any thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dsp.blocks import Block, Source
+from dsp.envelope import Curve, Values
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One source of the mix.
+
+    Parameters
+    ----------
+    name : str
+        voice, music, solfeggio, binaural or noise.
+    source : Source
+    gain : Curve
+        Linear.
+    """
+
+    name: str
+    source: Source
+    gain: Curve
+
+
+@dataclass(frozen=True)
+class RenderPlan:
+    """What a track is made of, before the master gain and the limiter.
+
+    Parameters
+    ----------
+    sample_rate : int
+        In Hz.
+    frames : int
+        Length of the track.
+    layers : tuple of Layer
+        They are summed; no layer changes another.
+    fade : Curve
+        Linear gain over the whole mix.
+    """
+
+    sample_rate: int
+    frames: int
+    layers: tuple[Layer, ...]
+    fade: Curve
+
+
+def render(plan: RenderPlan, start: int, stop: int) -> Block:
+    """Mix frames `[start, stop)`; outside the track there is silence.
+
+    Returns
+    -------
+    block : float32 array, shape (stop - start, 2)
+        The caller's own. Sums may go beyond full scale.
+    """
+    first, last = max(start, 0), min(stop, plan.frames)
+    if first >= last:
+        return np.zeros((stop - start, 2), np.float32)
+    mix = _mix(plan, first, last)
+    if (first, last) != (start, stop):
+        mix = np.pad(mix, ((first - start, stop - last), (0, 0)))
+    return mix
+
+
+def _mix(plan: RenderPlan, start: int, stop: int) -> Block:
+    fade = plan.fade.at(start, stop)
+    mix: Block | None = None
+    for layer in plan.layers:
+        block = render_layer(layer, start, stop)
+        if block is None:
+            continue
+        if mix is None:
+            mix = block
+        else:
+            mix += block
+    if mix is None:
+        return np.zeros((stop - start, 2), np.float32)
+    return _amplified(mix, fade)
+
+
+def render_layer(layer: Layer, start: int, stop: int) -> Block | None:
+    """Make one layer at its gain, without the fade; None where it is silent all through."""
+    gain = layer.gain.at(start, stop)
+    silent = getattr(layer.source, "silent", None)
+    if (isinstance(gain, float) and gain == 0.0) or (silent is not None and silent(start, stop)):
+        return None
+    return _amplified(layer.source.render(start, stop), gain)
+
+
+def _amplified(block: Block, gain: float | Values) -> Block:
+    """Apply a gain in place."""
+    if isinstance(gain, np.ndarray):
+        block *= gain.astype(np.float32)[:, None]
+    elif gain != 1.0:
+        block *= np.float32(gain)
+    return block
