@@ -69,7 +69,7 @@ def parse_job(
         raise JobError(f"{found[0]}: found {shown(found[1])}, allowed is a finite number")
     if len(job.script) > max_script_characters:
         raise JobError(
-            f"script: found {len(job.script)} characters, allowed is a text of at most {max_script_characters}"
+            f"script: found {len(job.script)} characters, allowed are at most {max_script_characters}"
         )
     if job.duration_min is not None and job.duration_min > max_duration_min:
         name = reading.written_as["durationMin",]
