@@ -135,7 +135,8 @@ class PostgresTransport:
 
     def has_column(self, table: str, column: str) -> bool:
         query = sql.SQL(
-            "SELECT 1 AS found FROM pg_attribute WHERE attrelid = to_regclass('public.' || quote_ident(%(table)s))"
+            "SELECT 1 AS found FROM pg_attribute"
+            " WHERE attrelid = to_regclass('public.' || quote_ident(%(table)s))"
             " AND attname = %(column)s AND NOT attisdropped"
         )
         return bool(self._execute(query, {"table": table, "column": column}))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import psycopg
 import pytest
-from database import Databases, execute, row_of
+from database import Databases
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -18,6 +19,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from psycopg.rows import dict_row
 
 from worker.claims import Claim, Outcome, Standing
 from worker.config import Config
@@ -47,14 +49,18 @@ class Machine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        execute(self.dsn, "TRUNCATE audio_job_queue CASCADE")
+        self.connection = psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row)
+        self.connection.execute("TRUNCATE audio_job_queue CASCADE")
         self.workers = [open_queue(Config(database_url=self.dsn), worker_name=f"w{n}") for n in range(2)]
         self.model: dict[str, Model] = {}
         self.order: list[str] = []
+        for _ in range(2):
+            self.enqueue()
 
     def teardown(self) -> None:
-        for worker in getattr(self, "workers", []):
+        for worker in self.workers:
             worker.close()
+        self.connection.close()
 
     def worker(self, number: int) -> Queue:
         return self.workers[number % 2]
@@ -104,9 +110,18 @@ class Machine(RuleBasedStateMachine):
         statement = (
             "UPDATE audio_job_queue SET lease_expires_at = now() - interval '1 s' WHERE claim_token = %s"
         )
-        execute(self.dsn, statement, claim.token)
+        self.connection.execute(statement, (claim.token,))
         if self.expected(claim) is Standing.HELD:
             self.change(claim.job_id, expired=True)
+
+    @rule(target=claims, number=st.integers(0, 1), again=st.booleans())
+    def everybody_dies_and_another_takes_over(self, number: int, again: bool) -> object:
+        """What chance takes long to find, in one step: all claims stale, the rows held anew."""
+        self.connection.execute("UPDATE audio_job_queue SET lease_expires_at = now() - interval '1 s'")
+        for job_id, model in self.model.items():
+            self.change(job_id, expired=model.status == "processing")
+        self.rescue(number)
+        return self.claim(number) if again else multiple()
 
     @rule(number=st.integers(0, 1))
     def rescue(self, number: int) -> None:
@@ -159,27 +174,25 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def time_passes(self) -> None:
-        execute(self.dsn, "UPDATE audio_job_queue SET run_after = now()")
+        self.connection.execute("UPDATE audio_job_queue SET run_after = now()")
         for job_id in self.model:
             self.change(job_id, due=True)
 
     @rule(claim=claims)
     def cancel(self, claim: Claim) -> None:
-        execute(
-            self.dsn,
+        self.connection.execute(
             "UPDATE audio_job_queue SET status = 'cancelled'"
             " WHERE id = %s AND status IN ('pending', 'processing')",
-            claim.job_id,
+            (claim.job_id,),
         )
         if self.model[claim.job_id].status in ("pending", "processing"):
             self.change(claim.job_id, status="cancelled")
 
     @rule(claim=claims)
     def reset_by_the_old_edge_function(self, claim: Claim) -> None:
-        execute(
-            self.dsn,
+        self.connection.execute(
             "UPDATE audio_job_queue SET status = 'pending' WHERE id = %s AND status = 'processing'",
-            claim.job_id,
+            (claim.job_id,),
         )
         if self.model[claim.job_id].status == "processing":
             # due: its run_after lies in the past, or it could not have been held
@@ -199,8 +212,10 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def rows_are_as_the_model_says(self) -> None:
-        for job_id, model in getattr(self, "model", {}).items():
-            row = row_of(self.dsn, job_id)
+        rows = {str(row["id"]): row for row in self.connection.execute("SELECT * FROM audio_job_queue")}
+        assert rows.keys() == self.model.keys()
+        for job_id, model in self.model.items():
+            row = rows[job_id]
             assert (row["status"], row["attempt"], row["crash_count"]) == (
                 model.status,
                 model.attempt,
@@ -212,7 +227,7 @@ class Machine(RuleBasedStateMachine):
                 assert row["result"] is None
 
 
-@pytest.mark.parametrize(("runs", "steps"), [(12, 25), pytest.param(150, 60, marks=pytest.mark.faults)])
+@pytest.mark.parametrize(("runs", "steps"), [(40, 30), pytest.param(150, 60, marks=pytest.mark.faults)])
 def test_the_queue_is_what_the_model_says(databases: Databases, runs: int, steps: int) -> None:
     dsn = databases.new("leased")
     machine = type("Bound", (Machine,), {"dsn": dsn})
