@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+
 from dsp.blocks import Block
 
 SAMPLE_BYTES = 4

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import soxr
-from dsp.blocks import Block
 from numpy.typing import NDArray
 
+from dsp.blocks import Block
 from worker.clip import SAMPLE_BYTES, FileClip, SourceFacts
 from worker.errors import MediaError, ResourceError
 from worker.ffmpeg import Ffmpeg

@@ -8,23 +8,22 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import BinaryIO, Literal, Self
 
-import numpy as np
 from dsp.blocks import Block
-
+from worker.aac import write_adts, write_m4a
 from worker.errors import ResourceError
 from worker.ffmpeg import Ffmpeg
-from worker.pipe import Limits, Pipe
+from worker.flac import write_flac
+from worker.mp3 import write_mp3
+from worker.pieces import Pcm, Track
 from worker.tags import Tags
+from worker.wav import write_wav
 
 Format = Literal["mp3", "m4a", "aac", "wav", "flac"]
 Quality = Literal["low", "medium", "high"]
-Pcm = Callable[[int, int], Iterator[Block]]
 
 _KBPS = {"low": 128, "medium": 192, "high": 320}
-_MUXERS = {"mp3": "mp3", "m4a": "ipod", "aac": "adts", "wav": "wav", "flac": "flac"}
-_CODECS = {"mp3": "libmp3lame", "m4a": "aac", "aac": "aac", "wav": "pcm_s16le", "flac": "flac"}
 
 
 @dataclass(frozen=True)
@@ -51,31 +50,62 @@ def encode(
     ffmpeg: Ffmpeg,
     threads: int = 1,
     on_progress: Callable[[int], None] | None = None,
+    on_decoded: Callable[[Block], None] | None = None,
 ) -> None:
-    """Encode a track; `out` appears only when it is whole."""
-    rate = [] if encoding.bitrate_kbps is None else ["-b:a", f"{encoding.bitrate_kbps}k"]
+    """Encode a track; `out` appears only when it is whole.
+
+    Parameters
+    ----------
+    pcm : callable
+        ``pcm(start, stop)`` yields the finished float32 blocks of any stretch; called from several threads.
+    frames : int
+        Length of the track; at least 1.
+    out : Path
+        An older file of this name is replaced, at the end and in one step.
+    encoding : Encoding
+    sample_rate : int
+        In Hz.
+    tags : Tags
+    ffmpeg : Ffmpeg
+    threads : int
+        Pieces of the track rendered and encoded at a time; the file does not depend on it.
+    on_progress : callable, optional
+        Called with the number of frames taken in so far.
+    on_decoded : callable, optional
+        Called with what was written, decoded: float32 blocks that add up to the track, in order, while later
+        pieces are still being encoded. Both are called by the calling thread, and what they raise ends the
+        work.
+
+    Raises
+    ------
+    ResourceError
+        If the disk is full or memory ran out.
+    ConfigurationError
+        If this FFmpeg cannot be run or lacks the encoder.
+    TransientError
+        If FFmpeg fails otherwise, or stalls.
+    """
+    if frames < 1:
+        raise ValueError(f"a track of {frames} frames; at least 1 is needed")
+    track = Track(pcm, frames, sample_rate, tags, ffmpeg, threads, on_progress, on_decoded)
     with _appearing(out) as file:
-        arguments = [
-            "-f", "f32le", "-ar", str(sample_rate), "-ac", "2", "-i", "pipe:0",
-            "-c:a", _CODECS[encoding.format], *rate, "-y", "-f", _MUXERS[encoding.format], f"file:{file}",
-        ]  # fmt: skip
-        with Pipe(ffmpeg, arguments, feed=True, limits=Limits(writes_files=True)) as pipe:
-            done = 0
-            for block in pcm(0, frames):
-                pipe.write(np.ascontiguousarray(block, np.float32).data)
-                done += len(block)
-                if on_progress is not None:
-                    on_progress(done)
-            pipe.finish()
+        if encoding.format == "wav":
+            write_wav(track, file)
+        elif encoding.format == "flac":
+            write_flac(track, file)
+        else:
+            write = {"mp3": write_mp3, "m4a": write_m4a, "aac": write_adts}[encoding.format]
+            write(track, file, bitrate_kbps=encoding.bitrate_kbps or _KBPS["medium"])
 
 
 @contextlib.contextmanager
-def _appearing(out: Path) -> Iterator[Path]:
-    """Give a temporary name beside `out`, and rename it on success."""
+def _appearing(out: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `out`, and give it that name when it is whole and on disk."""
     temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
+        with temporary.open("wb+") as file:
+            yield file
+            file.flush()
             os.fsync(file.fileno())
         temporary.replace(out)
     except OSError as error:

@@ -16,10 +16,14 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from worker.errors import ConfigurationError, ResourceError, TransientError, WorkerError
 from worker.ffmpeg import MEND, Ffmpeg, clean_environment
@@ -149,7 +153,7 @@ class Pipe:
         """End the process at once; safe from any thread, and when it has ended already."""
         self._process.kill()
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write all of `data` to the process's standard input.
 
         Raises
@@ -284,6 +288,58 @@ class Pipe:
         if status in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP) or "received signal" in everything:
             return TransientError("FFmpeg was stopped from outside", code="ffmpeg.stopped")
         return self._blame(words)
+
+
+def through(pipe: Pipe, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    """Feed a process from a thread of its own, and give its output as it comes.
+
+    Parameters
+    ----------
+    pipe : Pipe
+        Fed, and not collecting.
+    chunks : iterable of bytes
+        Iterated in the other thread; what it raises is raised here, after the output up to there.
+
+    Yields
+    ------
+    bytes
+
+    Raises
+    ------
+    WorkerError
+        If the process fails.
+    """
+
+    def feed() -> None:
+        try:
+            for chunk in chunks:
+                pipe.write(chunk)
+        finally:
+            pipe.close_input()
+            if isinstance(chunks, Generator):
+                chunks.close()
+
+    with ThreadPoolExecutor(1, thread_name_prefix="ffmpeg-feed") as pool:
+        feeding = pool.submit(feed)
+        try:
+            while data := pipe.read():
+                yield data
+            feeding.result()
+            pipe.finish()
+        finally:
+            pipe.kill()
+
+
+def float_blocks(chunks: Iterable[bytes], *, channels: int = 2) -> Iterator[NDArray[np.float32]]:
+    """Cut raw little-endian float32 into arrays of whole frames, shape (frames, channels)."""
+    frame_bytes = 4 * channels
+    rest = b""
+    for chunk in chunks:
+        data = rest + chunk
+        whole = len(data) // frame_bytes * frame_bytes
+        rest = data[whole:]
+        if whole:
+            yield np.frombuffer(data, "<f4", whole // 4).reshape(-1, channels)
 
 
 def _encoder_failed(words: str) -> WorkerError:

@@ -1,0 +1,44 @@
+"""The 4-byte header of an MPEG audio frame (ISO/IEC 11172-3 and 13818-3, clause 2.4.2.3)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+HEADER_BYTES = 4
+
+_KBPS = {  # (MPEG-1, layer) -> kbit/s of index 1 to 14
+    (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_MPEG_1, _RESERVED_VERSION = 3, 1
+_SAMPLE_RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+
+
+class MpegHeader(NamedTuple):
+    """What one frame's header says; `frame_bytes` is the length of the whole frame."""
+
+    layer: int
+    bitrate_kbps: int
+    sample_rate: int
+    frame_bytes: int
+
+
+def read_header(data: bytes, at: int = 0) -> MpegHeader | None:
+    """Read the header at byte `at`; None when there is none (free-format frames are not read)."""
+    if len(data) < at + HEADER_BYTES or data[at] != 0xFF or data[at + 1] & 0xE0 != 0xE0:
+        return None
+    version, layer = data[at + 1] >> 3 & 3, 4 - (data[at + 1] >> 1 & 3)
+    bitrate, rate, padding = data[at + 2] >> 4, data[at + 2] >> 2 & 3, data[at + 2] >> 1 & 1
+    if version == _RESERVED_VERSION or layer == 4 or bitrate in (0, 15) or rate == 3:
+        return None
+    kbps = _KBPS[version == _MPEG_1, layer][bitrate - 1]
+    sample_rate = _SAMPLE_RATES_HZ[version][rate]
+    if layer == 1:
+        length = (12_000 * kbps // sample_rate + padding) * 4
+    else:
+        length = (72_000 if layer == 3 and version != _MPEG_1 else 144_000) * kbps // sample_rate + padding
+    return MpegHeader(layer, kbps, sample_rate, length)
