@@ -21,6 +21,7 @@ Dialect = Literal["app", "edge"]
 BAND_BEAT_HZ: Final = {"delta": 2.0, "theta": 6.0, "alpha": 10.0, "beta": 20.0, "gamma": 40.0}
 DEFAULT_MODEL: Final = {"openai": "tts-1", "elevenlabs": "eleven_multilingual_v2"}
 EDGE_SPEED: Final = 1.0
+LONGEST_SESSION_MIN: Final = 1440
 
 _MUSIC_LEVEL = tuple(
     f"{music}.{key}" for key in ("volume_db", "volume") for music in ("backgroundMusic", "background_music")
@@ -268,8 +269,8 @@ def _tidied(key: str, value: Any) -> Any:
 
 def _settle(values: dict[str, Any], dialect: Dialect, chosen: Mapping[str, str]) -> None:
     """Fill in the defaults that depend on other fields."""
-    if (name := values.get("session")) in SESSIONS:
-        _take_up_session(values, str(name))
+    if (name := _text(values.get("session"))) in SESSIONS:
+        _take_up_session(values, name)
     for section, tone_keys in _TONE_KEYS.items():
         tone = values.get(section)
         level_only = dialect == "edge" and chosen.get(f"gains.{section}Db", "").startswith(section)
@@ -278,10 +279,10 @@ def _settle(values: dict[str, Any], dialect: Dialect, chosen: Mapping[str, str])
         if tone is not None:
             tone.setdefault("enabled", level_only or not tone_keys.isdisjoint(tone))
     binaural = values.get("binaural", {})
-    if "beatHz" not in binaural and binaural.get("band") in BAND_BEAT_HZ:
-        binaural["beatHz"] = BAND_BEAT_HZ[binaural["band"]]
+    if "beatHz" not in binaural and (band := _text(binaural.get("band"))) in BAND_BEAT_HZ:
+        binaural["beatHz"] = BAND_BEAT_HZ[band]
     voice = values.setdefault("voice", {})
-    provider = voice.get("provider", "openai")
+    provider = _text(voice.get("provider", "openai"))
     if "model" not in voice and provider in DEFAULT_MODEL:
         voice["model"] = DEFAULT_MODEL[provider]
     if dialect == "edge":
@@ -291,15 +292,33 @@ def _settle(values: dict[str, Any], dialect: Dialect, chosen: Mapping[str, str])
             values.setdefault("startDelaySec", None)
 
 
+def _text(value: Any) -> str:
+    """A value to look a name up by; of another kind it is no name (and is refused later)."""
+    return value if isinstance(value, str) else ""
+
+
 def _take_up_session(values: dict[str, Any], name: str) -> None:
-    """Put a session under what the job states; a section that the job states replaces the session's."""
+    """Put a session under what the job states; a stated beat or carrier replaces the session's course of it."""
     stated = values.get("durationMin")
-    usable = isinstance(stated, int | float) and not isinstance(stated, bool) and math.isfinite(stated)
-    for key, value in session_values(name, float(stated) if usable and stated is not None else None).items():
-        if key == "fade":
+    # a length that will be refused makes no difference here
+    usable = isinstance(stated, int | float) and 0 < stated <= LONGEST_SESSION_MIN
+    for key, value in session_values(name, stated if usable else None).items():
+        if key == "binaural":
+            values[key] = _session_beat(value, values.get(key, {}))
+        elif key == "fade":
             values[key] = value | values.get(key, {})
         else:
             values.setdefault(key, value)
+
+
+def _session_beat(session: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
+    gone = {"beatHz"} if {"band", "beatHz"} & stated.keys() else set()
+    gone |= {"carrierHz"} & stated.keys()
+    course = (
+        {key: value for key, value in point.items() if key not in gone} for point in session["timeline"]
+    )
+    kept = {key: value for key, value in session.items() if key not in gone}
+    return kept | {"timeline": tuple(point for point in course if len(point) > 1)} | stated
 
 
 def _unknown(section: Mapping[str, Any], prefix: str) -> Iterator[str]:

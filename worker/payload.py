@@ -15,6 +15,7 @@ from worker.sessions import SessionName
 SOLFEGGIO_HZ: Final = (174.0, 285.0, 396.0, 417.0, 528.0, 639.0, 741.0, 852.0, 963.0)
 
 Layer = Literal["voice", "music", "solfeggio", "binaural", "noise"]
+Listening = Literal["headphones", "speakers"]
 LAYERS: Final[tuple[Layer, ...]] = ("voice", "music", "solfeggio", "binaural", "noise")
 
 
@@ -40,6 +41,12 @@ def _loop_mode(value: object) -> object:
     if isinstance(value, bool):
         return "repeat" if value else "once"
     return value
+
+
+def _each_once(values: tuple[Listening, ...]) -> tuple[Listening, ...]:
+    if not values:
+        raise ValueError("an empty list")
+    return tuple(dict.fromkeys(values))
 
 
 SolfeggioHz = Annotated[
@@ -259,8 +266,8 @@ class RenderJob(_Model):
     safety: Safety = Safety()
     output: Output = Output()
     deliver: Annotated[
-        tuple[Literal["headphones", "speakers"], ...],
-        Field(min_length=1, max_length=2),
+        tuple[Listening, ...],
+        AfterValidator(_each_once),
         Allowed("a list of headphones, speakers or both"),
     ] = ("headphones",)
     session: SessionName | None = None

@@ -1,4 +1,4 @@
-"""The words of a refused job: the field as its sender wrote it, what was found, what is allowed; on one line."""
+"""The words of a refused job: the field as its sender wrote it, what was found, what is allowed; one line."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The script: what the customer wrote becomes sentences and exact silences.
 
-`[pause 3s]`, `[pause 500ms]` and `<break time="1.5s"/>` are silences. Other SSML tags (`<speak>`, `<prosody …>`)
-are taken out, and what is within them is spoken; `<p>` and `<s>` end a sentence. All other text is spoken as it
-stands, brackets and angles included.
+`[pause 3s]`, `[pause 500ms]` and `<break time="1.5s"/>` are silences. Of other SSML tags (`<speak>`, …)
+only what they enclose is spoken; `<p>` and `<s>` end a sentence. All other text is spoken as it stands, with
+its brackets and angles.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _bad_pause(tag: re.Match[str], found: str) -> JobError:
 
 
 def _sentences(text: str) -> Iterator[Sentence]:
-    """Cut text without pauses; a scrap without letter or digit joins its neighbour, or goes if it has none."""
+    """Cut text without pauses; a scrap without letter or digit joins its neighbour, else it goes."""
     text = _TAG.sub("", text)
     waiting = ""
     last: Sentence | None = None
