@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import psycopg
 import pytest
@@ -42,25 +43,19 @@ class Model:
 
 
 class Machine(RuleBasedStateMachine):
-    """Two workers; `dsn` is set by the test."""
+    """Two workers and an observer, which the test opens once for all runs."""
 
-    dsn = ""
+    workers: tuple[Queue, Queue]
+    connection: psycopg.Connection[dict[str, Any]]
     claims = Bundle("claims")
 
     @initialize()
     def begin(self) -> None:
-        self.connection = psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row)
-        self.connection.execute("TRUNCATE audio_job_queue CASCADE")
-        self.workers = [open_queue(Config(database_url=self.dsn), worker_name=f"w{n}") for n in range(2)]
+        self.connection.execute("DELETE FROM audio_job_queue")
         self.model: dict[str, Model] = {}
         self.order: list[str] = []
         for _ in range(2):
             self.enqueue()
-
-    def teardown(self) -> None:
-        for worker in self.workers:
-            worker.close()
-        self.connection.close()
 
     def worker(self, number: int) -> Queue:
         return self.workers[number % 2]
@@ -227,10 +222,12 @@ class Machine(RuleBasedStateMachine):
                 assert row["result"] is None
 
 
-@pytest.mark.parametrize(("runs", "steps"), [(40, 30), pytest.param(150, 60, marks=pytest.mark.faults)])
+@pytest.mark.parametrize(("runs", "steps"), [(120, 30), pytest.param(2000, 50, marks=pytest.mark.faults)])
 def test_the_queue_is_what_the_model_says(databases: Databases, runs: int, steps: int) -> None:
     dsn = databases.new("leased")
-    machine = type("Bound", (Machine,), {"dsn": dsn})
+    workers = tuple(open_queue(Config(database_url=dsn), worker_name=f"w{n}") for n in range(2))
+    observer = psycopg.connect(dsn, autocommit=True, row_factory=dict_row)
+    machine = type("Bound", (Machine,), {"workers": workers, "connection": observer})
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     run_state_machine_as_test(
         machine,
@@ -238,4 +235,6 @@ def test_the_queue_is_what_the_model_says(databases: Databases, runs: int, steps
             max_examples=runs, stateful_step_count=steps, deadline=None, suppress_health_check=checks
         ),
     )
+    for open_one in (*workers, observer):
+        open_one.close()
     databases.drop(dsn)
