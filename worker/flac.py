@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import struct
 from collections.abc import Generator, Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from dsp.blocks import Block
 from worker.pieces import Track
 from worker.pipe import Pipe, float_blocks, through
-from worker.tags import Chapter, Tags, image_type
+from worker.tags import Chapter, Tags, image_type, plain
 
 FULL_SCALE = 1 << 23
 
@@ -126,34 +125,28 @@ def _completed(streaminfo: bytes, frames: int, md5: bytes) -> bytes:
 
 
 def _header(streaminfo: bytes, tags: Tags) -> bytes:
-    blocks = [(_STREAMINFO, streaminfo)]
-    if not tags.empty:
-        blocks += _metadata(tags)
-    blocks.append((_PADDING | _LAST_BLOCK, bytes(_PADDING_BYTES)))
+    blocks = [(_STREAMINFO, streaminfo), *_metadata(tags), (_PADDING | _LAST_BLOCK, bytes(_PADDING_BYTES))]
     return b"fLaC" + b"".join(struct.pack(">I", kind << 24 | len(data)) + data for kind, data in blocks)
 
 
 def _metadata(tags: Tags) -> list[tuple[int, bytes]]:
-    flac: Any = importlib.import_module(
-        "mutagen.flac"
-    )  # here, since it is needed once per track; it has no types
-    comment = flac.VCFLACDict()
-    for name, text in (
-        ("title", tags.title),
-        ("artist", tags.artist),
-        ("album", tags.album),
-        ("comment", tags.comment),
-    ):
-        if text:
-            comment[name] = text
+    entries = [f"{name.upper()}={text}" for name, text in tags.texts().items()]
     for number, chapter in enumerate(tags.chapters):
-        comment[f"chapter{number:03d}"] = _clock(chapter)
-        comment[f"chapter{number:03d}name"] = chapter.title
-    blocks = [(_COMMENT, comment.write())]
+        entries.append(f"CHAPTER{number:03d}={_clock(chapter)}")
+        entries.append(f"CHAPTER{number:03d}NAME={plain(chapter.title)}")
+    comment = struct.pack("<II", 0, len(entries))  # no vendor
+    comment += b"".join(struct.pack("<I", len(entry)) + entry for entry in map(str.encode, entries))
+    blocks = [(_COMMENT, comment)]
     if tags.cover:
-        picture = flac.Picture()
-        picture.type, picture.mime, picture.data = _FRONT_COVER, image_type(tags.cover), tags.cover
-        blocks.append((_PICTURE, picture.write()))
+        mime = image_type(tags.cover).encode()
+        size_unknown = bytes(16)
+        blocks.append(
+            (
+                _PICTURE,
+                struct.pack(">II", _FRONT_COVER, len(mime)) + mime + struct.pack(">I", 0)  # no description
+                + size_unknown + struct.pack(">I", len(tags.cover)) + tags.cover,
+            )
+        )  # fmt: skip
     return blocks
 
 

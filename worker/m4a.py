@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.tags import Chapter, Tags, image_type
+from worker.tags import Chapter, Tags, image_type, plain
 
 FRAME_SAMPLES = 1024  # AAC-LC
 
@@ -21,6 +21,7 @@ _UNKNOWN_LANGUAGE = 0x55C4  # "und", three times five bits
 _AUDIO_TRACK, _CHAPTER_TRACK = 1, 2
 _ENABLED_IN_MOVIE = 3
 _SELF_CONTAINED = 1
+_NAMES = {"title": b"\xa9nam", "artist": b"\xa9ART", "album": b"\xa9alb", "comment": b"\xa9cmt"}
 _UTF8 = 1  # QuickTime's well-known types of metadata
 _IMAGES = {"image/jpeg": 13, "image/png": 14}
 _NERO_MOST = 255  # chapters; their number and the lengths of their titles have a byte each
@@ -85,7 +86,7 @@ def chapter_titles(tags: Tags) -> list[bytes]:
     utf8 = _box(b"encd", struct.pack(">I", 0x100))
     return [
         struct.pack(">H", len(title)) + title + utf8
-        for title in (chapter.title.encode()[:0xFFFF] for chapter in tags.chapters)
+        for title in (plain(chapter.title).encode()[:0xFFFF] for chapter in tags.chapters)
     ]
 
 
@@ -207,16 +208,7 @@ def _media(sample_rate: int, samples: int, handler: bytes, header: bytes, table:
 
 
 def _user_data(tags: Tags) -> bytes:
-    items = [
-        _item(name, _UTF8, text.encode())
-        for name, text in (
-            (b"\xa9nam", tags.title),
-            (b"\xa9ART", tags.artist),
-            (b"\xa9alb", tags.album),
-            (b"\xa9cmt", tags.comment),
-        )
-        if text
-    ]
+    items = [_item(_NAMES[name], _UTF8, text.encode()) for name, text in tags.texts().items()]
     if tags.cover:
         items.append(_item(b"covr", _IMAGES[image_type(tags.cover)], tags.cover))
     handler = _full_box(b"hdlr", struct.pack(">I4s4s8x", 0, b"mdir", b"appl"), b"\0")
@@ -233,6 +225,6 @@ def _nero_chapters(chapters: Sequence[Chapter]) -> bytes:
     kept = chapters[:_NERO_MOST]
     entries = (
         struct.pack(">QB", round(chapter.start_s * 10_000_000), len(title)) + title
-        for chapter, title in ((chapter, chapter.title.encode()[:_NERO_MOST]) for chapter in kept)
+        for chapter, title in ((chapter, plain(chapter.title).encode()[:_NERO_MOST]) for chapter in kept)
     )
     return _full_box(b"chpl", struct.pack(">IB", 0, len(kept)), *entries, version=1)

@@ -18,6 +18,7 @@ _MOST_BYTES = 0xFFFFFFFF
 _PIECE_SECONDS = 10
 _DITHER_SEED = 16
 _PCM = 1
+_INFO_TEXTS = {"title": b"INAM", "artist": b"IART", "album": b"IPRD", "comment": b"ICMT"}
 _RF64_SIZES_BYTES = 28
 
 
@@ -85,15 +86,9 @@ def header(frames: int, sample_rate: int, tags: Tags, *, trailer_bytes: int = 0)
 
 
 def _info(tags: Tags) -> bytes:
+    texts = tags.texts()
     entries = b"".join(
-        _chunk(name, text.encode() + b"\0")
-        for name, text in (
-            (b"INAM", tags.title),
-            (b"IART", tags.artist),
-            (b"IPRD", tags.album),
-            (b"ICMT", tags.comment),
-        )
-        if text
+        _chunk(kind, texts[name].encode() + b"\0") for name, kind in _INFO_TEXTS.items() if name in texts
     )
     return _chunk(b"LIST", b"INFO" + entries) if entries else b""
 
