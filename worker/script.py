@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.errors import JobError
@@ -31,7 +31,7 @@ _TAG: Final = re.compile(
     r"|</?\s*+(?P<edge>p|s)(?:\s[^<>]*+|/)?>"
     r"|</?\s*+(?:break|speak|prosody|emphasis|say-as|phoneme|sub|voice|lang|mark|audio|desc|w|token|lexicon|meta"
     r"|metadata)(?:\s[^<>]*+|/)?>"
-    r"|<!--.*?-->|<\?.*?\?>",
+    r"|<!--.{0,1000}?-->|<\?[^<>]*+>",
     re.IGNORECASE | re.DOTALL,
 )
 _BREAK: Final = re.compile(r"<\s*+break", re.IGNORECASE)
@@ -142,6 +142,8 @@ def _sentences(text: str) -> Iterator[Sentence]:
     for raw, ends_paragraph in _cut(text):
         words = " ".join(raw.split())
         if not words:
+            if last is not None and ends_paragraph:
+                last = replace(last, ends_paragraph=True)
             continue
         if any(character.isalnum() for character in words):
             if last is not None:
@@ -232,9 +234,8 @@ def _shortened(text: str, limit: int) -> list[str]:
         cut = 0
         for pattern in _CUTS:
             cut = max((mark.end() for mark in pattern.finditer(text, 0, limit + 1)), default=0)
-            if 0 < cut <= limit + 1 and text[:cut].strip():
+            if cut:
                 break
-            cut = 0
         if not cut:
             cut = limit
             while cut > 1 and unicodedata.combining(text[cut]):
