@@ -146,7 +146,9 @@ class Fade:
 
     def __post_init__(self) -> None:
         if min(self.frames, self.in_frames, self.out_frames) < 0:
-            raise ValueError(f"fade of {self.in_frames} and {self.out_frames} over {self.frames} frames; none may be < 0")
+            raise ValueError(
+                f"fade of {self.in_frames} and {self.out_frames} over {self.frames} frames; none may be < 0"
+            )
 
     def at(self, start: int, stop: int) -> float | Values:
         """Gains of frames `[start, stop)`."""

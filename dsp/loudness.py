@@ -306,7 +306,10 @@ def _k_weighting(sample_rate: int) -> _BlockFilter:
         for target in range(source + 1, blocks + 1):
             carried[4 * source : 4 * source + 4, 4 * target : 4 * target + 4] = steps[target - source - 1].T
     return _BlockFilter(
-        forced.astype(np.float32), free.astype(np.float32), carried, np.concatenate([step.T for step in steps], axis=1)
+        forced.astype(np.float32),
+        free.astype(np.float32),
+        carried,
+        np.concatenate([step.T for step in steps], axis=1),
     )
 
 

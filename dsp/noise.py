@@ -74,7 +74,8 @@ def _chunk(colour: Colour, seed: int, sample_rate: int, number: int) -> NDArray[
         return _white(seed, number) * np.float32(_RMS)
     reach = _REACH_FRAMES
     around = np.concatenate(
-        [_white(seed, number - 1)[:, -reach:], _white(seed, number), _white(seed, number + 1)[:, :reach]], axis=1
+        [_white(seed, number - 1)[:, -reach:], _white(seed, number), _white(seed, number + 1)[:, :reach]],
+        axis=1,
     )
     spectrum = np.fft.rfft(around, axis=1)
     spectrum *= _response(colour, sample_rate)

@@ -240,7 +240,9 @@ class Isochronic:
         if isinstance(self.beat, Breakpoints):
             turns = self.beat.integral(start, stop) / self.sample_rate
         else:
-            turns = _turns(self.beat, start, self.sample_rate) + np.arange(stop - start) * (self.beat / self.sample_rate)
+            turns = np.asarray(_turns(self.beat, start, self.sample_rate)) + np.arange(stop - start) * (
+                self.beat / self.sample_rate
+            )
         turns = turns - np.floor(turns)
         edge = 0.2
         return raised_cosine(np.minimum(turns, 0.5 + edge - turns) / edge)

@@ -34,9 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
         "Without it: JOB's name in this folder, or standard output where that is a pipe or a file",
     )
     render.add_argument("--voice", type=Path, metavar="FILE", help="a recording in place of speech synthesis")
-    render.add_argument(
-        "--music", type=Path, metavar="FILE", help="a file in place of the job's backgroundMusic.url"
-    )
+    render.add_argument("--music", type=Path, metavar="FILE", help="a file in place of the job's backgroundMusic.url")
     render.add_argument("--preview", type=Path, metavar="FILE", help="write the 15 s preview here, too")
     render.add_argument("--report", type=Path, metavar="FILE.json", help="write what was measured on the track")
     render.add_argument("--quiet", action="store_true", help="no progress bar, no table")
@@ -83,7 +81,7 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, Interrupted):
         print("interrupted", file=sys.stderr)
         return 130
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a person gets a line, not a traceback
+    except Exception as error:
         if options.debug:
             raise
         print(f"error: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)

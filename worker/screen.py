@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from worker.produce import OnProgress
+    from worker.report import Report
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,17 @@ class Row:
     integrated_lufs: float
     true_peak_dbtp: float
     seconds: float
+
+    @classmethod
+    def of(cls, report: Report, file: Path, seconds: float) -> Row:
+        """Take the figures of a report; silence has a loudness and a peak of -inf."""
+        return cls(
+            file=file,
+            length_s=report.frames / report.sample_rate_hz,
+            integrated_lufs=-math.inf if report.integrated_lufs is None else report.integrated_lufs,
+            true_peak_dbtp=-math.inf if report.true_peak_dbtp is None else report.true_peak_dbtp,
+            seconds=seconds,
+        )
 
 
 @contextmanager

@@ -1,0 +1,115 @@
+"""`mindscript-worker render`: one job file into one track, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from worker.config import Config
+from worker.encode import Encoding
+from worker.errors import JobError, MediaError, ResourceError, WorkerError
+from worker.fetch import fetch_media
+from worker.job import parse_job
+from worker.payload import RenderJob
+from worker.produce import produce
+from worker.screen import Row, closing_table, progress_bars
+from worker.studio import Fetch, cache_folder, open_studio
+
+FORMATS = ("mp3", "m4a", "aac", "wav", "flac")
+
+
+def render(options: argparse.Namespace, config: Config) -> int:
+    """Run the command."""
+    for option, path in (("--voice", options.voice), ("--music", options.music)):
+        if path is not None and not path.is_file():
+            raise MediaError(f"{option}: there is no file {path}")
+    recordings = tuple(name for name in ("voice", "music") if getattr(options, name) is not None)
+    job = parse_job(
+        read_job(options.job),
+        max_script_characters=config.max_script_characters,
+        max_duration_min=config.max_duration_min,
+        recordings=recordings,  # type: ignore[arg-type]
+    )
+    out, encoding, to_stdout = _destination(options, job)
+    for path in (out, options.preview, options.report):
+        if path is not None and not path.parent.is_dir():
+            raise WorkerError(f"{path}: there is no folder {path.parent}", code="output.folder")
+    folder = Path.cwd() if options.job == "-" else Path(options.job).resolve().parent
+    studio = open_studio(config, beside(folder, config), voice_file=options.voice, music_file=options.music)
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="mindscript-out-") as spool:
+        track = Path(spool) / f"track.{encoding.format}" if to_stdout else out
+        with progress_bars(quiet=options.quiet) as bars:
+            report = produce(
+                job,
+                track,
+                studio=studio,
+                encoding=encoding,
+                recordings=recordings,
+                preview=options.preview,
+                on_progress=bars.track(out.name),
+            )
+        if to_stdout:
+            with track.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+    if options.report is not None:
+        options.report.write_text(json.dumps(report.as_json(), indent=2) + "\n")
+    if not options.quiet:
+        closing_table([Row.of(report, out, time.perf_counter() - started)])
+        for note in report.notes:
+            print(f"note: {note}", file=sys.stderr)
+    return 0
+
+
+def read_job(name: str) -> bytes:
+    """Read a job file, or standard input for ``-``.
+
+    Raises
+    ------
+    JobError
+        If it cannot be read.
+    """
+    if name == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise JobError(f"{name}: {error.strerror}") from None
+
+
+def beside(folder: Path, config: Config) -> Fetch:
+    """Find files that a job names: first beside the job file, then as the worker would."""
+
+    def fetch(reference: str, *, bucket: str, into: Path, what: str) -> Path:
+        local = folder / reference
+        if "://" not in reference and local.is_file():
+            return local
+        return fetch_media(
+            reference, bucket=bucket, into=into, config=config, cache_dir=cache_folder(config) / "media", what=what
+        )
+
+    return fetch
+
+
+def _destination(options: argparse.Namespace, job: RenderJob) -> tuple[Path, Encoding, bool]:
+    """Where the track goes, in which format, and whether that is standard output."""
+    format_ = job.output.format
+    out: Path | None = options.out
+    to_stdout = str(out) == "-" or (out is None and not sys.stdout.isatty())
+    if out is None or to_stdout:
+        name = "track" if options.job == "-" else Path(options.job).stem
+        return Path(f"{name}.{format_}"), Encoding.for_quality(format_, job.output.quality), to_stdout
+    if out.is_dir():
+        raise ResourceError(f"{out}: this is a folder, a file is needed", code="output.folder")
+    ending = out.suffix.lower().removeprefix(".")
+    if ending not in FORMATS:
+        raise JobError(
+            f"--out: found the ending {out.suffix!r}, allowed are {', '.join('.' + name for name in FORMATS)}"
+        )
+    return out, Encoding.for_quality(ending, job.output.quality), False  # type: ignore[arg-type]

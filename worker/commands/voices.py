@@ -1,0 +1,20 @@
+"""`mindscript-worker voices`: which voices can be used now, and what the others need."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from worker.config import Config
+from worker.tts import available_voices
+
+
+def list_voices(config: Config) -> int:
+    """Print a line per provider."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("provider", "now", "voices"):
+        table.add_column(heading)
+    for voice in available_voices(config):
+        table.add_row(voice.provider, "yes" if voice.usable else "no", voice.detail)
+    Console().print(table)
+    return 0

@@ -1,0 +1,105 @@
+"""Nothing is paid twice: every spoken piece is kept by the hash of all that decides how it sounds."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+_MIB = 1 << 20
+
+
+class RemoteCache(Protocol):
+    """A store shared by all workers, such as a bucket. It may forget, and it may fail quietly, but never lie."""
+
+    def get(self, key: str) -> bytes | None:
+        """Read an object; None when there is none, or it cannot be had now."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Keep an object; a failure is not the caller's concern."""
+
+
+@dataclass
+class SpeechCache:
+    """Spoken pieces on disk, and in a shared store where there is one.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when needed.
+    max_mb : int
+        The least recently used pieces go when the folder is larger.
+    remote : RemoteCache, optional
+    """
+
+    folder: Path
+    max_mb: int
+    remote: RemoteCache | None = None
+    hits: int = 0
+    misses: int = 0
+
+    @staticmethod
+    def key(*parts: str) -> str:
+        """Hash what decides how a piece sounds: the voice's fingerprint and the text."""
+        digest = hashlib.sha256()
+        for part in parts:
+            data = part.encode()
+            digest.update(len(data).to_bytes(8, "big") + data)
+        return digest.hexdigest()
+
+    def find(self, key: str) -> Path | None:
+        """Look a piece up, here and then in the shared store; counts a hit or a miss."""
+        path = self._path(key)
+        if not path.exists() and self.remote is not None:
+            data = self.remote.get(key)
+            if data:
+                self._write(path, data)
+        try:
+            os.utime(path)  # used just now
+        except FileNotFoundError:
+            self.misses += 1
+            return None
+        self.hits += 1
+        return path
+
+    def keep(self, key: str, spoken: Path) -> Path:
+        """Keep a piece that has just arrived; it appears whole or not at all."""
+        path = self._path(key)
+        data = spoken.read_bytes()
+        self._write(path, data)
+        if self.remote is not None:
+            self.remote.put(key, data)
+        self._trim()
+        return path
+
+    def drop(self, key: str) -> None:
+        """Forget a piece that turned out to be damaged."""
+        self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / key
+
+    def _write(self, path: Path, data: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _trim(self) -> None:
+        pieces = []
+        for path in self.folder.glob("*/*"):
+            with contextlib.suppress(FileNotFoundError):  # another worker trims, too
+                status = path.stat()
+                pieces.append((status.st_mtime, status.st_size, path))
+        total = sum(size for _, size, _ in pieces)
+        for _, size, path in sorted(pieces):
+            if total <= self.max_mb * _MIB:
+                return
+            path.unlink(missing_ok=True)
+            total -= size

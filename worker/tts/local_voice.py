@@ -1,0 +1,212 @@
+"""The offline voices: hibari-tts (a small neural voice), or espeak-ng where that is installed.
+
+hibari runs in a process of its own, which ends with the last sentence: its ONNX runtime takes over 100 MB that the
+renderer shall not carry along.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import shutil
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from worker.errors import ConfigurationError, JobError, TransientError
+from worker.tts.voice import Utterance
+
+HIBARI_SPEED = (0.5, 2.0)
+DEFAULT_HIBARI = "heart"
+_SECONDS_PER_SENTENCE = 120.0
+_ESPEAK_WORDS_PER_MINUTE = 160  # at speed 1.0: a calm pace
+MEND = (
+    "install the offline voice: pip install 'mindscript-audio-worker[local]' (or espeak-ng), "
+    "or give a recording with --voice FILE"
+)
+
+
+class LocalVoice:
+    """The offline voice that this machine has.
+
+    Parameters
+    ----------
+    voice_id : str or None
+        A voice of hibari (``heart`` comes with it), or of espeak-ng such as ``en-gb``.
+    speed : float
+        1.0 is the voice's own pace.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no offline voice here.
+    JobError
+        If there is one, but not of that name.
+    """
+
+    provider = "local"
+    limit_characters = 0
+
+    def __init__(self, voice_id: str | None, speed: float) -> None:
+        self.notes: tuple[str, ...] = ()
+        self._engine: _Hibari | _Espeak
+        if has_hibari():
+            inside = min(max(speed, HIBARI_SPEED[0]), HIBARI_SPEED[1])
+            if inside != speed:
+                self.notes = (f"voice.speed: {speed:g} was brought to {inside:g}, as far as the local voice goes.",)
+            self._engine = _Hibari(voice_id or DEFAULT_HIBARI, inside)
+        elif espeak := espeak_path():
+            self._engine = _Espeak(espeak, voice_id or "en", speed)
+        else:
+            raise ConfigurationError(f"voice.provider local: there is no offline voice here; {MEND}")
+        self.fingerprint = self._engine.fingerprint
+
+    def speak(self, utterance: Utterance, into: Path) -> None:
+        """Write one sentence as a WAV file."""
+        self._engine.speak(utterance.text, into)
+
+    def close(self) -> None:
+        """End the synthesiser's process."""
+        self._engine.close()
+
+
+def has_hibari() -> bool:
+    """Tell whether hibari-tts is installed."""
+    return find_spec("hibari") is not None
+
+
+def hibari_voices() -> tuple[str, ...]:
+    """Names of the hibari voices whose models are on this machine."""
+    from hibari.voices import VOICES, voice_path
+
+    def present(name: str) -> bool:
+        try:
+            voice_path(name, download_missing=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    return tuple(name for name in VOICES if present(name))
+
+
+def espeak_path() -> str | None:
+    """Path of espeak-ng, if it is installed."""
+    return shutil.which("espeak-ng")
+
+
+class _Hibari:
+    def __init__(self, name: str, speed: float) -> None:
+        from importlib.metadata import version
+
+        present = hibari_voices()
+        if name not in present:
+            raise JobError(
+                f"voice.id: found {name!r}, the local voices on this machine are {', '.join(present)}",
+                code="voice.unknown",
+            )
+        self._name = name
+        self._speed = speed
+        self._process: subprocess.Popen[bytes] | None = None
+        self.fingerprint = f"hibari {version('hibari-tts')} {name} speed={speed:g}"
+
+    def speak(self, text: str, into: Path) -> None:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "worker.tts.hibari_process", self._name],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**_without_secrets(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            )
+        request = json.dumps({"text": text, "speed": self._speed, "into": str(into)}) + "\n"
+        answer = b""
+        try:
+            answer = _asked(self._process, request.encode(), _SECONDS_PER_SENTENCE)
+        except BrokenPipeError:
+            pass
+        except BaseException:
+            self.close()
+            raise
+        if answer != b"ok\n":
+            self.close()
+            reason = answer.decode(errors="replace").strip() or "its process ended"
+            raise TransientError(f"the local voice failed: {reason}", code="voice.failed")
+
+    def close(self) -> None:
+        if self._process is not None:
+            process, self._process = self._process, None
+            process.kill()
+            process.wait(timeout=10)
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()
+
+
+def _asked(process: subprocess.Popen[bytes], request: bytes, timeout_s: float) -> bytes:
+    """Send a request and read the line that answers it; less than a line when the process has ended."""
+    if process.stdin is None or process.stdout is None:
+        raise ValueError("the process has no pipes")
+    process.stdin.write(request)
+    process.stdin.flush()
+    deadline = time.monotonic() + timeout_s
+    line = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while not line.endswith(b"\n"):
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                return f"no answer within {timeout_s:.0f} s".encode()
+            data = os.read(process.stdout.fileno(), 4096)
+            if not data:
+                break
+            line += data
+    return line
+
+
+def _without_secrets() -> dict[str, str]:
+    kept = (
+        "PATH",
+        "HOME",
+        "LD_LIBRARY_PATH",
+        "PYTHONPATH",
+        "VIRTUAL_ENV",
+        "TMPDIR",
+        "XDG_CACHE_HOME",
+        "HIBARI_HOME",
+    )
+    return {name: os.environ[name] for name in kept if name in os.environ}
+
+
+class _Espeak:
+    def __init__(self, program: str, name: str, speed: float) -> None:
+        self._program = program
+        self._name = name
+        self._pace = round(_ESPEAK_WORDS_PER_MINUTE * speed)
+        self.fingerprint = f"espeak-ng {name} pace={self._pace}"
+
+    def speak(self, text: str, into: Path) -> None:
+        command = [self._program, "-v", self._name, "-s", str(self._pace), "-w", str(into), "--stdin"]
+        try:
+            done = subprocess.run(
+                command,
+                input=text.encode(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=_SECONDS_PER_SENTENCE,
+                env=_without_secrets(),
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise TransientError("espeak-ng did not finish a sentence in time", code="voice.failed") from None
+        if done.returncode or not into.exists():
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            if any("voice" in line.lower() for line in said):
+                raise JobError(f"voice.id: espeak-ng has no voice {self._name!r}", code="voice.unknown")
+            raise TransientError(f"espeak-ng failed: {said[-1] if said else done.returncode}", code="voice.failed")
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,60 @@
+"""What every voice can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One piece to speak.
+
+    Attributes
+    ----------
+    text : str
+        No longer than the voice's `limit_characters`.
+    previous, following : str
+        What is spoken before and after it, for voices that carry their melody over; may be empty.
+    """
+
+    text: str
+    previous: str = ""
+    following: str = ""
+
+
+class Voice(Protocol):
+    """A speech synthesiser."""
+
+    @property
+    def provider(self) -> str:
+        """openai, elevenlabs or local."""
+
+    @property
+    def limit_characters(self) -> int:
+        """Longest piece it speaks at once; 0 for a voice that is given one sentence at a time."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Everything but the text that decides how it sounds: the cache's key is made of it."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What had to be changed of what the job asked for, in plain sentences."""
+
+    def speak(self, utterance: Utterance, into: Path) -> None:
+        """Write the spoken piece to a file that FFmpeg can read.
+
+        Raises
+        ------
+        JobError
+            If this text or voice id is refused.
+        ConfigurationError
+            If a key or program is missing or refused.
+        TransientError
+            If it may work later.
+        """
+
+    def close(self) -> None:
+        """Let go of connections and processes."""
