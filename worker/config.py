@@ -60,7 +60,9 @@ class Config(BaseModel):
     # mail and reporting
     resend_api_key: SecretStr | None = None
     resend_from: str | None = None
+    resend_api_url: str = "https://api.resend.com"
     ops_email: str | None = None
+    app_url: str | None = None
     sentry_dsn: SecretStr | None = None
     log_level: str = "INFO"
 
@@ -74,9 +76,7 @@ class Config(BaseModel):
             Naming the variable, what was found (never of a secret) and what is allowed.
         """
         environ = os.environ if environ is None else environ
-        given = {
-            name: environ[name.upper()] for name in cls.model_fields if environ.get(name.upper(), "").strip()
-        }
+        given = {name: environ[name.upper()] for name in cls.model_fields if environ.get(name.upper(), "").strip()}
         try:
             return cls.model_validate(given)
         except ValidationError as error:

@@ -1,0 +1,559 @@
+"""Supabase Storage, as far as the worker meets it, with the real wire forms; and the faults it has on bad
+days.
+
+`Storage` answers requests below ``/storage/v1``. Its error bodies, statuses and order of checks are those of
+supabase/storage (src/internal/errors/codes.ts, src/http/error-handler.ts, src/storage/uploader.ts,
+src/http/routes/tus): most failures are HTTP 400 with the true status as text in the body; the resumable
+routes use true statuses and bare text. `serve_project` mounts it beside other stand-ins, as one Supabase
+project has them.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import re
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.parser import BytesHeaderParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Protocol
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+
+from standins.postgrest import SERVICE_KEY, App, Request
+
+MB = 1024 * 1024
+
+
+@dataclass
+class Bucket:
+    """A row of storage.buckets."""
+
+    name: str
+    public: bool = False
+    file_size_limit: int | None = None
+    allowed_mime_types: list[str] | None = None
+
+
+@dataclass
+class Object:
+    """A row of storage.objects, and its bytes."""
+
+    data: bytes
+    content_type: str
+    cache_control: str
+
+    @property
+    def etag(self) -> str:
+        return f'"{hashlib.md5(self.data, usedforsecurity=False).hexdigest()}"'
+
+
+@dataclass
+class Upload:
+    """A resumable upload under way."""
+
+    bucket: str
+    key: str
+    length: int
+    content_type: str
+    cache_control: str
+    data: bytearray = field(default_factory=bytearray)
+
+
+@dataclass
+class Fault:
+    """What goes wrong with the next `times` requests that fit.
+
+    Attributes
+    ----------
+    kind : str
+        ``answer``: answer with `status` and `body` instead of doing anything. ``drop``: close the connection
+        without answering or doing anything. ``drop after``: do it, then close instead of answering. ``drop
+        within``: take `after_bytes` of the body (a resumable upload keeps them), then close. ``stall``: say
+        nothing for `seconds`, then close. ``truncate``: send the head and `after_bytes` of the body, then
+        close. ``drip``: send the body a byte at a time with `seconds` between.
+    """
+
+    method: str
+    path: str  # a part of it
+    kind: str
+    times: int = 1
+    status: int = 0
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    after_bytes: int = 0
+    seconds: float = 0.0
+
+
+class Refused(Exception):  # noqa: N818
+    """Storage says no: (true status, code, error, message)."""
+
+    def __init__(self, status: int, code: str, error: str, message: str, *, http: int = 400) -> None:
+        self.status, self.code, self.error, self.message, self.http = status, code, error, message, http
+
+
+def no_bucket() -> Refused:
+    return Refused(404, "NoSuchBucket", "Bucket not found", "Bucket not found")
+
+
+def no_object() -> Refused:
+    return Refused(404, "NoSuchKey", "not_found", "Object not found")
+
+
+def duplicate() -> Refused:
+    return Refused(409, "KeyAlreadyExists", "Duplicate", "The resource already exists")
+
+
+def locked_body() -> bytes:
+    return rendered(Refused(423, "ResourceLocked", "ResourceLocked", "The resource is locked"))
+
+
+def rendered(refused: Refused) -> bytes:
+    return json.dumps(
+        {
+            "statusCode": str(refused.status),
+            "code": refused.code,
+            "error": refused.error,
+            "message": refused.message,
+        }
+    ).encode()
+
+
+class Raw(Protocol):
+    """An app that writes its own answer; `path` is relative to the mount point, without the query."""
+
+    def handle(self, handler: BaseHTTPRequestHandler, path: str) -> None: ...
+
+
+class Storage:
+    """One project's Storage.
+
+    Parameters
+    ----------
+    buckets : Bucket
+        What there is at first.
+    largest : int
+        The project's own limit in bytes.
+
+    Attributes
+    ----------
+    objects : dict
+        (bucket, key) to what is stored.
+    asked : list of str
+        ``"POST /object/audio-renders/…"``, in order.
+    statuses : list of int
+        Of the answers that were not faults.
+    pieces : list of int
+        Length of each body that a PATCH promised.
+    keys : list of str
+        The apikey of each request.
+    """
+
+    def __init__(self, *buckets: Bucket, largest: int = 50 * MB) -> None:
+        self.buckets = {bucket.name: bucket for bucket in buckets}
+        self.largest = largest
+        self.objects: dict[tuple[str, str], Object] = {}
+        self.uploads: dict[str, Upload] = {}
+        self.faults: list[Fault] = []
+        self.asked: list[str] = []
+        self.pieces: list[int] = []
+        self.statuses: list[int] = []
+        self.keys: list[str] = []
+        self.upserts: list[str] = []
+        self.expired: set[str] = set()  # tokens of signed URLs
+        self.location_prefix: str | None = None  # what a badly set up proxy makes of Location
+        self._lock = threading.Lock()
+
+    def put(self, bucket: str, key: str, data: bytes, content_type: str = "audio/mpeg") -> Object:
+        """Have an object in place."""
+        stored = Object(data, content_type, "max-age=3600")
+        self.objects[bucket, key] = stored
+        return stored
+
+    def fault(self, method: str, path: str, kind: str, **how: object) -> None:
+        """Have the next request that fits go wrong; see `Fault`."""
+        self.faults.append(Fault(method, path, kind, **how))  # type: ignore[arg-type]
+
+    # -- one request
+
+    def handle(self, handler: BaseHTTPRequestHandler, path: str) -> None:
+        self.asked.append(f"{handler.command} {path}")
+        self.keys.append(handler.headers.get("apikey", ""))
+        fault = self._next_fault(handler.command, path)
+        if fault and fault.kind in ("drop", "stall"):
+            time.sleep(fault.seconds)
+            return _close(handler)
+        if fault and fault.kind == "answer":
+            _rest_of_body(handler)
+            return _answer(handler, fault.status, fault.body, fault.headers)
+        try:
+            status, body, headers = self._route(handler, path, fault)
+        except Refused as refused:
+            _rest_of_body(handler)
+            if path.startswith("/upload/resumable"):
+                status, body, headers = (
+                    refused.status,
+                    refused.message.encode(),
+                    {"Content-Type": "text/plain"},
+                )
+            else:
+                status, body, headers = refused.http, rendered(refused), {"Content-Type": "application/json"}
+        except ConnectionError:
+            return _close(handler)
+        self.statuses.append(status)
+        if fault and fault.kind == "drop after":
+            return _close(handler)
+        if fault and fault.kind == "truncate":
+            return _answer(handler, status, body, headers, only=fault.after_bytes)
+        if fault and fault.kind == "drip":
+            return _answer(handler, status, body, headers, pause_s=fault.seconds)
+        return _answer(handler, status, body, headers)
+
+    def _next_fault(self, method: str, path: str) -> Fault | None:
+        with self._lock:
+            for fault in self.faults:
+                if fault.method == method and fault.path in path and fault.times > 0:
+                    fault.times -= 1
+                    return fault
+        return None
+
+    def _route(
+        self, handler: BaseHTTPRequestHandler, path: str, fault: Fault | None
+    ) -> tuple[int, bytes, dict[str, str]]:
+        method = handler.command
+        parts = [unquote(part) for part in path.strip("/").split("/")]
+        if parts[0] == "upload":
+            return self._resumable(handler, parts, fault)
+        if parts[0] == "bucket" and method == "GET":
+            self._authorise(handler)
+            return 200, json.dumps(self._bucket_row(self._bucket(parts[1]))).encode(), _json()
+        if parts[0] != "object" or len(parts) < 2:
+            raise Refused(404, "", "Not Found", f"Route {method}:{path} not found", http=404)
+        if method == "GET" and parts[1] == "info":
+            return self._info(handler, parts[2], "/".join(parts[3:]))
+        if method in ("GET", "HEAD"):
+            return self._read(handler, parts)
+        if method == "POST":
+            return self._create(handler, parts[1], "/".join(parts[2:]), fault)
+        if method == "DELETE":
+            return self._remove(handler, parts[1])
+        raise Refused(404, "", "Not Found", f"Route {method}:{path} not found", http=404)
+
+    def _authorise(self, handler: BaseHTTPRequestHandler) -> None:
+        bearer = handler.headers.get("authorization", "").removeprefix("Bearer ")
+        if SERVICE_KEY not in (bearer, handler.headers.get("apikey")):
+            raise Refused(403, "AccessDenied", "Unauthorized", "Invalid Compact JWS")
+
+    def _bucket(self, name: str) -> Bucket:
+        if name not in self.buckets:
+            raise no_bucket()
+        return self.buckets[name]
+
+    @staticmethod
+    def _bucket_row(bucket: Bucket) -> dict[str, object]:
+        return {
+            "id": bucket.name,
+            "name": bucket.name,
+            "owner": "",
+            "public": bucket.public,
+            "type": "STANDARD",
+            "file_size_limit": bucket.file_size_limit,
+            "allowed_mime_types": bucket.allowed_mime_types,
+            "created_at": "2026-01-01T00:00:00.000Z",
+            "updated_at": "2026-01-01T00:00:00.000Z",
+        }
+
+    def _object(self, bucket: str, key: str) -> Object:
+        self._bucket(bucket)
+        if (bucket, key) not in self.objects:
+            raise no_object()
+        return self.objects[bucket, key]
+
+    def _info(self, handler: BaseHTTPRequestHandler, bucket: str, key: str) -> tuple[int, bytes, dict[str, str]]:
+        self._authorise(handler)
+        found = self._object(bucket, key)
+        info = {
+            "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{bucket}/{key}")),
+            "name": key,
+            "version": "1",
+            "bucket_id": bucket,
+            "size": len(found.data),
+            "content_type": found.content_type,
+            "cache_control": found.cache_control,
+            "etag": found.etag,
+            "metadata": {},
+            "created_at": "2026-01-01T00:00:00.000Z",
+        }
+        return 200, json.dumps(info).encode(), _json()
+
+    def _read(self, handler: BaseHTTPRequestHandler, parts: list[str]) -> tuple[int, bytes, dict[str, str]]:
+        way = parts[1] if parts[1] in ("public", "sign", "authenticated") else ""
+        bucket, key = parts[1 + bool(way)], "/".join(parts[2 + bool(way) :])
+        if way == "sign":
+            token = parse_qs(urlsplit(handler.path).query).get("token", [""])[0]
+            if not token or token in self.expired:
+                raise Refused(400, "InvalidJWT", "InvalidJWT", '"exp" claim timestamp check failed')
+        elif way == "public":
+            if bucket not in self.buckets or not self.buckets[bucket].public:
+                raise no_bucket()
+        else:
+            self._authorise(handler)
+        found = self._object(bucket, key)
+        headers = {"ETag": found.etag, "Cache-Control": found.cache_control, "Accept-Ranges": "bytes"}
+        if handler.headers.get("if-none-match") == found.etag:
+            return 304, b"", headers
+        return 200, found.data, {**headers, "Content-Type": found.content_type}
+
+    def _create(
+        self, handler: BaseHTTPRequestHandler, bucket: str, key: str, fault: Fault | None
+    ) -> tuple[int, bytes, dict[str, str]]:
+        self._authorise(handler)
+        self.upserts.append(handler.headers.get("x-upsert", ""))
+        row = self._bucket(bucket)
+        self._may_upload(bucket, key, handler)
+        stop = fault.after_bytes if fault and fault.kind == "drop within" else None
+        body = b"".join(_body(handler, stop))
+        data, content_type, cache_s = _multipart(handler.headers.get("content-type", ""), body)
+        _check_type(row, content_type)
+        if len(data) > min(self.largest, row.file_size_limit or self.largest):
+            raise Refused(413, "EntityTooLarge", "Payload too large", "The object exceeded the maximum allowed size")
+        self.objects[bucket, key] = Object(data, content_type, f"max-age={cache_s}" if cache_s else "no-cache")
+        return 200, json.dumps({"Id": str(uuid.uuid4()), "Key": f"{bucket}/{key}"}).encode(), _json()
+
+    def _may_upload(self, bucket: str, key: str, handler: BaseHTTPRequestHandler) -> None:
+        if handler.headers.get("x-upsert") != "true" and (bucket, key) in self.objects:
+            raise duplicate()
+
+    def _remove(self, handler: BaseHTTPRequestHandler, bucket: str) -> tuple[int, bytes, dict[str, str]]:
+        self._authorise(handler)
+        self._bucket(bucket)
+        prefixes = json.loads(b"".join(_body(handler, None)))["prefixes"]
+        gone = [{"name": key} for key in prefixes if self.objects.pop((bucket, key), None)]
+        return 200, json.dumps(gone).encode(), _json()
+
+    # -- resumable
+
+    def _resumable(
+        self, handler: BaseHTTPRequestHandler, parts: list[str], fault: Fault | None
+    ) -> tuple[int, bytes, dict[str, str]]:
+        if handler.headers.get("tus-resumable") != "1.0.0":
+            raise Refused(412, "", "", "Tus-Resumable Required\n")
+        if handler.command != "HEAD":
+            self._authorise(handler)
+        if handler.command == "POST":
+            return self._begin(handler)
+        upload_id = parts[2] if len(parts) > 2 else ""
+        upload = self.uploads.get(upload_id)
+        if upload is None:
+            raise Refused(404, "", "", "The file for this url was not found\n")
+        if handler.command == "HEAD":
+            return (
+                200,
+                b"",
+                {
+                    "Upload-Offset": str(len(upload.data)),
+                    "Upload-Length": str(upload.length),
+                    "Cache-Control": "no-store",
+                },
+            )
+        return self._piece(handler, upload_id, upload, fault)
+
+    def _begin(self, handler: BaseHTTPRequestHandler) -> tuple[int, bytes, dict[str, str]]:
+        self.upserts.append(handler.headers.get("x-upsert", ""))
+        metadata = {
+            name: base64.b64decode(value).decode()
+            for name, _, value in (item.partition(" ") for item in handler.headers["upload-metadata"].split(","))
+        }
+        bucket, key, length = (
+            metadata["bucketName"],
+            metadata["objectName"],
+            int(handler.headers["upload-length"]),
+        )
+        row = self._bucket(bucket)
+        if length > min(self.largest, row.file_size_limit or self.largest):
+            raise Refused(413, "", "", "Maximum size exceeded\n")
+        self._may_upload(bucket, key, handler)
+        _check_type(row, metadata["contentType"])
+        upload_id = base64.urlsafe_b64encode(f"{bucket}/{key}/{uuid.uuid4()}".encode()).decode().rstrip("=")
+        cache = metadata.get("cacheControl", "")
+        self.uploads[upload_id] = Upload(
+            bucket,
+            key,
+            length,
+            metadata["contentType"],
+            f"max-age={cache}" if cache.isdecimal() else "no-cache",
+        )
+        prefix = self.location_prefix or f"http://{handler.headers['host']}/storage/v1/upload/resumable"
+        return 201, b"", {"Location": f"{prefix}/{upload_id}", "Tus-Resumable": "1.0.0"}
+
+    def _piece(
+        self, handler: BaseHTTPRequestHandler, upload_id: str, upload: Upload, fault: Fault | None
+    ) -> tuple[int, bytes, dict[str, str]]:
+        if handler.headers.get("content-type") != "application/offset+octet-stream":
+            raise Refused(403, "", "", "Content-Type header required\n")
+        self._may_upload(upload.bucket, upload.key, handler)
+        if int(handler.headers["upload-offset"]) != len(upload.data):
+            raise Refused(409, "", "", "Upload-Offset conflict\n")
+        self.pieces.append(int(handler.headers["content-length"]))
+        stop = fault.after_bytes if fault and fault.kind == "drop within" else None
+        for slice_ in _body(handler, stop):
+            upload.data += slice_
+        headers = {"Upload-Offset": str(len(upload.data)), "Tus-Resumable": "1.0.0"}
+        if len(upload.data) == upload.length:
+            self.objects[upload.bucket, upload.key] = Object(
+                bytes(upload.data), upload.content_type, upload.cache_control
+            )
+            del self.uploads[upload_id]  # Storage forgets an upload that is done
+        return 204, b"", headers
+
+
+def _check_type(bucket: Bucket, content_type: str) -> None:
+    allowed = bucket.allowed_mime_types
+    kind = content_type.partition("/")[0]
+    if allowed and content_type not in allowed and f"{kind}/*" not in allowed:
+        raise Refused(415, "InvalidMimeType", "invalid_mime_type", f"mime type {content_type} is not supported")
+
+
+def _multipart(content_type: str, body: bytes) -> tuple[bytes, str, str]:
+    """The file, its type, and the cacheControl field of a form."""
+    found = re.search(r'boundary="?([^";]+)', content_type)
+    assert found, f"expected multipart/form-data, received {content_type}"
+    data, kind, cache_s = b"", "", ""
+    for part in body.split(b"--" + found[1].encode())[1:-1]:
+        head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        headers = BytesHeaderParser().parsebytes(head)
+        content = content.removesuffix(b"\r\n")
+        if headers.get_param("name", header="content-disposition") == "cacheControl":
+            cache_s = content.decode()
+        elif headers.get_param("name", header="content-disposition") == "file":
+            data, kind = content, headers.get_content_type()
+    return data, kind, cache_s
+
+
+def _json() -> dict[str, str]:
+    return {"Content-Type": "application/json; charset=utf-8"}
+
+
+# -- the wire
+
+
+def _body(handler: BaseHTTPRequestHandler, stop: int | None) -> Iterator[bytes]:
+    """The body in slices; after `stop` bytes the line breaks."""
+    length = int(handler.headers.get("content-length") or 0)
+    taken = 0
+    while taken < length:
+        if stop is not None and taken >= stop:
+            raise ConnectionError("the fault asked for")
+        slice_ = handler.rfile.read(min(65536, length - taken, *([stop - taken] if stop is not None else [])))
+        if not slice_:
+            raise ConnectionError("the client went away")
+        taken += len(slice_)
+        yield slice_
+    handler.body_is_read = True  # type: ignore[attr-defined]
+
+
+def _rest_of_body(handler: BaseHTTPRequestHandler) -> None:
+    if not getattr(handler, "body_is_read", False):
+        with contextlib.suppress(ConnectionError):
+            for _ in _body(handler, None):
+                pass
+
+
+def _close(handler: BaseHTTPRequestHandler) -> None:
+    handler.close_connection = True
+    with contextlib.suppress(OSError):
+        handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def _answer(
+    handler: BaseHTTPRequestHandler,
+    status: int,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    only: int | None = None,
+    pause_s: float | None = None,
+) -> None:
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name, value)
+    if status not in (204, 304):
+        handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    if handler.command == "HEAD":
+        return
+    with contextlib.suppress(OSError):
+        if pause_s is not None:
+            for byte in body:
+                handler.wfile.write(bytes([byte]))
+                time.sleep(pause_s)
+        else:
+            handler.wfile.write(body[:only])
+    if only is not None:
+        _close(handler)
+
+
+@contextmanager
+def serve_project(apps: Mapping[str, App | Raw]) -> Iterator[str]:
+    """A local HTTP server with each app at its prefix; yields the project's URL.
+
+    Takes both kinds: those that write their own answers, and plain functions as `standins.postgrest` has
+    them.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_request(self) -> None:
+            self.body_is_read = False
+            parts = urlsplit(self.path)
+            prefix = next((p for p in apps if parts.path.startswith(p + "/") or parts.path == p), None)
+            if prefix is None:
+                _rest_of_body(self)
+                message = json.dumps({"message": "no Route matched with those values"}).encode()
+                return _answer(self, 404, message, _json())
+            app, path = apps[prefix], parts.path.removeprefix(prefix)
+            if callable(app):
+                return self._call(app, path, parts.query)
+            return app.handle(self, path)
+
+        def _call(self, app: App, path: str, query: str) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            pairs = tuple(parse_qsl(query, keep_blank_values=True))
+            response = app(Request(self.command, path, pairs, headers, body))
+            if response.status == 0:
+                return _close(self)
+            given = {name: value for name, value in response.headers.items() if name.lower() != "content-length"}
+            return _answer(self, response.status, response.body, given)
+
+        do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = handle_request  # noqa: N815
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def production_buckets() -> tuple[Bucket, ...]:
+    """The three of the contract, with the limits that are met in production."""
+    older = ["audio/mpeg", "audio/mp3", "audio/wav"]
+    return (
+        Bucket("audio-renders", allowed_mime_types=list(older)),
+        Bucket("track-previews", public=True, file_size_limit=5 * MB, allowed_mime_types=list(older)),
+        Bucket("background-music", public=True),
+    )

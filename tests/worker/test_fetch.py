@@ -1,0 +1,774 @@
+"""Music and uploads: what may be fetched, what may not, and what becomes of a server that misbehaves."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from standins.postgrest import SERVICE_KEY
+from standins.storage import Storage, production_buckets, serve_project
+from standins.stranger import PUBLIC, Stranger, page, raw, redirect, stranger
+
+from worker import fetch as fetch_module
+from worker.backoff import Patience
+from worker.config import Config
+from worker.errors import ConfigurationError, MediaError, ResourceError, TransientError
+from worker.fetch import fetch_media
+from worker.guarded_http import is_public
+from worker.media_cache import MediaCache
+from worker.media_reference import OutsideUrl, StoredObject, parse_reference
+
+ORIGIN = "https://ref.supabase.co"
+HOSTS = ("media.example.com", "*.cdn.example.com")
+SONG = b"ID3" + bytes(range(256)) * 40
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch_module, "_PATIENCE", Patience(failures=3, first_wait_s=0.01, longest_wait_s=0.02))
+
+
+def parse(reference: str, origin: str | None = ORIGIN) -> StoredObject | OutsideUrl:
+    return parse_reference(
+        reference, bucket="background-music", origin=origin, hosts=HOSTS, closed_buckets=("audio-renders",)
+    )
+
+
+# -- references
+
+
+@pytest.mark.parametrize(
+    ("reference", "bucket", "key"),
+    [
+        ("serene.mp3", "background-music", "serene.mp3"),
+        ("  serene.mp3\n", "background-music", "serene.mp3"),
+        ("calm/deep sea.mp3", "background-music", "calm/deep sea.mp3"),
+        ("50%25.mp3", "background-music", "50%25.mp3"),  # a bare name is a name, not a URL
+        (f"{ORIGIN}/storage/v1/object/public/background-music/a%20b.mp3", "background-music", "a b.mp3"),
+        (f"{ORIGIN}/storage/v1/object/sign/voices/u1/me.webm?token=ey.J.x", "voices", "u1/me.webm"),
+        (f"{ORIGIN}/storage/v1/object/authenticated/voices/u1/me.wav", "voices", "u1/me.wav"),
+        (f"{ORIGIN}/storage/v1/object/voices/me.wav", "voices", "me.wav"),
+        (f"{ORIGIN}:443/storage/v1/object/public/m/x.mp3", "m", "x.mp3"),
+        ("https://REF.supabase.co/storage/v1/object/public/m/x.mp3", "m", "x.mp3"),
+        ("https://ref.storage.supabase.co/storage/v1/object/public/m/x.mp3", "m", "x.mp3"),
+    ],
+)
+def test_own_objects_are_known_in_every_form(reference: str, bucket: str, key: str) -> None:
+    place = parse(reference)
+    assert isinstance(place, StoredObject)
+    assert (place.bucket, place.key) == (bucket, key)
+
+
+def test_a_local_stack_may_speak_http() -> None:
+    place = parse("http://127.0.0.1:54321/storage/v1/object/public/m/x.mp3", "http://127.0.0.1:54321")
+    assert place == StoredObject("m", "x.mp3", named=False)
+
+
+@pytest.mark.parametrize(
+    ("reference", "host", "target"),
+    [
+        ("https://media.example.com/a.mp3", "media.example.com", "/a.mp3"),
+        ("https://MEDIA.example.com./a b.mp3?x=1", "media.example.com", "/a%20b.mp3?x=1"),
+        ("https://a.cdn.example.com", "a.cdn.example.com", "/"),
+        ("https://a.b.cdn.example.com:443/é.mp3", "a.b.cdn.example.com", "/%C3%A9.mp3"),
+        ("https://media.example.com/a.mp3#t=5", "media.example.com", "/a.mp3"),
+    ],
+)
+def test_allowed_hosts(reference: str, host: str, target: str) -> None:
+    assert parse(reference) == OutsideUrl(host, target)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "",
+        "   ",
+        "x" * 5000,
+        # other schemes
+        "http://media.example.com/a.mp3",
+        "ftp://media.example.com/a.mp3",
+        "file:///etc/passwd",
+        "FILE:///etc/passwd",
+        "data:audio/mpeg;base64,AAAA",
+        "gopher://media.example.com/",
+        "concat:a.mp3|b.mp3",
+        "subfile,,start,0,end,0,,:/etc/passwd",
+        "pipe:0",
+        "//media.example.com/a.mp3",
+        "https:media.example.com/a.mp3",
+        "https:///a.mp3",
+        # hosts
+        "https://evil.example.com/a.mp3",
+        "https://cdn.example.com/a.mp3",  # *.suffix is below the suffix only
+        "https://evilcdn.example.com/a.mp3",
+        "https://media.example.com.evil.org/a.mp3",
+        "https://evil.org/https://media.example.com/a.mp3",
+        "https://evil.org#@media.example.com/a.mp3",
+        "https://evil.org\\@media.example.com/a.mp3",
+        "https://media.example.com\\.evil.org/a.mp3",
+        "https://media\u3002example\u3002com/a.mp3",  # ideographic full stops
+        "https://ｍedia.example.com/a.mp3",
+        "https://media.example.com\x00.evil.org/a.mp3",
+        "https://media.example.com\t.evil.org/a.mp3",
+        "https://127.0.0.1/a.mp3",
+        "https://localhost/a.mp3",
+        "https://2130706433/a.mp3",
+        "https://0x7f.1/a.mp3",
+        "https://[::1]/a.mp3",
+        "https://[::ffff:127.0.0.1]/a.mp3",
+        "https://[fe80::1%25eth0]/a.mp3",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://metadata.google.internal/",
+        # credentials and ports
+        "https://user:secret@media.example.com/a.mp3",
+        "https://media.example.com@evil.org/a.mp3",
+        "https://@media.example.com/a.mp3",
+        "https://media.example.com:8443/a.mp3",
+        "https://media.example.com:22/a.mp3",
+        "https://media.example.com:99999/a.mp3",
+        # our own project, but no object; or not quite our own project
+        f"{ORIGIN}/rest/v1/tracks?select=*",
+        f"{ORIGIN}/auth/v1/admin/users",
+        f"{ORIGIN}/storage/v1/bucket/background-music",
+        f"{ORIGIN}/storage/v1/object/list/background-music",
+        f"{ORIGIN}/storage/v1/object/public/background-music/",
+        "http://ref.supabase.co/storage/v1/object/public/m/x.mp3",
+        f"{ORIGIN}:8443/storage/v1/object/public/m/x.mp3",
+        "https://other.supabase.co/storage/v1/object/public/m/x.mp3",
+        "https://ref.supabase.co.evil.org/storage/v1/object/public/m/x.mp3",
+        "https://ref.supabase.co@evil.org/storage/v1/object/public/m/x.mp3",
+        # other customers' tracks
+        f"{ORIGIN}/storage/v1/object/authenticated/audio-renders/tracks/t/j.mp3",
+        f"{ORIGIN}/storage/v1/object/sign/audio-renders/tracks/t/j.mp3?token=x",
+        f"{ORIGIN}/storage/v1/object/sign/audio%2Drenders/tracks/t/j.mp3?token=x",
+        # out of the bucket
+        "../audio-renders/tracks/t/j.mp3",
+        "a/../../b.mp3",
+        "./a.mp3",
+        "a//b.mp3",
+        "/etc/passwd",
+        "a.mp3/",
+        "..\\..\\etc\\passwd",
+        "a\x00.mp3",
+        "a\r\nHost: evil.org",
+        "k" * 1025,
+        f"{ORIGIN}/storage/v1/object/public/background-music/../audio-renders/t.mp3",
+        f"{ORIGIN}/storage/v1/object/public/background-music/%2e%2e/audio-renders/t.mp3",
+        f"{ORIGIN}/storage/v1/object/public/background-music/..%2Faudio-renders/t.mp3",
+        f"{ORIGIN}/storage/v1/object/public/background-music/a%0d%0ab.mp3",
+        f"{ORIGIN}/storage/v1/object/public/background-music/%ff.mp3",
+    ],
+)
+def test_hostile_references_are_refused(reference: str) -> None:
+    with pytest.raises(MediaError) as caught:
+        parse(reference)
+    assert caught.value.code == "media.refused"
+    said = caught.value.message
+    assert "secret" not in said
+    assert "token" not in said
+    assert said.isprintable()
+    assert "MEDIA_HOSTS" not in caught.value.customer_message
+
+
+def test_the_bucket_of_a_url_cannot_hide_a_slash() -> None:
+    with pytest.raises(MediaError):
+        parse(f"{ORIGIN}/storage/v1/object/public/audio-renders%2Ftracks/t/j.mp3")
+
+
+def test_one_identity_for_each_signature_of_one_file() -> None:
+    links = [
+        "https://media.example.com/a.mp3?v=2&X-Amz-Signature=1&X-Amz-Date=2&Expires=3",
+        "https://media.example.com/a.mp3?v=2&X-Amz-Signature=9&token=8",
+    ]
+    identities = {place.identity for link in links if isinstance(place := parse(link), OutsideUrl)}
+    assert identities == {"https://media.example.com/a.mp3?v=2"}
+    place = parse(links[0])
+    assert place.shown == "https://media.example.com/a.mp3"
+
+
+# -- addresses
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True),
+        ("2606:4700::1111", True),
+        ("64:ff9b::808:808", True),
+        ("64:ff9b::7f00:1", False),
+        ("0.0.0.0", False),  # noqa: S104 - asked about, not bound to
+        ("127.0.0.1", False),
+        ("127.8.9.1", False),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("192.0.0.8", False),
+        ("192.0.2.1", False),
+        ("192.88.99.1", False),
+        ("198.18.0.1", False),
+        ("224.0.0.1", False),
+        ("239.255.255.250", False),
+        ("240.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::", False),
+        ("::1", False),
+        ("::127.0.0.1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:8.8.8.8", False),
+        ("64:ff9b:1::1", False),
+        ("100::1", False),
+        ("2001::1", False),
+        ("2001:db8::1", False),
+        ("2002:7f00:1::", False),
+        ("3fff::1", False),
+        ("5f00::1", False),
+        ("fc00::1", False),
+        ("fd12::1", False),
+        ("fe80::1", False),
+        ("fe80::1%eth0", False),
+        ("2606:4700::1111%eth0", False),
+        ("fec0::1", False),
+        ("ff02::1", False),
+        ("ff0e::1", False),
+        ("127.1", False),
+        ("nonsense", False),
+    ],
+)
+def test_public_addresses(address: str, public: bool) -> None:
+    assert is_public(address) is public
+
+
+# -- strangers
+
+
+@pytest.fixture(scope="module")
+def _somebody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
+    folder = tmp_path_factory.mktemp("certificate")
+    with stranger(folder, "media.example.com", "a.cdn.example.com", "b.cdn.example.com") as running:
+        yield running
+
+
+@pytest.fixture
+def somebody(_somebody: Stranger) -> Stranger:
+    _somebody.pages.clear()
+    _somebody.asked.clear()
+    _somebody.reached.clear()
+    _somebody.looked_up.clear()
+    _somebody.names.update(
+        {host: [[PUBLIC]] for host in ("media.example.com", "a.cdn.example.com", "b.cdn.example.com")}
+    )
+    return _somebody
+
+
+def outside(somebody: Stranger, into: Path, url: str = "https://media.example.com/a.mp3", **how: object) -> Path:
+    deadline_s = float(str(how.pop("deadline_s", 10.0)))
+    cache = how.pop("cache_dir", None)
+    config = Config(media_hosts=HOSTS, media_max_mb=1, **how)  # type: ignore[arg-type]
+    return fetch_media(
+        url,
+        bucket="background-music",
+        into=into,
+        config=config,
+        cache_dir=cache if isinstance(cache, Path) else None,
+        network=somebody.network,
+        deadline_s=deadline_s,
+    )
+
+
+def test_a_file_from_an_allowed_host(somebody: Stranger, tmp_path: Path) -> None:
+    somebody.pages["/a.mp3?v=1"] = page(SONG)
+    path = outside(somebody, tmp_path, "https://media.example.com/a.mp3?v=1")
+    assert path.read_bytes() == SONG
+    assert path.parent == tmp_path
+    assert path.suffix == ".mp3"
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    host, _, headers = somebody.asked[0]
+    assert host == "media.example.com"  # the name, though the connection went to an address
+    assert somebody.reached == [PUBLIC]
+    assert headers["accept-encoding"] == "identity"
+    assert not {"authorization", "apikey", "cookie"} & set(headers)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        ["127.0.0.1"],
+        ["10.0.0.5"],
+        ["169.254.169.254"],
+        ["::1"],
+        ["fd00::5"],
+        ["::ffff:10.0.0.1"],
+        [PUBLIC, "10.0.0.5"],
+    ],
+)
+def test_a_name_that_leads_inside_is_refused_unconnected(
+    somebody: Stranger, tmp_path: Path, answers: list[str]
+) -> None:
+    somebody.names["media.example.com"] = [answers]
+    with pytest.raises(MediaError, match="not a public address"):
+        outside(somebody, tmp_path)
+    assert somebody.reached == []
+
+
+def test_dns_that_changes_its_mind_is_asked_only_once(somebody: Stranger, tmp_path: Path) -> None:
+    somebody.names["media.example.com"] = [[PUBLIC], ["127.0.0.1"]]
+    somebody.pages["/a.mp3"] = page(SONG)
+    outside(somebody, tmp_path)
+    assert somebody.looked_up == ["media.example.com"]
+    assert somebody.reached == [PUBLIC]
+
+
+def test_redirects_are_followed_between_allowed_hosts(somebody: Stranger, tmp_path: Path) -> None:
+    somebody.pages["/a.mp3"] = redirect("https://a.cdn.example.com/b.mp3?X-Amz-Signature=1", 307)
+    somebody.pages["/b.mp3?X-Amz-Signature=1"] = redirect("/c.mp3", 301)
+    somebody.pages["/c.mp3"] = page(SONG)
+    assert outside(somebody, tmp_path).read_bytes() == SONG
+    assert [host for host, _, _ in somebody.asked] == [
+        "media.example.com",
+        "a.cdn.example.com",
+        "a.cdn.example.com",
+    ]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.org/a.mp3",
+        "http://media.example.com/a.mp3",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://127.0.0.1/",
+        "file:///etc/passwd",
+        "https://user:pass@media.example.com/a.mp3",
+        "https://media.example.com:22/",
+        f"{ORIGIN}/storage/v1/object/audio-renders/x.mp3",
+        "//evil.org/a.mp3",
+        "",
+    ],
+)
+def test_redirects_elsewhere_are_refused(somebody: Stranger, tmp_path: Path, target: str) -> None:
+    somebody.pages["/a.mp3"] = redirect(target)
+    with pytest.raises(MediaError) as caught:
+        outside(somebody, tmp_path, supabase_url=ORIGIN, supabase_service_role_key=SERVICE_KEY)
+    assert caught.value.code == "media.refused"
+    assert {host for host, _, _ in somebody.asked} == {"media.example.com"}
+    assert not any("apikey" in headers for _, _, headers in somebody.asked)
+
+
+def test_a_redirect_to_a_name_that_leads_inside_is_refused(somebody: Stranger, tmp_path: Path) -> None:
+    somebody.pages["/a.mp3"] = redirect("https://b.cdn.example.com/x.mp3")
+    somebody.names["b.cdn.example.com"] = [["192.168.0.10"]]
+    with pytest.raises(MediaError, match="not a public address"):
+        outside(somebody, tmp_path)
+    assert somebody.reached == [PUBLIC]
+
+
+def test_redirects_end(somebody: Stranger, tmp_path: Path) -> None:
+    for hop in range(6):
+        somebody.pages[f"/{hop}.mp3"] = redirect(f"/{hop + 1}.mp3")
+    with pytest.raises(MediaError, match="redirects more than 3 times"):
+        outside(somebody, tmp_path, "https://media.example.com/0.mp3")
+    assert [path for _, path, _ in somebody.asked] == ["/0.mp3", "/1.mp3", "/2.mp3", "/3.mp3"]
+
+
+def test_a_certificate_for_another_name_is_not_good_enough(somebody: Stranger, tmp_path: Path) -> None:
+    somebody.names["c.cdn.example.com"] = [[PUBLIC]]
+    somebody.pages["/a.mp3"] = page(SONG)
+    with pytest.raises(TransientError, match="certificate"):
+        outside(somebody, tmp_path, "https://c.cdn.example.com/a.mp3")
+    assert somebody.asked == []
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"Content-Length: 1500000", b"x" * 1_500_000),
+        (
+            b"Transfer-Encoding: chunked",
+            b"".join(b"10000\r\n" + b"x" * 65536 + b"\r\n" for _ in range(40)) + b"0\r\n\r\n",
+        ),
+        (b"X-Length: unknown", b"x" * 1_500_000),
+    ],
+    ids=["said so", "chunked", "until it closes"],
+)
+def test_too_large_is_noticed_while_it_comes(somebody: Stranger, tmp_path: Path, head: bytes, body: bytes) -> None:
+    somebody.pages["/a.mp3"] = raw(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n", body)
+    with pytest.raises(MediaError, match="MEDIA_MAX_MB") as caught:
+        outside(somebody, tmp_path)
+    assert caught.value.code == "media.too_large"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_body_beyond_its_promise_ends_at_the_promise(somebody: Stranger, tmp_path: Path) -> None:
+    somebody.pages["/a.mp3"] = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"12345" + b"x" * 100_000)
+    assert outside(somebody, tmp_path).read_bytes() == b"12345"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", b"x" * 50),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"5\r\n12345\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Le",),
+        (b"SSH-2.0-OpenSSH\r\n",),
+        (),
+    ],
+    ids=["short", "unended", "no head", "another protocol", "nothing"],
+)
+def test_a_broken_answer_is_tried_again_and_leaves_nothing(
+    somebody: Stranger, tmp_path: Path, pieces: tuple[bytes, ...]
+) -> None:
+    somebody.pages["/a.mp3"] = raw(*pieces)
+    with pytest.raises(TransientError):
+        outside(somebody, tmp_path)
+    assert len(somebody.asked) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_break_is_made_good_by_the_next_try(somebody: Stranger, tmp_path: Path) -> None:
+    answers = [raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", b"x" * 50), page(SONG)]
+    somebody.pages["/a.mp3"] = lambda handler: answers.pop(0)(handler)
+    assert outside(somebody, tmp_path).read_bytes() == SONG
+
+
+def _drip(stop: threading.Event, head: bytes, piece: bytes) -> tuple[bytes | object, ...]:
+    return (head, *[part for _ in range(200) for part in (piece, lambda: stop.wait(0.05))])
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x"),  # the cut looks like its end
+        (b"HTTP/1.1 200 OK\r\nX-Drip: ", b"x"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b""),
+    ],
+    ids=["body", "body without length", "head", "silence"],
+)
+def test_slowness_ends_at_the_deadline(somebody: Stranger, tmp_path: Path, head: bytes, piece: bytes) -> None:
+    stop = threading.Event()
+    somebody.pages["/a.mp3"] = raw(*_drip(stop, head, piece))  # type: ignore[arg-type]
+    with pytest.raises(TransientError, match="too slow"):
+        outside(somebody, tmp_path, deadline_s=0.4)
+    stop.set()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_handshake_that_never_comes_ends_at_the_deadline(somebody: Stranger, tmp_path: Path) -> None:
+    import socket
+
+    import httpcore
+
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        network = SimpleNamespace(
+            addresses=lambda host, port: [PUBLIC],
+            connect=lambda address, _port, timeout_s: httpcore.SyncBackend().connect_tcp("127.0.0.1", port),
+            tls=somebody.trust,
+        )
+        with pytest.raises(TransientError, match="too slow"):
+            outside(SimpleNamespace(network=network), tmp_path, deadline_s=0.3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "code", "tries"),
+    [
+        (404, MediaError, "media.missing", 1),
+        (410, MediaError, "media.missing", 1),
+        (403, MediaError, "media.refused", 1),
+        (206, MediaError, "media.refused", 1),
+        (500, TransientError, "media.unavailable", 3),
+        (503, TransientError, "media.unavailable", 3),
+        (429, TransientError, "media.unavailable", 3),
+    ],
+)
+def test_what_a_strangers_status_means(
+    somebody: Stranger, tmp_path: Path, status: int, kind: type[Exception], code: str, tries: int
+) -> None:
+    somebody.pages["/a.mp3?sig=secret"] = page(b"no", status)
+    with pytest.raises(kind) as caught:
+        outside(somebody, tmp_path, "https://media.example.com/a.mp3?sig=secret")
+    assert caught.value.code == code  # type: ignore[attr-defined]
+    assert "https://media.example.com/a.mp3" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert len(somebody.asked) == tries
+
+
+def test_a_long_retry_after_is_left_to_the_queue(somebody: Stranger, tmp_path: Path) -> None:
+    somebody.pages["/a.mp3"] = page(b"", 503, Retry_After="120")
+    with pytest.raises(TransientError) as caught:
+        outside(somebody, tmp_path)
+    assert caught.value.retry_after_s == 120.0
+    assert len(somebody.asked) == 1
+
+
+def test_compressed_answers_are_not_taken(somebody: Stranger, tmp_path: Path) -> None:
+    somebody.pages["/a.mp3"] = page(b"\x1f\x8b", Content_Encoding="gzip")
+    with pytest.raises(MediaError, match="compressed"):
+        outside(somebody, tmp_path)
+
+
+def test_a_full_disk_is_a_resource_error(somebody: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    somebody.pages["/a.mp3"] = page(SONG)
+
+    def full(self: Path, *args: object, **kwargs: object) -> object:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(ResourceError, match="No space left"):
+        outside(somebody, tmp_path)
+
+
+# -- the cache
+
+
+def test_an_unchanged_file_is_not_sent_again(somebody: Stranger, tmp_path: Path) -> None:
+    def versioned(handler) -> None:  # type: ignore[no-untyped-def]
+        if handler.headers.get("if-none-match") == '"v1"':
+            page(b"", 304, ETag='"v1"')(handler)
+        else:
+            page(SONG, ETag='"v1"')(handler)
+
+    somebody.pages["/a.mp3?token=1"] = somebody.pages["/a.mp3?token=2"] = versioned
+    jobs = [tmp_path / "job1", tmp_path / "job2", tmp_path / "job3"]
+    for job in jobs:
+        job.mkdir()
+    cache = tmp_path / "cache"
+    outside(somebody, jobs[0], "https://media.example.com/a.mp3?token=1", cache_dir=cache)
+    second = outside(somebody, jobs[1], "https://media.example.com/a.mp3?token=2", cache_dir=cache)
+    assert second.read_bytes() == SONG
+    assert [headers.get("if-none-match") for _, _, headers in somebody.asked] == [None, '"v1"']
+    # What a job was given stays, however soon the cache lets go of it.
+    shutil.rmtree(cache)
+    assert second.read_bytes() == SONG
+    third = outside(somebody, jobs[2], "https://media.example.com/a.mp3?token=2", cache_dir=cache)
+    assert third.read_bytes() == SONG
+
+
+def test_a_changed_file_replaces_the_kept_one(somebody: Stranger, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    for version in (b"one", b"two"):
+        somebody.pages["/a.mp3"] = page(version, ETag=f'"{version.decode()}"')
+        assert outside(somebody, tmp_path, cache_dir=cache).read_bytes() == version
+    assert len(list((cache / "media").iterdir())) == 1
+
+
+def test_a_file_gone_from_the_server_is_gone_from_here(somebody: Stranger, tmp_path: Path) -> None:
+    somebody.pages["/a.mp3"] = page(SONG, ETag='"1"')
+    outside(somebody, tmp_path, cache_dir=tmp_path / "cache")
+    del somebody.pages["/a.mp3"]
+    with pytest.raises(MediaError) as caught:
+        outside(somebody, tmp_path, cache_dir=tmp_path / "cache")
+    assert caught.value.code == "media.missing"
+
+
+def test_a_kept_file_that_another_process_drops_is_asked_for_again(
+    somebody: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def versioned(handler) -> None:  # type: ignore[no-untyped-def]
+        answer = page(b"", 304) if handler.headers.get("if-none-match") else page(SONG, ETag='"1"')
+        answer(handler)
+
+    somebody.pages["/a.mp3"] = versioned
+    cache = tmp_path / "cache"
+    outside(somebody, tmp_path, cache_dir=cache)
+    hand_out = MediaCache.hand_out
+
+    def dropped_just_now(self: MediaCache, kept: object, to: Path) -> bool:
+        shutil.rmtree(cache)
+        return hand_out(self, kept, to)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(MediaCache, "hand_out", dropped_just_now)
+    assert outside(somebody, tmp_path, cache_dir=cache).read_bytes() == SONG
+
+
+def test_the_cache_keeps_to_its_size_and_drops_the_least_used(tmp_path: Path) -> None:
+    cache = MediaCache(tmp_path / "cache", max_bytes=250)
+    file = tmp_path / "file"
+    for number in range(2):
+        file.unlink(missing_ok=True)
+        file.write_bytes(bytes([number]) * 100)
+        cache.keep(file, f"url{number}", '"e"')
+        os.utime(next((tmp_path / "cache").glob("*")), (1000, 1000))
+    kept = cache.find("url0")
+    assert kept is not None
+    assert cache.hand_out(kept, tmp_path / "used")  # which makes url0 the newest
+    file.unlink()
+    file.write_bytes(b"2" * 100)
+    cache.keep(file, "url2", '"e"')
+    assert cache.find("url0") is not None
+    assert cache.find("url1") is None
+    assert cache.find("url2") is not None
+    file.unlink()
+    file.write_bytes(b"3" * 300)
+    cache.keep(file, "url3", '"e"')
+    assert cache.find("url3") is None
+
+
+def test_the_cache_sweeps_up_after_a_killed_process(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    cache = MediaCache(folder, max_bytes=1000)
+    folder.mkdir()
+    left = folder / "0123.part"
+    left.write_bytes(b"half")
+    long_ago = time.time() - 7200
+    os.utime(left, (long_ago, long_ago))
+    file = tmp_path / "file"
+    file.write_bytes(b"whole")
+    cache.keep(file, "url", '"e"')
+    assert not left.exists()
+    assert cache.find("url") is not None
+
+
+def test_an_unwritable_cache_does_no_harm(somebody: Stranger, tmp_path: Path) -> None:
+    somebody.pages["/a.mp3"] = page(SONG, ETag='"1"')
+    (tmp_path / "cache").write_text("not a folder")
+    assert outside(somebody, tmp_path, cache_dir=tmp_path / "cache").read_bytes() == SONG
+
+
+# -- our own storage
+
+
+@pytest.fixture
+def storage() -> Storage:
+    running = Storage(*production_buckets())
+    running.put("background-music", "calm/deep sea.mp3", SONG)
+    return running
+
+
+@pytest.fixture
+def project(storage: Storage) -> Iterator[Config]:
+    with serve_project({"/storage/v1": storage}) as url:
+        yield Config(supabase_url=url, supabase_service_role_key=SERVICE_KEY)  # type: ignore[arg-type]
+
+
+def own(config: Config, into: Path, reference: str, **how: object) -> Path:
+    return fetch_media(reference, bucket="background-music", into=into, config=config, **how)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "calm/deep sea.mp3",
+        "{origin}/storage/v1/object/public/background-music/calm/deep%20sea.mp3",
+        "{origin}/storage/v1/object/sign/background-music/calm/deep%20sea.mp3?token=expired",
+        "{origin}/storage/v1/object/authenticated/background-music/calm/deep%20sea.mp3",
+    ],
+)
+def test_own_objects_are_fetched_with_the_key(
+    project: Config, storage: Storage, tmp_path: Path, reference: str
+) -> None:
+    storage.expired.add("expired")
+    storage.buckets["background-music"].public = False
+    path = own(project, tmp_path, reference.format(origin=project.supabase_url))
+    assert path.read_bytes() == SONG
+    assert storage.asked == ["GET /object/authenticated/background-music/calm/deep%20sea.mp3"]
+    assert storage.keys == [SERVICE_KEY]
+
+
+def test_own_objects_are_kept_by_etag(project: Config, storage: Storage, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    for _ in range(2):
+        assert own(project, tmp_path, "calm/deep sea.mp3", cache_dir=cache).read_bytes() == SONG
+    storage.put("background-music", "calm/deep sea.mp3", b"new")
+    assert own(project, tmp_path, "calm/deep sea.mp3", cache_dir=cache).read_bytes() == b"new"
+    assert storage.statuses == [200, 304, 200]
+
+
+def test_missing_music_fails_the_job_plainly(project: Config, tmp_path: Path) -> None:
+    with pytest.raises(MediaError) as caught:
+        own(project, tmp_path, "gone.mp3")
+    assert caught.value.code == "media.missing"
+    assert "background-music/gone.mp3" in caught.value.message
+    assert "could not be found" in caught.value.customer_message
+    assert "background-music/" not in caught.value.customer_message
+
+
+def test_a_missing_bucket_is_the_operators_only_where_the_worker_chose_it(
+    project: Config, storage: Storage, tmp_path: Path
+) -> None:
+    with pytest.raises(MediaError):
+        own(project, tmp_path, f"{project.supabase_url}/storage/v1/object/public/nonsense/a.mp3")
+    del storage.buckets["background-music"]
+    with pytest.raises(ConfigurationError, match="no bucket 'background-music'"):
+        own(project, tmp_path, "a.mp3")
+
+
+def test_a_refused_key_is_the_operators(project: Config, tmp_path: Path) -> None:
+    wrong = Config(supabase_url=project.supabase_url, supabase_service_role_key="wrong")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="SUPABASE_SERVICE_ROLE_KEY"):
+        own(wrong, tmp_path, "calm/deep sea.mp3")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, b'{"statusCode":"500","error":"Internal","message":"Internal Server Error"}'),
+        (544, b'{"statusCode":"544","error":"DatabaseTimeout","message":"The connection timed out"}'),
+        (400, b'{"statusCode":"503","error":"SlowDown","message":"Please reduce your rate"}'),
+        (400, b'{"statusCode":"423","error":"ResourceLocked","message":"The resource is locked"}'),
+        (502, b"<html>bad gateway</html>"),
+        (429, b'{"message":"API rate limit exceeded"}'),
+    ],
+)
+def test_passing_faults_are_tried_again(
+    project: Config, storage: Storage, tmp_path: Path, status: int, body: bytes
+) -> None:
+    storage.fault("GET", "deep", "answer", times=2, status=status, body=body)
+    assert own(project, tmp_path, "calm/deep sea.mp3").read_bytes() == SONG
+    storage.fault("GET", "deep", "answer", times=3, status=status, body=body)
+    with pytest.raises(TransientError):
+        own(project, tmp_path, "calm/deep sea.mp3")
+
+
+@pytest.mark.parametrize("kind", ["drop", "truncate", "drop after"])
+def test_a_dropped_connection_is_made_good(project: Config, storage: Storage, tmp_path: Path, kind: str) -> None:
+    storage.fault("GET", "deep", kind, times=2, after_bytes=500)
+    assert own(project, tmp_path, "calm/deep sea.mp3").read_bytes() == SONG
+    assert len(storage.asked) == 3
+
+
+def test_the_key_follows_no_redirect(project: Config, storage: Storage, somebody: Stranger, tmp_path: Path) -> None:
+    storage.fault("GET", "deep", "answer", status=302, headers={"Location": "https://media.example.com/a.mp3"})
+    config = project.model_copy(update={"media_hosts": HOSTS})
+    with pytest.raises(ConfigurationError, match="redirect"):
+        own(config, tmp_path, "calm/deep sea.mp3")
+    assert somebody.asked == []
+
+
+def test_a_secret_key_is_no_bearer_token(project: Config, storage: Storage, tmp_path: Path) -> None:
+    from worker.supabase_access import supabase_of
+
+    new = Config(supabase_url=project.supabase_url, supabase_service_role_key="sb_secret_x")  # type: ignore[arg-type]
+    supabase = supabase_of(new)
+    assert supabase is not None
+    assert supabase.headers() == {"apikey": "sb_secret_x"}
+
+
+# -- without Supabase
+
+
+def test_without_supabase_names_are_files(tmp_path: Path) -> None:
+    (tmp_path / "out/background-music").mkdir(parents=True)
+    (tmp_path / "out/background-music/a.mp3").write_bytes(SONG)
+    (tmp_path / "secret.mp3").write_bytes(b"secret")
+    (tmp_path / "out/background-music/link.mp3").symlink_to(tmp_path / "secret.mp3")
+    config = Config(storage_dir=tmp_path / "out")
+    assert own(config, tmp_path, "a.mp3").read_bytes() == SONG
+    for reference, code in (
+        ("b.mp3", "media.missing"),
+        ("../../secret.mp3", "media.refused"),
+        ("link.mp3", "media.refused"),
+        ("https://project.supabase.co/storage/v1/object/public/background-music/a.mp3", "media.refused"),
+    ):
+        with pytest.raises(MediaError) as caught:
+            own(config, tmp_path, reference)
+        assert caught.value.code == code

@@ -1,0 +1,133 @@
+"""What an answer of Supabase Storage means: the one place that sorts them. Pure.
+
+Storage answers most failures with HTTP 400 and the true status in the body, as text:
+``{"statusCode": "404", "error": "not_found", "message": "Object not found"}``; the resumable (TUS) routes use
+true statuses and bare text; the gateway before it has forms of its own. (supabase/storage on GitHub:
+src/internal/errors/codes.ts, src/http/error-handler.ts.)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from worker.backoff import retry_after_s
+from worker.errors import ConfigurationError, TransientError, WorkerError
+
+BUCKET_MISSING = "storage.bucket"
+CREDENTIALS = "storage.credentials"
+TOO_LARGE = "storage.size"
+MIME_REFUSED = "storage.mime"
+# 544: Storage lost its database; 423: another request holds the object's lock; 425 and 408 ask for another
+# try.
+_PASSING = (408, 423, 425, 429)
+_LONGEST_MESSAGE = 200
+
+
+class ObjectMissing(Exception):  # noqa: N818 - an answer, not a failure; every caller decides what it means
+    """There is no such object."""
+
+
+class ObjectTaken(Exception):  # noqa: N818 - likewise
+    """There is something already: an object of that name, or another offset of the upload."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A failed answer in one form.
+
+    Attributes
+    ----------
+    status : int
+        The true one: of the body where it has one, else of HTTP.
+    code : str
+        Storage's word for it, such as ``NoSuchBucket``; empty where there is none.
+    """
+
+    status: int
+    code: str
+    message: str
+    retry_after_s: float | None = None
+
+
+def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Bring any of the forms into one.
+
+    Parameters
+    ----------
+    headers : mapping
+        Names in lower case, or a mapping that does not mind.
+    """
+    wait_s = retry_after_s(headers.get("retry-after"))
+    text = body[:4096].decode("utf-8", errors="replace")
+    try:
+        said = json.loads(text)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        return Answer(status, "", _one_line(text), wait_s)
+    inner = str(said.get("statusCode", ""))
+    code = said.get("code") or said.get("error") or ""
+    message = said.get("message") or said.get("msg") or code
+    return Answer(int(inner) if inner.isdecimal() else status, str(code), _one_line(str(message)), wait_s)
+
+
+def sort_answer(
+    answer: Answer, *, bucket: str, key: str = "", content_type: str = ""
+) -> WorkerError | ObjectMissing | ObjectTaken:
+    """Decide what a failed answer means.
+
+    Returns
+    -------
+    ConfigurationError
+        For what an operator must mend, naming the setting.
+    TransientError
+        For what may pass, and for whatever is not known: neither may cost an order at once.
+    ObjectMissing, ObjectTaken
+        For the caller to judge.
+    """
+    status, code, message = answer.status, answer.code, answer.message
+    words = f"{code} {message}".lower()
+    place = f"{bucket}/{key}" if key else f"bucket {bucket!r}"
+    if status >= 500 or status in _PASSING:
+        return TransientError(
+            f"Storage, {place}: {message or 'no message'} ({status})",
+            code="storage.unavailable",
+            retry_after_s=answer.retry_after_s,
+        )
+    if "bucket not found" in words or code == "NoSuchBucket":
+        return ConfigurationError(
+            f"Storage has no bucket {bucket!r}; create it in the dashboard under Storage, or check SUPABASE_URL",
+            code=BUCKET_MISSING,
+        )
+    if status == 413 or "exceeded the maximum allowed size" in words:
+        return ConfigurationError(f"Storage: the file is too large for bucket {bucket!r} ({message})", code=TOO_LARGE)
+    if status == 415 or "mime" in words:
+        return ConfigurationError(
+            f"Storage: bucket {bucket!r} does not take {content_type or 'this type'} ({message}); add it to "
+            "the bucket's allowed MIME types: dashboard, Storage, the bucket, Edit",
+            code=MIME_REFUSED,
+        )
+    if status in (401, 403) or any(word in words for word in ("jwt", "jws", "api key", "signature")):
+        return ConfigurationError(
+            f"Storage refused us at {place} ({message}); SUPABASE_SERVICE_ROLE_KEY must be the service role "
+            "key of the project at SUPABASE_URL",
+            code=CREDENTIALS,
+        )
+    if code == "TenantNotFound" or "no route matched" in words or (status == 404 and "route" in words):
+        return ConfigurationError(f"SUPABASE_URL leads to no Supabase Storage ({message})", code="storage.address")
+    if 300 <= status < 400:
+        return ConfigurationError(
+            f"SUPABASE_URL answers with a redirect ({status}), which is not followed with the key; give the final URL",
+            code="storage.address",
+        )
+    if status == 409:
+        return ObjectTaken(message)
+    if status in (404, 410):
+        return ObjectMissing(message)
+    return TransientError(f"Storage, {place}: {message or 'no message'} ({status})", code="storage.unexpected")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_LONGEST_MESSAGE]
