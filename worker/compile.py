@@ -255,9 +255,7 @@ def _beat(field: BinauralField, *, for_speakers: bool) -> Source:
 
 def _course(points: Sequence[tuple[float, float]], steady: float) -> Moving:
     """Straight lines through points in minutes; a plain number where nothing moves."""
-    by_frame = {
-        _frames(at_min * 60): value for at_min, value in points
-    }  # of two points on one frame the later counts
+    by_frame = {_frames(at_min * 60): value for at_min, value in points}  # of two points on one frame the later counts
     values = tuple(by_frame.values())
     if len(set(values)) <= 1:
         return values[0] if values else steady
@@ -274,9 +272,7 @@ def _gain(job: RenderJob, name: str, correction_db: float) -> tuple[Curve, float
         "noise": job.carrier_gain_db,
     }[name]
     points: tuple[GainPoint, ...] = getattr(job.gains.timeline, name)
-    course = _course(
-        [(point.at_min, point.db + correction_db) for point in points], steady_db + correction_db
-    )
+    course = _course([(point.at_min, point.db + correction_db) for point in points], steady_db + correction_db)
     if isinstance(course, Breakpoints):
         return Decibels(course), float(course.values[0])
     return Constant(db_to_gain(course)), course
@@ -305,9 +301,7 @@ def _twin(job: RenderJob, plan: RenderPlan, notes: list[str]) -> RenderPlan | No
     beat = _beat(job.binaural, for_speakers=True)
     return replace(
         plan,
-        layers=tuple(
-            replace(layer, source=beat) if layer.name == "binaural" else layer for layer in plan.layers
-        ),
+        layers=tuple(replace(layer, source=beat) if layer.name == "binaural" else layer for layer in plan.layers),
     )
 
 

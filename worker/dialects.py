@@ -103,9 +103,7 @@ SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _KNOWN: Final = frozenset(name for names in SPELLINGS.values() for name in names)
 _SECTIONS: Final = tuple(
-    dict.fromkeys(
-        name[:dot] for name in _KNOWN for dot in (at for at, letter in enumerate(name) if letter == ".")
-    )
+    dict.fromkeys(name[:dot] for name in _KNOWN for dot in (at for at, letter in enumerate(name) if letter == "."))
 )
 
 # Keys that only one dialect has. One key of the app's makes a mixed payload the app's; keys of later features
@@ -217,9 +215,7 @@ def read_payload(payload: Mapping[str, Any]) -> Reading:
     chosen: dict[str, str] = {}
     for key, names in SPELLINGS.items():
         # the name to complain about where nothing is stated: the one this dialect would use
-        usual = (
-            next((name for name in names if name in _EDGE_KEYS), names[0]) if dialect == "edge" else names[0]
-        )
+        usual = next((name for name in names if name in _EDGE_KEYS), names[0]) if dialect == "edge" else names[0]
         loc: Loc = tuple(key.split("."))
         written_as[loc] = usual
         for name in names:
@@ -314,9 +310,7 @@ def _take_up_session(values: dict[str, Any], name: str) -> None:
 def _session_beat(session: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
     gone = {"beatHz"} if {"band", "beatHz"} & stated.keys() else set()
     gone |= {"carrierHz"} & stated.keys()
-    course = (
-        {key: value for key, value in point.items() if key not in gone} for point in session["timeline"]
-    )
+    course = ({key: value for key, value in point.items() if key not in gone} for point in session["timeline"])
     kept = {key: value for key, value in session.items() if key not in gone}
     return kept | {"timeline": tuple(point for point in course if len(point) > 1)} | stated
 

@@ -21,9 +21,7 @@ __all__ = ["DEFAULT_DURATION_MIN", "LAYERS", "Layer", "RenderJob", "job_json_sch
 
 DEFAULT_DURATION_MIN: Final = 5.0
 # what changes neither a sound nor a word: two jobs that differ here only sound the same
-NOT_SOUND: Final = frozenset(
-    {"seed", "output", "metadata", "deliver", "gains", "safety", "chapters", "lyrics"}
-)
+NOT_SOUND: Final = frozenset({"seed", "output", "metadata", "deliver", "gains", "safety", "chapters", "lyrics"})
 
 
 def parse_job(
@@ -62,15 +60,11 @@ def parse_job(
     try:
         job = RenderJob.model_validate(reading.values)
     except ValidationError as error:
-        raise refusal(
-            error, RenderJob, written_as=reading.written_as, allowed={("durationMin",): length}
-        ) from None
+        raise refusal(error, RenderJob, written_as=reading.written_as, allowed={("durationMin",): length}) from None
     if (found := not_finite(loaded)) is not None:
         raise JobError(f"{found[0]}: found {shown(found[1])}, allowed is a finite number")
     if len(job.script) > max_script_characters:
-        raise JobError(
-            f"script: found {len(job.script)} characters, allowed are at most {max_script_characters}"
-        )
+        raise JobError(f"script: found {len(job.script)} characters, allowed are at most {max_script_characters}")
     if job.duration_min is not None and job.duration_min > max_duration_min:
         name = reading.written_as["durationMin",]
         raise JobError(f"{name}: found {job.duration_min:g}, allowed is {length}")
@@ -94,9 +88,7 @@ def _settled(job: RenderJob, reading: Reading, recordings: Collection[str]) -> R
             middle_hz = job.binaural.carrier_hz + job.binaural.beat_hz / 2
             changes["binaural"] = job.binaural.model_copy(update={"carrier_hz": middle_hz})
     if job.voice.provider == "uploaded" and job.voice.url is None and "voice" not in recordings:
-        raise JobError(
-            "voice.url: found nothing, needed when voice.provider is uploaded: the recording's URL"
-        )
+        raise JobError("voice.url: found nothing, needed when voice.provider is uploaded: the recording's URL")
     if job.ducking is not None and not job.ducking.enabled:
         changes["ducking"] = None
     job = job.model_copy(update=changes)

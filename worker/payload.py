@@ -250,8 +250,8 @@ class RenderJob(_Model):
     duration_min: float | None = Field(default=5.0, alias="durationMin", ge=0.05)
     pause_s: float = Field(default=5.0, alias="pauseSec", ge=0, le=600)
     pause_jitter_s: float = Field(default=0.0, alias="pauseJitterSec", ge=0, le=60)
-    loop_mode: Annotated[Literal["once", "repeat", "interval"], BeforeValidator(_loop_mode), LOOP_MODES] = (
-        Field(default="repeat", alias="loopMode")
+    loop_mode: Annotated[Literal["once", "repeat", "interval"], BeforeValidator(_loop_mode), LOOP_MODES] = Field(
+        default="repeat", alias="loopMode"
     )
     interval_s: float = Field(default=60.0, alias="intervalSec", ge=30, le=300)
     start_delay_s: float | None = Field(default=3.0, alias="startDelaySec", ge=0, le=300)

@@ -139,9 +139,7 @@ def _allowed(annotation: Any, metadata: Sequence[Any]) -> str:
         return "a list" + (f" of at most {longest}" if longest else "")
     if annotation in (int, float):
         kind = "a whole number" if annotation is int else "a number"
-        upper = (
-            f" to {high}" if high is not None else f" to below {below}" if below is not None else " upwards"
-        )
+        upper = f" to {high}" if high is not None else f" to below {below}" if below is not None else " upwards"
         return f"{kind} from {low}{upper}" if low is not None else kind
     if annotation is bool:
         return "true or false"

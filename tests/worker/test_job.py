@@ -171,11 +171,7 @@ def test_every_number_choice_and_switch_of_the_payload_is_in_the_tables_above():
     }
     elsewhere |= {"voice.id", "voice.model", "voice.instructions", "output.format"}
     tested = {row[0] for table in (NUMBERS, CHOICES, SWITCHES) for row in table}
-    rest = (
-        {key for key in SPELLINGS if not key.startswith(("gains.timeline.", "metadata."))}
-        - elsewhere
-        - tested
-    )
+    rest = {key for key in SPELLINGS if not key.startswith(("gains.timeline.", "metadata."))} - elsewhere - tested
     assert rest == set()
 
 
@@ -189,16 +185,12 @@ def test_solfeggio_takes_the_nine_tones(hz):
 @pytest.mark.parametrize("hz", [440, 0, -528, 527.999, 528.5])
 def test_solfeggio_takes_no_other(hz):
     message = refused({"solfeggio": {"enabled": True, "hz": hz}})
-    assert (
-        message == f"solfeggio.hz: found {hz}, allowed is one of 174, 285, 396, 417, 528, 639, 741, 852, 963"
-    )
+    assert message == f"solfeggio.hz: found {hz}, allowed is one of 174, 285, 396, 417, 528, 639, 741, 852, 963"
 
 
 def test_solfeggio_that_is_on_needs_a_tone():
     assert refused({"solfeggio": {"enabled": True}}).startswith("solfeggio.hz: found nothing")
-    assert refused({"output": {"normalize": True}, "solfeggio": {"volume": -20}}).startswith(
-        "solfeggio.frequency:"
-    )
+    assert refused({"output": {"normalize": True}, "solfeggio": {"volume": -20}}).startswith("solfeggio.frequency:")
 
 
 @pytest.mark.parametrize("band", [("delta", 2), ("theta", 6), ("alpha", 10), ("beta", 20), ("gamma", 40)])
@@ -251,9 +243,7 @@ def test_uploaded_needs_a_url():
     assert refused({"voice": {"provider": "uploaded"}, **TONE}).startswith("voice.url: found nothing")
 
 
-@pytest.mark.parametrize(
-    "section", ["voice", "voice.settings", "solfeggio", "binaural", "gains", "gains.timeline"]
-)
+@pytest.mark.parametrize("section", ["voice", "voice.settings", "solfeggio", "binaural", "gains", "gains.timeline"])
 @pytest.mark.parametrize("value", ["x", 1, True, []])
 def test_a_section_that_is_no_object_is_refused(section, value):
     assert refused(with_value(section, value)).startswith(f"{section}: found ")
@@ -262,9 +252,7 @@ def test_a_section_that_is_no_object_is_refused(section, value):
 class TestScript:
     def test_its_length_is_limited_without_quoting_it(self):
         assert parse_job({"script": "a" * 5000}).script == "a" * 5000
-        assert (
-            refused({"script": "secret" * 900}) == "script: found 5400 characters, allowed are at most 5000"
-        )
+        assert refused({"script": "secret" * 900}) == "script: found 5400 characters, allowed are at most 5000"
         assert refused({"script": "abcdef"}, max_script_characters=5).startswith("script: found 6 characters")
 
     @pytest.mark.parametrize("script", [5, ["secret words"], {"secret": "words"}, True])
@@ -297,10 +285,7 @@ class TestJsonText:
     def test_bytes_text_and_mapping_give_the_same_job(self):
         text = json.dumps(BASE)
         assert (
-            parse_job(text)
-            == parse_job(text.encode())
-            == parse_job(b"\xef\xbb\xbf" + text.encode())
-            == parse_job(BASE)
+            parse_job(text) == parse_job(text.encode()) == parse_job(b"\xef\xbb\xbf" + text.encode()) == parse_job(BASE)
         )
 
     def test_a_syntax_error_names_line_and_column(self):
@@ -322,9 +307,7 @@ class TestJsonText:
     def test_what_is_not_json_is_refused(self, text):
         assert refused(text).startswith("the job is not valid JSON: ")
 
-    @pytest.mark.parametrize(
-        ("text", "found"), [("[]", "a list of 0"), ('"x"', '"x"'), ("3", "3"), ("null", "null")]
-    )
+    @pytest.mark.parametrize(("text", "found"), [("[]", "a list of 0"), ('"x"', '"x"'), ("3", "3"), ("null", "null")])
     def test_what_is_not_an_object_is_refused(self, text, found):
         assert refused(text) == f"the job: found {found}, allowed is an object"
 
@@ -340,9 +323,7 @@ class TestJsonText:
 
 def test_several_errors_give_the_first_and_the_count():
     message = refused({"durationMin": 0, "pauseSec": -1, "fade": {"inMs": "x"}})
-    assert (
-        message == "durationMin: found 0, allowed is a number from 0.05 to 480 (minutes) (and 2 more errors)"
-    )
+    assert message == "durationMin: found 0, allowed is a number from 0.05 to 480 (minutes) (and 2 more errors)"
     assert refused({"durationMin": 0, "pauseSec": -1}).endswith("(and 1 more error)")
 
 
@@ -356,9 +337,7 @@ class TestTimelines:
     def test_points_are_read(self):
         job = parse_job(
             {
-                "binaural": {
-                    "timeline": [{"atMin": 0, "beatHz": 10, "carrierHz": 200}, {"atMin": 5, "beatHz": 4.5}]
-                },
+                "binaural": {"timeline": [{"atMin": 0, "beatHz": 10, "carrierHz": 200}, {"atMin": 5, "beatHz": 4.5}]},
                 "gains": {"timeline": {"binaural": [{"atMin": 0, "db": -30}, {"atMin": 1.5, "db": -20}]}},
             }
         )
@@ -397,19 +376,14 @@ class TestTimelines:
     def test_a_sequence_takes_numbers_and_objects(self):
         job = parse_job({"solfeggio": {"sequence": [396, {"hz": 528, "minutes": 2}]}})
         assert [(tone.hz, tone.minutes) for tone in job.solfeggio.tones] == [(396, None), (528, 2)]
-        assert refused({"solfeggio": {"sequence": [396, 400]}}).startswith(
-            "solfeggio.sequence[1].hz: found 400"
-        )
+        assert refused({"solfeggio": {"sequence": [396, 400]}}).startswith("solfeggio.sequence[1].hz: found 400")
 
 
 def test_deliver():
     assert parse_job(TONE).deliver == ("headphones",)
     assert parse_job({**TONE, "deliver": ["headphones", "speakers"]}).deliver == ("headphones", "speakers")
     assert "headphones, speakers or both" in refused({**TONE, "deliver": []})
-    assert (
-        refused({**TONE, "deliver": ["car"]})
-        == 'deliver[0]: found "car", allowed is one of headphones, speakers'
-    )
+    assert refused({**TONE, "deliver": ["car"]}) == 'deliver[0]: found "car", allowed is one of headphones, speakers'
 
 
 class TestSeed:

@@ -174,9 +174,7 @@ def test_no_alias_is_untested():
     assert later - {row[0] for row in ALIASES} == convenience | elsewhere
 
 
-@pytest.mark.parametrize(
-    "names", [names for names in SPELLINGS.values() if len(names) > 1], ids=lambda n: n[0]
-)
+@pytest.mark.parametrize("names", [names for names in SPELLINGS.values() if len(names) > 1], ids=lambda n: n[0])
 def test_a_refusal_uses_the_senders_own_name(names):
     for name in names:
         with pytest.raises(JobError) as caught:
@@ -184,9 +182,7 @@ def test_a_refusal_uses_the_senders_own_name(names):
         assert str(caught.value).startswith(f"{name}: found an object")
 
 
-@pytest.mark.parametrize(
-    "names", [names for names in SPELLINGS.values() if len(names) > 1], ids=lambda n: n[0]
-)
+@pytest.mark.parametrize("names", [names for names in SPELLINGS.values() if len(names) > 1], ids=lambda n: n[0])
 def test_null_gives_way_to_the_next_spelling(names):
     """A null under the first name must not hide a (bad) value under the second."""
     first, second = names[:2]
@@ -266,17 +262,13 @@ class TestOlderDialect:
         assert job.duration_min == key.get("durationMin", 5)
         assert job.binaural.carrier_hz == 203.5
 
-    @pytest.mark.parametrize(
-        "key", [{"durationMin": None}, {"seed": 3}, {"metadata": {"title": "x"}}, {"new": 1}]
-    )
+    @pytest.mark.parametrize("key", [{"durationMin": None}, {"seed": 3}, {"metadata": {"title": "x"}}, {"new": 1}])
     def test_nulls_later_features_and_unknown_keys_do_not(self, key):
         assert parse_job(joined(OLDER, key)).dialect == "edge"
 
 
 class TestSwitchedOn:
-    @pytest.mark.parametrize(
-        "tone", [{"band": "beta"}, {"beatHz": 5}, {"carrierHz": 150}, {"mode": "isochronic"}]
-    )
+    @pytest.mark.parametrize("tone", [{"band": "beta"}, {"beatHz": 5}, {"carrierHz": 150}, {"mode": "isochronic"}])
     def test_a_tone_is_on_unless_said_otherwise(self, tone):
         assert parse_job({"binaural": tone}).binaural.enabled
         assert parse_job({"script": "Hi", "binaural": {**tone, "enabled": False}}).binaural is None
@@ -305,9 +297,7 @@ class TestSessions:
         assert [point.at_min for point in job.binaural.timeline] == [0, 2.5, 6, 10]
 
     def test_what_the_job_states_wins(self):
-        job = parse_job(
-            {"session": "fall-asleep", "carrierType": "none", "fade": {"inMs": 0}, "durationMin": 20}
-        )
+        job = parse_job({"session": "fall-asleep", "carrierType": "none", "fade": {"inMs": 0}, "durationMin": 20})
         assert job.carrier_type == "none"
         assert (job.fade.in_ms, job.fade.out_ms) == (0, 30_000)
         assert parse_job({"session": "focus", "binaural": {"enabled": False}}).layers == ("noise",)
@@ -330,9 +320,7 @@ class TestSessions:
         assert {point.beat_hz for point in binaural.timeline} == {None}
 
     def test_an_unknown_one_is_refused_with_the_list(self):
-        with pytest.raises(
-            JobError, match=r'^session: found "sleep", allowed is one of fall-asleep, deep-rest,'
-        ):
+        with pytest.raises(JobError, match=r'^session: found "sleep", allowed is one of fall-asleep, deep-rest,'):
             parse_job({"session": "sleep"})
 
     @pytest.mark.parametrize("minutes", [0, -1, "x", True, 10**400, 1e300])

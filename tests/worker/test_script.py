@@ -63,9 +63,7 @@ def test_a_pause_is_exact_and_not_spoken(tag, seconds):
 def test_a_pause_out_of_range_or_unreadable_is_refused_with_its_place(tag, found):
     with pytest.raises(JobError) as caught:
         parse_script(f"Quiet. {tag} Now.")
-    assert str(caught.value).startswith(
-        f"script: found a pause {found} at character 8, allowed is 0 to 600 s"
-    )
+    assert str(caught.value).startswith(f"script: found a pause {found} at character 8, allowed is 0 to 600 s")
 
 
 def test_pauses_add_up_and_zero_is_none():
