@@ -92,9 +92,7 @@ def decode(
     except OSError as error:
         into.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise ResourceError(
-                f"the disk is full: {source.name} cannot be decoded", code="resource.disk"
-            ) from None
+            raise ResourceError(f"the disk is full: {source.name} cannot be decoded", code="resource.disk") from None
         raise
     except BaseException:
         into.unlink(missing_ok=True)
@@ -207,8 +205,7 @@ class _Stream:
         channels, sample_rate = struct.unpack_from("<HI", data, data.index(b"fmt ") + 10)
         if not _RATES_HZ[0] <= sample_rate <= _RATES_HZ[1]:
             raise MediaError(
-                f"{self._name} has a sample rate of {sample_rate} Hz; "
-                f"{_RATES_HZ[0]} to {_RATES_HZ[1]} are allowed",
+                f"{self._name} has a sample rate of {sample_rate} Hz; {_RATES_HZ[0]} to {_RATES_HZ[1]} are allowed",
                 code="media.invalid",
             )
         self._rest = data[data.index(b"data", 12) + 8 :]
@@ -294,17 +291,13 @@ def _resampled(stream: _Stream, sample_rate: int) -> Iterator[Samples]:
     if stream.sample_rate == sample_rate:
         yield from stream
         return
-    resampler = soxr.ResampleStream(
-        stream.sample_rate, sample_rate, stream.channels, dtype="float32", quality=soxr.VHQ
-    )
+    resampler = soxr.ResampleStream(stream.sample_rate, sample_rate, stream.channels, dtype="float32", quality=soxr.VHQ)
     done = 0
     for samples in stream:
         out = resampler.resample_chunk(samples).reshape(-1, stream.channels)
         done += len(out)
         yield out
-    last = resampler.resample_chunk(np.empty((0, stream.channels), np.float32), last=True).reshape(
-        -1, stream.channels
-    )
+    last = resampler.resample_chunk(np.empty((0, stream.channels), np.float32), last=True).reshape(-1, stream.channels)
     length = round(stream.frames * sample_rate / stream.sample_rate)
     missing = length - done - len(last)
     yield last[:missing] if missing < 0 else np.pad(last, ((0, missing), (0, 0)))

@@ -110,9 +110,7 @@ def _appearing(out: Path) -> Iterator[BinaryIO]:
         temporary.replace(out)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise ResourceError(
-                f"the disk is full: {out.name} cannot be written", code="resource.disk"
-            ) from None
+            raise ResourceError(f"the disk is full: {out.name} cannot be written", code="resource.disk") from None
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -17,9 +17,7 @@ _OLDEST_LIBAVCODEC = (
     59,
     37,
 )  # of FFmpeg 5.1; tells the age of builds from git, whose version is a date or a hash
-MEND = (
-    "install FFmpeg 5.1 or newer, or the Python package imageio-ffmpeg, or set FFMPEG to the program's path"
-)
+MEND = "install FFmpeg 5.1 or newer, or the Python package imageio-ffmpeg, or set FFMPEG to the program's path"
 
 
 @dataclass(frozen=True)
@@ -66,9 +64,7 @@ def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
 
         return _checked(Path(imageio_ffmpeg.get_ffmpeg_exe()))
     except (ImportError, RuntimeError):  # RuntimeError: the wheel for this platform brings no program
-        raise ConfigurationError(
-            f"no FFmpeg was found{refused}: {MEND}", code="configuration.ffmpeg"
-        ) from None
+        raise ConfigurationError(f"no FFmpeg was found{refused}: {MEND}", code="configuration.ffmpeg") from None
 
 
 def _checked(path: Path) -> Ffmpeg:
@@ -83,9 +79,7 @@ def _checked(path: Path) -> Ffmpeg:
         ).stdout.decode(errors="replace")
     except (OSError, subprocess.SubprocessError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it does not answer -version"
-        raise ConfigurationError(
-            f"{path} cannot be run: {reason}: {MEND}", code="configuration.ffmpeg"
-        ) from None
+        raise ConfigurationError(f"{path} cannot be run: {reason}: {MEND}", code="configuration.ffmpeg") from None
     version, new_enough = parse_version(answer)
     if not new_enough:
         raise ConfigurationError(

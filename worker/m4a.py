@@ -112,9 +112,7 @@ def _audio_track(sound: Sound, data_at: int, *, chapters: bool) -> bytes:
         b"stbl",
         _full_box(b"stsd", struct.pack(">I", 1), _mp4a(sound)),
         _full_box(b"stts", struct.pack(">5I", 2, count - 1, FRAME_SAMPLES, 1, last)),
-        _full_box(
-            b"stsc", struct.pack(">I", len(chunks)), *(struct.pack(">3I", *chunk, 1) for chunk in chunks)
-        ),
+        _full_box(b"stsc", struct.pack(">I", len(chunks)), *(struct.pack(">3I", *chunk, 1) for chunk in chunks)),
         _full_box(b"stsz", struct.pack(f">II{count}I", 0, count, *sound.sizes)),
         _full_box(b"stco", struct.pack(f">I{len(offsets)}I", len(offsets), *offsets)),
         # A frame comes out right only when the one before it was decoded (14496-12, 10.1.1.2).

@@ -14,12 +14,13 @@ import io
 import re
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import BinaryIO
 
 from dsp.blocks import BLOCK_FRAMES, Block
 from worker.crc import crc16
+from worker.ffmpeg import Ffmpeg
 from worker.mpeg import HEADER_BYTES, read_header
 from worker.pieces import Coder, Track, cut, encode_pieces
 from worker.tags import id3v2
@@ -37,10 +38,8 @@ _QUALITY = 57  # LAME's default settings, in LAME's own way of counting
 _CONSTANT_BITRATE = 1
 _JOINT_STEREO = 3
 
-_RUN_UP = 20  # frames until LAME has forgotten how it was started, and gives what one encoding would
-_RUN_ON = 3  # frames that LAME looks ahead, and more
 _PIECE_SECONDS = (10, 60)
-_OVERLAP = 2  # frames decoded before a piece, since each frame's sound overlaps the next one's
+_RESERVOIR_FRAMES = 3  # at least 417 bytes each; the reservoir is 511 (11172-3, main_data_begin), and one overlaps
 
 
 def write_mp3(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
@@ -61,50 +60,50 @@ def write_mp3(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
     """
     if track.sample_rate not in SAMPLE_RATES_HZ:
         raise ValueError(f"a sample rate of {track.sample_rate} Hz; {SAMPLE_RATES_HZ} are allowed")
-    coder = _coder(track.sample_rate, bitrate_kbps)
-    pieces = cut(track.frames, coder)
-    if len(pieces) == 1:
-        coder = _coder(track.sample_rate, bitrate_kbps, reservoir=True)
+    coder = mp3_coder(track.sample_rate, bitrate_kbps, track.frames)
     file.write(id3v2(track.tags))
     header_at = file.tell()
     header, encoder, music = b"", b"", Music()
-    before: list[bytes] = []  # the last frames of the piece before
-    for piece, coded in zip(pieces, encode_pieces(track, pieces, coder), strict=True):
+    for coded in encode_pieces(track, coder):
         if not header:
             encoder = encoder_name(coded)
             header = info_frame(coded[0], music, encoder=encoder)
             file.write(header)  # keeps the place until all is known
         file.writelines(coded)
         music = music.followed_by(coded)
-        last = piece is pieces[-1]
-        padding = padding_of(music.frames, track.frames) if last else DECODER_DELAY
-        if track.on_decoded is not None:
-            delay = len(before) * FRAME_SAMPLES - DECODER_DELAY if before else ENCODER_DELAY
-            for block in decoded_frames([*before, *coded], delay=delay, padding=padding):
-                track.on_decoded(block)
-        before = coded[-_OVERLAP:]
+    padding = music.frames * FRAME_SAMPLES - ENCODER_DELAY - track.frames
     file.seek(header_at)
     file.write(info_frame(header, music, encoder=encoder, delay=ENCODER_DELAY, padding=padding))
 
 
-def _coder(sample_rate: int, bitrate_kbps: int, *, reservoir: bool = False) -> Coder:
-    frames_per_second = sample_rate / FRAME_SAMPLES
-    shortest, longest = (int(seconds * frames_per_second) for seconds in _PIECE_SECONDS)
-    return Coder(
-        arguments=(
-            *("-f", "f32le", "-ar", str(sample_rate), "-ac", "2", "-i", "pipe:0"),
-            *("-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-reservoir", str(int(reservoir))),
-            *("-write_xing", "0", "-id3v2_version", "0", "-f", "mp3", "pipe:1"),
-        ),
+def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> Coder:
+    """Say how a track of `frames` PCM frames is encoded to MP3."""
+    shortest, longest = (int(seconds * sample_rate / FRAME_SAMPLES) for seconds in _PIECE_SECONDS)
+    coder = Coder(
+        arguments=_arguments(sample_rate, bitrate_kbps, reservoir=False),
         split=split_frames,
+        decode=_decoded,
         frame_samples=FRAME_SAMPLES,
-        run_up=_RUN_UP,
-        run_on=_RUN_ON,
+        delay=ENCODER_DELAY + DECODER_DELAY,
+        run_up=20,  # until LAME has forgotten how it was started, and gives what one encoding would
+        run_on=3,
+        overlap=2,
         # A frame's length in bytes is a fraction, so every so many frames are a byte longer; pieces that
         # start where this pattern starts over keep it.
         align=Fraction(144_000 * bitrate_kbps, sample_rate).denominator,
         longest=longest,
         shortest=shortest,
+    )
+    if len(cut(frames, coder)) > 1:
+        return coder
+    return replace(coder, arguments=_arguments(sample_rate, bitrate_kbps, reservoir=True), overlap=_RESERVOIR_FRAMES)
+
+
+def _arguments(sample_rate: int, bitrate_kbps: int, *, reservoir: bool) -> tuple[str, ...]:
+    return (
+        *("-f", "f32le", "-ar", str(sample_rate), "-ac", "2", "-i", "pipe:0"),
+        *("-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-reservoir", str(int(reservoir))),
+        *("-write_xing", "0", "-id3v2_version", "0", "-f", "mp3", "pipe:1"),
     )
 
 
@@ -146,23 +145,7 @@ def encoder_name(coded: Sequence[bytes]) -> bytes:
     return max(names, key=len, default=b"LAME3.100")  # the longest, since a frame may end within it
 
 
-def padding_of(frames: int, samples: int) -> int:
-    """Samples of padding at the end of a stream of `frames` MPEG frames for `samples` PCM frames.
-
-    Raises
-    ------
-    ValueError
-        If they cannot hold the sound, or the padding does not fit into the header.
-    """
-    padding = frames * FRAME_SAMPLES - ENCODER_DELAY - samples
-    if not DECODER_DELAY <= padding <= _LONGEST_DELAY:
-        raise ValueError(f"{frames} MPEG frames for {samples} samples leave a padding of {padding}")
-    return padding
-
-
-def info_frame(
-    like: bytes, music: Music, *, encoder: bytes = b"LAME", delay: int = 0, padding: int = 0
-) -> bytes:
+def info_frame(like: bytes, music: Music, *, encoder: bytes = b"LAME", delay: int = 0, padding: int = 0) -> bytes:
     """Make the first frame of a file: silence to a decoder, the gapless header to a player.
 
     Parameters
@@ -214,15 +197,13 @@ def info_frame(
     return (start + struct.pack(">H", crc16(start))).ljust(own, b"\0")
 
 
-def decoded_frames(coded: Sequence[bytes], *, delay: int, padding: int) -> Iterator[Block]:
-    """Decode some frames in this process, gaplessly as their `delay` and `padding` say.
-
-    This is libsndfile's decoder (mpg123), which takes half the time of an FFmpeg behind a pipe.
-    """
+def _decoded(_: Ffmpeg, coded: Sequence[bytes], skip: int) -> Iterator[Block]:
+    """Decode frames in this process: libsndfile's decoder takes half the time of an FFmpeg behind a pipe."""
     import soundfile  # here, since its library is loaded only where something is encoded
 
+    # Behind a gapless header the decoder itself leaves out what is to be skipped, and nothing else.
     music = Music(len(coded), sum(map(len, coded)))
-    data = info_frame(coded[0], music, delay=delay, padding=padding) + b"".join(coded)
-    with soundfile.SoundFile(io.BytesIO(data)) as sound:
+    header = info_frame(coded[0], music, delay=skip - DECODER_DELAY, padding=DECODER_DELAY)
+    with soundfile.SoundFile(io.BytesIO(header + b"".join(coded))) as sound:
         while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
             yield block

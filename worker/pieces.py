@@ -9,69 +9,23 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from dsp.blocks import Block
 from worker.errors import TransientError
 from worker.ffmpeg import Ffmpeg
+from worker.parallel import side_by_side
 from worker.pipe import Pipe
 from worker.tags import Tags
-
-PieceT = TypeVar("PieceT")
-ResultT = TypeVar("ResultT")
 
 Pcm = Callable[[int, int], Iterator[Block]]
 """Finished PCM of any stretch [start, stop), as float32 blocks of any length; called from several threads."""
 
-_LOOK_SECONDS = 0.2
-_LEAST_RUN_UPS = 4  # what is left over for a last piece is worth one of its own only if longer
-
-
-@dataclass(frozen=True)
-class Coder:
-    """How one encoder is run, and what its frames need to join.
-
-    Parameters
-    ----------
-    arguments : tuple of str
-        FFmpeg's, for raw float32 stereo from standard input to bare frames on standard output.
-    split : callable
-        Cuts those bytes into frames.
-    frame_samples : int
-        PCM frames in one coded frame.
-    run_up, run_on : int
-        Coded frames that a piece is started early and fed beyond its end.
-    align : int
-        Pieces start at multiples of so many coded frames.
-    longest, shortest : int
-        Coded frames in a piece; a track of less than twice the shortest is encoded in one.
-    """
-
-    arguments: tuple[str, ...]
-    split: Callable[[bytes], list[bytes]]
-    frame_samples: int
-    run_up: int
-    run_on: int
-    align: int
-    longest: int
-    shortest: int
-
-
-@dataclass(frozen=True)
-class Piece:
-    """PCM frames [start, stop): `drop` coded frames are left out, then `keep` are kept (None: the rest)."""
-
-    start: int
-    stop: int
-    drop: int
-    keep: int | None
+_LEAST_RUN_UPS = 4  # what is left over at the end is worth a piece of its own only if longer
 
 
 @dataclass(frozen=True)
@@ -106,33 +60,87 @@ class Track:
     on_decoded: Callable[[Block], None] | None = None
 
 
+@dataclass(frozen=True)
+class Coder:
+    """How one encoder is run, and what its frames need to join.
+
+    Parameters
+    ----------
+    arguments : tuple of str
+        FFmpeg's, for raw float32 stereo from standard input to bare frames on standard output.
+    split : callable
+        Cuts those bytes into frames.
+    decode : callable
+        ``decode(ffmpeg, coded, skip)`` gives the sound of coded frames, the first `skip` PCM frames left out.
+    frame_samples : int
+        PCM frames in one coded frame.
+    delay : int
+        PCM frames by which the decoded sound is late.
+    run_up, run_on : int
+        Coded frames that a piece is started early and fed beyond its end.
+    overlap : int
+        Coded frames that must be decoded before one that is to come out right.
+    align : int
+        Pieces start at multiples of so many coded frames.
+    longest, shortest : int
+        Coded frames in a piece; a track of less than twice the shortest is encoded in one.
+    """
+
+    arguments: tuple[str, ...]
+    split: Callable[[bytes], list[bytes]]
+    decode: Callable[[Ffmpeg, Sequence[bytes], int], Iterator[Block]]
+    frame_samples: int
+    delay: int
+    run_up: int
+    run_on: int
+    overlap: int
+    align: int
+    longest: int
+    shortest: int
+
+    def coded_frames(self, frames: int) -> int:
+        """Count the coded frames that hold a track of `frames` PCM frames."""
+        return -(-(self.delay + frames) // self.frame_samples)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """PCM frames [start, stop) to encode; `drop` coded frames are left out, then `keep` are kept."""
+
+    start: int
+    stop: int
+    drop: int
+    keep: int
+
+
 def cut(frames: int, coder: Coder) -> tuple[Piece, ...]:
     """Cut a track of `frames` PCM frames; what is kept of all pieces together is one encoding of it."""
-    coded = math.ceil(frames / coder.frame_samples)
+    coded = coder.coded_frames(frames)
     if coded < 2 * coder.shortest:
-        return (Piece(0, frames, 0, None),)
+        return (Piece(0, frames, 0, coded),)
     # A multiple of four shares out evenly over two or four cores.
     count = 4 * math.ceil(coded / coder.longest / 4)
     length = max(math.ceil(coded / count), coder.shortest)
     length = coder.align * math.ceil(length / coder.align)
     pieces = []
     for first in range(0, coded, length):
-        last = coded - (first + length) < _LEAST_RUN_UPS * coder.run_up
-        pieces.append(
-            Piece(
-                start=first * coder.frame_samples,
-                stop=frames if last else (first + length + coder.run_up + coder.run_on) * coder.frame_samples,
-                drop=coder.run_up if first else 0,
-                keep=None if last else length + (0 if first else coder.run_up),
-            )
-        )
-        if last:
+        drop = coder.run_up if first else 0
+        stop = first + length + coder.run_up
+        if coded - stop < _LEAST_RUN_UPS * coder.run_up:
+            pieces.append(_piece(first, drop, coded, frames, coder))
             break
+        pieces.append(_piece(first, drop, stop, frames, coder))
     return tuple(pieces)
 
 
-def encode_pieces(track: Track, pieces: Sequence[Piece], coder: Coder) -> Iterator[list[bytes]]:
-    """Encode the pieces of a track, several at a time.
+def _piece(begin: int, drop: int, stop: int, frames: int, coder: Coder) -> Piece:
+    """Make the piece that is encoded from coded frame `begin` and kept up to `stop`."""
+    last = min(frames, (stop + coder.run_on) * coder.frame_samples)
+    return Piece(begin * coder.frame_samples, last, drop, stop - begin - drop)
+
+
+def encode_pieces(track: Track, coder: Coder) -> Iterator[list[bytes]]:
+    """Encode a track piece by piece, several at a time; what is written of one is heard before the next.
 
     Yields
     ------
@@ -142,61 +150,44 @@ def encode_pieces(track: Track, pieces: Sequence[Piece], coder: Coder) -> Iterat
     Raises
     ------
     WorkerError
-        If an encoder fails. Whatever `pcm` or `on_progress` raises comes through; no process or thread is
-        left.
+        If an encoder fails. Whatever the track's functions raise comes through; no process or thread is left.
     """
+    pieces = cut(track.frames, coder)
     work, total = _Work(track, coder), sum(piece.stop - piece.start for piece in pieces)
 
     def tell() -> None:
         if track.on_progress is not None:
             track.on_progress(track.frames * work.taken // total)
 
-    return side_by_side(pieces, work.encode, threads=track.threads, while_waiting=tell, at_the_end=work.stop)
+    before: list[bytes] = []  # the last frames of the piece before
+    heard = 0
+    for coded in side_by_side(pieces, work.encode, threads=track.threads, while_waiting=tell, at_the_end=work.stop):
+        yield coded
+        if track.on_decoded is not None:
+            skip = len(before) * coder.frame_samples if before else coder.delay
+            for block in coder.decode(track.ffmpeg, [*before, *coded], skip):
+                wanted = block[: track.frames - heard]
+                heard += len(wanted)
+                track.on_decoded(wanted)
+        before = coded[-coder.overlap :]
 
 
-def side_by_side(
-    pieces: Sequence[PieceT],
-    work: Callable[[PieceT], ResultT],
-    *,
-    threads: int,
-    while_waiting: Callable[[], None] | None = None,
-    at_the_end: Callable[[], None] | None = None,
-) -> Iterator[ResultT]:
-    """Work on several pieces at a time, and give the results in order.
-
-    Parameters
-    ----------
-    pieces : sequence
-    work : callable
-        Called with each piece, from several threads.
-    threads : int
-    while_waiting : callable, optional
-        Called a few times a second by the thread that iterates; what it raises ends the work.
-    at_the_end : callable, optional
-        Called before the threads are joined, however the iteration ends: makes the work that still runs stop.
+def try_stretch(track: Track, coder: Coder, start: int, stop: int) -> Iterator[Block]:
+    """Encode PCM frames [start, stop) as a part of the whole, and decode them.
 
     Yields
     ------
-    result
-        As many as there are pieces; no more than two for each thread are in memory at a time.
+    block : float32 array, shape (frames, 2)
+        ``stop - start`` frames in total.
     """
-    threads = max(1, min(threads, len(pieces)))
-    todo = deque(pieces)
-    doing: deque[Future[ResultT]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="piece")
-    try:
-        while todo or doing:
-            while todo and len(doing) <= threads:  # one more than can run, so that none waits for the reader
-                doing.append(pool.submit(work, todo.popleft()))
-            while not doing[0].done():
-                wait([doing[0]], timeout=_LOOK_SECONDS)
-                if while_waiting is not None:
-                    while_waiting()
-            yield doing.popleft().result()
-    finally:
-        if at_the_end is not None:
-            at_the_end()
-        pool.shutdown(wait=True, cancel_futures=True)
+    first = max(0, (start + coder.delay) // coder.frame_samples - coder.overlap)
+    begin = max(0, first - coder.run_up) // coder.align * coder.align
+    last = (stop - 1 + coder.delay) // coder.frame_samples + 1
+    coded = _Work(track, coder).encode(_piece(begin, first - begin, last, track.frames, coder))
+    wanted = stop - start
+    for block in coder.decode(track.ffmpeg, coded, start + coder.delay - first * coder.frame_samples):
+        yield block[:wanted]
+        wanted -= min(wanted, len(block))
 
 
 class _Stopped(Exception):  # noqa: N818 - nobody sees it: the piece is not wanted any more
@@ -231,12 +222,10 @@ class _Work:
                 with self._lock:
                     self.taken += len(block)
             data = pipe.finish()
-        frames = self._coder.split(data)[piece.drop :]
-        if piece.keep is not None and len(frames) < piece.keep:
-            raise TransientError(
-                f"FFmpeg gave {len(frames)} of {piece.keep} coded frames", code="ffmpeg.failed"
-            )
-        return frames[: piece.keep]
+        kept = self._coder.split(data)[piece.drop : piece.drop + piece.keep]
+        if len(kept) < piece.keep:
+            raise TransientError(f"FFmpeg gave {len(kept)} of {piece.keep} coded frames", code="ffmpeg.failed")
+        return kept
 
     @contextmanager
     def _process(self) -> Iterator[Pipe]:

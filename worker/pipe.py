@@ -211,9 +211,7 @@ class Pipe:
     def _confine(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
-                with contextlib.suppress(
-                    OSError
-                ):  # the user's share of pipe memory is used up: slower, no harm
+                with contextlib.suppress(OSError):  # the user's share of pipe memory is used up: slower, no harm
                     fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         if not hasattr(resource, "prlimit"):
             return
@@ -252,8 +250,7 @@ class Pipe:
         if self._deadline is not None and now > self._deadline:
             return True
         return any(
-            since is not None and now - since > self._limits.stall_seconds
-            for since in list(self._since.values())
+            since is not None and now - since > self._limits.stall_seconds for since in list(self._since.values())
         )
 
     def _hear(self, said: bytearray, *, end: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a finished file says about itself: title, artist, album, comment, cover, chapters; and ID3's way of it."""
+"""What a finished file says about itself: title, artist, album, comment, cover, chapters; and how ID3 says it."""
 
 from __future__ import annotations
 
@@ -118,9 +118,7 @@ def _chapters(chapters: Sequence[Chapter]) -> list[bytes]:
         _frame(
             b"CHAP",
             name + b"\0",
-            struct.pack(
-                ">4I", round(1000 * chapter.start_s), round(1000 * chapter.stop_s), _TIMES_COUNT, _TIMES_COUNT
-            ),
+            struct.pack(">4I", round(1000 * chapter.start_s), round(1000 * chapter.stop_s), _TIMES_COUNT, _TIMES_COUNT),
             _text(b"TIT2", plain(chapter.title)),
         )
         for name, chapter in zip(names, chapters, strict=True)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from dsp.blocks import spans
 from dsp.dither import to_int16
-from worker.pieces import Track, side_by_side
+from worker.parallel import side_by_side
+from worker.pieces import Track
 from worker.tags import Tags, id3v2
 
 _FRAME_BYTES = 4
@@ -70,9 +71,7 @@ def header(frames: int, sample_rate: int, tags: Tags, *, trailer_bytes: int = 0)
         Length of the chunks that come after the samples.
     """
     size = frames * _FRAME_BYTES
-    form = _chunk(
-        b"fmt ", struct.pack("<HHIIHH", _PCM, 2, sample_rate, sample_rate * _FRAME_BYTES, _FRAME_BYTES, 16)
-    )
+    form = _chunk(b"fmt ", struct.pack("<HHIIHH", _PCM, 2, sample_rate, sample_rate * _FRAME_BYTES, _FRAME_BYTES, 16))
     before = form + _info(tags)
     whole = 4 + len(before) + 8 + size + trailer_bytes  # of the file, without its first 8 bytes
     if whole <= _MOST_BYTES:

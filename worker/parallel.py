@@ -1,0 +1,61 @@
+"""Several pieces of work at a time, their results in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+PieceT = TypeVar("PieceT")
+ResultT = TypeVar("ResultT")
+
+_LOOK_SECONDS = 0.2
+
+
+def side_by_side(
+    pieces: Sequence[PieceT],
+    work: Callable[[PieceT], ResultT],
+    *,
+    threads: int,
+    while_waiting: Callable[[], None] | None = None,
+    at_the_end: Callable[[], None] | None = None,
+) -> Iterator[ResultT]:
+    """Work on pieces in several threads, and give the results in order.
+
+    Parameters
+    ----------
+    pieces : sequence
+    work : callable
+        Called with each piece, from several threads; what it raises comes through.
+    threads : int
+        At least 1.
+    while_waiting : callable, optional
+        Called a few times a second by the thread that iterates; what it raises ends the work.
+    at_the_end : callable, optional
+        Called before the threads are joined, however the iteration ends: makes what still runs stop.
+
+    Yields
+    ------
+    result
+        As many as there are pieces; no more than ``threads + 1`` are worked on or kept at a time.
+    """
+    if not pieces:
+        return
+    threads = min(threads, len(pieces))
+    todo = deque(pieces)
+    doing: deque[Future[ResultT]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="piece")
+    try:
+        while todo or doing:
+            while todo and len(doing) <= threads:  # one more than can run, so that none waits for the reader
+                doing.append(pool.submit(work, todo.popleft()))
+            while not doing[0].done():
+                wait([doing[0]], timeout=_LOOK_SECONDS)
+                if while_waiting is not None:
+                    while_waiting()
+            yield doing.popleft().result()
+    finally:
+        if at_the_end is not None:
+            at_the_end()
+        pool.shutdown(wait=True, cancel_futures=True)
