@@ -1,6 +1,6 @@
-"""A real Postgres for the tests: one embedded server a session, a fresh database a test.
+"""A real Postgres for the tests: one embedded server a session, a clean database a test.
 
-`databases.new(kind)` copies a template that is made when it is first asked for: ``"empty"``, ``"leased"``
+`databases.new(kind)` gives a clean database: ``"empty"``, ``"leased"``
 (migrated on an empty database) or a `Variant` of the production database that the contract describes. Roles
 and default grants are those of Supabase: whatever a migration does not revoke, `anon` may do.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,6 +162,14 @@ def row_of(dsn: str, job_id: str) -> dict[str, Any]:
     return execute(dsn, "SELECT * FROM audio_job_queue WHERE id = %s", job_id)[0]
 
 
+def remove(home: Path) -> None:
+    """Delete the folder of an embedded server once that has gone."""
+    deadline = time.monotonic() + 30
+    while any(home.rglob("postmaster.pid")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    shutil.rmtree(home)
+
+
 def age_row(dsn: str, age: str) -> None:
     """Make every row look untouched for `age`; the trigger that sets `updated_at` is put aside meanwhile."""
     execute(dsn, "ALTER TABLE audio_job_queue DISABLE TRIGGER USER")
@@ -168,8 +177,30 @@ def age_row(dsn: str, age: str) -> None:
     execute(dsn, "ALTER TABLE audio_job_queue ENABLE TRIGGER USER")
 
 
+Kind = Literal["empty", "leased"] | Variant
+
+# Whatever a test may have changed besides rows.
+_SHAPE = """
+SELECT md5(concat(
+    (SELECT string_agg(concat(proname, prosrc, proconfig, proacl), ',' ORDER BY oid) FROM pg_proc
+      WHERE pronamespace = 'public'::regnamespace),
+    (SELECT string_agg(concat(tgname, tgenabled), ',' ORDER BY oid) FROM pg_trigger WHERE NOT tgisinternal),
+    (SELECT string_agg(concat(attrelid::regclass, attname), ',' ORDER BY attrelid, attnum) FROM pg_attribute
+      JOIN pg_class c ON c.oid = attrelid WHERE c.relnamespace = 'public'::regnamespace AND attnum > 0),
+    (SELECT string_agg(nspname, ',' ORDER BY oid) FROM pg_namespace WHERE nspname !~ '^pg_')
+)) AS shape"""
+_EMPTY = """
+DO $$ DECLARE t text; BEGIN
+    FOR t IN SELECT oid::regclass::text FROM pg_class
+              WHERE relkind = 'r' AND relnamespace IN ('public'::regnamespace, to_regnamespace('auth')) LOOP
+        EXECUTE format('DELETE FROM %s', t);
+    END LOOP;
+END $$"""
+
+
 class Databases:
-    """Fresh databases on one server.
+    """Databases on one server, used again when a test has left no more than rows behind (making one takes 250
+    ms).
 
     Parameters
     ----------
@@ -179,37 +210,39 @@ class Databases:
     def __init__(self, server: EmbeddedPostgres) -> None:
         self.server = server
         self._numbers = itertools.count()
-        self._made: set[str] = set()
+        self._free: dict[Kind, list[str]] = {}
+        self._made: dict[str, tuple[Kind, str]] = {}
 
-    def dsn(self, name: str) -> str:
-        return self.server.dsn.replace("@/postgres?", f"@/{name}?")
+    def execute(self, statement: str) -> None:
+        """Run a statement on the server, in none of the test's databases."""
+        execute(self.server.dsn, statement)
 
-    def execute(self, sql: str, *, name: str = "postgres") -> None:
-        with psycopg.connect(self.dsn(name), autocommit=True) as connection:
-            connection.execute(sql)
-
-    def _template(self, kind: Literal["empty", "leased"] | Variant) -> str:
-        name = f"template_{kind}".replace("-", "_")
-        if isinstance(kind, Variant) and not kind.preview_url:
-            name += "_late"
-        if name not in self._made:
-            self.execute(f'CREATE DATABASE "{name}"')
-            if kind == "leased":
-                migrate(self.dsn(name))
-            elif isinstance(kind, Variant):
-                self.execute(production_schema(kind), name=name)
-            self._made.add(name)
-        return name
-
-    def new(self, kind: Literal["empty", "leased"] | Variant) -> str:
-        """A database of its own; its address."""
+    def new(self, kind: Kind) -> str:
+        """A clean database; its address. Give it to `release` afterwards."""
+        if self._free.get(kind):
+            return self._free[kind].pop()
         name = f"test_{next(self._numbers)}"
-        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._template(kind)}"')
-        return self.dsn(name)
+        self.execute(f"CREATE DATABASE {name}")
+        dsn = self.server.dsn.replace("@/postgres?", f"@/{name}?")
+        if kind == "leased":
+            migrate(dsn)
+        elif isinstance(kind, Variant):
+            execute(dsn, production_schema(kind))
+        self._made[dsn] = (kind, execute(dsn, _SHAPE)[0]["shape"])
+        return dsn
 
-    def drop(self, dsn: str) -> None:
+    def release(self, dsn: str) -> None:
+        """Empty it for the next test, or drop it when more than its rows has changed."""
         name = dsn.split("@/")[1].split("?")[0]
-        self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        self.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"  # noqa: S608
+        )
+        kind, shape = self._made[dsn]
+        if execute(dsn, _SHAPE)[0]["shape"] == shape:
+            execute(dsn, _EMPTY)
+            self._free.setdefault(kind, []).append(dsn)
+        else:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
@@ -229,7 +262,7 @@ def postgres() -> Iterator[EmbeddedPostgres]:
                 connection.execute(ROLES)
             yield server
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        remove(home)
 
 
 @pytest.fixture(scope="session")
@@ -242,7 +275,7 @@ def empty_dsn(databases: Databases) -> Iterator[str]:
     """An empty database."""
     dsn = databases.new("empty")
     yield dsn
-    databases.drop(dsn)
+    databases.release(dsn)
 
 
 @pytest.fixture
@@ -250,4 +283,4 @@ def leased_dsn(databases: Databases) -> Iterator[str]:
     """A database made by `migrate` out of nothing."""
     dsn = databases.new("leased")
     yield dsn
-    databases.drop(dsn)
+    databases.release(dsn)

@@ -204,6 +204,8 @@ def test_a_crashed_server_comes_back_while_it_is_in_use(directory: Path) -> None
 def test_a_very_long_path_is_no_obstacle(made: Path) -> None:
     """A unix socket's path may have 107 bytes."""
     directory = made / ("long-" * 20) / ".mindscript"
+    directory.parent.mkdir()
+    subprocess.run(["cp", "-a", str(made / "made"), str(directory)], check=True, timeout=60)
     with embedded_postgres(directory, settings=FAST) as server:
         assert answers(server.dsn)
         socket_folder = Path(server.dsn.split("host=")[1].replace("%2F", "/"))
@@ -211,9 +213,7 @@ def test_a_very_long_path_is_no_obstacle(made: Path) -> None:
     shutil.rmtree(socket_folder)
 
 
-def test_an_interrupted_initdb_leaves_nothing_that_looks_whole(
-    made: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_initdb_leaves_nothing_that_looks_whole(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = made / "interrupted"
 
     def killed(command: list[str], owner: object, *, cwd: Path) -> None:

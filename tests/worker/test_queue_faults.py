@@ -60,17 +60,13 @@ def connections(dsn: str) -> int:
         ("PGRST204", "configuration"), ("PGRST000", "transient"), ("PGRST003", "transient"),
     ],
 )  # fmt: skip
-def test_every_failure_of_the_database_is_transient_or_a_matter_of_configuration(
-    code: str, kind: str
-) -> None:
+def test_every_failure_of_the_database_is_transient_or_a_matter_of_configuration(code: str, kind: str) -> None:
     error = classify("words of the database", code=code)
     assert error.kind is Kind(kind)
     assert "words of the database" in error.message
 
 
-@pytest.mark.parametrize(
-    ("status", "kind"), [(401, "configuration"), (403, "configuration"), (500, "transient")]
-)
+@pytest.mark.parametrize(("status", "kind"), [(401, "configuration"), (403, "configuration"), (500, "transient")])
 def test_gateway_answers_without_a_code(status: int, kind: str) -> None:
     assert classify("", status=status).kind is Kind(kind)
 

@@ -47,8 +47,7 @@ def claimed(queue: Queue) -> Claim:
 def expire(dsn: str) -> None:
     execute(
         dsn,
-        "UPDATE audio_job_queue SET lease_expires_at = now() - interval '1 second'"
-        " WHERE status = 'processing'",
+        "UPDATE audio_job_queue SET lease_expires_at = now() - interval '1 second' WHERE status = 'processing'",
     )
 
 
@@ -100,9 +99,7 @@ def test_an_order_goes_through(orders: Queue, leased_dsn: str) -> None:
 
 def test_oldest_due_first_and_nothing_before_its_time(orders: Queue, leased_dsn: str) -> None:
     ids = [orders.enqueue({"n": n}) for n in range(4)]
-    execute(
-        leased_dsn, "UPDATE audio_job_queue SET run_after = now() + interval '1 hour' WHERE id = %s", ids[1]
-    )
+    execute(leased_dsn, "UPDATE audio_job_queue SET run_after = now() + interval '1 hour' WHERE id = %s", ids[1])
     assert [claimed(orders).job_id for _ in range(3)] == [ids[0], ids[2], ids[3]]
     assert orders.claim() is None
 
@@ -111,9 +108,7 @@ def test_oldest_due_first_and_nothing_before_its_time(orders: Queue, leased_dsn:
 def test_a_worker_that_lost_its_lease_writes_nothing(leased_dsn: str, trials: int) -> None:
     """Every kind of write with a stale token, in every state that the row can be in meanwhile."""
     mode = LeasedMode(PostgresTransport(leased_dsn, application="t"), worker_name="w", lease_s=60)
-    job_id = str(
-        execute(leased_dsn, "INSERT INTO audio_job_queue (payload) VALUES ('{}') RETURNING id")[0]["id"]
-    )
+    job_id = str(execute(leased_dsn, "INSERT INTO audio_job_queue (payload) VALUES ('{}') RETURNING id")[0]["id"])
     states = ("pending", "processing", "completed", "failed", "cancelled")
     luck = random.Random(7)
     accepted = 0
@@ -189,16 +184,11 @@ def test_eight_workers_claim_five_hundred_orders_each_once(leased_dsn: str) -> N
         taken = Counter(job_id for ids in pool.map(take_all, range(8)) for job_id in ids)
     assert len(taken) == 500
     assert set(taken.values()) == {1}
-    assert (
-        execute(leased_dsn, "SELECT count(*) n FROM audio_job_queue WHERE status = 'completed'")[0]["n"]
-        == 500
-    )
+    assert execute(leased_dsn, "SELECT count(*) n FROM audio_job_queue WHERE status = 'completed'")[0]["n"] == 500
 
 
 @pytest.mark.parametrize("races", [40, pytest.param(200, marks=pytest.mark.faults)])
-def test_rescue_racing_finish_ends_the_order_once(
-    orders: Queue, others: Queue, leased_dsn: str, races: int
-) -> None:
+def test_rescue_racing_finish_ends_the_order_once(orders: Queue, others: Queue, leased_dsn: str, races: int) -> None:
     """The lease has run out: one of them wins. Either it is finished, or it is back and lost to the first."""
     for _ in range(races):
         orders.enqueue({})
@@ -231,9 +221,7 @@ def test_a_lease_that_ran_out_but_was_not_rescued_is_still_ours(orders: Queue, l
     assert orders.rescue() == 0
 
 
-def test_rescue_leaves_live_leases_alone_and_counts_the_crash(
-    orders: Queue, others: Queue, leased_dsn: str
-) -> None:
+def test_rescue_leaves_live_leases_alone_and_counts_the_crash(orders: Queue, others: Queue, leased_dsn: str) -> None:
     orders.enqueue({})
     claim = claimed(orders)
     assert others.rescue() == 0
@@ -301,9 +289,7 @@ def test_transient_errors_wait_and_then_give_up(orders: Queue, leased_dsn: str) 
         if attempt < 5:
             assert outcome is Outcome.RETRIED
             assert orders.claim() is None, "not before its time"
-            left = execute(leased_dsn, "SELECT extract(epoch FROM run_after - now()) s FROM audio_job_queue")[
-                0
-            ]["s"]
+            left = execute(leased_dsn, "SELECT extract(epoch FROM run_after - now()) s FROM audio_job_queue")[0]["s"]
             assert 2.5 * 2 ** (attempt - 1) - 2 < left <= 5 * 2 ** (attempt - 1)
             due_now(leased_dsn)
         else:
@@ -406,9 +392,7 @@ class TestWithWorkersThatKnowNoLeases:
         assert taker.finish(again, result={"by": "second"}, track={}) is Standing.HELD
         assert row_of(leased_dsn, claim.job_id)["result"] == {"by": "second"}
 
-    def test_a_claim_function_that_takes_stuck_rows_directly_takes_it_too(
-        self, orders: Queue, leased_dsn: str
-    ) -> None:
+    def test_a_claim_function_that_takes_stuck_rows_directly_takes_it_too(self, orders: Queue, leased_dsn: str) -> None:
         orders.enqueue({})
         claim = claimed(orders)
         execute(
@@ -448,9 +432,7 @@ class TestWithWorkersThatKnowNoLeases:
     [Variant("production", "job_data", "enum"), Variant("guide", "payload", "text", preview_url=False)],
     ids=str,
 )
-def test_a_migrated_production_database_in_every_way_of_ending(
-    databases: Databases, variant: Variant
-) -> None:
+def test_a_migrated_production_database_in_every_way_of_ending(databases: Databases, variant: Variant) -> None:
     dsn = databases.new(variant)
     migrate(dsn)
     queue = open_queue(Config(database_url=dsn), worker_name="w")
@@ -468,12 +450,10 @@ def test_a_migrated_production_database_in_every_way_of_ending(
     claimed(queue)
     expire(dsn)
     assert queue.rescue() == 1
-    statuses = {
-        str(row["id"]): row["status"] for row in execute(dsn, "SELECT id, status::text FROM audio_job_queue")
-    }
+    statuses = {str(row["id"]): row["status"] for row in execute(dsn, "SELECT id, status::text FROM audio_job_queue")}
     assert [statuses[job_id] for job_id in ids] == ["completed", "failed", "pending", "pending"]
     after = execute(dsn, "SELECT * FROM tracks")[0]
     assert (after["audio_url"], after["duration_seconds"], after["status"]) == ("a", 9, "published")
     assert after.get("preview_url") == ("p" if variant.preview_url else None)
     queue.close()
-    databases.drop(dsn)
+    databases.release(dsn)

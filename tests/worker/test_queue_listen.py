@@ -91,9 +91,7 @@ def test_a_released_order_wakes_but_a_delayed_one_does_not(leased_dsn: str) -> N
 def test_ten_thousand_rows_in_one_insert_ring_once(leased_dsn: str) -> None:
     with listening(leased_dsn) as (_, ears):
         ears.wakes.get(timeout=PATIENCE_S)
-        execute(
-            leased_dsn, "INSERT INTO audio_job_queue (payload) SELECT '{}' FROM generate_series(1, 10000)"
-        )
+        execute(leased_dsn, "INSERT INTO audio_job_queue (payload) SELECT '{}' FROM generate_series(1, 10000)")
         assert ears.wakes.get(timeout=PATIENCE_S) == "wake"
         assert ears.quiet()
 
@@ -103,8 +101,7 @@ def test_it_comes_back_after_its_connection_is_terminated(leased_dsn: str) -> No
         ears.wakes.get(timeout=PATIENCE_S)
         execute(
             leased_dsn,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'mindscript-listener'",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'mindscript-listener'",
         )
         ears.wakes.get(timeout=PATIENCE_S)  # the one after connecting again
         assert listener.up

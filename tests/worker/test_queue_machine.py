@@ -102,9 +102,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(claim=claims)
     def expire(self, claim: Claim) -> None:
-        statement = (
-            "UPDATE audio_job_queue SET lease_expires_at = now() - interval '1 s' WHERE claim_token = %s"
-        )
+        statement = "UPDATE audio_job_queue SET lease_expires_at = now() - interval '1 s' WHERE claim_token = %s"
         self.connection.execute(statement, (claim.token,))
         if self.expected(claim) is Standing.HELD:
             self.change(claim.job_id, expired=True)
@@ -176,8 +174,7 @@ class Machine(RuleBasedStateMachine):
     @rule(claim=claims)
     def cancel(self, claim: Claim) -> None:
         self.connection.execute(
-            "UPDATE audio_job_queue SET status = 'cancelled'"
-            " WHERE id = %s AND status IN ('pending', 'processing')",
+            "UPDATE audio_job_queue SET status = 'cancelled' WHERE id = %s AND status IN ('pending', 'processing')",
             (claim.job_id,),
         )
         if self.model[claim.job_id].status in ("pending", "processing"):
@@ -231,10 +228,8 @@ def test_the_queue_is_what_the_model_says(databases: Databases, runs: int, steps
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     run_state_machine_as_test(
         machine,
-        settings=settings(
-            max_examples=runs, stateful_step_count=steps, deadline=None, suppress_health_check=checks
-        ),
+        settings=settings(max_examples=runs, stateful_step_count=steps, deadline=None, suppress_health_check=checks),
     )
     for open_one in (*workers, observer):
         open_one.close()
-    databases.drop(dsn)
+    databases.release(dsn)

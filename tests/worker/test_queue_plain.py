@@ -36,7 +36,7 @@ def opened(dsn: str, transport: str) -> Iterator[Queue]:
 def dsn(databases: Databases) -> Iterator[str]:
     dsn = databases.new(Variant())
     yield dsn
-    databases.drop(dsn)
+    databases.release(dsn)
 
 
 @pytest.fixture(params=TRANSPORTS)
@@ -61,9 +61,7 @@ def claimed(queue: Queue) -> Claim:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-def test_an_order_goes_through_in_every_variant(
-    databases: Databases, variant: Variant, transport: str
-) -> None:
+def test_an_order_goes_through_in_every_variant(databases: Databases, variant: Variant, transport: str) -> None:
     dsn = databases.new(variant)
     track = str(execute(dsn, "INSERT INTO tracks (title) VALUES ('t') RETURNING id")[0]["id"])
     with opened(dsn, transport) as queue:
@@ -79,9 +77,7 @@ def test_an_order_goes_through_in_every_variant(
         result = {"url": "u", "duration": 60}
         written = {"audio_url": "u", "preview_url": "p", "duration_seconds": 60, "status": "published"}
         assert queue.finish(claim, result=result, track=written) is Standing.HELD
-        assert queue.finish(claim, result=result, track=written) is Standing.HELD, (
-            "asked again after a lost answer"
-        )
+        assert queue.finish(claim, result=result, track=written) is Standing.HELD, "asked again after a lost answer"
         row = row_of(dsn, first)
         assert (row["status"], row["progress"], row["result"]) == ("completed", 100, result)
         after = execute(dsn, "SELECT audio_url, preview_url, duration_seconds, status FROM tracks")[0]
@@ -91,7 +87,7 @@ def test_an_order_goes_through_in_every_variant(
         assert (row["status"], row["error"]) == ("failed", "durationMin: 999")
         assert queue.depth()["completed"] == queue.depth()["failed"] == 1
         assert [job.job_id for job in queue.jobs()] == [second, first]
-    databases.drop(dsn)
+    databases.release(dsn)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -103,7 +99,7 @@ def test_a_track_table_without_preview_url_costs_nothing(databases: Databases, t
         written = {"audio_url": "u", "preview_url": "p", "status": "published"}
         assert queue.finish(claimed(queue), result={}, track=written) is Standing.HELD
     assert execute(dsn, "SELECT audio_url, status FROM tracks") == [{"audio_url": "u", "status": "published"}]
-    databases.drop(dsn)
+    databases.release(dsn)
 
 
 def test_an_order_that_another_took_is_lost(orders: Queue, dsn: str) -> None:
@@ -193,9 +189,7 @@ def test_a_parked_order_that_was_cancelled_is_let_go(dsn: str) -> None:
     assert row_of(dsn, job_id)["status"] == "cancelled"
 
 
-def test_rescue_takes_only_what_was_quiet_for_ten_minutes_and_gives_up_the_third_time(
-    orders: Queue, dsn: str
-) -> None:
+def test_rescue_takes_only_what_was_quiet_for_ten_minutes_and_gives_up_the_third_time(orders: Queue, dsn: str) -> None:
     job_id = orders.enqueue({})
     for crashes in range(3):
         claim = claimed(orders)
@@ -231,7 +225,7 @@ def test_missing_functions_are_named(databases: Databases) -> None:
     for transport in TRANSPORTS:
         with pytest.raises(ConfigurationError, match=r"update_job_progress.*migrate"), opened(dsn, transport):
             pass
-    databases.drop(dsn)
+    databases.release(dsn)
 
 
 def test_each_function_may_speak_its_own_dialect(databases: Databases) -> None:
@@ -250,4 +244,4 @@ def test_each_function_may_speak_its_own_dialect(databases: Databases) -> None:
             assert queue.beat(claim, progress=33, stage="s") is Standing.HELD
             assert row_of(dsn, claim.job_id)["progress"] == 33
             assert queue.finish(claim, result={}, track={}) is Standing.HELD
-    databases.drop(dsn)
+    databases.release(dsn)

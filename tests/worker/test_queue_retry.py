@@ -26,9 +26,7 @@ def claim(*, attempt: int = 1, crashes: int = 0, last: str | None = None) -> Cla
     return Claim("id", "token", attempt, None, None, {}, 0.0, crashes=crashes, last_error_code=last)
 
 
-@pytest.mark.parametrize(
-    ("attempt", "longest"), [(1, 5), (2, 10), (3, 20), (4, 40), (8, 640), (9, 900), (60, 900)]
-)
+@pytest.mark.parametrize(("attempt", "longest"), [(1, 5), (2, 10), (3, 20), (4, 40), (8, 640), (9, 900), (60, 900)])
 def test_the_wait_doubles_up_to_a_quarter_of_an_hour(attempt: int, longest: float) -> None:
     assert wait_s(attempt, luck=0.0) == longest / 2
     assert wait_s(attempt, luck=0.999999) == pytest.approx(longest, rel=1e-5)
@@ -42,9 +40,7 @@ def test_permanent_errors_fail_at_once_in_their_own_words(error: WorkerError) ->
     assert decision.code == error.code
 
 
-@pytest.mark.parametrize(
-    "error", [TransientError("secret host down"), QualityError("too quiet"), KeyError("bug")]
-)
+@pytest.mark.parametrize("error", [TransientError("secret host down"), QualityError("too quiet"), KeyError("bug")])
 def test_transient_errors_and_bugs_are_tried_five_times(error: Exception) -> None:
     outcomes = [decide(claim(attempt=n), error, luck=0.5).outcome for n in range(1, MAX_ATTEMPTS + 1)]
     assert outcomes == [Outcome.RETRIED] * 4 + [Outcome.FAILED]

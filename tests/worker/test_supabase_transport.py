@@ -171,7 +171,7 @@ def test_plain_mode_in_a_claim_whose_second_half_fails(databases: Databases) -> 
             queue.claim()
         assert [claimed(queue).job_id for _ in range(2)] == ids
         queue.close()
-    databases.drop(dsn)
+    databases.release(dsn)
 
 
 def test_the_probe_for_the_dialect_writes_nothing(databases: Databases) -> None:
@@ -181,7 +181,7 @@ def test_the_probe_for_the_dialect_writes_nothing(databases: Databases) -> None:
     with serve({"/rest/v1": Postgrest(dsn)}) as url:
         opened(url).close()
     assert execute(dsn, "SELECT * FROM audio_job_queue") == before
-    databases.drop(dsn)
+    databases.release(dsn)
 
 
 def test_the_clock_is_the_servers(project: tuple[Postgrest, str]) -> None:
