@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from worker.errors import JobError
-from worker.refusals import Loc, shown
+from worker.refusals import SHOWN_CHARACTERS, Loc, shown
 from worker.sessions import SESSIONS, session_values
 
 Dialect = Literal["app", "edge"]
@@ -333,7 +333,12 @@ def not_finite(payload: Mapping[str, Any]) -> tuple[str, float] | None:
         if isinstance(value, float) and not math.isfinite(value):
             return path, value
         if isinstance(value, Mapping):
-            waiting += [(f"{path}.{key}" if path else str(key), inner) for key, inner in value.items()]
+            waiting += [(f"{path}.{_key(key)}" if path else _key(key), inner) for key, inner in value.items()]
         elif isinstance(value, list | tuple):
             waiting += [(f"{path}[{index}]", inner) for index, inner in enumerate(value)]
     return None
+
+
+def _key(key: object) -> str:
+    """A stranger's key, short and on one line."""
+    return json.dumps(str(key)[:SHOWN_CHARACTERS])[1:-1]

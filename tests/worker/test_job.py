@@ -317,6 +317,10 @@ class TestJsonText:
         message = refused(f'{{"script": "Hi", "extra": [1, {{"deep": {literal}}}]}}')
         assert message.startswith("extra[1].deep: found ")
 
+    def test_a_strange_key_is_named_on_one_line(self):
+        assert refused({"script": "Hi", "a\nb": math.nan}).startswith("a\\nb: found NaN")
+        assert len(refused({"script": "Hi", "x" * 9999: math.inf})) < 200
+
     def test_of_duplicate_keys_the_last_counts(self):
         assert parse_job('{"script": "Hi", "durationMin": 3, "durationMin": 4}').duration_min == 4
 

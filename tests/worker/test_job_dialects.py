@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from worker.errors import JobError
 from worker.job import RenderJob, parse_job
 from worker.sessions import SESSIONS
 
+ROOT = Path(__file__).parents[2]
 FULL = {
     "script": "I am calm. I am safe.",
     "voice": {"provider": "openai", "id": "nova", "model": "tts-1", "speed": 0.9},
@@ -44,6 +48,10 @@ TONES = {
     "voice": None,
     "backgroundMusic": None,
 }
+
+
+# spellings that nobody writes down, but which cost nothing to read
+CONVENIENCE = {"backgroundMusic.track_id", "background_music.id", "background_music.name", "background_music.volume_db"}
 
 
 def nested(name: str, value: object) -> dict[str, Any]:
@@ -168,10 +176,8 @@ def test_every_alias_works_in_either_dialect(around, name, value, path):
 
 def test_no_alias_is_untested():
     later = {name for names in SPELLINGS.values() for name in names[1:]}
-    convenience = {"backgroundMusic.track_id", "background_music.id", "background_music.name"}
-    convenience |= {"background_music.volume_db"}
     elsewhere = {"loop.enabled", "binaural.base_frequency"}
-    assert later - {row[0] for row in ALIASES} == convenience | elsewhere
+    assert later - {row[0] for row in ALIASES} == CONVENIENCE | elsewhere
 
 
 @pytest.mark.parametrize("names", [names for names in SPELLINGS.values() if len(names) > 1], ids=lambda n: n[0])
@@ -219,6 +225,59 @@ def test_zero_is_a_value():
         0,
         0,
     )
+
+
+class TestDocuments:
+    """docs/job-payload.md and examples/ against the code."""
+
+    TEXT = (ROOT / "docs" / "job-payload.md").read_text()
+    EXAMPLES = tuple(path.read_text() for path in sorted((ROOT / "examples").glob("*.json")))
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Every JSON object of the page's examples and of the example files."""
+        found = []
+        for block in re.findall(r"```json\n(.*?)```", self.TEXT, re.DOTALL) + list(self.EXAMPLES):
+            rest = block.strip()
+            while rest:
+                payload, end = json.JSONDecoder().raw_decode(rest)
+                found.append(payload)
+                rest = rest[end:].strip()
+        return found
+
+    def test_every_example_is_a_job_without_unknown_keys(self):
+        jobs = self.jobs()
+        assert len(jobs) >= 12
+        for payload in jobs:
+            recordings = () if payload.keys() & {"script", "session", "voice", "binaural", "solfeggio"} else ("voice",)
+            assert parse_job(payload, recordings=recordings).unknown_keys == ()
+
+    @pytest.mark.parametrize("key", [key for key in SPELLINGS if not key.startswith("gains.timeline.")])
+    def test_every_field_has_an_example_and_a_row(self, key):
+        names = SPELLINGS[key]
+
+        def has(payload: dict[str, Any], name: str) -> bool:
+            section, _, rest = name.partition(".")
+            return section in payload and (
+                not rest or (isinstance(payload[section], dict) and has(payload[section], rest))
+            )
+
+        assert any(has(payload, name) for payload in self.jobs() for name in names)
+        for name in names:
+            if name not in CONVENIENCE:
+                assert re.search(rf"`(\w+\.)*\.?{name.rpartition('.')[2]}`", self.TEXT), name
+
+    @pytest.mark.parametrize("name", sorted(SESSIONS))
+    def test_every_session_has_a_row_with_its_facts(self, name):
+        row = next(line for line in self.TEXT.splitlines() if line.startswith(f"| `{name}` |"))
+        session = SESSIONS[name]
+        facts = [
+            f"{session.minutes:g}",
+            session.noise,
+            f"{session.fade_in_ms / 1000:g} s",
+            f"{session.fade_out_ms / 1000:g} s",
+        ]
+        facts += [f"{beat_hz:g}" for _, beat_hz, _ in session.course] + [f"{hz:g}" for _, _, hz in session.course]
+        assert [fact for fact in facts if fact not in row] == []
 
 
 class TestOlderDialect:
