@@ -26,7 +26,7 @@ class SourceFacts:
     sample_rate : int
         In Hz.
     channels : int
-        Of the file, before any downmix.
+        After any downmix to stereo.
     """
 
     codec: str

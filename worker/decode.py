@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from worker.clip import SAMPLE_BYTES, FileClip, SourceFacts
 from worker.errors import MediaError, ResourceError
 from worker.ffmpeg import Ffmpeg
 from worker.pipe import Limits, Pipe
-from worker.sniff import HEAD_BYTES, KINDS, demuxer_of, id3v2_bytes
+from worker.sniff import HEAD_BYTES, KINDS, demuxer_of, id3v2_bytes, missing_bytes
 
 Samples = NDArray[np.float32]  # (frames, 1 or 2)
 
@@ -34,11 +34,11 @@ _RATES_HZ = (4_000, 384_000)
 _LARGEST_SAMPLE = 2.0**32  # a float file may be far above full scale; beyond this it is not sound
 _MISSING_SECONDS = 0.25  # how much shorter than its header says a file may be
 _NOT_NUMBERS_SHARE = 1e-3
+# No video or image decoder is opened even to look at a cover.
 _DECODERS = (
-    "mp3,mp3float,mp2,mp2float,mp1,mp1float,aac,aac_latm,alac,flac,vorbis,libvorbis,opus,libopus,"
-    "pcm_s8,pcm_u8,pcm_s16le,pcm_s16be,pcm_u16le,pcm_u16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,"
-    "pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,"
-    "ac3,eac3,wavpack,speex,libspeex,gsm_ms,libgsm_ms"
+    "mp3,mp3float,mp2,mp2float,mp1,mp1float,aac,alac,flac,vorbis,opus,libopus,speex,libspeex,wavpack,"
+    "pcm_s8,pcm_u8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,"
+    "pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt"
 )
 
 
@@ -145,7 +145,7 @@ class _Stream:
         self._not_numbers = 0
 
     def facts(self) -> SourceFacts:
-        return SourceFacts(self._heard.codec, self.sample_rate, self._heard.channels or self.channels)
+        return SourceFacts(self._heard.codec, self.sample_rate, self.channels)
 
     def __iter__(self) -> Iterator[Samples]:
         width = SAMPLE_BYTES * self.channels
@@ -217,25 +217,31 @@ class _Heard:
 
     def __init__(self) -> None:
         self.codec = "unknown"
-        self.channels: int | None = None
-        self.promised_seconds: float | None = None
-        self._estimated = False
-        self._output = False
+        self._duration_seconds: float | None = None
+        self._streams = 0
+        self._over = False
+
+    @property
+    def promised_seconds(self) -> float | None:
+        """How long the file says its sound is; None when it does not, or speaks of more than the sound."""
+        return self._duration_seconds if self._streams == 1 else None
 
     def line(self, line: str) -> None:
-        if "Output #0" in line:
-            self._output = True
-        if self._output:
+        """Take note of a line."""
+        self._over = self._over or line.startswith("[info] Output #0")
+        if self._over:
             return
-        if "Estimating duration from bitrate" in line:
-            self._estimated = True
-        duration = re.search(r"^(?:\[info\] )? {2}Duration: (\d+):(\d\d):(\d\d\.\d+)", line)
-        if duration and not self._estimated:
+        duration = re.match(r"\[info\]   Duration: (\d+):(\d\d):(\d\d\.\d+)", line)
+        if duration:
             hours, minutes, seconds = duration.groups()
-            self.promised_seconds = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-        audio = re.search(r"Stream #0:\d+.*: Audio: (\w+)", line)
-        if audio and self.codec == "unknown":
-            self.codec = audio[1]
+            self._duration_seconds = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        stream = re.match(r"\[info\]   Stream #0:\d+.*?: (Audio|Video): (\w+)", line)
+        if stream and "(attached pic)" not in line:
+            self._streams += 1
+            if stream[1] == "Audio" and self.codec == "unknown":
+                self.codec = stream[2]
+        if "Estimating duration from bitrate" in line:
+            self._streams += 1  # a guess is no promise
 
 
 @contextlib.contextmanager
@@ -243,7 +249,7 @@ def _decoding(ffmpeg: Ffmpeg, source: Path, *, max_seconds: float, timeout_s: fl
     name, heard = source.name, _Heard()
     with _regular_file(source) as descriptor:
         arguments = [
-            "-threads", "1", "-protocol_whitelist", "file",
+            "-threads", "1", "-protocol_whitelist", "file", "-codec_whitelist", _DECODERS,
             "-f", _kind(descriptor, name), "-i", f"file:/dev/fd/{descriptor}",
             "-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-bitexact",
             "-af", "aformat=channel_layouts=mono|stereo", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1",
@@ -253,10 +259,20 @@ def _decoding(ffmpeg: Ffmpeg, source: Path, *, max_seconds: float, timeout_s: fl
             arguments,
             limits=Limits(seconds=timeout_s, memory_bytes=_MEMORY_BYTES),
             pass_fd=descriptor,
-            blame=lambda words: MediaError(f"{name} cannot be decoded: {words}", code="media.damaged"),
+            blame=lambda errors: _blamed(name, errors),
             on_line=heard.line,
         ) as pipe:
             yield _Stream(pipe, name, max_seconds, heard)
+
+
+def _blamed(name: str, errors: Sequence[str]) -> MediaError:
+    if any("matches no streams" in error for error in errors):
+        return MediaError(f"{name} holds no sound", code="media.empty")
+    unread = [match for error in errors if (match := re.search(r"Codec \((\w+)\) not on whitelist", error))]
+    if unread and any("opening decoder" in error for error in errors):
+        return MediaError(f"{name} is coded as {unread[-1][1]}, which is not read", code="media.invalid")
+    told = [error for error in errors if "not on whitelist" not in error]
+    return MediaError(f"{name} cannot be decoded: {told[0] if told else errors[0]}", code="media.damaged")
 
 
 @contextlib.contextmanager
@@ -275,6 +291,7 @@ def _regular_file(source: Path) -> Iterator[int]:
 
 
 def _kind(descriptor: int, name: str) -> str:
+    """Tell FFmpeg's demuxer for an open file."""
     size = os.fstat(descriptor).st_size
     if size == 0:
         raise MediaError(f"{name} is empty (0 bytes)", code="media.empty")
@@ -283,6 +300,11 @@ def _kind(descriptor: int, name: str) -> str:
     demuxer = demuxer_of(head, whole=start + len(head) >= size)
     if demuxer is None:
         raise MediaError(f"{name} is not an audio file: {KINDS} are read", code="media.invalid")
+    missing = missing_bytes(lambda count, at: os.pread(descriptor, count, at), demuxer, size)
+    if missing:
+        raise MediaError(
+            f"{name} is cut short: {missing} bytes that its header speaks of are not there", code="media.truncated"
+        )
     return demuxer
 
 

@@ -73,7 +73,7 @@ class Pipe:
     pass_fd : int, optional
         A file descriptor that the process inherits.
     blame : callable, optional
-        Makes the error of a failure that is not the machine's, from FFmpeg's own words.
+        Makes the error of a failure that is not the machine's, from what FFmpeg said, line by line.
     on_line : callable, optional
         Called with each line that FFmpeg says, from another thread; FFmpeg then says more than errors.
 
@@ -94,7 +94,7 @@ class Pipe:
         collect: bool = False,
         limits: Limits | None = None,
         pass_fd: int | None = None,
-        blame: Callable[[str], WorkerError] | None = None,
+        blame: Callable[[Sequence[str]], WorkerError] | None = None,
         on_line: Callable[[str], None] | None = None,
     ) -> None:
         self._limits = limits or Limits()
@@ -105,10 +105,10 @@ class Pipe:
         self._timed_out = False
         # One thread may write while another reads, so each kind of waiting has its own start.
         self._since: dict[str, float | None] = {"write": None, "read": None, "end": None}
-        level = "level+info" if on_line else "level+error"
+        common = ("-nostdin", "-nostats", "-hide_banner", "-loglevel", "level+info" if on_line else "level+error")
         try:
             self._process = subprocess.Popen(
-                [ffmpeg.path, "-nostdin", "-nostats", "-hide_banner", "-loglevel", level, *arguments],
+                [ffmpeg.path, *common, "-filter_threads", "1", *arguments],
                 stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -132,7 +132,7 @@ class Pipe:
         try:
             self._watcher.start()
         except RuntimeError:
-            self._process.kill()
+            self.kill()
             self._process.wait()
             raise ResourceError("no thread is left to watch FFmpeg", code="resource.processes") from None
 
@@ -150,8 +150,10 @@ class Pipe:
                 pipe.close()
 
     def kill(self) -> None:
-        """End the process at once; safe from any thread, and when it has ended already."""
-        self._process.kill()
+        """End the process and all it started at once; safe from any thread, and when it has ended already."""
+        if self._process.returncode is None:  # not yet waited for, so that its number is still its own
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def write(self, data: bytes | memoryview) -> None:
         """Write all of `data` to the process's standard input.
@@ -243,7 +245,7 @@ class Pipe:
                         selector.unregister(key.fileobj)
                 if not self._timed_out and self._late():
                     self._timed_out = True
-                    self._process.kill()
+                    self.kill()
 
     def _late(self) -> bool:
         now = time.monotonic()
@@ -267,14 +269,14 @@ class Pipe:
 
     def _failure(self) -> WorkerError:
         status = self._wait()
-        words = "; ".join(list(self._errors)[:2]) or f"it ended with status {status}"
-        everything = "\n".join(self._errors)
+        errors = list(self._errors) or [f"it ended with status {status}"]
+        words, everything = "; ".join(errors[:2]), "\n".join(errors)
         if self._timed_out:
             return TransientError("FFmpeg took too long and was stopped", code="ffmpeg.timeout")
         if "No space left on device" in everything or status == -signal.SIGXFSZ:
             return ResourceError("the disk is full", code="resource.disk")
         if "Cannot allocate memory" in everything or status == -signal.SIGKILL:
-            return ResourceError(f"FFmpeg ran out of memory ({words})", code="resource.memory")
+            return ResourceError(f"FFmpeg was killed or ran out of memory ({words})", code="resource.memory")
         missing = re.search(
             r"Unknown (encoder|decoder|input format) '[^']*'|Requested output format .* not", everything
         )
@@ -284,7 +286,7 @@ class Pipe:
             )
         if status in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP) or "received signal" in everything:
             return TransientError("FFmpeg was stopped from outside", code="ffmpeg.stopped")
-        return self._blame(words)
+        return self._blame(errors)
 
 
 def through(pipe: Pipe, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
@@ -339,5 +341,5 @@ def float_blocks(chunks: Iterable[bytes], *, channels: int = 2) -> Iterator[NDAr
             yield np.frombuffer(data, "<f4", whole // 4).reshape(-1, channels)
 
 
-def _encoder_failed(words: str) -> WorkerError:
-    return TransientError(f"FFmpeg failed: {words}", code="ffmpeg.failed")
+def _encoder_failed(errors: Sequence[str]) -> WorkerError:
+    return TransientError(f"FFmpeg failed: {'; '.join(errors[:2])}", code="ffmpeg.failed")

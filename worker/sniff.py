@@ -6,6 +6,8 @@ playlists, images and things that fetch other things, is never asked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from worker import adts, mpeg
 
 HEAD_BYTES = 1 << 17
@@ -20,6 +22,8 @@ _MAGIC = {
 }
 _MOV_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _FRAMES_IN_A_ROW = 3
+_MOST_CHUNKS = 1000
+_UNKNOWN_LENGTH = 0x7FFF0000  # and more
 
 
 def demuxer_of(head: bytes, *, whole: bool) -> str | None:
@@ -73,3 +77,45 @@ def _frames_demuxer(head: bytes, *, whole: bool) -> str | None:
 def _mpeg_frame_bytes(data: bytes, at: int) -> int | None:
     header = mpeg.read_header(data, at)
     return header.frame_bytes if header else None
+
+
+def missing_bytes(read: Callable[[int, int], bytes], demuxer: str, size: int) -> int:
+    """Count the bytes that a file lacks by its own account, where FFmpeg does not count them.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(count, at)`` gives up to `count` bytes from byte `at`.
+    demuxer : str
+        As of `demuxer_of`.
+    size : int
+        Of the whole file in bytes.
+    """
+    if demuxer == "wav":
+        return _missing_in_wav(read, size)
+    if demuxer == "ogg":
+        return _missing_in_ogg(read, size)
+    return 0
+
+
+def _missing_in_wav(read: Callable[[int, int], bytes], size: int) -> int:
+    at = 12
+    for _ in range(_MOST_CHUNKS):
+        kind, length = read(4, at), int.from_bytes(read(4, at + 4), "little")
+        if kind == b"data":
+            # Programs that write to a pipe do not know the length and leave 0 or as much as fits.
+            return 0 if length >= _UNKNOWN_LENGTH else max(0, at + 8 + length - size)
+        if len(kind) < 4:
+            break
+        at += 8 + length + length % 2
+    return 0
+
+
+def _missing_in_ogg(read: Callable[[int, int], bytes], size: int) -> int:
+    start = max(0, size - HEAD_BYTES)
+    tail = read(HEAD_BYTES, start)
+    page = tail.rfind(b"OggS")  # RFC 3533, section 6: 26 bytes, the number of segments, their lengths
+    if page < 0 or len(tail) < page + 27:
+        return 27
+    segments = tail[page + 27 : page + 27 + tail[page + 26]]
+    return max(0, page + 27 + tail[page + 26] + sum(segments) - len(tail))
