@@ -64,6 +64,14 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
+class Rescued:
+    """Orders whose worker has died, by id: back in the queue, or failed for having killed too many."""
+
+    put_back: tuple[str, ...] = ()
+    given_up: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class JobRow:
     """One line of `mindscript-worker jobs`; times are aware, in the database's clock."""
 

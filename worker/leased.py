@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from worker.claims import Claim, Standing, payload_of
+from worker.claims import Claim, Rescued, Standing, payload_of
 from worker.errors import TransientError
 from worker.retry import APOLOGY, MAX_ATTEMPTS, MAX_CRASHES
 from worker.transport import Transport
@@ -59,9 +59,7 @@ class LeasedMode:
         )
 
     def beat(self, claim: Claim, *, progress: int, stage: str) -> Standing:
-        return self._ask(
-            "worker_heartbeat", claim, p_lease_s=self._lease_s, p_progress=progress, p_stage=stage
-        )
+        return self._ask("worker_heartbeat", claim, p_lease_s=self._lease_s, p_progress=progress, p_stage=stage)
 
     def standing(self, claim: Claim) -> Standing:
         return self._ask("worker_standing", claim)
@@ -78,16 +76,19 @@ class LeasedMode:
     def finish(self, claim: Claim, *, result: Mapping[str, Any], track: Mapping[str, Any]) -> Standing:
         return self._ask("worker_finish", claim, p_result=dict(result), p_track=dict(track))
 
-    def rescue(self) -> int:
+    @property
+    def waiting(self) -> int:
+        """None: what waits here is `pending` in the table."""
+        return 0
+
+    def rescue(self) -> Rescued:
         limits = {"p_max_crashes": MAX_CRASHES, "p_max_attempts": MAX_ATTEMPTS, "p_error": APOLOGY}
         answer = self._transport.scalar("worker_rescue", limits)
-        return int(answer["rescued"]) + int(answer["failed"])
+        return Rescued(tuple(answer["put_back"]), tuple(answer["given_up"]))
 
     def close(self) -> None:
         """Nothing is kept outside the database."""
 
     def _ask(self, function: str, claim: Claim, **arguments: Any) -> Standing:
-        answer = self._transport.scalar(
-            function, {"p_job_id": claim.job_id, "p_token": claim.token, **arguments}
-        )
+        answer = self._transport.scalar(function, {"p_job_id": claim.job_id, "p_token": claim.token, **arguments})
         return Standing(answer)

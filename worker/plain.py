@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from worker.claims import Claim, Standing, payload_of
-from worker.errors import ConfigurationError, WorkerError
+from worker.claims import Claim, Rescued, Standing, payload_of
+from worker.errors import WorkerError
+from worker.plain_dialect import Dialect
 from worker.retry import APOLOGY, MAX_CRASHES
 from worker.transport import Row, Transport
 
@@ -27,47 +28,6 @@ TABLE = "audio_job_queue"
 _STUCK_AFTER = timedelta(minutes=10)
 _TOUCH_S = 15.0
 _WAITING = "Waiting to try again"
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How a database names the functions' arguments."""
-
-    name: str
-    progress: tuple[str, str, str]
-    complete: tuple[str, str, str]
-
-
-DIALECTS = (
-    Dialect("guide", ("p_job_id", "p_progress", "p_stage"), ("p_job_id", "p_result", "p_error")),
-    Dialect("production", ("job_id", "new_progress", "new_stage"), ("job_id", "job_result", "job_error")),
-)
-
-
-def find_dialect(transport: Transport) -> Dialect:
-    """Which argument names the database's functions take; each function is asked for itself.
-
-    Raises
-    ------
-    ConfigurationError
-        When a function is missing in either dialect.
-    """
-
-    def spoken(function: str, options: list[tuple[str, str, str]]) -> int:
-        for index, names in enumerate(options):
-            if transport.speaks(function, names):
-                return index
-        raise ConfigurationError(
-            f"the database has no function {function} with the arguments {' or '.join(map(str, options))}; "
-            "run `mindscript-worker migrate`, or reload PostgREST's schema cache",
-            code="configuration.function",
-        )
-
-    progress = spoken("update_job_progress", [dialect.progress for dialect in DIALECTS])
-    complete = spoken("complete_job", [dialect.complete for dialect in DIALECTS])
-    if progress == complete:
-        return DIALECTS[progress]
-    return Dialect("mixed", DIALECTS[progress].progress, DIALECTS[complete].complete)
 
 
 @dataclass
@@ -89,9 +49,7 @@ class PlainMode:
         Monotonic seconds; only parking goes by it.
     """
 
-    def __init__(
-        self, transport: Transport, *, dialect: Dialect, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, transport: Transport, *, dialect: Dialect, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self.name: Literal["leased", "plain"] = "plain"
         self._transport = transport
@@ -165,7 +123,13 @@ class PlainMode:
     def finish(self, claim: Claim, *, result: Mapping[str, Any], track: Mapping[str, Any]) -> Standing:
         return self._complete(claim, track, dict(result), None)
 
-    def rescue(self) -> int:
+    @property
+    def waiting(self) -> int:
+        """Orders that are parked: `processing` in the table, though nobody works on them."""
+        with self._lock:
+            return len(self._parked)
+
+    def rescue(self) -> Rescued:
         """Put back what nobody has touched for ten minutes, by the server's clock; three times, then give it
         up.
         """
@@ -173,8 +137,10 @@ class PlainMode:
         transport = self._transport
         held = transport.select(TABLE, ["id", "updated_at", "result"], where={"status": "processing"})
         if not held:
-            return 0
-        now, rescued = transport.now(), 0
+            return Rescued()
+        now = transport.now()
+        put_back: list[str] = []
+        given_up: list[str] = []
         for row in held:
             updated = _moment(row["updated_at"])
             if updated is None or now - updated < _STUCK_AFTER:
@@ -199,11 +165,12 @@ class PlainMode:
                         "stage": None,
                         "result": noted,
                     }
-                    rescued += transport.update(TABLE, back, where=where)
+                    if transport.update(TABLE, back, where=where):
+                        put_back.append(str(row["id"]))
                 elif transport.update(TABLE, {"result": noted}, where=where):
                     self._call_complete(str(row["id"]), None, APOLOGY)
-                    rescued += 1
-        return rescued
+                    given_up.append(str(row["id"]))
+        return Rescued(tuple(put_back), tuple(given_up))
 
     def close(self) -> None:
         """Parked orders go back at once: nobody would touch them any more."""

@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeVar
 
-from worker.claims import Claim, JobRow, Outcome, Standing
+from loguru import logger
+
+from worker.claims import Claim, JobRow, Outcome, Rescued, Standing
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
 from worker.leased import LeasedMode
-from worker.plain import TABLE, PlainMode, find_dialect
+from worker.plain import TABLE, PlainMode
+from worker.plain_dialect import find_dialect
 from worker.retry import Action, decide
 from worker.transport import Transport
 
@@ -38,6 +41,8 @@ class Mode(Protocol):
 
     name: Literal["leased", "plain"]
 
+    @property
+    def waiting(self) -> int: ...
     def claim(self) -> Claim | None: ...
     def beat(self, claim: Claim, *, progress: int, stage: str) -> Standing: ...
     def standing(self, claim: Claim) -> Standing: ...
@@ -45,7 +50,7 @@ class Mode(Protocol):
     def retry(self, claim: Claim, *, code: str, delay_s: float, crashed: bool) -> Standing: ...
     def fail(self, claim: Claim, *, code: str, message: str, crashed: bool) -> Standing: ...
     def finish(self, claim: Claim, *, result: Mapping[str, Any], track: Mapping[str, Any]) -> Standing: ...
-    def rescue(self) -> int: ...
+    def rescue(self) -> Rescued: ...
     def close(self) -> None: ...
 
 
@@ -131,9 +136,7 @@ class Queue:
         """
         return _patiently(lambda: self._mode.finish(claim, result=result, track=track), patience_s)
 
-    def settle(
-        self, claim: Claim, error: Exception, *, crashed: bool = False, patience_s: float = 30.0
-    ) -> Outcome:
+    def settle(self, claim: Claim, error: Exception, *, crashed: bool = False, patience_s: float = 30.0) -> Outcome:
         """Decide what becomes of an order whose attempt ended in `error`, and do it.
 
         Parameters
@@ -175,11 +178,16 @@ class Queue:
 
     def rescue(self) -> int:
         """Put back, or give up as poison, the orders whose worker has died; how many."""
-        return self._mode.rescue()
+        rescued = self._mode.rescue()
+        for job_id in rescued.put_back:
+            logger.bind(event="order.put_back", job=job_id).warning("order {} put back: its worker has died", job_id)
+        for job_id in rescued.given_up:
+            logger.bind(event="order.given_up", job=job_id).error(
+                "order {} given up: its workers have died over it too often", job_id
+            )
+        return len(rescued.put_back) + len(rescued.given_up)
 
-    def enqueue(
-        self, payload: Mapping[str, Any], *, track_id: str | None = None, user_id: str | None = None
-    ) -> str:
+    def enqueue(self, payload: Mapping[str, Any], *, track_id: str | None = None, user_id: str | None = None) -> str:
         """Add an order; its id."""
         if self._payload_column is None:
             has_new = self._transport.has_column(TABLE, "payload")
@@ -198,8 +206,12 @@ class Queue:
         return [_job_row(row) for row in rows]
 
     def depth(self) -> dict[str, int]:
-        """Orders by status; every status is there."""
-        return {status: self._transport.count(TABLE, where={"status": status}) for status in STATUSES}
+        """Orders by status; every status is there. What plain mode has parked here counts as pending."""
+        counts = {status: self._transport.count(TABLE, where={"status": status}) for status in STATUSES}
+        waiting = min(self._mode.waiting, counts["processing"])
+        counts["pending"] += waiting
+        counts["processing"] -= waiting
+        return counts
 
     def ping(self) -> None:
         """Ask the database for one row; raises when it does not answer."""

@@ -17,7 +17,8 @@ from worker.config import Config
 from worker.errors import Cancelled, ConfigurationError, JobError, ResourceError, TransientError
 from worker.leased import LeasedMode
 from worker.migrate import migrate
-from worker.plain import DIALECTS, PlainMode
+from worker.plain import PlainMode
+from worker.plain_dialect import DIALECTS
 from worker.postgres import PostgresTransport
 from worker.queue import Claim, Outcome, Queue, Standing, open_queue
 

@@ -12,7 +12,8 @@ from standins.postgrest import SERVICE_KEY, Postgrest, serve
 
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, ShuttingDown, TransientError
-from worker.plain import DIALECTS, PlainMode
+from worker.plain import PlainMode
+from worker.plain_dialect import DIALECTS
 from worker.postgres import PostgresTransport
 from worker.queue import Claim, Outcome, Queue, Standing, open_queue
 
@@ -156,6 +157,7 @@ def test_a_retry_waits_though_the_table_has_no_column_for_it(
         assert outcome is Outcome.RETRIED
         assert orders.claim() is None
         assert row_of(dsn, job_id)["status"] == "processing"
+        assert (orders.depth()["pending"], orders.depth()["processing"]) == (1, 0)
         clock[0] += 45
     row = row_of(dsn, job_id)
     assert row["status"] == "failed"

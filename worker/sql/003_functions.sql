@@ -168,7 +168,7 @@ BEGIN
 END $$;
 
 -- Put back what dead workers held. A leased row is dead when its lease has run out, a row claimed by a worker that knows
--- no leases when nobody has touched it for ten minutes. Either death counts as a crash; too many and the order is given up.
+-- no leases when nobody has touched it for ten minutes. Either death counts as a crash; too many and the order is given up. Answers with the ids of both kinds.
 CREATE OR REPLACE FUNCTION public.worker_rescue(
     p_max_crashes integer, p_max_attempts integer, p_error text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
@@ -176,8 +176,8 @@ DECLARE
     v_now timestamptz := clock_timestamp();
     v_row record;
     v_code text;
-    v_rescued integer := 0;
-    v_failed integer := 0;
+    v_put_back uuid[] := '{}';
+    v_given_up uuid[] := '{}';
 BEGIN
     FOR v_row IN
         SELECT q.id, q.crash_count + 1 AS crashes, q.attempt FROM public.audio_job_queue q
@@ -195,14 +195,14 @@ BEGIN
                    started_at = NULL, progress = 0, stage = NULL, updated_at = v_now,
                    claim_token = NULL, claimed_by = NULL, lease_expires_at = NULL
              WHERE id = v_row.id;
-            v_rescued := v_rescued + 1;
+            v_put_back := v_put_back || v_row.id;
         ELSE
             UPDATE public.audio_job_queue
                SET status = 'failed', crash_count = v_row.crashes, error_code = v_code, error = p_error,
                    completed_at = v_now, updated_at = v_now, claim_token = NULL, lease_expires_at = NULL
              WHERE id = v_row.id;
-            v_failed := v_failed + 1;
+            v_given_up := v_given_up || v_row.id;
         END IF;
     END LOOP;
-    RETURN jsonb_build_object('rescued', v_rescued, 'failed', v_failed);
+    RETURN jsonb_build_object('put_back', to_jsonb(v_put_back), 'given_up', to_jsonb(v_given_up));
 END $$;
