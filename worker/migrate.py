@@ -9,6 +9,7 @@ import psycopg
 from psycopg import errors
 
 from worker.errors import ConfigurationError
+from worker.postgres import checked
 from worker.transport import classify
 
 _LOCK_LIMIT_S = 3  # how long a statement may queue for a lock, and so hold up everybody behind it
@@ -57,7 +58,7 @@ def migrate(dsn: str) -> tuple[str, ...]:
         The credentials are refused, or the role may not alter the tables.
     """
     try:
-        with psycopg.connect(dsn, autocommit=True, connect_timeout=10, prepare_threshold=None) as connection:
+        with psycopg.connect(checked(dsn), autocommit=True, connect_timeout=10, prepare_threshold=None) as connection:
             for name, text in scripts():
                 _run(connection, name, text)
     except psycopg.Error as error:

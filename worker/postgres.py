@@ -14,8 +14,10 @@ from typing import Any, Literal
 import psycopg
 from psycopg import sql
 from psycopg.abc import RV, PQGen
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
+from worker.errors import ConfigurationError
 from worker.transport import Row, classify
 
 CALL_LIMIT_S = 10.0
@@ -52,6 +54,23 @@ def connect(dsn: str, *, application: str) -> Connection:
     return Connection.connect(dsn, autocommit=True, prepare_threshold=None, row_factory=dict_row, **options)
 
 
+def checked(dsn: str) -> str:
+    """The same address, if it is one; libpq's own complaint would quote it, password and all.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    try:
+        conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise ConfigurationError(
+            "DATABASE_URL: not a Postgres address; expected postgresql://user:password@host:5432/database",
+            code="configuration.variable",
+        ) from None
+    return dsn
+
+
 def is_idle_and_sound(connection: Connection) -> bool:
     """Whether an idle connection can be used: a server that has gone leaves its farewell in the socket."""
     if connection.closed or connection.broken:
@@ -68,7 +87,7 @@ class PostgresTransport:
 
     def __init__(self, dsn: str, *, application: str) -> None:
         self.name: Literal["postgres", "supabase"] = "postgres"
-        self._dsn = dsn
+        self._dsn = checked(dsn)
         self._application = application
         self._lock = threading.Lock()
         self._idle: list[tuple[Connection, float]] = []
@@ -107,14 +126,10 @@ class PostgresTransport:
         query = sql.SQL("UPDATE public.{} SET {} WHERE {} RETURNING 1 AS one").format(
             sql.Identifier(table), assignments, _equals(where)
         )
-        return len(
-            self._execute(query, {**where, **{f"new_{name}": value for name, value in values.items()}})
-        )
+        return len(self._execute(query, {**where, **{f"new_{name}": value for name, value in values.items()}}))
 
     def count(self, table: str, *, where: Mapping[str, Any]) -> int:
-        query = sql.SQL("SELECT count(*) AS n FROM public.{} WHERE {}").format(
-            sql.Identifier(table), _equals(where)
-        )
+        query = sql.SQL("SELECT count(*) AS n FROM public.{} WHERE {}").format(sql.Identifier(table), _equals(where))
         return int(self._execute(query, where)[0]["n"])
 
     def insert(self, table: str, values: Mapping[str, Any]) -> str:
@@ -196,10 +211,7 @@ class PostgresTransport:
             connection.close()
 
     def _give_back(self, connection: Connection) -> None:
-        sound = (
-            not connection.closed
-            and connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
-        )
+        sound = not connection.closed and connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
         with self._lock:
             if sound and not self._closed:
                 self._idle.append((connection, time.monotonic()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -15,6 +15,7 @@ from standins.proxy import Proxy
 from worker import queue as queue_module
 from worker.config import Config
 from worker.errors import ConfigurationError, Kind, TransientError
+from worker.migrate import migrate
 from worker.queue import Claim, Queue, Standing, open_queue
 from worker.transport import classify
 
@@ -159,6 +160,14 @@ def test_refused_credentials_name_the_variable(leased_dsn: str, change: dict[str
     dsn = psycopg.conninfo.make_conninfo(leased_dsn, **change)
     with pytest.raises(ConfigurationError, match=f"{words}.*DATABASE_URL"):
         opened(dsn)
+
+
+@pytest.mark.parametrize("call", [opened, migrate])
+def test_an_address_that_is_none_is_not_repeated(call: Callable[[str], object]) -> None:
+    with pytest.raises(ConfigurationError, match="DATABASE_URL") as caught:
+        call("postgresql//user:secret@host/database")
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
 
 
 def test_a_role_without_rights_is_told_so(databases: Databases, leased_dsn: str) -> None:
