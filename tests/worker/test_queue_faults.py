@@ -43,6 +43,14 @@ def terminate_all(dsn: str) -> None:
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
+    eventually(lambda: connections(dsn) == 0)  # a server's process takes a moment to end
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "did not come true"
+        time.sleep(0.01)
 
 
 def connections(dsn: str) -> int:
@@ -206,7 +214,4 @@ def test_connections_do_not_pile_up(orders: Queue, leased_dsn: str) -> None:
         list(pool.map(lambda n: orders.beat(claim, progress=n % 100, stage="s"), range(200)))
     assert 1 <= connections(leased_dsn) <= 4
     orders.close()
-    deadline = time.monotonic() + 20
-    while connections(leased_dsn):  # a server's process takes a moment to end
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(lambda: connections(leased_dsn) == 0)
