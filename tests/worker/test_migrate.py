@@ -5,6 +5,7 @@ worked on.
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -154,6 +155,19 @@ def test_the_printed_text_does_the_same(databases: Databases, empty_dsn: str) ->
     other = databases.new("leased")
     assert shape(empty_dsn) == shape(other)
     databases.release(other)
+
+
+def test_the_way_back_in_the_docs_leads_to_plain_mode(leased_dsn: str) -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "queue.md").read_text(encoding="utf-8")
+    execute(leased_dsn, page.split("### Going back")[1].split("```sql")[1].split("```")[0].encode())
+    queue = open_queue(Config(database_url=leased_dsn), worker_name="w")
+    assert queue.mode == "plain"
+    queue.enqueue({})
+    claim = queue.claim()
+    assert claim is not None
+    assert queue.finish(claim, result={}, track={}) is Standing.HELD
+    queue.close()
+    migrate(leased_dsn)  # and forth again
 
 
 @pytest.mark.parametrize("kind", ["leased", Variant()], ids=str)
