@@ -157,6 +157,11 @@ class Storage:
     """
 
     def __init__(self, *buckets: Bucket, largest: int = 50 * MB) -> None:
+        self._lock = threading.Lock()
+        self.reset(*buckets, largest=largest)
+
+    def reset(self, *buckets: Bucket, largest: int = 50 * MB) -> None:
+        """As new, for the next test of one server."""
         self.buckets = {bucket.name: bucket for bucket in buckets}
         self.largest = largest
         self.objects: dict[tuple[str, str], Object] = {}
@@ -169,7 +174,6 @@ class Storage:
         self.upserts: list[str] = []
         self.expired: set[str] = set()  # tokens of signed URLs
         self.location_prefix: str | None = None  # what a badly set up proxy makes of Location
-        self._lock = threading.Lock()
 
     def put(self, bucket: str, key: str, data: bytes, content_type: str = "audio/mpeg") -> Object:
         """Have an object in place."""

@@ -1,0 +1,85 @@
+"""Resend's API and Supabase's auth admin API, as far as the worker's letters meet them.
+
+Both are plain functions of a request, to be mounted with `standins.storage.serve_project`. Error bodies:
+Resend's documentation, "Errors" and "Idempotency keys"; supabase/auth, internal/api/errors.go.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from standins.postgrest import SERVICE_KEY, Request, Response, as_json, invalid_key
+
+RESEND_KEY = "re_test_key"
+
+
+@dataclass
+class Resend:
+    """Takes letters.
+
+    Attributes
+    ----------
+    sent : list of dict
+        What really goes out: once for each idempotency key.
+    asked : int
+        Requests in all.
+    next : list of Response
+        Answers to give instead, first one first.
+    """
+
+    sent: list[dict[str, Any]] = field(default_factory=list)
+    asked: int = 0
+    next: list[Response] = field(default_factory=list)
+    lose_answers: int = 0
+    _keys: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+
+    def __call__(self, request: Request) -> Response:
+        self.asked += 1
+        if self.next:
+            return self.next.pop(0)
+        if request.headers.get("authorization") != f"Bearer {RESEND_KEY}":
+            return self.refused(401, "invalid_api_key", "API key is invalid")
+        if (request.method, request.path) != ("POST", "/emails"):
+            return self.refused(404, "not_found", "The requested endpoint does not exist")
+        letter = json.loads(request.body)
+        for name in ("from", "to", "subject"):
+            if not letter.get(name):
+                return self.refused(422, "missing_required_field", f"Missing `{name}` field.")
+        key = request.headers.get("idempotency-key", str(uuid.uuid4()))
+        body, letter_id = self._keys.setdefault(key, (request.body, str(uuid.uuid4())))
+        if body != request.body:
+            message = "Same idempotency key used with a different request payload."
+            return self.refused(409, "invalid_idempotent_request", message)
+        if not any(seen["id"] == letter_id for seen in self.sent):
+            self.sent.append({**letter, "id": letter_id, "key": key})
+        if self.lose_answers:
+            self.lose_answers -= 1
+            return Response(0)
+        return as_json(200, {"id": letter_id})
+
+    @staticmethod
+    def refused(status: int, name: str, message: str, **headers: str) -> Response:
+        return as_json(status, {"statusCode": status, "name": name, "message": message}, **headers)
+
+
+@dataclass
+class Auth:
+    """Knows users by their id."""
+
+    users: dict[str, str | None] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    next: list[Response] = field(default_factory=list)
+
+    def __call__(self, request: Request) -> Response:
+        self.asked.append(request.path)
+        if self.next:
+            return self.next.pop(0)
+        if request.key != SERVICE_KEY:
+            return invalid_key()
+        user_id = request.path.removeprefix("/admin/users/")
+        if user_id not in self.users:
+            return as_json(404, {"code": 404, "error_code": "user_not_found", "msg": "User not found"})
+        return as_json(200, {"id": user_id, "aud": "authenticated", "email": self.users[user_id] or ""})

@@ -1,0 +1,244 @@
+"""Letters: who gets one, what is in it, once; and that nothing about them can fail an order."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from loguru import logger
+from standins.mail import RESEND_KEY, Auth, Resend
+from standins.postgrest import SERVICE_KEY, Response, as_json
+from standins.storage import serve_project
+
+from worker import mail
+from worker.backoff import Patience
+from worker.config import Config
+from worker.mail import failed_letter, notify_failed, notify_ready, ready_letter
+
+USER = "0b0e7a1e-6d3f-4a54-9d53-0f3b1b1a9b11"
+
+
+@dataclass
+class Post:
+    """The stand-ins and a config that leads to them."""
+
+    resend: Resend
+    auth: Auth
+    config: Config
+
+    def with_(self, **changes: object) -> Config:
+        return self.config.model_copy(update=changes)
+
+
+@pytest.fixture
+def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
+    monkeypatch.setattr(mail, "_PATIENCE", Patience(failures=3, first_wait_s=0.01, longest_wait_s=0.02))
+    resend, auth = Resend(), Auth({USER: "ada@example.com"})
+    with serve_project({"/auth/v1": auth, "/resend": resend}) as url:
+        config = Config.from_environ(
+            {
+                "SUPABASE_URL": url,
+                "SUPABASE_SERVICE_ROLE_KEY": SERVICE_KEY,
+                "RESEND_API_KEY": RESEND_KEY,
+                "RESEND_FROM": "MindScript <tracks@example.com>",
+                "RESEND_API_URL": f"{url}/resend",
+                "OPS_EMAIL": "ops@example.com",
+                "APP_URL": "https://app.example.com/library",
+            }
+        )
+        yield Post(resend, auth, config)
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(str(message)), level="DEBUG")
+    yield lines
+    logger.remove(sink)
+
+
+def failed(config: Config, **how: object) -> bool:
+    return notify_failed(
+        config,
+        **{"job_id": "j1", "code": "media.missing", "message": "music: gone", "attempts": 1, **how},  # type: ignore[arg-type]
+    )
+
+
+def test_the_owner_is_told(post: Post) -> None:
+    assert notify_ready(
+        post.config,
+        job_id="j1",
+        user_id=USER,
+        title="Calm mornings",
+        duration_s=600.0,
+        preview_url="https://ref.supabase.co/storage/v1/object/public/track-previews/t/j.mp3",
+    )
+    (letter,) = post.resend.sent
+    assert letter["to"] == ["ada@example.com"]
+    assert letter["from"] == "MindScript <tracks@example.com>"
+    assert letter["subject"] == "“Calm mornings” is ready"
+    for body in (letter["text"], letter["html"]):
+        assert "Calm mornings" in body
+        assert "10 minutes" in body
+        assert "https://app.example.com/library" in body
+        assert "track-previews/t/j.mp3" in body
+    assert post.auth.asked == [f"/admin/users/{USER}"]
+
+
+def test_the_operators_are_told(post: Post) -> None:
+    assert failed(post.config, track_id="t1", user_id=USER, attempts=5)
+    (letter,) = post.resend.sent
+    assert letter["to"] == ["ops@example.com"]
+    for fact in ("j1", "t1", USER, "media.missing", "music: gone", "5"):
+        assert fact in letter["text"]
+        assert fact in letter["html"]
+
+
+def test_a_job_has_one_letter_of_each_kind_however_often_it_is_told(post: Post) -> None:
+    for _ in range(3):
+        assert notify_ready(post.config, job_id="j1", user_id=USER)
+        assert failed(post.config)
+    assert sorted(letter["key"] for letter in post.resend.sent) == ["job-failed/j1", "track-ready/j1"]
+    notify_ready(post.config, job_id="j2", user_id=USER)
+    assert len(post.resend.sent) == 3
+
+
+def test_a_lost_answer_sends_no_second_letter(post: Post) -> None:
+    post.resend.lose_answers = 1
+    assert notify_ready(post.config, job_id="j1", user_id=USER)
+    assert post.resend.asked == 2
+    assert len(post.resend.sent) == 1
+
+
+def test_what_people_write_is_escaped() -> None:
+    title = "<script>alert('x')</script> & \"more\"\r\nBcc: all@example.com"
+    letter = ready_letter(
+        "a@example.com",
+        job_id="j",
+        title=title,
+        duration_s=30.0,
+        preview_url="javascript:alert(1)",
+        app_url='https://app.example.com/?a="><b>',
+    )
+    assert "<script>" not in letter.html
+    assert "&lt;script&gt;" in letter.html
+    assert "javascript:" not in letter.html + letter.text
+    assert '"><b>' not in letter.html
+    assert "\n" not in letter.subject
+    assert "\r" not in letter.subject
+    assert "under a minute" in letter.text
+    letter = failed_letter(
+        "a", job_id="j", code="<i>", message="<b>x</b>\n" * 500, attempts=1, track_id=None, user_id=None
+    )
+    assert "<b>" not in letter.html
+    assert "<i>" not in letter.html
+    assert len(letter.text) < 800
+
+
+def test_without_configuration_nothing_is_asked(post: Post) -> None:
+    for config in (post.with_(resend_api_key=None), post.with_(resend_from=None)):
+        assert notify_ready(config, job_id="j", user_id=USER) is False
+        assert failed(config) is False
+    assert failed(post.with_(ops_email=None)) is False
+    assert post.resend.asked == 0
+    assert post.auth.asked == []
+
+
+@pytest.mark.parametrize("user_id", [None, "33d9a3a0-0000-4000-8000-000000000000", "not-a-uuid/../../x"])
+def test_an_owner_without_address_gets_none(post: Post, user_id: str | None) -> None:
+    assert notify_ready(post.config, job_id="j", user_id=user_id) is False
+    assert post.resend.asked == 0
+    assert not any(".." in path for path in post.auth.asked)
+
+
+def test_a_user_with_a_phone_only_gets_none(post: Post) -> None:
+    post.auth.users[USER] = None
+    assert notify_ready(post.config, job_id="j", user_id=USER) is False
+
+
+def test_without_supabase_the_operators_are_still_told(post: Post) -> None:
+    config = post.with_(supabase_url=None, supabase_service_role_key=None)
+    assert notify_ready(config, job_id="j", user_id=USER) is False
+    assert failed(config) is True
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Resend.refused(429, "rate_limit_exceeded", "Too many requests"),
+        Resend.refused(500, "application_error", "An unexpected error occurred"),
+        Resend.refused(409, "concurrent_idempotent_requests", "Same idempotency key used while in progress"),
+        Response(502, b"<html>", {"Content-Type": "text/html"}),
+        Response(0),
+    ],
+)
+def test_passing_faults_are_tried_again(post: Post, answer: Response) -> None:
+    post.resend.next = [answer, answer]
+    assert notify_ready(post.config, job_id="j", user_id=USER) is True
+    assert len(post.resend.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "tries"),
+    [
+        (Resend.refused(401, "invalid_api_key", "API key is invalid"), 1),
+        (Resend.refused(403, "validation_error", "You can only send to ada@example.com"), 1),
+        (Resend.refused(422, "validation_error", "Invalid `to` field: ada@example.com"), 1),
+        (Resend.refused(429, "daily_quota_exceeded", "You have reached your daily email quota"), 1),
+        (Resend.refused(409, "invalid_idempotent_request", "Different payload"), 1),
+        (Resend.refused(503, "application_error", "down"), 3),
+        (Resend.refused(429, "rate_limit_exceeded", "slow down", Retry_After="3600"), 1),
+        (as_json(200, ["what is this"]), 1),
+        (Response(200, b"not json", {"Content-Type": "application/json"}), 3),
+        (Response(0), 3),
+    ],
+)
+def test_no_failure_comes_out(post: Post, log: list[str], answer: Response, tries: int) -> None:
+    post.resend.next = [answer] * 9
+    result = notify_ready(post.config, job_id="j", user_id=USER)
+    assert post.resend.asked == tries
+    assert post.resend.sent == []
+    if answer.status != 200 or answer.body != b'["what is this"]':
+        assert result is False
+        assert any("no letter" in line for line in log)
+    assert not any("ada@example.com" in line or RESEND_KEY in line or SERVICE_KEY in line for line in log)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Response(500), Response(0), Response(401, b"{}"), Response(200, b"<html>"), as_json(200, [1])],
+)
+def test_no_failure_of_auth_comes_out(post: Post, log: list[str], answer: Response) -> None:
+    post.auth.next = [answer] * 9
+    assert notify_ready(post.config, job_id="j", user_id=USER) is False
+    assert post.resend.asked == 0
+    assert any("no letter" in line for line in log)
+
+
+def test_nobody_there_is_no_failure(post: Post, log: list[str]) -> None:
+    assert failed(post.with_(resend_api_url="http://127.0.0.1:9")) is False
+    assert any("no letter" in line for line in log)
+
+
+def test_a_service_that_stalls_is_left(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "_REQUEST_S", 0.05)
+    monkeypatch.setattr(mail, "_PATIENCE", Patience(failures=2, first_wait_s=0.01, longest_wait_s=0.02))
+
+    class Slow(Resend):
+        def __call__(self, request: object) -> Response:
+            time.sleep(0.3)
+            return Response(0)
+
+    with serve_project({"/resend": Slow()}) as url:
+        assert failed(post.with_(resend_api_url=f"{url}/resend")) is False
+
+
+def test_without_the_extra_the_log_says_what_to_install(
+    post: Post, log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "resend", None)
+    assert failed(post.config) is False
+    assert any("[mail]" in line for line in log)
