@@ -75,9 +75,7 @@ class EmbeddedPostgres:
 
 
 @contextlib.contextmanager
-def embedded_postgres(
-    directory: Path, *, settings: Mapping[str, str] | None = None
-) -> Iterator[EmbeddedPostgres]:
+def embedded_postgres(directory: Path, *, settings: Mapping[str, str] | None = None) -> Iterator[EmbeddedPostgres]:
     """Use the Postgres below `directory`, started if it is not running; it stops when its last user has gone.
 
     Parameters
@@ -102,9 +100,7 @@ def embedded_postgres(
         directory.mkdir(parents=True, exist_ok=True)
         in_use = (directory / "in-use.lock").open("ab")
     except OSError as error:
-        raise ConfigurationError(
-            f"{directory}: {error.strerror}; embedded Postgres cannot live there"
-        ) from None
+        raise ConfigurationError(f"{directory}: {error.strerror}; embedded Postgres cannot live there") from None
     with in_use:
         # Waits while a keeper that found nobody here is stopping the server.
         fcntl.flock(in_use, fcntl.LOCK_SH)
@@ -239,9 +235,7 @@ def _running(home: Path) -> EmbeddedPostgres | None:
         if (server := _answers(home)) is not None:
             return server
         if time.monotonic() > deadline:
-            raise ConfigurationError(
-                f"embedded Postgres in {home} runs but does not answer; see {home / 'log'}"
-            )
+            raise ConfigurationError(f"embedded Postgres in {home} runs but does not answer; see {home / 'log'}")
         time.sleep(0.05)
     return None
 
@@ -306,9 +300,10 @@ def _clear_away(data: Path, run: Path) -> None:
 
 def _lives_in(data: Path) -> bool:
     """Whether any process works in the data folder, as every process of a server does."""
-    for link in Path("/proc").glob("[0-9]*/cwd"):
-        with contextlib.suppress(OSError):  # gone meanwhile, a zombie, or not ours to see
-            if link.readlink() == data:
+    processes = Path("/proc")
+    for process in processes.iterdir() if processes.is_dir() else ():
+        with contextlib.suppress(OSError):  # no process, gone meanwhile, a zombie, or not ours to see
+            if (process / "cwd").readlink() == data:
                 return True
     return False
 
