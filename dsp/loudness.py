@@ -217,7 +217,8 @@ def _lufs(energy: float) -> float:
 
 def _lufs_of(energies: Energies) -> NDArray[np.float64]:
     with np.errstate(divide="ignore"):
-        return OFFSET_LUFS + 10.0 * np.log10(energies)
+        lufs: NDArray[np.float64] = OFFSET_LUFS + 10.0 * np.log10(energies)
+    return lufs
 
 
 def k_weighting_coefficients(sample_rate: int) -> NDArray[np.float64]:

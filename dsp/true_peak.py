@@ -33,7 +33,8 @@ def _interpolator() -> NDArray[np.float32]:
         taps /= taps.sum()
         for frame in range(_ROW_FRAMES):
             matrix[frame + 1 : frame + 1 + 2 * REACH_FRAMES, phase - 1, frame] = taps
-    return matrix.reshape(_ROW_FRAMES + 2 * REACH_FRAMES, -1).astype(np.float32)
+    flat: NDArray[np.float32] = matrix.reshape(_ROW_FRAMES + 2 * REACH_FRAMES, -1).astype(np.float32)
+    return flat
 
 
 def frame_peaks(padded: Block, floor: float) -> NDArray[np.float32]:
@@ -53,7 +54,7 @@ def frame_peaks(padded: Block, floor: float) -> NDArray[np.float32]:
     """
     frames = len(padded) - 2 * REACH_FRAMES
     magnitude = np.abs(padded).max(axis=1)
-    peaks = magnitude[REACH_FRAMES : REACH_FRAMES + frames].copy()
+    peaks: NDArray[np.float32] = magnitude[REACH_FRAMES : REACH_FRAMES + frames].copy()
     if not frames or not magnitude.max() > floor / NEAR:
         return peaks
     rows = -(-frames // _ROW_FRAMES)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from worker import logs
 from worker.config import Config
 from worker.errors import Interrupted, WorkerError
 
@@ -57,6 +58,10 @@ def build_parser() -> argparse.ArgumentParser:
     migrate = commands.add_parser("migrate", help="bring the database up to leased mode; additive, safe to repeat")
     migrate.add_argument("--print", action="store_true", help="print the SQL instead, for an SQL editor")
 
+    migrate.add_argument(
+        "--release", action="store_true", help="for a release phase: without DATABASE_URL do nothing, and succeed"
+    )
+
     commands.add_parser("doctor", help="check everything the worker needs; a line each, with the mend")
     return parser
 
@@ -69,7 +74,10 @@ def run(arguments: Sequence[str]) -> int:
     options = build_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return _dispatch(options, Config.from_environ())
+        config = Config.from_environ()
+        if options.command != "work":
+            logs.for_a_command(debug=options.debug)
+        return _dispatch(options, config)
     except WorkerError as error:
         if options.debug:
             raise
@@ -93,24 +101,37 @@ def _interrupt(_signum: int, _frame: object) -> None:
 
 
 def _dispatch(options: argparse.Namespace, config: Config) -> int:
+    """Call the command; each loads what it needs and no more."""
     match options.command:
         case "render":
-            from worker.commands import render
+            from worker.commands.render import render
 
-            return render.render(options, config)
+            return render(options, config)
         case "voices":
-            from worker.commands import voices
+            from worker.commands.voices import list_voices
 
-            return voices.list_voices(config)
+            return list_voices(config)
         case "demo":
-            from worker.commands import demo
+            from worker.commands.demo import demo
 
-            return demo.demo(options, config)
-        case "doctor":
-            from worker.commands import queue
+            return demo(options, config)
+        case "work":
+            from worker.commands.work import work
 
-            return queue.doctor(config)
+            return work(config, drain=options.drain)
+        case "enqueue":
+            from worker.commands.orders import enqueue
+
+            return enqueue(config, options.job)
+        case "jobs":
+            from worker.commands.orders import jobs
+
+            return jobs(config, watch=options.watch)
+        case "migrate":
+            from worker.commands.orders import migrate
+
+            return migrate(config, only_print=options.print, release=options.release)
         case _:
-            from worker.commands import queue
+            from worker.commands.doctor import doctor
 
-            return queue.run(options, config)
+            return doctor(config)

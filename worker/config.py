@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
@@ -35,6 +35,7 @@ class Config(BaseModel):
     worker_concurrency: int = Field(1, ge=1, le=32)
     worker_name: str | None = None
     dyno: str | None = None
+    mindscript_embedded: Literal["on", "off"] = "on"
     # HTTP
     port: int | None = Field(None, ge=1, le=65535)
     worker_token: SecretStr | None = None
@@ -52,6 +53,7 @@ class Config(BaseModel):
     media_cache_max_mb: int = Field(1000, ge=0)
     # rendering and delivery
     ffmpeg: str | None = None
+    memory_limit_mb: int | None = Field(None, ge=64)
     render_threads: int | None = Field(None, ge=1, le=256)
     max_script_characters: int = Field(5000, ge=1)
     max_duration_min: float = Field(480.0, gt=0)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from worker.config import Config
+
 
 @dataclass(frozen=True)
 class Order:
@@ -59,6 +61,105 @@ class Fulfilled:
     track: dict[str, Any]
     summary: dict[str, Any] = field(default_factory=dict)
     uploads: tuple[tuple[str, str], ...] = ()
+
+
+def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
+    """Render an order and put the track and its preview into storage.
+
+    Parameters
+    ----------
+    order : Order
+    config : Config
+    tell : Tell
+    folder : Path
+        The job's own; whoever made it removes it.
+
+    Raises
+    ------
+    WorkerError
+        Sorted as `worker.errors` says.
+    Interrupted
+        From `tell.may_publish`.
+    """
+    # Heavy modules are loaded here, in the child: the idle worker needs none of them.
+    from worker.encode import Encoding
+    from worker.fetch import fetch_media
+    from worker.job import parse_job
+    from worker.produce import produce
+    from worker.storage import CONTENT_TYPES, PREVIEWS, RENDERS, open_storage, preview_key, track_key
+    from worker.studio import cache_folder, open_studio, speech_store
+
+    job = parse_job(
+        order.payload,
+        max_script_characters=config.max_script_characters,
+        max_duration_min=config.max_duration_min,
+    )
+
+    def fetch(reference: str, *, bucket: str, into: Path, what: str) -> Path:
+        return fetch_media(
+            reference, bucket=bucket, into=into, config=config, cache_dir=cache_folder(config) / "media", what=what
+        )
+
+    encoding = Encoding.for_quality(job.output.format, job.output.quality)
+    track_file, preview_file = folder / f"track.{encoding.format}", folder / "preview.mp3"
+    storage = open_storage(config)
+    try:
+        report = produce(
+            job,
+            track_file,
+            studio=open_studio(config, fetch, speech_store=speech_store(config, storage)),
+            encoding=encoding,
+            preview=preview_file,
+            on_progress=lambda stage, fraction: tell.progress(int(90 * fraction), stage),
+        )
+        uploads = (
+            (track_file, RENDERS, track_key(order.track_id, order.job_id, file_digest(track_file), encoding.format)),
+            (preview_file, PREVIEWS, preview_key(order.track_id, order.job_id, file_digest(preview_file))),
+        )
+        stored = []
+        for percent, (path, bucket, key) in zip((92, 97), uploads, strict=True):
+            tell.may_publish()
+            tell.progress(percent, "Uploading")
+            stored.append(
+                storage.put(path, key, bucket=bucket, content_type=CONTENT_TYPES[path.suffix.removeprefix(".")])
+            )
+    finally:
+        storage.close()
+    track, preview = stored
+    figures = report.as_json()
+    return Fulfilled(
+        result={
+            "url": track.path,
+            "audioUrl": track.path,
+            "preview_url": preview.url,
+            "previewUrl": preview.url,
+            "storagePath": track.path,
+            "duration": round(report.duration_s),
+            "durationMs": round(report.duration_s * 1000),
+            "size": report.size_bytes,
+            "format": report.format,
+            "layers": len(report.layers),
+            "quality": figures,
+        },
+        track={
+            "audio_url": track.path,
+            "preview_url": preview.url,
+            "duration_seconds": round(report.duration_s),
+            "status": "published",
+        },
+        summary={
+            "stages": figures["stage_seconds"],
+            "lufs": report.integrated_lufs,
+            "dbtp": report.true_peak_dbtp,
+            "duration_s": report.duration_s,
+            "title": job.metadata.title,
+            "path": track.path,
+            "preview_url": preview.url,
+            "quality": figures,
+            "speech_cache": dict(report.speech_cache),
+        },
+        uploads=tuple((bucket, key) for _, bucket, key in uploads),
+    )
 
 
 def file_digest(path: Path) -> str:

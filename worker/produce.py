@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from worker.compile import SAMPLE_RATE_HZ, Compiled, compile_plan
@@ -190,7 +191,7 @@ def _chapters(compiled: Compiled) -> tuple[Chapter, ...]:
     edges = [*starts.values(), compiled.plan.frames]
     return tuple(
         Chapter(f"Repetition {number}", start / SAMPLE_RATE_HZ, stop / SAMPLE_RATE_HZ)
-        for number, (start, stop) in enumerate(zip(edges, edges[1:], strict=False), start=1)
+        for number, (start, stop) in enumerate(pairwise(edges), start=1)
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -15,7 +15,6 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from worker.produce import OnProgress
-    from worker.report import Report
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,14 @@ class Row:
     seconds: float
 
     @classmethod
-    def of(cls, report: Report, file: Path, seconds: float) -> Row:
-        """Take the figures of a report; silence has a loudness and a peak of -inf."""
+    def of(cls, figures: Mapping[str, Any], file: Path, seconds: float) -> Row:
+        """Take the figures of a report's JSON; silence has a loudness and a peak of -inf."""
+        lufs, dbtp = figures["integrated_lufs"], figures["true_peak_dbtp"]
         return cls(
             file=file,
-            length_s=report.frames / report.sample_rate_hz,
-            integrated_lufs=-math.inf if report.integrated_lufs is None else report.integrated_lufs,
-            true_peak_dbtp=-math.inf if report.true_peak_dbtp is None else report.true_peak_dbtp,
+            length_s=figures["frames"] / figures["sample_rate_hz"],
+            integrated_lufs=-math.inf if lufs is None else lufs,
+            true_peak_dbtp=-math.inf if dbtp is None else dbtp,
             seconds=seconds,
         )
 

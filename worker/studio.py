@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from loguru import logger
 
 from dsp.loudness import integrated_lufs
 from worker.compile import SAMPLE_RATE_HZ
 from worker.config import Config
 from worker.cores import available_cores
 from worker.decode import decode
-from worker.errors import JobError, MediaError
+from worker.errors import JobError, MediaError, WorkerError
 from worker.ffmpeg import find_ffmpeg
 from worker.media import Music, Speech
 from worker.payload import RenderJob
@@ -21,6 +24,10 @@ from worker.script import parse_script
 from worker.speech import Said, measure_clip, recorded_speech, speak_script
 from worker.tts import open_voice
 from worker.tts.cache import RemoteCache, SpeechCache
+
+if TYPE_CHECKING:
+    from worker.storage import Storage
+    from worker.supabase_storage import SupabaseStorage
 
 _DECODE_TIMEOUT_S = 900.0
 _COVER_BYTES = 10 << 20
@@ -111,3 +118,33 @@ def open_studio(
 def cache_folder(config: Config) -> Path:
     """Where spoken pieces and fetched files are kept between jobs."""
     return config.cache_dir or Path(tempfile.gettempdir()) / "mindscript-cache"
+
+
+def speech_store(config: Config, storage: Storage) -> RemoteCache | None:
+    """Give the shared store of spoken pieces, where TTS_CACHE_BUCKET names one and Supabase is there."""
+    from worker.supabase_storage import SupabaseStorage
+
+    if config.tts_cache_bucket is None or not isinstance(storage, SupabaseStorage):
+        return None
+    return _Bucket(storage, config.tts_cache_bucket)
+
+
+@dataclass(frozen=True)
+class _Bucket:
+    """A bucket as a cache: what it cannot give or take costs money, not the job."""
+
+    storage: SupabaseStorage
+    name: str
+
+    def get(self, key: str) -> bytes | None:
+        try:
+            return self.storage.get_bytes(self.name, f"speech/{key}")
+        except WorkerError as error:
+            logger.warning("TTS_CACHE_BUCKET: {}", error.message)
+            return None
+
+    def put(self, key: str, data: bytes) -> None:
+        try:
+            self.storage.put_bytes(data, f"speech/{key}", bucket=self.name, content_type="application/octet-stream")
+        except WorkerError as error:
+            logger.warning("TTS_CACHE_BUCKET: {}", error.message)

@@ -10,15 +10,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from worker.commands.files import beside, read_job
 from worker.config import Config
 from worker.encode import Encoding
 from worker.errors import JobError, MediaError, ResourceError, WorkerError
-from worker.fetch import fetch_media
 from worker.job import parse_job
 from worker.payload import RenderJob
 from worker.produce import produce
 from worker.screen import Row, closing_table, progress_bars
-from worker.studio import Fetch, cache_folder, open_studio
+from worker.studio import open_studio
 
 FORMATS = ("mp3", "m4a", "aac", "wav", "flac")
 
@@ -61,40 +61,10 @@ def render(options: argparse.Namespace, config: Config) -> int:
     if options.report is not None:
         options.report.write_text(json.dumps(report.as_json(), indent=2) + "\n")
     if not options.quiet:
-        closing_table([Row.of(report, out, time.perf_counter() - started)])
+        closing_table([Row.of(report.as_json(), out, time.perf_counter() - started)])
         for note in report.notes:
             print(f"note: {note}", file=sys.stderr)
     return 0
-
-
-def read_job(name: str) -> bytes:
-    """Read a job file, or standard input for ``-``.
-
-    Raises
-    ------
-    JobError
-        If it cannot be read.
-    """
-    if name == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise JobError(f"{name}: {error.strerror}") from None
-
-
-def beside(folder: Path, config: Config) -> Fetch:
-    """Find files that a job names: first beside the job file, then as the worker would."""
-
-    def fetch(reference: str, *, bucket: str, into: Path, what: str) -> Path:
-        local = folder / reference
-        if "://" not in reference and local.is_file():
-            return local
-        return fetch_media(
-            reference, bucket=bucket, into=into, config=config, cache_dir=cache_folder(config) / "media", what=what
-        )
-
-    return fetch
 
 
 def _destination(options: argparse.Namespace, job: RenderJob) -> tuple[Path, Encoding, bool]:

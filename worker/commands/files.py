@@ -1,0 +1,41 @@
+"""Files that a person names: the job, and what lies beside it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from worker.config import Config
+from worker.errors import JobError
+from worker.fetch import fetch_media
+from worker.studio import Fetch, cache_folder
+
+
+def read_job(name: str) -> bytes:
+    """Read a job file, or standard input for ``-``.
+
+    Raises
+    ------
+    JobError
+        If it cannot be read.
+    """
+    if name == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise JobError(f"{name}: {error.strerror}") from None
+
+
+def beside(folder: Path, config: Config) -> Fetch:
+    """Find files that a job names: first beside the job file, then as the worker would."""
+
+    def fetch(reference: str, *, bucket: str, into: Path, what: str) -> Path:
+        local = folder / reference
+        if "://" not in reference and local.is_file():
+            return local
+        return fetch_media(
+            reference, bucket=bucket, into=into, config=config, cache_dir=cache_folder(config) / "media", what=what
+        )
+
+    return fetch

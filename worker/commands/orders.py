@@ -1,0 +1,110 @@
+"""`mindscript-worker enqueue`, `jobs` and `migrate`: the queue by hand."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from worker.commands.database import with_database
+from worker.commands.files import read_job
+from worker.config import Config
+from worker.errors import ConfigurationError
+from worker.job import parse_job
+from worker.queue import JobRow, Queue, open_queue
+
+_REFRESH_S = 1.0
+_COLOURS = {"completed": "green", "failed": "red", "processing": "cyan", "cancelled": "yellow"}
+
+
+def enqueue(config: Config, name: str) -> int:
+    """Check a job file and put it into the queue; prints the row's id."""
+    text = read_job(name)
+    parse_job(text, max_script_characters=config.max_script_characters, max_duration_min=config.max_duration_min)
+    payload = json.loads(text)
+    with with_database(config) as config:
+        queue = open_queue(config, worker_name="mindscript-enqueue")
+        try:
+            print(queue.enqueue(payload))
+        finally:
+            queue.close()
+    return 0
+
+
+def jobs(config: Config, *, watch: bool) -> int:
+    """Show the newest orders, once or kept up to date until Ctrl-C."""
+    with with_database(config) as config:
+        queue = open_queue(config, worker_name="mindscript-jobs")
+        try:
+            if not watch:
+                Console().print(_table(queue))
+                return 0
+            with Live(_table(queue), auto_refresh=False) as live:
+                while True:
+                    time.sleep(_REFRESH_S)
+                    live.update(_table(queue), refresh=True)
+        finally:
+            queue.close()
+
+
+def migrate(config: Config, *, only_print: bool, release: bool) -> int:
+    """Bring the database up to date, or print the SQL that would."""
+    from worker.migrate import migrate as run_scripts
+    from worker.migrate import migration_sql
+
+    if only_print:
+        print(migration_sql())
+        return 0
+    if release and config.database_url is None:
+        # A release phase must not fail for a set-up that is meant: plain mode, or a schema pasted by hand.
+        print(
+            "DATABASE_URL is not set: the database is left as it is (mindscript-worker migrate --print shows the SQL)"
+        )
+        return 0
+    if config.database_url is None and config.supabase_url is not None:
+        raise ConfigurationError(
+            "DATABASE_URL is not set, and through SUPABASE_URL no schema can be changed: "
+            "set it, or paste what `mindscript-worker migrate --print` prints into Supabase's SQL editor",
+            code="configuration.variable",
+        )
+    with with_database(config) as config:
+        if config.database_url is not None:
+            for name in run_scripts(config.database_url.get_secret_value()):
+                print(f"ran {name}")
+    return 0
+
+
+def _table(queue: Queue) -> Table:
+    depth = queue.depth()
+    title = "  ".join(f"{count} {status}" for status, count in depth.items() if count) or "no orders"
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for heading in ("order", "status", "%", "stage", "try", "worker", "age", "error"):
+        table.add_column(heading)
+    for row in queue.jobs(limit=30):
+        table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: JobRow) -> tuple[str, ...]:
+    colour = _COLOURS.get(row.status, "default")
+    age_s = time.time() - row.created_at.timestamp() if row.created_at is not None else 0.0
+    return (
+        row.job_id[:8],
+        f"[{colour}]{row.status}[/]",
+        str(row.progress),
+        row.stage or "",
+        "" if row.attempt is None else str(row.attempt),
+        row.claimed_by or "",
+        _age(age_s),
+        row.error or row.error_code or "",
+    )
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,31 @@
+"""How much memory a job may take before it is ended: less than what would end the worker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from worker.config import Config
+
+_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_RESERVE_BYTES = 120 << 20  # for the worker itself and its fork server
+_LEAST_BYTES = 128 << 20
+
+
+def job_memory_limit_bytes(config: Config) -> int:
+    """MEMORY_LIMIT_MB, or what the container (else three quarters of the machine) leaves beside the worker, by job."""
+    if config.memory_limit_mb is not None:
+        return config.memory_limit_mb << 20
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
+    container = _container_bytes()
+    whole = container if container is not None and container < machine else machine * 3 // 4
+    return max((whole - _RESERVE_BYTES) // config.worker_concurrency, _LEAST_BYTES)
+
+
+def _container_bytes() -> int | None:
+    for path in _CGROUP_LIMITS:
+        try:
+            return int(path.read_text())
+        except (OSError, ValueError):  # no such cgroup, or "max"
+            continue
+    return None
