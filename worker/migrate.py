@@ -9,10 +9,11 @@ import psycopg
 from psycopg import errors
 
 from worker.errors import ConfigurationError
-from worker.postgres import checked
+from worker.postgres import Connection, checked, connect
 from worker.transport import classify
 
 _LOCK_LIMIT_S = 3  # how long a statement may queue for a lock, and so hold up everybody behind it
+_STATEMENT_LIMIT_S = 300.0  # an index on the largest table that gets one here takes seconds
 _TRIES = 20
 _PAUSE_S = 1.0
 _ALONE = 0x6D696E6473637269  # advisory lock: two release phases at once take turns ("mindscri")
@@ -58,7 +59,8 @@ def migrate(dsn: str) -> tuple[str, ...]:
         The credentials are refused, or the role may not alter the tables.
     """
     try:
-        with psycopg.connect(checked(dsn), autocommit=True, connect_timeout=10, prepare_threshold=None) as connection:
+        with connect(checked(dsn), application="mindscript-migrate") as connection:
+            connection.limit_s = _STATEMENT_LIMIT_S
             for name, text in scripts():
                 _run(connection, name, text)
     except psycopg.Error as error:
@@ -66,7 +68,7 @@ def migrate(dsn: str) -> tuple[str, ...]:
     return tuple(name for name, _ in scripts())
 
 
-def _run(connection: psycopg.Connection[tuple[object, ...]], name: str, text: str) -> None:
+def _run(connection: Connection, name: str, text: str) -> None:
     for left in reversed(range(_TRIES)):
         try:
             with connection.transaction():

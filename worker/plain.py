@@ -56,6 +56,7 @@ class PlainMode:
         self._dialect = dialect
         self._lock = threading.Lock()
         self._parked: list[_Parked] = []
+        self._track_columns: set[str] = set()  # those seen; a missing one may come any day
         self._half_claimed: list[Row] = []  # claimed, but the look at the row that tells `started_at` failed
 
     def claim(self) -> Claim | None:
@@ -219,7 +220,11 @@ class PlainMode:
 
     def _write_track(self, track_id: str, track: Mapping[str, Any]) -> None:
         """Only the columns that are there: a missing `preview_url` must not cost a finished order."""
-        values = {name: value for name, value in track.items() if self._transport.has_column("tracks", name)}
+        wanted = {**track, "updated_at": "now"}  # the database's own now: Postgres reads the word as a time
+        for name in wanted.keys() - self._track_columns:
+            if self._transport.has_column("tracks", name):
+                self._track_columns.add(name)
+        values = {name: value for name, value in wanted.items() if name in self._track_columns}
         if values:
             self._transport.update("tracks", values, where={"id": track_id})
 

@@ -36,8 +36,10 @@ KEEPALIVES = {
 class Connection(psycopg.Connection[Row]):
     """A connection whose every call ends, even behind a proxy that acknowledges and never answers."""
 
+    limit_s: float | None = None  # of a call; None: CALL_LIMIT_S
+
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        return super().wait(gen, interval, CALL_LIMIT_S if timeout is None else timeout)
+        return super().wait(gen, interval, timeout if timeout is not None else self.limit_s or CALL_LIMIT_S)
 
 
 def connect(dsn: str, *, application: str) -> Connection:
