@@ -122,8 +122,7 @@ def classify(message: str, *, code: str | None = None, status: int | None = None
     refused = known.startswith(_REFUSED) or known.startswith(_REFUSED_HTTP) or status in (401, 403)
     if refused or (code is None and any(words in message for words in _REFUSED_WORDS)):
         return ConfigurationError(
-            f"the database refused us ({message}); "
-            "check DATABASE_URL, or SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY",
+            f"the database refused us ({message}); check DATABASE_URL, or SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY",
             code="configuration.credentials",
         )
     return TransientError(f"database: {message}" + (f" ({known})" if known else ""), code="database")

@@ -66,9 +66,7 @@ def as_json(status: int, value: Any, **headers: str) -> Response:
     )
 
 
-def refused(
-    status: int, code: str, message: str, *, details: str | None = None, hint: str | None = None
-) -> Response:
+def refused(status: int, code: str, message: str, *, details: str | None = None, hint: str | None = None) -> Response:
     """PostgREST's error body."""
     return as_json(status, {"code": code, "details": details, "hint": hint, "message": message})
 
@@ -199,9 +197,7 @@ class Postgrest:
             (
                 f
                 for f in self._functions
-                if f.name == name
-                and set(given) <= set(f.arguments)
-                and set(f.arguments[: f.required]) <= set(given)
+                if f.name == name and set(given) <= set(f.arguments) and set(f.arguments[: f.required]) <= set(given)
             ),
             None,
         )
@@ -221,8 +217,7 @@ class Postgrest:
         call = sql.SQL("public.{}({})").format(
             sql.Identifier(name),
             sql.SQL(", ").join(
-                sql.SQL("{} => {}::" + types[key]).format(sql.Identifier(key), sql.Placeholder(key))
-                for key in given
+                sql.SQL("{} => {}::" + types[key]).format(sql.Identifier(key), sql.Placeholder(key)) for key in given
             ),
         )
         values = {
@@ -232,27 +227,21 @@ class Postgrest:
         if function.returns == "void":
             connection.execute(sql.SQL("SELECT {}").format(call), values)
             return Response(204)
-        query = (
-            "SELECT coalesce(json_agg(t), '[]') FROM {} t" if function.returns_set else "SELECT to_json({})"
-        )
+        query = "SELECT coalesce(json_agg(t), '[]') FROM {} t" if function.returns_set else "SELECT to_json({})"
         row = connection.execute(sql.SQL(query).format(call), values).fetchone()
         return as_json(200, row[0] if row else None)
 
     def _perhaps(self, name: str) -> str | None:
         for function in self._functions:
             if function.name == name:
-                return (
-                    f"Perhaps you meant to call the function public.{name}({', '.join(function.arguments)})"
-                )
+                return f"Perhaps you meant to call the function public.{name}({', '.join(function.arguments)})"
         return None
 
     def _read(self, connection: psycopg.Connection, request: Request, table: str) -> Response:
         condition, values = _filters(request)
         order = request.parameter("order")
         column, _, direction = (order or "").partition(".")
-        query = sql.SQL(
-            "SELECT coalesce(json_agg(t), '[]') FROM (SELECT {} FROM public.{} WHERE {} {} {}) t"
-        ).format(
+        query = sql.SQL("SELECT coalesce(json_agg(t), '[]') FROM (SELECT {} FROM public.{} WHERE {} {} {}) t").format(
             _selected(request),
             sql.Identifier(table),
             condition,
@@ -266,9 +255,7 @@ class Postgrest:
         rows = _one(connection, query, values)
         total = "*"
         if "count=exact" in request.headers.get("prefer", ""):
-            counting = sql.SQL("SELECT count(*) FROM public.{} WHERE {}").format(
-                sql.Identifier(table), condition
-            )
+            counting = sql.SQL("SELECT count(*) FROM public.{} WHERE {}").format(sql.Identifier(table), condition)
             total = str(_one(connection, counting, values))
         span = f"0-{len(rows) - 1}" if rows else "*"
         response = as_json(200, rows, Content_Range=f"{span}/{total}")
@@ -291,12 +278,8 @@ class Postgrest:
             change = sql.SQL("UPDATE public.{} SET ({}) = ({}) WHERE {}").format(
                 sql.Identifier(table), names, record, condition
             )
-        query = sql.SQL(
-            "WITH w AS ({} RETURNING *) SELECT coalesce(json_agg(t), '[]') FROM (SELECT {} FROM w) t"
-        )
-        rows = _one(
-            connection, query.format(change, _selected(request)), {**values, "body": json.dumps(given)}
-        )
+        query = sql.SQL("WITH w AS ({} RETURNING *) SELECT coalesce(json_agg(t), '[]') FROM (SELECT {} FROM w) t")
+        rows = _one(connection, query.format(change, _selected(request)), {**values, "body": json.dumps(given)})
         created = 201 if request.method == "POST" else 200
         if "return=representation" in request.headers.get("prefer", ""):
             return as_json(created, rows)
@@ -335,9 +318,7 @@ def _sql_error(error: psycopg.Error, role: str) -> Response:
     if state == "42501":
         status = 401 if role == "anon" else 403
     diag = error.diag
-    return refused(
-        status, state, diag.message_primary or "", details=diag.message_detail, hint=diag.message_hint
-    )
+    return refused(status, state, diag.message_primary or "", details=diag.message_detail, hint=diag.message_hint)
 
 
 @contextmanager

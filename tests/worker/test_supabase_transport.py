@@ -65,9 +65,7 @@ def test_leased_mode_in_full(orders: Queue, leased_dsn: str) -> None:
     assert after == written
 
 
-def test_a_lost_claim_answer_is_recovered(
-    project: tuple[Postgrest, str], orders: Queue, leased_dsn: str
-) -> None:
+def test_a_lost_claim_answer_is_recovered(project: tuple[Postgrest, str], orders: Queue, leased_dsn: str) -> None:
     job_id = orders.enqueue({})
     orders.enqueue({})
     project[0].drop_answer_to("rpc/worker_claim")
@@ -113,9 +111,7 @@ def test_what_passes_is_transient(project: tuple[Postgrest, str], orders: Queue,
     assert orders.finish(claim, result={}, track={}) is Standing.HELD, "the last write is tried again"
 
 
-def test_a_stale_schema_cache_costs_no_order(
-    project: tuple[Postgrest, str], orders: Queue, leased_dsn: str
-) -> None:
+def test_a_stale_schema_cache_costs_no_order(project: tuple[Postgrest, str], orders: Queue, leased_dsn: str) -> None:
     """PGRST202 is a matter of configuration: said loudly, and nothing is failed for it."""
     orders.enqueue({})
     claim = claimed(orders)
