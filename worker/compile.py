@@ -279,14 +279,8 @@ def _gain(job: RenderJob, name: str, correction_db: float) -> tuple[Curve, float
 
 
 def _ducking(field: DuckingField, spoken: Sequence[SpokenSpan]) -> Ducking:
-    merged: list[tuple[int, int]] = []
-    for span in spoken:
-        if merged and span.start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], span.stop)
-        else:
-            merged.append((span.start, span.stop))
     return Ducking(
-        tuple(merged),
+        tuple((span.start, span.stop) for span in spoken),
         field.depth_db,
         _frames(field.attack_ms / 1000),
         _frames(field.hold_ms / 1000),

@@ -62,7 +62,7 @@ Minute = Annotated[float, Field(ge=0, le=1440)]
 
 class _Model(BaseModel):
     # strict: a boolean is not a number, nor is a number in quotes
-    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False, extra="ignore")
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
 class VoiceSettings(_Model):

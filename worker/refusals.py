@@ -59,13 +59,13 @@ def refusal(
         line = f"{name}: {first['ctx']['error']}"
     else:
         limits = allowed.get(first["loc"]) or (marks[0] if marks else _allowed(annotation, metadata))
-        value = "nothing" if first["type"] == "missing" else shown(first["input"], quote=name != "script")
+        value = "nothing" if first["type"] == "missing" else shown(first["input"])
         line = f"{name}: found {value}, allowed is {limits}"
     more = len(found) - 1
     return JobError(line + (f" (and {more} more error{'s' * (more > 1)})" if more else ""))
 
 
-def shown(value: object, *, quote: bool = True) -> str:
+def shown(value: object) -> str:
     """Say what was found, short and on one line; containers by their kind only."""
     if isinstance(value, Mapping):
         return "an object"
@@ -74,8 +74,6 @@ def shown(value: object, *, quote: bool = True) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, str):
-        if not quote:
-            return f"a text of {len(value)} characters"
         text = json.dumps(value[:SHOWN_CHARACTERS], ensure_ascii=not value.isprintable())
         return f"{text}… ({len(value)} characters)" if len(value) > SHOWN_CHARACTERS else text
     if value is None or isinstance(value, bool | float):

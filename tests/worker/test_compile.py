@@ -432,6 +432,10 @@ class TestTwins:
         assert source(result.plan, "binaural") == Monaural(200.0, 5.0, SR)
         assert result.twin is None
 
+    def test_a_beat_that_speakers_can_play_is_left_as_asked(self):
+        result = compiled(Media(), deliver=["speakers"], binaural={"mode": "monaural", "beatHz": 5})
+        assert source(result.plan, "binaural") == Monaural(200.0, 5.0, SR)
+
     @pytest.mark.parametrize("tones", [{"carrierType": "pink"}, {"binaural": {"mode": "monaural"}}])
     def test_without_a_binaural_beat_there_is_no_twin(self, tones):
         result = compiled(Media(), deliver=["headphones", "speakers"], **tones)
