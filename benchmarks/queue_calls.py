@@ -5,6 +5,7 @@ python benchmarks/queue_calls.py [orders]
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import sys
 import tempfile
@@ -24,7 +25,9 @@ T = TypeVar("T")
 
 
 def main(orders: int) -> None:
-    with tempfile.TemporaryDirectory() as folder, embedded_postgres(Path(folder) / "server") as server:
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)  # started by root, the server runs as nobody, who must get in
+    with embedded_postgres(folder / "server") as server:
         migrate(server.dsn)
         queue = open_queue(Config(database_url=SecretStr(server.dsn)), worker_name="benchmark")
         payload = {"script": "Breathe in. " * 100, "durationMin": 10}
@@ -47,6 +50,8 @@ def main(orders: int) -> None:
             timed("claim, nothing there", queue.claim)
             timed("rescue, nothing there", queue.rescue)
         queue.close()
+    time.sleep(1.0)  # the server goes when its last user has
+    shutil.rmtree(folder)
     print(f"{orders} orders, {queue.describe()}, milliseconds")
     print(f"{'call':24} {'median':>8} {'p95':>8} {'worst':>8}")
     for name, taken in seconds.items():

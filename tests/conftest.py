@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from database import databases, empty_dsn, leased_dsn, postgres
+from database import databases, empty_dsn, leased_dsn, postgres, server_folder
 
-__all__ = ["databases", "empty_dsn", "leased_dsn", "postgres"]
+__all__ = ["databases", "empty_dsn", "leased_dsn", "postgres", "server_folder"]

@@ -245,6 +245,15 @@ class Databases:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """For a test's own embedded server. Not `tmp_path`: that is 0700, and a server started by root would go elsewhere."""
+    home = Path(tempfile.mkdtemp(prefix="mindscript-tests-"))
+    home.chmod(0o755)
+    yield home
+    remove(home)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """The session's server."""

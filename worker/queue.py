@@ -22,7 +22,7 @@ from worker.plain_dialect import find_dialect
 from worker.retry import Action, decide
 from worker.transport import Transport
 
-__all__ = ["LEASE_S", "Claim", "JobRow", "Outcome", "Queue", "Standing", "open_queue"]
+__all__ = ["LEASE_S", "Claim", "JobRow", "Outcome", "Queue", "Rescued", "Standing", "open_queue"]
 
 LEASE_S = 60.0
 SCHEMA = 1  # what worker_version() answers after this release's migration
@@ -178,6 +178,11 @@ class Queue:
 
     def rescue(self) -> int:
         """Put back, or give up as poison, the orders whose worker has died; how many."""
+        rescued = self.rescue_orders()
+        return len(rescued.put_back) + len(rescued.given_up)
+
+    def rescue_orders(self) -> Rescued:
+        """`rescue`, with the orders' ids."""
         rescued = self._mode.rescue()
         for job_id in rescued.put_back:
             logger.bind(event="order.put_back", job=job_id).warning("order {} put back: its worker has died", job_id)
@@ -185,7 +190,7 @@ class Queue:
             logger.bind(event="order.given_up", job=job_id).error(
                 "order {} given up: its workers have died over it too often", job_id
             )
-        return len(rescued.put_back) + len(rescued.given_up)
+        return rescued
 
     def enqueue(self, payload: Mapping[str, Any], *, track_id: str | None = None, user_id: str | None = None) -> str:
         """Add an order; its id."""

@@ -163,6 +163,17 @@ def test_it_is_shared_and_stays_until_the_last_user_has_gone(directory: Path) ->
     eventually(lambda: not servers_of(directory))
 
 
+def test_users_that_come_at_once_get_the_same_server(directory: Path) -> None:
+    users = [user_of_its_own(directory) for _ in range(3)]
+    assert len({first_line(user) for user in users}) == 1
+    postmasters = [p for p in servers_of(directory) if "postgres" in p.name() and "-D" in p.cmdline()]
+    assert len(postmasters) == 1
+    for user in users:
+        user.kill()
+        user.wait()
+    eventually(lambda: not servers_of(directory))
+
+
 def test_it_dies_with_a_user_that_is_killed(directory: Path) -> None:
     other = user_of_its_own(directory)
     assert answers(first_line(other))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import psycopg
 import pytest
 from database import Databases, Variant, age_row, execute, row_of
 from standins.proxy import Proxy
 
 from worker.config import Config
+from worker.embedded import embedded_postgres
 from worker.errors import Cancelled, ConfigurationError, JobError, ResourceError, TransientError
 from worker.leased import LeasedMode
 from worker.migrate import migrate
@@ -332,6 +338,48 @@ def test_a_cancelled_order_stays_cancelled(orders: Queue, leased_dsn: str) -> No
     assert orders.rescue() == 0
     assert orders.claim() is None
     assert row_of(leased_dsn, job_id)["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("restarts", [1, pytest.param(20, marks=pytest.mark.faults)])
+def test_a_database_that_is_shot_during_finish(restarts: int, server_folder: Path) -> None:
+    """As `pg_ctl restart -m immediate`: it ends once, whether the answer, the commit or nothing got through."""
+    luck = random.Random(3)
+    with embedded_postgres(server_folder / "server", settings={"fsync": "off"}) as server:
+        migrate(server.dsn)
+        orders = open_queue(Config(database_url=server.dsn), worker_name="w")
+        execute(server.dsn, "CREATE TABLE ends (id uuid)")
+        execute(
+            server.dsn,
+            "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN INSERT INTO public.ends VALUES (NEW.id); RETURN NULL; END'",
+        )
+        execute(
+            server.dsn,
+            "CREATE TRIGGER note AFTER UPDATE ON audio_job_queue FOR EACH ROW"
+            " WHEN (NEW.status = 'completed') EXECUTE FUNCTION note()",
+        )
+        for _ in range(restarts):
+            job_id = orders.enqueue({})
+            claim = claimed(orders)
+            assert server.pid is not None
+            shot = threading.Timer(luck.uniform(0, 0.003), os.kill, (server.pid, signal.SIGQUIT))
+            shot.start()
+            assert orders.finish(claim, result={"a": 1}, track={}) is Standing.HELD
+            shot.join()
+            ends = execute_patiently(server.dsn, "SELECT count(*) n FROM ends WHERE id = %s", job_id)
+            assert ends == [{"n": 1}]
+            assert row_of(server.dsn, job_id)["result"] == {"a": 1}
+        orders.close()
+
+
+def execute_patiently(dsn: str, statement: str, *parameters: object) -> list[dict[str, object]]:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return execute(dsn, statement, *parameters)
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_an_order_that_is_deleted_is_lost(orders: Queue, leased_dsn: str) -> None:
