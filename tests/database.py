@@ -247,7 +247,7 @@ class Databases:
 
 @pytest.fixture
 def server_folder() -> Iterator[Path]:
-    """For a test's own embedded server. Not `tmp_path`: that is 0700, and a server started by root would go elsewhere."""
+    """For a test's own embedded server; `tmp_path` is 0700, and one started by root would go elsewhere."""
     home = Path(tempfile.mkdtemp(prefix="mindscript-tests-"))
     home.chmod(0o755)
     yield home
