@@ -25,7 +25,7 @@ from worker.tags import Tags
 Pcm = Callable[[int, int], Iterator[Block]]
 """Finished PCM of any stretch [start, stop), as float32 blocks of any length; called from several threads."""
 
-_LEAST_RUN_UPS = 4  # what is left over at the end is worth a piece of its own only if longer
+_LEAST_RUN_UPS = 2  # what is left over at the end is worth a piece of its own only if longer
 
 
 @dataclass(frozen=True)
