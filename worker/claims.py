@@ -91,9 +91,7 @@ class JobRow:
 
 
 def payload_of(value: object) -> dict[str, Any]:
-    """The order as an object; some rows hold the JSON as a string inside the JSON. Anything else is an empty
-    order.
-    """
+    """The order as an object; some rows hold the JSON as a string inside the JSON. Anything else is an empty order."""
     if isinstance(value, str):
         with suppress(ValueError):
             value = json.loads(value)

@@ -50,10 +50,10 @@ class PlainMode:
     """
 
     def __init__(self, transport: Transport, *, dialect: Dialect, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
         self.name: Literal["leased", "plain"] = "plain"
         self._transport = transport
         self._dialect = dialect
+        self._clock = clock
         self._lock = threading.Lock()
         self._parked: list[_Parked] = []
         self._track_columns: set[str] = set()  # those seen; a missing one may come any day
@@ -131,9 +131,7 @@ class PlainMode:
             return len(self._parked)
 
     def rescue(self) -> Rescued:
-        """Put back what nobody has touched for ten minutes, by the server's clock; three times, then give it
-        up.
-        """
+        """Put back what nobody has touched for ten minutes, by the server's clock; three times, then give it up."""
         self._tend()
         transport = self._transport
         held = transport.select(TABLE, ["id", "updated_at", "result"], where={"status": "processing"})
@@ -168,7 +166,7 @@ class PlainMode:
                     }
                     if transport.update(TABLE, back, where=where):
                         put_back.append(str(row["id"]))
-                elif transport.update(TABLE, {"result": noted}, where=where):
+                elif transport.update(TABLE, {"result": None}, where=where):
                     self._call_complete(str(row["id"]), None, APOLOGY)
                     given_up.append(str(row["id"]))
         return Rescued(tuple(put_back), tuple(given_up))
@@ -201,11 +199,12 @@ class PlainMode:
         """Touch the row on the condition that it is ours, then end it.
 
         With psycopg the touch locks the row until the transaction ends. Over HTTP it makes the row fresh, so
-        that nobody has reason to take it in the moment before `complete_job`.
+        that nobody has reason to take it in the moment before `complete_job`. It takes the notes out too: an
+        order that has failed and is put back by hand starts anew.
         """
         ended = "completed" if error is None else "failed"
         with self._transport.atomically():
-            if not self._transport.update(TABLE, {"stage": "Finishing"}, where=self._own(claim)):
+            if not self._transport.update(TABLE, {"result": None}, where=self._own(claim)):
                 status, standing = self._look(claim)
                 # ended with our started_at: an earlier answer was lost
                 return Standing.HELD if status == ended else standing

@@ -83,9 +83,7 @@ def is_idle_and_sound(connection: Connection) -> bool:
 
 
 class PostgresTransport:
-    """Connections are opened when needed and kept; each thread that calls at the same moment has one of its
-    own.
-    """
+    """Connections are opened when needed and kept; each thread that calls at the same moment has one of its own."""
 
     def __init__(self, dsn: str, *, application: str) -> None:
         self.name: Literal["postgres", "supabase"] = "postgres"
@@ -168,8 +166,7 @@ class PostgresTransport:
                 self._in_transaction.connection = None
 
     def now(self) -> datetime:
-        moment = self._execute(sql.SQL("SELECT clock_timestamp() AS now"), {})[0]["now"]
-        assert isinstance(moment, datetime)  # noqa: S101 - for the type checker
+        moment: datetime = self._execute(sql.SQL("SELECT clock_timestamp() AS now"), {})[0]["now"]
         return moment
 
     def close(self) -> None:
@@ -240,7 +237,5 @@ def _equals(where: Mapping[str, Any]) -> sql.Composable:
 
 
 def _parameter(value: Any) -> Any:
-    """JSON travels as text without a type, so that json and jsonb arguments both take it, as enums take a
-    status.
-    """
+    """JSON travels as text without a type, so that json and jsonb arguments both take it, as enums take a status."""
     return json.dumps(value) if isinstance(value, dict | list) else value

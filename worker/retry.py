@@ -52,9 +52,7 @@ class Decision:
 
 
 def wait_s(attempt: int, *, luck: float) -> float:
-    """The pause after failed attempt number `attempt` (from 1): exponential, capped, spread by `luck` in [0,
-    1).
-    """
+    """The pause after failed attempt number `attempt` (from 1): exponential, capped, spread by `luck` in [0, 1)."""
     longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(attempt - 1, 20))
     return longest * (0.5 + 0.5 * luck)
 

@@ -123,9 +123,7 @@ class SupabaseTransport:
         return nullcontext()
 
     def now(self) -> datetime:
-        """The `Date` of a recent answer, carried on by our own monotonic clock: a wrong clock here does no
-        harm.
-        """
+        """The `Date` of a recent answer, carried on by our own monotonic clock: a wrong clock here does no harm."""
         if self._clock is None or time.monotonic() - self._clock[1] > _CLOCK_AGE_S:
             self.select("audio_job_queue", ["id"], where={}, limit=1)
         if self._clock is None:

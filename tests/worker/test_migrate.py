@@ -1,6 +1,4 @@
-"""The migration: from nothing, onto the app's database in each variant, twice, and while orders are being
-worked on.
-"""
+"""The migration: from nothing, onto the app's database in each variant, twice, and while orders are being worked on."""
 
 from __future__ import annotations
 

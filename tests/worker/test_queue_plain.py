@@ -207,6 +207,19 @@ def test_rescue_takes_only_what_was_quiet_for_ten_minutes_and_gives_up_the_third
     assert "contact support" in row["error"]
 
 
+def test_an_order_put_back_by_hand_starts_anew(orders: Queue, dsn: str) -> None:
+    orders.enqueue({})
+    for _ in range(3):
+        claimed(orders)
+        age_row(dsn, "11 minutes")
+        assert orders.rescue() == 1
+    execute(dsn, "UPDATE audio_job_queue SET status = 'pending'")
+    claim = claimed(orders)
+    assert (claim.attempt, claim.crashes, claim.last_error_code) == (1, 0, None)
+    assert orders.settle(claim, JobError("bad")) is Outcome.FAILED
+    assert row_of(dsn, claim.job_id)["result"] is None
+
+
 def test_a_live_render_is_not_rescued(orders: Queue, dsn: str) -> None:
     orders.enqueue({})
     claim = claimed(orders)

@@ -153,9 +153,7 @@ def test_half_a_configuration_names_the_missing_half() -> None:
 
 
 def test_plain_mode_in_a_claim_whose_second_half_fails(databases: Databases) -> None:
-    """The claim went through, the look at the row did not: the next claim takes up that row, not a second
-    one.
-    """
+    """The claim went through, the look at the row did not: the next claim takes up that row, not a second one."""
     dsn = databases.new(Variant())
     postgrest = Postgrest(dsn)
     with serve({"/rest/v1": postgrest}) as url:
