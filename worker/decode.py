@@ -70,7 +70,7 @@ def decode(
     Returns
     -------
     FileClip
-        Of ``round(n * sample_rate / r)`` frames for `n` frames at `r` Hz, encoder padding left out.
+        Of `resampled_frames`, with the encoder's padding left out.
 
     Raises
     ------
@@ -308,6 +308,11 @@ def _kind(descriptor: int, name: str) -> str:
     return demuxer
 
 
+def resampled_frames(frames: int, from_rate: int, to_rate: int) -> int:
+    """Length of a recording at another rate: rounded, and never nothing."""
+    return max(1, round(frames * to_rate / from_rate))
+
+
 def _resampled(stream: _Stream, sample_rate: int) -> Iterator[Samples]:
     """Bring a stream to another rate, at its exact length."""
     if stream.sample_rate == sample_rate:
@@ -320,6 +325,6 @@ def _resampled(stream: _Stream, sample_rate: int) -> Iterator[Samples]:
         done += len(out)
         yield out
     last = resampler.resample_chunk(np.empty((0, stream.channels), np.float32), last=True).reshape(-1, stream.channels)
-    length = round(stream.frames * sample_rate / stream.sample_rate)
+    length = resampled_frames(stream.frames, stream.sample_rate, sample_rate)
     missing = length - done - len(last)
     yield last[:missing] if missing < 0 else np.pad(last, ((0, missing), (0, 0)))
