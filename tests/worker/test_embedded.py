@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from database import remove
 
 from worker import embedded
 from worker.embedded import embedded_postgres
@@ -29,24 +30,18 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become 
 
 
 @pytest.fixture(scope="module")
-def made() -> Iterator[Path]:
-    """A `.mindscript` whose data was made once; tests copy it instead of running initdb again."""
-    folder = Path(tempfile.mkdtemp(prefix="mindscript-embedded-"))
+def folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="mindscript-tests-"))
     folder.chmod(0o755)
-    with embedded_postgres(folder / "made", settings=FAST):
-        pass
-    eventually(lambda: not (folder / "made/postgres/data/postmaster.pid").exists())
     yield folder
-    shutil.rmtree(folder)
+    remove(folder)
 
 
 @pytest.fixture
-def directory(made: Path) -> Iterator[Path]:
-    copy = Path(tempfile.mkdtemp(dir=made, prefix="copy-"))
-    copy.chmod(0o755)
-    subprocess.run(["cp", "-a", str(made / "made"), str(copy / ".mindscript")], check=True, timeout=60)
-    yield copy / ".mindscript"
-    shutil.rmtree(copy)
+def directory(folder: Path) -> Path:
+    """One for all tests, since initdb takes its time: what a test leaves behind, the next must cope with."""
+    assert not servers_of(folder)
+    return folder / ".mindscript"
 
 
 def eventually(condition: Callable[[], bool]) -> None:
@@ -212,11 +207,9 @@ def test_a_crashed_server_comes_back_while_it_is_in_use(directory: Path) -> None
     eventually(lambda: not servers_of(directory))
 
 
-def test_a_very_long_path_is_no_obstacle(made: Path) -> None:
+def test_a_very_long_path_is_no_obstacle(folder: Path) -> None:
     """A unix socket's path may have 107 bytes."""
-    directory = made / ("long-" * 20) / ".mindscript"
-    directory.parent.mkdir()
-    subprocess.run(["cp", "-a", str(made / "made"), str(directory)], check=True, timeout=60)
+    directory = folder / ("long-" * 20) / ".mindscript"
     with embedded_postgres(directory, settings=FAST) as server:
         assert answers(server.dsn)
         socket_folder = Path(server.dsn.split("host=")[1].replace("%2F", "/"))
@@ -224,8 +217,8 @@ def test_a_very_long_path_is_no_obstacle(made: Path) -> None:
     shutil.rmtree(socket_folder)
 
 
-def test_an_interrupted_initdb_leaves_nothing_that_looks_whole(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory = made / "interrupted"
+def test_an_interrupted_initdb_leaves_nothing_that_looks_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = folder / "interrupted"
 
     def killed(command: list[str], owner: object, *, cwd: Path) -> None:
         (cwd / "PG_VERSION").write_text("18\n")
@@ -249,16 +242,16 @@ def test_a_server_that_cannot_start_says_why(directory: Path) -> None:
     assert not servers_of(directory)
 
 
-def test_without_the_wheel_it_names_the_variables(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_wheel_it_names_the_variables(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
     with (
         pytest.raises(ConfigurationError, match=r"DATABASE_URL and SUPABASE_URL .* \[local\]"),
-        embedded_postgres(made / "none"),
+        embedded_postgres(folder / "none"),
     ):
         pass
 
 
-def test_a_folder_that_cannot_be_made(made: Path) -> None:
-    (made / "file").write_text("")
-    with pytest.raises(ConfigurationError, match="cannot live there"), embedded_postgres(made / "file" / "x"):
+def test_a_folder_that_cannot_be_made(folder: Path) -> None:
+    (folder / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="cannot live there"), embedded_postgres(folder / "file" / "x"):
         pass

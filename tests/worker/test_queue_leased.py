@@ -6,14 +6,12 @@ import os
 import random
 import signal
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psycopg
 import pytest
 from database import Databases, Variant, age_row, execute, row_of
 from standins.proxy import Proxy
@@ -194,7 +192,7 @@ def test_eight_workers_claim_five_hundred_orders_each_once(leased_dsn: str) -> N
     assert execute(leased_dsn, "SELECT count(*) n FROM audio_job_queue WHERE status = 'completed'")[0]["n"] == 500
 
 
-@pytest.mark.parametrize("races", [40, pytest.param(200, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("races", [20, pytest.param(200, marks=pytest.mark.faults)])
 def test_rescue_racing_finish_ends_the_order_once(orders: Queue, others: Queue, leased_dsn: str, races: int) -> None:
     """The lease has run out: one of them wins. Either it is finished, or it is back and lost to the first."""
     for _ in range(races):
@@ -366,20 +364,11 @@ def test_a_database_that_is_shot_during_finish(restarts: int, server_folder: Pat
             shot.start()
             assert orders.finish(claim, result={"a": 1}, track={}) is Standing.HELD
             shot.join()
-            ends = execute_patiently(server.dsn, "SELECT count(*) n FROM ends WHERE id = %s", job_id)
+            orders.finish(claim, result={"a": 2}, track={})  # changes nothing, but the server is back after it
+            ends = execute(server.dsn, "SELECT count(*) n FROM ends WHERE id = %s", job_id)
             assert ends == [{"n": 1}]
             assert row_of(server.dsn, job_id)["result"] == {"a": 1}
         orders.close()
-
-
-def execute_patiently(dsn: str, statement: str, *parameters: object) -> list[dict[str, object]]:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            return execute(dsn, statement, *parameters)
-        except psycopg.OperationalError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
 
 
 def test_an_order_that_is_deleted_is_lost(orders: Queue, leased_dsn: str) -> None:

@@ -219,7 +219,7 @@ class Machine(RuleBasedStateMachine):
                 assert row["result"] is None
 
 
-@pytest.mark.parametrize(("runs", "steps"), [(120, 30), pytest.param(600, 50, marks=pytest.mark.faults)])
+@pytest.mark.parametrize(("runs", "steps"), [(80, 30), pytest.param(600, 50, marks=pytest.mark.faults)])
 def test_the_queue_is_what_the_model_says(databases: Databases, runs: int, steps: int) -> None:
     dsn = databases.new("leased")
     workers = tuple(open_queue(Config(database_url=dsn), worker_name=f"w{n}") for n in range(2))
