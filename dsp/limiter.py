@@ -23,6 +23,7 @@ from dsp.true_peak import NEAR, REACH_FRAMES, frame_peaks
 LOOK_AHEAD_S = 0.005
 RELEASE_DB_PER_S = 60.0
 MOST_DB = 30.0
+MARGIN_DB = 0.1  # a gain that moves lifts what lies between the samples a little above what was measured
 
 Decibels = NDArray[np.float64]
 
@@ -85,7 +86,7 @@ def limit(
 
     Notes
     -----
-    4x oversampling, ITU-R BS.1770-5 Annex 2. A peak that would need more than `MOST_DB` is held by clipping.
+    8x oversampling, ITU-R BS.1770-5 Annex 2. A peak that would need more than `MOST_DB` is held by clipping.
     """
     if ceiling_dbtp > 0:
         raise ValueError(f"ceiling_dbtp is {ceiling_dbtp}; at most 0 is allowed")
@@ -111,7 +112,7 @@ def _limited(
     run_up = int(MOST_DB / step_db) + 2 * ahead
     window = np.hanning(ahead + 3)[1:-1]
     window /= window.sum()
-    ceiling = db_to_gain(ceiling_dbtp)
+    ceiling, aim = db_to_gain(ceiling_dbtp), db_to_gain(ceiling_dbtp - MARGIN_DB)
 
     first = max(0, start - run_up)
     heard = first - REACH_FRAMES  # frames up to here are in `samples`
@@ -124,8 +125,8 @@ def _limited(
         fresh *= np.float32(gain)
         samples, heard = np.concatenate([samples, fresh]), until
         block = samples[REACH_FRAMES : REACH_FRAMES + end - begin]
-        if released.any() or np.abs(samples).max() > ceiling / NEAR:
-            needed = _needed_db(samples, ceiling)
+        if released.any() or np.abs(samples).max() > aim / NEAR:
+            needed = _needed_db(samples, aim)
             total = _released(np.append(released[-1:], needed), step_db)[1:]
             path = np.concatenate([released, total])
             smooth = _smoothed(_largest_ahead(path, ahead + 1), window)[: end - begin]

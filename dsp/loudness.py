@@ -26,8 +26,8 @@ RELATIVE_GATE_LU = -10.0  # BS.1770-5 Annex 1
 RANGE_RELATIVE_GATE_LU = -20.0  # EBU Tech 3342
 RANGE_PERCENTILES = (10.0, 95.0)  # EBU Tech 3342
 OFFSET_LUFS = -0.691  # BS.1770-5 Annex 1, equation 2
-GATING_BLOCK_HOPS = 4  # 400 ms with 75 % overlap
-SHORT_TERM_HOPS = 30  # 3 s, EBU Tech 3341
+GATING_BLOCK_TENTHS = 4  # 400 ms with 75 % overlap
+SHORT_TERM_TENTHS = 30  # 3 s, EBU Tech 3341
 RUN_UP_HOPS = 4  # after 0.4 s nothing is left of a K-filter's past: its poles have decayed by more than 300 dB
 _LARGEST_BLOCK_FRAMES = 64
 
@@ -35,9 +35,17 @@ Energies = NDArray[np.float64]
 """K-weighted mean square per hop, both ears summed, shape (hops,)."""
 
 
-def hop_frames(sample_rate: int) -> int:
-    """Frames of 100 ms."""
-    return round(sample_rate / 10)
+def hop_frames(sample_rate: int, *, hops_per_s: int = 10) -> int:
+    """Frames of a hop: 100 ms, as BS.1770 steps, unless finer ones are asked for.
+
+    Raises
+    ------
+    ValueError
+        If `hops_per_s` is not a multiple of 10.
+    """
+    if hops_per_s < 10 or hops_per_s % 10:
+        raise ValueError(f"hops_per_s is {hops_per_s}; a multiple of 10 is needed")
+    return round(sample_rate / hops_per_s)
 
 
 @dataclass(frozen=True)
@@ -77,11 +85,15 @@ class LoudnessMeter:
         started `RUN_UP_HOPS` early, measures as it does in the whole.
     true_peak : bool
         Measure the true peak, too.
+    hops_per_s : int
+        10, or a multiple for finer momentary and short-term loudness.
     """
 
-    def __init__(self, sample_rate: int, *, run_up_hops: int = 0, true_peak: bool = False) -> None:
-        self._hop = hop_frames(sample_rate)
-        self._filter = _k_weighting(sample_rate)
+    def __init__(
+        self, sample_rate: int, *, run_up_hops: int = 0, true_peak: bool = False, hops_per_s: int = 10
+    ) -> None:
+        self._hop = hop_frames(sample_rate, hops_per_s=hops_per_s)
+        self._filter = _k_weighting(sample_rate, self._hop)
         self._state = np.zeros((2, 4))
         self._rest: Block = np.empty((0, 2), np.float32)
         self._skip = run_up_hops
@@ -156,21 +168,21 @@ def joined(parts: Sequence[Measurement]) -> Measurement:
     )
 
 
-def measure(blocks: Iterable[Block], sample_rate: int, *, true_peak: bool = False) -> Measurement:
+def measure(blocks: Iterable[Block], sample_rate: int, *, true_peak: bool = False, hops_per_s: int = 10) -> Measurement:
     """Measure a programme given block by block."""
-    meter = LoudnessMeter(sample_rate, true_peak=true_peak)
+    meter = LoudnessMeter(sample_rate, true_peak=true_peak, hops_per_s=hops_per_s)
     for block in blocks:
         meter.add(block)
     return meter.measurement()
 
 
-def integrated_lufs(energies: Energies, *, gain: float = 1.0) -> float:
+def integrated_lufs(energies: Energies, *, gain: float = 1.0, hops_per_s: int = 10) -> float:
     """Integrated loudness at a linear gain; -inf when everything is below the gate.
 
     BS.1770-5 Annex 1, equations 3 to 7: 400 ms blocks, gated at -70 LUFS and then 10 LU below their mean. A programme
     shorter than one block counts as one.
     """
-    blocks = _sliding_mean(energies, GATING_BLOCK_HOPS) * gain**2
+    blocks = _sliding_mean(energies, GATING_BLOCK_TENTHS, hops_per_s)[:: hops_per_s // 10] * gain**2
     loud = blocks[blocks > _energy(ABSOLUTE_GATE_LUFS)]
     if not len(loud):
         return -math.inf
@@ -178,9 +190,9 @@ def integrated_lufs(energies: Energies, *, gain: float = 1.0) -> float:
     return _lufs(float(loud[loud > gate].mean()))
 
 
-def loudness_range_lu(energies: Energies) -> float:
+def loudness_range_lu(energies: Energies, *, hops_per_s: int = 10) -> float:
     """Loudness range by EBU Tech 3342: 10th to 95th percentile of gated short-term loudness; 0 for silence."""
-    blocks = _sliding_mean(energies, SHORT_TERM_HOPS)
+    blocks = _sliding_mean(energies, SHORT_TERM_TENTHS, hops_per_s)[:: hops_per_s // 10]
     loud = blocks[blocks > _energy(ABSOLUTE_GATE_LUFS)]
     if not len(loud):
         return 0.0
@@ -189,17 +201,19 @@ def loudness_range_lu(energies: Energies) -> float:
     return float(high - low)
 
 
-def momentary_lufs(energies: Energies) -> NDArray[np.float64]:
+def momentary_lufs(energies: Energies, *, hops_per_s: int = 10) -> NDArray[np.float64]:
     """Loudness of every 400 ms, a value per hop (EBU Tech 3341); -inf where it is silent."""
-    return _lufs_of(_sliding_mean(energies, GATING_BLOCK_HOPS))
+    return _lufs_of(_sliding_mean(energies, GATING_BLOCK_TENTHS, hops_per_s))
 
 
-def short_term_lufs(energies: Energies) -> NDArray[np.float64]:
+def short_term_lufs(energies: Energies, *, hops_per_s: int = 10) -> NDArray[np.float64]:
     """Loudness of every 3 s, a value per hop (EBU Tech 3341); -inf where it is silent."""
-    return _lufs_of(_sliding_mean(energies, SHORT_TERM_HOPS))
+    return _lufs_of(_sliding_mean(energies, SHORT_TERM_TENTHS, hops_per_s))
 
 
-def _sliding_mean(energies: Energies, hops: int) -> Energies:
+def _sliding_mean(energies: Energies, tenths: int, hops_per_s: int) -> Energies:
+    """Mean over so many tenths of a second, from each hop on; over everything when there is less."""
+    hops = tenths * hops_per_s // 10
     if not len(energies):
         return np.empty(0)
     if len(energies) < hops:
@@ -289,8 +303,8 @@ class _BlockFilter:
 
 
 @lru_cache(maxsize=8)
-def _k_weighting(sample_rate: int) -> _BlockFilter:
-    frames = hop_frames(sample_rate)
+def _k_weighting(sample_rate: int, frames: int) -> _BlockFilter:
+    """K-weighting for hops of so many frames."""
     block = max(size for size in range(1, _LARGEST_BLOCK_FRAMES + 1) if frames % size == 0)
     blocks = frames // block
     a, b, c, d = _state_space(k_weighting_coefficients(sample_rate))

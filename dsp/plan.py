@@ -1,4 +1,4 @@
-"""The plan: a track as a pure function of time. Any stretch of it can be made on its own, in any order, on any thread."""
+"""The plan: a track as a pure function of time. Any stretch can be made on its own, in any order, on any thread."""
 
 from __future__ import annotations
 

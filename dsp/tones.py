@@ -94,12 +94,16 @@ def _steady(frequency_hz: float, start: int, stop: int, sample_rate: int, wave: 
     """Write frames `[start, stop)` of a steady tone into `out`, which may be strided."""
     numbers, amplitudes = _partials(wave, frequency_hz, sample_rate)
     table = _table(frequency_hz, sample_rate, numbers)
-    for first, last in spans(start, stop, table.shape[1]):
+    size = table.shape[1]
+    for first, last in spans(start - start % size, stop, size):
+        # The whole table, always at the same place in time: the samples do not depend on where this stretch begins,
+        # not even by the order in which a matrix product happens to add.
         angle = 2.0 * np.pi * (_turns(frequency_hz, first, sample_rate) * np.array(numbers) % 1.0)
         rotation = np.empty(2 * len(numbers), np.float32)
         rotation[0::2] = np.sin(angle) * amplitudes
         rotation[1::2] = np.cos(angle) * amplitudes
-        out[first - start : last - start] = rotation @ table[:, : last - first]
+        begin = max(start, first)
+        out[begin - start : last - start] = (rotation @ table)[begin - first : last - first]
 
 
 def _moving(frequency_hz: Breakpoints, start: int, stop: int, sample_rate: int, wave: Wave, out: Ear) -> None:

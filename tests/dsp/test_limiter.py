@@ -1,0 +1,152 @@
+"""The limiter: the ceiling holds between the samples, the length stays, and any cutting gives the same samples."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.signal import resample_poly
+
+from dsp.blocks import Block
+from dsp.limiter import MARGIN_DB, Reduction, limit
+from dsp.noise import Noise
+from tests.dsp.signals import both, fitted
+
+RATE = 44_100
+
+
+def true_peak_db(samples: Block) -> float:
+    """By 16 times oversampling, with scipy's filter rather than ours."""
+    padded = np.pad(samples.astype(np.float64), ((64, 64), (0, 0)))
+    return 20 * math.log10(max(np.abs(resample_poly(padded, 16, 1, axis=0)).max(), 1e-12))
+
+
+def limited(samples: Block, cuts: tuple[int, ...] = (), *, gain: float = 1.0, ceiling_dbtp: float = -1.0) -> Block:
+    edges = [0, *sorted(cuts), len(samples)]
+    blocks = [
+        block
+        for start, stop in pairwise(edges)
+        for block in limit(
+            lambda first, last: samples[first:last],
+            start,
+            stop,
+            frames=len(samples),
+            sample_rate=RATE,
+            gain=gain,
+            ceiling_dbtp=ceiling_dbtp,
+        )
+    ]
+    return np.concatenate([np.zeros((0, 2), np.float32), *blocks])
+
+
+def programme(kind: str) -> Block:
+    n = np.arange(2 * RATE)
+    rng = np.random.default_rng(4)
+    match kind:
+        case "music":
+            chord = sum(np.sin(2 * np.pi * hz * n / RATE) for hz in (110, 220.5, 331.2, 441, 1322))
+            return both(0.6 * chord * (1 + 0.5 * np.sin(2 * np.pi * 3 * n / RATE)))
+        case "pink noise":
+            return 0.8 * Noise("pink", 1, RATE).render(0, len(n))
+        case "clicks":
+            return (3.0 * (rng.random((len(n), 2)) > 0.9995)).astype(np.float32)
+        case "square":
+            return both(1.5 * np.sign(np.sin(2 * np.pi * 441 * n / RATE)))
+        case "quarter":
+            return both(1.3 * np.sin(np.pi / 2 * n + np.pi / 4))
+        case _:
+            edges = np.zeros((len(n), 2), np.float32)
+            edges[[0, -1]] = 2.0
+            return edges
+
+
+@pytest.mark.parametrize("kind", ["music", "pink noise", "clicks", "square", "quarter", "first and last frame"])
+def test_the_ceiling_holds_between_the_samples(kind):
+    samples = programme(kind)
+    assert true_peak_db(samples) > 0  # else there is nothing to show
+    out = limited(samples)
+    assert len(out) == len(samples)
+    assert true_peak_db(out) <= -1.0 + 0.05
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    gain=st.floats(0.0, 30.0),
+    ceiling_dbtp=st.floats(-12.0, 0.0),
+    frames=st.integers(0, 5000),
+    cuts=st.lists(st.integers(0, 5000), max_size=4),
+)
+def test_any_programme_any_cut(seed, gain, ceiling_dbtp, frames, cuts):
+    rng = np.random.default_rng(seed)
+    samples = (rng.standard_normal((frames, 2)) * rng.random((frames, 1)) ** 8 * 0.5).astype(np.float32)
+    whole = limited(samples, gain=gain, ceiling_dbtp=ceiling_dbtp)
+    assert len(whole) == frames
+    assert not frames or np.abs(whole).max() <= 10 ** (ceiling_dbtp / 20) * (1 + 1e-5)
+    pieces = limited(samples, tuple(min(cut, frames) for cut in cuts), gain=gain, ceiling_dbtp=ceiling_dbtp)
+    assert pieces == pytest.approx(whole, abs=1e-7)
+
+
+def test_stretches_far_apart_are_those_of_the_whole():
+    samples = programme("music")
+    whole = limited(samples)
+    assert limited(samples, (1, 4097, 65_536, 65_537, 80_000)) == pytest.approx(whole, abs=1e-7)
+
+
+def test_what_is_below_the_ceiling_passes_untouched():
+    samples = 0.2 * programme("music")
+    assert np.array_equal(limited(samples), samples)
+
+
+def test_the_gain_comes_back_after_a_peak():
+    samples = both(0.5 * np.sin(2 * np.pi * 1000 * np.arange(2 * RATE) / RATE))
+    samples[RATE // 2 : RATE // 2 + 20] *= 6
+    out = limited(samples)
+    assert np.array_equal(out[-RATE // 2 :], samples[-RATE // 2 :])
+
+
+def test_a_steady_tone_over_the_ceiling_stays_a_tone():
+    n = np.arange(4 * RATE)
+    out = limited(both(1.1 * np.sin(2 * np.pi * 997 * n / RATE)))
+    middle = slice(2 * RATE, 3 * RATE)
+    _, _, sinad_db = fitted(out[middle, 0], 997.0, middle.start, RATE)
+    assert sinad_db > 60
+
+
+def test_it_says_what_it_did():
+    reduction = Reduction()
+    samples = both(np.sin(2 * np.pi * 997 * np.arange(RATE) / RATE))
+    list(
+        limit(
+            lambda first, last: samples[first:last],
+            0,
+            RATE,
+            frames=RATE,
+            sample_rate=RATE,
+            gain=2.0,
+            ceiling_dbtp=-1.0,
+            reduction=reduction,
+        )
+    )
+    assert reduction.max_db == pytest.approx(7.02 + MARGIN_DB, abs=0.05)
+    assert reduction.frames > 0.9 * RATE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"ceiling_dbtp": 0.1}, "at most 0"),
+        ({"gain": -1.0}, "at least 0"),
+        ({"gain": math.inf}, "finite"),
+        ({"stop": 11}, "track of 10"),
+    ],
+)
+def test_what_is_out_of_range_is_refused(arguments, words):
+    given_ = {"start": 0, "stop": 10, "frames": 10, "sample_rate": RATE, "gain": 1.0, "ceiling_dbtp": -1.0, **arguments}
+    start, stop = given_.pop("start"), given_.pop("stop")
+    with pytest.raises(ValueError, match=words):
+        limit(lambda first, last: np.zeros((last - first, 2), np.float32), start, stop, **given_)
