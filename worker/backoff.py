@@ -14,6 +14,8 @@ from worker.errors import TransientError
 
 T = TypeVar("T")
 
+_LONGEST_WANTED_S = 3600.0
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -75,15 +77,18 @@ def with_retries(
 
 
 def retry_after_s(value: str | None) -> float | None:
-    """Read a Retry-After header, seconds or a date (RFC 9110, 10.2.3); None where it makes no sense."""
+    """Read a Retry-After header, seconds or a date (RFC 9110, 10.2.3); None where it makes no sense.
+
+    At most an hour: the wait reaches the queue, and a stranger's server must not park an order for years.
+    """
     if not value:
         return None
     if value.strip().isdecimal():
-        return float(value)
+        return min(float(value), _LONGEST_WANTED_S)
     try:
         moment = parsedate_to_datetime(value)
     except ValueError:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return min(max(0.0, (moment - datetime.now(UTC)).total_seconds()), _LONGEST_WANTED_S)

@@ -62,8 +62,8 @@ def fetch_media(
     into : Path
         The job's own folder, where the file is put; it may be read for as long as the folder is there.
     cache_dir : Path, optional
-        Where downloads are kept for later jobs, up to MEDIA_CACHE_MAX_MB. Each use asks the server whether
-        its ETag still holds.
+        A folder of its own, where downloads are kept for later jobs, up to MEDIA_CACHE_MAX_MB. Each use asks
+        the server whether its ETag still holds.
     what : str
         For messages: "music", "uploaded voice".
     network : Network, optional
@@ -108,7 +108,7 @@ def fetch_media(
         supabase=supabase,
         hosts=config.media_hosts,
         max_mb=config.media_max_mb,
-        cache=MediaCache((cache_dir or into) / "media", max_bytes=max_bytes),
+        cache=MediaCache(cache_dir or into, max_bytes=max_bytes),
         network=network or Network(),
         deadline=time.monotonic() + deadline_s,
     )
@@ -144,7 +144,9 @@ class _Transfer:
 
     def run(self, place: StoredObject | OutsideUrl) -> Path:
         """One try, redirects included."""
-        identity = f"{place.bucket}/{place.key}" if isinstance(place, StoredObject) else place.identity
+        identity = place.identity
+        if isinstance(place, StoredObject) and self.supabase is not None:
+            identity = f"{self.supabase.origin}/{identity}"
         kept = self.cache.find(identity)
         out = self.into / _file_name(identity)
         out.unlink(missing_ok=True)

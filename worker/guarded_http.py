@@ -90,6 +90,7 @@ class _Backend(httpcore.NetworkBackend):
     checked: bool
     what: str
     shown: str
+    deadline: float
     handles: list[socket.socket] = field(default_factory=list)
     was_cut: bool = False
 
@@ -101,10 +102,8 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        try:
-            addresses = self.network.addresses(host, port)
-        except OSError as error:
-            raise httpcore.ConnectError(f"{host} has no address: {error}") from error
+        wait_s = _CONNECT_S if timeout is None else timeout
+        addresses = self._look_up(host, port, wait_s)
         if self.checked:
             for address in addresses:
                 if not is_public(address):
@@ -112,13 +111,33 @@ class _Backend(httpcore.NetworkBackend):
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses:
             try:
-                line = self.network.connect(address, port, _CONNECT_S if timeout is None else timeout)
+                line = self.network.connect(address, port, wait_s)
             except (httpcore.NetworkError, httpcore.TimeoutException) as error:
                 failure = error
                 continue
             self.handles.append(line.get_extra_info("socket").dup())
             return line
         raise failure
+
+    def _look_up(self, host: str, port: int, wait_s: float) -> Sequence[str]:
+        """In a thread of its own, since the system's resolver has no time limit."""
+        answers: list[Sequence[str]] = []
+        failures: list[OSError] = []
+
+        def ask() -> None:
+            try:
+                answers.append(self.network.addresses(host, port))
+            except OSError as error:
+                failures.append(error)
+
+        asking = threading.Thread(target=ask, name="resolver", daemon=True)
+        asking.start()
+        asking.join(min(wait_s, max(0.0, self.deadline - time.monotonic())))
+        if failures:
+            raise httpcore.ConnectError(f"{host} has no address: {failures[0]}") from failures[0]
+        if not answers:
+            raise httpcore.ConnectTimeout(f"no answer from DNS for {host}")
+        return answers[0]
 
     def cut(self) -> None:
         """End the connection under whoever is reading from it, in whatever phase it is."""
@@ -154,8 +173,7 @@ def get(
     shown : str
         The URL for messages, without its query.
     deadline : float
-        On the monotonic clock: name look-up aside, everything from the connection to the last byte is over by
-        then.
+        On the monotonic clock: everything from the look-up of the name to the last byte is over by then.
     checked : bool
         False only for the operator's own SUPABASE_URL, which may well be on a private network.
 
@@ -166,7 +184,7 @@ def get(
     TransientError
         If it does not answer, answers nonsense, stalls, or is too slow.
     """
-    backend = _Backend(network, checked, what, shown)
+    backend = _Backend(network, checked, what, shown, deadline)
     url = httpcore.URL(scheme=scheme, host=host, port=port, target=target)
     default = {"https": 443, "http": 80}[scheme]
     bracketed = f"[{host}]" if ":" in host else host

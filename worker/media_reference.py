@@ -46,6 +46,11 @@ class StoredObject:
         """For messages."""
         return f"{self.bucket}/{self.key}"
 
+    @property
+    def identity(self) -> str:
+        """The same for each way to name the object."""
+        return self.shown
+
 
 @dataclass(frozen=True)
 class OutsideUrl:
@@ -143,7 +148,7 @@ def _split(text: str, what: str) -> SplitResult:
     shown = f"{parts.scheme or '(no scheme)'}://{host or ''}{parts.path}"
     if parts.scheme not in ("https", "http"):
         raise refusal(what, f"a {parts.scheme or 'scheme-less'}: URL", "is not fetched; https is")
-    if parts.username is not None or parts.password is not None or "@" in parts.netloc:
+    if parts.username is not None:
         raise refusal(what, shown, "has credentials in it")
     if not host:
         raise refusal(what, shown, "names no host")

@@ -106,7 +106,7 @@ def open_storage(config: Config) -> Storage:
         from worker.local_storage import LocalStorage
 
         return LocalStorage(config.storage_dir)
-    from worker.supabase_storage import SupabaseStorage  # here: with httpx and storage3 it costs some 25 MB
+    from worker.supabase_storage import SupabaseStorage  # here: with httpx and storage3 it costs some 17 MB
 
     return SupabaseStorage(supabase)
 

@@ -126,7 +126,11 @@ def sort_answer(
         return ObjectTaken(message)
     if status in (404, 410):
         return ObjectMissing(message)
-    return TransientError(f"Storage, {place}: {message or 'no message'} ({status})", code="storage.unexpected")
+    return TransientError(
+        f"Storage, {place}: {message or 'no message'} ({status})",
+        code="storage.unexpected",
+        retry_after_s=answer.retry_after_s,
+    )
 
 
 def _one_line(text: str) -> str:

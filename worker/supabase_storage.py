@@ -109,7 +109,6 @@ class SupabaseStorage:
                 key=key,
                 content_type=content_type,
                 cache_control_s=cache_control_s,
-                is_there=lambda: self._look(bucket, key) == size,
                 on_progress=on_progress,
             )
             send, progress = upload.run, lambda: upload.furthest

@@ -35,9 +35,6 @@ class ResumableUpload:
         With time limits.
     endpoint : str
         ``…/storage/v1/upload/resumable``; all requests stay below it, and so does the key in `headers`.
-    is_there : callable
-        Whether the object is in its place, whole: asked when the server has lost the upload, since it forgets
-        those that are done.
     on_progress : callable, optional
         Told the bytes the server has, after each piece.
 
@@ -58,7 +55,6 @@ class ResumableUpload:
         key: str,
         content_type: str,
         cache_control_s: int,
-        is_there: Callable[[], bool],
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
         self.furthest = 0
@@ -71,7 +67,6 @@ class ResumableUpload:
         self._key = key
         self._content_type = content_type
         self._cache_control_s = cache_control_s
-        self._is_there = is_there
         self._on_progress = on_progress
         self._url: str | None = None
 
@@ -92,9 +87,7 @@ class ResumableUpload:
             try:
                 offset = self._ask_offset(self._url)
             except ObjectMissing:
-                if self._is_there():
-                    return
-                self._url = None
+                self._url = None  # expired; or done, and then beginning anew finds the place taken
         if self._url is None:
             self._url = self._create()
             offset = 0

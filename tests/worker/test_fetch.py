@@ -21,7 +21,7 @@ from worker.backoff import Patience
 from worker.config import Config
 from worker.errors import ConfigurationError, MediaError, ResourceError, TransientError
 from worker.fetch import fetch_media
-from worker.guarded_http import is_public
+from worker.guarded_http import Network, is_public
 from worker.media_cache import MediaCache
 from worker.media_reference import OutsideUrl, StoredObject, parse_reference
 
@@ -69,6 +69,11 @@ def test_own_objects_are_known_in_every_form(reference: str, bucket: str, key: s
 def test_a_local_stack_may_speak_http() -> None:
     place = parse("http://127.0.0.1:54321/storage/v1/object/public/m/x.mp3", "http://127.0.0.1:54321")
     assert place == StoredObject("m", "x.mp3", named=False)
+
+
+def test_http_is_for_this_machine_only() -> None:
+    with pytest.raises(MediaError, match="only https"):
+        parse("http://supabase.internal/storage/v1/object/public/m/x.mp3", "http://supabase.internal")
 
 
 @pytest.mark.parametrize(
@@ -407,6 +412,12 @@ def test_too_large_is_noticed_while_it_comes(somebody: Stranger, tmp_path: Path,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_too_large_is_refused_before_it_comes(somebody: Stranger, tmp_path: Path) -> None:
+    somebody.pages["/a.mp3"] = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1500000\r\n\r\n", b"x")
+    with pytest.raises(MediaError, match="is 2 MB"):
+        outside(somebody, tmp_path)
+
+
 def test_a_body_beyond_its_promise_ends_at_the_promise(somebody: Stranger, tmp_path: Path) -> None:
     somebody.pages["/a.mp3"] = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"12345" + b"x" * 100_000)
     assert outside(somebody, tmp_path).read_bytes() == b"12345"
@@ -476,6 +487,20 @@ def test_a_handshake_that_never_comes_ends_at_the_deadline(somebody: Stranger, t
         )
         with pytest.raises(TransientError, match="too slow"):
             outside(SimpleNamespace(network=network), tmp_path, deadline_s=0.3)  # type: ignore[arg-type]
+
+
+def test_dns_that_does_not_answer_ends_at_the_deadline(somebody: Stranger, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def never(host: str, port: int) -> list[str]:
+        stop.wait(30)
+        return [PUBLIC]
+
+    network = Network(addresses=never, connect=somebody.network.connect, tls=somebody.trust)
+    with pytest.raises(TransientError, match="no answer from DNS"):
+        outside(SimpleNamespace(network=network), tmp_path, deadline_s=0.2)  # type: ignore[arg-type]
+    stop.set()
+    assert somebody.reached == []
 
 
 @pytest.mark.parametrize(
@@ -558,7 +583,7 @@ def test_a_changed_file_replaces_the_kept_one(somebody: Stranger, tmp_path: Path
     for version in (b"one", b"two"):
         somebody.pages["/a.mp3"] = page(version, ETag=f'"{version.decode()}"')
         assert outside(somebody, tmp_path, cache_dir=cache).read_bytes() == version
-    assert len(list((cache / "media").iterdir())) == 1
+    assert len(list(cache.iterdir())) == 1
 
 
 def test_a_file_gone_from_the_server_is_gone_from_here(somebody: Stranger, tmp_path: Path) -> None:
@@ -597,7 +622,9 @@ def test_the_cache_keeps_to_its_size_and_drops_the_least_used(tmp_path: Path) ->
         file.unlink(missing_ok=True)
         file.write_bytes(bytes([number]) * 100)
         cache.keep(file, f"url{number}", '"e"')
-        os.utime(next((tmp_path / "cache").glob("*")), (1000, 1000))
+        kept = cache.find(f"url{number}")
+        assert kept is not None
+        os.utime(kept.path, (1000 + number, 1000 + number))
     kept = cache.find("url0")
     assert kept is not None
     assert cache.hand_out(kept, tmp_path / "used")  # which makes url0 the newest
@@ -626,6 +653,33 @@ def test_the_cache_sweeps_up_after_a_killed_process(tmp_path: Path) -> None:
     cache.keep(file, "url", '"e"')
     assert not left.exists()
     assert cache.find("url") is not None
+
+
+def test_workers_share_a_small_cache(tmp_path: Path) -> None:
+    """Each gets what it asked for, whole, while all of them push each other's files out."""
+    cache = MediaCache(tmp_path / "cache", max_bytes=2500)
+    wrong: list[str] = []
+
+    def worker(me: int) -> None:
+        for turn in range(40):
+            url = f"url{(me + turn) % 4}"
+            out = tmp_path / f"{me}-{turn}"
+            kept = cache.find(url)
+            if kept is None or not cache.hand_out(kept, out):
+                out.write_bytes(url.encode() * 250)
+                cache.keep(out, url, '"e"')
+            if out.read_bytes() != url.encode() * 250:
+                wrong.append(url)
+
+    threads = [threading.Thread(target=worker, args=(me,)) for me in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    left = list((tmp_path / "cache").iterdir())
+    assert not [path for path in left if path.suffix == ".part"]
+    assert sum(path.stat().st_size for path in left) <= 2500
 
 
 def test_an_unwritable_cache_does_no_harm(somebody: Stranger, tmp_path: Path) -> None:

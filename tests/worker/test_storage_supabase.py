@@ -185,6 +185,11 @@ def test_a_service_that_stays_down_is_given_up(ours: SupabaseStorage, storage: S
     with pytest.raises(TransientError, match="544"):
         put(ours, small)
     assert len(storage.asked) == 4
+    storage.faults.clear()
+    storage.fault("POST", "", "answer", times=99, status=400, body=locked_body())
+    with pytest.raises(TransientError, match="locked") as caught:
+        put(ours, small)
+    assert caught.value.code == "storage.unavailable"
 
 
 def test_a_locked_piece_is_waited_out(ours: SupabaseStorage, storage: Storage, large: Path) -> None:
