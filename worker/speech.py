@@ -219,7 +219,8 @@ def _piece(
             raise MediaError("the spoken piece is silent", code="voice.silent")
         return clip
 
-    key = cache.key(voice.fingerprint, utterance.text)
+    context = (utterance.previous, utterance.following) if voice.hears_context else ()
+    key = cache.key(voice.fingerprint, utterance.text, *context)
     kept = cache.find(key)
     if kept is not None:
         try:

@@ -50,6 +50,7 @@ class LocalVoice:
 
     provider = "local"
     limit_characters = 0
+    hears_context = False
 
     def __init__(self, voice_id: str | None, speed: float) -> None:
         self.notes: tuple[str, ...] = ()

@@ -40,6 +40,10 @@ class Voice(Protocol):
         """Everything but the text that decides how it sounds: the cache's key is made of it."""
 
     @property
+    def hears_context(self) -> bool:
+        """Whether what comes before and after changes how a piece sounds."""
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What had to be changed of what the job asked for, in plain sentences."""
 

@@ -1,0 +1,168 @@
+"""ElevenLabs' voices."""
+
+from __future__ import annotations
+
+import time
+import wave
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from worker.backoff import Patience, with_retries
+from worker.config import Config
+from worker.payload import VoiceChoice
+from worker.tts.failures import refusal, too_slow, unreachable
+from worker.tts.openai_voice import transport_errors
+from worker.tts.voice import Utterance
+
+if TYPE_CHECKING:
+    from elevenlabs.client import ElevenLabs
+
+DEFAULT_MODEL = "eleven_multilingual_v2"
+DEFAULT_VOICE = "21m00Tcm4TlvDq8ikWAM"
+SPEED = (0.7, 1.2)  # what the API takes
+FORMATS = ("pcm_44100", "mp3_44100_192", "mp3_44100_128")  # best first; which of them depends on the account's plan
+LIMIT_CHARACTERS = {"eleven_v3": 3000}
+DEFAULT_LIMIT_CHARACTERS = 5000
+_STITCHED = 3  # the API looks back on so many requests
+_CONNECT_S, _READ_S = 10.0, 60.0
+_PIECE_S = 180.0
+_ALL_TRIES_S = 300.0
+_PATIENCE = Patience(failures=4, first_wait_s=0.5, longest_wait_s=8.0)
+_FORMAT_WORDS = ("output_format_not_allowed", "output format", "output_format")
+
+_allowed: dict[str, int] = {}
+"""By key: index into FORMATS of the best format its account has not refused, for the life of the process."""
+
+
+class ElevenLabsVoice:
+    """Speaks with `POST /v1/text-to-speech/{voice}`, each piece told what comes before and after it.
+
+    Raises
+    ------
+    ConfigurationError
+        If ELEVENLABS_API_KEY is not set.
+    """
+
+    provider = "elevenlabs"
+    hears_context = True
+
+    def __init__(self, choice: VoiceChoice, config: Config, *, patience: Patience = _PATIENCE) -> None:
+        if config.elevenlabs_api_key is None:
+            from worker.tts import missing_key
+
+            raise missing_key("elevenlabs", "ELEVENLABS_API_KEY")
+        self._key = config.elevenlabs_api_key.get_secret_value()
+        self._base_url = config.elevenlabs_base_url
+        self._model = choice.model or DEFAULT_MODEL
+        self._voice = choice.id or DEFAULT_VOICE
+        speed = min(max(choice.speed, SPEED[0]), SPEED[1])
+        self.notes: tuple[str, ...] = ()
+        if speed != choice.speed:
+            self.notes = (f"voice.speed: {choice.speed:g} was brought to {speed:g}, as far as ElevenLabs goes.",)
+        given = choice.settings.model_dump(exclude_none=True)
+        self._settings: dict[str, Any] = {**given, "speed": speed}
+        self._patience = patience
+        self._requests: list[str] = []
+        self._opened: ElevenLabs | None = None
+        self.limit_characters = LIMIT_CHARACTERS.get(self._model, DEFAULT_LIMIT_CHARACTERS)
+        told = " ".join(f"{name}={value}" for name, value in sorted(self._settings.items()))
+        self.fingerprint = f"elevenlabs {self._model} {self._voice} {told}"
+
+    def speak(self, utterance: Utterance, into: Path) -> None:
+        """Write the spoken piece as WAV or MP3, in the best format that the account allows."""
+        with_retries(
+            lambda: self._in_best_format(utterance, into),
+            patience=self._patience,
+            deadline=time.monotonic() + _ALL_TRIES_S,
+        )
+
+    def close(self) -> None:
+        """Forget the requests of this script."""
+        self._requests.clear()
+
+    def _client(self) -> ElevenLabs:
+        if self._opened is None:
+            import httpx
+            from elevenlabs.client import ElevenLabs
+
+            self._opened = ElevenLabs(
+                api_key=self._key,
+                base_url=self._base_url,
+                httpx_client=httpx.Client(timeout=httpx.Timeout(_READ_S, connect=_CONNECT_S)),
+            )
+        return self._opened
+
+    def _in_best_format(self, utterance: Utterance, into: Path) -> None:
+        while True:
+            index = _allowed.get(self._key, 0)
+            if self._once(utterance, into, FORMATS[index], is_last=index + 1 == len(FORMATS)):
+                return
+            _allowed[self._key] = index + 1
+
+    def _once(self, utterance: Utterance, into: Path, output_format: str, *, is_last: bool) -> bool:
+        """Speak in one format; False when the account may not use it."""
+        from elevenlabs import VoiceSettings
+        from elevenlabs.core.api_error import ApiError
+
+        context: dict[str, Any] = {"next_text": utterance.following or None}
+        if self._requests and self._model != "eleven_v3":
+            context["previous_request_ids"] = self._requests[-_STITCHED:]
+        else:
+            context["previous_text"] = utterance.previous or None
+        context = {name: value for name, value in context.items() if value is not None}
+        started = time.monotonic()
+        try:
+            with self._client().text_to_speech.with_raw_response.convert(
+                self._voice,
+                text=utterance.text,
+                model_id=self._model,
+                output_format=output_format,
+                voice_settings=VoiceSettings(**self._settings),
+                request_options={"timeout_in_seconds": int(_READ_S), "max_retries": 0},
+                **context,
+            ) as response:
+                _write(into, response.data, output_format, started + _PIECE_S)
+                request_id = response.headers.get("request-id")
+        except ApiError as error:
+            status = error.status_code or 500
+            if not is_last and status < 500 and any(word in str(error.body).lower() for word in _FORMAT_WORDS):
+                return False
+            raise refusal(
+                "elevenlabs",
+                "ELEVENLABS_API_KEY",
+                status,
+                error.body,
+                error.headers or {},
+                voice_id=self._voice,
+            ) from None
+        except transport_errors() as error:  # the SDK passes timeouts and broken connections through
+            raise unreachable("elevenlabs", error) from None
+        if request_id:
+            self._requests.append(request_id)
+        return True
+
+
+def _write(into: Path, chunks: Any, output_format: str, deadline: float) -> None:
+    """Stream a body to a file; bare PCM gets a WAV header."""
+    with into.open("wb") as file:
+        if output_format.startswith("pcm_"):
+            with wave.open(file, "wb") as sound:
+                sound.setnchannels(1)
+                sound.setsampwidth(2)
+                sound.setframerate(int(output_format.removeprefix("pcm_")))
+                rest = b""
+                for chunk in _in_time(chunks, deadline):
+                    data = rest + chunk
+                    whole = len(data) & ~1
+                    sound.writeframesraw(data[:whole])
+                    rest = data[whole:]
+            return
+        for chunk in _in_time(chunks, deadline):
+            file.write(chunk)
+
+
+def _in_time(chunks: Any, deadline: float) -> Any:
+    for chunk in chunks:
+        if time.monotonic() > deadline:
+            raise too_slow("elevenlabs", _PIECE_S)
+        yield chunk

@@ -1,0 +1,132 @@
+"""OpenAI's voices."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from worker.backoff import Patience, with_retries
+from worker.config import Config
+from worker.errors import ConfigurationError
+from worker.payload import VoiceChoice
+from worker.tts.failures import refusal, too_slow, unreachable
+from worker.tts.voice import Utterance
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+DEFAULT_MODEL = "tts-1"
+DEFAULT_VOICE = "nova"
+LIMIT_CHARACTERS = 4096
+_WITHOUT_INSTRUCTIONS = ("tts-1",)  # these and their variants would answer 400
+_CONNECT_S, _READ_S = 10.0, 60.0
+_PIECE_S = 180.0
+_ALL_TRIES_S = 300.0
+_PATIENCE = Patience(failures=4, first_wait_s=0.5, longest_wait_s=8.0)
+
+
+class OpenAIVoice:
+    """Speaks with `POST /audio/speech`, streamed to a file, lossless.
+
+    Raises
+    ------
+    ConfigurationError
+        If OPENAI_API_KEY is not set.
+    """
+
+    provider = "openai"
+    limit_characters = LIMIT_CHARACTERS
+    hears_context = False
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, choice: VoiceChoice, config: Config, *, patience: Patience = _PATIENCE) -> None:
+        if config.openai_api_key is None:
+            from worker.tts import missing_key
+
+            raise missing_key("openai", "OPENAI_API_KEY")
+        self._key = config.openai_api_key
+        self._base_url = config.openai_base_url
+        self._model = config.openai_tts_model or choice.model or DEFAULT_MODEL
+        self._voice = choice.id or DEFAULT_VOICE
+        self._speed = choice.speed
+        takes_instructions = not self._model.startswith(_WITHOUT_INSTRUCTIONS)
+        self._instructions = choice.instructions if takes_instructions else None
+        self._patience = patience
+        self._opened: OpenAI | None = None
+        self.fingerprint = (
+            f"openai {self._model} {self._voice} speed={self._speed:g} instructions={self._instructions or ''}"
+        )
+
+    def speak(self, utterance: Utterance, into: Path) -> None:
+        """Write the spoken piece as FLAC."""
+        with_retries(
+            lambda: self._once(utterance, into), patience=self._patience, deadline=time.monotonic() + _ALL_TRIES_S
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._opened is not None:
+            self._opened.close()
+
+    def _client(self) -> OpenAI:
+        if self._opened is None:
+            from openai import OpenAI, Timeout
+
+            self._opened = OpenAI(
+                api_key=self._key.get_secret_value(),
+                base_url=self._base_url,
+                timeout=Timeout(_READ_S, connect=_CONNECT_S),
+                max_retries=0,  # there is one retry place, and it is ours
+            )
+        return self._opened
+
+    def _once(self, utterance: Utterance, into: Path) -> None:
+        from openai import APIConnectionError, APIStatusError, OpenAIError
+
+        optional: dict[str, Any] = {}
+        if self._instructions:
+            optional["instructions"] = self._instructions
+        started = time.monotonic()
+        try:
+            with self._client().audio.speech.with_streaming_response.create(
+                input=utterance.text,
+                model=self._model,
+                voice=self._voice,
+                response_format="flac",
+                speed=self._speed,
+                **optional,
+            ) as response, into.open("wb") as file:
+                for chunk in response.iter_bytes(65_536):
+                    file.write(chunk)
+                    if time.monotonic() - started > _PIECE_S:
+                        raise too_slow("openai", _PIECE_S)
+        except APIConnectionError as error:
+            raise unreachable("openai", error) from None
+        except APIStatusError as error:
+            raise refusal(
+                "openai",
+                "OPENAI_API_KEY",
+                error.status_code,
+                error.body,
+                error.response.headers,
+                voice_id=self._voice,
+            ) from None
+        except OpenAIError as error:
+            raise ConfigurationError(f"openai: {error}", code="voice.client") from None
+        except transport_errors() as error:  # while the body is read, the SDK lets these through
+            raise unreachable("openai", error) from None
+
+
+def transport_errors() -> tuple[type[Exception], ...]:
+    """Errors of the HTTP libraries below the SDKs: which one they use depends on their version."""
+    import httpx
+
+    errors: tuple[type[Exception], ...] = (httpx.HTTPError,)
+    try:
+        import httpx2
+
+        errors += (httpx2.HTTPError,)
+    except ImportError:
+        pass
+    return errors
