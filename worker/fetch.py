@@ -171,7 +171,7 @@ class _Transfer:
         whole = False
         try:
             with self._open(at, condition) as response:
-                got = self._read(at, response, part)
+                got = self._read(at, response, part, conditional=kept is not None)
             # Only now: leaving the `with` is what says that the body was whole.
             whole = got.file is not None
             return got
@@ -211,10 +211,12 @@ class _Transfer:
             port=own.port,
         )
 
-    def _read(self, at: StoredObject | OutsideUrl, response: httpcore.Response, part: Path) -> _Got:
+    def _read(
+        self, at: StoredObject | OutsideUrl, response: httpcore.Response, part: Path, *, conditional: bool
+    ) -> _Got:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
         status = response.status
-        if status == 304:
+        if status == 304 and conditional:
             return _Got(unchanged=True)
         if status in _REDIRECTS and isinstance(at, OutsideUrl):
             return _Got(location=headers.get("location", ""))
@@ -245,7 +247,10 @@ class _Transfer:
 
     def _next_hop(self, at: StoredObject | OutsideUrl, location: str) -> OutsideUrl:
         assert isinstance(at, OutsideUrl)  # noqa: S101 - only these are redirected
-        onward = urljoin(f"https://{at.host}{at.target}", location)
+        try:
+            onward = urljoin(f"https://{at.host}{at.target}", location)
+        except ValueError:
+            raise refusal(self.what, at.shown, "redirects to no valid URL") from None
         # With no origin: a redirect from outside is never fetched with the key, even where it leads to our
         # own storage.
         hop = parse_reference(onward, bucket="", origin=None, hosts=self.hosts, what=f"{self.what}, redirected")
@@ -302,6 +307,10 @@ def _in_local_tree(place: StoredObject, storage_dir: Path, what: str) -> Path:
     path = (root / place.key).resolve()
     if not path.is_relative_to(root):  # a symbolic link out of the tree
         raise refusal(what, place.shown, "leads out of STORAGE_DIR")
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError:  # a name that no file can have
+        found = False
+    if not found:
         raise _missing(what, place.shown)
     return path

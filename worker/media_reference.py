@@ -115,6 +115,11 @@ def parse_reference(
         If it is anything else; code ``media.refused``.
     """
     text = reference.strip()
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # JSON may hold half a surrogate pair
+            raise refusal(what, "the reference", "is not valid text") from None
     if not text or len(text) > _LONGEST_REFERENCE:
         raise refusal(what, "the reference", f"is {'empty' if not text else 'too long'}")
     if any(ord(character) < 0x20 or ord(character) == 0x7F or character == "\\" for character in text):

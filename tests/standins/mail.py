@@ -82,4 +82,15 @@ class Auth:
         user_id = request.path.removeprefix("/admin/users/")
         if user_id not in self.users:
             return as_json(404, {"code": 404, "error_code": "user_not_found", "msg": "User not found"})
-        return as_json(200, {"id": user_id, "aud": "authenticated", "email": self.users[user_id] or ""})
+        return as_json(
+            200,
+            {
+                "id": user_id,
+                "aud": "authenticated",
+                "role": "authenticated",
+                "email": self.users[user_id] or "",
+                "app_metadata": {"provider": "email"},
+                "user_metadata": {},
+                "created_at": "2026-01-01T00:00:00Z",
+            },
+        )

@@ -164,6 +164,8 @@ def test_allowed_hosts(reference: str, host: str, target: str) -> None:
         "a\x00.mp3",
         "a\r\nHost: evil.org",
         "k" * 1025,
+        "a\ud800.mp3",
+        "https://media.example.com/\udfff.mp3",
         f"{ORIGIN}/storage/v1/object/public/background-music/../audio-renders/t.mp3",
         f"{ORIGIN}/storage/v1/object/public/background-music/%2e%2e/audio-renders/t.mp3",
         f"{ORIGIN}/storage/v1/object/public/background-music/..%2Faudio-renders/t.mp3",
@@ -356,6 +358,8 @@ def test_redirects_are_followed_between_allowed_hosts(somebody: Stranger, tmp_pa
         "https://media.example.com:22/",
         f"{ORIGIN}/storage/v1/object/audio-renders/x.mp3",
         "//evil.org/a.mp3",
+        "https://[",
+        "data:audio/mpeg,x",
         "",
     ],
 )
@@ -430,9 +434,12 @@ def test_a_body_beyond_its_promise_ends_at_the_promise(somebody: Stranger, tmp_p
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"5\r\n12345\r\n"),
         (b"HTTP/1.1 200 OK\r\nContent-Le",),
         (b"SSH-2.0-OpenSSH\r\n",),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",),
+        (b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 300_000,),
         (),
     ],
-    ids=["short", "unended", "no head", "another protocol", "nothing"],
+    ids=["short", "unended", "no head", "another protocol", "vast", "negative", "long head", "nothing"],
 )
 def test_a_broken_answer_is_tried_again_and_leaves_nothing(
     somebody: Stranger, tmp_path: Path, pieces: tuple[bytes, ...]
@@ -509,6 +516,7 @@ def test_dns_that_does_not_answer_ends_at_the_deadline(somebody: Stranger, tmp_p
         (404, MediaError, "media.missing", 1),
         (410, MediaError, "media.missing", 1),
         (403, MediaError, "media.refused", 1),
+        (304, MediaError, "media.refused", 1),  # nobody asked whether anything had changed
         (206, MediaError, "media.refused", 1),
         (500, TransientError, "media.unavailable", 3),
         (503, TransientError, "media.unavailable", 3),
@@ -819,6 +827,7 @@ def test_without_supabase_names_are_files(tmp_path: Path) -> None:
     assert own(config, tmp_path, "a.mp3").read_bytes() == SONG
     for reference, code in (
         ("b.mp3", "media.missing"),
+        ("k" * 300, "media.missing"),
         ("../../secret.mp3", "media.refused"),
         ("link.mp3", "media.refused"),
         ("https://project.supabase.co/storage/v1/object/public/background-music/a.mp3", "media.refused"),
