@@ -108,6 +108,8 @@ def stranger(folder: Path, *hosts: str) -> Iterator[Stranger]:
     place: list[Stranger] = []
 
     class Handler(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True
+
         def do_GET(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             place[0].asked.append((headers.get("host", ""), self.path, headers))
