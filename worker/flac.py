@@ -24,6 +24,7 @@ _BLOCK_HEADER_BYTES = 4
 _STREAMINFO_BYTES = 34
 _PADDING_BYTES = 1024
 _FRONT_COVER = 3
+_SHORTEST_BLOCK = 16
 
 
 def write_flac(track: Track, file: BinaryIO) -> None:
@@ -36,9 +37,13 @@ def write_flac(track: Track, file: BinaryIO) -> None:
 
     Raises
     ------
+    ValueError
+        If the track is shorter than the shortest block of the format, 16 frames.
     WorkerError
         If the encoder fails.
     """
+    if track.frames < _SHORTEST_BLOCK:
+        raise ValueError(f"a FLAC track of {track.frames} frames; at least {_SHORTEST_BLOCK} are needed")
     with contextlib.closing(_written(track, file)) as written:
         if track.on_decoded is None:
             for _ in written:

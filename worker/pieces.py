@@ -99,8 +99,8 @@ class Coder:
     shortest: int
 
     def coded_frames(self, frames: int) -> int:
-        """Count the coded frames that hold a track of `frames` PCM frames."""
-        return -(-(self.delay + frames) // self.frame_samples)
+        """Count the coded frames that hold a track of `frames` PCM frames; two at least, or readers see no stream."""
+        return max(2, -(-(self.delay + frames) // self.frame_samples))
 
 
 @dataclass(frozen=True)
@@ -218,6 +218,8 @@ class _Work:
             for block in self._track.pcm(piece.start, piece.stop):
                 if self._stopped:
                     raise _Stopped
+                if not len(block):
+                    continue
                 pipe.write(np.ascontiguousarray(block, "<f4").data)
                 with self._lock:
                     self.taken += len(block)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.blocks import spans
+from dsp.blocks import Block, spans
 from dsp.dither import to_int16
 from worker.parallel import side_by_side
 from worker.pieces import Track
@@ -36,24 +37,35 @@ def write_wav(track: Track, file: BinaryIO) -> None:
     file.write(header(track.frames, track.sample_rate, track.tags, trailer_bytes=len(trailer)))
     pieces = list(spans(0, track.frames, _PIECE_SECONDS * track.sample_rate))
 
-    def quantised(piece: tuple[int, int]) -> list[NDArray[np.int16]]:
-        start, blocks = piece[0], []
-        for block in track.pcm(*piece):
-            blocks.append(to_int16(block, start, seed=_DITHER_SEED))
-            start += len(block)
-        return blocks
+    def rounded(piece: tuple[int, int]) -> list[NDArray[np.int16]]:
+        return list(_rounded(track.pcm(*piece), piece[0]))
 
     done = 0
-    for samples in side_by_side(pieces, quantised, threads=track.threads):
+    for samples in side_by_side(pieces, rounded, threads=track.threads):
         for block in samples:
-            if len(block):
-                file.write(block.astype("<i2", copy=False).data)
+            file.write(block.astype("<i2", copy=False).data)
             done += len(block)
             if track.on_decoded is not None:
-                track.on_decoded(block.astype(np.float32) * np.float32(2.0**-15))
+                track.on_decoded(_heard(block))
         if track.on_progress is not None:
             track.on_progress(done)
     file.write(trailer)
+
+
+def quantised(blocks: Iterator[Block], start: int) -> Iterator[Block]:
+    """Give the sound from frame `start` on as the file will hold it."""
+    return map(_heard, _rounded(blocks, start))
+
+
+def _rounded(blocks: Iterator[Block], start: int) -> Iterator[NDArray[np.int16]]:
+    for block in blocks:
+        if len(block):
+            yield to_int16(block, start, seed=_DITHER_SEED)
+            start += len(block)
+
+
+def _heard(samples: NDArray[np.int16]) -> Block:
+    return samples.astype(np.float32) * np.float32(2.0**-15)
 
 
 def header(frames: int, sample_rate: int, tags: Tags, *, trailer_bytes: int = 0) -> bytes:

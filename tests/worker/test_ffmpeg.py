@@ -307,7 +307,10 @@ with Pipe(find_ffmpeg(), {arguments!r}, feed={feed}) as pipe:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, *(pytest.param(number, marks=pytest.mark.faults) for number in (signal.SIGINT, signal.SIGTERM))],
+)
 @pytest.mark.parametrize(
     ("arguments", "act"),
     [(ENCODER, "pipe.write(bytes(1 << 16))"), (ENDLESS, "pipe.read()")],

@@ -1,0 +1,297 @@
+"""Pieces that were encoded side by side make the file that one encoder would have made."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import mutagen.mp3
+import numpy as np
+import pytest
+import soundfile
+from codec_signals import RATE, encode_sound, music_like, noise_db, pcm_of, pink, speech_like, tones
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dsp.blocks import Block
+from worker import mp3
+from worker.aac import aac_coder
+from worker.crc import crc16
+from worker.encode import Encoding, try_stretch
+from worker.ffmpeg import Ffmpeg, find_ffmpeg
+from worker.mp3 import Music, info_frame, mp3_coder, split_frames
+from worker.pieces import Coder, Track, cut, encode_pieces
+from worker.tags import Tags
+
+SIGNALS: dict[str, Callable[[int], Block]] = {
+    "tones": tones, "noise": pink, "speech": speech_like, "music": music_like
+}  # fmt: skip
+WINDOW = RATE // 20
+
+
+@pytest.fixture(scope="module")
+def ffmpeg() -> Ffmpeg:
+    return find_ffmpeg()
+
+
+def track_of(sound: Block, ffmpeg: Ffmpeg, **more) -> Track:
+    return Track(pcm_of(sound), len(sound), RATE, Tags(), ffmpeg, **more)
+
+
+def encoded(sound: Block, coder: Coder, ffmpeg: Ffmpeg) -> tuple[list[bytes], Block]:
+    """Code a sound; returns the coded frames, and what they decode to."""
+    heard: list[Block] = []
+    coded = [
+        frame
+        for piece in encode_pieces(track_of(sound, ffmpeg, threads=2, on_decoded=heard.append), coder)
+        for frame in piece
+    ]
+    return coded, np.concatenate(heard)
+
+
+def in_short_pieces(coder: Coder) -> Coder:
+    return replace(coder, shortest=40, longest=60)
+
+
+@pytest.mark.parametrize("kbps", [128, 192, 320])
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_the_joined_mp3_is_what_one_encoder_makes(ffmpeg, signal, kbps):
+    sound = SIGNALS[signal](RATE * 5)
+    coder = mp3_coder(RATE, kbps, 10**9)
+    joins = cut(len(sound), in_short_pieces(coder))[1:]
+    joined, joined_sound = encoded(sound, in_short_pieces(coder), ffmpeg)
+    single, single_sound = encoded(sound, replace(coder, shortest=10**9), ffmpeg)
+    assert len(joins) >= 2
+    assert [len(frame) for frame in joined] == [len(frame) for frame in single]
+    for piece in joins:
+        first = piece.start // coder.frame_samples + piece.drop
+        assert joined[first - 20 : first + 20] == single[first - 20 : first + 20], f"join at coded frame {first}"
+        # and so the error around the join is that of one encoding
+        at = first * coder.frame_samples - coder.delay
+        for start in (at - WINDOW, at - WINDOW // 2, at):
+            span = slice(start, start + WINDOW)
+            here, there = noise_db(joined_sound[span], sound[span]), noise_db(single_sound[span], sound[span])
+            assert here == pytest.approx(there, abs=0.01)
+    different = sum(one != other for one, other in zip(joined, single, strict=True))
+    assert different <= len(single) // 100  # now and then LAME rounds the other way, in the middle of a piece
+
+
+def worst_rise_db(sound: Block, joined: Block, single: Block, coder: Coder) -> float:
+    """How much more coding noise there is in the 50 ms around each join than in one encoding at the same place."""
+    rises = []
+    for piece in cut(len(sound), coder)[1:]:
+        at = piece.start + piece.drop * coder.frame_samples - coder.delay
+        for start in (at - WINDOW, at - WINDOW // 2, at):
+            span = slice(start, start + WINDOW)
+            # below -110 dB there is nothing to be heard, and little to be compared
+            floor = 10 ** (-110 / 10)
+            here, there = (10 ** (noise_db(other[span], sound[span]) / 10) + floor for other in (joined, single))
+            rises.append(10 * np.log10(here / there))
+    return max(rises)
+
+
+@pytest.mark.parametrize(
+    ("signal", "kbps", "run_up"),
+    [
+        ("noise", 320, 100),  # at this bit rate the rate control has little to remember
+        *(
+            pytest.param(signal, kbps, aac_coder(RATE, kbps).run_up, marks=pytest.mark.faults)
+            for signal in SIGNALS
+            for kbps in (128, 192, 320)
+        ),
+    ],
+)
+def test_after_a_join_aac_is_as_good_as_one_encoding(ffmpeg, signal, kbps, run_up):
+    coder = replace(aac_coder(RATE, kbps), run_up=run_up, shortest=300, longest=400)
+    sound = SIGNALS[signal](coder.frame_samples * (400 + 3 * coder.run_up))
+    assert len(cut(len(sound), coder)) > 1
+    _, joined = encoded(sound, coder, ffmpeg)
+    _, single = encoded(sound, replace(coder, shortest=10**9), ffmpeg)
+    assert worst_rise_db(sound, joined, single, coder) < 1.0
+
+
+@settings(max_examples=200, deadline=None)
+@given(frames=st.integers(1, 10**9), kbps=st.sampled_from([128, 192, 320]), aac=st.booleans())
+def test_pieces_cover_a_track_of_any_length_once(frames, kbps, aac):
+    coder = aac_coder(RATE, kbps) if aac else mp3_coder(RATE, kbps, frames)
+    kept = 0
+    for piece in cut(frames, coder):
+        begin = piece.start // coder.frame_samples
+        assert piece.start % coder.frame_samples == 0
+        assert begin % coder.align == 0
+        assert begin + piece.drop == kept
+        assert kept == 0 or piece.drop >= coder.run_up
+        kept += piece.keep
+        assert piece.stop == min(frames, (kept + coder.run_on) * coder.frame_samples)
+        assert piece.keep > 0
+        assert piece.stop > piece.start
+        assert piece.stop - piece.start <= (coder.longest + 6 * coder.run_up + 100) * coder.frame_samples
+    assert kept == coder.coded_frames(frames)
+
+
+def test_long_tracks_are_shared_out_evenly_over_two_and_four_cores():
+    coder = mp3_coder(RATE, 192, RATE * 600)
+    lengths = [piece.stop - piece.start for piece in cut(RATE * 600, coder)]
+    for cores in (2, 4):
+        loads = [sum(lengths[core::cores]) for core in range(cores)]
+        assert max(loads) < 1.06 * RATE * 600 / cores
+
+
+def test_pieces_start_where_the_pattern_of_frame_lengths_starts_over():
+    for kbps in (128, 192, 320):
+        assert mp3_coder(RATE, kbps, 1).align == Fraction(144_000 * kbps, RATE).denominator == 49
+    assert mp3_coder(48_000, 192, 1).align == 1
+
+
+SOUND_FRAMES = RATE * 42 + 333  # four pieces
+
+
+@pytest.fixture(scope="module")
+def sound() -> Block:
+    return music_like(SOUND_FRAMES)
+
+
+@pytest.fixture(scope="module")
+def file(sound, ffmpeg, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("join") / "a.mp3"
+    encode_sound(sound, out, ffmpeg, tags=Tags(title="joined"))
+    assert len(cut(len(sound), mp3_coder(RATE, 192, len(sound)))) == 4
+    return out
+
+
+class TestTheFile:
+    def test_ffmpeg_has_nothing_to_say_about_it(self, ffmpeg, file):
+        arguments = ("-v", "warning", "-xerror", "-err_detect", "explode", "-i", file, "-f", "null", "-")
+        done = subprocess.run([ffmpeg.path, *arguments], capture_output=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+    def test_every_reader_finds_its_exact_length(self, ffmpeg, file):
+        pcm = subprocess.run(
+            [ffmpeg.path, "-v", "error", "-i", file, "-f", "s16le", "-"], capture_output=True, timeout=60, check=True
+        ).stdout
+        assert len(pcm) == 4 * SOUND_FRAMES
+        assert soundfile.info(file).frames == SOUND_FRAMES
+        assert mutagen.mp3.MP3(file).info.length * RATE == pytest.approx(SOUND_FRAMES, abs=1e-6)
+
+    def test_its_header_tells_the_truth(self, file):
+        data = file.read_bytes()
+        start = data.index(b"\xff\xfb")
+        first, *frames = split_frames(data[start:])
+        assert first[36:40] == b"Info"
+        flags, count, size = (int.from_bytes(first[at : at + 4], "big") for at in (40, 44, 48))
+        assert (flags, count, size) == (15, len(frames), len(data) - start)
+        contents = first[52:152]
+        assert (contents[0], contents[50], contents[99]) == (0, 128, 253)
+        lame = first[156:192]
+        assert re.match(rb"LAME\d\.\d+", lame)
+        assert lame[9] & 15 == 1  # constant bit rate
+        delay, padding = int.from_bytes(lame[21:24], "big") >> 12, int.from_bytes(lame[21:24], "big") & 0xFFF
+        assert delay == 576
+        assert len(frames) * 1152 - delay - padding == SOUND_FRAMES
+        assert padding >= 529
+        assert int.from_bytes(lame[28:32], "big") == len(data) - start
+        assert int.from_bytes(lame[32:34], "big") == slow_crc16(b"".join(frames))
+        assert int.from_bytes(lame[34:36], "big") == slow_crc16(first[:190])
+        info = mutagen.mp3.MP3(file).info
+        assert (info.bitrate, info.bitrate_mode) == (192_000, mutagen.mp3.BitrateMode.CBR)
+        assert info.encoder_info.startswith("LAME")
+
+    @pytest.mark.parametrize("second", [0.5, 10.5, 21.0, 31.7, 41.5])
+    def test_seeking_arrives_where_it_should(self, ffmpeg, file, sound, second):
+        arguments = ("-v", "error", "-ss", str(second), "-i", file, "-t", "0.4", "-f", "f32le", "-")
+        done = subprocess.run([ffmpeg.path, *arguments], capture_output=True, timeout=60, check=True)
+        assert done.stderr == b""
+        part = np.frombuffer(done.stdout, "<f4").reshape(-1, 2)[2000:10_000, 0]
+        at = round(second * RATE) + 2000
+        around = sound[at - 1152 : at + 8000 + 1152, 0]
+        late = int(np.argmax(np.correlate(around, part, "valid"))) - 1152
+        there = sound[at + late : at + late + 8000, 0]
+        assert np.corrcoef(part, there)[0, 1] > 0.99
+        assert abs(late) < 1152  # FFmpeg goes to the coded frame, no further
+
+    def test_the_bytes_between_are_a_whole_stream(self, file):
+        data = file.read_bytes()
+        frames = split_frames(data[data.index(b"\xff\xfb") :])
+        assert {len(frame) for frame in frames} == {626, 627}
+
+
+def slow_crc16(data: bytes) -> int:
+    """CRC-16/ARC bit by bit."""
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+    return crc
+
+
+@pytest.mark.parametrize("size", [0, 1, 9, 4095, 4096, 4097, 12_289, 50_001])
+def test_the_checksum_is_that_of_the_slow_way_and_goes_on(size):
+    data = np.random.default_rng(size).bytes(size)
+    assert crc16(data) == slow_crc16(data)
+    assert crc16(data[size // 3 :], crc16(data[: size // 3])) == slow_crc16(data)
+
+
+def test_the_checksum_has_its_published_check_value():
+    assert crc16(b"123456789") == 0xBB3D  # CRC RevEng catalogue, CRC-16/ARC
+
+
+def test_a_header_that_cannot_be_right_is_not_written():
+    frame = b"\xff\xfb\xb0\x44"
+    with pytest.raises(ValueError, match="0 to 4095"):
+        info_frame(frame, Music(), delay=4096)
+    with pytest.raises(ValueError, match="no room"):
+        info_frame(b"\xff\xfb\x10\x44", Music())  # 32 kbit/s
+    with pytest.raises(ValueError, match="no room"):
+        info_frame(b"RIFF", Music())
+
+
+def test_a_stream_that_is_torn_is_found_out():
+    frame = info_frame(b"\xff\xfb\xb0\x44", Music())
+    assert split_frames(frame * 3) == [frame] * 3
+    for torn in (frame[:-1], frame + b"x", b"x" + frame):
+        with pytest.raises(ValueError, match="no whole MPEG frame at byte"):
+            split_frames(torn)
+
+
+@pytest.mark.parametrize("ending", ["mp3", "m4a", "wav", "flac"])
+def test_a_stretch_that_is_tried_is_what_the_whole_will_hold(ffmpeg, ending, tmp_path):
+    sound = music_like(RATE * 24)
+    whole = encode_sound(sound, tmp_path / f"a.{ending}", ffmpeg)
+    encoding = Encoding(ending, 192 if ending in ("mp3", "m4a") else None)
+    for start, stop in ((0, 5000), (RATE * 10 + 7, RATE * 12), (len(sound) - 3000, len(sound))):
+        tried = np.concatenate(
+            list(
+                try_stretch(pcm_of(sound), len(sound), start, stop, encoding=encoding, sample_rate=RATE, ffmpeg=ffmpeg)
+            )
+        )
+        assert len(tried) == stop - start
+        if ending == "m4a":  # its rate control remembers too much for more
+            assert noise_db(tried, whole[start:stop]) < noise_db(whole[start:stop], sound[start:stop]) + 6
+        else:
+            assert np.array_equal(tried, whole[start:stop])
+
+
+def test_decoding_pieces_one_by_one_hears_what_decoding_the_file_does(ffmpeg, tmp_path, monkeypatch):
+    sound = pink(RATE * 22)
+    heard = encode_sound(sound, tmp_path / "a.mp3", ffmpeg)
+    whole, _ = soundfile.read(io.BytesIO((tmp_path / "a.mp3").read_bytes()), dtype="float32")
+    assert np.array_equal(heard, whole)
+
+
+def test_only_a_track_in_one_piece_has_a_bit_reservoir():
+    for seconds, reservoir in ((5, "1"), (600, "0")):
+        arguments = mp3_coder(RATE, 192, RATE * seconds).arguments
+        assert arguments[arguments.index("-reservoir") + 1] == reservoir
+
+
+def test_mp3_takes_the_rates_it_has():
+    with pytest.raises(ValueError, match="22050"):
+        mp3.write_mp3(
+            replace(track_of(tones(10), Ffmpeg(Path("x"), "6.0")), sample_rate=22_050), io.BytesIO(), bitrate_kbps=64
+        )
