@@ -218,7 +218,8 @@ def _sliding_mean(energies: Energies, tenths: int, hops_per_s: int) -> Energies:
         return np.empty(0)
     if len(energies) < hops:
         return np.array([energies.mean()])
-    return np.lib.stride_tricks.sliding_window_view(energies, hops).mean(axis=1)
+    means: Energies = np.lib.stride_tricks.sliding_window_view(energies, hops).mean(axis=1)
+    return means
 
 
 def _energy(lufs: float) -> float:

@@ -122,9 +122,11 @@ def cache_folder(config: Config) -> Path:
 
 def speech_store(config: Config, storage: Storage) -> RemoteCache | None:
     """Give the shared store of spoken pieces, where TTS_CACHE_BUCKET names one and Supabase is there."""
+    if config.tts_cache_bucket is None:
+        return None
     from worker.supabase_storage import SupabaseStorage
 
-    if config.tts_cache_bucket is None or not isinstance(storage, SupabaseStorage):
+    if not isinstance(storage, SupabaseStorage):
         return None
     return _Bucket(storage, config.tts_cache_bucket)
 

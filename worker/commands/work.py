@@ -24,7 +24,7 @@ from worker.loop import Watch, Worker, worker_name
 from worker.mail import notify_failed, notify_ready
 from worker.queue import Queue, open_queue
 from worker.running import Ended
-from worker.storage import open_storage
+from worker.supabase_access import supabase_of
 
 _ALIVE_S = 120.0  # a loop that has not gone round for so long hangs
 _RECONNECT_S = (1.0, 30.0)
@@ -40,7 +40,7 @@ def work(config: Config, *, drain: bool, job: str = DEFAULT_JOB) -> int:
     """
     logs.set_up(config)
     ffmpeg = find_ffmpeg(config.ffmpeg)
-    open_storage(config).close()
+    supabase_of(config)  # half a setting is better told now than by the first job
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
