@@ -34,12 +34,8 @@ def pad_note(midi: int, seconds: float, random: np.random.Generator) -> np.ndarr
     for partial in range(1, PARTIALS + 1):
         for ear in (0, 1):
             detune_hz = random.normal(0, 0.15)
-            shimmer = 1 + 0.25 * np.sin(
-                2 * np.pi * random.uniform(0.05, 0.2) * time_s + random.uniform(0, 6.28)
-            )
-            tone = np.sin(
-                2 * np.pi * (partial * fundamental_hz + detune_hz) * time_s + random.uniform(0, 6.28)
-            )
+            shimmer = 1 + 0.25 * np.sin(2 * np.pi * random.uniform(0.05, 0.2) * time_s + random.uniform(0, 6.28))
+            tone = np.sin(2 * np.pi * (partial * fundamental_hz + detune_hz) * time_s + random.uniform(0, 6.28))
             note[:, ear] += tone * shimmer / partial**1.8
     swell = np.sin(np.pi / 2 * np.clip(time_s / 2.5, 0, 1)) ** 2
     release = np.cos(np.pi / 2 * np.clip((time_s - (seconds - RELEASE_S)) / RELEASE_S, 0, 1)) ** 2
