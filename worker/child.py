@@ -1,244 +1,254 @@
-"""The process a job runs in, so that a crash or a memory blow-up costs the job and not the worker.
+"""A running job, seen from its worker; and the nursery it comes from.
 
-A fork server imports the renderer once; each job is a fork of it. The child is a session of its own, with FFmpeg and
-the voices inside it: killing the session ends all of them. It holds one end of a pipe; when the worker dies, however
-it dies, the pipe breaks and the child ends its own session.
+The job has a process of its own, so that a crash or a memory blow-up costs the job and not the worker. The process is a
+session of its own, with FFmpeg and the voices inside it: killing the session ends all of them. When the worker dies,
+however it dies, the line between them breaks and the job ends its session itself.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import multiprocessing
 import os
 import signal
+import socket
+import struct
+import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Self
 
-from worker import errors
 from worker.config import Config
-from worker.errors import Cancelled, Interrupted, LeaseLost, ResourceError, TransientError, WorkerError
+from worker.errors import ConfigurationError
 from worker.fulfil import Fulfilled, Order
+from worker.line import Assignment, Failed, Message
+from worker.nursery import BORN, STATUS
+from worker.process_tree import kill_session, session_resident_bytes
 
-JobFunction = Callable[[Order, Config, "Line", Path], Fulfilled]
 DEFAULT_JOB = "worker.fulfil:fulfil"
-_PRELOAD = ["worker.preload"]
+_STUCK_S = 10  # a message that has begun must end, and a job must listen
+_LEAVE_S = 0.5
+_REAP_S = 10.0
+_NURSERY_END_S = 5.0
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far the child is."""
+class Nursery:
+    """The process that jobs are forked from, started at once and again should it die. Use in a ``with``."""
 
-    percent: int
-    stage: str
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        with self._lock:
+            self._start()
 
+    def __enter__(self) -> Self:
+        return self
 
-@dataclass(frozen=True)
-class MayPublish:
-    """The child asks whether the job is still ours; it waits for `Child.answer`."""
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
+    @property
+    def pid(self) -> int | None:
+        """Its process id."""
+        return self._process.pid if self._process is not None else None
 
-@dataclass(frozen=True)
-class Failed:
-    """An error as plain data: exceptions with arguments of their own do not travel."""
+    def fork(self, line: int, status: int) -> None:
+        """Have a job forked that gets these two descriptors.
 
-    name: str
-    message: str
-    code: str
-    customer_message: str | None
-    retry_after_s: float | None
+        Raises
+        ------
+        ConfigurationError
+            If the nursery cannot be started: no fault of the job's.
+        """
+        with self._lock:
+            for _ in range(2):
+                if self._process is None or self._process.poll() is not None:
+                    self._start()
+                if self._control is not None:
+                    with contextlib.suppress(OSError):
+                        socket.send_fds(self._control, [b"f"], [line, status])
+                        return
+                self._end()
+        raise no_process("the nursery does not live")
 
-    @classmethod
-    def of(cls, error: BaseException) -> Failed:
-        """Take an error apart."""
-        if isinstance(error, WorkerError):
-            return cls(type(error).__name__, error.message, error.code, error.customer_message, error.retry_after_s)
-        if isinstance(error, MemoryError):
-            return cls("ResourceError", "the render ran out of memory", "resource.memory", None, None)
-        return cls("TransientError", f"{type(error).__name__}: {error}", "worker.bug", None, None)
+    def close(self) -> None:
+        """End it; jobs that still run lose nothing but their way to say how they ended."""
+        with self._lock:
+            self._end()
 
-    def error(self) -> WorkerError | Interrupted:
-        """Put it together again."""
-        kind = getattr(errors, self.name, TransientError)
-        if issubclass(kind, Interrupted):
-            return kind(self.message)
-        error: WorkerError = kind(
-            self.message,
-            code=self.code,
-            customer_message=self.customer_message,
-            retry_after_s=self.retry_after_s,
-        )
-        return error
-
-
-Message = Progress | MayPublish | Failed | Fulfilled
-
-
-class Line:
-    """The child's end: what the job tells its worker."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._answer: str | None = None
-        self._answered = threading.Condition()
-        self._last: Progress | None = None
-        threading.Thread(target=self._listen, name="lifeline", daemon=True).start()
-
-    def progress(self, percent: int, stage: str) -> None:
-        """Report progress, when it has changed."""
-        now = Progress(percent, stage)
-        if now != self._last:
-            self._last = now
-            self._connection.send(now)
-
-    def may_publish(self) -> None:
-        """Ask the worker, which asks the database."""
-        with self._answered:
-            self._answer = None
-            self._connection.send(MayPublish())
-            self._answered.wait_for(lambda: self._answer is not None)
-            answer = self._answer
-        if answer == "cancelled":
-            raise Cancelled
-        if answer != "held":
-            raise LeaseLost
-
-    def _listen(self) -> None:
-        while True:
+    def _start(self) -> None:
+        self._end()
+        ours, theirs = socket.socketpair()
+        with theirs:
             try:
-                answer = self._connection.recv()
-            except (EOFError, OSError):
-                os.killpg(0, signal.SIGKILL)  # the worker is gone: so are we, and all that we started
-                return
-            with self._answered:
-                self._answer = answer
-                self._answered.notify()
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "worker.nursery", str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                )
+            except OSError as error:
+                ours.close()
+                raise no_process(f"the nursery does not start: {error.strerror}") from None
+        self._control = ours
+
+    def _end(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            try:
+                self._process.wait(_NURSERY_END_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
 
 
 class Child:
-    """A running job, seen from the worker."""
+    """A job's process.
 
-    def __init__(self, job: str, order: Order, config: Config, folder: Path) -> None:
-        context = _context()
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_run, args=(theirs, job, order, config, folder), daemon=True)
-        self._process.start()
-        theirs.close()
+    Parameters
+    ----------
+    nursery : Nursery
+    function : str
+        ``module:function`` that the process calls.
+    order : Order
+    config : Config
+    folder : Path
+        For the job's files.
+    memory_bytes : int
+        What one of its processes may map is a small multiple of this; the worker watches the rest.
+
+    Raises
+    ------
+    ConfigurationError
+        If no process can be had.
+    """
+
+    def __init__(
+        self, nursery: Nursery, function: str, *, order: Order, config: Config, folder: Path, memory_bytes: int
+    ) -> None:
+        self._pid: int | None = None
+        self._exit_code: int | None = None
+        self._reported = False
+        ours, theirs = socket.socketpair()
+        patience = struct.pack("ll", _STUCK_S, 0)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
+        self._line: Connection | None = Connection(ours.detach())
+        self._status, status = os.pipe()
+        try:
+            with theirs:
+                nursery.fork(theirs.fileno(), status)
+        except ConfigurationError:
+            self._line.close()
+            os.close(self._status)
+            raise
+        finally:
+            os.close(status)
+        with contextlib.suppress(OSError):  # it has died already: `messages` will say so
+            self._line.send(Assignment(function, order, config, folder, memory_bytes))
 
     @property
-    def pid(self) -> int:
-        """The child's process id, which is also its session's."""
-        return self._process.pid or 0
+    def pid(self) -> int | None:
+        """Its process id, which is its session's too; None until it is known."""
+        return self._pid
 
     def messages(self, timeout_s: float) -> list[Message] | None:
-        """Wait for what the child says; None when it has ended and said all it had to say."""
-        ready = wait([self._connection, self._process.sentinel], timeout_s)
+        """Wait for what the job says; None when it has ended and has said all it had to say."""
+        if self._line is None:
+            return None
+        awaited: list[Connection | int] = [self._line]
+        if self._exit_code is None and self._status >= 0:
+            awaited.append(self._status)
+        ready = wait(awaited, timeout_s)
+        if self._status in ready:
+            self._read_status()
         said: list[Message] = []
-        with contextlib.suppress(EOFError, OSError):
-            while self._connection.poll():
-                said.append(self._connection.recv())
-        if said or not ready or self._process.sentinel not in ready:
-            return said
-        return None
+        try:
+            while self._line.poll():
+                said.append(self._line.recv())
+        except (EOFError, OSError):
+            self._hang_up()
+        if self._exit_code is not None and not said:
+            self._hang_up()
+        self._reported = self._reported or any(isinstance(message, Failed | Fulfilled) for message in said)
+        return said if said or self._line is not None else None
 
     def answer(self, standing: str) -> None:
         """Answer a `MayPublish`: held, cancelled or lost."""
-        with contextlib.suppress(OSError):
-            self._connection.send(standing)
+        if self._line is not None:
+            with contextlib.suppress(OSError):
+                self._line.send(standing)
 
     def memory_bytes(self) -> int:
         """Resident memory of the whole session; shared pages count once for each process."""
-        return sum(_resident_bytes(pid) for pid in _session(self.pid))
-
-    def kill(self) -> None:
-        """End the child and everything it started; safe to repeat."""
-        # The leader may die before it has made its session: then there is only itself.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.getsid(self.pid) == self.pid:
-                os.killpg(self.pid, signal.SIGKILL)
-        self._process.kill()
-        self._process.join(10)
+        return session_resident_bytes(self._pid) if self._pid is not None else 0
 
     def close(self) -> str:
-        """Reap the child; how it ended, in words."""
-        self.kill()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)  # grandchildren that outlived it
-        code = self._process.exitcode
-        self._connection.close()
-        self._process.close()
-        if code is not None and code < 0:
-            return f"killed by {signal.Signals(-code).name}"
-        return f"exit status {code}"
+        """End the job and everything it has started; how it ended, in words. Safe to repeat."""
+        if self._reported:
+            self._await_end(_LEAVE_S)  # it is on its way out
+        self._hang_up()  # a process that we do not know yet ends by that
+        if self._exit_code is None:
+            self._kill()
+            self._await_end(_REAP_S)
+        self._kill()  # what it has left behind
+        if self._status >= 0:
+            os.close(self._status)
+            self._status = -1
+        return self.ending
+
+    @property
+    def ending(self) -> str:
+        """How the process ended, in words."""
+        if self._exit_code is None:
+            return "ended unseen"
+        if self._exit_code < 0:
+            return f"killed by {signal.Signals(-self._exit_code).name}"
+        return f"exit status {self._exit_code}"
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it ended by SIGKILL."""
+        return self._exit_code == -signal.SIGKILL
+
+    def _kill(self) -> None:
+        if self._pid is not None:
+            kill_session(self._pid)
+
+    def _await_end(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while self._exit_code is None and self._status >= 0:
+            if not wait([self._status], max(0.0, deadline - time.monotonic())):
+                return
+            self._read_status()
+
+    def _read_status(self) -> None:
+        told = os.read(self._status, STATUS.size)  # whole: writes to a pipe of so few bytes are
+        if not told:
+            # The nursery has died, or could not fork. The job, if there is one, still has its line.
+            os.close(self._status)
+            self._status = -1
+            return
+        what, number = STATUS.unpack(told)
+        if what == BORN:
+            self._pid = number
+        else:
+            self._exit_code = number
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
 
 
-def warm_up() -> None:
-    """Start the fork server ahead of the first job."""
-    from multiprocessing import forkserver
-
-    _context()
-    forkserver.ensure_running()
-
-
-def _context() -> multiprocessing.context.ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
-    return context
-
-
-def _run(connection: Connection, job: str, order: Order, config: Config, folder: Path) -> None:
-    """Do one job in the child process."""
-    os.setsid()
-    # The worker decides about signals of the terminal or the dyno; it ends us when it must.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("800")  # if the kernel must kill, then the job, not the worker
-    tempfile.tempdir = str(folder)
-    line = Line(connection)
-    try:
-        module, name = job.split(":")
-        function: JobFunction = getattr(importlib.import_module(module), name)
-        message: Message = function(order, config, line, folder)
-    except Interrupted as stop:
-        message = Failed(type(stop).__name__, "", "", None, None)
-    except Exception as error:  # noqa: BLE001 - whatever it was, the worker must hear of it
-        if not isinstance(error, WorkerError | MemoryError):
-            from loguru import logger
-
-            logger.opt(exception=error).error("job {}: a bug, or an error nobody has sorted", order.job_id)
-        message = Failed.of(error)
-    connection.send(message)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # nothing is left to tidy up: the worker removes the folder
-
-
-def _session(leader: int) -> list[int]:
-    """Processes of a session."""
-    pids = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, ProcessLookupError):
-            if os.getsid(int(entry.name)) == leader:
-                pids.append(int(entry.name))
-    return pids
-
-
-def _resident_bytes(pid: int) -> int:
-    try:
-        fields = Path(f"/proc/{pid}/statm").read_text().split()
-    except OSError:
-        return 0
-    return int(fields[1]) * os.sysconf("SC_PAGESIZE")
-
-
-def out_of_memory(found_bytes: int, limit_bytes: int) -> ResourceError:
-    """Say that a job was ended for its memory."""
-    return ResourceError(
-        f"the render took {found_bytes >> 20} MB of memory; {limit_bytes >> 20} MB are allowed", code="resource.memory"
+def no_process(why: str) -> ConfigurationError:
+    """Say that the machine gives no process to work in."""
+    return ConfigurationError(
+        f"no process for a job: {why}; is there memory left, and room for processes?", code="configuration.process"
     )

@@ -11,19 +11,21 @@ from loguru import logger
 
 from worker.claims import Claim, Standing
 from worker.errors import WorkerError
+from worker.logs import where
 from worker.queue import Queue
 
-_LONGEST_CALL_S = 5.0
+_AGAIN_S = 0.5
+_LAST_CALL_S = 1.0
 
 
 @dataclass(frozen=True)
 class Rhythm:
     """How often a worker does what, in seconds. The defaults are production's; tests are in more of a hurry.
 
+    The lease itself, 60 s, is the queue's (`open_queue`).
+
     Attributes
     ----------
-    lease_s : float
-        How long a claim is held without a heartbeat (leased mode).
     beat_s : float
         Between heartbeats; a plain row is touched as often.
     look_s : float
@@ -34,41 +36,52 @@ class Rhythm:
         Between rescues of what dead workers have left, with jitter.
     finish_within_s : float
         On SIGTERM a job that needs no longer may finish.
+    silent_s : float
+        A job that has said nothing for so long hangs: an upload over a very poor line says less than any other stage.
     """
 
-    lease_s: float = 60.0
     beat_s: float = 15.0
     look_s: float = 3.0
     lost_after_s: float = 45.0
     rescue_s: float = 15.0
     finish_within_s: float = 18.0
+    silent_s: float = 3600.0
 
 
 class Heartbeat:
-    """Beats while the job runs, and tells when it is not ours any more.
+    """Beats while the job runs, and knows when the job is not ours any more. Use in a ``with``.
 
     Parameters
     ----------
     queue : Queue
     claim : Claim
     rhythm : Rhythm
-    on_verdict : callable
-        Called from the thread when the standing is no longer HELD.
+    claimed_at : float
+        On the monotonic clock, before the claim was sent: the lease is no longer than from there.
     """
 
-    def __init__(self, queue: Queue, claim: Claim, rhythm: Rhythm, on_verdict: Callable[[], None]) -> None:
+    def __init__(self, queue: Queue, claim: Claim, rhythm: Rhythm, *, claimed_at: float) -> None:
         self._queue = queue
         self._claim = claim
         self._rhythm = rhythm
-        self._on_verdict = on_verdict
+        self._log = logger.bind(job=claim.job_id)
         self._progress = (0, "Starting")
-        self._heard_at = time.monotonic()
+        self._heard_at = claimed_at
         self._verdict = Standing.HELD
         self._wake = threading.Event()
         self._stopping = False
         self._beating = threading.Lock()  # the thread and `check` never overlap
         self._thread = threading.Thread(target=self._run, name=f"heartbeat-{claim.job_id[:8]}", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
         self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping = True
+        self._wake.set()
+        # A call that hangs is left to its own limit: it is fenced by the token.
+        self._thread.join(_LAST_CALL_S)
 
     @property
     def standing(self) -> Standing:
@@ -79,38 +92,37 @@ class Heartbeat:
 
     def report(self, percent: int, stage: str) -> None:
         """Note progress for the next heartbeat; a new stage is written at once."""
-        if stage != self._progress[1]:
-            self._wake.set()
+        new_stage = stage != self._progress[1]
         self._progress = (percent, stage)
+        if new_stage:
+            self._wake.set()
 
     def look_now(self) -> None:
         """Look at the row at once: somebody said that it was cancelled."""
         self._wake.set()
 
-    def check(self) -> Standing:
-        """Beat now and say how the claim stands; LOST when the database does not say in time."""
-        while self.standing is Standing.HELD:
-            if self._beat():
-                break
-            time.sleep(0.5)
+    def check(self, give_up: Callable[[], bool]) -> Standing | None:
+        """Beat now and say how the claim stands.
+
+        While the database does not answer it is asked again, until the job counts as lost, or until `give_up` says
+        so: None, nobody knows.
+        """
+        while self.standing is Standing.HELD and not self._beat():
+            if give_up():
+                return None
+            time.sleep(_AGAIN_S)
         return self.standing
 
-    def stop(self) -> None:
-        """End the thread, and wait a while for a call that is under way; one that hangs is fenced by its token."""
-        self._stopping = True
-        self._wake.set()
-        self._thread.join(_LONGEST_CALL_S)
-
     def _run(self) -> None:
-        beat_at = time.monotonic()
+        beat_at = time.monotonic() + self._rhythm.look_s
         while not self._stopping and self._verdict is Standing.HELD:
             woken = self._wake.wait(self._rhythm.look_s)
             self._wake.clear()
             if self._stopping:
                 return
             if woken or time.monotonic() >= beat_at:
-                self._beat()
-                beat_at = time.monotonic() + self._rhythm.beat_s
+                if self._beat():
+                    beat_at = time.monotonic() + self._rhythm.beat_s
             else:
                 self._look()
 
@@ -118,23 +130,27 @@ class Heartbeat:
         """Write a heartbeat; whether the database answered."""
         with self._beating:
             percent, stage = self._progress
-            started_at = time.monotonic()  # the lease is no longer than from here
+            asked_at = time.monotonic()  # the lease is no longer than from here
             try:
                 standing = self._queue.beat(self._claim, progress=percent, stage=stage)
             except WorkerError as error:
-                logger.bind(event="heartbeat.failed", job=self._claim.job_id).warning("heartbeat: {}", error.message)
+                self._log.bind(event="heartbeat.failed").warning("heartbeat: {}", error.message)
                 return False
-            self._heard_at = started_at
-            self._say(standing)
+            except Exception as error:  # noqa: BLE001 - a bug must not end the thread that keeps the lease
+                self._log.bind(event="heartbeat.bug").opt(exception=error).error("heartbeat: a bug, {}", where(error))
+                return False
+            self._heard_at = asked_at
+            self._hear(standing)
             return True
 
     def _look(self) -> None:
         try:
-            self._say(self._queue.standing(self._claim))
+            self._hear(self._queue.standing(self._claim))
         except WorkerError as error:
-            logger.bind(event="look.failed", job=self._claim.job_id).debug("look: {}", error.message)
+            self._log.bind(event="look.failed").debug("look: {}", error.message)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._log.bind(event="look.bug").opt(exception=error).error("look: a bug, {}", where(error))
 
-    def _say(self, standing: Standing) -> None:
+    def _hear(self, standing: Standing) -> None:
         if standing is not Standing.HELD and self._verdict is Standing.HELD:
             self._verdict = standing
-            self._on_verdict()

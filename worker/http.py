@@ -1,20 +1,32 @@
-"""The worker's HTTP port: health, readiness, metrics, a wake-up call, and a page for people. Standard library only."""
+"""The worker's HTTP port: health, readiness, metrics, a wake-up call, and a page for people. Standard library only.
+
+One request a connection, and every connection ends in time: whoever asks is a router, a scraper or `pg_net`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import html
 import json
+import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
+from loguru import logger
+
+from worker.errors import ConfigurationError
+from worker.logs import where
+
 LONGEST_BODY_BYTES = 64 * 1024
-_TIMEOUT_S = 10.0
-_MOST_THREADS = 32
+_MOST_CONNECTIONS = 32
+_LOOK_S = 0.5
+_PAGES = ("/", "/health", "/ready", "/metrics")
 
 
 @dataclass(frozen=True)
@@ -23,12 +35,10 @@ class Answers:
 
     Attributes
     ----------
-    health : callable
-        ``health() -> (alive, facts)``.
-    ready : callable
-        ``ready() -> (ready, facts)``.
+    health, ready : callable
+        ``() -> (good, facts)``.
     metrics : callable
-        ``metrics() -> bytes`` in Prometheus' text format.
+        ``() -> bytes`` in Prometheus' text format.
     process : callable
         Called on an authorised POST /process; returns at once.
     token : str or None
@@ -52,13 +62,23 @@ class Server:
     answers : Answers
     host : str
         All interfaces by default: the dyno's router comes from outside the container.
+    longest_s : float
+        That a connection may take, from its first byte to its last.
+
+    Raises
+    ------
+    ConfigurationError
+        If the port cannot be had.
     """
 
-    def __init__(self, port: int, answers: Answers, *, host: str = "") -> None:
-        handler = type("Handler", (_Handler,), {"answers": answers, "gate": threading.BoundedSemaphore(_MOST_THREADS)})
-        self._server = ThreadingHTTPServer((host, port), handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.5,), name="http", daemon=True)
+    def __init__(self, port: int, answers: Answers, *, host: str = "", longest_s: float = 10.0) -> None:
+        handler = type("Handler", (_Handler,), {"answers": answers})
+        try:
+            self._server = _Server((host, port), handler)
+        except OSError as error:
+            raise ConfigurationError(f"PORT: {port} cannot be listened on: {error.strerror}") from None
+        self._server.longest_s = longest_s
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_LOOK_S,), name="http", daemon=True)
         self._thread.start()
 
     @property
@@ -73,27 +93,73 @@ class Server:
         self._thread.join(5)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    longest_s = 10.0
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._open: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
+        super().__init__(address, handler)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Take no more connections than we have a mind to serve at a time; those too many are closed."""
+        with self._lock:
+            if len(self._open) >= _MOST_CONNECTIONS:
+                return False
+            self._open[request] = time.monotonic() + self.longest_s
+            return True
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Cut off clients that take too long, a byte at a time or not at all."""
+        now = time.monotonic()
+        with self._lock:
+            late = [request for request, ends_at in self._open.items() if now > ends_at]
+            for request in late:
+                with contextlib.suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that go away are no news; `_Handler` has told of all else."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     answers: ClassVar[Answers]
-    gate: ClassVar[threading.BoundedSemaphore]
-    timeout = _TIMEOUT_S
     protocol_version = "HTTP/1.1"
     server_version = "mindscript"
     sys_version = ""
 
-    def handle(self) -> None:
-        if not self.gate.acquire(blocking=False):
-            return  # too many at once: the connection is closed
-        try:
-            super().handle()
-        except OSError:
-            pass  # the client went away
-        finally:
-            self.gate.release()
-
     def do_GET(self) -> None:
-        path = self.path.split("?", 1)[0]
-        match path:
+        self._answer(self._get)
+
+    do_HEAD = do_GET  # noqa: N815 - the base class's names
+
+    def do_POST(self) -> None:
+        self._answer(self._post)
+
+    def _other_method(self) -> None:
+        known = self._page() in (*_PAGES, "/process")
+        self._error(HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND, allow="GET, HEAD, POST")
+
+    do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _other_method  # noqa: N815 - as above
+
+    def _answer(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except OSError:
+            raise  # the client has gone, or was too slow
+        except Exception as error:  # noqa: BLE001 - a bug is no business of the client's
+            logger.bind(event="http.bug").opt(exception=error).error("http: a bug, {}", where(error))
+            self._error(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    def _get(self) -> None:
+        match self._page():
             case "/health":
                 self._facts(*self.answers.health())
             case "/ready":
@@ -101,25 +167,21 @@ class _Handler(BaseHTTPRequestHandler):
             case "/metrics":
                 self._send(HTTPStatus.OK, self.answers.metrics(), "text/plain; version=0.0.4; charset=utf-8")
             case "/":
-                self._send(HTTPStatus.OK, _page(*self.answers.health()), "text/html; charset=utf-8")
+                self._send(HTTPStatus.OK, _status_page(*self.answers.health()), "text/html; charset=utf-8")
             case "/process" if self.answers.token is not None:
                 self._error(HTTPStatus.METHOD_NOT_ALLOWED, allow="POST")
             case _:
                 self._error(HTTPStatus.NOT_FOUND)
 
-    do_HEAD = do_GET  # noqa: N815 - the base class's names
-
-    def do_POST(self) -> None:
-        self.close_connection = True  # whatever is left of the body is not read
-        if self.path.split("?", 1)[0] != "/process" or self.answers.token is None:
-            known = self.path.split("?", 1)[0] in ("/", "/health", "/ready", "/metrics")
-            if known:
-                self._error(HTTPStatus.METHOD_NOT_ALLOWED, allow="GET, HEAD")
-            else:
-                self._error(HTTPStatus.NOT_FOUND)
+    def _post(self) -> None:
+        if self._page() in _PAGES:
+            self._error(HTTPStatus.METHOD_NOT_ALLOWED, allow="GET, HEAD")
             return
-        given = self.headers.get("Authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {self.answers.token}".encode()):
+        if self._page() != "/process" or self.answers.token is None:
+            self._error(HTTPStatus.NOT_FOUND)
+            return
+        given = self.headers.get("Authorization", "").encode()
+        if not hmac.compare_digest(given, f"Bearer {self.answers.token}".encode()):
             self._error(HTTPStatus.UNAUTHORIZED)
             return
         length = self.headers.get("Content-Length", "0")
@@ -129,47 +191,44 @@ class _Handler(BaseHTTPRequestHandler):
         if int(length) > LONGEST_BODY_BYTES:
             self._error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return
-        self.rfile.read(int(length))  # the body says nothing that we need: the queue does
+        if len(self.rfile.read(int(length))) < int(length):  # it says nothing we need, but a client wants it read
+            return
         self.answers.process()
         self._send(HTTPStatus.ACCEPTED, b'{"accepted": true}\n', "application/json")
 
-    def _other_method(self) -> None:
-        self.close_connection = True
-        self._error(HTTPStatus.METHOD_NOT_ALLOWED, allow="GET, HEAD, POST")
-
-    do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _other_method  # noqa: N815 - as above
+    def _page(self) -> str:
+        return self.path.split("?", 1)[0]
 
     def _facts(self, good: bool, facts: dict[str, Any]) -> None:
         body = json.dumps(facts, default=str).encode() + b"\n"
         self._send(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE, body, "application/json")
 
     def _error(self, status: HTTPStatus, *, allow: str | None = None) -> None:
-        body = json.dumps({"error": status.phrase}).encode() + b"\n"
         headers = {}
-        if allow is not None:
+        if status is HTTPStatus.METHOD_NOT_ALLOWED and allow is not None:
             headers["Allow"] = allow
         if status is HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"
+        body = json.dumps({"error": status.phrase}).encode() + b"\n"
         self._send(status, body, "application/json", headers)
 
     def _send(self, status: HTTPStatus, body: bytes, kind: str, headers: dict[str, str] | None = None) -> None:
+        self.close_connection = True
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Connection", "close")
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        if self.close_connection:
-            self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer what the base class refuses (malformed requests) without its page."""
-        self.close_connection = True
-        self._send(HTTPStatus(code), b'{"error": "bad request"}\n', "application/json")
+        self._error(HTTPStatus(code))
 
     def version_string(self) -> str:
         """Name no versions."""
@@ -179,16 +238,24 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: health checks would fill the log."""
 
 
-def _page(alive: bool, facts: dict[str, Any]) -> bytes:
-    """A status page for people."""
+def _status_page(good: bool, facts: dict[str, Any]) -> bytes:
+    """The same facts for people."""
     rows = "".join(
-        f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(json.dumps(value, default=str))}</td></tr>"
+        f"<tr><th>{html.escape(str(name).replace('_', ' '))}</th><td>{_cell(value)}</td></tr>"
         for name, value in facts.items()
     )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=10>"
-        "<title>mindscript-audio-worker</title>"
-        "<style>body{font:15px/1.5 system-ui;margin:3rem auto;max-width:46rem}"
-        "th{text-align:left;padding-right:2rem;vertical-align:top;font-weight:500}td{font-family:monospace}</style>"
-        f"<h1>{'Alive' if alive else 'Not well'}</h1><table>{rows}</table></html>"
+        "<meta name=viewport content='width=device-width'><title>mindscript-audio-worker</title>"
+        "<style>body{font:15px/1.5 system-ui;margin:3rem auto;max-width:46rem;padding:0 1rem}"
+        "th{text-align:left;padding-right:2rem;vertical-align:top;font-weight:500}</style>"
+        f"<h1>{'Alive' if good else 'Not well'}</h1><table>{rows}</table></html>"
     ).encode()
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dict):
+        value = ", ".join(f"{name} {item}" for name, item in value.items())
+    if isinstance(value, list):
+        return "<br>".join(_cell(item) for item in value) or "none"
+    return html.escape("none" if value in (None, "") else str(value))

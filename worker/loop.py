@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import socket
-import tempfile
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from loguru import logger
 
-from worker.child import DEFAULT_JOB, warm_up
+from worker.child import DEFAULT_JOB, Nursery
 from worker.claims import Claim
 from worker.config import Config
 from worker.errors import ConfigurationError, WorkerError
 from worker.heartbeat import Rhythm
+from worker.logs import where
 from worker.memory import job_memory_limit_bytes
 from worker.queue import Queue
-from worker.running import FOLDER_PREFIX, Ended, RunningJob
+from worker.running import Ended, RunningJob, Shop
+from worker.state import State
+from worker.stopping import Bell, Stopping
+from worker.workspace import workspace
 
-_STALE_FOLDER_S = 24 * 3600.0
-_BACKOFF_S = (5.0, 300.0)  # after a configuration error: the first wait, and the longest
-_DRAIN_POLL_S = 1.0
 _JITTER = 0.2
-_SUMMARY = ("stages", "lufs", "dbtp", "duration_s", "speech_cache")  # of a job's figures, in its log line
+_DRAIN_POLL_S = 1.0
+_LONGEST_WAIT_S = 15.0  # the loop shows that it lives
+_BUG_PAUSE_S = 5.0
+_FAILED_CLAIM_S = (1.0, 10.0)  # the first wait after the queue did not answer, and the longest
+_TROUBLE_S = (5.0, 300.0)  # the same after an error that an operator must mend
 
 
 def worker_name(config: Config) -> str:
@@ -37,42 +37,29 @@ def worker_name(config: Config) -> str:
     return config.worker_name or config.dyno or f"{socket.gethostname()}-{os.getpid()}"
 
 
-@dataclass
-class State:
-    """What the worker is doing, for /health, /metrics and the status page. Written by the loop, read by anybody."""
+class Watch:
+    """Hears how each job ended. This one does nothing with it."""
 
-    name: str
-    mode: str
-    started_at: float = field(default_factory=time.time)
-    looped_at: float = field(default_factory=time.monotonic)
-    claimed: int = 0
-    rescued: int = 0
-    outcomes: dict[str, int] = field(default_factory=dict)
-    trouble: str | None = None
-    stopping: bool = False
-    listening: Callable[[], bool] = lambda: False
-    running: list[RunningJob] = field(default_factory=list)
-
-    @property
-    def age_s(self) -> float:
-        """Seconds since the loop last went round."""
-        return time.monotonic() - self.looped_at
+    def ended(self, ended: Ended) -> None:
+        """Called from the job's thread, once the queue knows."""
 
 
 class Worker:
-    """The polling loop.
+    """The loop: polls, at most MAX_JOBS_PER_CYCLE orders a cycle, WORKER_CONCURRENCY at a time.
+
+    A cycle begins every POLL_INTERVAL_MS and whenever somebody rings; orders are then claimed as there is room for
+    them, until the queue has none or the cycle's share is used up.
 
     Parameters
     ----------
     config : Config
     queue : Queue
     drain : bool
-        Stop when the queue is empty.
+        Stop when the queue is empty; or when an operator must mend something, since nobody may be there to do it.
     job : str
-        ``module:function`` run in the child.
-    rhythm : Rhythm
-    on_ended : callable, optional
-        Called with each job's `Ended`.
+        ``module:function`` run in the job's process.
+    rhythm : Rhythm, optional
+    watch : Watch, optional
     """
 
     def __init__(
@@ -91,108 +78,165 @@ class Worker:
         self._job = job
         self._rhythm = rhythm or Rhythm()
         self._watch = watch or Watch()
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._backoff_s = 0.0
-        self._memory_limit_bytes = job_memory_limit_bytes(config)
+        self._bell = Bell()
+        self._stopping = Stopping(self._bell)
+        self._hinted = True  # somebody says that there may be orders
+        self._share = 0  # what is left of this cycle's
+        self._cycle_at = 0.0
+        self._rescue_at = 0.0
+        self._claim_at = 0.0  # not before
+        self._failed_claims = 0
+        self._troubles = 0
+        self._queue_in_trouble = False
+        self._nothing_due = False
+        self._jobs: set[Future[None]] = set()
         self.state = State(worker_name(config), queue.describe())
 
     def wake(self) -> None:
         """Look for orders now; from any thread."""
-        self._wake.set()
+        self._hinted = True
+        self._bell.ring()
 
     def stop(self) -> None:
         """Claim nothing more and come to an end; from any thread or a signal handler, as often as you like."""
         self.state.stopping = True
         self._stopping.set()
-        self._wake.set()
 
     def cancelled(self, job_id: str) -> None:
-        """Hear that an order was cancelled."""
+        """Hear that an order was cancelled; from any thread."""
         for running in list(self.state.running):
             if running.claim.job_id == job_id:
                 running.cancelled()
 
     def run(self) -> None:
-        """Work until `stop` is called, or, draining, until the queue is empty."""
-        remove_stale_folders()
-        warm_up()
-        rescue_at = time.monotonic()
-        with ThreadPoolExecutor(self._config.worker_concurrency, thread_name_prefix="job") as pool:
-            jobs: set[Future[None]] = set()
-            while not self._stopping.is_set():
-                self.state.looped_at = time.monotonic()
-                if time.monotonic() >= rescue_at:
-                    self._rescue()
-                    rescue_at = time.monotonic() + self._rhythm.rescue_s * random.uniform(1, 1 + _JITTER)
-                self._wake.clear()
-                jobs = {job for job in jobs if not job.done()}
-                more = self._cycle(pool, jobs)
-                if self._drain and not jobs and not more and self._is_empty():
-                    break
-                if not more:
-                    self._wake.wait(self._pause_s(rescue_at))
-        self.state.looped_at = time.monotonic()
+        """Work until `stop` is called, or, draining, until the queue is empty.
 
-    def _cycle(self, pool: ThreadPoolExecutor, jobs: set[Future[None]]) -> bool:
-        """Claim up to a cycle's worth of orders; whether there may be more to take at once."""
-        for _ in range(self._config.max_jobs_per_cycle):
-            if len(jobs) >= self._config.worker_concurrency or self._stopping.is_set():
-                return False
+        Raises
+        ------
+        ConfigurationError
+            If, draining, something must be mended first.
+        """
+        with (
+            workspace() as folder,
+            Nursery() as nursery,
+            ThreadPoolExecutor(self._config.worker_concurrency, thread_name_prefix="job") as pool,
+        ):
+            shop = Shop(
+                queue=self._queue,
+                config=self._config,
+                rhythm=self._rhythm,
+                function=self._job,
+                nursery=nursery,
+                folder=folder,
+                memory_limit_bytes=job_memory_limit_bytes(self._config),
+                stopping=self._stopping,
+            )
+            try:
+                while not self._stopping.is_set() and not self._drained():
+                    self._go_round(lambda claim, at: pool.submit(self._run, RunningJob(shop, claim, at)))
+                    self._bell.wait(self._pause_s())
+            except BaseException:  # Ctrl-C in a command: whoever waits for us does not want to wait for jobs
+                self._stopping.set(at_once=True)
+                raise
+        if self._drain and self.state.trouble is not None:
+            raise ConfigurationError(self.state.trouble)
+
+    def _go_round(self, start: Callable[[Claim, float], Future[None]]) -> None:
+        self.state.looped_at = time.monotonic()
+        try:
+            self._rescue()
+            self._take(start)
+        except Exception as error:  # noqa: BLE001 - a bug in here must not end the worker
+            logger.bind(event="loop.bug").opt(exception=error).error("the loop: a bug, {}; it goes on", where(error))
+            self._claim_at = time.monotonic() + _BUG_PAUSE_S
+
+    def _take(self, start: Callable[[Claim, float], Future[None]]) -> None:
+        """Claim what this cycle still may, as far as there is room for it."""
+        now = time.monotonic()
+        if self._hinted or now >= self._cycle_at:
+            self._hinted = False
+            self._share = self._config.max_jobs_per_cycle
+            self._cycle_at = now + self._poll_s()
+        while (
+            self._share > 0
+            and self._running() < self._config.worker_concurrency
+            and not self._stopping.is_set()
+            and time.monotonic() >= self._claim_at
+        ):
+            asked_at = time.monotonic()
             claim = self._claim()
             if claim is None:
-                return False
+                self._share = 0
+                return
+            self._share -= 1
             self.state.claimed += 1
-            jobs.add(pool.submit(self._run, claim))
-        return True
+            self._jobs.add(start(claim, asked_at))
+
+    def _running(self) -> int:
+        self._jobs = {job for job in self._jobs if not job.done()}
+        return len(self._jobs)
 
     def _claim(self) -> Claim | None:
-        if self._backoff_s and self.state.trouble is None:
-            self._backoff_s = 0.0
         try:
-            return self._queue.claim()
+            claim = self._queue.claim()
         except ConfigurationError as error:
-            self._back_off(error)
+            self._queue_in_trouble = True
+            self._in_trouble(error)
+            return None
         except WorkerError as error:
+            self._cycle_at = time.monotonic() + _growing(_FAILED_CLAIM_S, self._failed_claims)
+            self._failed_claims += 1
             logger.bind(event="claim.failed").warning("the queue does not answer: {}", error.message)
-        return None
+            return None
+        self._failed_claims = 0
+        self._nothing_due = claim is None
+        if self._queue_in_trouble:
+            self._queue_in_trouble = False
+            self._out_of_trouble()
+        return claim
 
-    def _run(self, claim: Claim) -> None:
-        running = RunningJob(
-            self._queue,
-            claim,
-            self._config,
-            self._rhythm,
-            self._job,
-            self._memory_limit_bytes,
-            self._stopping,
-        )
+    def _run(self, running: RunningJob) -> None:
         self.state.running.append(running)
+        job = running.claim.job_id
+        logger.bind(event="job.claimed", job=job, attempt=running.claim.attempt).debug("job {} claimed", job)
         try:
             self._ended(running.run())
-        except Exception:  # noqa: BLE001 - one job must never end the worker
-            # A bug of ours. The lease runs out and the order is taken up again.
-            logger.bind(event="job.bug", job=claim.job_id).exception("job {}: the worker failed", claim.job_id)
+        except Exception as error:  # noqa: BLE001 - one job must never end the worker
+            # Should the order still be ours, its lease runs out and it is taken up again.
+            logger.bind(event="worker.bug", job=job).opt(exception=error).error(
+                "job {}: a bug in the worker, {}", job, where(error)
+            )
         finally:
             self.state.running.remove(running)
-            self._wake.set()
+            self._bell.ring()
 
     def _ended(self, ended: Ended) -> None:
         self.state.outcomes[ended.outcome] = self.state.outcomes.get(ended.outcome, 0) + 1
         if isinstance(ended.error, ConfigurationError):
-            self._back_off(ended.error)
-        elif ended.outcome == "completed":
-            self.state.trouble, self._backoff_s = None, 0.0
+            self._in_trouble(ended.error)
+        elif ended.outcome == "completed" and not self._queue_in_trouble:
+            self._out_of_trouble()
         self._watch.ended(ended)
 
-    def _back_off(self, error: ConfigurationError) -> None:
+    def _in_trouble(self, error: ConfigurationError) -> None:
+        """Take no orders for a while, longer each time, and say what must be mended."""
+        pause_s = _growing(_TROUBLE_S, self._troubles)
+        self._troubles += 1
+        self._claim_at = time.monotonic() + pause_s
+        self._hinted = True  # then look at once
         self.state.trouble = error.message
-        self._backoff_s = min(max(2 * self._backoff_s, _BACKOFF_S[0]), _BACKOFF_S[1])
-        logger.bind(event="configuration").error(
-            "needs mending: {} (next try in {:.0f} s)", error.message, self._backoff_s
-        )
+        logger.bind(event="configuration").error("needs mending: {} (next try in {:.0f} s)", error.message, pause_s)
+
+    def _out_of_trouble(self) -> None:
+        if self.state.trouble is not None:
+            logger.bind(event="mended").info("mended: {}", self.state.trouble)
+        self.state.trouble = None
+        self._troubles = 0
 
     def _rescue(self) -> None:
+        if time.monotonic() < self._rescue_at:
+            return
+        self._rescue_at = time.monotonic() + self._rhythm.rescue_s * random.uniform(1, 1 + _JITTER)
         try:
             rescued = self._queue.rescue()
         except WorkerError as error:
@@ -200,47 +244,37 @@ class Worker:
             return
         if rescued:
             self.state.rescued += rescued
-            logger.bind(event="rescued", count=rescued).info("rescued {} orders of dead workers", rescued)
+            self._hinted = True
 
-    def _is_empty(self) -> bool:
+    def _drained(self) -> bool:
+        """Whether there is nothing left to drain, nor any sense in trying."""
+        if not self._drain or self._running() or self._share:
+            return False
+        if self._queue_in_trouble:
+            return True
+        if not self._nothing_due:
+            return False
+        if self.state.trouble is not None:
+            return True  # all else is done
         try:
             return self._queue.depth()["pending"] == 0
         except WorkerError as error:
             logger.bind(event="depth.failed").warning("the queue does not answer: {}", error.message)
             return False
 
-    def _pause_s(self, rescue_at: float) -> float:
-        poll_s = self._config.poll_interval_ms / 1000
-        pause_s = _DRAIN_POLL_S if self._drain else poll_s * random.uniform(1 - _JITTER, 1 + _JITTER)
-        return max(self._backoff_s, min(pause_s, max(rescue_at - time.monotonic(), 0.05)))
+    def _poll_s(self) -> float:
+        if self._drain:
+            return _DRAIN_POLL_S
+        return self._config.poll_interval_ms / 1000 * random.uniform(1 - _JITTER, 1 + _JITTER)
+
+    def _pause_s(self) -> float:
+        """Until there is something to do, or somebody rings."""
+        now = time.monotonic()
+        cycle_at = now if self._hinted else self._cycle_at
+        return min(max(min(max(cycle_at, self._claim_at), self._rescue_at) - now, 0.0), _LONGEST_WAIT_S)
 
 
-class Watch:
-    """Hears how each job ended; what hears more is a subclass."""
-
-    def ended(self, ended: Ended) -> None:
-        """Write the one summary line of a job."""
-        claim = ended.claim
-        line = logger.bind(
-            event="job",
-            job=claim.job_id,
-            track=claim.track_id,
-            attempt=claim.attempt,
-            outcome=ended.outcome,
-            seconds=round(ended.seconds, 3),
-            waited_s=round(claim.waited_s, 3),
-            **{key: ended.summary[key] for key in _SUMMARY if key in ended.summary},
-        )
-        reason = f": {ended.error}" if ended.error is not None and str(ended.error) else ""
-        level = "INFO" if ended.outcome in ("completed", "released", "cancelled") else "WARNING"
-        line.log(level, "job {} {} in {:.2f} s{}", claim.job_id, ended.outcome, ended.seconds, reason)
-
-
-def remove_stale_folders() -> None:
-    """Remove what jobs of workers that were killed have left in the temporary folder."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
-        try:
-            if time.time() - folder.stat().st_mtime > _STALE_FOLDER_S:
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError:
-            continue
+def _growing(bounds: tuple[float, float], times: int) -> float:
+    """The first wait, doubled each time, up to the longest."""
+    first, longest = bounds
+    return min(longest, first * 2.0 ** min(times, 30))

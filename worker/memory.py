@@ -8,7 +8,8 @@ from pathlib import Path
 from worker.config import Config
 
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-_RESERVE_BYTES = 120 << 20  # for the worker itself and its fork server
+_KILLS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))  # the container's, else the machine's
+_RESERVE_BYTES = 120 << 20  # for the worker itself and its nursery
 _LEAST_BYTES = 128 << 20
 
 
@@ -20,6 +21,20 @@ def job_memory_limit_bytes(config: Config) -> int:
     container = _container_bytes()
     whole = container if container is not None and container < machine else machine * 3 // 4
     return max((whole - _RESERVE_BYTES) // config.worker_concurrency, _LEAST_BYTES)
+
+
+def kills_by_the_kernel() -> int:
+    """Count the processes that the kernel has ended for want of memory (``oom_kill``); 0 where nobody counts."""
+    for path in _KILLS:
+        try:
+            lines = path.read_text().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return 0
 
 
 def _container_bytes() -> int | None:

@@ -3,56 +3,52 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
-from worker.loop import State, Watch
+from worker.loop import Watch
+from worker.process_tree import resident_bytes, session_resident_bytes
 from worker.running import Ended
+from worker.state import State
 
 _SECONDS = (0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800)
 
 
 class Metrics(Watch):
-    """Counts jobs as they end, on a registry of its own."""
+    """Counts jobs as they end, on a registry of its own.
 
-    def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._jobs = Counter("mindscript_jobs_total", "Jobs by how they ended", ["outcome"], registry=self._registry)
+    Parameters
+    ----------
+    state : State
+        Read when somebody asks.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._registry = registry = CollectorRegistry()
+        registry.register(_Now(state))
+        self._jobs = Counter("mindscript_jobs", "Jobs by how they ended", ["outcome"], registry=registry)
         self._seconds = Histogram(
-            "mindscript_job_seconds",
-            "From claim to end",
-            ["outcome"],
-            buckets=_SECONDS,
-            registry=self._registry,
+            "mindscript_job_seconds", "From claim to end", ["outcome"], buckets=_SECONDS, registry=registry
         )
         self._stages = Histogram(
-            "mindscript_stage_seconds", "Seconds by stage", ["stage"], buckets=_SECONDS, registry=self._registry
+            "mindscript_stage_seconds", "Seconds by stage", ["stage"], buckets=_SECONDS, registry=registry
         )
         self._waits = Histogram(
             "mindscript_queue_wait_seconds",
             "From when an order was due to its claim",
             buckets=_SECONDS,
-            registry=self._registry,
+            registry=registry,
         )
         self._speech = Counter(
-            "mindscript_speech_pieces_total",
-            "Spoken pieces, by where they came from",
-            ["source"],
-            registry=self._registry,
+            "mindscript_speech_pieces", "Spoken pieces, by where they came from", ["source"], registry=registry
         )
-        self._rescued = Gauge("mindscript_rescued", "Orders of dead workers put back", registry=self._registry)
-        self._fenced = Counter(
-            "mindscript_fenced_total", "Ends that were refused: the job was not ours any more", registry=self._registry
-        )
-        self._listening = Gauge("mindscript_listener_up", "1 while NOTIFY is known to arrive", registry=self._registry)
-        self._running = Gauge("mindscript_jobs_running", "Jobs under way", registry=self._registry)
-        self._age = Gauge("mindscript_loop_age_seconds", "Since the loop last went round", registry=self._registry)
-        self._rss = Gauge("mindscript_resident_bytes", "Resident memory of the worker itself", registry=self._registry)
+        self._fenced = Counter("mindscript_fenced", "Jobs that turned out not to be ours any more", registry=registry)
 
     def ended(self, ended: Ended) -> None:
         """Count a job."""
-        super().ended(ended)
         self._jobs.labels(ended.outcome).inc()
         self._seconds.labels(ended.outcome).observe(ended.seconds)
         self._waits.observe(ended.claim.waited_s)
@@ -67,11 +63,34 @@ class Metrics(Watch):
             self._speech.labels("cache").inc(cache.get("hits", 0))
             self._speech.labels("voice").inc(cache.get("misses", 0))
 
-    def text(self, state: State) -> bytes:
+    def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
-        self._rescued.set(state.rescued)
-        self._listening.set(state.listening())
-        self._running.set(len(state.running))
-        self._age.set(state.age_s)
-        self._rss.set(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE"))
         return generate_latest(self._registry)
+
+
+class _Now(Collector):
+    """What is read off the worker when somebody asks."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        state = self._state
+        yield CounterMetricFamily("mindscript_claimed", "Orders taken", value=state.claimed)
+        yield CounterMetricFamily(
+            "mindscript_rescued", "Orders of dead workers put back or given up", value=state.rescued
+        )
+        for name, help_text, value in (
+            ("mindscript_listener_up", "1 while NOTIFY is known to arrive", state.listening()),
+            ("mindscript_ready", "1 while the next order would be taken", state.ready),
+            ("mindscript_jobs_running", "Jobs under way", len(state.running)),
+            ("mindscript_loop_age_seconds", "Since the loop last went round", state.age_s),
+        ):
+            yield GaugeMetricFamily(name, help_text, value=float(value))
+        resident = GaugeMetricFamily("mindscript_resident_bytes", "Resident memory", labels=["of"])
+        resident.add_metric(["worker"], resident_bytes(os.getpid()))
+        sessions = [job.session for job in list(state.running)]
+        resident.add_metric(
+            ["jobs"], sum(session_resident_bytes(session) for session in sessions if session is not None)
+        )
+        yield resident
