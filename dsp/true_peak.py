@@ -55,20 +55,25 @@ def frame_peaks(padded: Block, floor: float) -> NDArray[np.float32]:
     peaks : float32 array, shape (frames,)
     """
     frames = len(padded) - 2 * REACH_FRAMES
-    magnitude = np.abs(padded).max(axis=1)
+    magnitude = np.maximum(np.abs(padded[:, 0]), np.abs(padded[:, 1]))
     peaks: NDArray[np.float32] = magnitude[REACH_FRAMES : REACH_FRAMES + frames].copy()
     if not frames or not magnitude.max() > floor / NEAR:
         return peaks
+    # rows of frames, and the rows beside them: a row and its surroundings lie within three of them
     rows = -(-frames // _ROW_FRAMES)
-    missing = rows * _ROW_FRAMES - frames
-    padded = np.pad(padded, ((0, missing), (0, 0)))
-    magnitude = np.pad(magnitude, (0, missing))
-    width = _ROW_FRAMES + 2 * REACH_FRAMES
-    near = np.lib.stride_tricks.sliding_window_view(magnitude, width)[::_ROW_FRAMES].max(axis=1)
+    length = rows * _ROW_FRAMES + 2 * REACH_FRAMES
+    magnitude = np.pad(magnitude, (0, length - len(magnitude)))
+    while len(magnitude) * REACH_FRAMES > length:  # folded in halves, which is faster than by rows
+        magnitude = np.maximum(magnitude[0::2], magnitude[1::2])
+    per_row = _ROW_FRAMES // REACH_FRAMES
+    near = magnitude[: rows * per_row : per_row]
+    for n in range(1, per_row + 2):
+        near = np.maximum(near, magnitude[n : n + rows * per_row : per_row])
     (hot,) = np.nonzero(near > floor / NEAR)
     between = np.zeros((rows, _ROW_FRAMES), np.float32)
     for ear in (0, 1):
-        windows = np.lib.stride_tricks.sliding_window_view(padded[:, ear], width)[::_ROW_FRAMES]
+        samples = np.pad(padded[:, ear], (0, length - len(padded)))
+        windows = np.lib.stride_tricks.sliding_window_view(samples, _ROW_FRAMES + 2 * REACH_FRAMES)[::_ROW_FRAMES]
         points = windows[hot] @ _interpolator()
         np.abs(points, out=points)
         between[hot] = np.maximum(between[hot], points.reshape(len(hot), OVERSAMPLING - 1, _ROW_FRAMES).max(axis=1))

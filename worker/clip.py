@@ -94,7 +94,11 @@ class FileClip:
             if done == 0:
                 raise ValueError(f"{self.path.name} was cut short while it was in use")
             view, offset = view[done:], offset + done
-        return samples if self.channels == 2 else np.repeat(samples, 2, axis=1)
+        if self.channels == 2:
+            return samples
+        both = np.empty((stop - start, 2), np.float32)
+        both[:] = samples
+        return both
 
     def close(self) -> None:
         """Let go of the file, which stays on disk."""

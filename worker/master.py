@@ -10,16 +10,20 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from dsp.blocks import BLOCK_FRAMES, Block, db_to_gain, gain_to_db, spans
 from dsp.limiter import MOST_DB, Reduction, limit
-from dsp.loudness import RUN_UP_HOPS, LoudnessMeter, Measurement, hop_frames, integrated_lufs, joined
+from dsp.loudness import RUN_UP_HOPS, Energies, LoudnessMeter, Measurement, hop_frames, integrated_lufs, joined
 from dsp.plan import RenderPlan, render
 from dsp.true_peak import NEAR
 from worker.errors import JobError
-from worker.stretches import Stretches, in_stretches
+from worker.stretches import Stretches, in_stretches, side_by_side
 
 _CLOSE_LU = 0.005
 _MOST_ROUNDS = 12
+_WORKS_FROM_DB = 1.0
+_RELEASE_HOPS = 5  # half a second: `MOST_DB` at the limiter's release
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,32 @@ def measure_programme(
     return joined(in_stretches(measure_stretch, plan.frames, multiple_of=hop, threads=threads, on_progress=on_progress))
 
 
+def _limited_energies(plan: RenderPlan, mix: Measurement, master: Master, *, threads: int) -> Energies:
+    """Energies of the limited programme, by hop: those of the mix at the gain, but where the limiter works.
+
+    Only hops whose samples come within 1 dB of the ceiling, and what the limiter's release reaches after them, are
+    made and measured again. What peaks between samples elsewhere is too little to be heard as loudness.
+    """
+    hop = hop_frames(plan.sample_rate)
+    energies = mix.energies * master.gain**2
+    (hot,) = np.nonzero(mix.peaks * master.gain > db_to_gain(master.ceiling_dbtp - _WORKS_FROM_DB))
+    touched = np.zeros(len(energies), bool)
+    for offset in range(-1, _RELEASE_HOPS + 1):
+        touched[np.clip(hot + offset, 0, max(len(energies) - 1, 0))] = True
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], touched.view(np.int8), [0]])))
+
+    def measure_again(span: tuple[int, int]) -> None:
+        first, last = span
+        run_up_hops = min(RUN_UP_HOPS, first)
+        meter = LoudnessMeter(plan.sample_rate, run_up_hops=run_up_hops)
+        for block in programme(plan, master, (first - run_up_hops) * hop, last * hop):
+            meter.add(block)
+        energies[first:last] = meter.measurement().energies
+
+    side_by_side(measure_again, [(int(first), int(last)) for first, last in edges.reshape(-1, 2)], threads=threads)
+    return energies
+
+
 def find_master(
     plan: RenderPlan,
     mix: Measurement,
@@ -147,7 +177,7 @@ def find_master(
     lowest_db, lowest_lufs = gain_db, math.nan
     for _ in range(_MOST_ROUNDS):
         trial = master(gain_db, True, math.nan)
-        lufs = integrated_lufs(measure_programme(plan, trial, threads=threads).energies)
+        lufs = integrated_lufs(_limited_energies(plan, mix, trial, threads=threads))
         if abs(lufs - target_lufs) <= _CLOSE_LU:
             return master(gain_db, True, lufs)
         # the harder the limiter works, the less a decibel of gain brings: follow the last slope, within reason

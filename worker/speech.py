@@ -62,12 +62,18 @@ class Tidied:
 
     def read(self, start: int, stop: int) -> Block:
         """Read frames `[start, stop)`."""
-        block = self.clip.read(self.first + start, self.first + stop) * np.float32(self.gain)
-        if self.edge_frames and (start < self.edge_frames or stop > self.frames - self.edge_frames):
-            n = np.arange(start, stop) + 0.5
-            edge = raised_cosine(np.minimum(n, self.frames - n) / self.edge_frames)
-            block *= edge.astype(np.float32)[:, None]
+        block = self.clip.read(self.first + start, self.first + stop)
+        block = np.multiply(block, np.float32(self.gain), out=block if block.flags.owndata else None)
+        for n in (np.arange(start, min(stop, self.edge_frames)), np.arange(max(start, self._falls), stop)):
+            if len(n):
+                edge = raised_cosine(np.minimum(n + 0.5, self.frames - n - 0.5) / self.edge_frames)
+                block[n[0] - start : n[-1] + 1 - start] *= edge.astype(np.float32)[:, None]
         return block
+
+    @property
+    def _falls(self) -> int:
+        """First frame of the edge at the end; it never overlaps the one at the start."""
+        return max(self.frames - self.edge_frames, self.edge_frames)
 
 
 @dataclass
