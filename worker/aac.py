@@ -70,7 +70,7 @@ def aac_coder(sample_rate: int, bitrate_kbps: int) -> Coder:
     return Coder(
         arguments=(
             *("-f", "f32le", "-ar", str(sample_rate), "-ac", "2", "-i", "pipe:0"),
-            *("-c:a", "aac", "-b:a", f"{bitrate_kbps}k", "-f", "adts", "pipe:1"),
+            *("-c:a", "aac", "-b:a", f"{bitrate_kbps}k", "-flush_packets", "0", "-f", "adts", "pipe:1"),
         ),
         split=adts.split_frames,
         decode=_decoded,
@@ -82,6 +82,7 @@ def aac_coder(sample_rate: int, bitrate_kbps: int) -> Coder:
         align=1,
         longest=longest,
         shortest=shortest,
+        shares=2,
     )
 
 

@@ -248,12 +248,13 @@ class _Heard:
 def _decoding(ffmpeg: Ffmpeg, source: Path, *, max_seconds: float, timeout_s: float) -> Iterator[_Stream]:
     name, heard = source.name, _Heard()
     with _regular_file(source) as descriptor:
-        arguments = [
-            "-threads", "1", "-protocol_whitelist", "file", "-codec_whitelist", _DECODERS,
-            "-f", _kind(descriptor, name), "-i", f"file:/dev/fd/{descriptor}",
-            "-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-bitexact",
-            "-af", "aformat=channel_layouts=mono|stereo", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1",
-        ]  # fmt: skip
+        arguments = (
+            *("-threads", "1", "-protocol_whitelist", "file", "-codec_whitelist", _DECODERS),
+            *("-f", _kind(descriptor, name), "-i", f"file:/dev/fd/{descriptor}"),
+            *("-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-bitexact"),
+            *("-af", "aformat=channel_layouts=mono|stereo", "-c:a", "pcm_f32le"),
+            *("-flush_packets", "0", "-f", "wav", "pipe:1"),
+        )
         with Pipe(
             ffmpeg,
             arguments,

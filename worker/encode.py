@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ Format = Literal["mp3", "m4a", "aac", "wav", "flac"]
 Quality = Literal["low", "medium", "high"]
 
 _KBPS = {"low": 128, "medium": 192, "high": 320}
+_LAME_SCALES = {128: 0.95, 192: 0.97}  # LAME's presets.c, abr_switch_map; the same in LAME 3.100 and 4.1
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,15 @@ class Encoding:
 
     format: Format
     bitrate_kbps: int | None = None
+
+    @property
+    def level_change_db(self) -> float:
+        """By how much the decoded file is louder than the PCM in the encoder's pass band.
+
+        LAME scales its input at some bit rates, whatever the sound. What a codec's low-pass and coding take away
+        besides depends on the sound: see `try_stretch`.
+        """
+        return 20 * math.log10(_LAME_SCALES.get(self.bitrate_kbps or 0, 1.0)) if self.format == "mp3" else 0.0
 
     @classmethod
     def for_quality(cls, format: Format, quality: Quality) -> Self:

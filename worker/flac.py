@@ -60,7 +60,19 @@ def _written(track: Track, file: BinaryIO) -> Generator[bytes]:
     intake = _Intake(track)
     arguments = (
         *("-f", "s32le", "-ar", str(track.sample_rate), "-ac", "2", "-i", "pipe:0"),
-        *("-c:a", "flac", "-sample_fmt", "s32", "-bits_per_raw_sample", "24", "-f", "flac", "pipe:1"),
+        *(
+            "-c:a",
+            "flac",
+            "-sample_fmt",
+            "s32",
+            "-bits_per_raw_sample",
+            "24",
+            "-flush_packets",
+            "0",
+            "-f",
+            "flac",
+            "pipe:1",
+        ),
     )
     with Pipe(track.ffmpeg, arguments, feed=True) as encoder:
         head = b""

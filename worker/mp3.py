@@ -93,6 +93,7 @@ def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> Coder:
         align=Fraction(144_000 * bitrate_kbps, sample_rate).denominator,
         longest=longest,
         shortest=shortest,
+        shares=4,
     )
     if len(cut(frames, coder)) > 1:
         return coder
@@ -103,7 +104,7 @@ def _arguments(sample_rate: int, bitrate_kbps: int, *, reservoir: bool) -> tuple
     return (
         *("-f", "f32le", "-ar", str(sample_rate), "-ac", "2", "-i", "pipe:0"),
         *("-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-reservoir", str(int(reservoir))),
-        *("-write_xing", "0", "-id3v2_version", "0", "-f", "mp3", "pipe:1"),
+        *("-write_xing", "0", "-id3v2_version", "0", "-flush_packets", "0", "-f", "mp3", "pipe:1"),
     )
 
 

@@ -84,6 +84,8 @@ class Coder:
         Pieces start at multiples of so many coded frames.
     longest, shortest : int
         Coded frames in a piece; a track of less than twice the shortest is encoded in one.
+    shares : int
+        There are so many pieces, or a multiple, to share out evenly over two or four cores.
     """
 
     arguments: tuple[str, ...]
@@ -97,6 +99,7 @@ class Coder:
     align: int
     longest: int
     shortest: int
+    shares: int
 
     def coded_frames(self, frames: int) -> int:
         """Count the coded frames that hold a track of `frames` PCM frames; two at least, or readers see no stream."""
@@ -118,8 +121,7 @@ def cut(frames: int, coder: Coder) -> tuple[Piece, ...]:
     coded = coder.coded_frames(frames)
     if coded < 2 * coder.shortest:
         return (Piece(0, frames, 0, coded),)
-    # A multiple of four shares out evenly over two or four cores.
-    count = 4 * math.ceil(coded / coder.longest / 4)
+    count = coder.shares * math.ceil(coded / coder.longest / coder.shares)
     length = max(math.ceil(coded / count), coder.shortest)
     length = coder.align * math.ceil(length / coder.align)
     pieces = []

@@ -53,6 +53,16 @@ def test_quality_means_a_bit_rate_where_there_is_one(format_, quality, kbps):
     assert Encoding.for_quality(format_, quality) == Encoding(format_, kbps)
 
 
+@pytest.mark.parametrize(
+    "encoding", [Encoding(*pair) for pair in (("mp3", 128), ("mp3", 192), ("mp3", 320), ("m4a", 192))]
+)
+def test_the_encoders_own_gain_is_the_one_that_is_named(ffmpeg, tmp_path, encoding):
+    sound = tones(RATE * 3)
+    heard = encode_sound(sound, tmp_path / f"a.{encoding.format}", ffmpeg, kbps=encoding.bitrate_kbps)
+    change_db = 20 * np.log10(np.vdot(heard, sound) / np.vdot(sound, sound))
+    assert change_db == pytest.approx(encoding.level_change_db, abs=0.01)
+
+
 @pytest.mark.parametrize("ending", FORMATS)
 def test_what_the_check_hears_is_what_is_in_the_file(ffmpeg, tmp_path, ending):
     sound = music_like(RATE * 3 + 17)
