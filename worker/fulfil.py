@@ -40,6 +40,9 @@ class Tell(Protocol):
             If it is not: nothing may be uploaded any more.
         """
 
+    def uploaded(self, bucket: str, key: str) -> None:
+        """Note a file that is new in storage, to be taken back if the customer cancels."""
+
 
 @dataclass(frozen=True)
 class Fulfilled:
@@ -53,14 +56,11 @@ class Fulfilled:
         Columns for the row in `tracks`.
     summary : dict
         For the one summary line of the log: stage times, loudness, peak.
-    uploads : tuple of (bucket, key)
-        What this run put into storage, to be removed if the customer has cancelled.
     """
 
     result: dict[str, Any]
     track: dict[str, Any]
     summary: dict[str, Any] = field(default_factory=dict)
-    uploads: tuple[tuple[str, str], ...] = ()
 
 
 def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
@@ -120,9 +120,10 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
         for percent, (path, bucket, key) in zip((92, 97), uploads, strict=True):
             tell.may_publish()
             tell.progress(percent, "Uploading")
-            stored.append(
-                storage.put(path, key, bucket=bucket, content_type=CONTENT_TYPES[path.suffix.removeprefix(".")])
-            )
+            file = storage.put(path, key, bucket=bucket, content_type=CONTENT_TYPES[path.suffix.removeprefix(".")])
+            if not file.already_there:  # else an earlier run's, which may have been published
+                tell.uploaded(bucket, key)
+            stored.append(file)
     finally:
         storage.close()
     track, preview = stored
@@ -158,7 +159,6 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
             "quality": figures,
             "speech_cache": dict(report.speech_cache),
         },
-        uploads=tuple((bucket, key) for _, bucket, key in uploads),
     )
 
 

@@ -21,6 +21,7 @@ from worker.line import Assignment, Failed, Line, Message
 from worker.process_tree import kill_session
 
 JobFunction = Callable[[Order, Config, Line, Path], Fulfilled]
+_MAPPED_ONLY_BYTES = 256 << 20  # a render maps some 150 MB more than it has resident
 _OOM_SCORE = "800"  # if the kernel must kill, then a job and not the worker (proc(5): -1000 to 1000)
 
 
@@ -66,6 +67,7 @@ def _limit_memory(limit_bytes: int) -> None:
     RLIMIT_DATA counts what is mapped, resident or not (thread stacks, arenas), hence the room; the worker watches what
     is resident, of all of the job's processes together. RLIMIT_AS would count files and libraries too.
     """
+    most = limit_bytes + _MAPPED_ONLY_BYTES
     if hasattr(resource, "RLIMIT_DATA"):
         with contextlib.suppress(OSError, ValueError):  # a harder limit is there already
-            resource.setrlimit(resource.RLIMIT_DATA, (2 * limit_bytes, 2 * limit_bytes))
+            resource.setrlimit(resource.RLIMIT_DATA, (most, most))

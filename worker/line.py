@@ -55,6 +55,14 @@ class MayPublish:
 
 
 @dataclass(frozen=True)
+class Uploaded:
+    """A file that the job has put into storage."""
+
+    bucket: str
+    key: str
+
+
+@dataclass(frozen=True)
 class Failed:
     """An error as plain data: exceptions with arguments of their own do not travel."""
 
@@ -92,7 +100,7 @@ class Failed:
         return error
 
 
-Message = Progress | MayPublish | Failed | Fulfilled
+Message = Progress | MayPublish | Uploaded | Failed | Fulfilled
 
 
 def out_of_memory(found_bytes: int, limit_bytes: int) -> ResourceError:
@@ -144,6 +152,10 @@ class Line:
             raise Cancelled
         if answer != "held":
             raise LeaseLost
+
+    def uploaded(self, bucket: str, key: str) -> None:
+        """Tell of a file that is new in storage, so that it can be taken back."""
+        self.send(Uploaded(bucket, key))
 
     def send(self, message: Message) -> None:
         """Send, from any thread."""

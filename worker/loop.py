@@ -132,8 +132,10 @@ class Worker:
                 stopping=self._stopping,
             )
             try:
-                while not self._stopping.is_set() and not self._drained():
+                while not self._stopping.is_set():
                     self._go_round(lambda claim, at: pool.submit(self._run, RunningJob(shop, claim, at)))
+                    if self._drained():
+                        break
                     self._bell.wait(self._pause_s())
             except BaseException:  # Ctrl-C in a command: whoever waits for us does not want to wait for jobs
                 self._stopping.set(at_once=True)

@@ -24,7 +24,7 @@ from worker.errors import (
 )
 from worker.fulfil import Fulfilled, Order
 from worker.heartbeat import Heartbeat, Rhythm
-from worker.line import Failed, MayPublish, Progress, out_of_memory
+from worker.line import Failed, MayPublish, Progress, Uploaded, out_of_memory
 from worker.memory import kills_by_the_kernel
 from worker.queue import Queue
 from worker.stopping import Stopping
@@ -108,6 +108,7 @@ class RunningJob:
     percent: int = 0
     stage: str = "Starting"
     session: int | None = None
+    uploads: list[Uploaded] = field(default_factory=list)
     _heartbeat: Heartbeat | None = None
 
     def cancelled(self) -> None:
@@ -123,6 +124,8 @@ class RunningJob:
             result = self._render()
         except (WorkerError, Interrupted) as stop:
             outcome, error = self._settle(stop), stop
+            if outcome == Outcome.CANCELLED.value:
+                self._unpublish()
         else:
             summary = dict(result.summary)
             outcome, error = self._finish(result)
@@ -187,6 +190,8 @@ class RunningJob:
                         heartbeat.report(message.percent, message.stage)
                     case MayPublish():
                         child.answer(self._check(heartbeat))
+                    case Uploaded():
+                        self.uploads.append(message)
                     case Failed():
                         raise message.error()
                     case Fulfilled():
@@ -231,19 +236,21 @@ class RunningJob:
         if standing is Standing.HELD:
             return "completed", None
         if standing is Standing.CANCELLED:
-            self._unpublish(result)
+            self._unpublish()
             return standing.value, Cancelled()
         return standing.value, LeaseLost()
 
-    def _unpublish(self, result: Fulfilled) -> None:
+    def _unpublish(self) -> None:
         """Take back what a cancelled job has uploaded. A lost job's files belong to whoever has it now."""
+        if not self.uploads:
+            return
         from worker.storage import open_storage
 
         try:
             storage = open_storage(self.shop.config)
             try:
-                for bucket, key in result.uploads:
-                    storage.remove(bucket, [key])
+                for upload in self.uploads:
+                    storage.remove(upload.bucket, [upload.key])
             finally:
                 storage.close()
         except WorkerError as error:
