@@ -12,6 +12,7 @@ decode  recordings in
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import os
 import platform
@@ -24,6 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import soundfile
 
 from dsp.blocks import Block, spans
