@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from loguru import logger
+
 from worker.config import Config
+from worker.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
     from worker.fetch import fetch_media
     from worker.job import parse_job
     from worker.produce import produce
-    from worker.storage import CONTENT_TYPES, PREVIEWS, RENDERS, open_storage, preview_key, track_key
+    from worker.storage import CONTENT_TYPES, PREVIEWS, RENDERS, Stored, open_storage, preview_key, track_key
     from worker.studio import cache_folder, open_studio, speech_store
 
     job = parse_job(
@@ -94,6 +97,9 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
         max_script_characters=config.max_script_characters,
         max_duration_min=config.max_duration_min,
     )
+
+    if job.unknown_keys:
+        logger.bind(event="job.unknown_keys", job=order.job_id).debug("ignored: {}", ", ".join(job.unknown_keys))
 
     def fetch(reference: str, *, bucket: str, into: Path, what: str) -> Path:
         return fetch_media(
@@ -104,7 +110,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
     track_file, preview_file = folder / f"track.{encoding.format}", folder / "preview.mp3"
     storage = open_storage(config)
     try:
-        report = produce(
+        produced = produce(
             job,
             track_file,
             studio=open_studio(config, fetch, speech_store=speech_store(config, storage)),
@@ -112,36 +118,53 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
             preview=preview_file,
             on_progress=lambda stage, fraction: tell.progress(int(90 * fraction), stage),
         )
-        uploads = (
-            (track_file, RENDERS, track_key(order.track_id, order.job_id, file_digest(track_file), encoding.format)),
-            (preview_file, PREVIEWS, preview_key(order.track_id, order.job_id, file_digest(preview_file))),
-        )
-        stored = []
-        for percent, (path, bucket, key) in zip((92, 97), uploads, strict=True):
+
+        def upload(path: Path, bucket: str, percent: int) -> Stored:
+            digest, ending = file_digest(path), path.suffix.removeprefix(".")
+            key = preview_key(order.track_id, order.job_id, digest)
+            if bucket == RENDERS:
+                key = track_key(order.track_id, order.job_id, digest, ending)
             tell.may_publish()
             tell.progress(percent, "Uploading")
-            file = storage.put(path, key, bucket=bucket, content_type=CONTENT_TYPES[path.suffix.removeprefix(".")])
+            file = storage.put(path, key, bucket=bucket, content_type=CONTENT_TYPES[ending])
             if not file.already_there:  # else an earlier run's, which may have been published
                 tell.uploaded(bucket, key)
-            stored.append(file)
+            return file
+
+        track = upload(track_file, RENDERS, 92)
+        preview = upload(preview_file, PREVIEWS, 95)
+        twin = None if produced.twin is None else upload(produced.twin, RENDERS, 97)
+        lyrics: dict[str, str] = {}
+        for path in produced.lyrics:
+            try:
+                lyrics[path.suffix] = upload(path, RENDERS, 98).path
+            except ConfigurationError as error:  # a bucket that takes audio only is no reason to keep the track back
+                logger.bind(event="lyrics.refused", job=order.job_id).warning("lyrics: {}", error.message)
     finally:
         storage.close()
-    track, preview = stored
+    report = produced.report
     figures = report.as_json()
+    result: dict[str, Any] = {
+        "url": track.path,
+        "audioUrl": track.path,
+        "preview_url": preview.url,
+        "previewUrl": preview.url,
+        "storagePath": track.path,
+        "duration": round(report.duration_s),
+        "durationMs": round(report.duration_s * 1000),
+        "size": report.size_bytes,
+        "format": report.format,
+        "layers": len(report.layers),
+        "quality": figures,
+    }
+    if twin is not None and produced.twin_report is not None:
+        result["speakersUrl"] = twin.path
+        result["speakersQuality"] = produced.twin_report.as_json()
+    if lyrics:
+        result["lyrics"] = {ending.removeprefix("."): place for ending, place in lyrics.items()}
+    twins = {} if twin is None else {f"-speakers{track_file.suffix}": twin.path}
     return Fulfilled(
-        result={
-            "url": track.path,
-            "audioUrl": track.path,
-            "preview_url": preview.url,
-            "previewUrl": preview.url,
-            "storagePath": track.path,
-            "duration": round(report.duration_s),
-            "durationMs": round(report.duration_s * 1000),
-            "size": report.size_bytes,
-            "format": report.format,
-            "layers": len(report.layers),
-            "quality": figures,
-        },
+        result=result,
         track={
             "audio_url": track.path,
             "preview_url": preview.url,
@@ -154,7 +177,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
             "dbtp": report.true_peak_dbtp,
             "duration_s": report.duration_s,
             "title": job.metadata.title,
-            "path": track.path,
+            "files": {track_file.suffix: track.path, **twins, **lyrics},
             "preview_url": preview.url,
             "quality": figures,
             "speech_cache": dict(report.speech_cache),

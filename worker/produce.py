@@ -17,6 +17,7 @@ from worker.compile import SAMPLE_RATE_HZ, Compiled, compile_plan
 from worker.deliver import deliver, deliver_preview
 from worker.encode import Encoding
 from worker.ffmpeg import Ffmpeg
+from worker.lyrics import as_lrc, as_webvtt
 from worker.master import measure_mix
 from worker.media import Media, Music, Speech
 from worker.payload import RenderJob
@@ -28,7 +29,8 @@ OnProgress = Callable[[str, float], None]
 """Called with the stage in words and the fraction of the whole job that is done."""
 
 # Shares of a whole job, for the progress bar
-_SPOKEN, _FETCHED, _MEASURED, _ENCODED = 0.30, 0.35, 0.45, 0.97
+_SPOKEN, _FETCHED = 0.30, 0.35
+_MEASURED = 0.15  # of what is left
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,27 @@ class Studio:
     fetch_cover: Callable[[str, Path], bytes]
 
 
+@dataclass(frozen=True)
+class Produced:
+    """A finished job.
+
+    Attributes
+    ----------
+    report : Report
+        Of the track.
+    twin : Path or None
+        The track for speakers, where both were asked for.
+    twin_report : Report or None
+    lyrics : tuple of Path
+        The spoken lines with their times (LRC, WebVTT), where they were asked for.
+    """
+
+    report: Report
+    twin: Path | None = None
+    twin_report: Report | None = None
+    lyrics: tuple[Path, ...] = ()
+
+
 @dataclass
 class _Stopwatch:
     seconds: dict[str, float] = field(default_factory=dict)
@@ -77,7 +100,7 @@ def produce(
     recordings: Collection[str] = (),
     preview: Path | None = None,
     on_progress: OnProgress | None = None,
-) -> Report:
+) -> Produced:
     """Turn a job into a finished track.
 
     Parameters
@@ -85,6 +108,7 @@ def produce(
     job : RenderJob
     out : Path
         Appears when the track is whole and its decoded sound keeps its promise; an older file is replaced then.
+        A twin for speakers appears beside it as ``NAME-speakers``, lyrics as ``NAME.lrc`` and ``NAME.vtt``.
     studio : Studio
     encoding : Encoding
     recordings : collection of "voice", "music"
@@ -95,7 +119,7 @@ def produce(
 
     Returns
     -------
-    Report
+    Produced
 
     Raises
     ------
@@ -124,48 +148,77 @@ def produce(
             has_music = job.background_music is not None or "music" in recordings
             media = Media(speech, studio.fetch_music(job, folder) if has_music else None)
         compiled = compile_plan(job, media)
-        plan = compiled.plan
-        with watch.stage("measure"):
-            mix = measure_mix(
-                plan,
-                threads=studio.threads,
-                on_progress=lambda done: progress("Mixing", _FETCHED + (_MEASURED - _FETCHED) * done),
-            )
         tags = make_tags(job, compiled, lambda reference: studio.fetch_cover(reference, folder))
-        with watch.stage("deliver"):
-            delivered = deliver(
-                plan,
-                mix,
-                candidate,
-                encoding=encoding,
-                target_lufs=job.target_lufs,
-                limiter=job.safety.limiter,
-                tags=tags,
-                ffmpeg=studio.ffmpeg,
-                threads=studio.threads,
-                on_progress=lambda done: progress("Finishing", _MEASURED + (_ENCODED - _MEASURED) * done),
-            )
-        with watch.stage("preview"):
-            if preview is not None:
-                start = compiled.heard_from
-                deliver_preview(
-                    plan, delivered, preview, start=start, tags=Tags(title=tags.title), ffmpeg=studio.ffmpeg
+        wanted = [(compiled.plan, candidate, out)]
+        if compiled.twin is not None:
+            twin = out.with_name(f"{out.stem}-speakers{out.suffix}")
+            wanted.append((compiled.twin, candidate.with_stem("twin"), twin))
+        reports = []
+        for number, (plan, made, place) in enumerate(wanted):
+            done_before, share = _FETCHED + (1 - _FETCHED) * number / len(wanted), (1 - _FETCHED) / len(wanted)
+
+            def progressed(stage: str, done: float, done_before: float = done_before, share: float = share) -> None:
+                progress(stage, done_before + share * done)
+
+            with watch.stage("measure"):
+                mix = measure_mix(
+                    plan,
+                    threads=studio.threads,
+                    on_progress=lambda done: progressed("Mixing", _MEASURED * done),
                 )
-        layers = layer_loudness(compiled, _known_lufs(media), delivered)
-        candidate.replace(out)
+            with watch.stage("deliver"):
+                delivered = deliver(
+                    plan,
+                    mix,
+                    made,
+                    encoding=encoding,
+                    target_lufs=job.target_lufs,
+                    limiter=job.safety.limiter,
+                    tags=tags,
+                    ffmpeg=studio.ffmpeg,
+                    threads=studio.threads,
+                    on_progress=lambda done: progressed("Finishing", _MEASURED + (1 - _MEASURED) * done),
+                )
+            if preview is not None and number == 0:
+                with watch.stage("preview"):
+                    deliver_preview(
+                        plan,
+                        delivered,
+                        preview,
+                        start=compiled.heard_from,
+                        tags=Tags(title=tags.title),
+                        ffmpeg=studio.ffmpeg,
+                    )
+            reports.append(
+                make_report(
+                    made,
+                    name=place.name,
+                    compiled=compiled,
+                    plan=plan,
+                    delivered=delivered,
+                    encoding=encoding,
+                    target_lufs=job.target_lufs,
+                    layers=layer_loudness(plan, compiled.layer_gains_db, _known_lufs(media), delivered),
+                    stage_seconds=watch.seconds,
+                    ffmpeg=studio.ffmpeg.version,
+                    speech_cache={"hits": said.hits, "misses": said.misses},
+                    notes=(*said.notes, *compiled.notes),
+                )
+            )
+        lyrics = _write_lyrics(job, compiled, out) if job.lyrics and compiled.spoken else ()
+        for _, made, place in wanted:
+            made.replace(place)
     progress("Done", 1.0)
-    return make_report(
-        out,
-        compiled=compiled,
-        delivered=delivered,
-        encoding=encoding,
-        target_lufs=job.target_lufs,
-        layers=layers,
-        stage_seconds=watch.seconds,
-        ffmpeg=studio.ffmpeg.version,
-        speech_cache={"hits": said.hits, "misses": said.misses},
-        notes=(*said.notes, *compiled.notes),
-    )
+    if len(reports) == 1:
+        return Produced(reports[0], lyrics=lyrics)
+    return Produced(reports[0], twin=wanted[1][2], twin_report=reports[1], lyrics=lyrics)
+
+
+def _write_lyrics(job: RenderJob, compiled: Compiled, out: Path) -> tuple[Path, ...]:
+    lrc, vtt = out.with_suffix(".lrc"), out.with_suffix(".vtt")
+    lrc.write_text(as_lrc(compiled.spoken, SAMPLE_RATE_HZ, title=job.metadata.title), encoding="utf-8")
+    vtt.write_text(as_webvtt(compiled.spoken, SAMPLE_RATE_HZ), encoding="utf-8")
+    return lrc, vtt
 
 
 def make_tags(job: RenderJob, compiled: Compiled, fetch_cover: Callable[[str], bytes]) -> Tags:

@@ -69,24 +69,25 @@ class Report:
         return asdict(self)
 
 
-def layer_loudness(compiled: Compiled, known_lufs: Mapping[str, float], delivered: Delivered) -> dict[str, LayerReport]:
+def layer_loudness(
+    plan: RenderPlan, gains_db: Mapping[str, float], known_lufs: Mapping[str, float], delivered: Delivered
+) -> dict[str, LayerReport]:
     """Loudness of each layer in the track.
 
     Recorded layers are known from their recordings (`known_lufs`, at gain 1, speech without its pauses); tones and
     noise are steady, so 20 s from the middle of the track stand for the whole.
     """
-    plan = compiled.plan
     loudness: dict[str, float] = {}
     for layer in plan.layers:
         if layer.name in known_lufs:
-            loudness[layer.name] = known_lufs[layer.name] + compiled.layer_gains_db[layer.name]
+            loudness[layer.name] = known_lufs[layer.name] + gains_db[layer.name]
         else:
             loudness[layer.name] = _steady_lufs(plan, layer.name)
     voice = loudness.get("voice", math.nan)
     master_db = delivered.master.gain_db
     return {
         name: LayerReport(
-            gain_db=round(compiled.layer_gains_db[name], 3),
+            gain_db=round(gains_db[name], 3),
             loudness_lufs=finite(lufs + master_db),
             relative_to_voice_lu=finite(lufs - voice),
         )
@@ -111,7 +112,9 @@ def finite(value: float, digits: int = 2) -> float | None:
 def make_report(
     file: Path,
     *,
+    name: str,
     compiled: Compiled,
+    plan: RenderPlan,
     delivered: Delivered,
     encoding: Encoding,
     target_lufs: float | None,
@@ -122,9 +125,9 @@ def make_report(
     notes: tuple[str, ...],
 ) -> Report:
     """Gather the figures."""
-    plan, heard = compiled.plan, delivered.measurement
+    heard = delivered.measurement
     return Report(
-        file=file.name,
+        file=name,
         format=encoding.format,
         bitrate_kbps=encoding.bitrate_kbps,
         frames=heard.frames,

@@ -359,3 +359,36 @@ def test_standard_output_that_is_full_is_an_error(tmp_path):
         )
     assert done.returncode == 1
     assert b"No space" in done.stderr or b"disk is full" in done.stderr
+
+
+def test_twins_differ_by_the_beat_alone_and_both_keep_their_promise(tmp_path):
+    job = job_file(tmp_path, **TONES, deliver=["headphones", "speakers"], output={"format": "flac"})
+    done = run("render", job, "-o", tmp_path / "track.flac", "--report", tmp_path / "r.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
+    for name in ("track.flac", "track-speakers.flac"):
+        assert ebur128(tmp_path / name)[0] == pytest.approx(-16, abs=0.15)
+    headphones, _ = soundfile.read(tmp_path / "track.flac")
+    speakers, _ = soundfile.read(tmp_path / "track-speakers.flac")
+    assert np.array_equal(speakers[:, 0], speakers[:, 1])
+    assert not np.array_equal(headphones[:, 0], headphones[:, 1])
+    assert json.loads((tmp_path / "r.json").read_text())["twin"]["file"] == "track-speakers.flac"
+
+
+@pytest.mark.parametrize("ending", ["lrc", "vtt"])
+def test_lyrics_name_each_line_where_it_is_spoken(tmp_path, ending):
+    from worker.lyrics import as_lrc, as_webvtt
+    from worker.repetitions import SpokenSpan
+
+    spoken = (
+        SpokenSpan("I am <calm> & safe.", 44_100, 88_200, 0),
+        SpokenSpan("", 90_000, 95_000, 0),
+        SpokenSpan("Yes.", 3600 * RATE, 3601 * RATE, 1),
+    )
+    if ending == "lrc":
+        assert as_lrc(spoken, RATE, title="A\nB") == (
+            "[ti:A B]\n[00:01.00]I am <calm> & safe.\n[00:02.00]\n[60:00.00]Yes.\n[60:01.00]\n"
+        )
+    else:
+        assert as_webvtt(spoken, RATE) == (
+            "WEBVTT\n\n00:00:01.000 --> 00:00:02.000\nI am &lt;calm&gt; &amp; safe.\n\n01:00:00.000 --> 01:00:01.000\nYes.\n"
+        )

@@ -69,8 +69,8 @@ def _rendered(path: Path, config: Config, on_progress: OnProgress) -> Row:
     encoding = Encoding.for_quality(job.output.format, job.output.quality)
     track = config.storage_dir / f"{path.stem}.{encoding.format}"
     studio = open_studio(config, beside(path.parent, config))
-    report = produce(job, track, studio=studio, encoding=encoding, on_progress=on_progress)
-    return Row.of(report.as_json(), track, time.perf_counter() - started)
+    produced = produce(job, track, studio=studio, encoding=encoding, on_progress=on_progress)
+    return Row.of(produced.report.as_json(), track, time.perf_counter() - started)
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,10 @@ def _through_the_queue(jobs: list[Path], config: Config, bars: Bars) -> tuple[li
                     failed[order.path.name] = str(ended.error or ended.outcome)
                     return
                 figures: Mapping[str, Any] = ended.summary["quality"]  # type: ignore[assignment]
-                stored = out / str(ended.summary["path"])
-                track = out / f"{order.path.stem}{stored.suffix}"
-                shutil.copyfile(stored, track)
+                names: Mapping[str, str] = ended.summary["files"]  # type: ignore[assignment]
+                for ending, place in names.items():
+                    shutil.copyfile(out / place, out / f"{order.path.stem}{ending}")
+                track = out / f"{order.path.stem}{next(iter(names))}"
                 rows[order.path.name] = Row.of(figures, track, ended.seconds)
                 order.on_progress("Done", 1.0)
 

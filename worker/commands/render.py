@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from loguru import logger
+
 from worker.commands.files import beside, read_job
 from worker.config import Config
 from worker.encode import Encoding
@@ -35,6 +37,8 @@ def render(options: argparse.Namespace, config: Config) -> int:
         max_duration_min=config.max_duration_min,
         recordings=recordings,  # type: ignore[arg-type]
     )
+    if job.unknown_keys:
+        logger.debug("ignored keys of the job: {}", ", ".join(job.unknown_keys))
     out, encoding, to_stdout = _destination(options, job)
     for path in (out, options.preview, options.report):
         if path is not None and not path.parent.is_dir():
@@ -45,7 +49,7 @@ def render(options: argparse.Namespace, config: Config) -> int:
     with tempfile.TemporaryDirectory(prefix="mindscript-out-") as spool:
         track = Path(spool) / f"track.{encoding.format}" if to_stdout else out
         with progress_bars(quiet=options.quiet) as bars:
-            report = produce(
+            produced = produce(
                 job,
                 track,
                 studio=studio,
@@ -58,10 +62,16 @@ def render(options: argparse.Namespace, config: Config) -> int:
             with track.open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.buffer.flush()
+    report = produced.report
+    figures = report.as_json()
+    rows = [Row.of(figures, out, time.perf_counter() - started)]
+    if produced.twin is not None and produced.twin_report is not None:
+        figures["twin"] = produced.twin_report.as_json()
+        rows.append(Row.of(figures["twin"], produced.twin, time.perf_counter() - started))
     if options.report is not None:
-        options.report.write_text(json.dumps(report.as_json(), indent=2) + "\n")
+        options.report.write_text(json.dumps(figures, indent=2) + "\n")
     if not options.quiet:
-        closing_table([Row.of(report.as_json(), out, time.perf_counter() - started)])
+        closing_table(rows)
         for note in report.notes:
             print(f"note: {note}", file=sys.stderr)
     return 0
