@@ -18,7 +18,7 @@ demo: setup  ## render the example jobs into out/
 	$(BIN)/mindscript-worker demo
 
 test: setup  ## the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: setup  ## formatter, linter, type checker, layers, tests
 	$(BIN)/ruff format --check .
@@ -37,3 +37,24 @@ lock: setup  ## write the requirements files anew from pyproject.toml
 	$(COMPILE) --extra local -o requirements-demo.txt
 	$(COMPILE) --all-extras -o requirements-dev.txt
 	echo 'setuptools>=77' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header - -o requirements-build.txt
+
+faults: setup  ## real kills, restarts, races: about 20 minutes
+	$(BIN)/python -m pytest -m faults -s tests
+
+soak: setup  ## many jobs in one worker: nothing may grow
+	$(BIN)/python -m pytest -m soak -s tests
+
+bench: setup  ## speed and memory beside FFmpeg, pydub and SoX
+	$(BIN)/python -m benchmarks
+
+audit: setup  ## known weaknesses of the locked packages
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.txt
+
+sbom: setup  ## software bill of materials of the image, CycloneDX, from the lock file
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.txt --format cyclonedx-json --output out/sbom.json || true
+
+container: ## build the image with buildah and try it (root; says so where the tools are missing)
+	tests/container/run
+
+clean:  ## remove what the commands made, the virtual environment included
+	rm -rf $(VENV) out .mindscript build *.egg-info

@@ -39,9 +39,6 @@ _LOSSLESS_HEADROOM_DB = 0.05
 _HEADROOM_DB = {("mp3", 320): 0.4, ("mp3", 192): 0.8, ("mp3", 128): 1.5}
 _WORST_HEADROOM_DB = 1.6
 
-# LAME's presets scale their input, in dB
-_LEVEL_CHANGE_DB = {("mp3", 192): -0.265, ("mp3", 128): -0.45}
-
 
 @dataclass(frozen=True)
 class Delivered:
@@ -107,7 +104,7 @@ def deliver(
         If the last encoding still misses; says what was measured.
     """
     headroom_db = _headroom_db(encoding)
-    level_db = -_level_change_db(encoding)  # what makes up for the codec's own gain
+    level_db = -encoding.level_change_db  # what makes up for the codec's own gain
     for number in range(1, _MOST_ENCODES + 1):
         reduction = Reduction()
         master = find_master(
@@ -171,7 +168,7 @@ def deliver_preview(
             limiting=True,
             integrated_lufs=math.nan,
         )
-        pcm = _amplified(plan, master, -_level_change_db(_PREVIEW_ENCODING), Reduction())
+        pcm = _amplified(plan, master, -_PREVIEW_ENCODING.level_change_db, Reduction())
 
         def faded(first: int, last: int, pcm: Callable[[int, int], Iterator[Block]] = pcm) -> Iterator[Block]:
             frame = first
@@ -209,10 +206,6 @@ def _amplified(
             yield block * level if level != 1.0 else block
 
     return pcm
-
-
-def _level_change_db(encoding: Encoding) -> float:
-    return _LEVEL_CHANGE_DB.get((encoding.format, encoding.bitrate_kbps or 0), 0.0)
 
 
 def _headroom_db(encoding: Encoding) -> float:
