@@ -1,0 +1,170 @@
+"""An order from a row in the queue to a track in its owner's library: the real supabase-py, real processes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from database import execute, row_of
+from standins.storage import Object
+from standins.supabase import Project, supabase_standin
+
+from dsp.noise import Noise
+
+RATE = 44_100
+ORDER = {
+    "voice": {"provider": "uploaded", "url": "me.wav"},
+    "durationMin": 0.3,
+    "pauseSec": 1,
+    "backgroundMusic": {"url": "rain.flac"},
+    "solfeggio": {"enabled": True, "hz": 528},
+    "binaural": {"enabled": True, "band": "theta"},
+}
+
+
+def sound(seconds: float, format_: str) -> bytes:
+    file = io.BytesIO()
+    n = np.arange(round(seconds * RATE))
+    soundfile.write(file, 0.1 * Noise("pink", 3, RATE).render(0, len(n)), RATE, format=format_)
+    return file.getvalue()
+
+
+@pytest.fixture
+def project(leased_dsn):
+    with supabase_standin(leased_dsn) as project:
+        project.storage.put("background-music", "rain.flac", sound(6, "FLAC"), "audio/flac")
+        project.storage.put("background-music", "me.wav", sound(2, "WAV"), "audio/wav")
+        yield project
+
+
+def objects(project: Project, bucket: str) -> dict[str, Object]:
+    """What is in a bucket, by key."""
+    return {key: stored for (name, key), stored in project.storage.objects.items() if name == bucket}
+
+
+def ordered(dsn: str, payload: dict[str, object], url: str) -> tuple[str, str]:
+    """A row in `tracks` and one in the queue, as the payment webhook makes them."""
+    track_id = str(uuid.uuid4())
+    execute(dsn, "INSERT INTO tracks (id) VALUES (%s)", track_id)
+    voice = {"provider": "uploaded", "url": f"{url}/storage/v1/object/public/background-music/me.wav"}
+    text = json.dumps({**payload, "voice": voice})
+    rows = execute(
+        dsn,
+        "INSERT INTO audio_job_queue (track_id, status, payload) VALUES (%s, 'pending', %s) RETURNING id",
+        track_id,
+        text,
+    )
+    return str(rows[0]["id"]), track_id
+
+
+def drained(project: Project, folder: Path, **env: str) -> list[dict[str, object]]:
+    """Run the worker until the queue is empty; what it logged."""
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", "work", "--drain"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "TMPDIR": str(folder),
+            "SUPABASE_URL": project.url,
+            "SUPABASE_SERVICE_ROLE_KEY": project.key,
+            **env,
+        },
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert project.key not in done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def check_delivered(project: Project, dsn: str, job_id: str, track_id: str) -> None:
+    """The file, the preview, the track row and the result, each as the app reads them."""
+    row = row_of(dsn, job_id)
+    assert row["status"] == "completed", row
+    assert row["progress"] == 100
+    result = row["result"]
+    assert result["url"] == result["audioUrl"] == result["storagePath"]
+    assert result["url"].startswith(f"audio-renders/tracks/{track_id}/{job_id}-")
+    assert result["preview_url"] == result["previewUrl"]
+    assert result["preview_url"].startswith(f"{project.url}/storage/v1/object/public/track-previews/{track_id}/")
+    assert result["duration"] == 18
+    assert result["durationMs"] == 18_000
+    assert result["format"] == "mp3"
+    assert result["layers"] == 4
+    assert result["quality"]["integrated_lufs"] == pytest.approx(-16, abs=0.1)
+    assert result["quality"]["true_peak_dbtp"] <= -1.0
+    track = execute(dsn, "SELECT * FROM tracks WHERE id = %s", track_id)[0]
+    assert track["audio_url"] == result["url"]
+    assert track["preview_url"] == result["preview_url"]
+    assert track["duration_seconds"] == 18
+    assert track["status"] == "published"
+    renders, previews = objects(project, "audio-renders"), objects(project, "track-previews")
+    assert len(renders) == len(previews) == 1
+    (key, stored), (_, preview) = next(iter(renders.items())), next(iter(previews.items()))
+    assert f"audio-renders/{key}" == result["url"]
+    assert len(stored.data) == result["size"]
+    for data, seconds in ((stored.data, 18), (preview.data, 15)):
+        samples, rate = soundfile.read(io.BytesIO(data))
+        assert len(samples) / rate == pytest.approx(seconds, abs=0.1)  # libsndfile leaves the padding in
+        assert np.abs(samples).max() > 0.05
+
+
+def test_an_order_becomes_a_track_in_its_owners_library(project, leased_dsn, tmp_path):
+    job_id, track_id = ordered(leased_dsn, ORDER, project.url)
+    events = drained(project, tmp_path)
+    check_delivered(project, leased_dsn, job_id, track_id)
+    (summary,) = [event for event in events if event["event"] == "job"]
+    assert summary["job"] == job_id
+    assert summary["outcome"] == "completed"
+    assert set(summary["stages"]) >= {"speak", "fetch", "measure", "deliver", "preview"}
+    assert not list(tmp_path.glob("mindscript-job-*"))
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param([("POST", "audio-renders", "answer", {"status": 544, "body": b"{}"})], id="544 on upload"),
+        pytest.param([("POST", "track-previews", "drop", {})], id="dropped before the answer"),
+        pytest.param([("POST", "audio-renders", "drop after", {})], id="dropped after it was stored"),
+        pytest.param([("GET", "rain.flac", "answer", {"status": 503, "body": b""})], id="503 on music"),
+        pytest.param([("GET", "me.wav", "truncate", {"after_bytes": 1000})], id="truncated recording"),
+    ],
+)
+def test_a_service_that_stumbles_costs_nothing(project, leased_dsn, tmp_path, faults):
+    job_id, track_id = ordered(leased_dsn, ORDER, project.url)
+    for method, path, kind, how in faults:
+        project.storage.fault(method, path, kind, **how)
+    drained(project, tmp_path)
+    assert all(fault.times == 0 for fault in project.storage.faults), "the fault never happened"
+    check_delivered(project, leased_dsn, job_id, track_id)
+
+
+def test_missing_music_fails_the_job_in_plain_words(project, leased_dsn, tmp_path):
+    job_id, track_id = ordered(leased_dsn, {**ORDER, "backgroundMusic": {"url": "gone.mp3"}}, project.url)
+    drained(project, tmp_path)
+    row = row_of(leased_dsn, job_id)
+    assert row["status"] == "failed"
+    assert row["error_code"] == "media.missing"
+    assert row["error"]
+    assert "Traceback" not in row["error"]
+    assert execute(leased_dsn, "SELECT status FROM tracks WHERE id = %s", track_id)[0]["status"] != "published"
+    assert not objects(project, "audio-renders")
+
+
+def test_an_order_that_was_cancelled_is_not_rendered(project, leased_dsn, tmp_path):
+    job_id, _ = ordered(leased_dsn, ORDER, project.url)
+    execute(leased_dsn, "UPDATE audio_job_queue SET status = 'cancelled' WHERE id = %s", job_id)
+    drained(project, tmp_path)
+    assert row_of(leased_dsn, job_id)["status"] == "cancelled"
+    assert not objects(project, "audio-renders")
