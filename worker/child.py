@@ -111,6 +111,11 @@ class Nursery:
 class Child:
     """A job's process.
 
+    Attributes
+    ----------
+    unheard : list
+        After `close`, what the job had said and nobody had asked for.
+
     Parameters
     ----------
     nursery : Nursery
@@ -135,6 +140,7 @@ class Child:
         self._pid: int | None = None
         self._exit_code: int | None = None
         self._reported = False
+        self.unheard: list[Message] = []
         ours, theirs = socket.socketpair()
         patience = struct.pack("ll", _STUCK_S, 0)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
@@ -168,12 +174,7 @@ class Child:
         ready = wait(awaited, timeout_s)
         if self._status in ready:
             self._read_status()
-        said: list[Message] = []
-        try:
-            while self._line.poll():
-                said.append(self._line.recv())
-        except (EOFError, OSError):
-            self._hang_up()
+        said = self._said()
         if self._exit_code is not None and not said:
             self._hang_up()
         self._reported = self._reported or any(isinstance(message, Failed | Fulfilled) for message in said)
@@ -193,6 +194,10 @@ class Child:
         """End the job and everything it has started; how it ended, in words. Safe to repeat."""
         if self._reported:
             self._await_end(_LEAVE_S)  # it is on its way out
+        elif self._pid is not None:
+            self._kill()
+            self._await_end(_REAP_S)
+        self.unheard += self._said()
         self._hang_up()  # a process that we do not know yet ends by that
         if self._exit_code is None:
             self._kill()
@@ -216,6 +221,16 @@ class Child:
     def was_killed(self) -> bool:
         """Whether it ended by SIGKILL."""
         return self._exit_code == -signal.SIGKILL
+
+    def _said(self) -> list[Message]:
+        """What has come in and was not heard yet; hangs up when nothing more can come."""
+        said: list[Message] = []
+        try:
+            while self._line is not None and self._line.poll():
+                said.append(self._line.recv())
+        except (EOFError, OSError):
+            self._hang_up()
+        return said
 
     def _kill(self) -> None:
         if self._pid is not None:

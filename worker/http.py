@@ -96,6 +96,7 @@ class Server:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # with the default of 5, a handful of idle clients delays all others by seconds
     longest_s = 10.0
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:

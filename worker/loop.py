@@ -29,7 +29,7 @@ _DRAIN_POLL_S = 1.0
 _LONGEST_WAIT_S = 15.0  # the loop shows that it lives
 _BUG_PAUSE_S = 5.0
 _FAILED_CLAIM_S = (1.0, 10.0)  # the first wait after the queue did not answer, and the longest
-_TROUBLE_S = (5.0, 300.0)  # the same after an error that an operator must mend
+_TROUBLE_S = (5.0, 60.0)  # the same after an error that an operator must mend
 
 
 def worker_name(config: Config) -> str:
@@ -84,9 +84,10 @@ class Worker:
         self._share = 0  # what is left of this cycle's
         self._cycle_at = 0.0
         self._rescue_at = 0.0
-        self._claim_at = 0.0  # not before
+        self._quiet_until = 0.0  # no new cycle before
         self._failed_claims = 0
-        self._troubles = 0
+        self._troubled = False  # in this cycle
+        self._troubled_cycles = 0
         self._queue_in_trouble = False
         self._nothing_due = False
         self._jobs: set[Future[None]] = set()
@@ -150,21 +151,19 @@ class Worker:
             self._take(start)
         except Exception as error:  # noqa: BLE001 - a bug in here must not end the worker
             logger.bind(event="loop.bug").opt(exception=error).error("the loop: a bug, {}; it goes on", where(error))
-            self._claim_at = time.monotonic() + _BUG_PAUSE_S
+            self._share = 0
+            self._quiet_until = time.monotonic() + _BUG_PAUSE_S
 
     def _take(self, start: Callable[[Claim, float], Future[None]]) -> None:
         """Claim what this cycle still may, as far as there is room for it."""
         now = time.monotonic()
-        if self._hinted or now >= self._cycle_at:
+        if (self._hinted or now >= self._cycle_at) and now >= self._quiet_until:
             self._hinted = False
+            self._troubled_cycles += self._troubled
+            self._troubled = False
             self._share = self._config.max_jobs_per_cycle
             self._cycle_at = now + self._poll_s()
-        while (
-            self._share > 0
-            and self._running() < self._config.worker_concurrency
-            and not self._stopping.is_set()
-            and time.monotonic() >= self._claim_at
-        ):
+        while self._share > 0 and self._running() < self._config.worker_concurrency and not self._stopping.is_set():
             asked_at = time.monotonic()
             claim = self._claim()
             if claim is None:
@@ -221,19 +220,24 @@ class Worker:
         self._watch.ended(ended)
 
     def _in_trouble(self, error: ConfigurationError) -> None:
-        """Take no orders for a while, longer each time, and say what must be mended."""
-        pause_s = _growing(_TROUBLE_S, self._troubles)
-        self._troubles += 1
-        self._claim_at = time.monotonic() + pause_s
+        """Have the next cycle wait, longer each time, and say what must be mended.
+
+        The rest of this cycle's share is still taken: other orders may need nothing that is missing.
+        """
+        self._troubled = True
+        pause_s = _growing(_TROUBLE_S, self._troubled_cycles)
+        self._quiet_until = time.monotonic() + pause_s
         self._hinted = True  # then look at once
         self.state.trouble = error.message
-        logger.bind(event="configuration").error("needs mending: {} (next try in {:.0f} s)", error.message, pause_s)
+        logger.bind(event="configuration").error("needs mending: {} (backing off for {:.0f} s)", error.message, pause_s)
 
     def _out_of_trouble(self) -> None:
         if self.state.trouble is not None:
             logger.bind(event="mended").info("mended: {}", self.state.trouble)
         self.state.trouble = None
-        self._troubles = 0
+        self._troubled = False
+        self._troubled_cycles = 0
+        self._quiet_until = 0.0
 
     def _rescue(self) -> None:
         if time.monotonic() < self._rescue_at:
@@ -273,7 +277,7 @@ class Worker:
         """Until there is something to do, or somebody rings."""
         now = time.monotonic()
         cycle_at = now if self._hinted else self._cycle_at
-        return min(max(min(max(cycle_at, self._claim_at), self._rescue_at) - now, 0.0), _LONGEST_WAIT_S)
+        return min(max(min(max(cycle_at, self._quiet_until), self._rescue_at) - now, 0.0), _LONGEST_WAIT_S)
 
 
 def _growing(bounds: tuple[float, float], times: int) -> float:

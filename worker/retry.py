@@ -13,8 +13,9 @@ MAX_ATTEMPTS = 5
 MAX_CRASHES = 3
 _FIRST_WAIT_S = 5.0
 _LONGEST_WAIT_S = 900.0
-# How long an order rests while an operator mends what is missing; the worker itself backs off besides.
-_CONFIGURATION_WAIT_S = 60.0
+# How long an order rests while an operator mends what is missing, and from the second time on. The worker backs off
+# besides; an order must rest longer than that, or a few such orders, being the oldest, would be all that it takes.
+_CONFIGURATION_WAITS_S = (60.0, 300.0)
 APOLOGY = WorkerError("").customer_message
 
 
@@ -84,7 +85,8 @@ def decide(claim: Claim, error: Exception, *, crashed: bool = False, luck: float
     if crashed and claim.crashes + 1 >= MAX_CRASHES:
         return Decision(Action.FAIL, Outcome.POISON, "poison", message=APOLOGY, crashed=True)
     if kind is Kind.CONFIGURATION:
-        return Decision(Action.RELEASE, Outcome.RELEASED, code, max(floor_s or 0.0, _CONFIGURATION_WAIT_S))
+        rest_s = _CONFIGURATION_WAITS_S[claim.last_error_code == code]
+        return Decision(Action.RELEASE, Outcome.RELEASED, code, max(floor_s or 0.0, rest_s))
     if kind is Kind.RESOURCE and not code.startswith("resource"):
         code = f"resource.{code}"
     again = (claim.last_error_code or "").startswith("resource")

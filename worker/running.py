@@ -165,6 +165,7 @@ class RunningJob:
         finally:
             ending = child.close()
             self.session = None
+            self.uploads += [message for message in child.unheard if isinstance(message, Uploaded)]
         if result is not None:
             return result
         if child.pid is None:

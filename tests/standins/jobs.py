@@ -1,6 +1,7 @@
 """Small jobs that behave, or misbehave, as their payload says; run by a real worker in place of a render.
 
-``{"do": "sleep", "seconds": 2}``. What a job "uploads" is a line in a file, so that a test can see when, and whether.
+``{"do": "sleep", "seconds": 2}``, or several deeds: ``{"do": ["sleep", "kill self"]}``. With ``"attempts": 1`` only the
+first attempt misbehaves. What a job "uploads" is a line in a file, so that a test can see when, and whether.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ _STEP_S = 0.05
 def perform(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
     """Do what the payload says, then publish."""
     payload = order.payload
-    doing = str(payload.get("do", "nothing"))
+    deeds = payload.get("do", "nothing")
     if order.attempt <= int(payload.get("attempts", 1_000_000)):
-        _DEEDS[doing](order, tell, folder)
+        for deed in [deeds] if isinstance(deeds, str) else deeds:
+            _DEEDS[deed](order, tell, folder)
     if "ledger" in payload:
         tell.may_publish()
         with Path(str(payload["ledger"])).open("a") as ledger:

@@ -17,7 +17,7 @@ from worker.child import Child, Nursery
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, LeaseLost, ResourceError, TransientError
 from worker.fulfil import Fulfilled, Order
-from worker.line import Failed, MayPublish, Message, Progress
+from worker.line import Failed, MayPublish, Message, Progress, Uploaded
 
 _LIMIT = 512 << 20
 
@@ -174,6 +174,18 @@ def test_a_job_ends_with_the_line_to_its_worker(tmp_path: Path) -> None:
         child._line = None
         eventually(lambda: not any(psutil.pid_exists(pid) for pid in pids))
         child.close()
+
+
+def test_what_a_job_said_before_it_was_killed_is_not_lost(nursery: Nursery, tmp_path: Path) -> None:
+    """It may have uploaded something that must be taken back."""
+    done = tmp_path / "audio-renders" / "key"
+    config = Config(storage_dir=tmp_path)
+    order = Order("job-1", None, None, {"upload": "audio-renders/key", "linger": 600})
+    child = Child(nursery, PERFORM, order=order, config=config, folder=tmp_path, memory_bytes=_LIMIT)
+    eventually(done.exists)
+    time.sleep(0.05)
+    child.close()
+    assert child.unheard == [Uploaded("audio-renders", "key")]
 
 
 def test_a_signal_to_everybody_ends_no_job(nursery: Nursery, tmp_path: Path) -> None:

@@ -99,3 +99,11 @@ def test_no_error_is_retried_for_ever(attempt: int, crashes: int, crashed: bool,
     else:
         assert decision.action is Action.RETRY
         assert 0 < decision.delay_s <= 900
+
+
+def test_an_order_that_lacks_the_same_thing_again_rests_longer() -> None:
+    """Longer than the worker backs off: else a few such orders, being the oldest, would be all that it takes."""
+    error = ConfigurationError("key refused", code="configuration.key")
+    first = decide(claim(), error)
+    again = decide(claim(last="configuration.key"), error)
+    assert (first.delay_s, again.delay_s) == (60.0, 300.0)
