@@ -1,0 +1,158 @@
+"""`mindscript-worker work` as a process of its own, with small jobs in place of renders, to be killed at will.
+
+Run as a program, this is that process: the real command, but for the job and the rhythm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from worker.heartbeat import Rhythm
+
+TESTS = Path(__file__).parents[1]
+
+
+@dataclass
+class WorkerProcess:
+    """A worker that runs.
+
+    Attributes
+    ----------
+    settings : mapping
+        Environment variables, such as ``DATABASE_URL``.
+    lease_s : float
+    """
+
+    settings: Mapping[str, str]
+    rhythm: Rhythm = field(default_factory=Rhythm)
+    lease_s: float = 60.0
+    drain: bool = False
+    folder: Path | None = None
+    process: subprocess.Popen[str] = field(init=False)
+
+    def start(self) -> WorkerProcess:
+        """Start it as the leader of a group of its own, as a dyno's or a terminal's command is."""
+        told = {"drain": self.drain, "rhythm": asdict(self.rhythm), "lease_s": self.lease_s}
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+        self.log = open(self.folder / f"{id(self)}.log", "w+") if self.folder else subprocess.PIPE  # noqa: PTH123, SIM115
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "standins.worker_process", json.dumps(told)],
+            env={**inherited, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **self.settings},
+            cwd=TESTS,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        return self
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def events(self) -> list[dict[str, Any]]:
+        """What it has logged so far."""
+        assert self.folder is not None
+        assert not isinstance(self.log, int)
+        found = []
+        for line in Path(self.log.name).read_text().splitlines():
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+        return found
+
+    def wait_for(self, event: str, timeout_s: float = 20.0) -> dict[str, Any]:
+        """Wait until it has logged an event; that line."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            for line in self.events():
+                if line.get("event") == event:
+                    return line
+            assert self.process.poll() is None, f"ended before {event}: {self.text()}"
+            assert time.monotonic() < deadline, f"no {event}: {self.text()}"
+            time.sleep(0.02)
+
+    def text(self) -> str:
+        assert not isinstance(self.log, int)
+        return Path(self.log.name).read_text()
+
+    def family(self) -> list[psutil.Process]:
+        """All its processes but itself."""
+        try:
+            return psutil.Process(self.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def signal_everybody(self, number: int) -> None:
+        """As Heroku does: every process of the dyno."""
+        for process in [*self.family(), psutil.Process(self.pid)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and nothing else."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(40)
+
+
+@contextlib.contextmanager
+def worker_process(
+    folder: Path,
+    settings: Mapping[str, str],
+    *,
+    rhythm: Rhythm | None = None,
+    lease_s: float = 60.0,
+    drain: bool = False,
+) -> Iterator[WorkerProcess]:
+    """A worker for the length of a block; killed at the end if it still runs."""
+    worker = WorkerProcess(settings, rhythm or Rhythm(), lease_s, drain, folder).start()
+    try:
+        yield worker
+    finally:
+        if worker.process.poll() is None:
+            worker.kill()
+        assert not isinstance(worker.log, int)
+        worker.log.close()
+
+
+def main() -> int:
+    """Be that process."""
+    from standins.jobs import PERFORM
+
+    from worker.commands.work import work
+    from worker.config import Config
+    from worker.errors import WorkerError
+
+    told = json.loads(sys.argv[1])
+    try:
+        return work(
+            Config.from_environ(),
+            drain=told["drain"],
+            job=PERFORM,
+            rhythm=Rhythm(**told["rhythm"]),
+            lease_s=told["lease_s"],
+        )
+    except WorkerError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return error.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
