@@ -218,6 +218,14 @@ class Queue:
         counts["processing"] -= waiting
         return counts
 
+    def has_column(self, table: str, column: str) -> bool:
+        """Whether a table of the contract has a column."""
+        return self._transport.has_column(table, column)
+
+    def now(self) -> datetime:
+        """The database's clock (over HTTP to a second)."""
+        return self._transport.now()
+
     def ping(self) -> None:
         """Ask the database for one row; raises when it does not answer."""
         self._transport.select(TABLE, ["id"], where={}, limit=1)
