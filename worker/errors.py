@@ -1,16 +1,16 @@
 """Everything that can go wrong, sorted once.
 
-    WorkerError                kind            exit   what the queue does
-    ├── JobError               permanent       2      fails at once; the customer's message is plain
-    ├── MediaError             permanent       3      fails at once
-    ├── TransientError         transient       1      tried again later (honours `retry_after_s`)
-    ├── ConfigurationError     configuration   1      goes back, attempt not counted; the worker backs off, loudly
-    ├── ResourceError          resource        1      one more try, then permanent
-    ├── QualityError           transient       1      the delivered file missed its promise; tried again
-    └── Interrupted            -               130    not a failure
-        ├── Cancelled                                 the customer cancelled the row
-        ├── LeaseLost                                 another worker owns the job now
-        └── ShuttingDown                              SIGTERM; the job is released
+WorkerError                kind            exit   what the queue does
+├── JobError               permanent       2      fails at once; the customer's message is plain
+├── MediaError             permanent       3      fails at once
+├── TransientError         transient       1      tried again later (honours `retry_after_s`)
+├── ConfigurationError     configuration   1      goes back, attempt not counted; the worker backs off, loudly
+├── ResourceError          resource        1      one more try, then permanent
+├── QualityError           transient       1      the delivered file missed its promise; tried again
+└── Interrupted            -               130    not a failure
+    ├── Cancelled                                 the customer cancelled the row
+    ├── LeaseLost                                 another worker owns the job now
+    └── ShuttingDown                              SIGTERM; the job is released
 """
 
 from __future__ import annotations

@@ -89,14 +89,17 @@ class OpenAIVoice:
             optional["instructions"] = self._instructions
         started = time.monotonic()
         try:
-            with self._client().audio.speech.with_streaming_response.create(
-                input=utterance.text,
-                model=self._model,
-                voice=self._voice,
-                response_format="flac",
-                speed=self._speed,
-                **optional,
-            ) as response, into.open("wb") as file:
+            with (
+                self._client().audio.speech.with_streaming_response.create(
+                    input=utterance.text,
+                    model=self._model,
+                    voice=self._voice,
+                    response_format="flac",
+                    speed=self._speed,
+                    **optional,
+                ) as response,
+                into.open("wb") as file,
+            ):
                 for chunk in response.iter_bytes(65_536):
                     file.write(chunk)
                     if time.monotonic() - started > _PIECE_S:
