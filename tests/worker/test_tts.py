@@ -1,0 +1,266 @@
+"""Voices: the real SDKs against services that misbehave as the real ones do; the cache; the script, spoken."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import soundfile
+from pydantic import SecretStr
+from standins.speech import Answer, speech_service
+
+from dsp.blocks import spans
+from worker.backoff import Patience
+from worker.config import Config
+from worker.errors import ConfigurationError, JobError, TransientError
+from worker.ffmpeg import find_ffmpeg
+from worker.payload import VoiceChoice, VoiceSettings
+from worker.script import Pause, parse_script
+from worker.speech import PARAGRAPH_GAP_S, SENTENCE_GAP_S, Said, recorded_speech, speak_script
+from worker.tts import available_voices, elevenlabs_voice, open_voice, openai_voice
+from worker.tts.cache import SpeechCache
+from worker.tts.elevenlabs_voice import ElevenLabsVoice
+from worker.tts.openai_voice import OpenAIVoice
+from worker.tts.voice import Utterance
+
+RATE = 44_100
+HASTE = Patience(failures=3, first_wait_s=0.01, longest_wait_s=0.02)
+QUOTA = {
+    "error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}
+}
+
+
+@pytest.fixture
+def service(monkeypatch):
+    monkeypatch.setattr(openai_voice, "_READ_S", 2.0)
+    monkeypatch.setattr(elevenlabs_voice, "_READ_S", 2.0)
+    elevenlabs_voice._allowed.clear()
+    with speech_service() as service:
+        yield service
+
+
+def voice(service, provider: str, **choice):
+    config = Config(
+        openai_api_key=SecretStr("sk-test"),
+        openai_base_url=f"{service.url}/v1",
+        elevenlabs_api_key=SecretStr("el-test"),
+        elevenlabs_base_url=service.url,
+    )
+    kind = OpenAIVoice if provider == "openai" else ElevenLabsVoice
+    return kind(VoiceChoice(provider=provider, **choice), config, patience=HASTE)
+
+
+PROVIDERS = ("openai", "elevenlabs")
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize(
+    ("answer", "error", "code"),
+    [
+        (Answer(401, {"error": {"message": "Incorrect API key provided"}}), ConfigurationError, "voice.key"),
+        (
+            Answer(401, {"detail": {"status": "quota_exceeded", "message": "no credits"}}),
+            ConfigurationError,
+            "voice.quota",
+        ),
+        (Answer(402, {"detail": {"status": "payment_required"}}), ConfigurationError, "voice.quota"),
+        (Answer(429, QUOTA), ConfigurationError, "voice.quota"),
+        (Answer(422, {"detail": [{"msg": "text is refused"}]}), JobError, "voice.refused"),
+        (Answer(400, {"error": {"message": "flagged by the content policy"}}), JobError, "voice.refused"),
+        (Answer(404, {"detail": {"status": "voice_not_found"}}), JobError, "voice.unknown"),
+    ],
+)
+def test_a_refusal_is_sorted_at_once(service, tmp_path, provider, answer, error, code):
+    service.answers = [answer]
+    with pytest.raises(error) as caught:
+        voice(service, provider).speak(Utterance("Hello."), tmp_path / "a")
+    assert caught.value.code == code
+    assert "Hello" not in caught.value.message
+    assert len(service.requests) == 1, "a refusal must not be tried again: it may cost money"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(500, b"<html>oops</html>"),
+        Answer(503, {"error": {"message": "overloaded"}}),
+        Answer(429, {"error": {"message": "slow down"}}, headers={"Retry-After": "0"}),
+        Answer(kind="stall"),
+        Answer(kind="truncate"),
+        Answer(kind="slow"),
+    ],
+    ids=lambda answer: f"{answer.status} {answer.kind}",
+)
+def test_what_passes_is_tried_again_and_then_speaks(service, tmp_path, provider, answer):
+    service.answers = [answer]
+    voice(service, provider).speak(Utterance("Hello there."), tmp_path / "a")
+    assert len(service.requests) == (1 if answer.kind == "slow" else 2)
+    assert (tmp_path / "a").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_does_not_pass_is_transient_and_carries_the_wait(service, tmp_path, provider):
+    service.answers = [Answer(429, {"error": {"message": "slow down"}}, headers={"Retry-After": "3000"})] * 5
+    started = time.monotonic()
+    with pytest.raises(TransientError) as caught:
+        voice(service, provider).speak(Utterance("Hello."), tmp_path / "a")
+    assert caught.value.retry_after_s == 3000
+    assert len(service.requests) == 1, "the queue waits better than a worker does"
+    assert time.monotonic() - started < 60
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_service_that_is_not_there_is_transient(service, tmp_path, provider):
+    there = voice(service, provider)
+    there._base_url = "http://127.0.0.1:9"
+    with pytest.raises(TransientError, match="cannot be reached"):
+        there.speak(Utterance("Hello."), tmp_path / "a")
+
+
+def test_openai_is_asked_as_its_models_take_it(service, tmp_path):
+    voice(service, "openai", id="nova", speed=0.9, instructions="Softly.").speak(Utterance("Hi."), tmp_path / "a")
+    voice(service, "openai", model="gpt-4o-mini-tts", instructions="Softly.").speak(Utterance("Hi."), tmp_path / "b")
+    first, second = (request["body"] for request in service.requests)
+    assert first == {"input": "Hi.", "model": "tts-1", "voice": "nova", "response_format": "flac", "speed": 0.9}
+    assert second["instructions"] == "Softly."
+    assert service.requests[0]["headers"]["authorization"] == "Bearer sk-test"
+
+
+def test_the_configured_model_wins(service, tmp_path):
+    config = Config(openai_api_key=SecretStr("k"), openai_base_url=f"{service.url}/v1", openai_tts_model="next-tts")
+    OpenAIVoice(VoiceChoice(model="tts-1"), config).speak(Utterance("Hi."), tmp_path / "a")
+    assert service.requests[0]["body"]["model"] == "next-tts"
+
+
+def test_elevenlabs_falls_back_to_the_format_that_the_account_allows(service, tmp_path):
+    refused = Answer(403, {"detail": {"status": "output_format_not_allowed", "message": "upgrade for pcm"}})
+    service.answers = [refused, refused]
+    there = voice(service, "elevenlabs", settings=VoiceSettings(stability=0.5), speed=4.0)
+    there.speak(Utterance("One.", following="Two."), tmp_path / "a")
+    there.speak(Utterance("Two.", previous="One."), tmp_path / "b")
+    asked = [request["query"]["output_format"] for request in service.requests]
+    assert asked == ["pcm_44100", "mp3_44100_192", "mp3_44100_128", "mp3_44100_128"]
+    body = service.requests[-1]["body"]
+    assert body["voice_settings"] == {"stability": 0.5, "speed": 1.2}
+    assert body["previous_request_ids"] == ["request-3"]
+    assert service.requests[0]["body"]["next_text"] == "Two."
+    assert any("1.2" in note for note in there.notes)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_missing_key_is_named_with_what_works_without(provider):
+    with pytest.raises(ConfigurationError) as caught:
+        open_voice(VoiceChoice(provider=provider), Config())
+    assert f"{provider.upper()}_API_KEY" in caught.value.message
+    assert "--voice" in caught.value.message
+    assert not next(info for info in available_voices(Config()) if info.provider == provider).usable
+
+
+def speak(service, tmp_path, script, *, cache=None, said=None, **choice):
+    folder = tmp_path / f"job-{time.monotonic_ns()}"
+    folder.mkdir()
+    return speak_script(
+        parse_script(script),
+        voice(service, "openai", **choice),
+        cache=cache or SpeechCache(tmp_path / "cache", 100),
+        ffmpeg=find_ffmpeg(),
+        folder=folder,
+        sample_rate=RATE,
+        said=said,
+    )
+
+
+def test_nothing_is_paid_twice(service, tmp_path):
+    for expected in (1, 1, 2):
+        said = Said()
+        speed = 0.9 if expected == 1 else 1.1  # another voice sounds otherwise, and is paid
+        speak(service, tmp_path, "I am calm.", said=said, speed=speed)
+        assert len(service.requests) == expected
+    assert (said.hits, said.misses) == (0, 1)
+
+
+def test_a_damaged_cache_entry_is_spoken_anew(service, tmp_path):
+    speak(service, tmp_path, "I am calm.")
+    (entry,) = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    entry.write_bytes(entry.read_bytes()[:100])
+    assert np.isfinite(speak(service, tmp_path, "I am calm.").loudness_lufs)
+    assert len(service.requests) == 2
+
+
+@pytest.mark.parametrize("kind", ["empty", "silence", "text"])
+def test_sound_that_is_none_is_not_kept(service, tmp_path, kind):
+    service.answers = [Answer(kind=kind)]
+    with pytest.raises(TransientError):
+        speak(service, tmp_path, "I am calm.")
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_the_cache_stays_below_its_size_and_drops_what_was_used_least(tmp_path):
+    cache = SpeechCache(tmp_path / "cache", max_mb=1)
+    piece = tmp_path / "piece"
+    piece.write_bytes(b"x" * 400_000)
+    for number in range(4):
+        cache.keep(cache.key("voice", str(number)), piece)
+        time.sleep(0.02)  # file times are no finer than the kernel's tick
+        assert cache.find(cache.key("voice", "0")) is not None or number > 2
+        time.sleep(0.02)
+    kept = [number for number in range(4) if cache.find(cache.key("voice", str(number))) is not None]
+    assert 3 in kept
+    assert len(kept) == 2
+
+
+def test_pauses_are_exact_and_gaps_are_the_documented_ones(service, tmp_path):
+    folder = tmp_path / "job"
+    folder.mkdir()
+
+    class Sentences(OpenAIVoice):
+        limit_characters = 0
+
+    there = voice(service, "openai")
+    there.__class__ = Sentences
+    speech = speak_script(
+        parse_script("One. Two. [pause 2.5s] Three.\n\nFour."),
+        there,
+        cache=SpeechCache(tmp_path / "cache", 100),
+        ffmpeg=find_ffmpeg(),
+        folder=folder,
+        sample_rate=RATE,
+    )
+    pauses = [part.seconds for part in speech.parts if isinstance(part, Pause)]
+    assert pauses == [SENTENCE_GAP_S, 2.5, PARAGRAPH_GAP_S]
+
+
+def test_pieces_begin_and_end_in_silence_and_at_one_level(service, tmp_path):
+    speech = speak(service, tmp_path, ". ".join(f"Sentence number {n} of many" for n in range(300)) + ".")
+    clips = [part.clip for part in speech.parts if not isinstance(part, Pause)]
+    assert len(clips) > 1, "4096 characters are OpenAI's limit"
+    assert all(len(request["body"]["input"]) <= 4096 for request in service.requests)
+    for clip in clips:
+        samples = np.concatenate([clip.read(*span) for span in spans(0, clip.frames, 509)])
+        assert np.array_equal(samples, clip.read(0, clip.frames))
+        assert np.abs(samples[[0, -1]]).max() < 1e-3
+        assert np.abs(samples).max() > 0.05
+
+
+def test_a_recording_is_taken_as_it_is(tmp_path):
+    n = np.arange(3 * 24_000)
+    soundfile.write(tmp_path / "me.wav", 0.3 * np.sin(2 * np.pi * 300 * n / 24_000), 24_000)
+    speech = recorded_speech(
+        tmp_path / "me.wav", ffmpeg=find_ffmpeg(), folder=tmp_path, sample_rate=RATE, max_seconds=60
+    )
+    assert speech.parts[0].clip.frames == 3 * RATE
+    assert speech.loudness_lufs == pytest.approx(-11.2, abs=0.5)  # one channel, heard in both ears
+
+
+def test_the_local_voice_says_the_same_the_same_way(tmp_path):
+    there = open_voice(VoiceChoice(provider="local"), Config())
+    for name in ("a", "b"):
+        there.speak(Utterance("I am calm."), tmp_path / name)
+    there.close()
+    first, second = (soundfile.read(tmp_path / name)[0] for name in ("a", "b"))
+    assert np.array_equal(first, second)
+    assert np.abs(first).max() > 0.05
+    with pytest.raises(JobError, match=r"voice\.id"):
+        open_voice(VoiceChoice(provider="local", id="nobody"), Config())
