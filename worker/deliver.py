@@ -30,7 +30,7 @@ LOUDNESS_TOLERANCE_LU = 0.1
 _AIM_LU = 0.05  # a miss of more is worth another encoding
 _MOST_ENCODES = 4
 _PREVIEW_S = 15.0
-_PREVIEW_FADE_S = 0.5
+PREVIEW_FADE_S = 0.5
 _PREVIEW_ENCODING = Encoding("mp3", 128)
 
 # How far a codec lets the peaks of a dense programme rise, in dB: benchmarks/codec.py measures it. A lossless file
@@ -158,7 +158,7 @@ def deliver_preview(
     """
     length = min(round(_PREVIEW_S * plan.sample_rate), plan.frames)
     start = max(0, min(start, plan.frames - length))
-    fade_frames = min(round(_PREVIEW_FADE_S * plan.sample_rate), length // 2)
+    fade_frames = min(round(PREVIEW_FADE_S * plan.sample_rate), length // 2)
     fade = Fade(length, fade_frames, fade_frames)
     headroom_db = max(_headroom_db(_PREVIEW_ENCODING), MOST_DBTP - delivered.master.ceiling_dbtp)
     for _ in range(_MOST_ENCODES):

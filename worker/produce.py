@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from worker.compile import SAMPLE_RATE_HZ, Compiled, compile_plan
-from worker.deliver import deliver, deliver_preview
+from worker.deliver import PREVIEW_FADE_S, deliver, deliver_preview
 from worker.encode import Encoding
 from worker.ffmpeg import Ffmpeg
 from worker.lyrics import as_lrc, as_webvtt
@@ -27,6 +27,8 @@ from worker.tags import Chapter, Tags
 
 OnProgress = Callable[[str, float], None]
 """Called with the stage in words and the fraction of the whole job that is done."""
+
+PREVIEW_FADE_FRAMES = round(PREVIEW_FADE_S * SAMPLE_RATE_HZ)  # the fade-in must not swallow the first word
 
 # Shares of a whole job, for the progress bar
 _SPOKEN, _FETCHED = 0.30, 0.35
@@ -185,7 +187,7 @@ def produce(
                         plan,
                         delivered,
                         preview,
-                        start=compiled.heard_from,
+                        start=compiled.heard_from - PREVIEW_FADE_FRAMES,
                         tags=Tags(title=tags.title),
                         ffmpeg=studio.ffmpeg,
                     )

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 from database import execute, row_of
-from standins.storage import Object
+from standins.speech import Answer, speech_service
+from standins.storage import Bucket, Object
 from standins.supabase import Project, supabase_standin
 
 from dsp.noise import Noise
@@ -168,3 +169,68 @@ def test_an_order_that_was_cancelled_is_not_rendered(project, leased_dsn, tmp_pa
     drained(project, tmp_path)
     assert row_of(leased_dsn, job_id)["status"] == "cancelled"
     assert not objects(project, "audio-renders")
+
+
+def test_speech_is_paid_once_even_by_another_dyno(project, leased_dsn, tmp_path):
+    """Two workers without a common disk: what one has had spoken, the other finds in the bucket."""
+    project.storage.buckets["speech"] = Bucket("speech")
+    order = {"script": "I am calm. [pause 1s] I am safe.", "voice": {"provider": "openai"}, "durationMin": 0.3}
+    with speech_service() as openai:
+        for number, gain in enumerate((-1, -6)):
+            job_id, _ = ordered(
+                leased_dsn, {**order, "gains": {"voiceDb": gain}, "solfeggio": {"hz": 528}}, project.url
+            )
+            execute(leased_dsn, "UPDATE audio_job_queue SET payload = payload || %s WHERE id = %s",
+                    json.dumps({"voice": {"provider": "openai"}}), job_id)  # fmt: skip
+            drained(
+                project,
+                tmp_path,
+                CACHE_DIR=str(tmp_path / f"dyno-{number}"),
+                TTS_CACHE_BUCKET="speech",
+                OPENAI_API_KEY="sk-secret-key",
+                OPENAI_BASE_URL=f"{openai.url}/v1",
+            )
+            row = row_of(leased_dsn, job_id)
+            assert row["status"] == "completed", row
+            cache = row["result"]["quality"]["speech_cache"]
+            assert cache == ({"hits": 0, "misses": 2} if number == 0 else {"hits": 2, "misses": 0})
+        assert len(openai.requests) == 2
+    assert len(objects(project, "speech")) == 2
+
+
+def test_a_refused_key_puts_the_order_back_uncounted_and_says_so(project, leased_dsn, tmp_path):
+    job_id, _ = ordered(leased_dsn, {"script": "Hello.", "durationMin": 0.3}, project.url)
+    execute(leased_dsn, "UPDATE audio_job_queue SET payload = payload || %s WHERE id = %s",
+            json.dumps({"voice": {"provider": "openai"}}), job_id)  # fmt: skip
+    with speech_service() as openai:
+        openai.answers = [Answer(401, {"error": {"message": "Incorrect API key provided"}})] * 20
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "worker", "work"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "TMPDIR": str(tmp_path),
+                "SUPABASE_URL": project.url,
+                "SUPABASE_SERVICE_ROLE_KEY": project.key,
+                "OPENAI_API_KEY": "sk-secret-key",
+                "OPENAI_BASE_URL": f"{openai.url}/v1",
+            },
+        )
+        try:
+            said = []
+            for line in worker.stdout:
+                said.append(json.loads(line))
+                if said[-1]["event"] == "configuration":
+                    break
+        finally:
+            worker.terminate()
+            rest = worker.communicate(timeout=30)[0]
+    assert worker.returncode == 0
+    assert any("OPENAI_API_KEY" in event["message"] for event in said)
+    assert "sk-secret-key" not in rest + json.dumps(said)
+    row = row_of(leased_dsn, job_id)
+    assert row["status"] == "pending"
+    assert row["attempt"] == 0
