@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import soundfile
 from codec_signals import RATE, encode_sound, music_like, tones
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import children
 
 from worker.clip import FileClip
 from worker.decode import decode, decoded_blocks
@@ -192,7 +192,7 @@ def test_a_reader_that_leaves_early_leaves_no_process(ffmpeg, tmp_path):
     blocks = decoded_blocks(ffmpeg, wav(tmp_path / "a.wav", tones(RATE * 20)), sample_rate=RATE)
     next(blocks)
     blocks.close()
-    assert not psutil.Process().children()
+    assert not children()
 
 
 def test_a_file_name_is_never_an_option_or_an_address(ffmpeg, tmp_path):

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import soundfile
 from codec_signals import RATE, encode_sound, music_like, noise_db, pcm_of, pink, tones
+from processes import children
 
 from dsp.blocks import Block
 from worker import wav
@@ -42,7 +42,7 @@ def encode_plainly(pcm, frames: int, out: Path, ffmpeg: Ffmpeg, **more) -> None:
 
 
 def nothing_left(folder: Path) -> bool:
-    return not list(folder.iterdir()) and not psutil.Process().children() and threading.active_count() == 1
+    return not list(folder.iterdir()) and not children() and threading.active_count() == 1
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ class TestWholeOrNotAtAll:
 
         def killing(start: int, stop: int) -> Iterator[Block]:
             yield tones(10_000)
-            for child in psutil.Process().children():
+            for child in children():
                 child.kill()
             yield from pcm_of(tones(RATE * 20))(start + 10_000, stop)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from processes import children
 
 from worker.errors import ConfigurationError, MediaError, ResourceError, TransientError
 from worker.ffmpeg import Ffmpeg, find_ffmpeg, parse_version
@@ -53,10 +54,6 @@ def says(version: str, *, libavcodec: str = "58. 18.100") -> str:
 def feed_long(pipe: Pipe) -> None:
     for _ in range(1000):
         pipe.write(SILENCE)
-
-
-def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.parametrize(

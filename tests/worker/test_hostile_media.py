@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import soundfile
 from codec_signals import RATE, encode_sound, tones
+from processes import children
 
 from worker.decode import decode
 from worker.errors import MediaError
@@ -34,7 +34,7 @@ def refused(ffmpeg, tmp_path):
         with pytest.raises(MediaError) as error:
             decode(ffmpeg, source, into, sample_rate=RATE, max_seconds=max_seconds, timeout_s=30).close()
         assert not into.exists()
-        assert not psutil.Process().children()
+        assert not children()
         message = error.value.message
         assert message.startswith(name)
         assert "\n" not in message
@@ -269,7 +269,7 @@ def test_noise_behind_a_good_beginning_does_no_harm(ffmpeg, tmp_path, ending):
         assert error.message.startswith(whole.name)  # noqa: PT017 - either way is right
     else:
         assert np.isfinite(clip.read(0, clip.frames)).all()
-    assert not psutil.Process().children()
+    assert not children()
 
 
 @pytest.mark.faults
@@ -291,4 +291,4 @@ def test_bytes_at_random_are_refused_or_decoded_but_never_worse(ffmpeg, tmp_path
             decode(ffmpeg, file, tmp_path / "raw", sample_rate=RATE, max_seconds=60, timeout_s=30).close()
         except MediaError as error:
             assert error.message.startswith(file.name)  # noqa: PT017
-    assert not psutil.Process().children()
+    assert not children()
