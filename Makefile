@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test check format lock faults soak bench audit sbom container clean
+.PHONY: setup demo test check format lock faults audit sbom container clean
 
 setup: $(VENV)/.ready  ## virtual environment from the hash-locked requirements
 
@@ -38,14 +38,8 @@ lock: setup  ## write the requirements files anew from pyproject.toml
 	$(COMPILE) --all-extras -o requirements-dev.txt
 	echo 'setuptools>=77' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header - -o requirements-build.txt
 
-faults: setup  ## real kills, restarts, races: about 20 minutes
+faults: setup  ## the long ones: real kills, restarts, races
 	$(BIN)/python -m pytest -m faults -s tests
-
-soak: setup  ## many jobs in one worker: nothing may grow
-	$(BIN)/python -m pytest -m soak -s tests
-
-bench: setup  ## speed and memory beside FFmpeg, pydub and SoX
-	$(BIN)/python -m benchmarks
 
 audit: setup  ## known weaknesses of the locked packages
 	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.txt
