@@ -33,7 +33,7 @@ class Rhythm:
     lost_after_s : float
         Without a heartbeat for so long the job counts as lost: less than the lease, so that nobody else has it yet.
     rescue_s : float
-        Between rescues of what dead workers have left, with jitter.
+        At most between rescues of what dead workers have left.
     finish_within_s : float
         On SIGTERM a job that needs no longer may finish.
     silent_s : float

@@ -25,6 +25,7 @@ from worker.stopping import Bell, Stopping
 from worker.workspace import workspace
 
 _JITTER = 0.2
+_RESCUE_SPREAD = (0.8, 0.96)  # of the interval: with the lease's 60 s it stays below 75 s
 _DRAIN_POLL_S = 1.0
 _LONGEST_WAIT_S = 15.0  # the loop shows that it lives
 _BUG_PAUSE_S = 5.0
@@ -242,7 +243,7 @@ class Worker:
     def _rescue(self) -> None:
         if time.monotonic() < self._rescue_at:
             return
-        self._rescue_at = time.monotonic() + self._rhythm.rescue_s * random.uniform(1, 1 + _JITTER)
+        self._rescue_at = time.monotonic() + self._rhythm.rescue_s * random.uniform(*_RESCUE_SPREAD)
         try:
             rescued = self._queue.rescue()
         except WorkerError as error:

@@ -30,7 +30,7 @@ from worker.queue import Queue
 from worker.stopping import Stopping
 from worker.workspace import job_folder
 
-_TICK_S = 0.5
+_TICK_S = 0.25  # of looks at standing and memory
 _SETTLE_PATIENCE_S = 30.0
 _SHUTDOWN_PATIENCE_S = 3.0
 _TELLING_PERCENT = 5  # from here on the rest can be estimated

@@ -1,0 +1,186 @@
+"""Where the faults happen: real workers on a real queue, and a book in the database that nobody can get around."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import psycopg
+from database import execute
+from psycopg.types.json import Jsonb
+from standins.worker_process import WorkerProcess
+
+from worker.embedded import EmbeddedPostgres
+from worker.heartbeat import Rhythm
+
+# Every write that leaves an order ended, or a track published, is noted: a second one cannot hide.
+_BOOK = """
+CREATE TABLE public.book (job uuid, what text, worker text, at timestamptz DEFAULT clock_timestamp());
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_TABLE_NAME = 'tracks' THEN
+        INSERT INTO public.book (job, what) VALUES ((NEW.title)::uuid, 'published');
+    ELSIF NEW.status IN ('completed', 'failed', 'cancelled') THEN
+        INSERT INTO public.book VALUES (NEW.id, 'ended', NEW.claimed_by);
+    ELSIF NEW.status <> OLD.status THEN
+        INSERT INTO public.book VALUES (NEW.id, NEW.status, coalesce(NEW.claimed_by, OLD.claimed_by));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER zz_note AFTER UPDATE ON audio_job_queue FOR EACH ROW EXECUTE FUNCTION note();
+CREATE TRIGGER zz_note AFTER UPDATE OF audio_url ON tracks FOR EACH ROW EXECUTE FUNCTION note();
+"""
+
+figures: list[str] = []
+
+# Leases of seconds, for what does not depend on their length.
+BRISK = Rhythm(beat_s=0.6, look_s=0.3, lost_after_s=2.2, rescue_s=0.5, finish_within_s=1.0)
+BRISK_LEASE_S = 3.0
+
+
+@dataclass
+class Field:
+    """A database and the workers on it.
+
+    Parameters
+    ----------
+    dsn : str
+    folder : Path
+    server : EmbeddedPostgres
+    """
+
+    dsn: str
+    folder: Path
+    server: EmbeddedPostgres
+    workers: list[WorkerProcess] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute(_BOOK)
+
+    def worker(
+        self,
+        *,
+        rhythm: Rhythm | None = None,
+        lease_s: float = 60.0,
+        dsn: str | None = None,
+        drain: bool = False,
+        **settings: object,
+    ) -> WorkerProcess:
+        """Start a worker; production's rhythm unless told otherwise."""
+        number = len(self.workers)
+        environment = {
+            "DATABASE_URL": dsn or self.dsn,
+            "STORAGE_DIR": str(self.folder / "out"),
+            "TMPDIR": str(self.folder),
+            "WORKER_NAME": f"w{number}",
+            **{name.upper(): str(value) for name, value in settings.items()},
+        }
+        worker = WorkerProcess(environment, rhythm or Rhythm(), lease_s, drain, self.folder).start()
+        self.workers.append(worker)
+        return worker
+
+    def brisk(self, **settings: object) -> WorkerProcess:
+        """Start a worker whose lease is a matter of seconds."""
+        return self.worker(rhythm=BRISK, lease_s=BRISK_LEASE_S, **settings)  # type: ignore[arg-type]
+
+    def order(self, count: int = 1, **payload: object) -> list[str]:
+        """Insert orders in one statement, each with a track; their ids."""
+        rows = execute(
+            self.dsn,
+            "WITH fresh AS (SELECT gen_random_uuid() AS id FROM generate_series(1, %s)),"
+            " shelf AS (INSERT INTO tracks (title) SELECT id::text FROM fresh RETURNING id, title)"
+            " INSERT INTO audio_job_queue (id, track_id, payload)"
+            " SELECT fresh.id, shelf.id, %s FROM fresh JOIN shelf ON shelf.title = fresh.id::text RETURNING id",
+            count,
+            Jsonb(payload),
+        )
+        return [str(row["id"]) for row in rows]
+
+    def status(self, job: str) -> str:
+        return str(execute(self.dsn, "SELECT status FROM audio_job_queue WHERE id = %s", job)[0]["status"])
+
+    def stage(self, job: str) -> str | None:
+        stage = execute(self.dsn, "SELECT stage FROM audio_job_queue WHERE id = %s", job)[0]["stage"]
+        return str(stage) if stage is not None else None
+
+    def left(self) -> int:
+        """Orders that have not ended."""
+        unfinished = "SELECT count(*) n FROM audio_job_queue WHERE status IN ('pending', 'processing')"
+        return int(execute(self.dsn, unfinished)[0]["n"])
+
+    def started(self, *workers: WorkerProcess) -> None:
+        """Wait until they work."""
+        for worker in workers:
+            worker.wait_for("started")
+
+    def wait_until_all_ended(self, timeout_s: float) -> None:
+        eventually(lambda: self.left() == 0, timeout_s)
+
+    def count(self, *, say: str, must: str, **more: object) -> dict[str, int]:
+        """Count how the orders ended, print it, and hold it to what must hold always."""
+        rows = execute(
+            self.dsn,
+            "SELECT q.status, coalesce(e.n, 0) AS ended, coalesce(p.n, 0) AS published FROM audio_job_queue q"
+            " LEFT JOIN (SELECT job, count(*) n FROM book WHERE what = 'ended' GROUP BY job) e ON e.job = q.id"
+            " LEFT JOIN (SELECT job, count(*) n FROM book WHERE what = 'published' GROUP BY job) p ON p.job = q.id",
+        )
+        counts = {
+            "jobs in": len(rows),
+            "ended once": sum(row["ended"] == 1 for row in rows),
+            "ended twice": sum(row["ended"] > 1 or row["published"] > 1 for row in rows),
+            "lost": sum(row["ended"] == 0 for row in rows),
+        }
+        told = ", ".join(f"{name} {value}" for name, value in {**counts, **more}.items())
+        figures.append(f"{say}\n    must hold: {must}\n    {told}")
+        print(f"\n{figures[-1]}", flush=True)
+        assert counts["ended twice"] == 0
+        assert counts["lost"] == 0
+        assert all(row["published"] == (row["status"] == "completed") for row in rows)
+        return counts
+
+    def clear(self) -> None:
+        """End what still runs."""
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    worker.kill()
+        stay = descendants_left(self.folder)
+        for process in stay:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        assert not stay, f"processes stayed behind: {stay}"
+
+
+def eventually(condition: Callable[[], object], timeout_s: float = 30.0, *, every_s: float = 0.05) -> None:
+    """Wait until it is true."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not come true"
+        time.sleep(every_s)
+
+
+def descendants_left(folder: Path, *, patience_s: float = 10.0) -> list[psutil.Process]:
+    """Processes with this folder as TMPDIR (all that our workers start) that still live after a while."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        found = [
+            process
+            for process in psutil.process_iter()
+            if process.pid != os.getpid() and _tmpdir(process) == str(folder)
+        ]
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+
+
+def _tmpdir(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get("TMPDIR")
+    except (psutil.Error, OSError):
+        return None

@@ -1,0 +1,200 @@
+"""Workers that are killed, stopped, or killed by their jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import time
+
+import psutil
+import pytest
+from database import execute
+from field import BRISK, BRISK_LEASE_S, Field, eventually
+from standins.worker_process import WorkerProcess
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+
+
+def test_kill_9_at_fifty_random_moments_with_eight_workers(field: Field) -> None:
+    """Production's lease and rhythm: what a dead worker held is back in the queue within 75 s."""
+    luck = random.Random(20)
+    kills, workers_n = 50, 8
+    settings = {"poll_interval_ms": 1000, "max_jobs_per_cycle": 100}
+    workers = [field.worker(**settings) for _ in range(workers_n)]
+    field.order(250, do="sleep", seconds=1.2)
+    killed_at: dict[str, float] = {}
+    for _ in range(kills):
+        time.sleep(luck.uniform(0.1, 1.6))
+        place = luck.randrange(workers_n)
+        killed_at[workers[place].settings["WORKER_NAME"]] = time.time()
+        workers[place].kill()
+        workers[place] = field.worker(**settings)
+        if field.left() < 60:  # there must be something to be killed over until the last
+            field.order(60, do="sleep", seconds=1.2)
+    field.wait_until_all_ended(200)
+    # How long after its holder's death an order was back in the queue, or given up.
+    waits = [
+        row["at"].timestamp() - killed_at[row["worker"]]
+        for row in execute(field.dsn, "SELECT worker, at FROM book WHERE what = 'pending'")
+        if row["worker"] in killed_at
+    ]
+    crashes = execute(field.dsn, "SELECT max(crash_count) n FROM audio_job_queue")[0]["n"]
+    assert waits
+    counts = field.count(
+        say=f"kill -9 at {kills} random moments, {workers_n} workers",
+        must="every job ends exactly once; what a dead worker held is rescued within 75 s",
+        killed=kills,
+        rescued=len(waits),
+        slowest_rescue_s=round(max(waits), 1),
+        most_crashes_on_one_job=crashes,
+    )
+    assert counts["ended once"] == counts["jobs in"]
+    assert max(waits) <= 75
+
+
+def test_sigstop_past_the_lease_then_sigcont(field: Field) -> None:
+    """A worker that was frozen wakes up, and finds its job taken: nothing that it still writes counts."""
+    lost = frozen = 0
+    for everybody in (False, True, False):
+        victims = [field.brisk(worker_concurrency=2) for _ in range(3)]
+        field.started(*victims)
+        jobs = field.order(6, do="sleep", seconds=4)
+        eventually(lambda jobs=jobs: all(field.stage(job) == "Sleeping" for job in jobs))  # type: ignore[misc]
+        stopped: list[psutil.Process] = []
+        for victim in victims:
+            stopped += [psutil.Process(victim.pid), *(victim.family() if everybody else [])]
+        _tell(stopped, signal.SIGSTOP)
+        healthy = field.brisk(worker_concurrency=6, poll_interval_ms=300)
+        field.wait_until_all_ended(60)
+        _tell(stopped, signal.SIGCONT)
+        frozen += len(jobs)
+        eventually(lambda victims=victims: sum(_outcomes(victim).count("lost") for victim in victims) >= 6)  # type: ignore[misc]
+        lost += sum(_outcomes(victim).count("lost") for victim in victims)
+        for worker in (*victims, healthy):
+            assert worker.stop() == 0
+    field.count(
+        say="SIGSTOP past the lease, then SIGCONT",
+        must="the rescued job ends once; the frozen worker finds it lost and writes nothing",
+        frozen=frozen,
+        found_lost=lost,
+    )
+    assert lost == frozen
+
+
+def _tell(processes: list[psutil.Process], number: int) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+
+
+def _outcomes(worker: WorkerProcess) -> list[str]:
+    return [event["outcome"] for event in worker.events() if event.get("event") == "job"]
+
+
+@pytest.mark.parametrize("do", ["allocate", "allocate apart"])
+def test_a_job_that_allocates_without_end(field: Field, do: str) -> None:
+    limit_mb = 200
+    worker = field.brisk(memory_limit_mb=limit_mb, poll_interval_ms=200, worker_concurrency=2)
+    bad = field.order(do=do)
+    good = field.order(20, do="sleep", seconds=0.3)
+    most, deadline = 0, time.monotonic() + 120
+    while field.left():
+        assert time.monotonic() < deadline
+        taken = [process for process in worker.family() if process.is_running()]
+        most = max(most, sum(_rss(process) for process in taken))
+        time.sleep(0.02)
+    row = execute(field.dsn, "SELECT * FROM audio_job_queue WHERE id = %s", bad[0])[0]
+    assert (row["status"], row["error_code"], row["attempt"]) == ("failed", "resource.memory", 2)
+    assert all(field.status(job) == "completed" for job in good)
+    assert worker.stop() == 0
+    field.count(
+        say=f"a job that allocates without end ({'in one process' if do == 'allocate' else 'in many'})",
+        must="one more try, then failed; the worker lives and the neighbours finish",
+        limit_mb=limit_mb,
+        most_seen_mb=most >> 20,
+        attempts=row["attempt"],
+    )
+
+
+def _rss(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def test_a_job_that_kills_its_worker(field: Field) -> None:
+    """Whoever starts the worker starts it again, as a dyno does; the third death is the job's."""
+    bad = field.order(do="kill worker")
+    good = field.order(12, do="sleep", seconds=0.2)
+    deaths = 0
+    worker = field.brisk(poll_interval_ms=200)
+    deadline = time.monotonic() + 120
+    while field.left():
+        assert time.monotonic() < deadline
+        if worker.process.poll() is not None:
+            assert worker.process.returncode == -signal.SIGKILL
+            deaths += 1
+            worker = field.brisk(poll_interval_ms=200)
+        time.sleep(0.05)
+    row = execute(field.dsn, "SELECT * FROM audio_job_queue WHERE id = %s", bad[0])[0]
+    assert (row["status"], row["error_code"], row["crash_count"]) == ("failed", "poison", 3)
+    assert all(field.status(job) == "completed" for job in good)
+    assert worker.stop() == 0
+    field.count(
+        say="a job that kills its worker",
+        must="given up after 3 crashes; its neighbours finish",
+        deaths=deaths,
+        crashes=row["crash_count"],
+        error_code=row["error_code"],
+    )
+    assert deaths == 3
+
+
+def test_a_job_that_kills_its_parent(field: Field) -> None:
+    """Its process's parent is the nursery; the worker has another one made and loses nothing."""
+    worker = field.brisk(poll_interval_ms=200)
+    jobs = [job for _ in range(5) for job in (*field.order(do="kill parent"), *field.order(2))]
+    field.wait_until_all_ended(60)
+    assert all(field.status(job) == "completed" for job in jobs)
+    nurseries = sum("worker.nursery" in " ".join(process.cmdline()) for process in worker.family())
+    assert worker.stop() == 0
+    field.count(
+        say="a job that kills its parent process (5 of them)",
+        must="the worker lives, every job completes",
+        nurseries_after=nurseries,
+    )
+    assert nurseries == 1
+
+
+def test_the_job_dies_with_its_worker_at_once(field: Field) -> None:
+    """And with it all that it has started: nothing goes on rendering, or uploading, for a worker that is dead."""
+    slowest = 0.0
+    for round_number in range(10):
+        note = field.folder / f"note{round_number}"
+        job = field.order(do="family", seconds=600, note=str(note), attempts=1)
+        worker = field.worker(rhythm=BRISK, lease_s=BRISK_LEASE_S, poll_interval_ms=200)
+        eventually(lambda note=note: note.exists() and len(note.read_text().split()) == 2)  # type: ignore[misc]
+        pids = [int(word) for word in note.read_text().split()]
+        os.kill(worker.pid, signal.SIGKILL)
+        killed_at = time.monotonic()
+        eventually(lambda pids=pids: not any(_lives(pid) for pid in pids), every_s=0.005)  # type: ignore[misc]
+        slowest = max(slowest, time.monotonic() - killed_at)
+        heir = field.brisk(poll_interval_ms=200)
+        eventually(lambda job=job: field.status(job[0]) == "completed")  # type: ignore[misc]
+        assert heir.stop() == 0
+    field.count(
+        say="the job's processes after kill -9 of the worker (10 times)",
+        must="gone within a second, FFmpeg-like grandchildren too",
+        slowest_s=round(slowest, 3),
+    )
+    assert slowest < 1.0
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,143 @@
+"""SIGTERM and cancelling, at production's rhythm."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+
+import psutil
+import pytest
+from database import Databases, Variant, execute
+from field import Field, eventually
+from standins.proxy import Proxy
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+
+
+def test_sigterm_to_the_group_mid_render_three_times_over(field: Field) -> None:
+    """As with three deploys in a row: the attempt is counted once, at the end."""
+    job = field.order(do="sleep", seconds=40)[0]
+    slowest = 0.0
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        worker = field.worker()
+        eventually(lambda: field.stage(job) == "Sleeping")
+        told_at = time.monotonic()
+        worker.signal_everybody(number)
+        time.sleep(0.2)
+        worker.signal_everybody(signal.SIGTERM)  # a second one changes nothing
+        assert worker.process.wait(30) == 0
+        slowest = max(slowest, time.monotonic() - told_at)
+        row = execute(field.dsn, "SELECT * FROM audio_job_queue")[0]
+        assert (row["status"], row["attempt"], row["crash_count"]) == ("pending", 0, 0)
+    execute(field.dsn, 'UPDATE audio_job_queue SET payload = \'{"do": "sleep", "seconds": 1}\'')
+    worker = field.worker(drain=True)
+    assert worker.process.wait(60) == 0
+    row = execute(field.dsn, "SELECT * FROM audio_job_queue")[0]
+    field.count(
+        say="SIGTERM to every process mid-render, three times over",
+        must="exits 0 within 25 s; the job is back with its attempt not counted",
+        slowest_exit_s=round(slowest, 2),
+        attempts_in_the_end=row["attempt"],
+        releases=row["release_count"],
+    )
+    assert (row["status"], row["attempt"]) == ("completed", 1)
+    assert slowest < 25
+
+
+def test_sigterm_when_the_rest_is_short_lets_the_job_finish(field: Field) -> None:
+    job = field.order(do="sleep", seconds=15)[0]
+    worker = field.worker()
+    eventually(lambda: any(event.get("event") == "started" for event in worker.events()))
+    eventually(lambda: field.stage(job) == "Sleeping")
+    time.sleep(4)
+    told_at = time.monotonic()
+    worker.signal_everybody(signal.SIGTERM)
+    assert worker.process.wait(30) == 0
+    took = time.monotonic() - told_at
+    field.count(
+        say="SIGTERM with less than 18 s to go",
+        must="the job finishes, then the worker exits 0 within 25 s",
+        exit_s=round(took, 2),
+    )
+    assert field.status(job) == "completed"
+    assert took < 25
+
+
+@pytest.mark.parametrize("how", ["half-open", "refusing"])
+def test_sigterm_with_the_database_gone(field: Field, how: str) -> None:
+    """The order cannot be put back: its lease runs out, and another worker makes it."""
+    job = field.order(do="sleep", seconds=30, attempts=1)[0]
+    with Proxy(field.dsn) as proxy:
+        worker = field.worker(dsn=proxy.dsn, lease_s=20.0)
+        eventually(lambda: field.stage(job) == "Sleeping")
+        if how == "half-open":
+            proxy.stall()
+        else:
+            proxy._listening.close()
+            proxy.cut()
+        told_at = time.monotonic()
+        worker.signal_everybody(signal.SIGTERM)
+        assert worker.process.wait(40) == 0
+        took = time.monotonic() - told_at
+    heir = field.worker(poll_interval_ms=1000)
+    field.wait_until_all_ended(90)
+    assert heir.stop() == 0
+    field.count(
+        say=f"SIGTERM with the database gone ({how})",
+        must="exits 0 within 25 s; the job is made by another worker",
+        exit_s=round(took, 2),
+    )
+    assert field.status(job) == "completed"
+    assert took < 25
+
+
+@pytest.mark.parametrize("mode", ["plain", "leased"])
+def test_cancelling_stops_the_render_within_five_seconds(field: Field, durable: Databases, mode: str) -> None:
+    """In plain mode nobody tells the worker: it looks. Not a byte is published afterwards."""
+    variant = Variant()
+    plain = durable.new(variant) if mode == "plain" else None
+    place = Field(plain, field.folder, field.server) if plain is not None else field
+    luck = random.Random(3)
+    ledger = field.folder / "ledger"
+    count = 8
+    jobs = place.order(count, do="sleep", seconds=25, ledger=str(ledger))
+    worker = place.worker(worker_concurrency=count, max_jobs_per_cycle=count)
+    worker.wait_for("started")
+    eventually(lambda: all(place.stage(job) == "Sleeping" for job in jobs))
+    sessions = {process.pid for process in worker.family() if _is_job(process)}
+    assert len(sessions) == count
+    slowest = 0.0
+    for job in jobs:
+        time.sleep(luck.uniform(0.0, 0.7))
+        before = {pid for pid in sessions if psutil.pid_exists(pid)}
+        at = time.monotonic()
+        execute(place.dsn, "UPDATE audio_job_queue SET status = 'cancelled' WHERE id = %s", job)
+        eventually(lambda before=before: any(not psutil.pid_exists(pid) for pid in before), every_s=0.01)  # type: ignore[misc]
+        slowest = max(slowest, time.monotonic() - at)
+    time.sleep(1)
+    assert worker.stop() == 0
+    place.count(
+        say=f"cancelling a render ({mode} mode, {count} of them)",
+        must="the render stops within 5 s; nothing is published afterwards",
+        slowest_s=round(slowest, 2),
+        published=len(ledger.read_text().splitlines()) if ledger.exists() else 0,
+    )
+    assert slowest < 5
+    assert not ledger.exists()
+    if plain is not None:
+        place.clear()
+        durable.release(plain)
+
+
+def _is_job(process: psutil.Process) -> bool:
+    try:
+        return (
+            "worker.nursery" in " ".join(process.cmdline())
+            and process.parent() is not None
+            and (
+                "worker.nursery" in " ".join(process.parent().cmdline())  # type: ignore[union-attr]
+            )
+        )
+    except psutil.Error:
+        return False
