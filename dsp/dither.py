@@ -52,5 +52,8 @@ def to_int16(block: Block, start: int, *, seed: int) -> NDArray[np.int16]:
 def _triangular(seed: int, number: int) -> Block:
     """Dither of one chunk in LSB, triangular over (-1, 1), shape (_CHUNK_FRAMES, 2)."""
     bits = np.random.Philox(key=seed, counter=number << 128).random_raw(_CHUNK_FRAMES)
-    pairs = bits.astype("<u8").view("<i2").reshape(_CHUNK_FRAMES, 4).astype(np.float32)
-    return (pairs[:, :2] + pairs[:, 2:]) * np.float32(2.0**-16)
+    uniform = bits.astype("<u8", copy=False).view("<i2")
+    half = len(uniform) // 2
+    dither: Block = np.add(uniform[:half], uniform[half:], dtype=np.float32)
+    dither *= np.float32(2.0**-16)
+    return dither.reshape(_CHUNK_FRAMES, 2)

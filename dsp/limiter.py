@@ -11,19 +11,24 @@ For each frame the reduction that its peak needs is known (in dB, true peak, bot
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsp.blocks import BLOCK_FRAMES, Block, db_to_gain, spans
-from dsp.true_peak import NEAR, REACH_FRAMES, frame_peaks
+from dsp.true_peak import REACH_FRAMES, frame_peaks
 
 LOOK_AHEAD_S = 0.005
 RELEASE_DB_PER_S = 60.0
 MOST_DB = 30.0
 MARGIN_DB = 0.1  # a gain that moves lifts what lies between the samples a little above what was measured
+_MOST_GAIN = 2.0**60  # more would only overflow: what it amplifies is clipped long before
+_BEFORE = REACH_FRAMES + 1  # what peaks between the frame before a block and its first holds that one down, too
+_NEPERS_PER_DB = math.log(10.0) / 20.0
 
 Decibels = NDArray[np.float64]
 
@@ -60,7 +65,8 @@ def limit(
     Parameters
     ----------
     render : callable
-        ``render(start, stop)`` gives float32 blocks of shape (stop - start, 2) of the track at absolute frames.
+        ``render(start, stop)`` gives float32 blocks of shape (stop - start, 2) of the track at absolute frames; they
+        are not changed.
     start, stop : int
         The stretch to make; ``0 <= start <= stop <= frames``.
     frames : int
@@ -77,7 +83,7 @@ def limit(
     Yields
     ------
     block : float32 array, shape (n, 2)
-        ``stop - start`` frames in total; the same samples however the track is cut into stretches.
+        ``stop - start`` frames in total; the same samples however the track is cut into stretches. The caller's own.
 
     Raises
     ------
@@ -110,69 +116,115 @@ def _limited(
     ahead = max(1, round(LOOK_AHEAD_S * sample_rate))
     step_db = RELEASE_DB_PER_S / sample_rate
     run_up = int(MOST_DB / step_db) + 2 * ahead
-    window = np.hanning(ahead + 3)[1:-1]
-    window /= window.sum()
     ceiling, aim = db_to_gain(ceiling_dbtp), db_to_gain(ceiling_dbtp - MARGIN_DB)
+    amplification = np.float32(min(gain, _MOST_GAIN))
 
     first = max(0, start - run_up)
-    heard = first - REACH_FRAMES  # frames up to here are in `samples`
+    heard = first - _BEFORE  # frames up to here are in `samples`
     samples: Block = np.empty((0, 2), np.float32)
-    released = np.zeros(ahead)  # of the frames before the block
+    released = np.zeros(ahead)  # reductions of the frames before the block
     for begin, end in spans(first, stop, BLOCK_FRAMES):
-        # samples of [begin - REACH, end + ahead + REACH): each frame is rendered once
+        # samples of [begin - _BEFORE, end + ahead + REACH_FRAMES): each frame is rendered once
         until = end + ahead + REACH_FRAMES
-        fresh = _inside(render, heard, until, frames)
-        fresh *= np.float32(gain)
-        samples, heard = np.concatenate([samples, fresh]), until
-        block = samples[REACH_FRAMES : REACH_FRAMES + end - begin]
-        if released.any() or np.abs(samples).max() > aim / NEAR:
-            needed = _needed_db(samples, aim)
-            total = _released(np.append(released[-1:], needed), step_db)[1:]
-            path = np.concatenate([released, total])
-            smooth = _smoothed(_largest_ahead(path, ahead + 1), window)[: end - begin]
+        samples = _continued(samples, render, heard, until, frames, amplification)
+        heard = until
+        block = samples[_BEFORE : _BEFORE + end - begin]
+        kept = samples[end - begin :].copy()
+        at, needed_db = _needed(samples, aim)
+        if len(at) or released.any():
+            until_db = _released(at, needed_db, float(released[-1]), frames=end - begin + ahead, step_db=step_db)
+            path = np.concatenate([released, until_db])
             released = path[end - begin : end - begin + ahead]
+            smooth = _smoothed(path, end - begin, ahead)
             if smooth.any():
-                block = block * np.power(10.0, smooth / -20.0).astype(np.float32)[:, None]
+                block = _attenuated(block, smooth)
                 np.clip(block, -ceiling, ceiling, out=block)
                 if end > start:
                     counted = smooth[max(0, start - begin) :]
                     reduction.max_db = max(reduction.max_db, float(counted.max()))
                     reduction.frames += int(np.count_nonzero(counted))
-        samples = samples[end - begin :]
+        samples = kept
         if end > start:
             yield block[max(0, start - begin) :]
 
 
-def _inside(render: Callable[[int, int], Block], start: int, stop: int, frames: int) -> Block:
-    """Render what lies within the track; silence outside it."""
-    first, last = min(max(start, 0), frames), max(min(stop, frames), 0)
-    if first >= last:
-        return np.zeros((stop - start, 2), np.float32)
-    block = render(first, last)
-    if (first, last) == (start, stop):
-        return block.copy() if not block.flags.owndata else block
-    return np.pad(block, ((first - start, stop - last), (0, 0)))
+def _continued(
+    samples: Block,
+    render: Callable[[int, int], Block],
+    start: int,
+    stop: int,
+    frames: int,
+    amplification: np.float32,
+) -> Block:
+    """Append frames `[start, stop)`, amplified; there is silence outside the track."""
+    longer = np.zeros((len(samples) + stop - start, 2), np.float32)
+    longer[: len(samples)] = samples
+    first, last = max(start, 0), min(stop, frames)
+    if first < last:
+        place = longer[len(samples) + first - start : len(samples) + last - start]
+        np.multiply(render(first, last), amplification, out=place)
+    return longer
 
 
-def _needed_db(padded: Block, ceiling: float) -> Decibels:
-    """Reduction each frame needs, so that neither it nor what lies around it exceeds the ceiling; >= 0."""
-    peaks = frame_peaks(padded, ceiling)
+def _needed(padded: Block, aim: float) -> tuple[NDArray[np.intp], Decibels]:
+    """Frames that must be turned down, so that neither they nor what lies around them exceeds the aim, and by how much.
+
+    Counted from the frame that has `_BEFORE` others before it.
+    """
+    peaks = frame_peaks(padded, aim)
     # what lies between a frame and the next is held down by both
-    peaks[1:] = np.maximum(peaks[1:], peaks[:-1])
-    needed = np.zeros(len(peaks))
-    (over,) = np.nonzero(peaks > ceiling)
-    needed[over] = np.minimum(20.0 * np.log10(peaks[over] / ceiling), MOST_DB)
-    return needed
+    peaks = np.maximum(peaks[1:], peaks[:-1])
+    at = np.flatnonzero(peaks > aim)
+    return at, np.minimum(20.0 * np.log10(peaks[at] / aim), MOST_DB)
 
 
-def _released(needed: Decibels, step_db: float) -> Decibels:
-    """Largest of all straight release lines at each frame."""
-    slope = step_db * np.arange(len(needed))
-    released = np.maximum.accumulate(needed + slope)
-    released -= slope
-    np.maximum(released, 0.0, out=released)
-    released[released < 1e-9] = 0.0  # what rounding leaves of a line that has ended
+def _released(at: NDArray[np.intp], needed_db: Decibels, before_db: float, *, frames: int, step_db: float) -> Decibels:
+    """Largest of all straight release lines at each frame; `before_db` is that of the frame before the first."""
+    # Lines of one slope: the one that is highest somewhere is the highest for good. So only where a line begins is
+    # there anything to compare.
+    heights = np.maximum.accumulate(np.append(before_db, needed_db + step_db * (at + 1)))
+    released = np.repeat(heights, np.diff(at, prepend=0, append=frames))
+    released -= step_db * np.arange(1, frames + 1)
+    released[released < 1e-9] = 0.0  # below a line's end, or what rounding leaves there
     return released
+
+
+def _smoothed(path: Decibels, frames: int, ahead: int) -> Decibels:
+    """Look ahead, and smooth by a Hann-weighted mean over the past.
+
+    Parameters
+    ----------
+    path : float64 array, shape (ahead + frames + ahead,)
+        Reductions of the frames and those around them.
+
+    Returns
+    -------
+    smooth : float64 array, shape (frames,)
+    """
+    # in stretches that a transform of moderate size holds, and only where there is something to smooth
+    spectrum, size = _smoother(ahead)
+    step = size - ahead
+    stretches = -(-frames // step)
+    highest = np.zeros(stretches * step + ahead)
+    highest[: frames + ahead] = _largest_ahead(path, ahead + 1)
+    surroundings = np.lib.stride_tricks.sliding_window_view(highest, size)[::step]
+    busy = np.flatnonzero(surroundings.max(axis=1))
+    # of this circular convolution the first `ahead` values are wrapped around, the others are right
+    mean = np.fft.irfft(np.fft.rfft(surroundings[busy]) * spectrum, size)[:, ahead:]
+    # the transform's rounding must not let a frame have less than it needs, nor a little where there is nothing
+    mean += 1e-9
+    mean[mean < 1e-7] = 0.0
+    smooth = np.zeros((stretches, step))
+    smooth[busy] = mean
+    return smooth.reshape(-1)[:frames]
+
+
+@lru_cache(maxsize=4)
+def _smoother(ahead: int) -> tuple[NDArray[np.complex128], int]:
+    """Spectrum of the smoothing window of `ahead` + 1 frames, and the size of its transform."""
+    window = np.hanning(ahead + 3)[1:-1]
+    size = 1 << (8 * ahead).bit_length()
+    return np.fft.rfft(window / window.sum(), size), size
 
 
 def _largest_ahead(values: Decibels, width: int) -> Decibels:
@@ -185,14 +237,10 @@ def _largest_ahead(values: Decibels, width: int) -> Decibels:
     return np.maximum(values[:-rest], values[rest:]) if rest else values
 
 
-def _smoothed(values: Decibels, window: Decibels) -> Decibels:
-    """Weighted mean over `len(window)` values; shape (len(values) - len(window) + 1,)."""
-    if not values.any():
-        return np.zeros(len(values) - len(window) + 1)
-    size = 1 << (len(values) + len(window) - 1).bit_length()
-    product = np.fft.irfft(np.fft.rfft(values, size) * np.fft.rfft(window, size), size)
-    smooth = product[len(window) - 1 : len(values)]
-    # the transform's rounding must not let a frame have less than it needs, nor a little where there is nothing
-    smooth += 1e-9
-    smooth[smooth < 1e-7] = 0.0
-    return smooth
+def _attenuated(block: Block, reduction_db: Decibels) -> Block:
+    """Turn both ears down, ear by ear, which is faster than to spread the gain over both."""
+    gain = np.exp(reduction_db * -_NEPERS_PER_DB).astype(np.float32)
+    attenuated = np.empty_like(block)
+    for ear in (0, 1):
+        np.multiply(block[:, ear], gain, out=attenuated[:, ear])
+    return attenuated

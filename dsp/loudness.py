@@ -142,13 +142,10 @@ class LoudnessMeter:
 
     def _hear(self, hops: Block) -> None:
         """Measure whole hops."""
-        energies = np.zeros(len(hops) // self._hop)
-        peaks = np.zeros(len(energies))
-        for ear in (0, 1):
-            samples = np.ascontiguousarray(hops[:, ear]).reshape(-1, self._hop)
-            energy, self._state[ear] = self._filter.mean_squares(samples, self._state[ear])
-            energies += energy
-            np.maximum(peaks, np.maximum(samples.max(axis=1), -samples.min(axis=1)), out=peaks)
+        samples = np.ascontiguousarray(hops.T).reshape(2, -1, self._hop)
+        squares, self._state = self._filter.mean_squares(samples, self._state)
+        energies = squares.sum(axis=0)
+        peaks = np.maximum(samples.max(axis=(0, 2)), -samples.min(axis=(0, 2))).astype(np.float64)
         skipped = min(self._skip, len(energies))
         self._skip -= skipped
         if skipped < len(energies):
@@ -284,23 +281,36 @@ class _BlockFilter:
     aged: NDArray[np.float64]
 
     def mean_squares(
-        self, hops: NDArray[np.float32], state: NDArray[np.float64]
+        self, samples: NDArray[np.float32], state: NDArray[np.float64]
     ) -> tuple[Energies, NDArray[np.float64]]:
-        """Mean square of the filtered hops, shape (hops,), and the state after them."""
-        count, frames = hops.shape
-        block = self.forced.shape[0]
-        blocks = frames // block
-        response = hops.reshape(-1, block) @ self.forced
-        left = response[:, block:].astype(np.float64).reshape(count, blocks * 4)
-        states = left @ self.carried
-        for hop in range(count):
-            states[hop] += state @ self.aged
-            state = states[hop, -4:]
-        starts = states[:, :-4].reshape(count * blocks, 4).astype(np.float32)
+        """Mean squares of the filtered hops and the states after them.
+
+        Parameters
+        ----------
+        samples : float32 array, shape (ears, hops, frames)
+        state : float64 array, shape (ears, 4)
+
+        Returns
+        -------
+        squares : float64 array, shape (ears, hops)
+        state : float64 array, shape (ears, 4)
+        """
+        ears, hops, frames = samples.shape
+        block = len(self.forced)
+        response = samples.reshape(-1, block) @ self.forced
+        left = response[:, block:].astype(np.float64).reshape(ears * hops, -1)
+        states = (left @ self.carried).reshape(ears, hops, -1)
+        before = np.empty((ears, hops, 4))
+        for hop in range(hops):
+            before[:, hop] = state
+            state = states[:, hop, -4:] + state @ self.aged[:, -4:]
+        states += before @ self.aged
+        starts = states[:, :, :-4].reshape(-1, 4).astype(np.float32)
         output = response[:, :block]
         output += starts @ self.free
-        output = output.reshape(count, blocks, block)
-        return np.einsum("hbf,hbf->h", output, output, dtype=np.float64) / frames, state.copy()
+        # float32 serves for the few squares of a block, not for the sum of the blocks
+        squares = np.einsum("bf,bf->b", output, output).reshape(ears, hops, -1)
+        return squares.sum(axis=2, dtype=np.float64) / frames, state
 
 
 @lru_cache(maxsize=8)

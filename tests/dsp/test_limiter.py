@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
-from dsp.blocks import Block
+from dsp.blocks import BLOCK_FRAMES, Block
 from dsp.limiter import MARGIN_DB, Reduction, limit
 from dsp.noise import Noise
+from dsp.true_peak import OVERSAMPLING, taps
 from tests.dsp.signals import both, fitted
 
 RATE = 44_100
@@ -95,6 +96,51 @@ def test_stretches_far_apart_are_those_of_the_whole():
     samples = programme("music")
     whole = limited(samples)
     assert limited(samples, (1, 4097, 65_536, 65_537, 80_000)) == pytest.approx(whole, abs=1e-7)
+
+
+def test_a_peak_between_two_blocks_holds_down_both_its_neighbours():
+    # the limiter works block by block from the beginning of a stretch: here the peak lies between two blocks, there not
+    samples = both(0.1 * np.sin(2 * np.pi * 100 * np.arange(2 * BLOCK_FRAMES) / RATE))
+    samples[BLOCK_FRAMES - 1 : BLOCK_FRAMES + 1] = 0.85
+    assert limited(samples, (BLOCK_FRAMES // 2,)) == pytest.approx(limited(samples), abs=1e-7)
+
+
+def test_a_peak_that_hardly_shows_in_the_samples_is_held():
+    samples = np.zeros((5000, 2), np.float32)
+    samples[2000:2032] = 0.43 * np.sign(taps(OVERSAMPLING // 2))[:, None]
+    assert true_peak_db(samples) > -0.4
+    assert np.abs(samples).max() < 0.5
+    assert true_peak_db(limited(samples)) <= -1.0
+
+
+@pytest.mark.parametrize("gain", [0.0, 1e-300, 1e6, 1e300])
+def test_any_gain_gives_finite_samples_under_the_ceiling(gain):
+    samples = programme("pink noise")[:5000]
+    samples[:1000] = 0.0
+    out = limited(samples, gain=gain)
+    assert np.isfinite(out).all()
+    assert np.abs(out).max() <= 10 ** (-1 / 20) * (1 + 1e-6)
+    assert out.any() == (gain >= 1)
+
+
+@pytest.mark.parametrize("scale", [0.1, 3.0])
+def test_blocks_are_the_callers_own_and_the_track_stays_as_it_is(scale):
+    track = scale * programme("music")
+    before = track.copy()
+    whole = limited(track)
+    for block in limit(
+        lambda first, last: track[first:last],
+        0,
+        len(track),
+        frames=len(track),
+        sample_rate=RATE,
+        gain=1.0,
+        ceiling_dbtp=-1.0,
+    ):
+        expected, whole = whole[: len(block)], whole[len(block) :]
+        assert np.array_equal(block, expected)
+        block[:] = 100.0  # does not reach what comes next
+    assert np.array_equal(track, before)
 
 
 def test_what_is_below_the_ceiling_passes_untouched():

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pyloudnorm
 import pytest
-from scipy.signal import resample_poly
+from scipy.signal import resample_poly, sosfilt
 
 from dsp.loudness import (
     RUN_UP_HOPS,
@@ -169,6 +169,15 @@ def test_filter_at_48_khz_is_the_standards_table():
         [1.53512485958697, -2.69169618940638, 1.19839281085285, 1, -1.69065929318241, 0.73248077421585]
     )
     assert high_pass == pytest.approx([1.0, -2.0, 1.0, 1, -1.99004745483398, 0.99007225036621])
+
+
+def test_the_filter_rings_on_over_hops_as_the_recursion_does():
+    rate, hop = 44_100, hop_frames(44_100)
+    samples = np.concatenate([sine(0.0, 1, sample_rate=rate, frequency_hz=30.0), silence(0.5, sample_rate=rate)])
+    filtered = sosfilt(k_weighting_coefficients(rate), samples.astype(np.float64), axis=0)
+    expected = (filtered.reshape(-1, hop, 2) ** 2).mean(axis=1).sum(axis=1)
+    assert 0 < expected[12] < 1e-16  # the third hop without sound
+    assert measure([samples], rate).energies[:13] == pytest.approx(expected[:13], rel=1e-4, abs=0.0)
 
 
 @pytest.mark.parametrize("size", SPLITS[1:])
