@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from database import execute, row_of
+from processes import children as started
 from standins.jobs import PERFORM
 
 from worker import loop, retry
@@ -409,9 +409,9 @@ def test_nothing_stays_behind(works: Works, monkeypatch: pytest.MonkeyPatch, tmp
     root = tmp_path / "tmp"
     root.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(root))
-    children = len(psutil.Process().children(recursive=True))
+    children = len(started())
     works.order(do="sleep", seconds=0.1)
     works.order(do="kill self", attempts=1)
     works.drain()
     assert list(root.iterdir()) == []
-    assert len(psutil.Process().children(recursive=True)) == children
+    assert len(started()) == children
