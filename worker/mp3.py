@@ -87,7 +87,7 @@ def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> Coder:
         delay=ENCODER_DELAY + DECODER_DELAY,
         run_up=20,  # until LAME has forgotten how it was started, and gives what one encoding would
         run_on=3,
-        overlap=2,
+        overlap=1,
         # A frame's length in bytes is a fraction, so every so many frames are a byte longer; pieces that
         # start where this pattern starts over keep it.
         align=Fraction(144_000 * bitrate_kbps, sample_rate).denominator,

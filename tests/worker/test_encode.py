@@ -138,6 +138,23 @@ class TestWholeOrNotAtAll:
             encode_plainly(pcm_of(tones(RATE * 6)), RATE * 6, tmp_path / f"a.{ending}", ffmpeg, on_decoded=refuse)
         assert nothing_left(tmp_path)
 
+    def test_pieces_that_are_still_being_made_are_given_up_at_once(self, ffmpeg, tmp_path, ending):
+        def without_end(start: int, stop: int) -> Iterator[Block]:
+            if start == 0:
+                yield from pcm_of(tones(stop))(start, stop)
+            while start:
+                yield tones(1000)
+
+        def refuse(_: Block) -> None:
+            raise OverflowError
+
+        if ending not in ("mp3", "m4a"):
+            pytest.skip("the same way as another, or in one piece")
+        frames = RATE * (130 if ending == "m4a" else 21)
+        with pytest.raises(OverflowError):
+            encode_plainly(without_end, frames, tmp_path / f"a.{ending}", ffmpeg, on_decoded=refuse, threads=2)
+        assert nothing_left(tmp_path)
+
     def test_an_interrupt_while_telling_the_progress_ends_the_work(self, ffmpeg, tmp_path, ending):
         def interrupt(_: int) -> None:
             raise KeyboardInterrupt

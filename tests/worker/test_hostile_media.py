@@ -93,6 +93,11 @@ def test_a_text_in_utf16_is_not_taken_for_mp3(refused):
     assert "is not an audio file" in refused("text.mp3", ("ÿû" * 3000).encode("utf-16"))
 
 
+@pytest.mark.parametrize("header", [b"\xff\xfb\x90\x64", b"\xff\xf1\x50\x80\x2e\x7f\xfc"], ids=["mp3", "aac"])
+def test_one_frame_header_in_the_middle_of_anything_is_not_enough(refused, header):
+    assert "is not an audio file" in refused("text.mp3", b"words " * 50 + header + b"words " * 1000)
+
+
 @pytest.mark.parametrize("name", ["image.mp3", "image.wav"])
 def test_an_image_is_no_audio_file(refused, name):
     from test_tags import JPEG, PNG
