@@ -31,14 +31,14 @@ import soundfile
 from dsp.blocks import Block, spans
 from dsp.limiter import limit
 from dsp.loudness import LoudnessMeter, integrated_lufs
-from worker.aac import aac_coder
-from worker.decode import decode
-from worker.encode import Encoding, encode
-from worker.ffmpeg import Ffmpeg, find_ffmpeg
-from worker.mp3 import mp3_coder
-from worker.pieces import Coder, Pcm, Track, cut, encode_pieces
-from worker.pipe import Limits, Pipe
-from worker.tags import Tags
+from worker.codec.aac import aac_coder
+from worker.codec.decode import decode
+from worker.codec.encode import Encoding, encode
+from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
+from worker.codec.mp3 import mp3_coder
+from worker.codec.pieces import Coder, Pcm, Track, cut, encode_pieces
+from worker.codec.pipe import Limits, Pipe
+from worker.codec.tags import Tags
 
 RATE = 44100
 KBPS = (128, 192, 320)

@@ -17,9 +17,9 @@ from typing import TypeVar
 from pydantic import SecretStr
 
 from worker.config import Config
-from worker.embedded import embedded_postgres
-from worker.migrate import migrate
-from worker.queue import Queue, open_queue
+from worker.queue.embedded import embedded_postgres
+from worker.queue.migrate import migrate
+from worker.queue.queue import Queue, open_queue
 
 T = TypeVar("T")
 

@@ -20,8 +20,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from worker.embedded import EmbeddedPostgres, embedded_postgres
-from worker.migrate import migrate
+from worker.queue.embedded import EmbeddedPostgres, embedded_postgres
+from worker.queue.migrate import migrate
 
 ROLES = """
 DO $$

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from worker.produce import OnProgress
+    from worker.render.produce import OnProgress
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from dsp.blocks import Block
-from worker.encode import Encoding, encode
-from worker.ffmpeg import Ffmpeg
-from worker.pieces import Pcm
-from worker.tags import Tags
+from worker.codec.encode import Encoding, encode
+from worker.codec.ffmpeg import Ffmpeg
+from worker.codec.pieces import Pcm
+from worker.codec.tags import Tags
 
 RATE = 44100
 

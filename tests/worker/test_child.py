@@ -13,11 +13,11 @@ import psutil
 import pytest
 from standins.jobs import PERFORM
 
-from worker.child import Child, Nursery
+from worker.child.child import Child, Nursery
+from worker.child.fulfil import Fulfilled, Order
+from worker.child.line import Failed, MayPublish, Message, Progress, Uploaded
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, LeaseLost, ResourceError, TransientError
-from worker.fulfil import Fulfilled, Order
-from worker.line import Failed, MayPublish, Message, Progress, Uploaded
 
 _LIMIT = 512 << 20
 

@@ -17,11 +17,11 @@ from dsp.noise import Noise
 from dsp.plan import RenderPlan, render
 from dsp.recorded import Looped, Placed
 from dsp.tones import Binaural, Isochronic, Monaural, Tone, ToneSequence
-from worker.compile import Compiled, compile_plan
 from worker.errors import JobError, MediaError
-from worker.job import RenderJob, parse_job
-from worker.media import Media, Music, Speech, Spoken
-from worker.script import Pause
+from worker.order.compile import Compiled, compile_plan
+from worker.order.job import RenderJob, parse_job
+from worker.order.media import Media, Music, Speech, Spoken
+from worker.order.script import Pause
 
 SR = 44_100
 

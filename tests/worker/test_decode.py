@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import children
 
-from worker.clip import FileClip
-from worker.decode import decode, decoded_blocks
+from worker.codec.clip import FileClip
+from worker.codec.decode import decode, decoded_blocks
+from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
+from worker.codec.pipe import Limits, Pipe
 from worker.errors import MediaError, ResourceError, TransientError
-from worker.ffmpeg import Ffmpeg, find_ffmpeg
-from worker.pipe import Limits, Pipe
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_every_kind_of_file_that_people_have_is_read(ffmpeg, tmp_path, ending):
 def test_a_cover_picture_is_passed_over(ffmpeg, tmp_path):
     from test_tags import PNG
 
-    from worker.tags import Tags
+    from worker.codec.tags import Tags
 
     out = tmp_path / "a.mp3"
     encode_sound(tones(30_000), out, ffmpeg, tags=Tags(title="covered", cover=PNG))

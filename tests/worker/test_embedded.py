@@ -19,10 +19,10 @@ import psycopg
 import pytest
 from database import remove
 
-from worker import embedded
-from worker.embedded import embedded_postgres
 from worker.errors import ConfigurationError
-from worker.migrate import migrate
+from worker.queue import embedded
+from worker.queue.embedded import embedded_postgres
+from worker.queue.migrate import migrate
 
 PATIENCE_S = 30.0
 FAST = {"fsync": "off"}
@@ -74,7 +74,7 @@ def user_of_its_own(directory: Path) -> subprocess.Popen[str]:
         """
         import sys, time
         from pathlib import Path
-        from worker.embedded import embedded_postgres
+        from worker.queue.embedded import embedded_postgres
         with embedded_postgres(Path(sys.argv[1]), settings={"fsync": "off"}) as server:
             print(server.dsn, flush=True)
             time.sleep(600)

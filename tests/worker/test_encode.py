@@ -16,12 +16,12 @@ from codec_signals import RATE, encode_sound, music_like, noise_db, pcm_of, pink
 from processes import children
 
 from dsp.blocks import Block
-from worker import wav
-from worker.decode import decoded_blocks
-from worker.encode import Encoding, encode
+from worker.codec import wav
+from worker.codec.decode import decoded_blocks
+from worker.codec.encode import Encoding, encode
+from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
+from worker.codec.tags import Tags
 from worker.errors import ConfigurationError, ResourceError, TransientError
-from worker.ffmpeg import Ffmpeg, find_ffmpeg
-from worker.tags import Tags
 
 FORMATS = ("mp3", "m4a", "aac", "wav", "flac")
 LOSSLESS_DB = {"wav": -96.0, "flac": -145.0}

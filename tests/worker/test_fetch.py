@@ -16,14 +16,14 @@ from standins.postgrest import SERVICE_KEY
 from standins.storage import Storage, production_buckets, serve_project
 from standins.stranger import PUBLIC, Stranger, page, raw, redirect, stranger
 
-from worker import fetch as fetch_module
 from worker.backoff import Patience
 from worker.config import Config
 from worker.errors import ConfigurationError, MediaError, ResourceError, TransientError
-from worker.fetch import fetch_media
-from worker.guarded_http import Network, is_public
-from worker.media_cache import MediaCache
-from worker.media_reference import OutsideUrl, StoredObject, parse_reference
+from worker.fetch import fetch as fetch_module
+from worker.fetch.fetch import fetch_media
+from worker.fetch.guarded_http import Network, is_public
+from worker.fetch.media_cache import MediaCache
+from worker.fetch.media_reference import OutsideUrl, StoredObject, parse_reference
 
 ORIGIN = "https://ref.supabase.co"
 HOSTS = ("media.example.com", "*.cdn.example.com")

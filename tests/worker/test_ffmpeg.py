@@ -15,9 +15,9 @@ import psutil
 import pytest
 from processes import children
 
+from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg, parse_version
+from worker.codec.pipe import Limits, Pipe, through
 from worker.errors import ConfigurationError, MediaError, ResourceError, TransientError
-from worker.ffmpeg import Ffmpeg, find_ffmpeg, parse_version
-from worker.pipe import Limits, Pipe, through
 
 ENDLESS = ("-f", "lavfi", "-i", "sine", "-f", "s16le", "pipe:1")
 ENCODER = ("-f", "s16le", "-ar", "44100", "-ac", "2", "-i", "pipe:0", "-f", "s16le", "pipe:1")
@@ -295,8 +295,8 @@ class TestFailing:
 
 PARENT = """
 import sys, time
-from worker.ffmpeg import find_ffmpeg
-from worker.pipe import Pipe
+from worker.codec.ffmpeg import find_ffmpeg
+from worker.codec.pipe import Pipe
 with Pipe(find_ffmpeg(), {arguments!r}, feed={feed}) as pipe:
     {act}
     print("ready", flush=True)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from worker.dialects import SPELLINGS
 from worker.errors import JobError
-from worker.job import RenderJob, parse_job
-from worker.sessions import SESSIONS
+from worker.order.dialects import SPELLINGS
+from worker.order.job import RenderJob, parse_job
+from worker.order.sessions import SESSIONS
 
 ROOT = Path(__file__).parents[2]
 FULL = {

@@ -16,12 +16,12 @@ from loguru import logger
 from pydantic import SecretStr
 
 from worker import logs
-from worker.claims import Claim
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError
-from worker.journal import Journal, Watches
-from worker.loop import Watch
-from worker.running import Ended
+from worker.loop.journal import Journal, Watches
+from worker.loop.loop import Watch
+from worker.loop.running import Ended
+from worker.queue.claims import Claim
 
 SECRETS = Config(
     supabase_service_role_key=SecretStr("service-role-value"),

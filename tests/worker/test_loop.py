@@ -15,13 +15,14 @@ from database import execute, row_of
 from processes import children as started
 from standins.jobs import PERFORM
 
-from worker import loop, retry
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
-from worker.heartbeat import Rhythm
-from worker.loop import Watch, Worker
-from worker.queue import Queue, open_queue
-from worker.running import Ended
+from worker.loop import loop
+from worker.loop.heartbeat import Rhythm
+from worker.loop.loop import Watch, Worker
+from worker.loop.running import Ended
+from worker.queue import retry
+from worker.queue.queue import Queue, open_queue
 
 HURRY = Rhythm(beat_s=0.3, look_s=0.1, lost_after_s=3.0, rescue_s=0.3, finish_within_s=1.0)
 

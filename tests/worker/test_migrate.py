@@ -11,8 +11,8 @@ from database import VARIANTS, Databases, Variant, execute, row_of
 
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
-from worker.migrate import migrate, migration_sql, scripts
-from worker.queue import Standing, open_queue
+from worker.queue.migrate import migrate, migration_sql, scripts
+from worker.queue.queue import Standing, open_queue
 
 FUNCTIONS = {
     "worker_version", "worker_standing", "worker_claim", "worker_heartbeat", "worker_release", "worker_retry",
@@ -121,8 +121,8 @@ def test_two_at_once_take_turns(empty_dsn: str) -> None:
 
 def test_a_busy_table_is_waited_for_in_short_turns(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
     """An ALTER that queued for its lock without a limit would hold up every reader behind it."""
-    monkeypatch.setattr("worker.migrate._LOCK_LIMIT_S", 0.2)
-    monkeypatch.setattr("worker.migrate._PAUSE_S", 0.05)
+    monkeypatch.setattr("worker.queue.migrate._LOCK_LIMIT_S", 0.2)
+    monkeypatch.setattr("worker.queue.migrate._PAUSE_S", 0.05)
     dsn = databases.new(Variant())
     with psycopg.connect(dsn) as busy:
         busy.execute("LOCK TABLE audio_job_queue IN ACCESS SHARE MODE")  # a long report
@@ -136,9 +136,9 @@ def test_a_busy_table_is_waited_for_in_short_turns(databases: Databases, monkeyp
 
 
 def test_a_table_that_stays_locked_is_reported(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.migrate._LOCK_LIMIT_S", 0.05)
-    monkeypatch.setattr("worker.migrate._PAUSE_S", 0.01)
-    monkeypatch.setattr("worker.migrate._TRIES", 2)
+    monkeypatch.setattr("worker.queue.migrate._LOCK_LIMIT_S", 0.05)
+    monkeypatch.setattr("worker.queue.migrate._PAUSE_S", 0.01)
+    monkeypatch.setattr("worker.queue.migrate._TRIES", 2)
     dsn = databases.new(Variant())
     with psycopg.connect(dsn) as busy:
         busy.execute("LOCK TABLE audio_job_queue IN ACCESS SHARE MODE")

@@ -19,14 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsp.blocks import Block
-from worker import mp3
-from worker.aac import aac_coder
-from worker.crc import crc16
-from worker.encode import Encoding, try_stretch
-from worker.ffmpeg import Ffmpeg, find_ffmpeg
-from worker.mp3 import Music, info_frame, mp3_coder, split_frames
-from worker.pieces import Coder, Track, cut, encode_pieces
-from worker.tags import Tags
+from worker.codec import mp3
+from worker.codec.aac import aac_coder
+from worker.codec.crc import crc16
+from worker.codec.encode import Encoding, try_stretch
+from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
+from worker.codec.mp3 import Music, info_frame, mp3_coder, split_frames
+from worker.codec.pieces import Coder, Track, cut, encode_pieces
+from worker.codec.tags import Tags
 
 SIGNALS: dict[str, Callable[[int], Block]] = {
     "tones": tones, "noise": pink, "speech": speech_like, "music": music_like

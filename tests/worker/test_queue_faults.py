@@ -12,12 +12,12 @@ import pytest
 from database import Databases, execute, row_of
 from standins.proxy import Proxy
 
-from worker import queue as queue_module
 from worker.config import Config
 from worker.errors import ConfigurationError, Kind, TransientError
-from worker.migrate import migrate
-from worker.queue import Claim, Queue, Standing, open_queue
-from worker.transport import classify
+from worker.queue import queue as queue_module
+from worker.queue.migrate import migrate
+from worker.queue.queue import Claim, Queue, Standing, open_queue
+from worker.queue.transport import classify
 
 
 @pytest.fixture
@@ -103,8 +103,8 @@ def test_a_statement_that_is_cut_off_is_transient_and_the_next_one_works(leased_
 
 def test_a_half_open_connection_ends_a_call_in_time(leased_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes are acknowledged and nobody answers: keepalives see nothing wrong with that."""
-    monkeypatch.setattr("worker.postgres.CALL_LIMIT_S", 0.3)
-    monkeypatch.setattr("worker.postgres._CONNECT_LIMIT_S", 2)
+    monkeypatch.setattr("worker.queue.postgres.CALL_LIMIT_S", 0.3)
+    monkeypatch.setattr("worker.queue.postgres._CONNECT_LIMIT_S", 2)
     with Proxy(leased_dsn) as proxy:
         orders = opened(proxy.dsn)
         orders.enqueue({})

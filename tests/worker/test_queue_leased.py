@@ -17,14 +17,14 @@ from database import Databases, Variant, age_row, execute, row_of
 from standins.proxy import Proxy
 
 from worker.config import Config
-from worker.embedded import embedded_postgres
 from worker.errors import Cancelled, ConfigurationError, JobError, ResourceError, TransientError
-from worker.leased import LeasedMode
-from worker.migrate import migrate
-from worker.plain import PlainMode
-from worker.plain_dialect import DIALECTS
-from worker.postgres import PostgresTransport
-from worker.queue import Claim, Outcome, Queue, Standing, open_queue
+from worker.queue.embedded import embedded_postgres
+from worker.queue.leased import LeasedMode
+from worker.queue.migrate import migrate
+from worker.queue.plain import PlainMode
+from worker.queue.plain_dialect import DIALECTS
+from worker.queue.postgres import PostgresTransport
+from worker.queue.queue import Claim, Outcome, Queue, Standing, open_queue
 
 Open = Callable[..., Queue]
 

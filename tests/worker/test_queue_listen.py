@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from standins.proxy import Proxy
 
-from worker import listen
 from worker.config import Config
-from worker.listen import Listener
-from worker.queue import open_queue
+from worker.queue import listen
+from worker.queue.listen import Listener
+from worker.queue.queue import open_queue
 
 PATIENCE_S = 20.0  # far beyond what anything here takes
 
@@ -111,7 +111,7 @@ def test_it_comes_back_after_its_connection_is_terminated(leased_dsn: str) -> No
 
 def test_a_half_open_connection_is_noticed(leased_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listen, "_PING_S", 0.2)
-    monkeypatch.setattr("worker.postgres.CALL_LIMIT_S", 0.5)
+    monkeypatch.setattr("worker.queue.postgres.CALL_LIMIT_S", 0.5)
     with Proxy(leased_dsn) as proxy, listening(proxy.dsn) as (listener, ears):
         ears.wakes.get(timeout=PATIENCE_S)
         proxy.stall()

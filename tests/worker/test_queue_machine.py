@@ -22,11 +22,11 @@ from hypothesis.stateful import (
 )
 from psycopg.rows import dict_row
 
-from worker.claims import Claim, Outcome, Standing
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError
-from worker.queue import Queue, open_queue
-from worker.retry import MAX_ATTEMPTS, MAX_CRASHES
+from worker.queue.claims import Claim, Outcome, Standing
+from worker.queue.queue import Queue, open_queue
+from worker.queue.retry import MAX_ATTEMPTS, MAX_CRASHES
 
 
 @dataclass(frozen=True)

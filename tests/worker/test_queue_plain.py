@@ -12,10 +12,10 @@ from standins.postgrest import SERVICE_KEY, Postgrest, serve
 
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, ShuttingDown, TransientError
-from worker.plain import PlainMode
-from worker.plain_dialect import DIALECTS
-from worker.postgres import PostgresTransport
-from worker.queue import Claim, Outcome, Queue, Standing, open_queue
+from worker.queue.plain import PlainMode
+from worker.queue.plain_dialect import DIALECTS
+from worker.queue.postgres import PostgresTransport
+from worker.queue.queue import Claim, Outcome, Queue, Standing, open_queue
 
 TRANSPORTS = ("postgres", "supabase")
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.claims import Claim, Outcome
 from worker.errors import (
     Cancelled,
     ConfigurationError,
@@ -19,7 +18,8 @@ from worker.errors import (
     TransientError,
     WorkerError,
 )
-from worker.retry import APOLOGY, MAX_ATTEMPTS, Action, decide, wait_s
+from worker.queue.claims import Claim, Outcome
+from worker.queue.retry import APOLOGY, MAX_ATTEMPTS, Action, decide, wait_s
 
 
 def claim(*, attempt: int = 1, crashes: int = 0, last: str | None = None) -> Claim:

@@ -14,8 +14,8 @@ import pytest
 
 from worker.config import Config
 from worker.errors import ConfigurationError, ResourceError, TransientError
-from worker.local_storage import LocalStorage
-from worker.storage import CONTENT_TYPES, Stored, open_storage, preview_key, track_key
+from worker.storage.local_storage import LocalStorage
+from worker.storage.storage import CONTENT_TYPES, Stored, open_storage, preview_key, track_key
 
 KEY = "tracks/t1/j1-0123.mp3"
 
@@ -111,7 +111,7 @@ def test_an_unwritable_folder_names_the_variable(tmp_path: Path, file: Path, mon
 KILLED = """
 import errno, os, shutil, sys, time
 from pathlib import Path
-from worker.local_storage import LocalStorage
+from worker.storage.local_storage import LocalStorage
 
 def half(source, to):
     with open(source, "rb") as a, open(to, "wb") as b:

@@ -11,8 +11,8 @@ from standins.postgrest import ANON_KEY, SERVICE_KEY, Postgrest, Response, as_js
 
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
-from worker.queue import Claim, Outcome, Queue, Standing, open_queue
-from worker.supabase_rpc import SupabaseTransport
+from worker.queue.queue import Claim, Outcome, Queue, Standing, open_queue
+from worker.queue.supabase_rpc import SupabaseTransport
 
 
 @pytest.fixture

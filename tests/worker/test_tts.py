@@ -12,16 +12,16 @@ from standins.speech import Answer, speech_service
 
 from dsp.blocks import spans
 from worker.backoff import Patience
+from worker.codec.ffmpeg import find_ffmpeg
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError
-from worker.ffmpeg import find_ffmpeg
-from worker.payload import VoiceChoice, VoiceSettings
-from worker.script import Pause, parse_script
-from worker.speech import PARAGRAPH_GAP_S, SENTENCE_GAP_S, Said, recorded_speech, speak_script
+from worker.order.payload import VoiceChoice, VoiceSettings
+from worker.order.script import Pause, parse_script
 from worker.tts import available_voices, elevenlabs_voice, open_voice, openai_voice
 from worker.tts.cache import SpeechCache
 from worker.tts.elevenlabs_voice import ElevenLabsVoice
 from worker.tts.openai_voice import OpenAIVoice
+from worker.tts.speech import PARAGRAPH_GAP_S, SENTENCE_GAP_S, Said, recorded_speech, speak_script
 from worker.tts.voice import Utterance
 
 RATE = 44_100

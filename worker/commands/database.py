@@ -36,8 +36,8 @@ def with_database(config: Config) -> Iterator[Config]:
             "SUPABASE_URL is not set (with SUPABASE_SERVICE_ROLE_KEY), nor is DATABASE_URL: set one of the two",
             code="configuration.variable",
         )
-    from worker.embedded import embedded_postgres
-    from worker.migrate import migrate
+    from worker.queue.embedded import embedded_postgres
+    from worker.queue.migrate import migrate
 
     with embedded_postgres(EMBEDDED_FOLDER) as server:
         logger.bind(event="embedded").debug("embedded Postgres under {}, process {}", server.home, os.getpid())

@@ -19,18 +19,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from worker.codec.encode import Encoding
 from worker.commands.database import with_database
 from worker.commands.files import beside
 from worker.config import Config
-from worker.encode import Encoding
 from worker.errors import JobError, WorkerError
-from worker.job import parse_job
-from worker.produce import OnProgress, produce
-from worker.queue import open_queue
-from worker.running import Ended
+from worker.loop.running import Ended
+from worker.order.job import parse_job
+from worker.queue.queue import open_queue
+from worker.render.produce import OnProgress, produce
+from worker.render.studio import open_studio
 from worker.screen import Bars, Row, closing_table, progress_bars
-from worker.storage import MUSIC
-from worker.studio import open_studio
+from worker.storage.storage import MUSIC
 
 _MUSIC_FILES = ("*.flac", "*.mp3", "*.wav", "*.m4a", "*.ogg")
 
@@ -81,7 +81,7 @@ class _Order:
 
 def _through_the_queue(jobs: list[Path], config: Config, bars: Bars) -> tuple[list[Row], dict[str, str]]:
     """Migrate, enqueue, work until the queue is empty."""
-    from worker.loop import Watch, Worker
+    from worker.loop.loop import Watch, Worker
 
     rows: dict[str, Row] = {}
     failed: dict[str, str] = {}

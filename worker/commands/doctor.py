@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from worker.child.memory import job_memory_limit_bytes
+from worker.codec.ffmpeg import find_ffmpeg
 from worker.commands.database import with_database
 from worker.config import Config
 from worker.errors import WorkerError
-from worker.ffmpeg import find_ffmpeg
-from worker.memory import job_memory_limit_bytes
-from worker.queue import Queue, open_queue
-from worker.storage import CONTENT_TYPES, MUSIC, PREVIEWS, RENDERS, open_storage
-from worker.studio import cache_folder
+from worker.queue.queue import Queue, open_queue
+from worker.render.studio import cache_folder
+from worker.storage.storage import CONTENT_TYPES, MUSIC, PREVIEWS, RENDERS, open_storage
 from worker.tts import available_voices
 
 if TYPE_CHECKING:
-    from worker.supabase_storage import SupabaseStorage
+    from worker.storage.supabase_storage import SupabaseStorage
 
 _LEAST_DISK_GB = 2.0  # the decoded inputs of a long track, and the track
 _LEAST_MEMORY_MB = 256
@@ -130,12 +130,12 @@ def _buckets(config: Config) -> Iterator[Finding]:
     except WorkerError as error:
         yield Finding("storage", False, error.message)
         return
-    from worker.local_storage import LocalStorage
+    from worker.storage.local_storage import LocalStorage
 
     if isinstance(storage, LocalStorage):
         yield Finding("storage", True, f"local folder {config.storage_dir} (STORAGE_DIR)")
         return
-    from worker.supabase_storage import SupabaseStorage
+    from worker.storage.supabase_storage import SupabaseStorage
 
     if not isinstance(storage, SupabaseStorage):
         return

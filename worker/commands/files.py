@@ -7,8 +7,8 @@ from pathlib import Path
 
 from worker.config import Config
 from worker.errors import JobError
-from worker.fetch import fetch_media
-from worker.studio import Fetch, cache_folder
+from worker.fetch.fetch import fetch_media
+from worker.render.studio import Fetch, cache_folder
 
 
 def read_job(name: str) -> bytes:

@@ -13,8 +13,8 @@ from worker.commands.database import with_database
 from worker.commands.files import read_job
 from worker.config import Config
 from worker.errors import ConfigurationError
-from worker.job import parse_job
-from worker.queue import JobRow, Queue, open_queue
+from worker.order.job import parse_job
+from worker.queue.queue import JobRow, Queue, open_queue
 
 _REFRESH_S = 1.0
 _COLOURS = {"completed": "green", "failed": "red", "processing": "cyan", "cancelled": "yellow"}
@@ -52,8 +52,8 @@ def jobs(config: Config, *, watch: bool) -> int:
 
 def migrate(config: Config, *, only_print: bool, release: bool) -> int:
     """Bring the database up to date, or print the SQL that would."""
-    from worker.migrate import migrate as run_scripts
-    from worker.migrate import migration_sql
+    from worker.queue.migrate import migrate as run_scripts
+    from worker.queue.migrate import migration_sql
 
     if only_print:
         print(migration_sql())

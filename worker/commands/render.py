@@ -12,15 +12,15 @@ from pathlib import Path
 
 from loguru import logger
 
+from worker.codec.encode import Encoding
 from worker.commands.files import beside, read_job
 from worker.config import Config
-from worker.encode import Encoding
 from worker.errors import JobError, MediaError, ResourceError, WorkerError
-from worker.job import parse_job
-from worker.payload import RenderJob
-from worker.produce import produce
+from worker.order.job import parse_job
+from worker.order.payload import RenderJob
+from worker.render.produce import produce
+from worker.render.studio import open_studio
 from worker.screen import Row, closing_table, progress_bars
-from worker.studio import open_studio
 
 FORMATS = ("mp3", "m4a", "aac", "wav", "flac")
 

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from worker import logs
-from worker.child import DEFAULT_JOB
+from worker.child.child import DEFAULT_JOB
+from worker.codec.ffmpeg import find_ffmpeg
 from worker.commands.database import with_database
 from worker.config import Config
 from worker.errors import TransientError
-from worker.ffmpeg import find_ffmpeg
-from worker.heartbeat import Rhythm
-from worker.journal import Journal, Watches
-from worker.letters import Letters
-from worker.listen import Listener
-from worker.loop import Watch, Worker, worker_name
-from worker.queue import LEASE_S, Queue, open_queue
-from worker.stopping import Bell, Stopping
-from worker.storage import open_storage
+from worker.loop.heartbeat import Rhythm
+from worker.loop.journal import Journal, Watches
+from worker.loop.letters import Letters
+from worker.loop.loop import Watch, Worker, worker_name
+from worker.loop.stopping import Bell, Stopping
+from worker.queue.listen import Listener
+from worker.queue.queue import LEASE_S, Queue, open_queue
+from worker.storage.storage import open_storage
 
 if TYPE_CHECKING:
-    from worker.metrics import Metrics
+    from worker.loop.metrics import Metrics
 
 _RECONNECT_S = (1.0, 30.0)
 # Heroku kills 30 s after SIGTERM. Whatever hangs then (a database that has gone) is left behind: the job's process ends
@@ -77,7 +77,7 @@ def work(
         if config.database_url is not None and queue.mode == "leased":
             stack.enter_context(_listening(config, worker))
         if config.port is not None:
-            from worker.metrics import Metrics
+            from worker.loop.metrics import Metrics
 
             metrics = Metrics(worker.state)
             watches.append(metrics)
@@ -132,7 +132,7 @@ def _listening(config: Config, worker: Worker) -> Iterator[None]:
 
 @contextmanager
 def _serving(config: Config, port: int, worker: Worker, metrics: Metrics) -> Iterator[None]:
-    from worker.http import Answers, Server
+    from worker.loop.http import Answers, Server
 
     state = worker.state
     answers = Answers(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from worker.backoff import Patience, with_retries
 from worker.config import Config
-from worker.payload import VoiceChoice
+from worker.order.payload import VoiceChoice
 from worker.tts.failures import refusal, too_slow, unreachable
 from worker.tts.openai_voice import transport_errors
 from worker.tts.voice import Utterance

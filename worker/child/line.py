@@ -1,0 +1,174 @@
+"""What a job's process and its worker say to each other, over a pair of sockets."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from worker import errors
+from worker.child.fulfil import Fulfilled, Order
+from worker.config import Config
+from worker.errors import Cancelled, Interrupted, LeaseLost, ResourceError, TransientError, WorkerError
+from worker.logs import where
+
+# No space, no quota, no memory, no descriptors.
+_USED_UP = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The first thing a job's process is told.
+
+    Attributes
+    ----------
+    function : str
+        ``module:function``, called with the order, the configuration, the `Line` and the folder.
+    folder : Path
+        The job's own; the worker removes it.
+    memory_bytes : int
+        What the job may take.
+    """
+
+    function: str
+    order: Order
+    config: Config
+    folder: Path
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the job is."""
+
+    percent: int
+    stage: str
+
+
+@dataclass(frozen=True)
+class MayPublish:
+    """The job asks whether it is still ours, and waits for the answer: a `Standing` as text."""
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """A file that the job has put into storage."""
+
+    bucket: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An error as plain data: exceptions with arguments of their own do not travel."""
+
+    name: str
+    message: str
+    code: str
+    customer_message: str | None
+    retry_after_s: float | None
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failed:
+        """Take an error apart."""
+        if isinstance(error, WorkerError):
+            return cls(type(error).__name__, error.message, error.code, error.customer_message, error.retry_after_s)
+        if isinstance(error, Interrupted):
+            return cls(type(error).__name__, str(error), "", None, None)
+        if isinstance(error, MemoryError):
+            return cls("ResourceError", "the render ran out of memory", "resource.memory", None, None)
+        if isinstance(error, OSError) and error.errno in _USED_UP:
+            return cls("ResourceError", f"the machine is used up: {error.strerror}", "resource.machine", None, None)
+        # Its own words may quote the order: only what it is, and where.
+        return cls("TransientError", f"a bug, or an error nobody has sorted: {where(error)}", "worker.bug", None, None)
+
+    def error(self) -> WorkerError | Interrupted:
+        """Put it together again."""
+        kind = getattr(errors, self.name, TransientError)
+        if issubclass(kind, Interrupted):
+            return kind(self.message)
+        error: WorkerError = kind(
+            self.message,
+            code=self.code,
+            customer_message=self.customer_message,
+            retry_after_s=self.retry_after_s,
+        )
+        return error
+
+
+Message = Progress | MayPublish | Uploaded | Failed | Fulfilled
+
+
+def out_of_memory(found_bytes: int, limit_bytes: int) -> ResourceError:
+    """Say that a job was ended for its memory."""
+    return ResourceError(
+        f"the render took {found_bytes >> 20} MB of memory; {limit_bytes >> 20} MB are allowed", code="resource.memory"
+    )
+
+
+class Line:
+    """The job's end.
+
+    Parameters
+    ----------
+    connection : Connection
+    on_broken : callable
+        Called, from another thread, when the worker's end is gone.
+    """
+
+    def __init__(self, connection: Connection, on_broken: Callable[[], None]) -> None:
+        self._connection = connection
+        self._on_broken = on_broken
+        self._sending = threading.Lock()
+        self._answer: str | None = None
+        self._answered = threading.Condition()
+        self._last: Progress | None = None
+        threading.Thread(target=self._listen, name="lifeline", daemon=True).start()
+
+    def progress(self, percent: int, stage: str) -> None:
+        """Report progress, when it has changed."""
+        now = Progress(percent, stage)
+        if now != self._last:
+            self._last = now
+            self.send(now)
+
+    def may_publish(self) -> None:
+        """Ask the worker, which asks the database.
+
+        Raises
+        ------
+        Cancelled, LeaseLost
+        """
+        with self._answered:
+            self._answer = None
+            self.send(MayPublish())
+            self._answered.wait_for(lambda: self._answer is not None)
+            answer = self._answer
+        if answer == "cancelled":
+            raise Cancelled
+        if answer != "held":
+            raise LeaseLost
+
+    def uploaded(self, bucket: str, key: str) -> None:
+        """Tell of a file that is new in storage, so that it can be taken back."""
+        self.send(Uploaded(bucket, key))
+
+    def send(self, message: Message) -> None:
+        """Send, from any thread."""
+        with self._sending:
+            self._connection.send(message)
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                answer = self._connection.recv()
+            except (EOFError, OSError):
+                self._on_broken()
+                os._exit(1)
+            with self._answered:
+                self._answer = answer
+                self._answered.notify()

@@ -1,0 +1,331 @@
+"""Audio files in: strangers' bytes through FFmpeg to raw float32 on disk, or block by block.
+
+The file is opened once, as a regular file; its kind is told from its first bytes; FFmpeg gets that very file
+by its descriptor, with the demuxer named, the sound alone mapped, no protocol but `file`, and bounds on time,
+memory and length. Nothing of the file's name or content chooses what FFmpeg does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import stat
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from dsp.blocks import Block
+from worker.codec.clip import SAMPLE_BYTES, FileClip, SourceFacts
+from worker.codec.ffmpeg import Ffmpeg
+from worker.codec.pipe import Limits, Pipe
+from worker.codec.sniff import HEAD_BYTES, KINDS, demuxer_of, id3v2_bytes, missing_bytes
+from worker.errors import MediaError, ResourceError
+
+Samples = NDArray[np.float32]  # (frames, 1 or 2)
+
+_MEMORY_BYTES = 512 << 20
+_RATES_HZ = (4_000, 384_000)
+_LARGEST_SAMPLE = 2.0**32  # a float file may be far above full scale; beyond this it is not sound
+_MISSING_SECONDS = 0.25  # how much shorter than its header says a file may be
+_NOT_NUMBERS_SHARE = 1e-3
+# No video or image decoder is opened even to look at a cover.
+_DECODERS = (
+    "mp3,mp3float,mp2,mp2float,mp1,mp1float,aac,alac,flac,vorbis,opus,libopus,speex,libspeex,wavpack,"
+    "pcm_s8,pcm_u8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,"
+    "pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt"
+)
+
+
+def decode(
+    ffmpeg: Ffmpeg,
+    source: Path,
+    into: Path,
+    *,
+    sample_rate: int,
+    max_seconds: float,
+    timeout_s: float,
+) -> FileClip:
+    """Decode a recording once, resample it, and keep it on disk for random access.
+
+    Parameters
+    ----------
+    ffmpeg : Ffmpeg
+    source : Path
+        A file of any provenance.
+    into : Path
+        The raw float32 file to write; mono stays one channel. Removed again on failure.
+    sample_rate : int
+        In Hz, of the clip.
+    max_seconds : float
+        Longer recordings are refused.
+    timeout_s : float
+        For the whole decoding.
+
+    Returns
+    -------
+    FileClip
+        Of `resampled_frames`, with the encoder's padding left out.
+
+    Raises
+    ------
+    MediaError
+        If the file is missing, not audio, empty, damaged, cut short or too long; names it.
+    ResourceError
+        If the disk is full or FFmpeg ran out of memory.
+    TransientError
+        If it took longer than `timeout_s`.
+    """
+    try:
+        with (
+            _decoding(ffmpeg, source, max_seconds=max_seconds, timeout_s=timeout_s) as stream,
+            into.open("wb") as file,
+        ):
+            for samples in _resampled(stream, sample_rate):
+                file.write(samples.data)
+        return FileClip(into, channels=stream.channels, facts=stream.facts())
+    except OSError as error:
+        into.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise ResourceError(f"the disk is full: {source.name} cannot be decoded", code="resource.disk") from None
+        raise
+    except BaseException:
+        into.unlink(missing_ok=True)
+        raise
+
+
+def decoded_blocks(
+    ffmpeg: Ffmpeg,
+    source: Path,
+    *,
+    sample_rate: int,
+    max_seconds: float = 24 * 3600.0,
+) -> Iterator[Block]:
+    """Decode a file gaplessly, block by block, holding no more than one.
+
+    Parameters
+    ----------
+    ffmpeg : Ffmpeg
+    source : Path
+    sample_rate : int
+        In Hz; a file of another rate is resampled.
+    max_seconds : float
+
+    Yields
+    ------
+    block : float32 array, shape (frames, 2)
+        One channel is given to both ears.
+
+    Raises
+    ------
+    MediaError, ResourceError, TransientError
+        As `decode`.
+    """
+    with _decoding(ffmpeg, source, max_seconds=max_seconds, timeout_s=60.0 + max_seconds) as stream:
+        for samples in _resampled(stream, sample_rate):
+            yield samples if stream.channels == 2 else np.repeat(samples, 2, axis=1)
+
+
+class _Stream:
+    """The sound of one file at its own rate, as FFmpeg gives it."""
+
+    def __init__(self, pipe: Pipe, name: str, max_seconds: float, heard: _Heard) -> None:
+        self._pipe = pipe
+        self._name = name
+        self._max_seconds = max_seconds
+        self._heard = heard
+        self._rest = b""
+        self.sample_rate, self.channels = self._header()
+        self.frames = 0
+        self._not_numbers = 0
+
+    def facts(self) -> SourceFacts:
+        return SourceFacts(self._heard.codec, self.sample_rate, self.channels)
+
+    def __iter__(self) -> Iterator[Samples]:
+        width = SAMPLE_BYTES * self.channels
+        most = int(self._max_seconds * self.sample_rate)
+        while data := self._rest + self._pipe.read():
+            whole = len(data) // width * width
+            self._rest = data[whole:]
+            if not whole:
+                if not (more := self._pipe.read()):
+                    break
+                self._rest += more
+                continue
+            samples = np.frombuffer(data, "<f4", whole // SAMPLE_BYTES).reshape(-1, self.channels)
+            self.frames += len(samples)
+            if self.frames > most:
+                raise MediaError(
+                    f"{self._name} is longer than the {self._max_seconds:.0f} s that are allowed",
+                    code="media.too_long",
+                )
+            yield self._sane(samples)
+        self._pipe.finish()
+        self._judge()
+
+    def _sane(self, samples: Samples) -> Samples:
+        with np.errstate(invalid="ignore"):
+            good = np.abs(samples) <= _LARGEST_SAMPLE  # false for NaN
+        if good.all():
+            return samples
+        self._not_numbers += int(good.size - np.count_nonzero(good))
+        return np.where(good, samples, np.float32(0))
+
+    def _judge(self) -> None:
+        if self.frames == 0:
+            raise MediaError(f"{self._name} holds no sound", code="media.empty")
+        if self._not_numbers > _NOT_NUMBERS_SHARE * self.frames * self.channels:
+            raise MediaError(
+                f"{self._name} is damaged: {self._not_numbers} of its samples are not numbers",
+                code="media.damaged",
+            )
+        seconds = self.frames / self.sample_rate
+        promised = self._heard.promised_seconds
+        if promised is not None and seconds < promised - _MISSING_SECONDS:
+            raise MediaError(
+                f"{self._name} is cut short: it says {promised:.2f} s, but only {seconds:.2f} s are there",
+                code="media.truncated",
+            )
+
+    def _header(self) -> tuple[int, int]:
+        """Read the WAV header in which FFmpeg tells the rate and the number of channels."""
+        data = b""
+        while b"data" not in data[12:]:
+            more = self._pipe.read()
+            if not more:
+                self._pipe.finish()
+                raise MediaError(f"{self._name} holds no sound", code="media.empty")
+            data += more
+        channels, sample_rate = struct.unpack_from("<HI", data, data.index(b"fmt ") + 10)
+        if not _RATES_HZ[0] <= sample_rate <= _RATES_HZ[1]:
+            raise MediaError(
+                f"{self._name} has a sample rate of {sample_rate} Hz; {_RATES_HZ[0]} to {_RATES_HZ[1]} are allowed",
+                code="media.invalid",
+            )
+        self._rest = data[data.index(b"data", 12) + 8 :]
+        return sample_rate, channels
+
+
+class _Heard:
+    """What FFmpeg says about its input, line by line."""
+
+    def __init__(self) -> None:
+        self.codec = "unknown"
+        self._duration_seconds: float | None = None
+        self._streams = 0
+        self._over = False
+
+    @property
+    def promised_seconds(self) -> float | None:
+        """How long the file says its sound is; None when it does not, or speaks of more than the sound."""
+        return self._duration_seconds if self._streams == 1 else None
+
+    def line(self, line: str) -> None:
+        """Take note of a line."""
+        self._over = self._over or line.startswith("[info] Output #0")
+        if self._over:
+            return
+        duration = re.match(r"\[info\]   Duration: (\d+):(\d\d):(\d\d\.\d+)", line)
+        if duration:
+            hours, minutes, seconds = duration.groups()
+            self._duration_seconds = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        stream = re.match(r"\[info\]   Stream #0:\d+.*?: (Audio|Video): (\w+)", line)
+        if stream and "(attached pic)" not in line:
+            self._streams += 1
+            if stream[1] == "Audio" and self.codec == "unknown":
+                self.codec = stream[2]
+        if "Estimating duration from bitrate" in line:
+            self._streams += 1  # a guess is no promise
+
+
+@contextlib.contextmanager
+def _decoding(ffmpeg: Ffmpeg, source: Path, *, max_seconds: float, timeout_s: float) -> Iterator[_Stream]:
+    name, heard = source.name, _Heard()
+    with _regular_file(source) as descriptor:
+        arguments = (
+            *("-threads", "1", "-protocol_whitelist", "file", "-codec_whitelist", _DECODERS),
+            *("-f", _kind(descriptor, name), "-i", f"file:/dev/fd/{descriptor}"),
+            *("-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-bitexact"),
+            *("-af", "aformat=channel_layouts=mono|stereo", "-c:a", "pcm_f32le"),
+            *("-flush_packets", "0", "-f", "wav", "pipe:1"),
+        )
+        with Pipe(
+            ffmpeg,
+            arguments,
+            limits=Limits(seconds=timeout_s, memory_bytes=_MEMORY_BYTES),
+            pass_fd=descriptor,
+            blame=lambda errors: _blamed(name, errors),
+            on_line=heard.line,
+        ) as pipe:
+            yield _Stream(pipe, name, max_seconds, heard)
+
+
+def _blamed(name: str, errors: Sequence[str]) -> MediaError:
+    if any("matches no streams" in error for error in errors):
+        return MediaError(f"{name} holds no sound", code="media.empty")
+    unread = [match for error in errors if (match := re.search(r"Codec \((\w+)\) not on whitelist", error))]
+    if unread and any("opening decoder" in error for error in errors):
+        return MediaError(f"{name} is coded as {unread[-1][1]}, which is not read", code="media.invalid")
+    told = [error for error in errors if "not on whitelist" not in error]
+    return MediaError(f"{name} cannot be decoded: {told[0] if told else errors[0]}", code="media.damaged")
+
+
+@contextlib.contextmanager
+def _regular_file(source: Path) -> Iterator[int]:
+    try:
+        # Without O_NONBLOCK the opening of a named pipe would wait for ever.
+        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise MediaError(f"{source.name} cannot be read: {error.strerror}", code="media.missing") from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise MediaError(f"{source.name} is not a regular file", code="media.invalid")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _kind(descriptor: int, name: str) -> str:
+    """Tell FFmpeg's demuxer for an open file."""
+    size = os.fstat(descriptor).st_size
+    if size == 0:
+        raise MediaError(f"{name} is empty (0 bytes)", code="media.empty")
+    start = id3v2_bytes(os.pread(descriptor, 10, 0))
+    head = os.pread(descriptor, HEAD_BYTES, start)
+    demuxer = demuxer_of(head, whole=start + len(head) >= size)
+    if demuxer is None:
+        raise MediaError(f"{name} is not an audio file: {KINDS} are read", code="media.invalid")
+    missing = missing_bytes(lambda count, at: os.pread(descriptor, count, at), demuxer, size)
+    if missing:
+        raise MediaError(
+            f"{name} is cut short: {missing} bytes that its header speaks of are not there", code="media.truncated"
+        )
+    return demuxer
+
+
+def resampled_frames(frames: int, from_rate: int, to_rate: int) -> int:
+    """Length of a recording at another rate: rounded, and never nothing."""
+    return max(1, round(frames * to_rate / from_rate))
+
+
+def _resampled(stream: _Stream, sample_rate: int) -> Iterator[Samples]:
+    """Bring a stream to another rate, at its exact length."""
+    if stream.sample_rate == sample_rate:
+        yield from stream
+        return
+    resampler = soxr.ResampleStream(stream.sample_rate, sample_rate, stream.channels, dtype="float32", quality=soxr.VHQ)
+    done = 0
+    for samples in stream:
+        out = resampler.resample_chunk(samples).reshape(-1, stream.channels)
+        done += len(out)
+        yield out
+    last = resampler.resample_chunk(np.empty((0, stream.channels), np.float32), last=True).reshape(-1, stream.channels)
+    length = resampled_frames(stream.frames, stream.sample_rate, sample_rate)
+    missing = length - done - len(last)
+    yield last[:missing] if missing < 0 else np.pad(last, ((0, missing), (0, 0)))

@@ -1,0 +1,210 @@
+"""MP3 files: an encoder's frames behind a gapless header of our own.
+
+The header is the Xing/Info frame with LAME's extension (LAME's `VbrTag.c`; "MP3 Info Tag revision 1").
+It tells a player how many frames there are, where they lie, and how much at both ends is padding.
+
+A track of some length is encoded in pieces. LAME keeps up to 511 bytes of a frame in those before it (the bit
+reservoir), which a join would tear apart, so pieces are made without it; a short track, made in one, has its
+benefit.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import BinaryIO
+
+from dsp.blocks import BLOCK_FRAMES, Block
+from worker.codec.crc import crc16
+from worker.codec.ffmpeg import Ffmpeg
+from worker.codec.mpeg import HEADER_BYTES, read_header
+from worker.codec.pieces import Coder, Track, cut, encode_pieces
+from worker.codec.tags import id3v2
+
+FRAME_SAMPLES = 1152  # MPEG-1 layer III
+ENCODER_DELAY = 576  # LAME's
+DECODER_DELAY = 529  # of every decoder; players add it to the encoder's
+SAMPLE_RATES_HZ = (32000, 44100, 48000)  # MPEG-1
+
+_LONGEST_DELAY = 4095  # the header has 12 bits for the delay, and 12 for the padding
+_SIDE_BYTES = 32  # side information, MPEG-1 stereo
+_UNCHECKED_BYTES = 190  # of the frame: all before the header's own checksum
+_ALL_FIELDS = 0x0F  # frames, bytes, table of contents, quality
+_QUALITY = 57  # LAME's default settings, in LAME's own way of counting
+_CONSTANT_BITRATE = 1
+_JOINT_STEREO = 3
+
+_PIECE_SECONDS = (10, 60)
+_RESERVOIR_FRAMES = 3  # at least 417 bytes each; the reservoir is 511 (11172-3, main_data_begin), and one overlaps
+
+
+def write_mp3(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
+    """Encode a track to MP3 at a constant bit rate.
+
+    Parameters
+    ----------
+    track : Track
+    file : binary file, open for writing and seeking, empty
+    bitrate_kbps : int
+
+    Raises
+    ------
+    ValueError
+        If the sample rate is not one of `SAMPLE_RATES_HZ`.
+    WorkerError
+        If the encoder fails.
+    """
+    if track.sample_rate not in SAMPLE_RATES_HZ:
+        raise ValueError(f"a sample rate of {track.sample_rate} Hz; {SAMPLE_RATES_HZ} are allowed")
+    coder = mp3_coder(track.sample_rate, bitrate_kbps, track.frames)
+    file.write(id3v2(track.tags))
+    header_at = file.tell()
+    header, encoder, music = b"", b"", Music()
+    for coded in encode_pieces(track, coder):
+        if not header:
+            encoder = encoder_name(coded)
+            header = info_frame(coded[0], music, encoder=encoder)
+            file.write(header)  # keeps the place until all is known
+        file.writelines(coded)
+        music = music.followed_by(coded)
+    padding = music.frames * FRAME_SAMPLES - ENCODER_DELAY - track.frames
+    file.seek(header_at)
+    file.write(info_frame(header, music, encoder=encoder, delay=ENCODER_DELAY, padding=padding))
+
+
+def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> Coder:
+    """Say how a track of `frames` PCM frames is encoded to MP3."""
+    shortest, longest = (int(seconds * sample_rate / FRAME_SAMPLES) for seconds in _PIECE_SECONDS)
+    coder = Coder(
+        arguments=_arguments(sample_rate, bitrate_kbps, reservoir=False),
+        split=split_frames,
+        decode=_decoded,
+        frame_samples=FRAME_SAMPLES,
+        delay=ENCODER_DELAY + DECODER_DELAY,
+        run_up=20,  # until LAME has forgotten how it was started, and gives what one encoding would
+        run_on=3,
+        overlap=1,
+        # A frame's length in bytes is a fraction, so every so many frames are a byte longer; pieces that
+        # start where this pattern starts over keep it.
+        align=Fraction(144_000 * bitrate_kbps, sample_rate).denominator,
+        longest=longest,
+        shortest=shortest,
+        shares=4,
+    )
+    if len(cut(frames, coder)) > 1:
+        return coder
+    return replace(coder, arguments=_arguments(sample_rate, bitrate_kbps, reservoir=True), overlap=_RESERVOIR_FRAMES)
+
+
+def _arguments(sample_rate: int, bitrate_kbps: int, *, reservoir: bool) -> tuple[str, ...]:
+    return (
+        *("-f", "f32le", "-ar", str(sample_rate), "-ac", "2", "-i", "pipe:0"),
+        *("-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-reservoir", str(int(reservoir))),
+        *("-write_xing", "0", "-id3v2_version", "0", "-flush_packets", "0", "-f", "mp3", "pipe:1"),
+    )
+
+
+@dataclass(frozen=True)
+class Music:
+    """The frames behind a header, in figures: their number, bytes and checksum."""
+
+    frames: int = 0
+    size: int = 0
+    crc: int = 0
+
+    def followed_by(self, coded: Sequence[bytes]) -> Music:
+        """Add frames."""
+        data = b"".join(coded)
+        return Music(self.frames + len(coded), self.size + len(data), crc16(data, self.crc))
+
+
+def split_frames(data: bytes) -> list[bytes]:
+    """Cut an MP3 stream into its frames.
+
+    Raises
+    ------
+    ValueError
+        If it is not frames from its first byte to its last.
+    """
+    frames, at = [], 0
+    while at < len(data):
+        header = read_header(data, at)
+        if header is None or at + header.frame_bytes > len(data):
+            raise ValueError(f"no whole MPEG frame at byte {at} of {len(data)}")
+        frames.append(data[at : at + header.frame_bytes])
+        at += header.frame_bytes
+    return frames
+
+
+def encoder_name(coded: Sequence[bytes]) -> bytes:
+    """Find the name that LAME leaves in the spare bits of its frames; players look for it in the header."""
+    names = re.findall(rb"LAME\d\.\d{1,3}", b"".join(coded))
+    return max(names, key=len, default=b"LAME3.100")  # the longest, since a frame may end within it
+
+
+def info_frame(like: bytes, music: Music, *, encoder: bytes = b"LAME", delay: int = 0, padding: int = 0) -> bytes:
+    """Make the first frame of a file: silence to a decoder, the gapless header to a player.
+
+    Parameters
+    ----------
+    like : bytes
+        A frame of the stream, whose own header is taken over; of 64 kbit/s or more, so that all fits in.
+    music : Music
+        What follows.
+    encoder : bytes
+        As of `encoder_name`; at most 9 bytes.
+    delay, padding : int
+        In samples, 0 to 4095; without the decoder's own delay.
+
+    Raises
+    ------
+    ValueError
+        If the delay, the padding or the whole does not fit.
+    """
+    if not (0 <= delay <= _LONGEST_DELAY and 0 <= padding <= _LONGEST_DELAY):
+        raise ValueError(f"a delay of {delay} and a padding of {padding}; both are 0 to {_LONGEST_DELAY}")
+    four = bytes((0xFF, like[1] | 0x01, like[2] & ~0x02, like[3] & ~0x30))  # no checksum, padding or M/S
+    header = read_header(four)
+    if header is None or header.frame_bytes < _UNCHECKED_BYTES + 2:
+        raise ValueError(f"no room for the gapless header in a frame such as {like[:HEADER_BYTES].hex()}")
+    own = header.frame_bytes
+    total = own + music.size
+    start = b"".join(
+        (
+            four,
+            bytes(_SIDE_BYTES),
+            struct.pack(">4sIII", b"Info", _ALL_FIELDS, music.frames, total),
+            bytes(256 * percent // 100 for percent in range(100)),  # a constant bit rate: a straight line
+            struct.pack(">I", _QUALITY),
+            struct.pack(
+                ">9sBBIHHBB3sBBHIH",
+                encoder,
+                _CONSTANT_BITRATE,  # and revision 0 of the tag, in the upper four bits
+                *(0, 0, 0, 0, 0),  # low-pass, peak, replay gain of track and album, flags: not told
+                min(header.bitrate_kbps, 255),
+                (delay << 12 | padding).to_bytes(3, "big"),
+                SAMPLE_RATES_HZ.index(header.sample_rate) << 6 | _JOINT_STEREO << 2,
+                0,  # gain applied after encoding: none
+                header.bitrate_kbps,  # the preset
+                total,
+                music.crc,
+            ),
+        )
+    )
+    return (start + struct.pack(">H", crc16(start))).ljust(own, b"\0")
+
+
+def _decoded(_: Ffmpeg, coded: Sequence[bytes], skip: int) -> Iterator[Block]:
+    """Decode frames in this process: libsndfile's decoder takes half the time of an FFmpeg behind a pipe."""
+    import soundfile  # here, since its library is loaded only where something is encoded
+
+    # Behind a gapless header the decoder itself leaves out what is to be skipped, and nothing else.
+    music = Music(len(coded), sum(map(len, coded)))
+    header = info_frame(coded[0], music, delay=skip - DECODER_DELAY, padding=DECODER_DELAY)
+    with soundfile.SoundFile(io.BytesIO(header + b"".join(coded))) as sound:
+        while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+            yield block

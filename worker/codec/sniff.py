@@ -1,0 +1,121 @@
+"""What kind of audio file some bytes are, told from the bytes alone.
+
+A stranger's file is given to FFmpeg with its demuxer named, so that FFmpeg's own guessing, which also knows
+playlists, images and things that fetch other things, is never asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from worker.codec import adts, mpeg
+
+HEAD_BYTES = 1 << 17
+KINDS = "WAV, MP3, FLAC, Ogg, M4A, AAC, AIFF, AU, CAF, WebM and Matroska"
+
+_MAGIC = {
+    b"fLaC": "flac",
+    b"OggS": "ogg",
+    b"\x1aE\xdf\xa3": "matroska",
+    b"caff": "caf",
+    b".snd": "au",
+}
+_MOV_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+_FRAMES_IN_A_ROW = 3
+_MOST_CHUNKS = 1000
+_UNKNOWN_LENGTH = 0x7FFF0000  # and more
+
+
+def demuxer_of(head: bytes, *, whole: bool) -> str | None:
+    """Name the FFmpeg demuxer for a file.
+
+    Parameters
+    ----------
+    head : bytes
+        The first `HEAD_BYTES` of the file, after any ID3v2 tag (see `id3v2_bytes`).
+    whole : bool
+        Whether the file ends with `head`.
+
+    Returns
+    -------
+    str or None
+        None when it is not an audio file of one of the `KINDS`.
+    """
+    first, form = head[:4], head[8:12]
+    if first in (b"RIFF", b"RF64", b"BW64") and form == b"WAVE":
+        return "wav"
+    if first == b"FORM" and form in (b"AIFF", b"AIFC"):
+        return "aiff"
+    if head[4:8] in _MOV_ATOMS:
+        return "mov"
+    return _MAGIC.get(first) or _frames_demuxer(head, whole=whole)
+
+
+def id3v2_bytes(head: bytes) -> int:
+    """Length of the ID3v2 tag that `head` starts with, or 0 (ID3v2.4 structure, section 3.1)."""
+    if len(head) < 10 or head[:3] != b"ID3" or any(byte & 0x80 for byte in head[6:10]):
+        return 0
+    size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+    return 10 + size + (10 if head[5] & 0x10 else 0)
+
+
+def _frames_demuxer(head: bytes, *, whole: bool) -> str | None:
+    """Look for MPEG or ADTS frames in a row, since one sync word alone is found in many things."""
+    at = head.find(b"\xff")
+    while at >= 0:
+        for demuxer, length_at in (("aac", adts.frame_bytes), ("mp3", _mpeg_frame_bytes)):
+            position, found = at, 0
+            while found < _FRAMES_IN_A_ROW and (length := length_at(head, position)):
+                found, position = found + 1, position + length
+            only = whole and found > 0 and at == 0 and position >= len(head)  # a file of one or two frames
+            if found == _FRAMES_IN_A_ROW or only:
+                return demuxer
+        at = head.find(b"\xff", at + 1)
+    return None
+
+
+def _mpeg_frame_bytes(data: bytes, at: int) -> int | None:
+    header = mpeg.read_header(data, at)
+    return header.frame_bytes if header else None
+
+
+def missing_bytes(read: Callable[[int, int], bytes], demuxer: str, size: int) -> int:
+    """Count the bytes that a file lacks by its own account, where FFmpeg does not count them.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(count, at)`` gives up to `count` bytes from byte `at`.
+    demuxer : str
+        As of `demuxer_of`.
+    size : int
+        Of the whole file in bytes.
+    """
+    if demuxer == "wav":
+        return _missing_in_wav(read, size)
+    if demuxer == "ogg":
+        return _missing_in_ogg(read, size)
+    return 0
+
+
+def _missing_in_wav(read: Callable[[int, int], bytes], size: int) -> int:
+    at = 12
+    for _ in range(_MOST_CHUNKS):
+        kind, length = read(4, at), int.from_bytes(read(4, at + 4), "little")
+        if kind == b"data":
+            # Programs that write to a pipe do not know the length and leave 0 or as much as fits.
+            return 0 if length >= _UNKNOWN_LENGTH else max(0, at + 8 + length - size)
+        if len(kind) < 4:
+            break
+        at += 8 + length + length % 2
+    return 0
+
+
+def _missing_in_ogg(read: Callable[[int, int], bytes], size: int) -> int:
+    start = max(0, size - HEAD_BYTES)
+    tail = read(HEAD_BYTES, start)
+    page = tail.rfind(b"OggS")  # RFC 3533, section 6: 26 bytes, the number of segments, their lengths
+    if page < 0 or len(tail) < page + 27:
+        return 27
+    segments = tail[page + 27 : page + 27 + tail[page + 26]]
+    return max(0, page + 27 + tail[page + 26] + sum(segments) - len(tail))

@@ -1,0 +1,94 @@
+"""Leased mode: the database has the worker's own functions, each fenced by the claim's token."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from worker.errors import TransientError
+from worker.queue.claims import Claim, Rescued, Standing, payload_of
+from worker.queue.retry import APOLOGY, MAX_ATTEMPTS, MAX_CRASHES
+from worker.queue.transport import Transport
+
+
+class LeasedMode:
+    """Rows with leases; every time is the database's.
+
+    Parameters
+    ----------
+    transport : Transport
+    worker_name : str
+        Written to `claimed_by`.
+    lease_s : float
+        How long a claim is ours without a beat.
+    """
+
+    def __init__(self, transport: Transport, *, worker_name: str, lease_s: float) -> None:
+        self.name: Literal["leased", "plain"] = "leased"
+        self._transport = transport
+        self._worker_name = worker_name
+        self._lease_s = lease_s
+        # Tokens of claims whose answer never came: the row may be ours already, so the next claim asks with
+        # them.
+        self._unanswered: list[str] = []
+
+    def claim(self) -> Claim | None:
+        try:
+            token = self._unanswered.pop()
+        except IndexError:
+            token = str(uuid.uuid4())
+        arguments = {"p_token": token, "p_worker": self._worker_name, "p_lease_s": self._lease_s}
+        try:
+            row = self._transport.scalar("worker_claim", arguments)
+        except TransientError:
+            self._unanswered.append(token)
+            raise
+        if not row:
+            return None
+        return Claim(
+            job_id=row["job_id"],
+            token=token,
+            attempt=row["attempt"],
+            track_id=row["track_id"],
+            user_id=row["user_id"],
+            payload=payload_of(row["payload"]),
+            waited_s=float(row["waited_s"]),
+            crashes=row["crashes"],
+            last_error_code=row["last_error_code"],
+        )
+
+    def beat(self, claim: Claim, *, progress: int, stage: str) -> Standing:
+        return self._ask("worker_heartbeat", claim, p_lease_s=self._lease_s, p_progress=progress, p_stage=stage)
+
+    def standing(self, claim: Claim) -> Standing:
+        return self._ask("worker_standing", claim)
+
+    def release(self, claim: Claim, *, code: str, delay_s: float) -> Standing:
+        return self._ask("worker_release", claim, p_code=code, p_delay_s=delay_s)
+
+    def retry(self, claim: Claim, *, code: str, delay_s: float, crashed: bool) -> Standing:
+        return self._ask("worker_retry", claim, p_code=code, p_delay_s=delay_s, p_crashed=crashed)
+
+    def fail(self, claim: Claim, *, code: str, message: str, crashed: bool) -> Standing:
+        return self._ask("worker_fail", claim, p_code=code, p_error=message, p_crashed=crashed)
+
+    def finish(self, claim: Claim, *, result: Mapping[str, Any], track: Mapping[str, Any]) -> Standing:
+        return self._ask("worker_finish", claim, p_result=dict(result), p_track=dict(track))
+
+    @property
+    def waiting(self) -> int:
+        """None: what waits here is `pending` in the table."""
+        return 0
+
+    def rescue(self) -> Rescued:
+        limits = {"p_max_crashes": MAX_CRASHES, "p_max_attempts": MAX_ATTEMPTS, "p_error": APOLOGY}
+        answer = self._transport.scalar("worker_rescue", limits)
+        return Rescued(tuple(answer["put_back"]), tuple(answer["given_up"]))
+
+    def close(self) -> None:
+        """Nothing is kept outside the database."""
+
+    def _ask(self, function: str, claim: Claim, **arguments: Any) -> Standing:
+        answer = self._transport.scalar(function, {"p_job_id": claim.job_id, "p_token": claim.token, **arguments})
+        return Standing(answer)

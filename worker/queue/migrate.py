@@ -1,0 +1,88 @@
+"""The worker's schema, brought to a database: plain SQL files, in order, that may run any number of times."""
+
+from __future__ import annotations
+
+import time
+from importlib.resources import files
+
+import psycopg
+from psycopg import errors
+
+from worker.errors import ConfigurationError
+from worker.queue.postgres import Connection, checked, connect
+from worker.queue.transport import classify
+
+_LOCK_LIMIT_S = 3  # how long a statement may queue for a lock, and so hold up everybody behind it
+_STATEMENT_LIMIT_S = 300.0  # an index on the largest table that gets one here takes seconds
+_TRIES = 20
+_PAUSE_S = 1.0
+_ALONE = 0x6D696E6473637269  # advisory lock: two release phases at once take turns ("mindscri")
+
+
+def scripts() -> list[tuple[str, str]]:
+    """The SQL files in order: (name, text)."""
+    folder = files("worker.queue.sql")
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".sql"))
+    return [(name, (folder / name).read_text(encoding="utf-8")) for name in names]
+
+
+def migration_sql() -> str:
+    """All of it as one text for psql or Supabase's SQL editor; each file is a transaction of its own."""
+    parts = [
+        "-- mindscript-worker: queue schema. Additive; may be run again. If it stops with a lock timeout,\n"
+        "-- the table was busy for longer than this script is willing to make others wait: run it again.\n"
+    ]
+    for name, text in scripts():
+        parts.append(f"-- {name}\nBEGIN;\nSET LOCAL lock_timeout = '{_LOCK_LIMIT_S}s';\n\n{text}\nCOMMIT;\n")
+    return "\n".join(parts)
+
+
+def migrate(dsn: str) -> tuple[str, ...]:
+    """Bring the database at `dsn` to the worker's schema.
+
+    Parameters
+    ----------
+    dsn : str
+        A direct connection, or one through a pooler in any mode; the role must own the tables or be able to
+        alter them.
+
+    Returns
+    -------
+    names : tuple of str
+        The scripts that ran, in order.
+
+    Raises
+    ------
+    TransientError
+        The database does not answer, or the table stayed locked for a minute.
+    ConfigurationError
+        The credentials are refused, or the role may not alter the tables.
+    """
+    try:
+        with connect(checked(dsn), application="mindscript-migrate") as connection:
+            connection.limit_s = _STATEMENT_LIMIT_S
+            for name, text in scripts():
+                _run(connection, name, text)
+    except psycopg.Error as error:
+        raise classify(str(error), code=error.sqlstate) from error
+    return tuple(name for name, _ in scripts())
+
+
+def _run(connection: Connection, name: str, text: str) -> None:
+    for left in reversed(range(_TRIES)):
+        try:
+            with connection.transaction():
+                connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_LIMIT_S}s'")
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ALONE,))
+                connection.execute(text.encode())
+        except (errors.LockNotAvailable, errors.DeadlockDetected):
+            if not left:
+                raise
+            time.sleep(_PAUSE_S)
+        except errors.InsufficientPrivilege as error:
+            raise ConfigurationError(
+                f"{name}: {error.diag.message_primary}; migrate with the role that owns audio_job_queue",
+                code="configuration.database",
+            ) from error
+        else:
+            return

@@ -1,0 +1,241 @@
+"""The queue's transport over a direct Postgres connection (psycopg 3)."""
+
+from __future__ import annotations
+
+import json
+import select
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Any, Literal
+
+import psycopg
+from psycopg import sql
+from psycopg.abc import RV, PQGen
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
+
+from worker.errors import ConfigurationError
+from worker.queue.transport import Row, classify
+
+CALL_LIMIT_S = 10.0
+_CONNECT_LIMIT_S = 8
+_IDLE_LIMIT_S = 60.0  # older ones may have been forgotten by a NAT on the way
+# A dead peer is noticed in 10 + 3·5 s, unanswered data in 10 s.
+KEEPALIVES = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+
+class Connection(psycopg.Connection[Row]):
+    """A connection whose every call ends, even behind a proxy that acknowledges and never answers."""
+
+    limit_s: float | None = None  # of a call; None: CALL_LIMIT_S
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        return super().wait(gen, interval, timeout if timeout is not None else self.limit_s or CALL_LIMIT_S)
+
+
+def connect(dsn: str, *, application: str) -> Connection:
+    """Open an autocommit connection with time limits and keepalives.
+
+    No prepared statements: behind a transaction pooler they belong to another session, and a function call
+    plans in microseconds.
+    """
+    options: dict[str, Any] = {
+        **KEEPALIVES,
+        "connect_timeout": _CONNECT_LIMIT_S,
+        "application_name": application,
+    }
+    return Connection.connect(dsn, autocommit=True, prepare_threshold=None, row_factory=dict_row, **options)
+
+
+def checked(dsn: str) -> str:
+    """The same address, if it is one; libpq's own complaint would quote it, password and all.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    try:
+        conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise ConfigurationError(
+            "DATABASE_URL: not a Postgres address; expected postgresql://user:password@host:5432/database",
+            code="configuration.variable",
+        ) from None
+    return dsn
+
+
+def is_idle_and_sound(connection: Connection) -> bool:
+    """Whether an idle connection can be used: a server that has gone leaves its farewell in the socket."""
+    if connection.closed or connection.broken:
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)
+
+
+class PostgresTransport:
+    """Connections are opened when needed and kept; each thread that calls at the same moment has one of its own."""
+
+    def __init__(self, dsn: str, *, application: str) -> None:
+        self.name: Literal["postgres", "supabase"] = "postgres"
+        self._dsn = checked(dsn)
+        self._application = application
+        self._lock = threading.Lock()
+        self._idle: list[tuple[Connection, float]] = []
+        self._closed = False
+        self._in_transaction = threading.local()
+
+    def scalar(self, function: str, arguments: Mapping[str, Any]) -> Any:
+        row = self._execute(sql.SQL("SELECT {} AS answer").format(_call(function, arguments)), arguments)[0]
+        return row["answer"]
+
+    def rows(self, function: str, arguments: Mapping[str, Any]) -> list[Row]:
+        return self._execute(sql.SQL("SELECT * FROM {}").format(_call(function, arguments)), arguments)
+
+    def select(
+        self,
+        table: str,
+        columns: Sequence[str],
+        *,
+        where: Mapping[str, Any],
+        newest_first: bool = False,
+        limit: int = 1000,
+    ) -> list[Row]:
+        query = sql.SQL("SELECT {} FROM public.{} WHERE {} {} LIMIT {}").format(
+            sql.SQL("*") if list(columns) == ["*"] else sql.SQL(", ").join(map(sql.Identifier, columns)),
+            sql.Identifier(table),
+            _equals(where),
+            sql.SQL("ORDER BY created_at DESC" if newest_first else ""),
+            sql.Literal(limit),
+        )
+        return self._execute(query, where)
+
+    def update(self, table: str, values: Mapping[str, Any], *, where: Mapping[str, Any]) -> int:
+        assignments = sql.SQL(", ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(f"new_{name}")) for name in values
+        )
+        query = sql.SQL("UPDATE public.{} SET {} WHERE {} RETURNING 1 AS one").format(
+            sql.Identifier(table), assignments, _equals(where)
+        )
+        return len(self._execute(query, {**where, **{f"new_{name}": value for name, value in values.items()}}))
+
+    def count(self, table: str, *, where: Mapping[str, Any]) -> int:
+        query = sql.SQL("SELECT count(*) AS n FROM public.{} WHERE {}").format(sql.Identifier(table), _equals(where))
+        return int(self._execute(query, where)[0]["n"])
+
+    def insert(self, table: str, values: Mapping[str, Any]) -> str:
+        query = sql.SQL("INSERT INTO public.{} ({}) VALUES ({}) RETURNING id").format(
+            sql.Identifier(table),
+            sql.SQL(", ").join(map(sql.Identifier, values)),
+            sql.SQL(", ").join(map(sql.Placeholder, values)),
+        )
+        return str(self._execute(query, values)[0]["id"])
+
+    def speaks(self, function: str, names: Sequence[str]) -> bool:
+        query = sql.SQL(
+            "SELECT coalesce(p.proargnames, '{{}}') AS names FROM pg_proc p"
+            " WHERE p.proname = %(function)s AND p.pronamespace = 'public'::regnamespace"
+        )
+        found = self._execute(query, {"function": function})
+        return any(set(names) <= set(row["names"]) for row in found)
+
+    def has_column(self, table: str, column: str) -> bool:
+        query = sql.SQL(
+            "SELECT 1 AS found FROM pg_attribute"
+            " WHERE attrelid = to_regclass('public.' || quote_ident(%(table)s))"
+            " AND attname = %(column)s AND NOT attisdropped"
+        )
+        return bool(self._execute(query, {"table": table, "column": column}))
+
+    @contextmanager
+    def atomically(self) -> Iterator[None]:
+        with self._connection() as connection, connection.transaction():
+            self._in_transaction.connection = connection
+            try:
+                yield
+            finally:
+                self._in_transaction.connection = None
+
+    def now(self) -> datetime:
+        moment: datetime = self._execute(sql.SQL("SELECT clock_timestamp() AS now"), {})[0]["now"]
+        return moment
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection, _ in idle:
+            connection.close()
+
+    def _execute(self, query: sql.SQL | sql.Composed, values: Mapping[str, Any]) -> list[Row]:
+        parameters = {name: _parameter(value) for name, value in values.items()}
+        with self._connection() as connection:
+            cursor = connection.execute(query, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """This thread's transaction, else an idle connection, else a new one; sound ones are kept."""
+        current: Connection | None = getattr(self._in_transaction, "connection", None)
+        if current is not None:
+            yield current
+            return
+        connection: Connection | None = None
+        try:
+            connection = self._take() or connect(self._dsn, application=self._application)
+            yield connection
+        except psycopg.Error as error:
+            raise classify(str(error), code=error.sqlstate) from error
+        finally:
+            if connection is not None:
+                self._give_back(connection)
+
+    def _take(self) -> Connection | None:
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                connection, since = self._idle.pop()
+            if time.monotonic() - since < _IDLE_LIMIT_S and is_idle_and_sound(connection):
+                return connection
+            connection.close()
+
+    def _give_back(self, connection: Connection) -> None:
+        sound = not connection.closed and connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        with self._lock:
+            if sound and not self._closed:
+                self._idle.append((connection, time.monotonic()))
+                return
+        with suppress(psycopg.Error):
+            connection.close()
+
+
+def _call(function: str, arguments: Mapping[str, Any]) -> sql.Composed:
+    return sql.SQL("public.{}({})").format(
+        sql.Identifier(function),
+        sql.SQL(", ").join(
+            sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in arguments
+        ),
+    )
+
+
+def _equals(where: Mapping[str, Any]) -> sql.Composable:
+    if not where:
+        return sql.SQL("true")
+    return sql.SQL(" AND ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in where
+    )
+
+
+def _parameter(value: Any) -> Any:
+    """JSON travels as text without a type, so that json and jsonb arguments both take it, as enums take a status."""
+    return json.dumps(value) if isinstance(value, dict | list) else value

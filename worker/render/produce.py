@@ -1,0 +1,259 @@
+"""One job end to end on this machine: prepare the media, compile, measure, deliver, preview, report.
+
+Adapters (the voice, the music's source, FFmpeg) come in as a `Studio`; nothing here knows of queues or clouds.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from worker.codec.encode import Encoding
+from worker.codec.ffmpeg import Ffmpeg
+from worker.codec.tags import Chapter, Tags
+from worker.order.compile import SAMPLE_RATE_HZ, Compiled, compile_plan
+from worker.order.lyrics import as_lrc, as_webvtt
+from worker.order.media import Media, Music, Speech
+from worker.order.payload import RenderJob
+from worker.render.deliver import PREVIEW_FADE_S, deliver, deliver_preview
+from worker.render.master import measure_mix
+from worker.render.report import Report, layer_loudness, make_report
+from worker.tts.speech import Said
+
+OnProgress = Callable[[str, float], None]
+"""Called with the stage in words and the fraction of the whole job that is done."""
+
+PREVIEW_FADE_FRAMES = round(PREVIEW_FADE_S * SAMPLE_RATE_HZ)  # the fade-in must not swallow the first word
+
+# Shares of a whole job, for the progress bar
+_SPOKEN, _FETCHED = 0.30, 0.35
+_MEASURED = 0.15  # of what is left
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What a job needs from outside.
+
+    Attributes
+    ----------
+    ffmpeg : Ffmpeg
+    threads : int
+        Stretches of the track to work on at once.
+    speak : callable
+        ``speak(job, folder, on_progress, said) -> Speech``: the voice, decoded into `folder`.
+    fetch_music : callable
+        ``fetch_music(job, folder) -> Music``: the music, decoded into `folder`.
+    fetch_cover : callable
+        ``fetch_cover(reference, folder) -> bytes``: a JPEG or PNG image.
+    """
+
+    ffmpeg: Ffmpeg
+    threads: int
+    speak: Callable[[RenderJob, Path, Callable[[float], None], Said], Speech]
+    fetch_music: Callable[[RenderJob, Path], Music]
+    fetch_cover: Callable[[str, Path], bytes]
+
+
+@dataclass(frozen=True)
+class Produced:
+    """A finished job.
+
+    Attributes
+    ----------
+    report : Report
+        Of the track.
+    twin : Path or None
+        The track for speakers, where both were asked for.
+    twin_report : Report or None
+    lyrics : tuple of Path
+        The spoken lines with their times (LRC, WebVTT), where they were asked for.
+    """
+
+    report: Report
+    twin: Path | None = None
+    twin_report: Report | None = None
+    lyrics: tuple[Path, ...] = ()
+
+
+@dataclass
+class _Stopwatch:
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - started, 3)
+
+
+def produce(
+    job: RenderJob,
+    out: Path,
+    *,
+    studio: Studio,
+    encoding: Encoding,
+    recordings: Collection[str] = (),
+    preview: Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> Produced:
+    """Turn a job into a finished track.
+
+    Parameters
+    ----------
+    job : RenderJob
+    out : Path
+        Appears when the track is whole and its decoded sound keeps its promise; an older file is replaced then.
+        A twin for speakers appears beside it as ``NAME-speakers``, lyrics as ``NAME.lrc`` and ``NAME.vtt``.
+    studio : Studio
+    encoding : Encoding
+    recordings : collection of "voice", "music"
+        Layers that the studio has a recording for, whatever the job says of them.
+    preview : Path, optional
+        For a 15 s MP3 from where every layer is heard, at the track's own gain.
+    on_progress : callable, optional
+
+    Returns
+    -------
+    Produced
+
+    Raises
+    ------
+    WorkerError
+        Nothing is left behind, nor half-written.
+    """
+    watch, said = _Stopwatch(), Said()
+
+    def progress(stage: str, fraction: float) -> None:
+        if on_progress is not None:
+            on_progress(stage, fraction)
+
+    # Decoded inputs go to the temporary folder; the candidate is made beside `out`, so that it can be renamed.
+    with (
+        tempfile.TemporaryDirectory(prefix="mindscript-") as inputs,
+        tempfile.TemporaryDirectory(prefix=".mindscript-", dir=out.parent) as candidates,
+    ):
+        folder, candidate = Path(inputs), Path(candidates) / f"track.{encoding.format}"
+        with watch.stage("speak"):
+            progress("Recording the voice", 0.0)
+            speech = None
+            if job.has_voice or "voice" in recordings:
+                speech = studio.speak(job, folder, lambda done: progress("Recording the voice", _SPOKEN * done), said)
+        with watch.stage("fetch"):
+            progress("Preparing the music", _SPOKEN)
+            has_music = job.background_music is not None or "music" in recordings
+            media = Media(speech, studio.fetch_music(job, folder) if has_music else None)
+        compiled = compile_plan(job, media)
+        tags = make_tags(job, compiled, lambda reference: studio.fetch_cover(reference, folder))
+        wanted = [(compiled.plan, candidate, out)]
+        if compiled.twin is not None:
+            twin = out.with_name(f"{out.stem}-speakers{out.suffix}")
+            wanted.append((compiled.twin, candidate.with_stem("twin"), twin))
+        reports = []
+        for number, (plan, made, place) in enumerate(wanted):
+            done_before, share = _FETCHED + (1 - _FETCHED) * number / len(wanted), (1 - _FETCHED) / len(wanted)
+
+            def progressed(stage: str, done: float, done_before: float = done_before, share: float = share) -> None:
+                progress(stage, done_before + share * done)
+
+            with watch.stage("measure"):
+                mix = measure_mix(
+                    plan,
+                    threads=studio.threads,
+                    on_progress=lambda done: progressed("Mixing", _MEASURED * done),
+                )
+            with watch.stage("deliver"):
+                delivered = deliver(
+                    plan,
+                    mix,
+                    made,
+                    encoding=encoding,
+                    target_lufs=job.target_lufs,
+                    limiter=job.safety.limiter,
+                    tags=tags,
+                    ffmpeg=studio.ffmpeg,
+                    threads=studio.threads,
+                    on_progress=lambda done: progressed("Finishing", _MEASURED + (1 - _MEASURED) * done),
+                )
+            if preview is not None and number == 0:
+                with watch.stage("preview"):
+                    deliver_preview(
+                        plan,
+                        delivered,
+                        preview,
+                        start=compiled.heard_from - PREVIEW_FADE_FRAMES,
+                        tags=Tags(title=tags.title),
+                        ffmpeg=studio.ffmpeg,
+                    )
+            reports.append(
+                make_report(
+                    made,
+                    name=place.name,
+                    compiled=compiled,
+                    plan=plan,
+                    delivered=delivered,
+                    encoding=encoding,
+                    target_lufs=job.target_lufs,
+                    layers=layer_loudness(plan, compiled.layer_gains_db, _known_lufs(media), delivered),
+                    stage_seconds=watch.seconds,
+                    ffmpeg=studio.ffmpeg.version,
+                    speech_cache={"hits": said.hits, "misses": said.misses},
+                    notes=(*said.notes, *compiled.notes),
+                )
+            )
+        lyrics = _write_lyrics(job, compiled, out) if job.lyrics and compiled.spoken else ()
+        for _, made, place in wanted:
+            made.replace(place)
+    progress("Done", 1.0)
+    if len(reports) == 1:
+        return Produced(reports[0], lyrics=lyrics)
+    return Produced(reports[0], twin=wanted[1][2], twin_report=reports[1], lyrics=lyrics)
+
+
+def _write_lyrics(job: RenderJob, compiled: Compiled, out: Path) -> tuple[Path, ...]:
+    lrc, vtt = out.with_suffix(".lrc"), out.with_suffix(".vtt")
+    lrc.write_text(as_lrc(compiled.spoken, SAMPLE_RATE_HZ, title=job.metadata.title), encoding="utf-8")
+    vtt.write_text(as_webvtt(compiled.spoken, SAMPLE_RATE_HZ), encoding="utf-8")
+    return lrc, vtt
+
+
+def make_tags(job: RenderJob, compiled: Compiled, fetch_cover: Callable[[str], bytes]) -> Tags:
+    """Make the file's tags: what the job says, and a chapter for each repetition of the voice."""
+    data = job.metadata
+    return Tags(
+        title=data.title,
+        artist=data.artist,
+        album=data.album,
+        comment="Made by mindscript-audio-worker",
+        cover=fetch_cover(data.cover) if data.cover is not None else None,
+        chapters=_chapters(compiled) if job.chapters else (),
+    )
+
+
+def _chapters(compiled: Compiled) -> tuple[Chapter, ...]:
+    """From each repetition's first word to the next one's; none for a single repetition."""
+    if compiled.repetitions < 2:
+        return ()
+    starts: dict[int, int] = {}
+    for span in compiled.spoken:
+        starts.setdefault(span.repetition, span.start)
+    edges = [*starts.values(), compiled.plan.frames]
+    return tuple(
+        Chapter(f"Repetition {number}", start / SAMPLE_RATE_HZ, stop / SAMPLE_RATE_HZ)
+        for number, (start, stop) in enumerate(pairwise(edges), start=1)
+    )
+
+
+def _known_lufs(media: Media) -> dict[str, float]:
+    known = {}
+    if media.speech is not None:
+        known["voice"] = media.speech.loudness_lufs
+    if media.music is not None:
+        known["music"] = media.music.loudness_lufs
+    return known

@@ -1,0 +1,152 @@
+"""What was measured on the delivered file, and how the job came to it; written as JSON and kept in the row's result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dsp.blocks import BLOCK_FRAMES, gain_to_db, spans
+from dsp.loudness import integrated_lufs, loudness_range_lu, measure
+from dsp.plan import RenderPlan, render_layer
+from worker.codec.encode import Encoding
+from worker.order.compile import Compiled
+from worker.render.deliver import Delivered
+
+_LAYER_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One layer of the mix.
+
+    Attributes
+    ----------
+    gain_db : float
+        Applied to the layer's source, reference-level correction included, master gain not.
+    loudness_lufs : float or None
+        Of the layer alone at the track's own gain, before the limiter; None when it is silent.
+    relative_to_voice_lu : float or None
+        None without a voice.
+    """
+
+    gain_db: float
+    loudness_lufs: float | None
+    relative_to_voice_lu: float | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Figures of one finished track. Loudness, range, peak and frames are of the decoded file."""
+
+    file: str
+    format: str
+    bitrate_kbps: int | None
+    frames: int
+    sample_rate_hz: int
+    duration_s: float
+    size_bytes: int
+    integrated_lufs: float | None
+    loudness_range_lu: float
+    true_peak_dbtp: float | None
+    target_lufs: float | None
+    master_gain_db: float
+    ceiling_dbtp: float
+    limiter_max_reduction_db: float
+    limiter_seconds: float
+    encodes: int
+    repetitions: int
+    layers: Mapping[str, LayerReport]
+    stage_seconds: Mapping[str, float]
+    ffmpeg: str
+    speech_cache: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain types only; infinities are None already, so that any JSON reader takes it."""
+        return asdict(self)
+
+
+def layer_loudness(
+    plan: RenderPlan, gains_db: Mapping[str, float], known_lufs: Mapping[str, float], delivered: Delivered
+) -> dict[str, LayerReport]:
+    """Loudness of each layer in the track.
+
+    Recorded layers are known from their recordings (`known_lufs`, at gain 1, speech without its pauses); tones and
+    noise are steady, so 20 s from the middle of the track stand for the whole.
+    """
+    loudness: dict[str, float] = {}
+    for layer in plan.layers:
+        if layer.name in known_lufs:
+            loudness[layer.name] = known_lufs[layer.name] + gains_db[layer.name]
+        else:
+            loudness[layer.name] = _steady_lufs(plan, layer.name)
+    voice = loudness.get("voice", math.nan)
+    master_db = delivered.master.gain_db
+    return {
+        name: LayerReport(
+            gain_db=round(gains_db[name], 3),
+            loudness_lufs=finite(lufs + master_db),
+            relative_to_voice_lu=finite(lufs - voice),
+        )
+        for name, lufs in loudness.items()
+    }
+
+
+def _steady_lufs(plan: RenderPlan, name: str) -> float:
+    layer = next(layer for layer in plan.layers if layer.name == name)
+    length = min(plan.frames, round(_LAYER_SECONDS * plan.sample_rate))
+    start = (plan.frames - length) // 2
+    blocks = (render_layer(layer, first, last) for first, last in spans(start, start + length, BLOCK_FRAMES))
+    heard = measure((block for block in blocks if block is not None), plan.sample_rate)
+    return integrated_lufs(heard.energies)
+
+
+def finite(value: float, digits: int = 2) -> float | None:
+    """Round a figure for people; None where there is none."""
+    return round(value, digits) if math.isfinite(value) else None
+
+
+def make_report(
+    file: Path,
+    *,
+    name: str,
+    compiled: Compiled,
+    plan: RenderPlan,
+    delivered: Delivered,
+    encoding: Encoding,
+    target_lufs: float | None,
+    layers: Mapping[str, LayerReport],
+    stage_seconds: Mapping[str, float],
+    ffmpeg: str,
+    speech_cache: Mapping[str, int],
+    notes: tuple[str, ...],
+) -> Report:
+    """Gather the figures."""
+    heard = delivered.measurement
+    return Report(
+        file=name,
+        format=encoding.format,
+        bitrate_kbps=encoding.bitrate_kbps,
+        frames=heard.frames,
+        sample_rate_hz=plan.sample_rate,
+        duration_s=round(heard.frames / plan.sample_rate, 6),
+        size_bytes=file.stat().st_size,
+        integrated_lufs=finite(delivered.integrated_lufs, 3),
+        loudness_range_lu=round(loudness_range_lu(heard.energies), 2),
+        true_peak_dbtp=finite(gain_to_db(heard.true_peak), 3),
+        target_lufs=target_lufs,
+        master_gain_db=round(delivered.master.gain_db, 3),
+        ceiling_dbtp=round(delivered.master.ceiling_dbtp, 3),
+        limiter_max_reduction_db=round(delivered.reduction.max_db, 3),
+        limiter_seconds=round(delivered.reduction.frames / plan.sample_rate, 3),
+        encodes=delivered.encodes,
+        repetitions=compiled.repetitions,
+        layers=layers,
+        stage_seconds=stage_seconds,
+        ffmpeg=ffmpeg,
+        speech_cache=speech_cache,
+        notes=notes,
+    )

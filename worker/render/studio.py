@@ -1,0 +1,152 @@
+"""Wires a `Studio` from the configuration: which voice speaks, where music comes from, which FFmpeg works."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from loguru import logger
+
+from dsp.loudness import integrated_lufs
+from worker.codec.decode import decode
+from worker.codec.ffmpeg import find_ffmpeg
+from worker.config import Config
+from worker.errors import JobError, MediaError, WorkerError
+from worker.order.compile import SAMPLE_RATE_HZ
+from worker.order.media import Music, Speech
+from worker.order.payload import RenderJob
+from worker.order.script import parse_script
+from worker.render.cores import available_cores
+from worker.render.produce import Studio
+from worker.tts import open_voice
+from worker.tts.cache import RemoteCache, SpeechCache
+from worker.tts.speech import Said, measure_clip, recorded_speech, speak_script
+
+if TYPE_CHECKING:
+    from worker.storage.storage import Storage
+    from worker.storage.supabase_storage import SupabaseStorage
+
+_DECODE_TIMEOUT_S = 900.0
+_COVER_BYTES = 10 << 20
+MUSIC_BUCKET = "background-music"
+VOICE_BUCKET = "voice-uploads"
+
+
+class Fetch(Protocol):
+    """Gets a file that a job names."""
+
+    def __call__(self, reference: str, *, bucket: str, into: Path, what: str) -> Path:
+        """Bring it into a folder and return its path; `bucket` holds bare object names, `what` is for messages."""
+
+
+def open_studio(
+    config: Config,
+    fetch: Fetch,
+    *,
+    voice_file: Path | None = None,
+    music_file: Path | None = None,
+    speech_store: RemoteCache | None = None,
+) -> Studio:
+    """Make the studio that jobs are produced in.
+
+    Parameters
+    ----------
+    config : Config
+    fetch : callable
+        Gets music, uploaded recordings and covers.
+    voice_file, music_file : Path, optional
+        Used in place of the job's voice and music.
+    speech_store : RemoteCache, optional
+        Shared store of spoken pieces.
+    """
+    ffmpeg = find_ffmpeg(config.ffmpeg)
+    max_seconds = config.max_duration_min * 60
+
+    def speak(job: RenderJob, folder: Path, on_progress: Callable[[float], None], said: Said) -> Speech:
+        recording = voice_file
+        if recording is None and job.voice.provider == "uploaded":
+            if job.voice.url is None:
+                raise JobError("voice.url is missing: an uploaded voice needs the recording's URL or object name")
+            recording = fetch(job.voice.url, bucket=VOICE_BUCKET, into=folder, what="uploaded voice")
+        if recording is not None:
+            return recorded_speech(
+                recording, ffmpeg=ffmpeg, folder=folder, sample_rate=SAMPLE_RATE_HZ, max_seconds=max_seconds
+            )
+        return speak_script(
+            parse_script(job.script),
+            open_voice(job.voice, config),
+            cache=SpeechCache(cache_folder(config) / "speech", config.tts_cache_max_mb, speech_store),
+            ffmpeg=ffmpeg,
+            folder=folder,
+            sample_rate=SAMPLE_RATE_HZ,
+            on_progress=on_progress,
+            said=said,
+        )
+
+    def fetch_music(job: RenderJob, folder: Path) -> Music:
+        path = music_file
+        if path is None:
+            if job.background_music is None:
+                raise JobError("backgroundMusic.url is missing")
+            path = fetch(job.background_music.url, bucket=MUSIC_BUCKET, into=folder, what="music")
+        clip = decode(
+            ffmpeg,
+            path,
+            folder / "music.f32",
+            sample_rate=SAMPLE_RATE_HZ,
+            max_seconds=max_seconds,
+            timeout_s=_DECODE_TIMEOUT_S,
+        )
+        return Music(clip, integrated_lufs(measure_clip(clip, SAMPLE_RATE_HZ).energies))
+
+    def fetch_cover(reference: str, folder: Path) -> bytes:
+        path = fetch(reference, bucket=MUSIC_BUCKET, into=folder, what="cover")
+        if path.stat().st_size > _COVER_BYTES:
+            raise MediaError(f"metadata.cover: {path.name} is larger than {_COVER_BYTES >> 20} MB")
+        data = path.read_bytes()
+        if not data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")):
+            raise MediaError(f"metadata.cover: {path.name} is neither a JPEG nor a PNG image")
+        return data
+
+    threads = config.render_threads or available_cores()
+    return Studio(ffmpeg, threads, speak=speak, fetch_music=fetch_music, fetch_cover=fetch_cover)
+
+
+def cache_folder(config: Config) -> Path:
+    """Where spoken pieces and fetched files are kept between jobs."""
+    return config.cache_dir or Path(tempfile.gettempdir()) / "mindscript-cache"
+
+
+def speech_store(config: Config, storage: Storage) -> RemoteCache | None:
+    """Give the shared store of spoken pieces, where TTS_CACHE_BUCKET names one and Supabase is there."""
+    if config.tts_cache_bucket is None:
+        return None
+    from worker.storage.supabase_storage import SupabaseStorage
+
+    if not isinstance(storage, SupabaseStorage):
+        return None
+    return _Bucket(storage, config.tts_cache_bucket)
+
+
+@dataclass(frozen=True)
+class _Bucket:
+    """A bucket as a cache: what it cannot give or take costs money, not the job."""
+
+    storage: SupabaseStorage
+    name: str
+
+    def get(self, key: str) -> bytes | None:
+        try:
+            return self.storage.get_bytes(self.name, f"speech/{key}")
+        except WorkerError as error:
+            logger.warning("TTS_CACHE_BUCKET: {}", error.message)
+            return None
+
+    def put(self, key: str, data: bytes) -> None:
+        try:
+            self.storage.put_bytes(data, f"speech/{key}", bucket=self.name, content_type="application/octet-stream")
+        except WorkerError as error:
+            logger.warning("TTS_CACHE_BUCKET: {}", error.message)

@@ -1,0 +1,134 @@
+"""The buckets as folders: ``STORAGE_DIR/<bucket>/<key>``."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import filecmp
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from worker.errors import ConfigurationError, ResourceError, TransientError
+from worker.storage.storage import FOREVER_S, Stored
+
+_NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
+_COMING = ".incoming"
+_STALE_S = 3600.0
+
+
+class LocalStorage:
+    """A tree of finished files on this machine.
+
+    Parameters
+    ----------
+    root : Path
+        STORAGE_DIR.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+
+    def put(
+        self,
+        path: Path,
+        key: str,
+        *,
+        bucket: str,
+        content_type: str,
+        cache_control_s: int = FOREVER_S,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Stored:
+        """See `Storage.put`. The file appears under its name only when all of it is on disk."""
+        del content_type, cache_control_s  # a file system keeps neither
+        size = path.stat().st_size
+        place = self._place(bucket, key)
+        try:
+            already_there = not self._take(path, place)
+        except PermissionError as error:
+            raise ConfigurationError(f"STORAGE_DIR: {place.parent} cannot be written", code="storage.folder") from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise ResourceError(f"STORAGE_DIR: the disk of {self._root} is full", code="resource.disk") from error
+        if on_progress:
+            on_progress(size)
+        return Stored(f"{bucket}/{key}", self.public_url(bucket, key), size, already_there)
+
+    def remove(self, bucket: str, keys: Sequence[str]) -> None:
+        """See `Storage.remove`."""
+        for key in keys:
+            self._place(bucket, key).unlink(missing_ok=True)
+
+    def size(self, bucket: str, key: str) -> int | None:
+        """See `Storage.size`."""
+        place = self._place(bucket, key)
+        return place.stat().st_size if place.is_file() else None
+
+    def public_url(self, bucket: str, key: str) -> str:
+        """See `Storage.public_url`."""
+        return self._place(bucket, key).as_uri()
+
+    def close(self) -> None:
+        """See `Storage.close`."""
+
+    def _take(self, path: Path, place: Path) -> bool:
+        """Put the file in place; False if the same was there. A link never replaces what is there already."""
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())  # the database will say that the order is done
+        try:
+            place.hardlink_to(path)
+        except FileExistsError:
+            return not self._same(path, place)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return self._copy(path, place)
+        return True
+
+    def _copy(self, path: Path, place: Path) -> bool:
+        """The long way, from another file system: whole beside the tree first, then into it."""
+        coming = self._root / _COMING
+        coming.mkdir(exist_ok=True)
+        for old in coming.iterdir():  # of a process that was killed
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - old.stat().st_mtime > _STALE_S:
+                    old.unlink()
+        part = coming / uuid.uuid4().hex
+        try:
+            shutil.copyfile(path, part)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            try:
+                place.hardlink_to(part)
+            except FileExistsError:
+                return not self._same(path, place)
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                if place.exists():
+                    return not self._same(path, place)
+                part.rename(place)
+            return True
+        finally:
+            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another process is at it, too
+                coming.rmdir()
+
+    def _same(self, path: Path, place: Path) -> bool:
+        if filecmp.cmp(path, place, shallow=False):
+            return True
+        raise TransientError(
+            f"STORAGE_DIR: {place} is another file already, and nothing is overwritten; take it away",
+            code="storage.taken",
+        )
+
+    def _place(self, bucket: str, key: str) -> Path:
+        place = self._root / bucket / key
+        if ".." in place.parts or not place.is_relative_to(self._root / bucket) or "/" in bucket:
+            raise ValueError(f"expected a key inside its bucket, received {bucket}/{key}")
+        return place

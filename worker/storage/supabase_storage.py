@@ -1,0 +1,273 @@
+"""Supabase Storage: finished files into buckets, by streaming from disk, never overwriting.
+
+Through storage3, the storage client of supabase-py, on its own: `import supabase` brings auth, realtime and
+functions for some 15 MB more. What storage3 cannot do goes over the same httpx client: resumable uploads
+(worker/storage/tus.py). storage3's `upload` of a path streams (multipart over an open file), and `x-upsert: false` is
+its default.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+from loguru import logger
+from pydantic import ValidationError
+from storage3 import SyncStorageClient
+from storage3.exceptions import StorageApiError
+from storage3.types import FileOptions
+
+from worker.backoff import Patience, with_retries
+from worker.errors import ConfigurationError, TransientError, WorkerError
+from worker.storage.storage import FOREVER_S, Stored
+from worker.storage.storage_errors import (
+    BUCKET_MISSING,
+    TOO_LARGE,
+    Answer,
+    ObjectMissing,
+    ObjectTaken,
+    read_answer,
+    sort_answer,
+)
+from worker.storage.tus import PIECE_BYTES, ResumableUpload
+from worker.supabase_access import Supabase
+
+T = TypeVar("T")
+
+_LIMITS = httpx.Timeout(60.0, connect=10.0)
+_SMALL_S = 60.0
+# An upload may take this long, and besides as long as a line of 2 Mbit/s needs.
+_UPLOAD_S = 300.0
+_UPLOAD_BYTES_PER_S = 250_000
+
+
+@dataclass(frozen=True)
+class BucketLimits:
+    """What a bucket takes.
+
+    Attributes
+    ----------
+    largest_bytes : int or None
+        None where only the project's own limit holds.
+    content_types : tuple of str
+        As they stand in the bucket, such as ``audio/*``; empty where every type is taken.
+    """
+
+    name: str
+    public: bool
+    largest_bytes: int | None
+    content_types: tuple[str, ...]
+
+    def takes(self, content_type: str) -> bool:
+        """Whether a file of this type may come in."""
+        family = content_type.partition("/")[0] + "/*"
+        return not self.content_types or content_type in self.content_types or family in self.content_types
+
+
+class SupabaseStorage:
+    """One project's buckets.
+
+    Parameters
+    ----------
+    patience : Patience
+        With the service, on each call.
+    """
+
+    def __init__(self, supabase: Supabase, *, patience: Patience | None = None) -> None:
+        self._url = f"{supabase.origin}/storage/v1"
+        self._headers = supabase.headers()
+        self._patience = patience or Patience(failures=6)
+        # No redirects: the key must not follow one. HTTP/1.1: an upload gains nothing from HTTP/2's windows.
+        self._http = httpx.Client(timeout=_LIMITS, follow_redirects=False)
+        self._storage = SyncStorageClient(f"{self._url}/", self._headers, http_client=self._http)
+
+    def put(
+        self,
+        path: Path,
+        key: str,
+        *,
+        bucket: str,
+        content_type: str,
+        cache_control_s: int = FOREVER_S,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Stored:
+        """See `Storage.put`. Over 6 MB in resumable pieces."""
+        size = path.stat().st_size
+        progress: Callable[[], object] | None = None
+        if size > PIECE_BYTES:
+            upload = ResumableUpload(
+                self._http,
+                f"{self._url}/upload/resumable",
+                self._headers,
+                path=path,
+                bucket=bucket,
+                key=key,
+                content_type=content_type,
+                cache_control_s=cache_control_s,
+                on_progress=on_progress,
+            )
+            send, progress = upload.run, lambda: upload.furthest
+        else:
+            send = self._whole(path, bucket, key, content_type, cache_control_s)
+        already_there = self._place(
+            send, bucket=bucket, key=key, size=size, content_type=content_type, progress=progress
+        )
+        if on_progress:
+            on_progress(size)
+        return Stored(f"{bucket}/{key}", self.public_url(bucket, key), size, already_there)
+
+    def put_bytes(self, data: bytes, key: str, *, bucket: str, content_type: str) -> bool:
+        """Store a small object; False if one of the same size was there."""
+        send = self._whole(data, bucket, key, content_type, FOREVER_S)
+        return not self._place(send, bucket=bucket, key=key, size=len(data), content_type=content_type, progress=None)
+
+    def get_bytes(self, bucket: str, key: str) -> bytes | None:
+        """Read a small object whole; None where there is none."""
+        try:
+            return self._retried(lambda: self._call(lambda: self._storage.from_(bucket).download(key), bucket, key))
+        except ObjectMissing:
+            return None
+
+    def remove(self, bucket: str, keys: Sequence[str]) -> None:
+        """See `Storage.remove`."""
+        if keys:
+            self._retried(lambda: self._call(lambda: self._storage.from_(bucket).remove(list(keys)), bucket, ""))
+
+    def size(self, bucket: str, key: str) -> int | None:
+        """See `Storage.size`."""
+        return self._retried(lambda: self._look(bucket, key))
+
+    def public_url(self, bucket: str, key: str) -> str:
+        """See `Storage.public_url`."""
+        return f"{self._url}/object/public/{quote(bucket, safe='')}/{quote(key)}"
+
+    def bucket_limits(self, bucket: str) -> BucketLimits | None:
+        """What a bucket takes; None where there is no such bucket."""
+        try:
+            found = self._retried(lambda: self._call(lambda: self._storage.get_bucket(bucket), bucket, ""))
+        except ConfigurationError as error:
+            if error.code == BUCKET_MISSING:
+                return None
+            raise
+        except ObjectMissing:
+            return None
+        return BucketLimits(found.name, found.public, found.file_size_limit, tuple(found.allowed_mime_types or ()))
+
+    def close(self) -> None:
+        """See `Storage.close`."""
+        self._http.close()
+
+    def _whole(
+        self, file: Path | bytes, bucket: str, key: str, content_type: str, cache_control_s: int
+    ) -> Callable[[], Any]:
+        options: FileOptions = {
+            "content-type": content_type,
+            "cache-control": str(cache_control_s),
+            "upsert": "false",
+        }
+        return lambda: self._call(
+            lambda: self._storage.from_(bucket).upload(key, file, options), bucket, key, content_type
+        )
+
+    def _place(
+        self,
+        send: Callable[[], object],
+        *,
+        bucket: str,
+        key: str,
+        size: int,
+        content_type: str,
+        progress: Callable[[], object] | None,
+    ) -> bool:
+        """Send until it is in place; True if it was there already."""
+
+        def once() -> bool:
+            try:
+                send()
+            except ObjectTaken as error:
+                there = self._look(bucket, key)
+                if there == size:
+                    return True
+                if there is None:  # another offset of a resumable upload, or another client is finishing one
+                    raise TransientError(f"Storage, {bucket}/{key}: {error}", code="storage.upload") from error
+                raise TransientError(
+                    f"Storage has another file at {bucket}/{key}: {there} bytes, not {size}; nothing is "
+                    "overwritten, take it away",
+                    code="storage.taken",
+                ) from error
+            return False
+
+        deadline = time.monotonic() + _UPLOAD_S + size / _UPLOAD_BYTES_PER_S
+        try:
+            return with_retries(once, patience=self._patience, deadline=deadline, progress=progress)
+        except ConfigurationError as error:
+            if error.code == TOO_LARGE:
+                raise self._too_large(bucket, size) from error
+            raise
+
+    def _look(self, bucket: str, key: str) -> int | None:
+        try:
+            info = self._call(lambda: self._storage.from_(bucket).info(key), bucket, key)
+        except ObjectMissing:
+            return None
+        size = info.get("size")
+        if size is None:
+            raise TransientError(f"Storage does not know the size of {bucket}/{key} yet", code="storage.upload")
+        return int(size)
+
+    def _too_large(self, bucket: str, size: int) -> ConfigurationError:
+        """Say which of the two limits it was."""
+        found = f"the file of {size / 1e6:.1f} MB is over"
+        try:
+            limits = self.bucket_limits(bucket)
+        except WorkerError as error:
+            logger.debug("the limits of bucket {} are not known: {}", bucket, error)
+            limits = None
+        if limits and limits.largest_bytes is not None and size > limits.largest_bytes:
+            return ConfigurationError(
+                f"Storage: {found} the limit of bucket {bucket!r}, {limits.largest_bytes / 1e6:.1f} MB; "
+                "raise it: dashboard, Storage, the bucket, Edit, Restrict file size",
+                code=TOO_LARGE,
+            )
+        return ConfigurationError(
+            f"Storage: {found} the project's limit; raise it: dashboard, Storage, Settings, "
+            "Global file size limit (50 MB at most on the free plan)",
+            code=TOO_LARGE,
+        )
+
+    def _retried(self, action: Callable[[], T]) -> T:
+        return with_retries(action, patience=self._patience, deadline=time.monotonic() + _SMALL_S)
+
+    def _call(self, action: Callable[[], T], bucket: str, key: str, content_type: str = "") -> T:
+        """Once, with every failure sorted."""
+        try:
+            return action()
+        except StorageApiError as error:
+            raise sort_answer(_answer(error), bucket=bucket, key=key, content_type=content_type) from error
+        except httpx.TransportError as error:
+            raise TransientError(
+                f"Storage does not answer: {type(error).__name__}: {error}", code="storage.unavailable"
+            ) from error
+        except (ValidationError, ValueError, KeyError) as error:
+            # 200 with something that is not Storage's JSON: a gateway's page.
+            raise TransientError(
+                f"Storage, {bucket}/{key}: not understood: {type(error).__name__}", code="storage.unexpected"
+            ) from error
+
+
+def _answer(error: StorageApiError) -> Answer:
+    """The answer itself where storage3 still holds it: it drops the newer code, the Retry-After, and other
+    forms.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, httpx.HTTPStatusError):
+            return read_answer(cause.response.status_code, cause.response.headers, cause.response.content)
+        cause = cause.__cause__ or cause.__context__
+    status = str(error.status)
+    return Answer(int(status) if status.isdecimal() else 0, str(error.code), str(error.message))
