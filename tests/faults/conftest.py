@@ -11,7 +11,7 @@ import pytest
 from database import ROLES, Databases, remove
 from field import Field, figures
 
-from worker.embedded import embedded_postgres
+from worker.queue.embedded import embedded_postgres
 
 
 @pytest.fixture(scope="session")

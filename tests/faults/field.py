@@ -15,8 +15,8 @@ from database import execute
 from psycopg.types.json import Jsonb
 from standins.worker_process import WorkerProcess
 
-from worker.embedded import EmbeddedPostgres
-from worker.heartbeat import Rhythm
+from worker.loop.heartbeat import Rhythm
+from worker.queue.embedded import EmbeddedPostgres
 
 # Every write that leaves an order ended, or a track published, is noted: a second one cannot hide.
 _BOOK = """
@@ -26,9 +26,10 @@ BEGIN
     IF TG_TABLE_NAME = 'tracks' THEN
         INSERT INTO public.book (job, what) VALUES ((NEW.title)::uuid, 'published');
     ELSIF NEW.status IN ('completed', 'failed', 'cancelled') THEN
-        INSERT INTO public.book VALUES (NEW.id, 'ended', NEW.claimed_by);
+        INSERT INTO public.book VALUES (NEW.id, 'ended', to_jsonb(NEW) ->> 'claimed_by');
     ELSIF NEW.status <> OLD.status THEN
-        INSERT INTO public.book VALUES (NEW.id, NEW.status, coalesce(NEW.claimed_by, OLD.claimed_by));
+        INSERT INTO public.book
+        VALUES (NEW.id, NEW.status, coalesce(to_jsonb(NEW) ->> 'claimed_by', to_jsonb(OLD) ->> 'claimed_by'));
     END IF;
     RETURN NULL;
 END $$;

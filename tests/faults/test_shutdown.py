@@ -74,8 +74,7 @@ def test_sigterm_with_the_database_gone(field: Field, how: str) -> None:
         if how == "half-open":
             proxy.stall()
         else:
-            proxy._listening.close()
-            proxy.cut()
+            proxy.refuse()
         told_at = time.monotonic()
         worker.signal_everybody(signal.SIGTERM)
         assert worker.process.wait(40) == 0
@@ -133,10 +132,10 @@ def test_cancelling_stops_the_render_within_five_seconds(field: Field, durable: 
 def _is_job(process: psutil.Process) -> bool:
     try:
         return (
-            "worker.nursery" in " ".join(process.cmdline())
+            "worker.child.nursery" in " ".join(process.cmdline())
             and process.parent() is not None
             and (
-                "worker.nursery" in " ".join(process.parent().cmdline())  # type: ignore[union-attr]
+                "worker.child.nursery" in " ".join(process.parent().cmdline())  # type: ignore[union-attr]
             )
         )
     except psutil.Error:

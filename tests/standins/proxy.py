@@ -72,6 +72,14 @@ class Proxy:
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
 
+    def refuse(self) -> None:
+        """Close every connection, and take no more."""
+        self._closed = True
+        with contextlib.suppress(OSError):
+            socket.create_connection(self._listening.getsockname()).close()  # else `accept` would take one more
+        self._listening.close()
+        self.cut()
+
     def swallow_next_answer(self) -> None:
         """Let the next question through, and cut the connection where its answer would come back."""
         self._deaf.set()

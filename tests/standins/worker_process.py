@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from worker.heartbeat import Rhythm
+from worker.loop.heartbeat import Rhythm
 
 TESTS = Path(__file__).parents[1]
 

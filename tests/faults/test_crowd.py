@@ -1,0 +1,186 @@
+"""Many orders at once, and many in a row."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from database import Databases, Variant, execute
+from field import Field, eventually
+from standins.worker_process import WorkerProcess
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+
+
+def test_ten_thousand_orders_at_once_with_eight_workers(field: Field) -> None:
+    total = 10_000
+    workers = [field.worker(poll_interval_ms=500, max_jobs_per_cycle=100, log_level="ERROR") for _ in range(8)]
+    eventually(lambda: _connections(field) >= 16)  # each has its queue's and its listener's
+    at = time.monotonic()
+    field.order(total)
+    eventually(lambda: field.left() == 0, 600, every_s=0.5)
+    took = time.monotonic() - at
+    each = [row["n"] for row in execute(field.dsn, "SELECT count(*) n FROM book WHERE what = 'ended' GROUP BY worker")]
+    attempts = execute(field.dsn, "SELECT max(attempt) n FROM audio_job_queue")[0]["n"]
+    assert all(worker.stop() == 0 for worker in workers)
+    counts = field.count(
+        say="10,000 rows inserted at once, 8 workers",
+        must="every order is made once, at the first attempt; no worker starves",
+        seconds=round(took, 1),
+        a_second=round(total / took),
+        fewest_by_a_worker=min(each),
+        most_by_a_worker=max(each),
+        most_attempts=attempts,
+    )
+    assert counts["ended once"] == total
+    assert attempts == 1
+    assert len(each) == 8
+
+
+def _connections(field: Field) -> int:
+    return int(execute(field.dsn, "SELECT count(*) n FROM pg_stat_activity WHERE application_name LIKE 'w%%'")[0]["n"])
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a worker has at a moment when it does nothing."""
+
+    resident_mb: float
+    descriptors: int
+    threads: int
+    processes: int
+    files: int
+    connections: int
+
+
+@pytest.mark.soak
+def test_three_hundred_short_jobs_in_one_worker_leave_nothing_behind(field: Field) -> None:
+    """Of every kind: good ones, failures, crashes, cancelled ones; the last hundred cost what the second did."""
+    worker = field.worker(poll_interval_ms=200, max_jobs_per_cycle=100, worker_concurrency=2, port=18766)
+    worker.wait_for("started")
+    kinds: tuple[dict[str, object], ...] = (
+        {"do": "sleep", "seconds": 0.05},
+        {"do": "nothing", "upload": "audio-renders/tracks/x/y.mp3"},
+        {"do": "fail", "error": "JobError"},
+        {"do": "kill self", "attempts": 1},
+        {"do": "bug", "attempts": 1},
+        {"do": "family", "seconds": 0.1, "note": str(field.folder / "note")},
+    )
+    sizes = []
+    for _ in range(6):
+        for number in range(50):
+            field.order(**kinds[number % len(kinds)])
+        field.wait_until_all_ended(120)
+        time.sleep(2)  # until the last child is reaped
+        sizes.append(_size(worker, field.folder))
+    assert worker.stop() == 0
+    resident = [size.resident_mb for size in sizes]
+    field.count(
+        say="soak: 300 short jobs in one worker, every third of them failing or crashing at least once",
+        must="memory, descriptors, threads, processes, files and connections do not grow",
+        resident_mb=" ".join(f"{value:.1f}" for value in resident),
+        descriptors=" ".join(str(size.descriptors) for size in sizes),
+        processes=" ".join(str(size.processes) for size in sizes),
+        files=" ".join(str(size.files) for size in sizes),
+    )
+    settled = sizes[1]
+    for size in sizes[2:]:
+        assert size.descriptors <= settled.descriptors
+        assert size.threads <= settled.threads
+        assert size.processes == settled.processes
+        assert size.files == settled.files
+        assert size.connections <= settled.connections
+    assert resident[-1] - resident[1] < 3.0, "MB in two hundred jobs"
+
+
+def _size(worker: WorkerProcess, folder: Path) -> Size:
+    process = psutil.Process(worker.pid)
+    family = [process, *worker.family()]
+    return Size(
+        resident_mb=sum(member.memory_info().rss for member in family) / (1 << 20),
+        descriptors=sum(member.num_fds() for member in family),
+        threads=sum(member.num_threads() for member in family),
+        processes=len(family),
+        files=len(list(folder.glob("mindscript-*/**/*"))) + len(list(Path("/dev/shm").glob("*mindscript*"))),
+        connections=len(process.net_connections("all")),
+    )
+
+
+def test_the_old_ten_minute_reset_during_a_live_render(field: Field, durable: Databases) -> None:
+    """By `updated_at` it never takes a live render, which is touched; by `started_at` it does, and it ends once."""
+    plain_dsn = durable.new(Variant("production", "job_data", "enum"))
+    plain = Field(plain_dsn, field.folder, field.server)
+    execute(plain_dsn, "ALTER TABLE audio_job_queue ADD COLUMN payload jsonb")
+    places = {"leased": field, "plain": plain}
+    workers = []
+    for place in places.values():
+        place.order(do="sleep", seconds=45)
+        workers.append(place.worker(poll_interval_ms=1000))  # production's rhythm
+    oldest = dict.fromkeys(places, 0.0)
+    until = time.monotonic() + 45
+    while time.monotonic() < until:
+        for name, place in places.items():
+            row = execute(
+                place.dsn,
+                "SELECT extract(epoch FROM clock_timestamp() - updated_at) AS age FROM audio_job_queue"
+                " WHERE status = 'processing' AND started_at < clock_timestamp() - interval '1 second'",
+            )
+            oldest[name] = max(oldest[name], *(float(found["age"]) for found in row), 0.0)
+        time.sleep(0.25)
+    for name, place in places.items():
+        place.wait_until_all_ended(60)
+        place.count(
+            say=f"a live render under the old reset by updated_at ({name} mode)",
+            must="its row is touched at least every 20 s, so it is never ten minutes old",
+            longest_untouched_s=round(oldest[name], 1),
+        )
+        assert 0 < oldest[name] <= 20
+    for name, place in places.items():
+        resets = 3
+        (job,) = place.order(do="sleep", seconds=1.5)
+        for _ in range(resets):
+            eventually(lambda place=place, job=job: place.stage(job) == "Sleeping")  # type: ignore[misc]
+            execute(
+                place.dsn,
+                "UPDATE audio_job_queue SET status = 'pending', started_at = NULL, stage = NULL"
+                " WHERE status = 'processing' AND started_at < clock_timestamp() - interval '10 milliseconds'",
+            )
+        place.wait_until_all_ended(60)
+        place.count(
+            say=f"the old reset by started_at takes a live render away, {resets} times ({name} mode)",
+            must="the first holder writes nothing more; the order ends once",
+            resets=resets,
+        )
+    assert all(worker.stop() == 0 for worker in workers)
+    plain.clear()
+    durable.release(plain_dsn)
+
+
+def test_pickup_with_a_crowd_of_idle_workers(field: Field) -> None:
+    """Eight wake up for each order; one has it."""
+    workers = [field.worker() for _ in range(8)]
+    eventually(lambda: _connections(field) >= 16)
+    eventually(lambda: all("listener: up" in worker.text() for worker in workers))
+    for _ in range(60):
+        field.order()
+        time.sleep(0.1)
+    field.wait_until_all_ended(60)
+    waits = [
+        1000 * float(row["wait"])
+        for row in execute(
+            field.dsn,
+            "SELECT extract(epoch FROM b.at - q.created_at) AS wait FROM audio_job_queue q"
+            " JOIN book b ON b.job = q.id AND b.what = 'processing'",
+        )
+    ]
+    assert all(worker.stop() == 0 for worker in workers)
+    field.count(
+        say="60 orders one by one, 8 workers listening",
+        must="picked up with a median of 20 ms, 300 ms at most; each by one",
+        median_ms=round(statistics.median(waits), 1),
+        slowest_ms=round(max(waits), 1),
+    )
