@@ -92,7 +92,7 @@ def notify_failed(
     job_id: str,
     code: str,
     message: str,
-    attempts: int,
+    attempts: int | None,
     track_id: str | None = None,
     user_id: str | None = None,
 ) -> bool:
@@ -157,7 +157,7 @@ def failed_letter(
     job_id: str,
     code: str,
     message: str,
-    attempts: int,
+    attempts: int | None,
     track_id: str | None,
     user_id: str | None,
 ) -> Letter:
@@ -168,7 +168,7 @@ def failed_letter(
         "Customer": user_id or "none",
         "Error": _one_line(code, _LONGEST_TITLE),
         "Message": _one_line(message, _LONGEST_MESSAGE),
-        "Attempts": str(attempts),
+        "Attempts": "unknown" if attempts is None else str(attempts),
     }
     lines = [f"{name}: {value}" for name, value in facts.items()]
     return Letter(

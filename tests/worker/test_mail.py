@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from database import execute
 from loguru import logger
+from pydantic import SecretStr
 from standins.mail import RESEND_KEY, Auth, Resend
 from standins.postgrest import SERVICE_KEY, Response, as_json
 from standins.storage import serve_project
@@ -16,7 +18,12 @@ from standins.storage import serve_project
 from worker import mail
 from worker.backoff import Patience
 from worker.config import Config
+from worker.loop.journal import Watches
+from worker.loop.letters import Letters
+from worker.loop.loop import Worker
 from worker.mail import failed_letter, notify_failed, notify_ready, ready_letter
+from worker.queue.queue import open_queue
+from worker.queue.retry import MAX_CRASHES
 
 USER = "0b0e7a1e-6d3f-4a54-9d53-0f3b1b1a9b11"
 
@@ -242,3 +249,28 @@ def test_without_the_extra_the_log_says_what_to_install(
     monkeypatch.setitem(sys.modules, "resend", None)
     assert failed(post.config) is False
     assert any("[mail]" in line for line in log)
+
+
+def test_the_operators_hear_of_an_order_that_no_worker_has_survived(post: Post, leased_dsn: str) -> None:
+    """Nobody had it when it was given up: the letter comes from whoever rescued."""
+    config = post.with_(database_url=SecretStr(leased_dsn))
+    rescuer = open_queue(config, worker_name="rescuer")
+    order = rescuer.enqueue({})
+    for _ in range(MAX_CRASHES):
+        dead = open_queue(config, worker_name="dead", lease_s=0.0)
+        execute(leased_dsn, "UPDATE audio_job_queue SET run_after = now()")
+        assert dead.claim() is not None
+        dead.close()
+        worker = Worker(config, rescuer, drain=True, watch=Watches([Letters(config, rescuer.job)]))
+        worker._rescue()
+    until = time.monotonic() + 20
+    while not post.resend.sent:
+        assert time.monotonic() < until, "no letter"
+        time.sleep(0.01)
+    (letter,) = post.resend.sent
+    assert letter["to"] == ["ops@example.com"]
+    assert letter["key"] == f"job-failed/{order}"
+    assert "Error: poison" in letter["text"]
+    assert f"Attempts: {MAX_CRASHES}" in letter["text"]
+    assert worker.state.outcomes == {"poison": 1}
+    rescuer.close()

@@ -66,7 +66,7 @@ def work(
         stack.callback(queue.close)
         watches: list[Watch] = [Journal()]
         if config.resend_api_key is not None:
-            watches.append(Letters(config))
+            watches.append(Letters(config, queue.job))
         worker = Worker(config, queue, drain=drain, job=job, rhythm=rhythm, watch=Watches(watches))
         _on_signal(worker.stop)
         if stopping.is_set():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from loguru import logger
 
@@ -50,9 +50,16 @@ class Watches(Watch):
 
     def ended(self, ended: Ended) -> None:
         """Tell all of them."""
+        self._tell(lambda watch: watch.ended(ended))
+
+    def given_up(self, job_id: str) -> None:
+        """Tell all of them."""
+        self._tell(lambda watch: watch.given_up(job_id))
+
+    def _tell(self, tell: Callable[[Watch], None]) -> None:
         for watch in self._watches:
             try:
-                watch.ended(ended)
+                tell(watch)
             except Exception as error:  # noqa: BLE001 - a letter or a metric must not cost anything
                 name = type(watch).__name__
                 logger.bind(event="watch.bug").opt(exception=error).error("{} failed: {}", name, where(error))

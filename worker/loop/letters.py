@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from worker.config import Config
+from worker.errors import WorkerError
 from worker.loop.loop import Watch
 from worker.loop.running import Ended
 from worker.mail import notify_failed, notify_ready
+from worker.queue.claims import JobRow
 
 
 class Letters(Watch):
@@ -17,15 +19,36 @@ class Letters(Watch):
     Parameters
     ----------
     config : Config
+    find : callable
+        Looks up an order that was given up: there was no job of ours to tell about it.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, find: Callable[[str], JobRow | None]) -> None:
         self._config = config
+        self._find = find
 
     def ended(self, ended: Ended) -> None:
         """Write, if there is something to say."""
         if ended.outcome in ("completed", "failed", "poison"):
             threading.Thread(target=self._write, args=(ended,), name="letter").start()
+
+    def given_up(self, job_id: str) -> None:
+        """Write to the operators of an order that its workers have died over."""
+        threading.Thread(target=self._write_of_the_dead, args=(job_id,), name="letter").start()
+
+    def _write_of_the_dead(self, job_id: str) -> None:
+        try:
+            row = self._find(job_id)
+        except WorkerError:
+            row = None
+        notify_failed(
+            self._config,
+            job_id=job_id,
+            code=(row.error_code if row is not None else None) or "poison",
+            message="the workers that had it have died over it too often",
+            attempts=row.attempt if row is not None else None,
+            track_id=row.track_id if row is not None else None,
+        )
 
     def _write(self, ended: Ended) -> None:
         claim = ended.claim

@@ -44,6 +44,9 @@ class Watch:
     def ended(self, ended: Ended) -> None:
         """Called from the job's thread, once the queue knows."""
 
+    def given_up(self, job_id: str) -> None:
+        """Called from the loop, of an order that was failed because workers have died over it; it has no `ended`."""
+
 
 class Worker:
     """The loop: polls, at most MAX_JOBS_PER_CYCLE orders a cycle, WORKER_CONCURRENCY at a time.
@@ -245,13 +248,16 @@ class Worker:
             return
         self._rescue_at = time.monotonic() + self._rhythm.rescue_s * random.uniform(*_RESCUE_SPREAD)
         try:
-            rescued = self._queue.rescue()
+            rescued = self._queue.rescue_orders()
         except WorkerError as error:
             logger.bind(event="rescue.failed").warning("rescue: {}", error.message)
             return
-        if rescued:
-            self.state.rescued += rescued
+        self.state.rescued += len(rescued.put_back) + len(rescued.given_up)
+        if rescued.put_back:
             self._hinted = True
+        for job_id in rescued.given_up:
+            self.state.outcomes["poison"] = self.state.outcomes.get("poison", 0) + 1
+            self._watch.given_up(job_id)
 
     def _drained(self) -> bool:
         """Whether there is nothing left to drain, nor any sense in trying."""

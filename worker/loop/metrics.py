@@ -63,6 +63,11 @@ class Metrics(Watch):
             self._speech.labels("cache").inc(cache.get("hits", 0))
             self._speech.labels("voice").inc(cache.get("misses", 0))
 
+    def given_up(self, job_id: str) -> None:
+        """Count an order that no worker has survived."""
+        del job_id
+        self._jobs.labels("poison").inc()
+
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -206,9 +206,13 @@ class Queue:
 
     def jobs(self, limit: int = 50) -> list[JobRow]:
         """The newest orders, newest first."""
-        columns = _COLUMNS + _LEASE_COLUMNS if self.mode == "leased" else _COLUMNS
-        rows = self._transport.select(TABLE, columns, where={}, newest_first=True, limit=limit)
+        rows = self._transport.select(TABLE, self._columns(), where={}, newest_first=True, limit=limit)
         return [_job_row(row) for row in rows]
+
+    def job(self, job_id: str) -> JobRow | None:
+        """One order; None when there is none of that id."""
+        rows = self._transport.select(TABLE, self._columns(), where={"id": job_id}, limit=1)
+        return _job_row(rows[0]) if rows else None
 
     def depth(self) -> dict[str, int]:
         """Orders by status; every status is there. What plain mode has parked here counts as pending."""
@@ -217,6 +221,9 @@ class Queue:
         counts["pending"] += waiting
         counts["processing"] -= waiting
         return counts
+
+    def _columns(self) -> tuple[str, ...]:
+        return _COLUMNS + _LEASE_COLUMNS if self.mode == "leased" else _COLUMNS
 
     def has_column(self, table: str, column: str) -> bool:
         """Whether a table of the contract has a column."""
