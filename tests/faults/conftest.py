@@ -1,4 +1,4 @@
-"""A Postgres with its disk writes on, and what the faults have shown, printed at the end."""
+"""A Postgres with its disk writes on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from database import ROLES, Databases, remove
-from field import Field, figures
+from field import Field
 
 from worker.queue.embedded import embedded_postgres
 
@@ -36,11 +36,3 @@ def field(durable: Databases, tmp_path: Path) -> Iterator[Field]:
     yield field
     field.clear()
     durable.release(dsn)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print every figure once more, together."""
-    if figures:
-        terminalreporter.section("what the faults have shown")
-        for line in figures:
-            terminalreporter.write_line(line)

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import psycopg
 from database import execute
+from figures import tell
 from psycopg.types.json import Jsonb
 from standins.worker_process import WorkerProcess
 
@@ -36,8 +37,6 @@ END $$;
 CREATE TRIGGER zz_note AFTER UPDATE ON audio_job_queue FOR EACH ROW EXECUTE FUNCTION note();
 CREATE TRIGGER zz_note AFTER UPDATE OF audio_url ON tracks FOR EACH ROW EXECUTE FUNCTION note();
 """
-
-figures: list[str] = []
 
 # Leases of seconds, for what does not depend on their length.
 BRISK = Rhythm(beat_s=0.6, look_s=0.3, lost_after_s=2.2, rescue_s=0.5, finish_within_s=1.0)
@@ -137,9 +136,7 @@ class Field:
             "ended twice": sum(row["ended"] > 1 or row["published"] > 1 for row in rows),
             "lost": sum(row["ended"] == 0 for row in rows),
         }
-        told = ", ".join(f"{name} {value}" for name, value in {**counts, **more}.items())
-        figures.append(f"{say}\n    must hold: {must}\n    {told}")
-        print(f"\n{figures[-1]}", flush=True)
+        tell(say, must=must, **counts, **more)
         assert counts["ended twice"] == 0
         assert counts["lost"] == 0
         assert all(row["published"] == (row["status"] == "completed") for row in rows)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 import pytest
 from database import Databases
+from figures import tell
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -46,6 +48,7 @@ class Machine(RuleBasedStateMachine):
     """Two workers and an observer, which the test opens once for all runs."""
 
     workers: tuple[Queue, Queue]
+    seen: Counter[str]
     connection: psycopg.Connection[dict[str, Any]]
     claims = Bundle("claims")
 
@@ -204,6 +207,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def rows_are_as_the_model_says(self) -> None:
+        self.seen["states"] += 1
         rows = {str(row["id"]): row for row in self.connection.execute("SELECT * FROM audio_job_queue")}
         assert rows.keys() == self.model.keys()
         for job_id, model in self.model.items():
@@ -224,7 +228,8 @@ def test_the_queue_is_what_the_model_says(databases: Databases, runs: int, steps
     dsn = databases.new("leased")
     workers = tuple(open_queue(Config(database_url=dsn), worker_name=f"w{n}") for n in range(2))
     observer = psycopg.connect(dsn, autocommit=True, row_factory=dict_row)
-    machine = type("Bound", (Machine,), {"workers": workers, "connection": observer})
+    seen: Counter[str] = Counter()
+    machine = type("Bound", (Machine,), {"workers": workers, "connection": observer, "seen": seen})
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     run_state_machine_as_test(
         machine,
@@ -232,4 +237,10 @@ def test_the_queue_is_what_the_model_says(databases: Databases, runs: int, steps
     )
     for open_one in (*workers, observer):
         open_one.close()
+    tell(
+        "claim, beat, expire, rescue, release, settle, cancel, reset, finish in any order (hypothesis)",
+        must="every answer and every row is as the model says, after every step",
+        runs=runs,
+        states_compared=seen["states"],
+    )
     databases.release(dsn)
