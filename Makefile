@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test check format lock faults audit sbom container clean
+.PHONY: setup demo test check format lock faults soak bench-queue audit sbom container clean
 
 setup: $(VENV)/.ready  ## virtual environment from the hash-locked requirements
 
@@ -40,6 +40,12 @@ lock: setup  ## write the requirements files anew from pyproject.toml
 
 faults: setup  ## the long ones: real kills, restarts, races
 	$(BIN)/python -m pytest -m faults -s tests
+
+soak: setup  ## 300 short jobs in one worker: nothing may grow
+	$(BIN)/python -m pytest -m soak -s tests
+
+bench-queue: setup  ## what the queue costs, and how soon it wakes
+	$(BIN)/python -m benchmarks.queue
 
 audit: setup  ## known weaknesses of the locked packages
 	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.txt

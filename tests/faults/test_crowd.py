@@ -1,17 +1,13 @@
-"""Many orders at once, and many in a row."""
+"""Many orders, many workers, and the resets of old."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
-import psutil
 import pytest
 from database import Databases, Variant, execute
 from field import Field, eventually
-from standins.worker_process import WorkerProcess
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
@@ -43,71 +39,6 @@ def test_ten_thousand_orders_at_once_with_eight_workers(field: Field) -> None:
 
 def _connections(field: Field) -> int:
     return int(execute(field.dsn, "SELECT count(*) n FROM pg_stat_activity WHERE application_name LIKE 'w%%'")[0]["n"])
-
-
-@dataclass(frozen=True)
-class Size:
-    """What a worker has at a moment when it does nothing."""
-
-    resident_mb: float
-    descriptors: int
-    threads: int
-    processes: int
-    files: int
-    connections: int
-
-
-@pytest.mark.soak
-def test_three_hundred_short_jobs_in_one_worker_leave_nothing_behind(field: Field) -> None:
-    """Of every kind: good ones, failures, crashes, cancelled ones; the last hundred cost what the second did."""
-    worker = field.worker(poll_interval_ms=200, max_jobs_per_cycle=100, worker_concurrency=2, port=18766)
-    worker.wait_for("started")
-    kinds: tuple[dict[str, object], ...] = (
-        {"do": "sleep", "seconds": 0.05},
-        {"do": "nothing", "upload": "audio-renders/tracks/x/y.mp3"},
-        {"do": "fail", "error": "JobError"},
-        {"do": "kill self", "attempts": 1},
-        {"do": "bug", "attempts": 1},
-        {"do": "family", "seconds": 0.1, "note": str(field.folder / "note")},
-    )
-    sizes = []
-    for _ in range(6):
-        for number in range(50):
-            field.order(**kinds[number % len(kinds)])
-        field.wait_until_all_ended(120)
-        time.sleep(2)  # until the last child is reaped
-        sizes.append(_size(worker, field.folder))
-    assert worker.stop() == 0
-    resident = [size.resident_mb for size in sizes]
-    field.count(
-        say="soak: 300 short jobs in one worker, every third of them failing or crashing at least once",
-        must="memory, descriptors, threads, processes, files and connections do not grow",
-        resident_mb=" ".join(f"{value:.1f}" for value in resident),
-        descriptors=" ".join(str(size.descriptors) for size in sizes),
-        processes=" ".join(str(size.processes) for size in sizes),
-        files=" ".join(str(size.files) for size in sizes),
-    )
-    settled = sizes[1]
-    for size in sizes[2:]:
-        assert size.descriptors <= settled.descriptors
-        assert size.threads <= settled.threads
-        assert size.processes == settled.processes
-        assert size.files == settled.files
-        assert size.connections <= settled.connections
-    assert resident[-1] - resident[1] < 3.0, "MB in two hundred jobs"
-
-
-def _size(worker: WorkerProcess, folder: Path) -> Size:
-    process = psutil.Process(worker.pid)
-    family = [process, *worker.family()]
-    return Size(
-        resident_mb=sum(member.memory_info().rss for member in family) / (1 << 20),
-        descriptors=sum(member.num_fds() for member in family),
-        threads=sum(member.num_threads() for member in family),
-        processes=len(family),
-        files=len(list(folder.glob("mindscript-*/**/*"))) + len(list(Path("/dev/shm").glob("*mindscript*"))),
-        connections=len(process.net_connections("all")),
-    )
 
 
 def test_the_old_ten_minute_reset_during_a_live_render(field: Field, durable: Databases) -> None:
