@@ -1,0 +1,28 @@
+"""What a wheel of ours holds: an image or a `pip install` has nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_wheel_has_every_module_and_the_sql(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source / name)
+    for package in ("dsp", "worker"):
+        shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*build, "--wheel-dir", tmp_path, source], check=True, timeout=90)
+    (wheel,) = tmp_path.glob("*.whl")
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    files = [path for package in ("dsp", "worker") for path in (ROOT / package).rglob("*.*")]
+    wanted = {path.relative_to(ROOT).as_posix() for path in files if path.suffix in {".py", ".sql"}}
+    assert any(name.endswith(".sql") for name in wanted)
+    assert not wanted - packed
