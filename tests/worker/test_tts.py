@@ -69,6 +69,8 @@ PROVIDERS = ("openai", "elevenlabs")
         (Answer(422, {"detail": [{"msg": "text is refused"}]}), JobError, "voice.refused"),
         (Answer(400, {"error": {"message": "flagged by the content policy"}}), JobError, "voice.refused"),
         (Answer(404, {"detail": {"status": "voice_not_found"}}), JobError, "voice.unknown"),
+        (Answer(404, {"error": {"code": "model_not_found", "message": "gone"}}), ConfigurationError, "voice.model"),
+        (Answer(400, {"detail": {"status": "unsupported_model"}}), ConfigurationError, "voice.model"),
     ],
 )
 def test_a_refusal_is_sorted_at_once(service, tmp_path, provider, answer, error, code):
@@ -89,6 +91,7 @@ def test_a_refusal_is_sorted_at_once(service, tmp_path, provider, answer, error,
         Answer(429, {"error": {"message": "slow down"}}, headers={"Retry-After": "0"}),
         Answer(kind="stall"),
         Answer(kind="truncate"),
+        Answer(kind="page"),
         Answer(kind="slow"),
     ],
     ids=lambda answer: f"{answer.status} {answer.kind}",
@@ -149,6 +152,42 @@ def test_elevenlabs_falls_back_to_the_format_that_the_account_allows(service, tm
     assert any("1.2" in note for note in there.notes)
 
 
+def test_a_page_that_calls_itself_samples_is_not_taken_for_noise(service, tmp_path):
+    service.answers = [Answer(kind="text")]
+    voice(service, "elevenlabs").speak(Utterance("Hello there."), tmp_path / "a")
+    assert len(service.requests) == 2
+    assert soundfile.info(tmp_path / "a").frames > 10_000
+
+
+def test_a_piece_continues_the_request_before_it_or_where_that_came_from_the_cache_its_words(service, tmp_path):
+    there = voice(service, "elevenlabs")
+    there.speak(Utterance("One.", following="Two."), tmp_path / "a")
+    there.speak(Utterance("Three.", previous="Two."), tmp_path / "b")
+    there.speak(Utterance("Four.", previous="Three."), tmp_path / "c")
+    _, third, fourth = (request["body"] for request in service.requests)
+    assert "previous_request_ids" not in third
+    assert third["previous_text"] == "Two."
+    assert fourth["previous_request_ids"] == ["request-2"]
+    assert "previous_text" not in fourth
+
+
+@pytest.mark.parametrize("model", ["eleven_v3", "eleven_v3_conversational"])
+def test_elevenlabs_v3_is_told_nothing_of_the_other_pieces(service, tmp_path, model):
+    """It answers 400, unsupported_model, to each of these."""
+    there = voice(service, "elevenlabs", model=model)
+    there.speak(Utterance("One.", following="Two."), tmp_path / "a")
+    there.speak(Utterance("Two.", previous="One."), tmp_path / "b")
+    for request in service.requests:
+        assert not {"previous_text", "next_text", "previous_request_ids"} & set(request["body"])
+    assert not there.hears_context
+    assert there.limit_characters == 3000
+
+
+def test_models_that_count_tokens_are_given_shorter_pieces(service):
+    assert voice(service, "openai").limit_characters == 4096
+    assert voice(service, "openai", model="gpt-4o-mini-tts-2025-12-15").limit_characters == 2000
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_missing_key_is_named_with_what_works_without(provider):
     with pytest.raises(ConfigurationError) as caught:
@@ -189,7 +228,31 @@ def test_a_damaged_cache_entry_is_spoken_anew(service, tmp_path):
     assert len(service.requests) == 2
 
 
-@pytest.mark.parametrize("kind", ["empty", "silence", "text"])
+def test_a_piece_that_is_damaged_in_the_shared_store_is_taken_out_of_it(service, tmp_path):
+    class Store(dict):
+        def put(self, key, data):
+            self.setdefault(key, data)  # nothing is overwritten
+
+        def remove(self, key):
+            self.pop(key, None)
+
+    store, said = Store(), []
+    for number in range(3):
+        said.append(Said())
+        cache = SpeechCache(tmp_path / f"dyno-{number}", 100, store)
+        speak(service, tmp_path, "I am calm.", cache=cache, said=said[-1])
+        if number == 0:
+            store.update({key: data[:100] for key, data in store.items()})
+    assert len(service.requests) == 2
+    assert [(each.hits, each.misses) for each in said] == [(0, 1), (0, 1), (1, 0)]
+
+
+def test_a_cache_that_cannot_be_written_costs_money_but_no_job(service, tmp_path):
+    (tmp_path / "cache").write_bytes(b"a file where the folder should be")
+    assert np.isfinite(speak(service, tmp_path, "I am calm.").loudness_lufs)
+
+
+@pytest.mark.parametrize("kind", ["empty", "silence", "text", "cut"])
 def test_sound_that_is_none_is_not_kept(service, tmp_path, kind):
     service.answers = [Answer(kind=kind)]
     with pytest.raises(TransientError):
@@ -214,12 +277,8 @@ def test_the_cache_stays_below_its_size_and_drops_what_was_used_least(tmp_path):
 def test_pauses_are_exact_and_gaps_are_the_documented_ones(service, tmp_path):
     folder = tmp_path / "job"
     folder.mkdir()
-
-    class Sentences(OpenAIVoice):
-        limit_characters = 0
-
     there = voice(service, "openai")
-    there.__class__ = Sentences
+    there.limit_characters = 0  # as a voice that is given one sentence at a time
     speech = speak_script(
         parse_script("One. Two. [pause 2.5s] Three.\n\nFour."),
         there,

@@ -150,3 +150,9 @@ class _Bucket:
             self.storage.put_bytes(data, f"speech/{key}", bucket=self.name, content_type="application/octet-stream")
         except WorkerError as error:
             logger.warning("TTS_CACHE_BUCKET: {}", error.message)
+
+    def remove(self, key: str) -> None:
+        try:
+            self.storage.remove(self.name, [f"speech/{key}"])
+        except WorkerError as error:
+            logger.warning("TTS_CACHE_BUCKET: {}", error.message)

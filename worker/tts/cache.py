@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from loguru import logger
+
 _MIB = 1 << 20
 
 
@@ -20,6 +22,9 @@ class RemoteCache(Protocol):
 
     def put(self, key: str, data: bytes) -> None:
         """Keep an object; a failure is not the caller's concern."""
+
+    def remove(self, key: str) -> None:
+        """Forget an object; a failure is not the caller's concern."""
 
 
 @dataclass
@@ -53,31 +58,38 @@ class SpeechCache:
     def find(self, key: str) -> Path | None:
         """Look a piece up, here and then in the shared store; counts a hit or a miss."""
         path = self._path(key)
-        if not path.exists() and self.remote is not None:
-            data = self.remote.get(key)
-            if data:
-                self._write(path, data)
         try:
+            if not path.exists() and self.remote is not None:
+                data = self.remote.get(key)
+                if data:
+                    self._write(path, data)
             os.utime(path)  # used just now
-        except FileNotFoundError:
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                logger.warning("spoken pieces cannot be had from CACHE_DIR: {}", error.strerror)
             self.misses += 1
             return None
         self.hits += 1
         return path
 
-    def keep(self, key: str, spoken: Path) -> Path:
-        """Keep a piece that has just arrived; it appears whole or not at all."""
-        path = self._path(key)
+    def keep(self, key: str, spoken: Path) -> None:
+        """Keep a piece that has just arrived; it appears whole or not at all, and a full disk fails no job."""
         data = spoken.read_bytes()
-        self._write(path, data)
+        try:
+            self._write(self._path(key), data)
+            self._trim()
+        except OSError as error:
+            logger.warning("spoken pieces cannot be kept in CACHE_DIR: {}", error.strerror)
         if self.remote is not None:
             self.remote.put(key, data)
-        self._trim()
-        return path
 
     def drop(self, key: str) -> None:
-        """Forget a piece that turned out to be damaged."""
+        """Forget a piece that turned out to be damaged, here and for all others; it was no hit."""
         self._path(key).unlink(missing_ok=True)
+        if self.remote is not None:
+            self.remote.remove(key)
+        self.hits -= 1
+        self.misses += 1
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / key

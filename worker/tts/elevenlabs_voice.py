@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from worker.backoff import Patience, with_retries
 from worker.config import Config
 from worker.order.payload import VoiceChoice
-from worker.tts.failures import refusal, too_slow, unreachable
+from worker.tts.failures import check_samples, check_type, refusal, too_slow, unreachable
 from worker.tts.openai_voice import transport_errors
 from worker.tts.voice import Utterance
 
@@ -21,9 +21,10 @@ DEFAULT_MODEL = "eleven_multilingual_v2"
 DEFAULT_VOICE = "21m00Tcm4TlvDq8ikWAM"
 SPEED = (0.7, 1.2)  # what the API takes
 FORMATS = ("pcm_44100", "mp3_44100_192", "mp3_44100_128")  # best first; which of them depends on the account's plan
-LIMIT_CHARACTERS = {"eleven_v3": 3000}
 DEFAULT_LIMIT_CHARACTERS = 5000
+V3_LIMIT_CHARACTERS = 3000
 _STITCHED = 3  # the API looks back on so many requests
+_WITHOUT_CONTEXT = "eleven_v3"  # this and its variants answer 400 to any word of what comes before or after
 _CONNECT_S, _READ_S = 10.0, 60.0
 _PIECE_S = 180.0
 _ALL_TRIES_S = 300.0
@@ -44,7 +45,6 @@ class ElevenLabsVoice:
     """
 
     provider = "elevenlabs"
-    hears_context = True
 
     def __init__(self, choice: VoiceChoice, config: Config, *, patience: Patience = _PATIENCE) -> None:
         if config.elevenlabs_api_key is None:
@@ -62,9 +62,11 @@ class ElevenLabsVoice:
         given = choice.settings.model_dump(exclude_none=True)
         self._settings: dict[str, Any] = {**given, "speed": speed}
         self._patience = patience
+        self.hears_context = not self._model.startswith(_WITHOUT_CONTEXT)
         self._requests: list[str] = []
+        self._spoken_last = ""
         self._opened: ElevenLabs | None = None
-        self.limit_characters = LIMIT_CHARACTERS.get(self._model, DEFAULT_LIMIT_CHARACTERS)
+        self.limit_characters = DEFAULT_LIMIT_CHARACTERS if self.hears_context else V3_LIMIT_CHARACTERS
         told = " ".join(f"{name}={value}" for name, value in sorted(self._settings.items()))
         self.fingerprint = f"elevenlabs {self._model} {self._voice} {told}"
 
@@ -104,12 +106,6 @@ class ElevenLabsVoice:
         from elevenlabs import VoiceSettings
         from elevenlabs.core.api_error import ApiError
 
-        context: dict[str, Any] = {"next_text": utterance.following or None}
-        if self._requests and self._model != "eleven_v3":
-            context["previous_request_ids"] = self._requests[-_STITCHED:]
-        else:
-            context["previous_text"] = utterance.previous or None
-        context = {name: value for name, value in context.items() if value is not None}
         started = time.monotonic()
         try:
             with self._client().text_to_speech.with_raw_response.convert(
@@ -119,8 +115,9 @@ class ElevenLabsVoice:
                 output_format=output_format,
                 voice_settings=VoiceSettings(**self._settings),
                 request_options={"timeout_in_seconds": int(_READ_S), "max_retries": 0},
-                **context,
+                **self._context(utterance),
             ) as response:
+                check_type("elevenlabs", response.headers.get("content-type"))
                 _write(into, response.data, output_format, started + _PIECE_S)
                 request_id = response.headers.get("request-id")
         except ApiError as error:
@@ -137,9 +134,21 @@ class ElevenLabsVoice:
             ) from None
         except transport_errors() as error:  # the SDK passes timeouts and broken connections through
             raise unreachable("elevenlabs", error) from None
-        if request_id:
-            self._requests.append(request_id)
+        self._requests = [*self._requests, request_id] if request_id else []
+        self._spoken_last = utterance.text
         return True
+
+    def _context(self, utterance: Utterance) -> dict[str, Any]:
+        """What the piece continues: the requests just made, or, where the last piece came from the cache, its words."""
+        if not self.hears_context:
+            return {}
+        context: dict[str, Any] = {"next_text": utterance.following}
+        if utterance.previous == self._spoken_last and self._requests:
+            context["previous_request_ids"] = self._requests[-_STITCHED:]
+        else:
+            self._requests.clear()
+            context["previous_text"] = utterance.previous
+        return {name: value for name, value in context.items() if value}
 
 
 def _write(into: Path, chunks: Any, output_format: str, deadline: float) -> None:
@@ -150,9 +159,12 @@ def _write(into: Path, chunks: Any, output_format: str, deadline: float) -> None
                 sound.setnchannels(1)
                 sound.setsampwidth(2)
                 sound.setframerate(int(output_format.removeprefix("pcm_")))
-                rest = b""
+                rest, known = b"", False
                 for chunk in _in_time(chunks, deadline):
                     data = rest + chunk
+                    if not known:
+                        check_samples("elevenlabs", data)
+                        known = True
                     whole = len(data) & ~1
                     sound.writeframesraw(data[:whole])
                     rest = data[whole:]

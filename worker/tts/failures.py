@@ -11,8 +11,12 @@ from worker.errors import ConfigurationError, JobError, TransientError, WorkerEr
 
 _QUOTA_WORDS = ("insufficient_quota", "quota_exceeded", "exceeded your current quota", "payment_required", "billing")
 _VOICE_WORDS = ("voice_not_found", "voice_id", "voice does not exist", "invalid voice", "voice_does_not_exist")
+_MODEL_WORDS = ("model_not_found", "unsupported_model", "invalid_model")
 _KEY_STATUSES = (401, 402, 403)
 _PASSING_STATUSES = (408, 409, 425, 429)
+_WRITTEN = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D}
+_ENOUGH_TO_TELL = 32
+_UNTYPED = ("application/octet-stream", "binary/octet-stream")
 _LONGEST_REASON = 200
 
 
@@ -43,7 +47,7 @@ def refusal(
         return ConfigurationError(f"{says}; the account of {variable} has no credit left", code="voice.quota")
     if status in _KEY_STATUSES:
         return ConfigurationError(f"{says}; check {variable} and what it may do", code="voice.key")
-    if status == 404 and "model" in words:
+    if (status == 404 and "model" in words) or any(word in words for word in _MODEL_WORDS):
         return ConfigurationError(f"{says}; choose another model (voice.model, OPENAI_TTS_MODEL)", code="voice.model")
     if status == 404 or any(word in words for word in _VOICE_WORDS):
         return JobError(
@@ -59,6 +63,31 @@ def refusal(
         code="voice.refused",
         customer_message="The voice service would not read this text. Please change the script and try again.",
     )
+
+
+def check_type(provider: str, content_type: str | None) -> None:
+    """Look at what calls itself speech: bare PCM would take a page of text for noise.
+
+    Raises
+    ------
+    TransientError
+        If it is neither audio nor of no type at all.
+    """
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    if kind and not kind.startswith("audio/") and kind not in _UNTYPED:
+        raise TransientError(f"{provider} answered with {kind}, which is no sound", code="voice.damaged")
+
+
+def check_samples(provider: str, head: bytes) -> None:
+    """Look at the first bytes of what is to be bare samples.
+
+    Raises
+    ------
+    TransientError
+        If they are words.
+    """
+    if len(head) >= _ENOUGH_TO_TELL and all(byte in _WRITTEN for byte in head[:_ENOUGH_TO_TELL]):
+        raise TransientError(f"{provider} answered with words instead of sound", code="voice.damaged")
 
 
 def unreachable(provider: str, error: Exception) -> TransientError:

@@ -10,7 +10,7 @@ from worker.backoff import Patience, with_retries
 from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.order.payload import VoiceChoice
-from worker.tts.failures import refusal, too_slow, unreachable
+from worker.tts.failures import check_type, refusal, too_slow, unreachable
 from worker.tts.voice import Utterance
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "tts-1"
 DEFAULT_VOICE = "nova"
 LIMIT_CHARACTERS = 4096
+SMALL_LIMIT_CHARACTERS = 2000  # of models that take 2,000 tokens; some scripts have a token a letter
 _WITHOUT_INSTRUCTIONS = ("tts-1",)  # these and their variants would answer 400
+_IN_TOKENS = ("gpt-4o",)
 _CONNECT_S, _READ_S = 10.0, 60.0
 _PIECE_S = 180.0
 _ALL_TRIES_S = 300.0
@@ -36,7 +38,6 @@ class OpenAIVoice:
     """
 
     provider = "openai"
-    limit_characters = LIMIT_CHARACTERS
     hears_context = False
     notes: tuple[str, ...] = ()
 
@@ -50,6 +51,7 @@ class OpenAIVoice:
         self._model = config.openai_tts_model or choice.model or DEFAULT_MODEL
         self._voice = choice.id or DEFAULT_VOICE
         self._speed = choice.speed
+        self.limit_characters = SMALL_LIMIT_CHARACTERS if self._model.startswith(_IN_TOKENS) else LIMIT_CHARACTERS
         takes_instructions = not self._model.startswith(_WITHOUT_INSTRUCTIONS)
         self._instructions = choice.instructions if takes_instructions else None
         self._patience = patience
@@ -100,6 +102,7 @@ class OpenAIVoice:
                 ) as response,
                 into.open("wb") as file,
             ):
+                check_type("openai", response.headers.get("content-type"))
                 for chunk in response.iter_bytes(65_536):
                     file.write(chunk)
                     if time.monotonic() - started > _PIECE_S:

@@ -60,10 +60,11 @@ class Tidied:
         """Length in frames."""
         return self.last - self.first
 
-    def read(self, start: int, stop: int) -> Block:
-        """Read frames `[start, stop)`."""
-        block = self.clip.read(self.first + start, self.first + stop)
-        block = np.multiply(block, np.float32(self.gain), out=block if block.flags.owndata else None)
+    def read(self, start: int, stop: int, out: Block | None = None) -> Block:
+        """Read frames `[start, stop)`, into `out` if there is one."""
+        block: Block = np.empty((stop - start, 2), np.float32) if out is None else out
+        self.clip.read(self.first + start, self.first + stop, block)
+        block *= np.float32(self.gain)
         for n in (np.arange(start, min(stop, self.edge_frames)), np.arange(max(start, self._falls), stop)):
             if len(n):
                 edge = raised_cosine(np.minimum(n + 0.5, self.frames - n - 0.5) / self.edge_frames)
@@ -135,7 +136,7 @@ def speak_script(
     said = said if said is not None else Said()
     if voice.limit_characters:
         parts = pieces(parts, voice.limit_characters)
-    texts = [part.text if isinstance(part, Sentence) else "" for part in parts]
+    texts = [part.text for part in parts if isinstance(part, Sentence)]
     spoken: list[Spoken | Pause] = []
     clips: list[Tidied] = []
     heard: list[Measurement] = []
@@ -148,10 +149,11 @@ def speak_script(
                 before = parts[number - 1]
                 ends_paragraph = isinstance(before, Sentence) and before.ends_paragraph
                 spoken.append(Pause(PARAGRAPH_GAP_S if ends_paragraph else SENTENCE_GAP_S))
+            at = len(clips)  # pauses do not part what is said before from what is said after
             utterance = Utterance(
                 part.text,
-                previous=texts[number - 1] if number else "",
-                following=texts[number + 1] if number + 1 < len(texts) else "",
+                previous=texts[at - 1] if at else "",
+                following=texts[at + 1] if at + 1 < len(texts) else "",
             )
             clip = _piece(utterance, voice, cache, ffmpeg, folder / f"speech-{number:04d}", sample_rate)
             tidied, measurement = _tidied(clip, sample_rate)
