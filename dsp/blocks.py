@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 Block = NDArray[np.float32]
 """Audio of shape (frames, 2), full scale ±1."""
 
-BLOCK_FRAMES = 65_536
+BLOCK_FRAMES = 66_150
+"""1.5 s at 44.1 kHz: whole hops of the loudness meter, which else would have to put every block's end to the next."""
 
 
 def spans(start: int, stop: int, size: int = BLOCK_FRAMES) -> Iterator[tuple[int, int]]:
@@ -47,8 +48,8 @@ class Clip(Protocol):
     def frames(self) -> int:
         """Length in frames."""
 
-    def read(self, start: int, stop: int) -> Block:
-        """Read frames `[start, stop)`; requires ``0 <= start <= stop <= frames``."""
+    def read(self, start: int, stop: int, out: Block | None = None) -> Block:
+        """Read frames `[start, stop)`, into `out` if there is one; requires ``0 <= start <= stop <= frames``."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,12 @@ class ArrayClip:
         """Length in frames."""
         return len(self.samples)
 
-    def read(self, start: int, stop: int) -> Block:
+    def read(self, start: int, stop: int, out: Block | None = None) -> Block:
         """Read frames `[start, stop)`."""
-        return self.samples[start:stop]
+        if out is None:
+            return self.samples[start:stop]
+        out[:] = self.samples[start:stop]
+        return out
 
 
 class Source(Protocol):

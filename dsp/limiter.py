@@ -59,6 +59,7 @@ def limit(
     gain: float,
     ceiling_dbtp: float,
     reduction: Reduction | None = None,
+    release_db: float = MOST_DB,
 ) -> Iterator[Block]:
     """Amplify a track and hold its true peak at or below a ceiling.
 
@@ -79,6 +80,9 @@ def limit(
         Maximum true peak in dBTP; <= 0.
     reduction : Reduction, optional
         Gathers what the limiter did.
+    release_db : float
+        A reduction that may still be fading out at `start`: so long before it the limiter begins. Less than `MOST_DB`
+        is for a caller who knows that there was less.
 
     Yields
     ------
@@ -100,7 +104,7 @@ def limit(
         raise ValueError(f"gain is {gain}; a finite gain of at least 0 is needed")
     if not 0 <= start <= stop <= frames:
         raise ValueError(f"stretch [{start}, {stop}) of a track of {frames} frames")
-    return _limited(render, start, stop, frames, sample_rate, gain, ceiling_dbtp, reduction or Reduction())
+    return _limited(render, start, stop, frames, sample_rate, gain, ceiling_dbtp, reduction or Reduction(), release_db)
 
 
 def _limited(
@@ -112,10 +116,11 @@ def _limited(
     gain: float,
     ceiling_dbtp: float,
     reduction: Reduction,
+    release_db: float,
 ) -> Iterator[Block]:
     ahead = max(1, round(LOOK_AHEAD_S * sample_rate))
     step_db = RELEASE_DB_PER_S / sample_rate
-    run_up = int(MOST_DB / step_db) + 2 * ahead
+    run_up = int(release_db / step_db) + 2 * ahead
     ceiling, aim = db_to_gain(ceiling_dbtp), db_to_gain(ceiling_dbtp - MARGIN_DB)
     amplification = np.float32(min(gain, _MOST_GAIN))
 

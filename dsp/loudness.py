@@ -265,10 +265,10 @@ class _BlockFilter:
 
     Attributes
     ----------
-    forced : float32 array, shape (block, block + 4)
-        Input block to zero-state output, and to the state it leaves behind.
-    free : float32 array, shape (4, block)
-        State at a block's start to its output.
+    forced : float32 array, shape (block, block + 8)
+        Input block to its zero-state output ``y``, to the state it leaves behind, and to ``free @ y``.
+    free_energy : float64 array, shape (4, 4)
+        ``free @ free.T``, where `free`, of shape (4, block), takes the state at a block's start to its output.
     carried : float64 array, shape (blocks * 4, blocks * 4)
         States that the blocks of a hop leave behind to the states at its blocks' starts and (last) its end.
     aged : float64 array, shape (4, (blocks + 1) * 4)
@@ -276,7 +276,7 @@ class _BlockFilter:
     """
 
     forced: NDArray[np.float32]
-    free: NDArray[np.float32]
+    free_energy: NDArray[np.float64]
     carried: NDArray[np.float64]
     aged: NDArray[np.float64]
 
@@ -298,19 +298,20 @@ class _BlockFilter:
         ears, hops, frames = samples.shape
         block = len(self.forced)
         response = samples.reshape(-1, block) @ self.forced
-        left = response[:, block:].astype(np.float64).reshape(ears * hops, -1)
+        left = response[:, block : block + 4].astype(np.float64).reshape(ears * hops, -1)
         states = (left @ self.carried).reshape(ears, hops, -1)
         before = np.empty((ears, hops, 4))
         for hop in range(hops):
             before[:, hop] = state
             state = states[:, hop, -4:] + state @ self.aged[:, -4:]
         states += before @ self.aged
-        starts = states[:, :, :-4].reshape(-1, 4).astype(np.float32)
-        output = response[:, :block]
-        output += starts @ self.free
+        starts = states[:, :, :-4].reshape(-1, 4)
+        # |y + s free|^2 = |y|^2 + s . (2 free y + free free^T s): the output itself is never needed.
         # float32 serves for the few squares of a block, not for the sum of the blocks
-        squares = np.einsum("bf,bf->b", output, output).reshape(ears, hops, -1)
-        return squares.sum(axis=2, dtype=np.float64) / frames, state
+        output, cross = response[:, :block], response[:, block + 4 :]
+        squares = np.einsum("bf,bf->b", output, output).astype(np.float64)
+        squares += np.einsum("bs,bs->b", starts, 2.0 * cross + starts @ self.free_energy)
+        return np.maximum(squares.reshape(ears, hops, -1).sum(axis=2), 0.0) / frames, state
 
 
 @lru_cache(maxsize=8)
@@ -321,11 +322,12 @@ def _k_weighting(sample_rate: int, frames: int) -> _BlockFilter:
     a, b, c, d = _state_space(k_weighting_coefficients(sample_rate))
     powers = [np.linalg.matrix_power(a, n) for n in range(block + 1)]
     impulse = np.array([d, *(c @ powers[n] @ b for n in range(block - 1))])
-    forced = np.zeros((block, block + 4))
+    free = np.array([c @ powers[n] for n in range(block)]).T
+    forced = np.zeros((block, block + 8))
     for n in range(block):
         forced[n, n:block] = impulse[: block - n]
-        forced[n, block:] = powers[block - 1 - n] @ b
-    free = np.array([c @ powers[n] for n in range(block)]).T
+        forced[n, block : block + 4] = powers[block - 1 - n] @ b
+    forced[:, block + 4 :] = forced[:, :block] @ free.T
     steps = [np.linalg.matrix_power(powers[block], n) for n in range(blocks + 1)]
     carried = np.zeros((blocks * 4, (blocks + 1) * 4))
     for source in range(blocks):
@@ -333,7 +335,7 @@ def _k_weighting(sample_rate: int, frames: int) -> _BlockFilter:
             carried[4 * source : 4 * source + 4, 4 * target : 4 * target + 4] = steps[target - source - 1].T
     return _BlockFilter(
         forced.astype(np.float32),
-        free.astype(np.float32),
+        free @ free.T,
         carried,
         np.concatenate([step.T for step in steps], axis=1),
     )

@@ -57,7 +57,7 @@ class Placed:
             clip = self.clips[self.which[number]]
             here, there = max(start, begins), min(stop, begins + clip.frames)
             if here < there:
-                block[here - start : there - start] = clip.read(here - begins, there - begins)
+                clip.read(here - begins, there - begins, block[here - start : there - start])
         return block
 
     def silent(self, start: int, stop: int) -> bool:
@@ -105,11 +105,10 @@ class Looped:
             in_seam = number > 0 and offset < self.crossfade_frames
             until = self.crossfade_frames if in_seam else self.period_frames
             last = min(stop, frame + until - offset)
-            samples = self.clip.read(offset, offset + last - frame)
+            samples = self.clip.read(offset, offset + last - frame, block[frame - start : last - start])
             if in_seam:
                 angle = (np.pi / 2) * (np.arange(offset, offset + last - frame) + 0.5) / self.crossfade_frames
                 ending = self.clip.read(self.period_frames + offset, self.period_frames + offset + last - frame)
-                samples = samples * np.sin(angle)[:, None] + ending * np.cos(angle)[:, None]
-            block[frame - start : last - start] = samples
+                samples[:] = samples * np.sin(angle)[:, None] + ending * np.cos(angle)[:, None]
             frame = last
         return block

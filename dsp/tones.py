@@ -23,7 +23,7 @@ Wave = Literal["sine", "triangle", "square"]
 Ear = NDArray[np.float32]
 """One ear, shape (frames,)."""
 
-_TABLE_FRAMES = 16_384
+_TABLE_FRAMES = 13_230  # a fifth of a block, so that most tables are used whole
 _HIGHEST_SHARE = 0.45  # of the sample rate: partials above stay out, so none comes near Nyquist
 
 
@@ -119,17 +119,58 @@ def _moving(frequency_hz: Breakpoints, start: int, stop: int, sample_rate: int, 
         out[first - start : last - start] = total
 
 
+@lru_cache(maxsize=32)
+def _table_of_ears(ears_hz: tuple[float, float], sample_rate: int) -> NDArray[np.float32]:
+    """`_table` for both ears at once, which take turns along a row; shape (rows, 2 * frames).
+
+    The same tone in both takes two rows; two tones take four, each with nothing in the other ear.
+    """
+    left, right = (_table(ear_hz, sample_rate, (1,)) for ear_hz in ears_hz)
+    if ears_hz[0] == ears_hz[1]:
+        rows = np.repeat(left, 2, axis=1)
+    else:
+        rows = np.zeros((4, 2 * left.shape[1]), np.float32)
+        rows[:2, 0::2], rows[2:, 1::2] = left, right
+    rows.flags.writeable = False
+    return rows
+
+
+def _steady_ears(ears_hz: tuple[float, float], start: int, stop: int, sample_rate: int) -> Block:
+    """Make frames `[start, stop)` of a steady sine in each ear."""
+    table = _table_of_ears(ears_hz, sample_rate)
+    size = table.shape[1] // 2
+    block: Block = np.empty((stop - start, 2), np.float32)
+    flat = block.reshape(-1)
+    for first, last in spans(start - start % size, stop - stop % -size, size):  # whole tables, as in `_steady`
+        angles = [2.0 * math.pi * _turns(ear_hz, first, sample_rate) for ear_hz in ears_hz]
+        rotation = np.array([turn(angle) for angle in angles for turn in (math.sin, math.cos)], np.float32)
+        rotation = rotation[: len(table)]
+        if start <= first and last <= stop:
+            np.matmul(rotation, table, out=flat[2 * (first - start) : 2 * (last - start)])
+        else:
+            begin, end = max(start, first), min(stop, last)
+            whole = rotation @ table
+            flat[2 * (begin - start) : 2 * (end - start)] = whole[2 * (begin - first) : 2 * (end - first)]
+    return block
+
+
 Frequency = float | Breakpoints
 """In Hz: steady, or straight lines over time."""
 
 
+def _steadied(frequency: Frequency) -> Frequency:
+    """One number for a line that never moves."""
+    if isinstance(frequency, Breakpoints) and len(set(frequency.values)) == 1:
+        return frequency.values[0]
+    return frequency
+
+
 def _tone(frequency: Frequency, start: int, stop: int, sample_rate: int, wave: Wave, out: Ear) -> None:
+    frequency = _steadied(frequency)
     if isinstance(frequency, Breakpoints):
-        if len(set(frequency.values)) > 1:
-            _moving(frequency, start, stop, sample_rate, wave, out)
-            return
-        frequency = frequency.values[0]
-    _steady(frequency, start, stop, sample_rate, wave, out)
+        _moving(frequency, start, stop, sample_rate, wave, out)
+    else:
+        _steady(frequency, start, stop, sample_rate, wave, out)
 
 
 def _shifted(carrier: Frequency, beat: Frequency, share: float) -> Frequency:
@@ -168,6 +209,9 @@ class Tone:
 
     def render(self, start: int, stop: int) -> Block:
         """Make frames `[start, stop)`, shape (stop - start, 2)."""
+        frequency = _steadied(self.frequency)
+        if self.wave == "sine" and not isinstance(frequency, Breakpoints):
+            return _steady_ears((frequency, frequency), start, stop, self.sample_rate)
         ear = np.empty(stop - start, np.float32)
         _tone(self.frequency, start, stop, self.sample_rate, self.wave, ear)
         return _both(ear)
@@ -201,6 +245,9 @@ class Binaural:
 
     def render(self, start: int, stop: int) -> Block:
         """Make frames `[start, stop)`, shape (stop - start, 2)."""
+        left, right = _steadied(self.left), _steadied(self.right)
+        if not isinstance(left, Breakpoints) and not isinstance(right, Breakpoints):
+            return _steady_ears((left, right), start, stop, self.sample_rate)
         block = np.empty((stop - start, 2), np.float32)
         _tone(self.left, start, stop, self.sample_rate, "sine", block[:, 0])
         _tone(self.right, start, stop, self.sample_rate, "sine", block[:, 1])
@@ -308,4 +355,6 @@ class ToneSequence:
 
 
 def _both(ear: Ear) -> Block:
-    return np.repeat(ear[:, None], 2, axis=1)
+    block: Block = np.empty((len(ear), 2), np.float32)
+    block[:, 0] = block[:, 1] = ear  # ear by ear: several times as fast as `numpy.repeat`
+    return block

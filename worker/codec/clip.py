@@ -64,13 +64,15 @@ class FileClip:
         """Length in frames at the rate it was decoded to."""
         return self._frames
 
-    def read(self, start: int, stop: int) -> Block:
+    def read(self, start: int, stop: int, out: Block | None = None) -> Block:
         """Read frames `start` to `stop`.
 
         Parameters
         ----------
         start, stop : int
             With ``0 <= start <= stop <= frames``.
+        out : float32 array, shape (stop - start, 2), contiguous, optional
+            Where to; a new one by default.
 
         Returns
         -------
@@ -86,7 +88,8 @@ class FileClip:
             raise ValueError(f"frames {start} to {stop} of a clip of {self._frames}")
         if self._descriptor < 0:
             raise ValueError("the clip is closed")
-        samples = np.empty((stop - start, self.channels), np.float32)
+        both: Block = np.empty((stop - start, 2), np.float32) if out is None else out
+        samples = both if self.channels == 2 else np.empty((stop - start, 1), np.float32)
         view = samples.data.cast("B") if samples.size else memoryview(b"")
         offset = start * self._frame_bytes
         while view:
@@ -94,10 +97,8 @@ class FileClip:
             if done == 0:
                 raise ValueError(f"{self.path.name} was cut short while it was in use")
             view, offset = view[done:], offset + done
-        if self.channels == 2:
-            return samples
-        both = np.empty((stop - start, 2), np.float32)
-        both[:] = samples
+        if self.channels == 1:
+            both[:, 0] = both[:, 1] = samples[:, 0]  # ear by ear: far faster than to spread a column over both
         return both
 
     def close(self) -> None:
