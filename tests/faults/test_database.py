@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import select
+import random
 import signal
-import socket
 import statistics
-import threading
 import time
 
 import pytest
 from database import execute
 from field import Field, eventually
-from standins.proxy import Proxy
+from standins.proxy import HalfOpen, Proxy
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 _QUICK = {"poll_interval_ms": 1000, "max_jobs_per_cycle": 100}
@@ -87,39 +85,10 @@ def _done(field: Field) -> int:
     return int(execute(field.dsn, "SELECT count(*) n FROM audio_job_queue WHERE status = 'completed'")[0]["n"])
 
 
-class HalfOpen(Proxy):
-    """`freeze` leaves the connections there are open and dead; new ones work. As after a NAT's or a failover's loss."""
-
-    def __init__(self, dsn: str) -> None:
-        self._alive = threading.Event()
-        self._alive.set()
-        super().__init__(dsn)
-
-    def freeze(self) -> None:
-        frozen, self._alive = self._alive, threading.Event()
-        self._alive.set()
-        frozen.clear()
-
-    def _forward(self, client: socket.socket, server: socket.socket) -> None:
-        alive = self._alive
-        with client, server:
-            while True:
-                try:
-                    readable, _, _ = select.select([client, server], [], [], 1.0)
-                    for source, sink in ((client, server), (server, client)):
-                        if source in readable:
-                            data = source.recv(65536)  # taken, so that the kernel acknowledges it
-                            if not data:
-                                return
-                            if alive.is_set():
-                                sink.sendall(data)
-                except OSError:
-                    return
-
-
 def test_half_open_connections_of_the_listener_and_the_queue(field: Field) -> None:
     """Every connection goes silent without a word; an order that comes then is taken up within 15 s."""
     with HalfOpen(field.dsn) as proxy:
+        luck = random.Random(1)
         worker = field.worker(dsn=proxy.dsn)  # production's 10 s between polls
         worker.wait_for("started")
         eventually(lambda: "listener: up" in worker.text())
@@ -127,7 +96,7 @@ def test_half_open_connections_of_the_listener_and_the_queue(field: Field) -> No
         for _ in range(4):
             (job,) = field.order()
             eventually(lambda job=job: field.status(job) == "completed", 15)  # type: ignore[misc]
-            time.sleep(1.0)
+            time.sleep(luck.uniform(0.2, 8.0))
             proxy.freeze()
             (job,) = field.order()
             at = time.monotonic()

@@ -130,6 +130,36 @@ class Proxy:
                     return
 
 
+class HalfOpen(Proxy):
+    """`freeze` leaves the connections there are open and dead; new ones work. As after a NAT's or a failover's loss."""
+
+    def __init__(self, dsn: str) -> None:
+        self._alive = threading.Event()
+        self._alive.set()
+        super().__init__(dsn)
+
+    def freeze(self) -> None:
+        frozen, self._alive = self._alive, threading.Event()
+        self._alive.set()
+        frozen.clear()
+
+    def _forward(self, client: socket.socket, server: socket.socket) -> None:
+        alive = self._alive
+        with client, server:
+            while True:
+                try:
+                    readable, _, _ = select.select([client, server], [], [], 1.0)
+                    for source, sink in ((client, server), (server, client)):
+                        if source in readable:
+                            data = source.recv(_PIECE)  # taken, so that the kernel acknowledges it
+                            if not data:
+                                return
+                            if alive.is_set():
+                                sink.sendall(data)
+                except OSError:
+                    return
+
+
 def _without_notifications(data: bytes) -> tuple[bytes, bytes]:
     """Whole backend messages (PostgreSQL manual, 54.7) less those of type 'A', and the unfinished rest."""
     out = b""

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 from database import Databases, execute, row_of
-from standins.proxy import Proxy
+from standins.proxy import HalfOpen, Proxy
 
 from worker.config import Config
 from worker.errors import ConfigurationError, Kind, TransientError
@@ -113,6 +113,22 @@ def test_a_half_open_connection_ends_a_call_in_time(leased_dsn: str, monkeypatch
         with pytest.raises(TransientError):
             orders.beat(claim, progress=1, stage="s")
         proxy.resume()
+        assert orders.beat(claim, progress=1, stage="s") is Standing.HELD
+        orders.close()
+
+
+def test_a_half_open_connection_that_was_idle_fails_no_call(leased_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked first, and all that were made with it are dropped with it: a new one is used."""
+    monkeypatch.setattr("worker.queue.postgres._ASK_AFTER_S", 0.1)
+    monkeypatch.setattr("worker.queue.postgres._ASK_LIMIT_S", 0.2)
+    with HalfOpen(leased_dsn) as proxy:
+        orders = opened(proxy.dsn)
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(lambda _: orders.ping(), range(50)))
+        orders.enqueue({})
+        time.sleep(0.2)
+        proxy.freeze()
+        claim = claimed(orders)
         assert orders.beat(claim, progress=1, stage="s") is Standing.HELD
         orders.close()
 

@@ -39,6 +39,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     _adopt_orphans()
     from worker import logs
+    from worker.child import preload  # noqa: F401
     from worker.child.job_process import run
 
     logs.open_sinks()

@@ -2,7 +2,7 @@
 
 A listener that hears nothing looks like one that has nothing to hear, so it is checked end to end: after each
 connect it sends itself a nonce through a second connection (through the same one a transaction pooler could
-hand it back by luck), and while it is quiet it asks the server something every ten seconds.
+hand it back by luck), and while it is quiet it asks the server something every five seconds.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from loguru import logger
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from worker.queue.postgres import Connection, connect
+from worker.queue.postgres import Connection, answers, connect
 
 CHANNEL = "mindscript_worker"
 _POOLER_PORT = "6543"  # Supavisor's transaction mode
 _NONCE_LIMIT_S = 5.0
-_PING_S = 10.0
+_PING_S = 5.0
+_PING_LIMIT_S = 3.0
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 10.0
 _POOLER_PAUSE_S = 300.0
@@ -124,8 +125,8 @@ class Listener:
             quiet = not self._wait(connection, _PING_S)
             if self._stopping.is_set():
                 return "stopped"
-            if quiet:
-                connection.execute("SELECT 1")  # ends within its limit on a half-open connection, and raises
+            if quiet and not answers(connection, within_s=_PING_LIMIT_S):
+                raise psycopg.OperationalError("the connection has gone silent")
             for notification in connection.notifies(timeout=0):
                 self._tell(notification.channel, notification.payload)
 

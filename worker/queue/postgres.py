@@ -23,6 +23,10 @@ from worker.queue.transport import Row, classify
 CALL_LIMIT_S = 10.0
 _CONNECT_LIMIT_S = 8
 _IDLE_LIMIT_S = 60.0  # older ones may have been forgotten by a NAT on the way
+# A connection that has been idle for longer is asked first whether it is still there: half-open, it would swallow the
+# call and cost its whole limit.
+_ASK_AFTER_S = 2.0
+_ASK_LIMIT_S = 2.0
 # A dead peer is noticed in 10 + 3·5 s, unanswered data in 10 s.
 KEEPALIVES = {
     "keepalives": 1,
@@ -80,6 +84,18 @@ def is_idle_and_sound(connection: Connection) -> bool:
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return not poll.poll(0)
+
+
+def answers(connection: Connection, *, within_s: float) -> bool:
+    """Whether the server is still at the other end."""
+    limit_s, connection.limit_s = connection.limit_s, within_s
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.Error:
+        return False
+    finally:
+        connection.limit_s = limit_s
+    return True
 
 
 class PostgresTransport:
@@ -172,9 +188,7 @@ class PostgresTransport:
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            idle, self._idle = self._idle, []
-        for connection, _ in idle:
-            connection.close()
+        self._close_idle()
 
     def _execute(self, query: sql.SQL | sql.Composed, values: Mapping[str, Any]) -> list[Row]:
         parameters = {name: _parameter(value) for name, value in values.items()}
@@ -205,8 +219,17 @@ class PostgresTransport:
                 if not self._idle:
                     return None
                 connection, since = self._idle.pop()
-            if time.monotonic() - since < _IDLE_LIMIT_S and is_idle_and_sound(connection):
-                return connection
+            idle_s = time.monotonic() - since
+            if idle_s < _IDLE_LIMIT_S and is_idle_and_sound(connection):
+                if idle_s < _ASK_AFTER_S or answers(connection, within_s=_ASK_LIMIT_S):
+                    return connection
+                self._close_idle()  # what has silenced one has silenced all
+            connection.close()
+
+    def _close_idle(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection, _ in idle:
             connection.close()
 
     def _give_back(self, connection: Connection) -> None:
