@@ -47,11 +47,13 @@ soak: setup  ## 300 short jobs in one worker: nothing may grow
 bench-queue: setup  ## what the queue costs, and how soon it wakes
 	$(BIN)/python -m benchmarks.queue
 
-audit: setup  ## known weaknesses of the locked packages
-	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.txt
+audit: setup  ## known weaknesses of the locked packages, from PyPI's advisories; fails when they cannot be had
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement requirements.txt \
+	  || { echo 'make audit: see above. A package "not found" or a connection that failed means that it was NOT audited.' >&2; exit 1; }
 
 sbom: setup  ## software bill of materials of the image, CycloneDX, from the lock file
-	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.txt --format cyclonedx-json --output out/sbom.json || true
+	@mkdir -p out
+	$(BIN)/python tools/sbom.py requirements.txt >out/sbom.json
 
 container: ## build the image with buildah and try it (root; says so where the tools are missing)
 	tests/container/run

@@ -1,7 +1,9 @@
-"""What a wheel of ours holds: an image or a `pip install` has nothing else."""
+"""What a wheel of ours holds (an image or a `pip install` has nothing else), and the bill of materials."""
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -26,3 +28,13 @@ def test_a_wheel_has_every_module_and_the_sql(tmp_path):
     wanted = {path.relative_to(ROOT).as_posix() for path in files if path.suffix in {".py", ".sql"}}
     assert any(name.endswith(".sql") for name in wanted)
     assert not wanted - packed
+
+
+def test_the_bill_of_materials_has_every_locked_package():
+    said = subprocess.run(
+        [sys.executable, ROOT / "tools" / "sbom.py", ROOT / "requirements.txt"], capture_output=True, timeout=30
+    )
+    bill = json.loads(said.stdout)
+    locked = re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert [(each["name"], each["version"]) for each in bill["components"]] == locked
+    assert ("numpy" in {name for name, _ in locked}) and all(each["properties"] for each in bill["components"])
