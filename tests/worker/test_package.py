@@ -37,4 +37,5 @@ def test_the_bill_of_materials_has_every_locked_package():
     bill = json.loads(said.stdout)
     locked = re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     assert [(each["name"], each["version"]) for each in bill["components"]] == locked
-    assert ("numpy" in {name for name, _ in locked}) and all(each["properties"] for each in bill["components"])
+    assert "numpy" in {name for name, _ in locked}
+    assert all(each["properties"] for each in bill["components"])
