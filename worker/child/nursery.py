@@ -1,4 +1,4 @@
-"""The process that jobs are forked from: it has loaded the renderer once, so a job's process starts in milliseconds.
+"""The process that jobs are forked from: it has loaded what is large once, so a job's process starts in milliseconds.
 
 It does nothing else, and it is single-threaded: forking is safe. The worker's threads, locks and connections are not in
 here. multiprocessing's fork server would do, but for what it adds: a second helper process of 12 MB, children that die

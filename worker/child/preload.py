@@ -1,6 +1,7 @@
-"""What the nursery loads once, so that a job's process starts with the renderer at hand.
+"""What the nursery loads once, so that a job's process starts with NumPy and the job's format at hand.
 
-The supabase SDK, the cloud voices' and SciPy are left out: they are large, and an idle worker should be small.
+An idle worker should be small: the resampler and what else a render needs takes 50 ms more in the job itself, SciPy,
+the supabase SDK and the cloud voices' come with the jobs that want them.
 """
 
 from __future__ import annotations
@@ -12,8 +13,5 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import worker.codec.encode
-import worker.fetch.fetch
 import worker.order.job
-import worker.render.produce
-import worker.render.studio
 import worker.storage.storage  # noqa: F401
