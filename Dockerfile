@@ -18,16 +18,18 @@ COPY worker ./worker
 RUN pip install --no-deps --no-build-isolation . \
  && pip uninstall --yes setuptools
 
+FROM build AS build-worker
+RUN pip uninstall --yes pip
+
 FROM build AS build-demo
 COPY requirements-demo.txt ./
 RUN pip install --require-hashes --only-binary :all: -r requirements-demo.txt \
- && pip uninstall --yes imageio-ffmpeg
+ && pip uninstall --yes imageio-ffmpeg pip
 
 # ---- run: FFmpeg from Debian, a user without rights, an init that reaps ----
 FROM ${BASE_IMAGE} AS base
-LABEL org.opencontainers.image.title="mindscript-audio-worker" \
-      org.opencontainers.image.description="Renders affirmation and meditation tracks from a Postgres queue"
 # tini: the worker's children start FFmpeg; when a child is killed, somebody must reap what it leaves behind.
+# (-s: so it does where something of the host's is process 1.)
 # curl: Heroku shows the release phase's log only when the image has it.
 # Versions are Debian's own of the day: security fixes must get in with a rebuild.
 # hadolint ignore=DL3008
@@ -37,14 +39,18 @@ RUN apt-get update \
  && useradd --uid 10001 --user-group --home-dir /home/worker --create-home worker \
  && install -d -o worker -g worker /out
 COPY container-entrypoint /usr/local/bin/container-entrypoint
+ARG REVISION=""
+LABEL org.opencontainers.image.title="mindscript-audio-worker" \
+      org.opencontainers.image.description="Renders affirmation and meditation tracks from a Postgres queue" \
+      org.opencontainers.image.revision="${REVISION}"
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     STORAGE_DIR=/out CACHE_DIR=/tmp/mindscript-cache MALLOC_ARENA_MAX=2
 WORKDIR /home/worker
-ENTRYPOINT ["/usr/bin/tini", "--", "/usr/local/bin/container-entrypoint"]
+ENTRYPOINT ["/usr/bin/tini", "-s", "--", "/usr/local/bin/container-entrypoint"]
 CMD ["work"]
 # Docker and Compose ask; Heroku does not. Without PORT there is nothing to ask, and the answer is yes.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
-  CMD ["/bin/sh", "-c", "test -z \"$PORT\" || curl --fail --silent --max-time 4 \"http://127.0.0.1:$PORT/health\""]
+  CMD ["/bin/sh", "-c", "test -z \"$PORT\" || curl --fail --silent --max-time 4 \"http://127.0.0.1:$PORT/health\" || exit 1"]
 
 FROM base AS demo
 COPY --from=build-demo /opt/venv /opt/venv
@@ -54,6 +60,6 @@ CMD ["demo"]
 
 # Last, so that a build without --target makes it.
 FROM base AS worker
-COPY --from=build /opt/venv /opt/venv
+COPY --from=build-worker /opt/venv /opt/venv
 ENV MINDSCRIPT_EMBEDDED=off
 USER 10001:10001
