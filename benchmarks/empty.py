@@ -1,0 +1,22 @@
+"""The real worker with a job that does nothing, for `benchmarks.queue`; run as a program it is that worker."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from worker.child.fulfil import Fulfilled, Order, Tell
+from worker.config import Config
+
+
+def nothing(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
+    """Note when it ran."""
+    del config, tell, folder
+    return Fulfilled({"url": order.job_id, "ran_at": time.time()}, {}, {})
+
+
+if __name__ == "__main__":
+    from worker.commands.work import work
+
+    sys.exit(work(Config.from_environ(), drain=False, job="benchmarks.empty:nothing"))
