@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +17,11 @@ def _hosts(value: object) -> object:
     if isinstance(value, str):
         return tuple(host.strip().lower() for host in value.split(",") if host.strip())
     return value
+
+
+def _cache_dir() -> Path:
+    """Outlives the job: in a job's own process the temporary folder is the job's, and goes with it."""
+    return Path(tempfile.gettempdir()) / "mindscript-cache"
 
 
 class Config(BaseModel):
@@ -58,7 +64,7 @@ class Config(BaseModel):
     max_script_characters: int = Field(5000, ge=1)
     max_duration_min: float = Field(480.0, gt=0)
     storage_dir: Path = Path("out")
-    cache_dir: Path | None = None
+    cache_dir: Path = Field(default_factory=_cache_dir)
     # mail and reporting
     resend_api_key: SecretStr | None = None
     resend_from: str | None = None

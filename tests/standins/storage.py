@@ -82,7 +82,7 @@ class Fault:
     """
 
     method: str
-    path: str  # a part of it
+    path: str  # a part of it; of a resumable upload's, also a part of ``bucket/key``
     kind: str
     times: int = 1
     status: int = 0
@@ -190,7 +190,7 @@ class Storage:
     def handle(self, handler: BaseHTTPRequestHandler, path: str) -> None:
         self.asked.append(f"{handler.command} {path}")
         self.keys.append(handler.headers.get("apikey", ""))
-        fault = self._next_fault(handler.command, path)
+        fault = self._next_fault(handler.command, path, self._uploaded_to(handler, path))
         if fault and fault.kind in ("drop", "stall"):
             time.sleep(fault.seconds)
             return _close(handler)
@@ -220,10 +220,18 @@ class Storage:
             return _answer(handler, status, body, headers, pause_s=fault.seconds)
         return _answer(handler, status, body, headers)
 
-    def _next_fault(self, method: str, path: str) -> Fault | None:
+    def _uploaded_to(self, handler: BaseHTTPRequestHandler, path: str) -> str:
+        """Where a resumable upload goes: its path does not tell."""
+        if "upload-metadata" in handler.headers:
+            metadata = _metadata(handler)
+            return f"{metadata['bucketName']}/{metadata['objectName']}"
+        upload = self.uploads.get(unquote(path.rpartition("/")[2]))
+        return f"{upload.bucket}/{upload.key}" if upload else ""
+
+    def _next_fault(self, method: str, path: str, place: str) -> Fault | None:
         with self._lock:
             for fault in self.faults:
-                if fault.method == method and fault.path in path and fault.times > 0:
+                if fault.method == method and (fault.path in path or fault.path in place) and fault.times > 0:
                     fault.times -= 1
                     return fault
         return None
@@ -371,10 +379,7 @@ class Storage:
 
     def _begin(self, handler: BaseHTTPRequestHandler) -> tuple[int, bytes, dict[str, str]]:
         self.upserts.append(handler.headers.get("x-upsert", ""))
-        metadata = {
-            name: base64.b64decode(value).decode()
-            for name, _, value in (item.partition(" ") for item in handler.headers["upload-metadata"].split(","))
-        }
+        metadata = _metadata(handler)
         bucket, key, length = (
             metadata["bucketName"],
             metadata["objectName"],
@@ -416,6 +421,11 @@ class Storage:
             )
             del self.uploads[upload_id]  # Storage forgets an upload that is done
         return 204, b"", headers
+
+
+def _metadata(handler: BaseHTTPRequestHandler) -> dict[str, str]:
+    items = (item.partition(" ") for item in handler.headers["upload-metadata"].split(","))
+    return {name: base64.b64decode(value).decode() for name, _, value in items}
 
 
 def _check_type(bucket: Bucket, content_type: str) -> None:

@@ -89,7 +89,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
     from worker.fetch.fetch import fetch_media
     from worker.order.job import parse_job
     from worker.render.produce import produce
-    from worker.render.studio import cache_folder, open_studio, speech_store
+    from worker.render.studio import open_studio, speech_store
     from worker.storage.storage import CONTENT_TYPES, PREVIEWS, RENDERS, Stored, open_storage, preview_key, track_key
 
     job = parse_job(
@@ -103,7 +103,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
 
     def fetch(reference: str, *, bucket: str, into: Path, what: str) -> Path:
         return fetch_media(
-            reference, bucket=bucket, into=into, config=config, cache_dir=cache_folder(config) / "media", what=what
+            reference, bucket=bucket, into=into, config=config, cache_dir=config.cache_dir / "media", what=what
         )
 
     encoding = Encoding.for_quality(job.output.format, job.output.quality)

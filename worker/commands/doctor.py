@@ -19,7 +19,6 @@ from worker.commands.database import with_database
 from worker.config import Config
 from worker.errors import WorkerError
 from worker.queue.queue import Queue, open_queue
-from worker.render.studio import cache_folder
 from worker.storage.storage import CONTENT_TYPES, MUSIC, PREVIEWS, RENDERS, open_storage
 from worker.tts import available_voices
 
@@ -80,7 +79,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from _buckets(config)
     for voice in available_voices(config):
         yield Finding(f"voice {voice.provider}", True if voice.usable else None, voice.detail)
-    yield _disk(cache_folder(config))
+    yield _disk(config.cache_dir)
     limit_mb = job_memory_limit_bytes(config) >> 20
     yield Finding("memory", limit_mb >= _LEAST_MEMORY_MB, f"a job may take {limit_mb} MB (MEMORY_LIMIT_MB overrides)")
     if config.port is not None and config.worker_token is None:

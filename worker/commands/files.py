@@ -8,7 +8,7 @@ from pathlib import Path
 from worker.config import Config
 from worker.errors import JobError
 from worker.fetch.fetch import fetch_media
-from worker.render.studio import Fetch, cache_folder
+from worker.render.studio import Fetch
 
 
 def read_job(name: str) -> bytes:
@@ -35,7 +35,7 @@ def beside(folder: Path, config: Config) -> Fetch:
         if "://" not in reference and local.is_file():
             return local
         return fetch_media(
-            reference, bucket=bucket, into=into, config=config, cache_dir=cache_folder(config) / "media", what=what
+            reference, bucket=bucket, into=into, config=config, cache_dir=config.cache_dir / "media", what=what
         )
 
     return fetch

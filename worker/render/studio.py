@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 _DECODE_TIMEOUT_S = 900.0
 _COVER_BYTES = 10 << 20
+_FOUND = {
+    "media.empty": "holds no sound",
+    "media.truncated": "is incomplete",
+    "media.too_long": "is too long",
+}
 MUSIC_BUCKET = "background-music"
 VOICE_BUCKET = "voice-uploads"
 
@@ -72,13 +77,14 @@ def open_studio(
                 raise JobError("voice.url is missing: an uploaded voice needs the recording's URL or object name")
             recording = fetch(job.voice.url, bucket=VOICE_BUCKET, into=folder, what="uploaded voice")
         if recording is not None:
-            return recorded_speech(
-                recording, ffmpeg=ffmpeg, folder=folder, sample_rate=SAMPLE_RATE_HZ, max_seconds=max_seconds
-            )
+            with _named("uploaded voice"):
+                return recorded_speech(
+                    recording, ffmpeg=ffmpeg, folder=folder, sample_rate=SAMPLE_RATE_HZ, max_seconds=max_seconds
+                )
         return speak_script(
             parse_script(job.script),
             open_voice(job.voice, config),
-            cache=SpeechCache(cache_folder(config) / "speech", config.tts_cache_max_mb, speech_store),
+            cache=SpeechCache(config.cache_dir / "speech", config.tts_cache_max_mb, speech_store),
             ffmpeg=ffmpeg,
             folder=folder,
             sample_rate=SAMPLE_RATE_HZ,
@@ -92,32 +98,42 @@ def open_studio(
             if job.background_music is None:
                 raise JobError("backgroundMusic.url is missing")
             path = fetch(job.background_music.url, bucket=MUSIC_BUCKET, into=folder, what="music")
-        clip = decode(
-            ffmpeg,
-            path,
-            folder / "music.f32",
-            sample_rate=SAMPLE_RATE_HZ,
-            max_seconds=max_seconds,
-            timeout_s=_DECODE_TIMEOUT_S,
-        )
+        with _named("music"):
+            clip = decode(
+                ffmpeg,
+                path,
+                folder / "music.f32",
+                sample_rate=SAMPLE_RATE_HZ,
+                max_seconds=max_seconds,
+                timeout_s=_DECODE_TIMEOUT_S,
+            )
         return Music(clip, integrated_lufs(measure_clip(clip, SAMPLE_RATE_HZ).energies))
 
     def fetch_cover(reference: str, folder: Path) -> bytes:
         path = fetch(reference, bucket=MUSIC_BUCKET, into=folder, what="cover")
         if path.stat().st_size > _COVER_BYTES:
-            raise MediaError(f"metadata.cover: {path.name} is larger than {_COVER_BYTES >> 20} MB")
+            raise MediaError(f"metadata.cover: the image is larger than {_COVER_BYTES >> 20} MB")
         data = path.read_bytes()
         if not data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")):
-            raise MediaError(f"metadata.cover: {path.name} is neither a JPEG nor a PNG image")
+            raise MediaError("metadata.cover: it is neither a JPEG nor a PNG image")
         return data
 
     threads = config.render_threads or available_cores()
     return Studio(ffmpeg, threads, speak=speak, fetch_music=fetch_music, fetch_cover=fetch_cover)
 
 
-def cache_folder(config: Config) -> Path:
-    """Where spoken pieces and fetched files are kept between jobs."""
-    return config.cache_dir or Path(tempfile.gettempdir()) / "mindscript-cache"
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Say which file of the order it was: the customer knows no names of ours."""
+    try:
+        yield
+    except MediaError as error:
+        found = _FOUND.get(error.code, "is no sound file that can be read")
+        raise MediaError(
+            f"{what}: {error.message}",
+            code=error.code,
+            customer_message=f"The {what} of this order {found}. Please choose another one, or contact support.",
+        ) from None
 
 
 def speech_store(config: Config, storage: Storage) -> RemoteCache | None:

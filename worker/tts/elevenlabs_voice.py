@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from worker.backoff import Patience, with_retries
 from worker.config import Config
 from worker.order.payload import VoiceChoice
-from worker.tts.failures import check_samples, check_type, refusal, too_slow, unreachable
+from worker.tts.failures import ENOUGH_TO_TELL, check_samples, check_type, refusal, too_slow, unreachable
 from worker.tts.openai_voice import transport_errors
 from worker.tts.voice import Utterance
 
@@ -27,6 +27,8 @@ _STITCHED = 3  # the API looks back on so many requests
 _WITHOUT_CONTEXT = "eleven_v3"  # this and its variants answer 400 to any word of what comes before or after
 _CONNECT_S, _READ_S = 10.0, 60.0
 _PIECE_S = 180.0
+# Chunks as they come: of a fixed size, a drip would keep us waiting.
+_REQUEST_OPTIONS: Any = {"max_retries": 0, "chunk_size": None}
 _ALL_TRIES_S = 300.0
 _PATIENCE = Patience(failures=4, first_wait_s=0.5, longest_wait_s=8.0)
 _FORMAT_WORDS = ("output_format_not_allowed", "output format", "output_format")
@@ -87,10 +89,11 @@ class ElevenLabsVoice:
             import httpx
             from elevenlabs.client import ElevenLabs
 
+            limits: Any = httpx.Timeout(
+                _READ_S, connect=_CONNECT_S
+            )  # given to httpx as it is; the client's own is not used
             self._opened = ElevenLabs(
-                api_key=self._key,
-                base_url=self._base_url,
-                httpx_client=httpx.Client(timeout=httpx.Timeout(_READ_S, connect=_CONNECT_S)),
+                api_key=self._key, base_url=self._base_url, timeout=limits, httpx_client=httpx.Client()
             )
         return self._opened
 
@@ -114,7 +117,7 @@ class ElevenLabsVoice:
                 model_id=self._model,
                 output_format=output_format,
                 voice_settings=VoiceSettings(**self._settings),
-                request_options={"timeout_in_seconds": int(_READ_S), "max_retries": 0},
+                request_options=_REQUEST_OPTIONS,
                 **self._context(utterance),
             ) as response:
                 check_type("elevenlabs", response.headers.get("content-type"))
@@ -159,12 +162,12 @@ def _write(into: Path, chunks: Any, output_format: str, deadline: float) -> None
                 sound.setnchannels(1)
                 sound.setsampwidth(2)
                 sound.setframerate(int(output_format.removeprefix("pcm_")))
-                rest, known = b"", False
+                head, rest = b"", b""
                 for chunk in _in_time(chunks, deadline):
+                    if len(head) < ENOUGH_TO_TELL:
+                        head += chunk[:ENOUGH_TO_TELL]
+                        check_samples("elevenlabs", head)
                     data = rest + chunk
-                    if not known:
-                        check_samples("elevenlabs", data)
-                        known = True
                     whole = len(data) & ~1
                     sound.writeframesraw(data[:whole])
                     rest = data[whole:]

@@ -15,7 +15,7 @@ _MODEL_WORDS = ("model_not_found", "unsupported_model", "invalid_model")
 _KEY_STATUSES = (401, 402, 403)
 _PASSING_STATUSES = (408, 409, 425, 429)
 _WRITTEN = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D}
-_ENOUGH_TO_TELL = 32
+ENOUGH_TO_TELL = 32
 _UNTYPED = ("application/octet-stream", "binary/octet-stream")
 _LONGEST_REASON = 200
 
@@ -86,7 +86,7 @@ def check_samples(provider: str, head: bytes) -> None:
     TransientError
         If they are words.
     """
-    if len(head) >= _ENOUGH_TO_TELL and all(byte in _WRITTEN for byte in head[:_ENOUGH_TO_TELL]):
+    if len(head) >= ENOUGH_TO_TELL and all(byte in _WRITTEN for byte in head[:ENOUGH_TO_TELL]):
         raise TransientError(f"{provider} answered with words instead of sound", code="voice.damaged")
 
 

@@ -103,7 +103,7 @@ class OpenAIVoice:
                 into.open("wb") as file,
             ):
                 check_type("openai", response.headers.get("content-type"))
-                for chunk in response.iter_bytes(65_536):
+                for chunk in response.iter_bytes():  # as they come: of a fixed size, a drip would keep us waiting
                     file.write(chunk)
                     if time.monotonic() - started > _PIECE_S:
                         raise too_slow("openai", _PIECE_S)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dsp.blocks import Block, Clip, db_to_gain, spans
+from dsp.blocks import Block, Clip, amplify, db_to_gain, spans
 from dsp.envelope import raised_cosine
 from dsp.loudness import LoudnessMeter, Measurement, integrated_lufs, joined
 from worker.codec.decode import decode
@@ -68,7 +68,7 @@ class Tidied:
         for n in (np.arange(start, min(stop, self.edge_frames)), np.arange(max(start, self._falls), stop)):
             if len(n):
                 edge = raised_cosine(np.minimum(n + 0.5, self.frames - n - 0.5) / self.edge_frames)
-                block[n[0] - start : n[-1] + 1 - start] *= edge.astype(np.float32)[:, None]
+                amplify(block[n[0] - start : n[-1] + 1 - start], edge)
         return block
 
     @property
