@@ -21,7 +21,9 @@ from worker.queue.embedded import EmbeddedPostgres
 
 # Every write that leaves an order ended, or a track published, is noted: a second one cannot hide.
 _BOOK = """
-CREATE TABLE public.book (job uuid, what text, worker text, at timestamptz DEFAULT clock_timestamp());
+CREATE TABLE public.book (
+    job uuid, what text, worker text,
+    at timestamptz DEFAULT clock_timestamp(), transaction xid8 DEFAULT pg_current_xact_id());
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_TABLE_NAME = 'tracks' THEN
@@ -128,7 +130,8 @@ class Field:
             self.dsn,
             "SELECT q.status, coalesce(e.n, 0) AS ended, coalesce(p.n, 0) AS published FROM audio_job_queue q"
             " LEFT JOIN (SELECT job, count(*) n FROM book WHERE what = 'ended' GROUP BY job) e ON e.job = q.id"
-            " LEFT JOIN (SELECT job, count(*) n FROM book WHERE what = 'published' GROUP BY job) p ON p.job = q.id",
+            " LEFT JOIN (SELECT job, count(DISTINCT transaction) n FROM book WHERE what = 'published'"
+            " GROUP BY job) p ON p.job = q.id",
         )
         counts = {
             "jobs in": len(rows),

@@ -43,9 +43,8 @@ def _connections(field: Field) -> int:
 
 def test_the_old_ten_minute_reset_during_a_live_render(field: Field, durable: Databases) -> None:
     """By `updated_at` it never takes a live render, which is touched; by `started_at` it does, and it ends once."""
-    plain_dsn = durable.new(Variant("production", "job_data", "enum"))
+    plain_dsn = durable.new(Variant("production", "payload", "enum"))
     plain = Field(plain_dsn, field.folder, field.server)
-    execute(plain_dsn, "ALTER TABLE audio_job_queue ADD COLUMN payload jsonb")
     places = {"leased": field, "plain": plain}
     workers = []
     for place in places.values():
