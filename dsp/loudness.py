@@ -269,7 +269,7 @@ class _BlockFilter:
         Input block to its zero-state output ``y``, to the state it leaves behind, and to ``free @ y``.
     free_energy : float64 array, shape (4, 4)
         ``free @ free.T``, where `free`, of shape (4, block), takes the state at a block's start to its output.
-    carried : float64 array, shape (blocks * 4, blocks * 4)
+    carried : float64 array, shape (blocks * 4, (blocks + 1) * 4)
         States that the blocks of a hop leave behind to the states at its blocks' starts and (last) its end.
     aged : float64 array, shape (4, (blocks + 1) * 4)
         State at a hop's start to the states at its blocks' starts and its end.

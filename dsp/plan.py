@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dsp.blocks import Block, Source
-from dsp.envelope import Curve, Values
+from dsp.blocks import Block, Source, amplify
+from dsp.envelope import Curve
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _mix(plan: RenderPlan, start: int, stop: int) -> Block:
             mix += block
     if mix is None:
         return np.zeros((stop - start, 2), np.float32)
-    return _amplified(mix, fade)
+    return amplify(mix, fade)
 
 
 def render_layer(layer: Layer, start: int, stop: int) -> Block | None:
@@ -89,13 +89,5 @@ def render_layer(layer: Layer, start: int, stop: int) -> Block | None:
     silent = getattr(layer.source, "silent", None)
     if (isinstance(gain, float) and gain == 0.0) or (silent is not None and silent(start, stop)):
         return None
-    return _amplified(layer.source.render(start, stop), gain)
+    return amplify(layer.source.render(start, stop), gain)
 
-
-def _amplified(block: Block, gain: float | Values) -> Block:
-    """Apply a gain in place."""
-    if isinstance(gain, np.ndarray):
-        block *= gain.astype(np.float32)[:, None]
-    elif gain != 1.0:
-        block *= np.float32(gain)
-    return block

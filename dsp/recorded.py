@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.blocks import Block, Clip
+from dsp.blocks import Block, Clip, amplify
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,12 @@ class Looped:
         """Distance from one pass to the next."""
         return self.clip.frames - self.crossfade_frames
 
+    @cached_property
+    def _rise(self) -> NDArray[np.float32]:
+        """Gains of a beginning in the crossfade; backwards they are those of the end."""
+        angle = (np.pi / 2) * (np.arange(self.crossfade_frames) + 0.5) / self.crossfade_frames
+        return np.sin(angle).astype(np.float32)
+
     def render(self, start: int, stop: int) -> Block:
         """Make frames `[start, stop)`, shape (stop - start, 2)."""
         block = np.empty((stop - start, 2), np.float32)
@@ -107,8 +113,10 @@ class Looped:
             last = min(stop, frame + until - offset)
             samples = self.clip.read(offset, offset + last - frame, block[frame - start : last - start])
             if in_seam:
-                angle = (np.pi / 2) * (np.arange(offset, offset + last - frame) + 0.5) / self.crossfade_frames
-                ending = self.clip.read(self.period_frames + offset, self.period_frames + offset + last - frame)
-                samples[:] = samples * np.sin(angle)[:, None] + ending * np.cos(angle)[:, None]
+                stretch = slice(offset, offset + last - frame)
+                ending = np.empty_like(samples)
+                self.clip.read(self.period_frames + stretch.start, self.period_frames + stretch.stop, ending)
+                amplify(samples, self._rise[stretch])
+                samples += amplify(ending, self._rise[::-1][stretch])
             frame = last
         return block

@@ -29,7 +29,14 @@ _HIGHEST_SHARE = 0.45  # of the sample rate: partials above stay out, so none co
 
 def _turns(frequency_hz: float, frame: int, sample_rate: int) -> float:
     """Phase of a steady tone at a frame, in turns within [0, 1); exact, however far out the frame is."""
-    return float(Fraction(frequency_hz) * frame / sample_rate % 1)
+    turns, frames = _ratio(frequency_hz, sample_rate)
+    return turns * frame % frames / frames
+
+
+@lru_cache(maxsize=64)
+def _ratio(frequency_hz: float, sample_rate: int) -> tuple[int, int]:
+    """Whole turns in so many frames; whole numbers, since fractions would cost more than the tone."""
+    return (Fraction(frequency_hz) / sample_rate).as_integer_ratio()
 
 
 @lru_cache(maxsize=32)

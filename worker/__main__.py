@@ -7,12 +7,16 @@ import sys
 
 # Tracks are cut into stretches that run side by side: threads inside a matrix product would only fight them.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# There are none, and to look for them in every installed package takes longer than the models.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
 
 
 def main() -> int:
     """Run the command line; every failure a person can mend is one line on standard error."""
+    from worker.allocator import keep_freed_memory
     from worker.cli import run
 
+    keep_freed_memory()
     return run(sys.argv[1:])
 
 

@@ -7,12 +7,24 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 from worker import logs
 from worker.config import Config
 from worker.errors import Interrupted, WorkerError
+
+
+class _Version(argparse.Action):
+    """Looked up when asked for: to look takes a tenth of the start of every command."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(version("mindscript-audio-worker"))
+        parser.exit()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="mindscript-worker",
         description="Turns orders for affirmation and meditation tracks into finished, measured files.",
     )
-    parser.add_argument("--version", action="version", version=version("mindscript-audio-worker"))
+    parser.add_argument("--version", action=_Version, help="show the version and exit")
     parser.add_argument("--debug", action="store_true", help="show tracebacks and debug logs")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from worker.render.produce import OnProgress
 
 
@@ -43,7 +41,13 @@ class Row:
 @contextmanager
 def progress_bars(*, quiet: bool = False) -> Iterator[Bars]:
     """Show bars while the block runs; nothing at all when `quiet`."""
-    console = Console(stderr=True, quiet=quiet)
+    if quiet:
+        yield Bars(None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
     with Progress(
         TextColumn("{task.fields[name]:<28.28}"),
         BarColumn(bar_width=None),
@@ -51,29 +55,35 @@ def progress_bars(*, quiet: bool = False) -> Iterator[Bars]:
         TextColumn("{task.fields[stage]:<18.18}"),
         TimeElapsedColumn(),
         console=console,
-        disable=quiet or not console.is_terminal,
+        disable=not console.is_terminal,
     ) as progress:
         yield Bars(progress)
 
 
 class Bars:
-    """Progress bars by track name."""
+    """Progress bars by track name, if anybody watches."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
 
     def track(self, name: str) -> OnProgress:
         """Add a bar and return what moves it."""
-        bar = self._progress.add_task("", total=1.0, name=name, stage="waiting")
+        if self._progress is None:
+            return lambda stage, done: None
+        progress = self._progress
+        bar = progress.add_task("", total=1.0, name=name, stage="waiting")
 
         def on_progress(stage: str, fraction: float) -> None:
-            self._progress.update(bar, completed=fraction, stage=stage)
+            progress.update(bar, completed=fraction, stage=stage)
 
         return on_progress
 
 
 def closing_table(rows: Sequence[Row]) -> None:
     """Print what was made: file, length, loudness, peak, time taken."""
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("file", overflow="fold")
     for heading in ("length", "LUFS", "dBTP", "seconds", "× real time"):

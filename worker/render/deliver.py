@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from dsp.blocks import Block, db_to_gain, gain_to_db
+from dsp.blocks import Block, amplify, db_to_gain, gain_to_db
 from dsp.envelope import Fade
 from dsp.limiter import Reduction
 from dsp.loudness import LoudnessMeter, Measurement, integrated_lufs
@@ -173,8 +171,7 @@ def deliver_preview(
         def faded(first: int, last: int, pcm: Callable[[int, int], Iterator[Block]] = pcm) -> Iterator[Block]:
             frame = first
             for block in pcm(start + first, start + last):
-                gain = fade.at(frame, frame + len(block))
-                yield block * (gain.astype(np.float32)[:, None] if isinstance(gain, np.ndarray) else np.float32(gain))
+                yield amplify(block, fade.at(frame, frame + len(block)))
                 frame += len(block)
 
         meter = LoudnessMeter(plan.sample_rate, true_peak=True)
@@ -199,11 +196,11 @@ def _amplified(
     plan: RenderPlan, master: Master, level_db: float, reduction: Reduction
 ) -> Callable[[int, int], Iterator[Block]]:
     """The programme as the encoder gets it."""
-    level = np.float32(db_to_gain(level_db))
+    level = db_to_gain(level_db)
 
     def pcm(start: int, stop: int) -> Iterator[Block]:
         for block in programme(plan, master, start, stop, reduction=reduction):
-            yield block * level if level != 1.0 else block
+            yield amplify(block, level)
 
     return pcm
 
