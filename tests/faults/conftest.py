@@ -5,10 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import psycopg
 import pytest
-from database import ROLES, Databases, remove
+from database import ROLES, Databases, Variant, remove
 from field import Field
 
 from worker.queue.embedded import embedded_postgres
@@ -31,8 +32,25 @@ def durable() -> Iterator[Databases]:
 @pytest.fixture
 def field(durable: Databases, tmp_path: Path) -> Iterator[Field]:
     """A migrated database, and room for workers."""
-    dsn = durable.new("leased")
-    field = Field(dsn, tmp_path, durable.server)
+    yield from _field(durable, tmp_path, "leased")
+
+
+@pytest.fixture
+def plain_field(durable: Databases, tmp_path: Path) -> Iterator[Field]:
+    """The same with production's database as it is, in its own dialect."""
+    yield from _field(durable, tmp_path, Variant("production", "payload", "enum"))
+
+
+@pytest.fixture(params=["field", "plain_field"], ids=["leased", "plain"])
+def either_field(request: pytest.FixtureRequest) -> Field:
+    """Each mode in turn."""
+    field: Field = request.getfixturevalue(request.param)
+    return field
+
+
+def _field(durable: Databases, folder: Path, kind: Literal["leased"] | Variant) -> Iterator[Field]:
+    dsn = durable.new(kind)
+    field = Field(dsn, folder, durable.server, mode="leased" if kind == "leased" else "plain")
     yield field
     field.clear()
     durable.release(dsn)

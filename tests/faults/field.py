@@ -54,11 +54,14 @@ class Field:
     dsn : str
     folder : Path
     server : EmbeddedPostgres
+    mode : str
+        leased or plain.
     """
 
     dsn: str
     folder: Path
     server: EmbeddedPostgres
+    mode: str = "leased"
     workers: list[WorkerProcess] = field(default_factory=list)
 
     def __post_init__(self) -> None:

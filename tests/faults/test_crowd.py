@@ -6,7 +6,7 @@ import statistics
 import time
 
 import pytest
-from database import Databases, Variant, execute
+from database import execute
 from field import Field, eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
@@ -41,11 +41,9 @@ def _connections(field: Field) -> int:
     return int(execute(field.dsn, "SELECT count(*) n FROM pg_stat_activity WHERE application_name LIKE 'w%%'")[0]["n"])
 
 
-def test_the_old_ten_minute_reset_during_a_live_render(field: Field, durable: Databases) -> None:
+def test_the_old_ten_minute_reset_during_a_live_render(field: Field, plain_field: Field) -> None:
     """By `updated_at` it never takes a live render, which is touched; by `started_at` it does, and it ends once."""
-    plain_dsn = durable.new(Variant("production", "payload", "enum"))
-    plain = Field(plain_dsn, field.folder, field.server)
-    places = {"leased": field, "plain": plain}
+    places = {"leased": field, "plain": plain_field}
     workers = []
     for place in places.values():
         place.order(do="sleep", seconds=45)
@@ -86,8 +84,6 @@ def test_the_old_ten_minute_reset_during_a_live_render(field: Field, durable: Da
             resets=resets,
         )
     assert all(worker.stop() == 0 for worker in workers)
-    plain.clear()
-    durable.release(plain_dsn)
 
 
 def test_pickup_with_a_crowd_of_idle_workers(field: Field) -> None:
