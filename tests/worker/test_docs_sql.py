@@ -1,0 +1,199 @@
+"""The docs' SQL, run as it stands there. pg_cron, pg_net and Vault are stand-ins with those extensions' signatures."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from database import VARIANTS, Databases, execute
+
+from worker.config import Config
+from worker.errors import JobError
+from worker.queue.migrate import migrate
+from worker.queue.queue import open_queue
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+# pg_cron 1.6: cron.schedule(name, schedule, command), cron.unschedule(name) or (id). pg_net 0.14: net.http_post.
+# supabase_vault 0.3: create_secret, update_secret, the view decrypted_secrets.
+EXTENSIONS = """
+CREATE SCHEMA cron;
+CREATE TABLE cron.job (jobid bigserial PRIMARY KEY, schedule text NOT NULL, command text NOT NULL,
+    nodename text DEFAULT 'localhost', nodeport int DEFAULT 5432, database text DEFAULT current_database(),
+    username text DEFAULT current_user, active boolean DEFAULT true, jobname text UNIQUE);
+CREATE FUNCTION cron.schedule(job_name text, schedule text, command text) RETURNS bigint LANGUAGE sql AS $$
+    INSERT INTO cron.job (jobname, schedule, command) VALUES (job_name, schedule, command)
+    ON CONFLICT (jobname) DO UPDATE SET schedule = excluded.schedule, command = excluded.command RETURNING jobid $$;
+CREATE FUNCTION cron.unschedule(gone text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+    DELETE FROM cron.job WHERE jobname = gone;
+    IF NOT FOUND THEN RAISE EXCEPTION 'could not find valid entry for job ''%''', gone; END IF;
+    RETURN true; END $$;
+CREATE FUNCTION cron.unschedule(gone bigint) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+    DELETE FROM cron.job WHERE jobid = gone;
+    IF NOT FOUND THEN RAISE EXCEPTION 'could not find valid entry for job ''%''', gone; END IF;
+    RETURN true; END $$;
+CREATE SCHEMA net;
+CREATE TABLE net.posted (id bigserial, url text, body jsonb, params jsonb, headers jsonb, timeout int);
+CREATE TABLE net._http_response (id bigint, status_code int, content_type text, headers jsonb, content text,
+    timed_out boolean, error_msg text, created timestamptz DEFAULT now());
+CREATE FUNCTION net.http_post(url text, body jsonb DEFAULT '{}', params jsonb DEFAULT '{}',
+    headers jsonb DEFAULT '{"Content-Type": "application/json"}', timeout_milliseconds int DEFAULT 5000)
+    RETURNS bigint LANGUAGE sql AS $$ INSERT INTO net.posted (url, body, params, headers, timeout)
+    VALUES (url, body, params, headers, timeout_milliseconds) RETURNING id $$;
+CREATE SCHEMA vault;
+CREATE TABLE vault.secrets (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name text UNIQUE,
+    description text DEFAULT '', secret text NOT NULL);
+CREATE VIEW vault.decrypted_secrets AS
+    SELECT id, name, description, secret, secret AS decrypted_secret FROM vault.secrets;
+CREATE FUNCTION vault.create_secret(new_secret text, new_name text DEFAULT NULL, new_description text DEFAULT '',
+    new_key_id uuid DEFAULT NULL) RETURNS uuid LANGUAGE sql AS $$
+    INSERT INTO vault.secrets (secret, name, description)
+    VALUES (new_secret, new_name, new_description) RETURNING id $$;
+CREATE FUNCTION vault.update_secret(secret_id uuid, new_secret text DEFAULT NULL, new_name text DEFAULT NULL,
+    new_description text DEFAULT NULL, new_key_id uuid DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
+    UPDATE vault.secrets SET secret = coalesce(new_secret, secret) WHERE id = secret_id $$;
+CREATE SCHEMA storage;
+CREATE TABLE storage.buckets (id text PRIMARY KEY, allowed_mime_types text[]);
+INSERT INTO storage.buckets VALUES ('audio-renders', '{audio/mpeg}');
+"""
+
+OLD_JOBS = """
+SELECT cron.schedule('process-audio-jobs', '* * * * *', $$SELECT net.http_post('https://x.example/functions/v1/p')$$);
+SELECT cron.schedule('reset-stuck', '*/5 * * * *', $$UPDATE audio_job_queue SET status = 'pending'
+    WHERE status = 'processing' AND started_at < now() - interval '10 minutes'$$);
+SELECT cron.schedule('of-the-app', '0 3 * * *', $$SELECT 1$$);
+"""
+
+
+def blocks(page: str) -> list[str]:
+    """The SQL of a page, block by block, indented ones too."""
+    found = re.findall(r"^( *)```sql\n(.*?)^\1```", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+    return ["\n".join(line.removeprefix(indent) for line in text.splitlines()) for indent, text in found]
+
+
+def block_with(page: str, words: str) -> str:
+    (found,) = [block for block in blocks(page) if words in block]
+    return found
+
+
+def jobs(dsn: str) -> dict[str, str]:
+    return {row["jobname"]: row["command"] for row in execute(dsn, "SELECT jobname, command FROM cron.job")}
+
+
+@pytest.fixture(params=VARIANTS[::3], ids=str)
+def supabase(databases: Databases, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database of production's with the extensions and the old worker's cron jobs."""
+    dsn = databases.new(request.param)
+    execute(dsn, EXTENSIONS)
+    execute(dsn, OLD_JOBS)
+    yield dsn
+    databases.release(dsn)
+
+
+def test_every_block_runs_in_the_order_of_its_page(supabase):
+    assert {path.name for path in DOCS.glob("*.md") if blocks(path.name)} == {
+        "migrating.md",
+        "operations.md",
+        "queue.md",
+        "security.md",
+    }
+    unleased = [block for block in blocks("migrating.md") if "worker_version" not in block]
+    for block in unleased:
+        execute(supabase, block)
+    migrate(supabase)
+    for page in ("migrating.md", "operations.md", "queue.md"):  # security.md's makes a role: below
+        for block in blocks(page):
+            if block not in unleased:
+                execute(supabase, block)
+
+
+def test_the_old_worker_is_stopped_and_nothing_of_the_apps(supabase):
+    execute(supabase, block_with("migrating.md", "started_at"))
+    assert set(jobs(supabase)) == {"of-the-app"}
+
+
+def test_the_new_schedule_rings_with_the_token_of_the_vault_when_an_order_waits(supabase):
+    execute(supabase, block_with("migrating.md", "create_secret"))
+    execute(supabase, block_with("migrating.md", "/process'"))
+    assert set(jobs(supabase)) == {"process-audio-jobs", "reset-stuck", "of-the-app"}  # replaced, not doubled
+    command = jobs(supabase)["process-audio-jobs"]
+    assert "THE-WORKER-TOKEN" not in command
+
+    execute(supabase, command)
+    assert execute(supabase, "SELECT * FROM net.posted") == []
+    execute(supabase, "INSERT INTO audio_job_queue DEFAULT VALUES")
+    execute(supabase, command)
+    execute(supabase, block_with("migrating.md", "update_secret"))
+    execute(supabase, command)
+    first, second = execute(supabase, "SELECT * FROM net.posted ORDER BY id")
+    assert first["url"].endswith("/process")
+    assert first["headers"]["Authorization"] == "Bearer THE-WORKER-TOKEN"
+    assert second["headers"]["Authorization"] == "Bearer THE-NEW-TOKEN"
+
+
+def test_the_roll_back_calls_the_function_again(supabase):
+    execute(supabase, block_with("migrating.md", "started_at"))
+    execute(supabase, block_with("migrating.md", "functions/v1"))
+    execute(supabase, "SELECT vault.create_secret('the key', 'service_role_key')")
+    execute(supabase, jobs(supabase)["process-audio-jobs"])
+    (call,) = execute(supabase, "SELECT * FROM net.posted")
+    assert call["url"].endswith("/functions/v1/process-audio-jobs")
+    assert call["headers"]["Authorization"] == "Bearer the key"
+
+
+def test_going_back_from_leased_mode_leaves_a_plain_one(supabase):
+    migrate(supabase)
+    before = open_queue(Config(database_url=supabase), worker_name="test")
+    execute(supabase, block_with("queue.md", "DROP TRIGGER"))
+    after = open_queue(Config(database_url=supabase), worker_name="test")
+    assert (before.mode, after.mode) == ("leased", "plain")
+    before.close()
+    after.close()
+
+
+def test_a_failed_order_that_is_put_back_is_taken_with_fresh_attempts(leased_dsn):
+    queue = open_queue(Config(database_url=leased_dsn), worker_name="test")
+    job_id = queue.enqueue({"durationMin": 1})
+    queue.settle(queue.claim(), JobError("no"), crashed=False)
+    execute(
+        leased_dsn,
+        block_with("operations.md", "SET status = 'pending'").replace("0" * 8 + "-0000-0000-0000-" + "0" * 12, job_id),
+    )
+    claim = queue.claim()
+    assert (claim.job_id, claim.attempt) == (job_id, 1)
+    queue.close()
+
+
+def test_the_role_of_the_security_page_can_work_and_do_nothing_else(leased_dsn):
+    execute(leased_dsn, blocks("security.md")[0])
+    try:
+        job_id = execute(leased_dsn, "INSERT INTO audio_job_queue (payload) VALUES (%s) RETURNING id", json.dumps({}))[
+            0
+        ]["id"]
+        dsn = re.sub(r"//[^@]*@", "//mindscript_worker@", leased_dsn)
+        queue = open_queue(Config(database_url=dsn), worker_name="test")
+        assert queue.mode == "leased"
+        claim = queue.claim()
+        assert claim.job_id == str(job_id)
+        queue.beat(claim, progress=1, stage="x")
+        queue.finish(claim, result={"url": "x"}, track={})
+        queue.rescue_orders()
+        assert queue.job(claim.job_id).status == "completed"
+        assert queue.depth()["completed"] == 1
+        queue.close()
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            for forbidden in (
+                "UPDATE audio_job_queue SET status = 'pending'",
+                "INSERT INTO audio_job_queue DEFAULT VALUES",
+                "SELECT * FROM tracks",
+                "DROP FUNCTION worker_version()",
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(forbidden)
+    finally:
+        execute(leased_dsn, "DROP OWNED BY mindscript_worker")
+        execute(leased_dsn, "DROP ROLE mindscript_worker")
