@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test check format lock faults soak bench-queue audit sbom container clean
+.PHONY: setup demo test check format lock faults soak bench bench-queue audit sbom container clean
 
 setup: $(VENV)/.ready  ## virtual environment from the hash-locked requirements
 
@@ -43,6 +43,9 @@ faults: setup  ## the long ones: real kills, restarts, races
 
 soak: setup  ## 300 short jobs in one worker: nothing may grow
 	$(BIN)/python -m pytest -m soak -s tests
+
+bench: setup  ## this project beside its peers, and what a track costs
+	$(BIN)/python -m benchmarks
 
 bench-queue: setup  ## what the queue costs, and how soon it wakes
 	$(BIN)/python -m benchmarks.queue
