@@ -1,6 +1,7 @@
-"""`mindscript-worker work`, whole, in a process of its own, but with less patience with services that say nothing.
+"""`mindscript-worker work`, whole, in a process of its own, but with less patience.
 
-What production bears with for a minute or more, this bears with for two seconds; nothing else differs.
+What production bears with for a minute from services that say nothing, this bears with for two seconds, and it looks
+again sooner for what an operator must mend; nothing else differs.
 """
 
 from __future__ import annotations
@@ -89,7 +90,9 @@ def main() -> int:
     """Be that process."""
     from worker.commands.work import work
     from worker.errors import WorkerError
+    from worker.loop import loop
 
+    loop._TROUBLE_S = (1.0, 1.0)
     try:
         return work(Config.from_environ(), drain=False, job="standins.hurried:fulfil")
     except WorkerError as error:

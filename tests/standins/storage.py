@@ -19,7 +19,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
@@ -78,7 +78,8 @@ class Fault:
         without answering or doing anything. ``drop after``: do it, then close instead of answering. ``drop
         within``: take `after_bytes` of the body (a resumable upload keeps them), then close. ``stall``: say
         nothing for `seconds`, then close. ``truncate``: send the head and `after_bytes` of the body, then
-        close. ``drip``: send the body a byte at a time with `seconds` between.
+        close. ``drip``: send the body a byte at a time with `seconds` between. ``meanwhile``: do it, but call
+        `event` first.
     """
 
     method: str
@@ -90,6 +91,7 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     after_bytes: int = 0
     seconds: float = 0.0
+    event: Callable[[], object] | None = None
 
 
 class Refused(Exception):  # noqa: N818
@@ -152,6 +154,8 @@ class Storage:
         Of the answers that were not faults.
     pieces : list of int
         Length of each body that a PATCH promised.
+    begun : list of str
+        ``bucket/key`` of each resumable upload that was begun.
     keys : list of str
         The apikey of each request.
     """
@@ -172,6 +176,7 @@ class Storage:
         self.statuses: list[int] = []
         self.keys: list[str] = []
         self.upserts: list[str] = []
+        self.begun: list[str] = []
         self.expired: set[str] = set()  # tokens of signed URLs
         self.location_prefix: str | None = None  # what a badly set up proxy makes of Location
 
@@ -181,9 +186,10 @@ class Storage:
         self.objects[bucket, key] = stored
         return stored
 
-    def fault(self, method: str, path: str, kind: str, **how: object) -> None:
+    def fault(self, method: str, path: str, kind: str, **how: object) -> Fault:
         """Have the next request that fits go wrong; see `Fault`."""
         self.faults.append(Fault(method, path, kind, **how))  # type: ignore[arg-type]
+        return self.faults[-1]
 
     # -- one request
 
@@ -191,6 +197,8 @@ class Storage:
         self.asked.append(f"{handler.command} {path}")
         self.keys.append(handler.headers.get("apikey", ""))
         fault = self._next_fault(handler.command, path, self._uploaded_to(handler, path))
+        if fault and fault.event:
+            fault.event()
         if fault and fault.kind in ("drop", "stall"):
             time.sleep(fault.seconds)
             return _close(handler)
@@ -390,6 +398,7 @@ class Storage:
             raise Refused(413, "", "", "Maximum size exceeded\n")
         self._may_upload(bucket, key, handler)
         _check_type(row, metadata["contentType"])
+        self.begun.append(f"{bucket}/{key}")
         upload_id = base64.urlsafe_b64encode(f"{bucket}/{key}/{uuid.uuid4()}".encode()).decode().rstrip("=")
         cache = metadata.get("cacheControl", "")
         self.uploads[upload_id] = Upload(

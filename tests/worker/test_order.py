@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 from database import execute, row_of
-from standins.speech import Answer, speech_service
+from standins.orders import sound
+from standins.speech import speech_service
 from standins.storage import Bucket, Object
 from standins.supabase import Project, supabase_standin
-
-from dsp.noise import Noise
 
 RATE = 44_100
 ORDER = {
@@ -29,13 +28,6 @@ ORDER = {
     "solfeggio": {"enabled": True, "hz": 528},
     "binaural": {"enabled": True, "band": "theta"},
 }
-
-
-def sound(seconds: float, format_: str) -> bytes:
-    file = io.BytesIO()
-    n = np.arange(round(seconds * RATE))
-    soundfile.write(file, 0.1 * Noise("pink", 3, RATE).render(0, len(n)), RATE, format=format_)
-    return file.getvalue()
 
 
 @pytest.fixture
@@ -132,37 +124,6 @@ def test_an_order_becomes_a_track_in_its_owners_library(project, leased_dsn, tmp
     assert not list(tmp_path.glob("mindscript-job-*"))
 
 
-@pytest.mark.parametrize(
-    "faults",
-    [
-        pytest.param([("POST", "audio-renders", "answer", {"status": 544, "body": b"{}"})], id="544 on upload"),
-        pytest.param([("POST", "track-previews", "drop", {})], id="dropped before the answer"),
-        pytest.param([("POST", "audio-renders", "drop after", {})], id="dropped after it was stored"),
-        pytest.param([("GET", "rain.flac", "answer", {"status": 503, "body": b""})], id="503 on music"),
-        pytest.param([("GET", "me.wav", "truncate", {"after_bytes": 1000})], id="truncated recording"),
-    ],
-)
-def test_a_service_that_stumbles_costs_nothing(project, leased_dsn, tmp_path, faults):
-    job_id, track_id = ordered(leased_dsn, ORDER, project.url)
-    for method, path, kind, how in faults:
-        project.storage.fault(method, path, kind, **how)
-    drained(project, tmp_path)
-    assert all(fault.times == 0 for fault in project.storage.faults), "the fault never happened"
-    check_delivered(project, leased_dsn, job_id, track_id)
-
-
-def test_missing_music_fails_the_job_in_plain_words(project, leased_dsn, tmp_path):
-    job_id, track_id = ordered(leased_dsn, {**ORDER, "backgroundMusic": {"url": "gone.mp3"}}, project.url)
-    drained(project, tmp_path)
-    row = row_of(leased_dsn, job_id)
-    assert row["status"] == "failed"
-    assert row["error_code"] == "media.missing"
-    assert row["error"]
-    assert "Traceback" not in row["error"]
-    assert execute(leased_dsn, "SELECT status FROM tracks WHERE id = %s", track_id)[0]["status"] != "published"
-    assert not objects(project, "audio-renders")
-
-
 def test_an_order_that_was_cancelled_is_not_rendered(project, leased_dsn, tmp_path):
     job_id, _ = ordered(leased_dsn, ORDER, project.url)
     execute(leased_dsn, "UPDATE audio_job_queue SET status = 'cancelled' WHERE id = %s", job_id)
@@ -196,41 +157,3 @@ def test_speech_is_paid_once_even_by_another_dyno(project, leased_dsn, tmp_path)
             assert cache == ({"hits": 0, "misses": 2} if number == 0 else {"hits": 2, "misses": 0})
         assert len(openai.requests) == 2
     assert len(objects(project, "speech")) == 2
-
-
-def test_a_refused_key_puts_the_order_back_uncounted_and_says_so(project, leased_dsn, tmp_path):
-    job_id, _ = ordered(leased_dsn, {"script": "Hello.", "durationMin": 0.3}, project.url)
-    execute(leased_dsn, "UPDATE audio_job_queue SET payload = payload || %s WHERE id = %s",
-            json.dumps({"voice": {"provider": "openai"}}), job_id)  # fmt: skip
-    with speech_service() as openai:
-        openai.answers = [Answer(401, {"error": {"message": "Incorrect API key provided"}})] * 20
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "worker", "work"],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(Path(__file__).parents[2]),
-                "TMPDIR": str(tmp_path),
-                "SUPABASE_URL": project.url,
-                "SUPABASE_SERVICE_ROLE_KEY": project.key,
-                "OPENAI_API_KEY": "sk-secret-key",
-                "OPENAI_BASE_URL": f"{openai.url}/v1",
-            },
-        )
-        try:
-            said = []
-            for line in worker.stdout:
-                said.append(json.loads(line))
-                if said[-1]["event"] == "configuration":
-                    break
-        finally:
-            worker.terminate()
-            rest = worker.communicate(timeout=30)[0]
-    assert worker.returncode == 0
-    assert any("OPENAI_API_KEY" in event["message"] for event in said)
-    assert "sk-secret-key" not in rest + json.dumps(said)
-    row = row_of(leased_dsn, job_id)
-    assert row["status"] == "pending"
-    assert row["attempt"] == 0

@@ -6,224 +6,25 @@ uncounted, and once mended it goes through; what only the customer can change fa
 
 from __future__ import annotations
 
-import io
-import json
 import re
 import subprocess
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import psycopg
 import pytest
-import soundfile
 from database import execute, row_of
-from standins.hurried import Hurried, hurried_worker
-from standins.speech import Answer, Service, speech_service
-from standins.storage import MB, Bucket, locked_body, no_bucket, rendered
-from standins.supabase import Project, supabase_standin
+from standins.orders import Case, Place, Placed, sound
+from standins.speech import Answer, speech_service
+from standins.storage import MB, Bucket, Refused, locked_body, no_bucket, rendered
+from standins.supabase import supabase_standin
 from test_hostile_media import flac_of_silence, wav_bytes
 
-from dsp.noise import Noise
 from worker.codec.ffmpeg import find_ffmpeg
 
-RATE = 44_100
-KEYS = {"OPENAI_API_KEY": "sk-secret-key", "ELEVENLABS_API_KEY": "el-secret-key"}
-RESULT_KEYS = {
-    *("url", "audioUrl", "preview_url", "previewUrl", "storagePath"),
-    *("duration", "durationMs", "size", "format", "layers", "quality"),
-}
 LARGE = {"outputFormat": "wav", "durationMin": 0.7}  # over 6 MB, the most that goes up in one piece
-
-
-@dataclass(frozen=True)
-class Case:
-    """One order.
-
-    Attributes
-    ----------
-    payload : dict
-        What differs from `ORDER`.
-    provider : str
-        ``openai`` or ``elevenlabs``: two pieces of speech; empty: an uploaded voice.
-    speech : tuple of Answer
-        What the second piece gets before it is spoken.
-    faults : tuple of dict
-        Of storage; ``{track}`` in the path is the order's own.
-    attempts : int
-        That the row counts in the end.
-    says : str
-        What the log must name (configuration), or the row's error code (permanent).
-    """
-
-    name: str
-    payload: dict[str, Any] = field(default_factory=dict)
-    provider: str = ""
-    speech: tuple[Answer, ...] = ()
-    faults: tuple[dict[str, Any], ...] = ()
-    attempts: int = 1
-    says: str = ""
-
-
-@dataclass
-class Placed:
-    """An order in the queue."""
-
-    case: Case
-    job_id: str
-    track_id: str
-    word: str
-    waits_s: list[float] = field(default_factory=list)
-
-    @property
-    def pieces(self) -> tuple[str, str]:
-        return f"{self.word} begins.", f"{self.word} goes on."
-
-
-ORDER: dict[str, Any] = {
-    "voice": {"provider": "uploaded", "url": "me.wav"},
-    "durationMin": 0.1,
-    "startDelaySec": 0.5,
-    "pauseSec": 1,
-    "backgroundMusic": {"url": "rain.flac"},
-    "solfeggio": {"enabled": True, "hz": 528},
-}
-
-
-def sound(seconds: float, format_: str) -> bytes:
-    file = io.BytesIO()
-    n = np.arange(round(seconds * RATE))
-    soundfile.write(file, 0.1 * Noise("pink", 3, RATE).render(0, len(n)), RATE, format=format_)
-    return file.getvalue()
-
-
-@dataclass
-class Place:
-    """Everything around the worker."""
-
-    dsn: str
-    folder: Path
-    project: Project
-    speech: Service
-    orders: list[Placed] = field(default_factory=list)
-
-    def order(self, case: Case) -> Placed:
-        """Put a row into `tracks` and one into the queue, as the payment webhook does, and its faults in place."""
-        track_id = str(uuid.uuid4())
-        execute(self.dsn, "INSERT INTO tracks (id) VALUES (%s)", track_id)
-        word = f"Order {len(self.orders):03d}"
-        payload = {**ORDER, **case.payload}
-        if case.provider:
-            payload["voice"] = {"provider": case.provider, **case.payload.get("voice", {})}
-            payload["script"] = f"{word} begins. [pause 0.5s] {word} goes on."
-        rows = execute(
-            self.dsn,
-            "INSERT INTO audio_job_queue (track_id, status, payload) VALUES (%s, 'pending', %s) RETURNING id",
-            track_id,
-            json.dumps(payload),
-        )
-        placed = Placed(case, str(rows[0]["id"]), track_id, word)
-        self.orders.append(placed)
-        self.speech.answers_for[placed.pieces[1]] = list(case.speech)
-        for fault in case.faults:
-            given = dict(fault)
-            path = given.pop("path").format(track=track_id)
-            self.project.storage.fault(given.pop("method"), path, given.pop("kind"), **given)
-        return placed
-
-    @contextmanager
-    def worker(self, **settings: str) -> Iterator[Hurried]:
-        with hurried_worker(
-            self.folder,
-            SUPABASE_URL=self.project.url,
-            SUPABASE_SERVICE_ROLE_KEY=self.project.key,
-            OPENAI_BASE_URL=f"{self.speech.url}/v1",
-            ELEVENLABS_BASE_URL=self.speech.url,
-            **KEYS,
-            **settings,
-        ) as worker:
-            yield worker
-        text = worker.log.read_text()
-        assert not [secret for secret in (self.project.key, *KEYS.values()) if secret in text]
-        assert not [order.word for order in self.orders if order.word in text], "a script is in the log"
-
-    def wait(self, worker: Hurried, until: Callable[[dict[str, Any]], bool], *, timeout_s: float = 100) -> None:
-        """Wait for every row; an order that is to be tried again later is brought forward, its wait noted."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            rows = {str(row["id"]): row for row in execute(self.dsn, "SELECT *, now() FROM audio_job_queue")}
-            waiting = [order for order in self.orders if not until(rows[order.job_id])]
-            if not waiting:
-                return
-            for order in waiting:
-                row = rows[order.job_id]
-                if row["status"] == "pending" and row["attempt"] > len(order.waits_s):
-                    order.waits_s.append((row["run_after"] - row["updated_at"]).total_seconds())
-                    execute(self.dsn, "UPDATE audio_job_queue SET run_after = now() WHERE id = %s", order.job_id)
-            assert worker.process.poll() is None, worker.log.read_text()
-            assert time.monotonic() < deadline, [(order.case.name, rows[order.job_id]) for order in waiting]
-            time.sleep(0.1)
-
-    def stored(self, order: Placed) -> dict[str, bytes]:
-        """What storage holds of an order, by ``bucket/key``."""
-        objects = self.project.storage.objects.items()
-        return {f"{bucket}/{key}": stored.data for (bucket, key), stored in objects if order.track_id in key}
-
-    def each(self, check: Callable[[Placed], None]) -> None:
-        """Check every order; tell of all that are wrong."""
-        wrong = []
-        for order in self.orders:
-            try:
-                check(order)
-            except AssertionError as error:
-                error.add_note(f"in the order: {order.case.name}")
-                wrong.append(error)
-        if wrong:
-            raise ExceptionGroup("orders that went wrong", wrong)
-
-    def check_delivered(self, order: Placed) -> None:
-        """The file, the preview, the track row and the result, each as the app reads them."""
-        row = row_of(self.dsn, order.job_id)
-        assert (row["status"], row["progress"]) == ("completed", 100), row
-        assert row["attempt"] == order.case.attempts
-        assert row["error"] is None
-        result = row["result"]
-        assert result.keys() >= RESULT_KEYS
-        seconds = round(60 * {**ORDER, **order.case.payload}["durationMin"], 3)
-        assert result["url"] == result["audioUrl"] == result["storagePath"]
-        assert result["preview_url"] == result["previewUrl"]
-        assert result["duration"] == round(seconds)
-        assert result["durationMs"] == round(1000 * seconds)
-        assert result["layers"] == 3
-        assert result["quality"]["true_peak_dbtp"] <= -1.0
-        assert result["quality"]["integrated_lufs"] == pytest.approx(-16, abs=0.1)
-        track = execute(self.dsn, "SELECT * FROM tracks WHERE id = %s", order.track_id)[0]
-        assert track["audio_url"] == result["url"]
-        assert track["preview_url"] == result["preview_url"]
-        assert track["duration_seconds"] == result["duration"]
-        assert track["status"] == "published"
-        stored = self.stored(order)
-        preview = result["preview_url"].removeprefix(f"{self.project.url}/storage/v1/object/public/")
-        assert stored.keys() == {result["url"], preview}
-        assert result["url"].startswith(f"audio-renders/tracks/{order.track_id}/{order.job_id}-")
-        assert preview.startswith(f"track-previews/{order.track_id}/{order.job_id}-")
-        assert result["size"] == len(stored[result["url"]])
-        for place, length in ((result["url"], seconds), (preview, min(15, seconds))):
-            samples, rate = soundfile.read(io.BytesIO(stored[place]))
-            assert len(samples) / rate == pytest.approx(length, abs=0.1)  # libsndfile leaves MP3's padding in
-            assert np.abs(samples).max() > 0.05
-        if order.case.provider:
-            assert [self.speech.whole[piece] for piece in order.pieces] == [1, 1], "paid twice, or not at all"
-
-    def check_unpublished(self, order: Placed) -> None:
-        assert not self.stored(order)
-        track = execute(self.dsn, "SELECT * FROM tracks WHERE id = %s", order.track_id)[0]
-        assert track["status"] != "published"
-        assert track["audio_url"] is None
 
 
 @pytest.fixture
@@ -241,30 +42,44 @@ def ended(row: dict[str, Any]) -> bool:
 
 # -- what passes
 
+BUSY = {"detail": {"status": "too_many_concurrent_requests", "message": "slow down"}}
 PASSING_SPEECH = [
-    ("slow", (Answer(kind="slow"),), 1),
     ("stalled mid-stream", (Answer(kind="stall"),), 1),
-    ("dripping", (Answer(kind="drip"),), 1),
     ("line breaks", (Answer(kind="truncate"),), 1),
-    ("429", (Answer(429, {"error": {"message": "slow down"}}, {"Retry-After": "1"}),), 1),
-    ("429 for long", (Answer(429, {"detail": {"status": "too_many_requests"}}, {"Retry-After": "900"}),), 2),
+    ("429", (Answer(429, BUSY, {"Retry-After": "1"}),), 1),
+    ("429 for long", (Answer(429, BUSY, {"Retry-After": "900"}),), 2),
     ("500", (Answer(500, b"<html>oops</html>"), Answer(503, {"error": {"message": "overloaded"}})), 1),
-    ("500s for long", (Answer(502, b""),) * 4, 2),
     ("no audio at all", (Answer(kind="empty"),), 2),
-    ("silence", (Answer(kind="silence"),), 2),
     ("a page", (Answer(kind="page"),), 1),
+]
+PASSING_SPEECH_TOO = [
+    *PASSING_SPEECH,
+    ("slow", (Answer(kind="slow"),), 1),
+    ("dripping", (Answer(kind="drip"),), 1),
+    ("500s for long", (Answer(502, b""),) * 4, 2),
+    ("silence", (Answer(kind="silence"),), 2),
     ("a page that calls itself audio", (Answer(kind="text"),), {"openai": 2, "elevenlabs": 1}),
 ]
 
 
-@pytest.mark.parametrize("second_half", [False, pytest.param(True, marks=pytest.mark.faults)])
-def test_a_voice_that_stumbles_costs_time_but_nothing_twice(place, second_half):
+def spoken_cases() -> Iterator[Case]:
     for number, (name, answers, attempts) in enumerate(PASSING_SPEECH):
-        provider = ("openai", "elevenlabs")[(number + second_half) % 2]
-        counted = attempts if isinstance(attempts, int) else attempts[provider]
-        place.order(Case(f"{provider}: {name}", provider=provider, speech=answers, attempts=counted))
-    if second_half:
-        place.order(Case("half a file as if whole", provider="openai", speech=(Answer(kind="cut"),), attempts=2))
+        provider = ("openai", "elevenlabs")[number % 2]
+        yield Case(f"{provider}: {name}", provider=provider, speech=answers, attempts=attempts)
+
+
+def all_spoken_cases() -> Iterator[Case]:
+    for provider in ("openai", "elevenlabs"):
+        for name, answers, attempts in PASSING_SPEECH_TOO:
+            counted = attempts if isinstance(attempts, int) else attempts[provider]
+            yield Case(f"{provider}: {name}", provider=provider, speech=answers, attempts=counted)
+    yield Case("openai: half a file as if whole", provider="openai", speech=(Answer(kind="cut"),), attempts=2)
+
+
+@pytest.mark.parametrize("cases", [spoken_cases, pytest.param(all_spoken_cases, marks=pytest.mark.faults)])
+def test_a_voice_that_stumbles_costs_time_but_nothing_twice(place, cases):
+    for case in cases():
+        place.order(case)
     with place.worker() as worker:
         place.wait(worker, ended)
 
@@ -278,3 +93,300 @@ def test_a_voice_that_stumbles_costs_time_but_nothing_twice(place, second_half):
         assert cache == ({"hits": 0, "misses": 2} if order.case.attempts == 1 else {"hits": 1, "misses": 1})
 
     place.each(check)
+
+
+# -- storage on a bad day
+
+
+def refused(status: int, code: str, message: str) -> dict[str, Any]:
+    """Storage's own form of a failure."""
+    body = rendered(Refused(status, code, code, message))
+    return {"kind": "answer", "status": 400, "body": body, "headers": {"Content-Type": "application/json"}}
+
+
+LOST_DATABASE = refused(544, "DatabaseTimeout", "The connection to the database timed out")
+LOCKED = {"kind": "answer", "status": 400, "body": locked_body()}
+TRACK = {"method": "POST", "path": "audio-renders/tracks/{track}"}
+PREVIEW = {"method": "POST", "path": "track-previews/{track}"}
+PIECE = {"method": "PATCH", "path": "audio-renders/tracks/{track}"}
+OFFSET = {"method": "HEAD", "path": "audio-renders/tracks/{track}"}
+
+RAIN = {"method": "GET", "path": "background-music/rain.flac"}
+RECORDING = {"method": "GET", "path": "voice-uploads/me.wav"}
+BROKEN = {"kind": "drop within", "after_bytes": MB}
+
+PASSING_STORAGE = [
+    Case("544", faults=({**TRACK, **LOST_DATABASE},)),
+    Case("423", faults=({**TRACK, **LOCKED},)),
+    Case("line breaks within the file", faults=({**TRACK, "kind": "drop within", "after_bytes": 65536},)),
+    Case("line breaks after it was stored", faults=({**TRACK, "kind": "drop after"},)),
+    Case("large: breaks in a piece", LARGE, faults=({**PIECE, **BROKEN},)),
+    Case(
+        "large: the last answer is lost",
+        LARGE,
+        faults=({**PIECE, "kind": "meanwhile"}, {**PIECE, "kind": "drop after"}),
+    ),
+    Case("music: 544", faults=({**RAIN, **LOST_DATABASE},)),
+    Case("music: a film, its sound is taken", {"backgroundMusic": {"url": "film.mp4"}}),
+]
+PASSING_STORAGE_TOO = [
+    Case("a gateway's page", faults=({**TRACK, "kind": "answer", "status": 502, "body": b"<html>Bad Gateway</html>"},)),
+    Case("429", faults=({**TRACK, "kind": "answer", "status": 429, "headers": {"Retry-After": "1"}},)),
+    Case("line breaks before the answer", faults=({**TRACK, "kind": "drop"},)),
+    Case("says nothing", faults=({**TRACK, "kind": "stall", "seconds": 3.0},)),
+    Case(
+        "preview: 544, then its answer is lost",
+        faults=({**PREVIEW, **LOST_DATABASE}, {**PREVIEW, "kind": "drop after"}),
+    ),
+    Case("large: 544 and 423", LARGE, faults=tuple({**PIECE, "kind": "answer", "status": n} for n in (544, 423))),
+    Case("large: forgotten", LARGE, faults=({**PIECE, **BROKEN}, {**OFFSET, "kind": "answer", "status": 404})),
+    Case("large: the first answer is lost", LARGE, faults=({**TRACK, "kind": "drop after"},)),
+    Case("large: says nothing", LARGE, faults=({**PIECE, "kind": "stall", "seconds": 3.0},)),
+    Case("music: breaks off", faults=({**RAIN, "kind": "truncate", "after_bytes": 1000},)),
+    Case("voice: says nothing", faults=({**RECORDING, "kind": "stall", "seconds": 3.0},)),
+    Case("voice: 503", faults=({**RECORDING, "kind": "answer", "status": 503},)),
+    Case("544 for long", faults=({**TRACK, **LOST_DATABASE, "times": 6},), attempts=2),
+    Case("preview: 544 for long", faults=({**PREVIEW, **LOST_DATABASE, "times": 6},), attempts=2),
+    Case("large: 544 for long", LARGE, faults=({**PIECE, **LOST_DATABASE, "times": 6},), attempts=2),
+]
+
+
+@pytest.mark.parametrize("cases", [PASSING_STORAGE, pytest.param(PASSING_STORAGE_TOO, marks=pytest.mark.faults)])
+def test_storage_that_stumbles_costs_time_only(place, cases):
+    sound_of_film = film(place.folder, "-f", "lavfi", "-i", "anoisesrc=d=3:a=0.1")
+    place.project.storage.put("background-music", "film.mp4", sound_of_film, "video/mp4")
+    for case in cases:
+        place.order(case)
+    with place.worker() as worker:
+        place.wait(worker, ended)
+    storage = place.project.storage
+
+    def check(order: Placed) -> None:
+        assert [fault.kind for fault in order.faults if fault.times] == [], "the fault never happened"
+        place.check_delivered(order)
+        begun = sum(order.track_id in key for key in storage.begun)
+        if order.case.name == "large: breaks in a piece":
+            assert begun == 1, "it must go on where it was"
+        elif order.case.name == "large: forgotten":
+            assert begun == 2
+
+    place.each(check)
+    assert set(storage.upserts) == {"false"}
+    for (bucket, key), stored in storage.objects.items():
+        if bucket in ("audio-renders", "track-previews"):
+            assert stored.content_type == ("audio/wav" if key.endswith("wav") else "audio/mpeg")
+            assert stored.cache_control == "max-age=31536000"
+
+
+# -- what an operator must mend
+
+QUOTA = {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota"}}
+NO_CREDIT = {"detail": {"status": "quota_exceeded", "message": "This request exceeds your quota."}}
+NO_SUCH_MODEL = {"error": {"message": "The model does not exist", "code": "model_not_found"}}
+NO_BUCKET = {"kind": "answer", "status": 400, "body": rendered(no_bucket()), "times": 50}
+NO_BUCKET_TUS = {"kind": "answer", "status": 404, "body": b"Bucket not found", "times": 50}
+NO_ENTRY = {**refused(403, "AccessDenied", "Invalid Compact JWS"), "times": 50}
+ALWAYS = 10
+
+
+def refusing(provider: str, status: int, body: dict[str, Any], says: str) -> Case:
+    return Case(f"{provider}: {status}", provider=provider, speech=(Answer(status, body),) * ALWAYS, says=says)
+
+
+TO_MEND = [
+    refusing("openai", 401, {"error": {"message": "Incorrect API key"}}, "OPENAI_API_KEY"),
+    refusing("openai", 429, QUOTA, "OPENAI_API_KEY has no credit"),
+    refusing("elevenlabs", 401, NO_CREDIT, "ELEVENLABS_API_KEY has no credit"),
+    Case("bucket missing", faults=({**TRACK, **NO_BUCKET},), says="no bucket 'audio-renders'"),
+    Case("MIME type refused", {"outputFormat": "flac"}, says="does not take audio/flac"),
+    Case("too large for the bucket", LARGE, says="over the limit of bucket 'audio-renders'"),
+]
+TO_MEND_TOO = [
+    refusing("openai", 404, NO_SUCH_MODEL, "OPENAI_TTS_MODEL"),
+    refusing("elevenlabs", 401, {"detail": {"status": "invalid_api_key"}}, "ELEVENLABS_API_KEY"),
+    refusing("elevenlabs", 402, {"detail": {"status": "payment_required"}}, "ELEVENLABS_API_KEY has no credit"),
+    Case("bucket missing, large", LARGE, faults=({**TRACK, **NO_BUCKET_TUS},), says="no bucket 'audio-renders'"),
+    Case("bucket of the previews missing", faults=({**PREVIEW, **NO_BUCKET},), says="no bucket 'track-previews'"),
+    Case("bucket of the music missing", faults=({**RAIN, **NO_BUCKET},), says="no bucket 'background-music'"),
+    Case("key refused", faults=({**TRACK, **NO_ENTRY},), says="SUPABASE_SERVICE_ROLE_KEY"),
+]
+
+
+@pytest.mark.parametrize("cases", [TO_MEND, pytest.param(TO_MEND_TOO, marks=pytest.mark.faults)])
+def test_what_an_operator_must_mend_puts_the_order_back_and_once_mended_it_goes_through(place, cases):
+    renders = place.project.storage.buckets["audio-renders"]
+    renders.file_size_limit = 7_000_000
+    for case in cases:
+        place.order(case)
+    with place.worker() as worker:
+        place.wait(worker, lambda row: row["status"] == "pending" and row["release_count"] == 1)
+        said = [event["message"] for event in worker.events() if event["event"] == "configuration"]
+
+        def check(order: Placed) -> None:
+            row = row_of(place.dsn, order.job_id)
+            assert (row["attempt"], row["crash_count"], row["error"]) == (0, 0, None)
+            assert (row["run_after"] - row["updated_at"]).total_seconds() >= 59, "it must rest while it is mended"
+            assert any(order.case.says in line for line in said), said
+            if "previews" in order.case.name:
+                assert not [key for key in place.stored(order) if key.startswith("track-previews")]
+                track = execute(place.dsn, "SELECT status FROM tracks WHERE id = %s", order.track_id)[0]
+                assert track["status"] != "published"
+            else:
+                place.check_unpublished(order)
+            assert place.asked_to_go_on(order) == bool(order.case.provider), "a refusal must not be asked for twice"
+
+        place.each(check)
+        renders.file_size_limit = None
+        renders.allowed_mime_types.append("audio/flac")
+        place.speech.answers_for.clear()
+        place.project.storage.faults.clear()
+        execute(place.dsn, "UPDATE audio_job_queue SET run_after = now()")
+        place.wait(worker, ended)
+    place.each(place.check_delivered)
+
+
+# -- what only the customer can change
+
+REFUSED_TEXT = Answer(400, {"error": {"message": "Your request was rejected by the safety system"}})
+UNPROCESSABLE = Answer(
+    422, {"detail": [{"loc": ["body", "text"], "msg": "text must not be so", "type": "value_error"}]}
+)
+NO_VOICE = Answer(404, {"detail": {"status": "voice_not_found", "message": "A voice with this ID was not found."}})
+OPENAI_NO_VOICE = Answer(400, {"error": {"message": "Invalid voice: 'nobody'", "param": "voice"}})
+
+HOSTILE_URLS = [
+    *("http://localhost/x.mp3", "https://localhost/x.mp3", "https://user:pass@localhost/x.mp3"),
+    *("https://localhost:8443/x.mp3", "https://169.254.169.254/latest/meta-data", "https://[::1]/x.mp3"),
+    *("https://127.1/x.mp3", "//localhost/x.mp3", "file:///etc/passwd", "ftp://localhost/x.mp3"),
+    *("concat:/etc/passwd|x.mp3", "data:audio/wav;base64,UklGRg==", "../secret.wav", "a/../../secret.wav"),
+    *(
+        "https://elsewhere.example/x.mp3",
+        "x.mp3\\..\\y",
+        "gopher://localhost:5432/_x",
+        "subfile,,start,0,end,9,,:x.mp3",
+    ),
+    "{project}/storage/v1/object/authenticated/audio-renders/tracks/another/customers.mp3",
+    "{project}/storage/v1/object/sign/audio-renders/tracks/another/customers.mp3?token=x",
+    "{project}/rest/v1/tracks?select=*",
+    "{project}/storage/v1/object/public/background-music/%2e%2e/voice-uploads/me.wav",
+]
+
+
+def film(folder: Path, *sound: str) -> bytes:
+    """An MP4 with a picture, and with a sound if one is given."""
+    picture = ("-f", "lavfi", "-i", "testsrc=size=64x64:rate=5:d=2", "-c:v", "mpeg4")
+    file = folder / "film.mp4"
+    command = [find_ffmpeg().path, "-v", "error", "-nostdin", "-y", *sound, *picture, str(file)]
+    subprocess.run(command, check=True, timeout=60)
+    return file.read_bytes()
+
+
+def hostile_files(folder: Path) -> dict[str, tuple[bytes, str]]:
+    """Files that are not what they say, and what each is refused as."""
+    secret = folder / "secret.wav"
+    secret.write_bytes(sound(2, "WAV"))
+    whole = sound(4, "FLAC")
+    return {
+        "hls.m3u8": (f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile://{secret}\n".encode(), "media.invalid"),
+        "hls.mp3": (f"#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:5,\n{secret}\n".encode(), "media.invalid"),
+        "concat.mp3": (f"ffconcat version 1.0\nfile '{secret}'\n".encode(), "media.invalid"),
+        "liar.wav": (wav_bytes(data_size=1 << 24), "media.truncated"),
+        "rate.wav": (wav_bytes(rate=1), "media.invalid"),
+        "channels.wav": (wav_bytes(10, channels=4000, align=2), "media.damaged"),
+        "bomb.flac": (flac_of_silence(12_000), "media.too_long"),
+        "film.mp4": (film(folder), "media.empty"),
+        "nothing.mp3": (b"", "media.empty"),
+        "text.mp3": (b"Dear customer service, my voice is attached to this mail.\n" * 200, "media.invalid"),
+        "half.flac": (whole[: len(whole) // 2], "media.truncated"),
+        "large.wav": (bytes(1_200_000), "media.too_large"),
+    }
+
+
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.faults)])
+def test_what_only_the_customer_can_change_fails_at_once_in_plain_words(place, every):
+    refusals = [
+        ("openai", REFUSED_TEXT, "voice.refused"),
+        ("elevenlabs", UNPROCESSABLE, "voice.refused"),
+        ("openai", OPENAI_NO_VOICE, "voice.unknown"),
+        ("elevenlabs", REFUSED_TEXT, "voice.refused"),
+        ("openai", UNPROCESSABLE, "voice.refused"),
+        ("elevenlabs", NO_VOICE, "voice.unknown"),
+    ]
+    for provider, answer, code in refusals if every else refusals[:3]:
+        place.order(Case(f"{provider}: {answer.body}", provider=provider, speech=(answer,) * ALWAYS, says=code))
+    place.order(Case("music missing", {"backgroundMusic": {"url": "gone.mp3"}}, says="media.missing"))
+    place.order(Case("voice missing", {"voice": {"provider": "uploaded", "url": "gone.wav"}}, says="media.missing"))
+    place.order(Case("no recording", {"voice": {"provider": "uploaded"}}, says="job.invalid"))
+    references = [(url, "media.refused") for url in (HOSTILE_URLS if every else HOSTILE_URLS[::3])]
+    for name, (data, code) in hostile_files(place.folder).items():
+        for bucket in ("background-music", "voice-uploads"):
+            place.project.storage.put(bucket, name, data)
+        references.append((name, code))
+    for number, (reference, code) in enumerate(references):
+        if every or number % 2:
+            place.order(Case(f"music: {reference}", {"backgroundMusic": {"url": reference}}, says=code))
+        if every or not number % 2:
+            voice = {"voice": {"provider": "uploaded", "url": reference}}
+            place.order(Case(f"voice: {reference}", voice, says=code))
+    place.project.storage.put("audio-renders", "tracks/another/customers.mp3", sound(2, "WAV"))
+    with place.worker(MEDIA_HOSTS="localhost", MEDIA_MAX_MB="1", MAX_DURATION_MIN="2") as worker:
+        place.wait(worker, ended)
+
+    def check(order: Placed) -> None:
+        row = row_of(place.dsn, order.job_id)
+        assert (row["status"], row["attempt"], row["error_code"]) == ("failed", 1, order.case.says), row["error"]
+        place.check_unpublished(order)
+        assert 20 < len(row["error"]) < 160
+        odd = re.findall(
+            r"[0-9a-f]{16}|https?:|/|\\|\[|localhost|secret|Error|Traceback|demuxer|SUPABASE", row["error"]
+        )
+        assert not odd, row["error"]
+        assert place.asked_to_go_on(order) == bool(order.case.provider)
+
+    place.each(check)
+
+
+# -- the order is not ours any more
+
+STEAL = "UPDATE audio_job_queue SET claim_token = gen_random_uuid(), claimed_by = 'another' WHERE track_id = %s"
+CANCEL = "UPDATE audio_job_queue SET status = 'cancelled' WHERE track_id = %s"
+
+
+def test_an_order_that_is_lost_or_cancelled_at_any_point_publishes_nothing(place):
+    """While it is spoken, while its track goes up, and while its preview does."""
+    meanwhile: list[tuple[Placed, str]] = []
+    for statement, name in ((STEAL, "lost"), (CANCEL, "cancelled")):
+        for moment, request in (("speech", None), ("track", TRACK), ("preview", PREVIEW)):
+            order = place.order(Case(f"{name} at its {moment}", provider="openai" if request is None else ""))
+            meanwhile.append((order, name))
+
+            def happen(order: Placed = order, statement: str = statement) -> None:
+                with psycopg.connect(place.dsn, autocommit=True) as connection:
+                    connection.execute(statement, (order.track_id,))
+
+            if request is None:
+                place.speech.answers_for[order.pieces[1]] = [Answer(before=happen)]
+            else:
+                path = request["path"].format(track=order.track_id)
+                place.project.storage.fault("POST", path, "meanwhile", event=happen)
+    with place.worker() as worker:
+        deadline = time.monotonic() + 60
+        while (
+            len(outcomes := {event["job"]: event["outcome"] for event in worker.events() if event["event"] == "job"})
+            < 6
+        ):
+            assert time.monotonic() < deadline, outcomes
+            time.sleep(0.1)
+
+    for order, name in meanwhile:
+        row = row_of(place.dsn, order.job_id)
+        assert outcomes[order.job_id] == name
+        assert row["status"] == ("processing" if name == "lost" else "cancelled")
+        assert row["result"] is None
+        track = execute(place.dsn, "SELECT * FROM tracks WHERE id = %s", order.track_id)[0]
+        assert track["status"] != "published"
+        assert track["audio_url"] is None
+        if name == "cancelled" or "speech" in order.case.name:
+            assert not place.stored(order), (
+                order.case.name
+            )  # what was uploaded is taken back; a thief brings the same file

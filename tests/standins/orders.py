@@ -1,0 +1,223 @@
+"""Orders as the web app places them, the services around a worker, and a look at what has become of each order."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from database import execute, row_of
+from standins.hurried import Hurried, hurried_worker
+from standins.speech import Answer, Service
+from standins.storage import Fault
+from standins.supabase import Project
+
+from dsp.noise import Noise
+
+RATE = 44_100
+KEYS = {"OPENAI_API_KEY": "sk-secret-key", "ELEVENLABS_API_KEY": "el-secret-key"}
+RESULT_KEYS = {
+    *("url", "audioUrl", "preview_url", "previewUrl", "storagePath"),
+    *("duration", "durationMs", "size", "format", "layers", "quality"),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One order.
+
+    Attributes
+    ----------
+    payload : dict
+        What differs from `ORDER`.
+    provider : str
+        ``openai`` or ``elevenlabs``: two pieces of speech; empty: an uploaded voice.
+    speech : tuple of Answer
+        What the second piece gets before it is spoken.
+    faults : tuple of dict
+        Of storage; ``{track}`` in the path is the order's own.
+    attempts : int
+        That the row counts in the end.
+    says : str
+        What the log must name (configuration), or the row's error code (permanent).
+    """
+
+    name: str
+    payload: dict[str, Any] = field(default_factory=dict)
+    provider: str = ""
+    speech: tuple[Answer, ...] = ()
+    faults: tuple[dict[str, Any], ...] = ()
+    attempts: int = 1
+    says: str = ""
+
+
+@dataclass
+class Placed:
+    """An order in the queue."""
+
+    case: Case
+    job_id: str
+    track_id: str
+    word: str
+    waits_s: list[float] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def pieces(self) -> tuple[str, str]:
+        return f"{self.word} begins.", f"{self.word} goes on."
+
+
+ORDER: dict[str, Any] = {
+    "voice": {"provider": "uploaded", "url": "me.wav"},
+    "durationMin": 0.1,
+    "startDelaySec": 0.5,
+    "pauseSec": 1,
+    "backgroundMusic": {"url": "rain.flac"},
+    "solfeggio": {"enabled": True, "hz": 528},
+}
+
+
+def sound(seconds: float, format_: str) -> bytes:
+    file = io.BytesIO()
+    n = np.arange(round(seconds * RATE))
+    soundfile.write(file, 0.1 * Noise("pink", 3, RATE).render(0, len(n)), RATE, format=format_)
+    return file.getvalue()
+
+
+@dataclass
+class Place:
+    """Everything around the worker."""
+
+    dsn: str
+    folder: Path
+    project: Project
+    speech: Service
+    orders: list[Placed] = field(default_factory=list)
+
+    def order(self, case: Case) -> Placed:
+        """Put a row into `tracks` and one into the queue, as the payment webhook does, and its faults in place."""
+        track_id = str(uuid.uuid4())
+        execute(self.dsn, "INSERT INTO tracks (id) VALUES (%s)", track_id)
+        word = f"Order {len(self.orders):03d}"
+        payload = {**ORDER, **json.loads(json.dumps(case.payload).replace("{project}", self.project.url))}
+        if case.provider:
+            payload["voice"] = {"provider": case.provider, **case.payload.get("voice", {})}
+            payload["script"] = f"{word} begins. [pause 0.5s] {word} goes on."
+        rows = execute(
+            self.dsn,
+            "INSERT INTO audio_job_queue (track_id, status, payload) VALUES (%s, 'pending', %s) RETURNING id",
+            track_id,
+            json.dumps(payload),
+        )
+        placed = Placed(case, str(rows[0]["id"]), track_id, word)
+        self.orders.append(placed)
+        self.speech.answers_for[placed.pieces[1]] = list(case.speech)
+        for fault in case.faults:
+            given = dict(fault)
+            path = given.pop("path").format(track=track_id)
+            placed.faults.append(self.project.storage.fault(given.pop("method"), path, given.pop("kind"), **given))
+        return placed
+
+    @contextmanager
+    def worker(self, **settings: str) -> Iterator[Hurried]:
+        with hurried_worker(
+            self.folder,
+            SUPABASE_URL=self.project.url,
+            SUPABASE_SERVICE_ROLE_KEY=self.project.key,
+            OPENAI_BASE_URL=f"{self.speech.url}/v1",
+            ELEVENLABS_BASE_URL=self.speech.url,
+            **KEYS,
+            **settings,
+        ) as worker:
+            yield worker
+        text = worker.log.read_text()
+        assert not [secret for secret in (self.project.key, *KEYS.values()) if secret in text]
+        assert not [order.word for order in self.orders if order.word in text], "a script is in the log"
+
+    def wait(self, worker: Hurried, until: Callable[[dict[str, Any]], bool], *, timeout_s: float = 100) -> None:
+        """Wait for every row; an order that is to be tried again later is brought forward, its wait noted."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            rows = {str(row["id"]): row for row in execute(self.dsn, "SELECT *, now() FROM audio_job_queue")}
+            waiting = [order for order in self.orders if not until(rows[order.job_id])]
+            if not waiting:
+                return
+            for order in waiting:
+                row = rows[order.job_id]
+                if row["status"] == "pending" and row["attempt"] > len(order.waits_s):
+                    order.waits_s.append((row["run_after"] - row["updated_at"]).total_seconds())
+                    execute(self.dsn, "UPDATE audio_job_queue SET run_after = now() WHERE id = %s", order.job_id)
+            assert worker.process.poll() is None, worker.log.read_text()
+            assert time.monotonic() < deadline, [(order.case.name, rows[order.job_id]) for order in waiting]
+            time.sleep(0.1)
+
+    def asked_to_go_on(self, order: Placed) -> int:
+        """How often the second piece was asked for."""
+        bodies = [request["body"] for request in self.speech.requests]
+        return [body.get("input") or body["text"] for body in bodies].count(order.pieces[1])
+
+    def stored(self, order: Placed) -> dict[str, bytes]:
+        """What storage holds of an order, by ``bucket/key``."""
+        objects = self.project.storage.objects.items()
+        return {f"{bucket}/{key}": stored.data for (bucket, key), stored in objects if order.track_id in key}
+
+    def each(self, check: Callable[[Placed], None]) -> None:
+        """Check every order; tell of all that are wrong."""
+        wrong = []
+        for order in self.orders:
+            try:
+                check(order)
+            except AssertionError as error:
+                error.add_note(f"in the order: {order.case.name}")
+                wrong.append(error)
+        if wrong:
+            raise ExceptionGroup("orders that went wrong", wrong)
+
+    def check_delivered(self, order: Placed) -> None:
+        """The file, the preview, the track row and the result, each as the app reads them."""
+        row = row_of(self.dsn, order.job_id)
+        assert (row["status"], row["progress"]) == ("completed", 100), row
+        assert row["attempt"] == order.case.attempts
+        assert row["error"] is None
+        result = row["result"]
+        assert result.keys() >= RESULT_KEYS
+        seconds = round(60 * {**ORDER, **order.case.payload}["durationMin"], 3)
+        assert result["url"] == result["audioUrl"] == result["storagePath"]
+        assert result["preview_url"] == result["previewUrl"]
+        assert result["duration"] == round(seconds)
+        assert result["durationMs"] == round(1000 * seconds)
+        assert result["layers"] == 3
+        assert result["quality"]["true_peak_dbtp"] <= -1.0
+        assert result["quality"]["integrated_lufs"] == pytest.approx(-16, abs=0.1)
+        track = execute(self.dsn, "SELECT * FROM tracks WHERE id = %s", order.track_id)[0]
+        assert track["audio_url"] == result["url"]
+        assert track["preview_url"] == result["preview_url"]
+        assert track["duration_seconds"] == result["duration"]
+        assert track["status"] == "published"
+        stored = self.stored(order)
+        preview = result["preview_url"].removeprefix(f"{self.project.url}/storage/v1/object/public/")
+        assert stored.keys() == {result["url"], preview}
+        assert result["url"].startswith(f"audio-renders/tracks/{order.track_id}/{order.job_id}-")
+        assert preview.startswith(f"track-previews/{order.track_id}/{order.job_id}-")
+        assert result["size"] == len(stored[result["url"]])
+        for place, length in ((result["url"], seconds), (preview, min(15, seconds))):
+            samples, rate = soundfile.read(io.BytesIO(stored[place]))
+            assert len(samples) / rate == pytest.approx(length, abs=0.1)  # libsndfile leaves MP3's padding in
+            assert np.abs(samples).max() > 0.05
+        if order.case.provider:
+            assert [self.speech.whole[piece] for piece in order.pieces] == [1, 1], "paid twice, or not at all"
+
+    def check_unpublished(self, order: Placed) -> None:
+        assert not self.stored(order)
+        track = execute(self.dsn, "SELECT * FROM tracks WHERE id = %s", order.track_id)[0]
+        assert track["status"] != "published"
+        assert track["audio_url"] is None
