@@ -49,16 +49,28 @@ _PAYLOAD = {"script": "Breathe in. " * 100, "durationMin": 10}
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table: what was measured, and the figure that the project keeps, if there is one."""
+    """One line of the table: what was measured, and what the project keeps, where it does.
+
+    Attributes
+    ----------
+    median : float
+        Or the one value there is.
+    """
 
     name: str
-    value: float
     unit: str
-    at_most: float | None = None
+    median: float
+    p95: float | None = None
+    worst: float | None = None
+    median_at_most: float | None = None
+    worst_at_most: float | None = None
 
     @property
     def kept(self) -> bool:
-        return self.at_most is None or self.value <= self.at_most
+        return all(
+            limit is None or (value is not None and value <= limit)
+            for value, limit in ((self.median, self.median_at_most), (self.worst, self.worst_at_most))
+        )
 
 
 @dataclass(frozen=True)
@@ -173,7 +185,7 @@ def calls(bench: Bench, counts: Counts) -> list[Figure]:
         timed("claim, nothing there", queue.claim)
         timed("rescue, nothing there", queue.rescue)
     queue.close()
-    return [figure for name, values in took.items() for figure in _spread(name, values)]
+    return [_spread(name, values) for name, values in took.items()]
 
 
 def _one(queue: Queue, timed: Callable[[str, Callable[[], Any]], Any]) -> None:
@@ -198,8 +210,8 @@ def pickup_by_notify(bench: Bench, counts: Counts) -> list[Figure]:
         " FROM audio_job_queue ORDER BY created_at"
     )
     return [
-        *_spread("insert → claim, by NOTIFY", [1000 * row["wait"] for row in rows], median=20, worst=300),
-        *_spread(
+        _spread("insert → claim, by NOTIFY", [1000 * row["wait"] for row in rows], median=20, worst=300),
+        _spread(
             "insert → the job's code runs",
             [1000 * (row["ran_at"] - at) for row, at in zip(rows, inserted, strict=True)],
         ),
@@ -219,7 +231,7 @@ def pickup_by_polling(bench: Bench, counts: Counts) -> list[Figure]:
     finally:
         bench.connection.execute("ALTER TABLE audio_job_queue ENABLE TRIGGER worker_notify_insert")
     rows = bench.ask("SELECT extract(epoch FROM started_at - created_at)::float8 AS wait FROM audio_job_queue")
-    return _spread("insert → claim, by polling", [row["wait"] for row in rows], unit="s", worst=12)
+    return [_spread("insert → claim, by polling", [row["wait"] for row in rows], unit="s", worst=12)]
 
 
 def empty_jobs(bench: Bench, counts: Counts) -> list[Figure]:
@@ -238,7 +250,7 @@ def empty_jobs(bench: Bench, counts: Counts) -> list[Figure]:
                 raise RuntimeError(f"{len(rows)} of {_CYCLE} empty jobs completed")
             steps += [1000 * (later["at"] - row["at"]) for row, later in pairwise(rows)]
             bench.clear()
-    return [Figure("empty job: mean", statistics.fmean(steps), "ms", 20), *_spread("empty job", steps)]
+    return [_spread("empty job, from claim to the next claim", steps, median=20)]
 
 
 def start_to_first_claim(bench: Bench, counts: Counts) -> list[Figure]:
@@ -252,7 +264,7 @@ def start_to_first_claim(bench: Bench, counts: Counts) -> list[Figure]:
             (row,) = bench.ask("SELECT extract(epoch FROM started_at)::float8 AS at FROM audio_job_queue")
             took.append(row["at"] - begin)
         bench.clear()
-    return _spread("start → first claim", took, unit="s", worst=3)
+    return [_spread("start → first claim", took, unit="s", worst=3)]
 
 
 def idle(bench: Bench, counts: Counts) -> list[Figure]:
@@ -266,9 +278,9 @@ def idle(bench: Bench, counts: Counts) -> list[Figure]:
         busy = (_cpu_s(family) - before) / (time.monotonic() - begin)
         memory = [member.memory_full_info() for member in family]
     return [
-        Figure("idle: memory (PSS)", sum(one.pss for one in memory) / 1e6, "MB", 100),
-        Figure("idle: memory (RSS, shared pages twice)", sum(one.rss for one in memory) / 1e6, "MB"),
-        Figure(f"idle: CPU over {counts.idle_s:.0f} s", 100 * busy, "%", 0.5),
+        Figure("idle: memory, PSS", "MB", sum(one.pss for one in memory) / 1e6, median_at_most=100),
+        Figure("idle: memory, RSS (shared pages twice)", "MB", sum(one.rss for one in memory) / 1e6),
+        Figure(f"idle: CPU over {counts.idle_s:.0f} s", "%", 100 * busy, median_at_most=0.5),
     ]
 
 
@@ -278,23 +290,26 @@ def _cpu_s(family: Sequence[psutil.Process]) -> float:
 
 def _spread(
     name: str, values: Sequence[float], *, unit: str = "ms", median: float | None = None, worst: float | None = None
-) -> list[Figure]:
+) -> Figure:
     ordered = sorted(values)
-    return [
-        Figure(f"{name}: median", statistics.median(ordered), unit, median),
-        Figure(f"{name}: p95", ordered[round(0.95 * (len(ordered) - 1))], unit),
-        Figure(f"{name}: worst", ordered[-1], unit, worst),
-    ]
+    p95 = ordered[round(0.95 * (len(ordered) - 1))]
+    return Figure(f"{name} ({len(ordered)})", unit, statistics.median(ordered), p95, ordered[-1], median, worst)
 
 
 def _print(figures: Sequence[Figure]) -> None:
     table = Table(title="The queue", title_justify="left", title_style="bold")
-    for number, column in enumerate(("", "measured", "figure to keep", "")):
-        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
+    for number, column in enumerate(("", "", "median", "p95", "worst", "to keep: median", "worst", "")):
+        table.add_column(column, justify="left" if number < 2 else "right", no_wrap=True)
     for figure in figures:
-        keep = "" if figure.at_most is None else f"≤ {figure.at_most:g} {figure.unit}"
-        kept = "" if figure.at_most is None else "kept" if figure.kept else "MISSED"
-        table.add_row(figure.name, f"{figure.value:.2f} {figure.unit}", keep, kept)
+        numbers = (figure.median, figure.p95, figure.worst)
+        limits = (figure.median_at_most, figure.worst_at_most)
+        table.add_row(
+            figure.name,
+            figure.unit,
+            *("" if number is None else f"{number:.2f}" for number in numbers),
+            *("" if limit is None else f"≤ {limit:g}" for limit in limits),
+            "" if limits == (None, None) else "kept" if figure.kept else "MISSED",
+        )
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
