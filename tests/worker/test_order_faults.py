@@ -30,7 +30,8 @@ LARGE = {"outputFormat": "wav", "durationMin": 0.7}  # over 6 MB, the most that 
 @pytest.fixture
 def place(leased_dsn, tmp_path):
     with supabase_standin(leased_dsn) as project, speech_service() as speech:
-        project.storage.put("background-music", "rain.flac", sound(6, "FLAC"), "audio/flac")
+        for name in ("rain.flac", "wind.flac"):
+            project.storage.put("background-music", name, sound(6, "FLAC"), "audio/flac")
         project.storage.buckets["voice-uploads"] = Bucket("voice-uploads")
         project.storage.put("voice-uploads", "me.wav", sound(2, "WAV"), "audio/wav")
         yield Place(leased_dsn, tmp_path, project, speech)
@@ -207,7 +208,12 @@ TO_MEND_TOO = [
     refusing("elevenlabs", 402, {"detail": {"status": "payment_required"}}, "ELEVENLABS_API_KEY has no credit"),
     Case("bucket missing, large", LARGE, faults=({**TRACK, **NO_BUCKET_TUS},), says="no bucket 'audio-renders'"),
     Case("bucket of the previews missing", faults=({**PREVIEW, **NO_BUCKET},), says="no bucket 'track-previews'"),
-    Case("bucket of the music missing", faults=({**RAIN, **NO_BUCKET},), says="no bucket 'background-music'"),
+    Case(
+        "bucket of the music missing",
+        {"backgroundMusic": {"url": "wind.flac"}},
+        faults=({"method": "GET", "path": "background-music/wind.flac", **NO_BUCKET},),
+        says="no bucket 'background-music'",
+    ),
     Case("key refused", faults=({**TRACK, **NO_ENTRY},), says="SUPABASE_SERVICE_ROLE_KEY"),
 ]
 
