@@ -31,11 +31,12 @@ FROM ${BASE_IMAGE} AS base
 # tini: the worker's children start FFmpeg; when a child is killed, somebody must reap what it leaves behind.
 # (-s: so it does where something of the host's is process 1.)
 # curl: Heroku shows the release phase's log only when the image has it.
+# FFmpeg's screen output draws in graphics drivers, 160 MB that no sound needs: they go again.
 # Versions are Debian's own of the day: security fixes must get in with a rebuild.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ffmpeg tini curl ca-certificates \
- && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
+ && rm -rf /usr/lib/*/dri /usr/lib/*/libLLVM* /usr/lib/*/libz3.so* /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
  && useradd --uid 10001 --user-group --home-dir /home/worker --create-home worker \
  && install -d -o worker -g worker /out
 COPY container-entrypoint /usr/local/bin/container-entrypoint
