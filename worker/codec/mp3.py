@@ -1,7 +1,8 @@
 """MP3 files: an encoder's frames behind a gapless header of our own.
 
 The header is the Xing/Info frame with LAME's extension (LAME's `VbrTag.c`; "MP3 Info Tag revision 1").
-It tells a player how many frames there are, where they lie, and how much at both ends is padding.
+It tells a player how many frames there are, where they lie, and how much at both ends is padding; its checksums are
+CRC-16/ARC.
 
 A track of some length is encoded in pieces. LAME keeps up to 511 bytes of a frame in those before it (the bit
 reservoir), which a join would tear apart, so pieces are made without it; a short track, made in one, has its
@@ -18,8 +19,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import BinaryIO
 
+import fastcrc
+
 from dsp.blocks import BLOCK_FRAMES, Block
-from worker.codec.crc import crc16
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.mpeg import HEADER_BYTES, read_header
 from worker.codec.pieces import Coder, Track, cut, encode_pieces
@@ -119,7 +121,7 @@ class Music:
     def followed_by(self, coded: Sequence[bytes]) -> Music:
         """Add frames."""
         data = b"".join(coded)
-        return Music(self.frames + len(coded), self.size + len(data), crc16(data, self.crc))
+        return Music(self.frames + len(coded), self.size + len(data), fastcrc.crc16.arc(data, self.crc))
 
 
 def split_frames(data: bytes) -> list[bytes]:
@@ -195,7 +197,7 @@ def info_frame(like: bytes, music: Music, *, encoder: bytes = b"LAME", delay: in
             ),
         )
     )
-    return (start + struct.pack(">H", crc16(start))).ljust(own, b"\0")
+    return (start + struct.pack(">H", fastcrc.crc16.arc(start))).ljust(own, b"\0")
 
 
 def _decoded(_: Ffmpeg, coded: Sequence[bytes], skip: int) -> Iterator[Block]:
