@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test check format lock faults soak bench bench-queue audit sbom container clean
+.PHONY: setup demo test check format lock faults soak bench bench-queue sound audit sbom container clean
 
 setup: $(VENV)/.ready  ## virtual environment from the hash-locked requirements
 
@@ -46,6 +46,9 @@ soak: setup  ## 300 short jobs in one worker: nothing may grow
 
 bench: setup  ## this project beside its peers, and what a track costs
 	$(BIN)/python -m benchmarks
+
+sound: setup  ## every promise about sound, measured on delivered files
+	$(BIN)/python -m benchmarks.sound
 
 bench-queue: setup  ## what the queue costs, and how soon it wakes
 	$(BIN)/python -m benchmarks.queue

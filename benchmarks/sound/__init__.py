@@ -1,0 +1,1 @@
+"""What the delivered files measure: the Sound table, row by row."""

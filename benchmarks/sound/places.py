@@ -1,0 +1,173 @@
+"""Rows about time: length, repetitions, the seam of the music."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import mutagen
+import numpy as np
+import soundfile
+
+from benchmarks.sound.programmes import SHORT_FADES
+from benchmarks.sound.room import RATE, Room, Samples, decibels, projected, read, rms
+from benchmarks.sound.row import Row
+
+ODD_FRAMES = (132_301, 133_631, 145_151, 145_152, 145_153, 300_007, 882_001)
+_NO_FADES = {"inMs": 0, "outMs": 0}
+_CROSSFADE = 2 * RATE
+
+
+def length(room: Room) -> Row:
+    """Frames after decoding by two decoders, the length that the headers tell, and where the sound lies."""
+    details: dict[str, object] = {}
+    missed = []
+    for frames in ODD_FRAMES:
+        job = {"durationMin": frames / RATE / 60, "carrierType": "pink", "fade": SHORT_FADES, "seed": 1}
+        truth = room.sound_of(job)
+        for format, quality in (
+            ("mp3", "low"),
+            ("mp3", "medium"),
+            ("mp3", "high"),
+            ("m4a", "medium"),
+            ("wav", "low"),
+            ("flac", "low"),
+        ):
+            path, report = room.render(job, format=format, quality=quality)  # type: ignore[arg-type]
+            decodings = {"FFmpeg": room.decoded(path)}
+            if format != "m4a":
+                decodings["libsndfile"] = read(path)
+            # what M4A's headers tell holds the encoder's run-up, which its edit list then takes out: the standard's way
+            told = frames if format == "m4a" else round(mutagen.File(path).info.length * RATE)
+            found = {name: len(sound) for name, sound in decodings.items()}
+            # a file that is late by a few frames would no longer match: the noise is 3 dB off after one
+            match_db = min(_match_db(sound, truth) for sound in decodings.values())
+            name = f"{frames} frames, {format} {quality}"
+            details[name] = {**found, "told": told, "report": report.frames, "match_db": round(match_db, 1)}
+            if set(found.values()) != {frames} or abs(told - frames) > RATE // 1000 or match_db < 8:
+                missed.append(name)
+    return Row(
+        "length",
+        "exact to the frame after a gapless decode (mp3, wav, flac); no padding heard or reported",
+        f"exact in all {len(details)} files (m4a, too), by FFmpeg and libsndfile" if not missed else "NOT exact",
+        not missed,
+        details,
+        tuple(missed),
+    )
+
+
+def _match_db(sound: Samples, truth: Samples) -> float:
+    """How far what is not the true sound, frame by frame, lies below it."""
+    if len(sound) != len(truth):
+        return -400.0
+    _, rest = projected(sound, [truth])
+    return decibels(rms(sound) / max(rms(rest), 1e-12))
+
+
+def repetitions(room: Room, made: Mapping[str, Path]) -> Row:
+    """The voice where the job's seconds put it, in delivered FLAC files."""
+    voice = read(made["speech"])[: 4 * RATE + 123]
+    path = room.folder / "repeated.wav"
+    soundfile.write(path, voice, RATE, "FLOAT")
+    stereo = np.repeat(voice, 2, axis=1)
+    details: dict[str, object] = {}
+    missed = []
+    for delay_s, pause_s, total_s, mode in (
+        (1.2345, 2.34567, 61.0, {"loopMode": True}),
+        (0.0, 0.0, 33.3, {"loopMode": True}),
+        (3.0, 0.0, 100.01, {"loopMode": "interval", "intervalSec": 30.5}),
+        (2.00001, 5.0, 20.0, {"loopMode": False}),
+    ):
+        job = {
+            "durationMin": total_s / 60,
+            "startDelaySec": delay_s,
+            "pauseSec": pause_s,
+            **mode,
+            "fade": {"inMs": 0, "outMs": 1500},
+            "gains": {"reference": "source", "voiceDb": 0},
+            "output": {"normalize": False},
+        }
+        track = room.sound_of(job, voice=path)
+        # from the job's own seconds alone, without asking the program
+        step = round(30.5 * RATE) if mode["loopMode"] == "interval" else len(voice) + round(pause_s * RATE)
+        until = round(total_s * RATE) - round(1.5 * RATE)
+        starts = list(range(round(delay_s * RATE), until - len(voice) + 1, step))
+        starts = starts if mode["loopMode"] else starts[:1]
+
+        def placed(late: int, starts: list[int] = starts, frames: int = len(track)) -> Samples:
+            expected = np.zeros((frames, 2))
+            for start in starts:
+                expected[start + late : start + late + len(stereo)] = stereo[: frames - start - late]
+            return expected
+
+        left_db = decibels(rms(track - placed(0)) / rms(track))
+        one_late_db = decibels(rms(track - placed(1)) / rms(track))
+        name = f"delay {delay_s} s, pause {pause_s} s, {mode}"
+        details[name] = {"repetitions": len(starts), "left_db": round(left_db, 1), "one_late_db": round(one_late_db, 1)}
+        silent = not track[starts[-1] + len(stereo) :].any()
+        if left_db > -100 or one_late_db < -60 or not silent:
+            missed.append(name)
+    times = sum(one["repetitions"] for one in details.values())  # type: ignore[index]
+    worst = max(one["left_db"] for one in details.values())  # type: ignore[index]
+    return Row(
+        "repetitions of the voice",
+        "never cut inside a word; start delay and pauses exact to the frame",
+        f"{times} repetitions exact: what is not the recording in its place lies {-worst:.0f} dB down; none cut",
+        not missed,
+        details,
+        tuple(missed),
+    )
+
+
+def loop(room: Room, made: Mapping[str, Path]) -> Row:
+    """Music that comes round: its period, its steps at the seam, its power across it; from FLAC and from MP3."""
+    job = {
+        "durationMin": 1.5,
+        "fade": _NO_FADES,
+        "gains": {"reference": "source", "musicDb": 0},
+        "output": {"normalize": False},
+    }
+    details: dict[str, object] = {}
+    missed = []
+    as_mp3 = room.encode(read(made["music"]), "music.mp3", "-c:a", "libmp3lame", "-b:a", "192k")
+    worst_share, worst_power_db = 0.0, 0.0
+    for name, path in (("demo loop", made["music"]), ("pink noise", made["noise"]), ("demo loop as MP3", as_mp3)):
+        music = room.decoded(path) if path.suffix == ".mp3" else np.resize(read(path), (len(read(path)), 2))
+        music = music if music.shape[1] == 2 else np.repeat(music, 2, axis=1)
+        track = room.sound_of(job, music=path)
+        period = len(music) - _CROSSFADE
+        again_db = decibels(
+            rms(track[period + _CROSSFADE :] - _shifted(track, period)[period + _CROSSFADE :]) / rms(track)
+        )
+        steps = np.abs(np.diff(track, axis=0)).max(axis=1)
+        # a seam would be heard where a pass begins or ends; within, two sounds of noise are heard, which may well
+        # be steeper together than either
+        joints = [at + side for at in range(period, len(track) - _CROSSFADE, period) for side in (-1, _CROSSFADE - 1)]
+        step = steps[joints if name == "pink noise" else slice(None)].max() / np.abs(np.diff(music, axis=0)).max()
+        power_db = _seam_power_db(track, music, period)
+        details[name] = {"step": round(float(step), 3), "power_db": round(power_db, 3), "again_db": round(again_db, 1)}
+        worst_share = max(worst_share, float(step))
+        if name == "pink noise":
+            worst_power_db = abs(power_db)
+        if step > 1 or again_db > -100 or (name == "pink noise" and abs(power_db) > 0.5):
+            missed.append(name)
+    return Row(
+        "music loop",
+        "gapless (encoder padding removed), equal-power crossfade; no seam step above the music's own",
+        f"largest step of the track {worst_share:.2f} of the music's own; power across it within "
+        f"{worst_power_db:.2f} dB (pink noise); period exact, from MP3 as well",
+        not missed,
+        details,
+        tuple(missed),
+    )
+
+
+def _shifted(track: Samples, frames: int) -> Samples:
+    return np.concatenate([np.zeros((frames, 2)), track[:-frames]])
+
+
+def _seam_power_db(track: Samples, music: Samples, period: int) -> float:
+    """Power of the seam over that of the two passes it is made of, in equal shares."""
+    seam = track[period : period + _CROSSFADE]
+    own = (rms(music[:_CROSSFADE]) ** 2 + rms(music[period:]) ** 2) / 2
+    return decibels(rms(seam) / np.sqrt(own))
