@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 from database import execute, row_of
+from standins.mail import RESEND_KEY, Resend
 from standins.orders import sound
 from standins.speech import speech_service
-from standins.storage import Bucket, Object
+from standins.storage import Bucket, Object, serve_project
 from standins.supabase import Project, supabase_standin
 
 RATE = 44_100
@@ -157,3 +158,30 @@ def test_speech_is_paid_once_even_by_another_dyno(project, leased_dsn, tmp_path)
             assert cache == ({"hits": 0, "misses": 2} if number == 0 else {"hits": 2, "misses": 0})
         assert len(openai.requests) == 2
     assert len(objects(project, "speech")) == 2
+
+
+def test_the_owner_and_the_operators_are_told_once(project, leased_dsn, tmp_path):
+    resend, owner = Resend(lose_answers=1), str(uuid.uuid4())
+    project.auth.users[owner] = "ada@example.com"
+    good, _ = ordered(leased_dsn, {**ORDER, "metadata": {"title": "Evening calm"}}, project.url)
+    bad, _ = ordered(leased_dsn, {**ORDER, "backgroundMusic": {"url": "gone.mp3"}}, project.url)
+    execute(leased_dsn, "UPDATE audio_job_queue SET user_id = %s", owner)
+    with serve_project({"/resend": resend}) as url:
+        events = drained(
+            project,
+            tmp_path,
+            RESEND_API_KEY=RESEND_KEY,
+            RESEND_FROM="MindScript <tracks@example.com>",
+            RESEND_API_URL=f"{url}/resend",
+            OPS_EMAIL="ops@example.com",
+        )
+    letters = {letter["key"]: letter for letter in resend.sent}
+    assert letters.keys() == {f"track-ready/{good}", f"job-failed/{bad}"}
+    assert resend.asked == 3  # one answer was lost
+    ready, failed = letters[f"track-ready/{good}"], letters[f"job-failed/{bad}"]
+    assert ready["to"] == ["ada@example.com"]
+    assert "Evening calm" in ready["text"]
+    assert "Evening calm" in ready["html"]
+    assert failed["to"] == ["ops@example.com"]
+    assert "media.missing" in failed["text"]
+    assert not [event for event in events if "ada@example.com" in json.dumps(event)]
