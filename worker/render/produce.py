@@ -31,7 +31,7 @@ OnProgress = Callable[[str, float], None]
 PREVIEW_FADE_FRAMES = round(PREVIEW_FADE_S * SAMPLE_RATE_HZ)  # the fade-in must not swallow the first word
 
 # Shares of a whole job, for the progress bar
-_SPOKEN, _FETCHED = 0.30, 0.35
+_FETCHED, _SPOKEN = 0.05, 0.35
 _MEASURED = 0.15  # of what is left
 
 
@@ -140,24 +140,30 @@ def produce(
         tempfile.TemporaryDirectory(prefix=".mindscript-", dir=out.parent) as candidates,
     ):
         folder, candidate = Path(inputs), Path(candidates) / f"track.{encoding.format}"
+        with watch.stage("fetch"):  # before the voice: a job that lacks its music must not have paid for speech
+            progress("Preparing the music", 0.0)
+            has_music = job.background_music is not None or "music" in recordings
+            music = studio.fetch_music(job, folder) if has_music else None
+            cover = studio.fetch_cover(job.metadata.cover, folder) if job.metadata.cover is not None else None
         with watch.stage("speak"):
-            progress("Recording the voice", 0.0)
             speech = None
             if job.has_voice or "voice" in recordings:
-                speech = studio.speak(job, folder, lambda done: progress("Recording the voice", _SPOKEN * done), said)
-        with watch.stage("fetch"):
-            progress("Preparing the music", _SPOKEN)
-            has_music = job.background_music is not None or "music" in recordings
-            media = Media(speech, studio.fetch_music(job, folder) if has_music else None)
+                speech = studio.speak(
+                    job,
+                    folder,
+                    lambda done: progress("Recording the voice", _FETCHED + (_SPOKEN - _FETCHED) * done),
+                    said,
+                )
+        media = Media(speech, music)
         compiled = compile_plan(job, media)
-        tags = make_tags(job, compiled, lambda reference: studio.fetch_cover(reference, folder))
+        tags = make_tags(job, compiled, cover)
         wanted = [(compiled.plan, candidate, out)]
         if compiled.twin is not None:
             twin = out.with_name(f"{out.stem}-speakers{out.suffix}")
             wanted.append((compiled.twin, candidate.with_stem("twin"), twin))
         reports = []
         for number, (plan, made, place) in enumerate(wanted):
-            done_before, share = _FETCHED + (1 - _FETCHED) * number / len(wanted), (1 - _FETCHED) / len(wanted)
+            done_before, share = _SPOKEN + (1 - _SPOKEN) * number / len(wanted), (1 - _SPOKEN) / len(wanted)
 
             def progressed(stage: str, done: float, done_before: float = done_before, share: float = share) -> None:
                 progress(stage, done_before + share * done)
@@ -223,7 +229,7 @@ def _write_lyrics(job: RenderJob, compiled: Compiled, out: Path) -> tuple[Path, 
     return lrc, vtt
 
 
-def make_tags(job: RenderJob, compiled: Compiled, fetch_cover: Callable[[str], bytes]) -> Tags:
+def make_tags(job: RenderJob, compiled: Compiled, cover: bytes | None) -> Tags:
     """Make the file's tags: what the job says, and a chapter for each repetition of the voice."""
     data = job.metadata
     return Tags(
@@ -231,7 +237,7 @@ def make_tags(job: RenderJob, compiled: Compiled, fetch_cover: Callable[[str], b
         artist=data.artist,
         album=data.album,
         comment="Made by mindscript-audio-worker",
-        cover=fetch_cover(data.cover) if data.cover is not None else None,
+        cover=cover,
         chapters=_chapters(compiled) if job.chapters else (),
     )
 
