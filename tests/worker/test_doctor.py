@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from database import execute
 from pydantic import SecretStr
+from standins.storage import Bucket
 from standins.supabase import supabase_standin
 
 from worker.commands.doctor import examine
@@ -17,11 +18,12 @@ def project(leased_dsn):
         yield project
 
 
-def findings(project, dsn=None):
+def findings(project, dsn=None, **more):
     config = Config(
         supabase_url=project.url,
         supabase_service_role_key=SecretStr(project.key),
         database_url=None if dsn is None else SecretStr(dsn),
+        **more,
     )
     return {finding.what: finding for finding in examine(config)}
 
@@ -52,3 +54,16 @@ def test_a_refused_key_is_told_and_the_other_checks_go_on(project):
     assert found["queue"].good is False
     assert "SUPABASE_SERVICE_ROLE_KEY" in found["queue"].says
     assert "disk" in found
+
+
+def test_the_bucket_of_spoken_pieces_must_be_there_and_private(project):
+    def found():
+        return findings(project, tts_cache_bucket="speech")["speech"]
+
+    assert found().good is False
+    project.storage.buckets["speech"] = Bucket("speech", public=True)
+    assert "public" in found().says
+    project.storage.buckets["speech"] = Bucket("speech", allowed_mime_types=["audio/*"])
+    assert "application/octet-stream" in found().says
+    project.storage.buckets["speech"] = Bucket("speech")
+    assert found().good is True

@@ -139,18 +139,23 @@ def _buckets(config: Config) -> Iterator[Finding]:
     if not isinstance(storage, SupabaseStorage):
         return
     try:
-        for name in (RENDERS, PREVIEWS, MUSIC):
-            yield _tried(name, partial(_bucket, storage, name))
+        shared = () if config.tts_cache_bucket is None else (config.tts_cache_bucket,)
+        for name in (RENDERS, PREVIEWS, MUSIC, *shared):
+            yield _tried(name, partial(_bucket, storage, name, private=name in shared))
     finally:
         storage.close()
 
 
-def _bucket(storage: SupabaseStorage, name: str) -> Finding:
+def _bucket(storage: SupabaseStorage, name: str, *, private: bool) -> Finding:
     limits = storage.bucket_limits(name)
     if limits is None:
         return Finding(name, False, "the bucket is missing; create it in Supabase under Storage")
     if name == PREVIEWS and not limits.public:
         return Finding(name, False, "the bucket is private; previews are played by their public address")
+    if private and limits.public:
+        return Finding(name, False, "the bucket is public; it holds customers' scripts, spoken (TTS_CACHE_BUCKET)")
+    if private and not limits.takes("application/octet-stream"):
+        return Finding(name, False, "the bucket takes no application/octet-stream; spoken pieces are of that type")
     refused = [ending for ending in ("mp3", "m4a", "aac", "wav", "flac") if not limits.takes(CONTENT_TYPES[ending])]
     size = "no limit" if limits.largest_bytes is None else f"{limits.largest_bytes >> 20} MB a file"
     if name == RENDERS and refused:
