@@ -83,6 +83,14 @@ def test_a_refusal_is_sorted_at_once(service, tmp_path, provider, answer, error,
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_reason_that_quotes_the_script_is_not_passed_on(service, tmp_path, provider):
+    service.answers = [Answer(400, {"error": {"message": "refused: 'my dear brother Paul' is not allowed"}})]
+    with pytest.raises(JobError) as caught:
+        voice(service, provider).speak(Utterance("I forgive my dear brother Paul today."), tmp_path / "a")
+    assert caught.value.message == f"script: refused by the voice ({provider} answered 400)"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize(
     "answer",
     [
@@ -129,6 +137,11 @@ def test_openai_is_asked_as_its_models_take_it(service, tmp_path):
     assert first == {"input": "Hi.", "model": "tts-1", "voice": "nova", "response_format": "flac", "speed": 0.9}
     assert second["instructions"] == "Softly."
     assert service.requests[0]["headers"]["authorization"] == "Bearer sk-test"
+
+
+def test_a_voice_of_the_account_s_own_is_asked_for_as_such(service, tmp_path):
+    voice(service, "openai", id="voice_1234").speak(Utterance("Hi."), tmp_path / "a")
+    assert service.requests[0]["body"]["voice"] == {"id": "voice_1234"}
 
 
 def test_the_configured_model_wins(service, tmp_path):

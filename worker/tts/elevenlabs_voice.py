@@ -134,6 +134,7 @@ class ElevenLabsVoice:
                 error.body,
                 error.headers or {},
                 voice_id=self._voice,
+                text=utterance.text,
             ) from None
         except transport_errors() as error:  # the SDK passes timeouts and broken connections through
             raise unreachable("elevenlabs", error) from None

@@ -18,10 +18,11 @@ _WRITTEN = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D}
 ENOUGH_TO_TELL = 32
 _UNTYPED = ("application/octet-stream", "binary/octet-stream")
 _LONGEST_REASON = 200
+_A_QUOTE = 16  # characters of the script in a row
 
 
 def refusal(
-    provider: str, variable: str, status: int, body: Any, headers: Mapping[str, str], *, voice_id: str
+    provider: str, variable: str, status: int, body: Any, headers: Mapping[str, str], *, voice_id: str, text: str
 ) -> WorkerError:
     """Turn an HTTP refusal into the error that says who can mend it.
 
@@ -39,9 +40,13 @@ def refusal(
         Of the answer.
     voice_id : str
         For messages.
+    text : str
+        What was to be spoken: a reason that quotes it is not passed on.
     """
     reason = _reason(body)
     words = f"{reason} {json.dumps(body, default=str) if isinstance(body, dict | list) else ''}".lower()
+    if _quotes(reason, text):
+        reason = ""
     says = f"{provider} answered {status}" + (f": {reason}" if reason else "")
     if any(word in words for word in _QUOTA_WORDS):
         return ConfigurationError(f"{says}; the account of {variable} has no credit left", code="voice.quota")
@@ -98,6 +103,11 @@ def unreachable(provider: str, error: Exception) -> TransientError:
 def too_slow(provider: str, seconds: float) -> TransientError:
     """Say that a piece took too long as a whole."""
     return TransientError(f"{provider} did not finish a piece within {seconds:.0f} s", code="voice.slow")
+
+
+def _quotes(reason: str, text: str) -> bool:
+    length = min(_A_QUOTE, len(text))
+    return any(text[at : at + length] in reason for at in range(len(text) - length + 1))
 
 
 def _reason(body: Any) -> str:

@@ -22,6 +22,7 @@ LIMIT_CHARACTERS = 4096
 SMALL_LIMIT_CHARACTERS = 2000  # of models that take 2,000 tokens; some scripts have a token a letter
 _WITHOUT_INSTRUCTIONS = ("tts-1",)  # these and their variants would answer 400
 _IN_TOKENS = ("gpt-4o",)
+_CUSTOM = "voice_"  # ids of voices that the account has made
 _CONNECT_S, _READ_S = 10.0, 60.0
 _PIECE_S = 180.0
 _ALL_TRIES_S = 300.0
@@ -95,7 +96,7 @@ class OpenAIVoice:
                 self._client().audio.speech.with_streaming_response.create(
                     input=utterance.text,
                     model=self._model,
-                    voice=self._voice,
+                    voice={"id": self._voice} if self._voice.startswith(_CUSTOM) else self._voice,
                     response_format="flac",
                     speed=self._speed,
                     **optional,
@@ -117,6 +118,7 @@ class OpenAIVoice:
                 error.body,
                 error.response.headers,
                 voice_id=self._voice,
+                text=utterance.text,
             ) from None
         except OpenAIError as error:
             raise ConfigurationError(f"openai: {error}", code="voice.client") from None
