@@ -19,7 +19,7 @@ from worker.codec.pieces import Coder, Track, encode_pieces
 from worker.codec.pipe import Pipe, float_blocks, through
 
 _DELAY = 1024  # PCM frames that the encoder puts before the first
-_PIECE_SECONDS = (60, 150)
+_PIECE_SECONDS = (60, 160)
 
 
 def write_m4a(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
@@ -82,7 +82,7 @@ def aac_coder(sample_rate: int, bitrate_kbps: int) -> Coder:
         align=1,
         longest=longest,
         shortest=shortest,
-        shares=2,
+        shares=(1, 1),
     )
 
 

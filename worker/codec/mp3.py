@@ -40,7 +40,7 @@ _QUALITY = 57  # LAME's default settings, in LAME's own way of counting
 _CONSTANT_BITRATE = 1
 _JOINT_STEREO = 3
 
-_PIECE_SECONDS = (10, 60)
+_PIECE_SECONDS = (10, 160)
 _RESERVOIR_FRAMES = 3  # at least 417 bytes each; the reservoir is 511 (11172-3, main_data_begin), and one overlaps
 
 
@@ -95,7 +95,7 @@ def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> Coder:
         align=Fraction(144_000 * bitrate_kbps, sample_rate).denominator,
         longest=longest,
         shortest=shortest,
-        shares=4,
+        shares=(3, 3, 2, 2, 1, 1),  # even over two, three or four cores
     )
     if len(cut(frames, coder)) > 1:
         return coder

@@ -84,8 +84,9 @@ class Coder:
         Pieces start at multiples of so many coded frames.
     longest, shortest : int
         Coded frames in a piece; a track of less than twice the shortest is encoded in one.
-    shares : int
-        There are so many pieces, or a multiple, to share out evenly over two or four cores.
+    shares : tuple of int
+        Proportions of the last pieces, the largest first; those before are as long as the first of these. Encoders
+        cost something to start, so there should be few, but the last should be short and all cores end at a time.
     """
 
     arguments: tuple[str, ...]
@@ -99,7 +100,7 @@ class Coder:
     align: int
     longest: int
     shortest: int
-    shares: int
+    shares: tuple[int, ...]
 
     def coded_frames(self, frames: int) -> int:
         """Count the coded frames that hold a track of `frames` PCM frames; two at least, or readers see no stream."""
@@ -121,18 +122,33 @@ def cut(frames: int, coder: Coder) -> tuple[Piece, ...]:
     coded = coder.coded_frames(frames)
     if coded < 2 * coder.shortest:
         return (Piece(0, frames, 0, coded),)
-    count = coder.shares * math.ceil(coded / coder.longest / coder.shares)
-    length = max(math.ceil(coded / count), coder.shortest)
-    length = coder.align * math.ceil(length / coder.align)
-    pieces = []
-    for first in range(0, coded, length):
+    pieces, first = [], 0
+    for length in _lengths(coded, coder):
         drop = coder.run_up if first else 0
         stop = first + length + coder.run_up
         if coded - stop < _LEAST_RUN_UPS * coder.run_up:
-            pieces.append(_piece(first, drop, coded, frames, coder))
-            break
+            stop = coded
         pieces.append(_piece(first, drop, stop, frames, coder))
+        if stop == coded:
+            break
+        first += length
     return tuple(pieces)
+
+
+def _lengths(coded: int, coder: Coder) -> Iterator[int]:
+    """Lengths in coded frames, multiples of `align`, that cover so many."""
+    largest, whole = coder.shares[0], sum(coder.shares)
+    groups = math.ceil(coded * largest / (coder.longest * whole))
+    unit = coded / (groups * whole)
+    if unit * coder.shares[-1] < coder.shortest:  # so short that all have the same length
+        groups, largest, whole = 1, 1, len(coder.shares)
+        unit = max(coded / whole, coder.shortest)
+        shares: tuple[int, ...] = (1,) * whole
+    else:
+        shares = coder.shares
+    before_the_last = (largest,) * ((groups - 1) * whole // largest)
+    for share in (*before_the_last, *shares):
+        yield coder.align * math.ceil(unit * share / coder.align)
 
 
 def _piece(begin: int, drop: int, stop: int, frames: int, coder: Coder) -> Piece:
