@@ -70,6 +70,19 @@ def test_app_json_asks_for_settings_there_are():
     assert {name.lower() for name in asked} <= set(Config.model_fields)
 
 
+def test_the_defaults_in_the_table_are_the_code_s():
+    table = (ROOT / "docs" / "environment.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", table, flags=re.MULTILINE))
+    wrong = {}
+    for name, default in Config().model_dump().items():
+        told = rows.get(name.upper(), "–").strip().strip("`").removeprefix("./")
+        if isinstance(default, bool | int | float | str) or name == "storage_dir":
+            expected = f"{default:g}" if isinstance(default, float) else str(default)
+            if told != expected:
+                wrong[name.upper()] = (told, expected)
+    assert not wrong
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", page.read_text()):
