@@ -90,4 +90,3 @@ def render_layer(layer: Layer, start: int, stop: int) -> Block | None:
     if (isinstance(gain, float) and gain == 0.0) or (silent is not None and silent(start, stop)):
         return None
     return amplify(layer.source.render(start, stop), gain)
-
