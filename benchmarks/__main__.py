@@ -25,7 +25,7 @@ def main() -> None:
     options = _options()
     console = Console(width=None if sys.stdout.isatty() else 120)
     log = Console(stderr=True, style="dim", highlight=False)
-    ffmpeg = find_ffmpeg()
+    ffmpeg = find_ffmpeg(options.ffmpeg)
     facts = environment(ffmpeg)
     found: dict[str, object] = {"environment": facts}
     report.show_environment(console, facts)
@@ -78,6 +78,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="of the comparison; default: 3")
     parser.add_argument("--minutes", type=float, default=10, help="length of its track; default: 10")
     parser.add_argument("--only", nargs="+", choices=PEERS, default=PEERS, metavar="NAME", help=", ".join(PEERS))
+    parser.add_argument("--ffmpeg", metavar="PROGRAM", help="for all of them; default: the one the worker would take")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure here")
     parser.add_argument("--chart", type=Path, metavar="FILE.png", help="draw the comparison here")
     options = parser.parse_args()
