@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from database import execute, row_of
+from database import Variant, execute, row_of
 from standins.mail import RESEND_KEY, Resend
 from standins.orders import sound
 from standins.speech import speech_service
@@ -31,11 +33,17 @@ ORDER = {
 }
 
 
-@pytest.fixture
-def project(leased_dsn):
-    with supabase_standin(leased_dsn) as project:
+@contextmanager
+def project_of(dsn: str) -> Iterator[Project]:
+    with supabase_standin(dsn) as project:
         project.storage.put("background-music", "rain.flac", sound(6, "FLAC"), "audio/flac")
         project.storage.put("background-music", "me.wav", sound(2, "WAV"), "audio/wav")
+        yield project
+
+
+@pytest.fixture
+def project(leased_dsn):
+    with project_of(leased_dsn) as project:
         yield project
 
 
@@ -44,7 +52,7 @@ def objects(project: Project, bucket: str) -> dict[str, Object]:
     return {key: stored for (name, key), stored in project.storage.objects.items() if name == bucket}
 
 
-def ordered(dsn: str, payload: dict[str, object], url: str) -> tuple[str, str]:
+def ordered(dsn: str, payload: dict[str, object], url: str, column: str = "payload") -> tuple[str, str]:
     """A row in `tracks` and one in the queue, as the payment webhook makes them."""
     track_id = str(uuid.uuid4())
     execute(dsn, "INSERT INTO tracks (id) VALUES (%s)", track_id)
@@ -52,7 +60,7 @@ def ordered(dsn: str, payload: dict[str, object], url: str) -> tuple[str, str]:
     text = json.dumps({**payload, "voice": voice})
     rows = execute(
         dsn,
-        "INSERT INTO audio_job_queue (track_id, status, payload) VALUES (%s, 'pending', %s) RETURNING id",
+        f"INSERT INTO audio_job_queue (track_id, status, {column}) VALUES (%s, 'pending', %s) RETURNING id",  # noqa: S608
         track_id,
         text,
     )
@@ -123,6 +131,30 @@ def test_an_order_becomes_a_track_in_its_owners_library(project, leased_dsn, tmp
     assert summary["outcome"] == "completed"
     assert set(summary["stages"]) >= {"speak", "fetch", "measure", "deliver", "preview"}
     assert not list(tmp_path.glob("mindscript-job-*"))
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        Variant("production", "job_data", "enum"),
+        *(pytest.param(variant, marks=pytest.mark.faults) for variant in (Variant(), Variant("production"))),
+    ],
+    ids=str,
+)
+def test_the_database_as_it_is_in_production_will_do(databases, tmp_path, variant):
+    """Plain mode: no migration, the web app's own functions in either dialect; and storage stumbles."""
+    dsn = databases.new(variant)
+    with project_of(dsn) as project:
+        job_id, track_id = ordered(dsn, ORDER, project.url, variant.column)
+        faults = [
+            project.storage.fault("POST", "audio-renders", "drop after"),
+            project.storage.fault("POST", "track-previews", "answer", status=544, body=b"{}"),
+        ]
+        events = drained(project, tmp_path)
+        assert not any(fault.times for fault in faults), "the fault never happened"
+        assert next(event for event in events if event["event"] == "started")["mode"] == "plain"
+        check_delivered(project, dsn, job_id, track_id)
+    databases.release(dsn)
 
 
 def test_an_order_that_was_cancelled_is_not_rendered(project, leased_dsn, tmp_path):
