@@ -77,7 +77,7 @@ def graph_loudnorm_twice(mix: SimpleNamespace, folder: Path, out: Path) -> None:
 
 def graph_gain(mix: SimpleNamespace, folder: Path, out: Path) -> None:
     """The graph twice: `ebur128` measures, then one gain and FFmpeg's limiter of sample peaks."""
-    said = _graph(mix, folder, "ebur128=framelog=quiet", "-f", "null", "-")
+    said = _graph(mix, folder, "ebur128=framelog=verbose", "-f", "null", "-")
     gain = mix.target_lufs - float(re.findall(r"I:\s+(-?[\d.]+) LUFS", said)[-1])
     _graph(mix, folder, f"volume={gain}dB,alimiter=limit=-1.5dB:level=false", *_MP3, out)
 

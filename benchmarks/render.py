@@ -176,7 +176,7 @@ def _hear(track: Path, ffmpeg: Ffmpeg) -> Heard:
         "-i",
         str(track),
         "-af",
-        "ebur128=peak=true:framelog=quiet",
+        "ebur128=peak=true:framelog=verbose",
         "-f",
         "null",
         "-",
