@@ -21,6 +21,7 @@ BASE: dict[str, Any] = {"script": "I am calm.", "binaural": {"enabled": True}, *
 # (the app's key, where it lands in the job, lowest, highest, default)
 NUMBERS = [
     ("voice.speed", "voice.speed", 0.25, 4, 0.9),
+    ("voice.highPassHz", "voice.high_pass_hz", 20, 200, None),
     ("voice.settings.stability", "voice.settings.stability", 0, 1, None),
     ("voice.settings.similarity_boost", "voice.settings.similarity_boost", 0, 1, None),
     ("voice.settings.style", "voice.settings.style", 0, 1, None),
@@ -59,6 +60,7 @@ CHOICES = [
 ]
 SWITCHES = [
     ("voice.shuffle", "voice.shuffle", False),
+    ("voice.declick", "voice.declick", False),
     ("voice.settings.use_speaker_boost", "voice.settings.use_speaker_boost", None),
     ("safety.limiter", "safety.limiter", True),
     ("output.normalize", "output.normalize", True),

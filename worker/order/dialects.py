@@ -36,6 +36,8 @@ SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "voice.url": ("voice.url",),
     "voice.instructions": ("voice.instructions",),
     "voice.shuffle": ("voice.shuffle",),
+    "voice.highPassHz": ("voice.highPassHz",),
+    "voice.declick": ("voice.declick",),
     "voice.settings.stability": ("voice.settings.stability",),
     "voice.settings.similarity_boost": ("voice.settings.similarity_boost",),
     "voice.settings.style": ("voice.settings.style",),

@@ -20,7 +20,7 @@ from worker.order.refusals import refusal, shown
 __all__ = ["DEFAULT_DURATION_MIN", "LAYERS", "Layer", "RenderJob", "job_json_schema", "parse_job"]
 
 DEFAULT_DURATION_MIN: Final = 5.0
-# what changes neither a sound nor a word: two jobs that differ here only sound the same
+# what neither chance nor words depend on: two jobs that differ here only are spoken in the same order
 NOT_SOUND: Final = frozenset({"seed", "output", "metadata", "deliver", "gains", "safety", "chapters", "lyrics"})
 
 
@@ -105,7 +105,8 @@ def _settled(job: RenderJob, reading: Reading, recordings: Collection[str]) -> R
 
 def _seed_of(job: RenderJob) -> int:
     """Derive a seed from what is heard, so that the same job sounds the same on every machine."""
-    content = job.model_dump(mode="json", by_alias=True, exclude=set(NOT_SOUND))
+    unheard: dict[str, Any] = {**dict.fromkeys(NOT_SOUND, True), "voice": {"high_pass_hz", "declick"}}
+    content = job.model_dump(mode="json", by_alias=True, exclude=unheard)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 

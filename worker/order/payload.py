@@ -85,6 +85,8 @@ class VoiceChoice(_Model):
     instructions: Label | None = None
     settings: VoiceSettings = VoiceSettings()
     shuffle: bool = False
+    high_pass_hz: float | None = Field(default=None, alias="highPassHz", ge=20, le=200)
+    declick: bool = False
 
 
 class BackgroundMusic(_Model):

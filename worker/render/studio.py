@@ -23,7 +23,8 @@ from worker.render.cores import available_cores
 from worker.render.produce import Studio
 from worker.tts import open_voice
 from worker.tts.cache import RemoteCache, SpeechCache
-from worker.tts.speech import Said, measure_clip, recorded_speech, speak_script
+from worker.tts.care import Care, measure_clip
+from worker.tts.speech import Said, recorded_speech, speak_script
 
 if TYPE_CHECKING:
     from worker.storage.storage import Storage
@@ -72,6 +73,7 @@ def open_studio(
 
     def speak(job: RenderJob, folder: Path, on_progress: Callable[[float], None], said: Said) -> Speech:
         recording = voice_file
+        care = Care(job.voice.high_pass_hz, job.voice.declick)
         if recording is None and job.voice.provider == "uploaded":
             if job.voice.url is None:
                 raise JobError("voice.url is missing: an uploaded voice needs the recording's URL or object name")
@@ -79,7 +81,12 @@ def open_studio(
         if recording is not None:
             with _named("uploaded voice"):
                 return recorded_speech(
-                    recording, ffmpeg=ffmpeg, folder=folder, sample_rate=SAMPLE_RATE_HZ, max_seconds=max_seconds
+                    recording,
+                    ffmpeg=ffmpeg,
+                    folder=folder,
+                    sample_rate=SAMPLE_RATE_HZ,
+                    max_seconds=max_seconds,
+                    care=care,
                 )
         return speak_script(
             parse_script(job.script),
@@ -90,6 +97,7 @@ def open_studio(
             sample_rate=SAMPLE_RATE_HZ,
             on_progress=on_progress,
             said=said,
+            care=care,
         )
 
     def fetch_music(job: RenderJob, folder: Path) -> Music:

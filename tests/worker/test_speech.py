@@ -1,0 +1,223 @@
+"""Voice care, measured on delivered files: rumble, clicks at cuts, levels, tails, pauses, variety."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyloudnorm
+import pytest
+import soundfile
+
+from dsp.noise import Noise
+from worker.codec.encode import Encoding
+from worker.codec.ffmpeg import find_ffmpeg
+from worker.commands.files import beside
+from worker.config import Config
+from worker.errors import JobError
+from worker.order.compile import compile_plan
+from worker.order.job import parse_job
+from worker.order.media import Media
+from worker.order.script import Pause, parse_script
+from worker.render import studio as studio_module
+from worker.render.produce import produce
+from worker.render.studio import open_studio
+from worker.tts.cache import SpeechCache
+from worker.tts.care import LEAD_S, TAIL_S, Care
+from worker.tts.speech import SENTENCE_GAP_S, speak_script
+
+RATE = 44_100
+PLAIN = {
+    "fade": {"inMs": 0, "outMs": 0},
+    "gains": {"reference": "source", "voiceDb": 0},
+    "output": {"normalize": False},
+    "outputFormat": "flac",
+}
+BOTH = Care(high_pass_hz=100.0, declick=True)
+BY_LEVEL_DB = {"One.": -12.0, "Two.": -18.0, "Three.": -15.0}
+
+
+class Sayings:
+    """A voice whose words are noise of known level and length, in a second of silence; `abrupt`: without silence."""
+
+    provider, limit_characters, fingerprint, hears_context, notes = "local", 0, "sayings", False, ()
+
+    def __init__(self, *, abrupt: bool = False) -> None:
+        self.abrupt = abrupt
+
+    def speak(self, utterance, into: Path) -> None:
+        level = 10 ** (BY_LEVEL_DB.get(utterance.text, -15.0) / 20)
+        frames = round((1.5 + len(utterance.text) / 20) * RATE)
+        sound = level * Noise("pink", len(utterance.text), RATE).render(0, frames)[:, 0]
+        silence = np.zeros(0 if self.abrupt else RATE)
+        soundfile.write(into, np.concatenate([silence, sound, silence]), RATE, format="WAV", subtype="FLOAT")
+
+    def close(self) -> None:
+        pass
+
+
+def delivered(folder: Path, job: dict, *, recording: np.ndarray | None = None) -> np.ndarray:
+    """Render a job to FLAC as the program does, and read it back."""
+    voice_file = None
+    if recording is not None:
+        voice_file = folder / "me.wav"
+        soundfile.write(voice_file, recording, RATE, subtype="FLOAT")
+    config = Config(cache_dir=folder / "cache", render_threads=1)
+    recordings = () if recording is None else ("voice",)
+    out = folder / "track.flac"
+    produce(
+        parse_job({**PLAIN, **job}, recordings=recordings),
+        out,
+        studio=open_studio(config, beside(folder, config), voice_file=voice_file),
+        encoding=Encoding("flac"),
+        recordings=recordings,
+    )
+    return soundfile.read(out, always_2d=True)[0]
+
+
+def spoken(folder: Path, script: str, *, care: Care, abrupt: bool = False):
+    folder.mkdir(exist_ok=True)
+    return speak_script(
+        parse_script(script),
+        Sayings(abrupt=abrupt),
+        cache=SpeechCache(folder / "cache", 100),
+        ffmpeg=find_ffmpeg(),
+        folder=folder,
+        sample_rate=RATE,
+        care=care,
+    )
+
+
+@pytest.fixture
+def sayings(monkeypatch):
+    monkeypatch.setattr(studio_module, "open_voice", lambda choice, config: Sayings())
+
+
+def amplitude(samples: np.ndarray, frequency_hz: float) -> float:
+    n = np.arange(len(samples))
+    return 2 * abs(np.mean(samples * np.exp(-2j * np.pi * frequency_hz * n / RATE)))
+
+
+@pytest.mark.parametrize("cutoff_hz", [None, 60, 120])
+def test_rumble_is_taken_out_and_the_voice_is_left(tmp_path, cutoff_hz):
+    n = np.arange(4 * RATE)
+    recording = 0.2 * np.sin(2 * np.pi * 30 * n / RATE) + 0.2 * np.sin(2 * np.pi * 1000 * n / RATE)
+    job = {"durationMin": 0.1, "startDelaySec": 0, "loopMode": False, "voice": {"highPassHz": cutoff_hz}}
+    heard = delivered(tmp_path, job, recording=recording)[RATE : 3 * RATE, 0]
+    # a Butterworth of second order: 10 log10(1 + (cutoff / f)^4)
+    expected_db = 0.0 if cutoff_hz is None else 10 * np.log10(1 + (cutoff_hz / 30) ** 4)
+    assert 20 * np.log10(0.2 / amplitude(heard, 30)) == pytest.approx(expected_db, abs=0.1)
+    assert 20 * np.log10(0.2 / amplitude(heard, 1000)) == pytest.approx(0.0, abs=0.01)
+
+
+def test_a_recording_that_is_cut_in_mid_sound_clicks_no_more(tmp_path):
+    """What a cut adds above 5 kHz to a low tone is the click."""
+    n = np.arange(2 * RATE)
+    recording = 0.3 * np.cos(2 * np.pi * 200.3 * n / RATE)
+    clicks = {}
+    for declick in (False, True):
+        job = {"durationMin": 0.2, "startDelaySec": 1, "pauseSec": 1, "voice": {"declick": declick}}
+        track = delivered(tmp_path, job, recording=recording)[:, 0]
+        spectrum = np.fft.rfft(track)
+        spectrum[np.fft.rfftfreq(len(track), 1 / RATE) < 5000] = 0
+        high = np.fft.irfft(spectrum, len(track))
+        clicks[declick] = [
+            np.sum(high[at - 500 : at + 500] ** 2)
+            for start in (RATE, 4 * RATE, 7 * RATE)
+            for at in (start, start + len(recording))
+        ]
+        middle = track[RATE + 2000 : 3 * RATE - 2000]
+        assert middle == pytest.approx(recording[2000:-2000], abs=2**-23), "only the ends are touched"
+    assert 10 * np.log10(max(clicks[True]) / min(clicks[False])) < -60
+
+
+def test_an_end_in_silence_is_left_alone(tmp_path):
+    silence = np.zeros(RATE // 2)
+    recording = np.concatenate([silence, 0.3 * Noise("pink", 1, RATE).render(0, RATE)[:, 0], silence])
+    job = {"durationMin": 0.1, "startDelaySec": 0, "loopMode": False, "voice": {"declick": True}}
+    track = delivered(tmp_path, job, recording=recording)
+    assert track[: len(recording), 0] == pytest.approx(recording, abs=2**-23)
+
+
+@pytest.mark.parametrize("care", [Care(), BOTH], ids=["usual", "all"])
+@pytest.mark.parametrize("abrupt", [False, True])
+def test_pieces_are_trimmed_and_end_in_nothing(tmp_path, care, abrupt):
+    speech = spoken(tmp_path, "One. Two. Three.", care=care, abrupt=abrupt)
+    for part in (part for part in speech.parts if not isinstance(part, Pause)):
+        samples = part.clip.read(0, part.clip.frames)
+        words = (1.5 + len(part.text) / 20) * RATE
+        longest = words if abrupt else words + (LEAD_S + TAIL_S) * RATE
+        assert words - 0.01 * RATE < part.clip.frames <= longest + 0.05 * RATE
+        assert np.abs(samples[[0, -1]]).max() < 1e-4 * np.abs(samples).max()
+        assert np.abs(samples[2000:-8000]).max() > 0.5 * np.abs(samples).max()
+
+
+@pytest.mark.parametrize("care", [{}, {"highPassHz": 100, "declick": True}], ids=["usual", "all"])
+def test_pauses_stay_exact_and_levels_are_even(tmp_path, sayings, care):
+    script = "One. Two. [pause 1.2345s] Three."
+    job = {"script": script, "voice": {"provider": "local", **care}, "startDelaySec": 0.5, "loopMode": False}
+    track = delivered(tmp_path, {**job, "durationMin": 0.25})
+    settings = Care(care.get("highPassHz"), care.get("declick", False))
+    clips = [part.clip for part in spoken(tmp_path / "again", script, care=settings).parts if hasattr(part, "clip")]
+    at = RATE // 2
+    levels = []
+    expected = np.zeros_like(track)
+    for clip, pause_s in zip(clips, (SENTENCE_GAP_S, 1.2345, 0.0), strict=True):
+        expected[at : at + clip.frames] = clip.read(0, clip.frames)
+        levels.append(pyloudnorm.Meter(RATE, "DeMan").integrated_loudness(track[at : at + clip.frames]))
+        at += clip.frames + round(pause_s * RATE)
+    assert track == pytest.approx(expected, abs=2**-23)
+    assert max(levels) - min(levels) < 1.0, "they are said 6 dB apart"
+
+
+def test_pieces_are_never_evened_by_more_than_is_natural(tmp_path, monkeypatch):
+    monkeypatch.setitem(BY_LEVEL_DB, "Two.", -40.0)
+    speech = spoken(tmp_path, "One. Two. Three.", care=Care())
+    gains_db = [20 * np.log10(part.clip.gain) for part in speech.parts if hasattr(part, "clip")]
+    assert max(gains_db) == pytest.approx(4.0)
+
+
+def test_the_twentieth_repetition_is_not_the_first_again_but_the_same_job_is(tmp_path, sayings):
+    job = {
+        "script": "One. Two. Three. And a fourth.",
+        "voice": {"provider": "local", "shuffle": True},
+        "durationMin": 4.5,
+        "startDelaySec": 0.5,
+        "pauseSec": 2,
+        "pauseJitterSec": 1.5,
+    }
+    first, second = delivered(tmp_path, job), delivered(tmp_path, job)
+    assert np.array_equal(first, second)
+    speech = spoken(tmp_path / "again", job["script"], care=Care())
+    orders: dict[int, list[str]] = {}
+    for span in compile_plan(parse_job({**PLAIN, **job}), Media(speech)).spoken:
+        orders.setdefault(span.repetition, []).append(span.text)
+        assert first[span.start + 2000 : span.stop - 9000].any()
+        assert not first[span.stop : span.stop + 200].any()
+    assert len(orders) >= 20
+    assert orders[19] != orders[0]
+    assert sorted(orders[19]) == sorted(orders[0])
+    other = compile_plan(parse_job({**PLAIN, **job, "seed": 8}), Media(speech)).spoken
+    assert [span.text for span in other] != [text for order in orders.values() for text in order][: len(other)]
+
+
+def test_care_changes_no_order():
+    """What is turned on for the ear's sake does not reshuffle the lines."""
+    plain = parse_job({"script": "One. Two.", "voice": {"shuffle": True}})
+    cared = parse_job({"script": "One. Two.", "voice": {"shuffle": True, "highPassHz": 80, "declick": True}})
+    assert plain.seed == cared.seed
+
+
+@pytest.mark.parametrize(
+    ("voice", "words"),
+    [
+        ({"highPassHz": 19}, "voice.highPassHz: found 19, allowed is a number from 20 to 200"),
+        ({"highPassHz": 201}, "voice.highPassHz: found 201, allowed is a number from 20 to 200"),
+        ({"highPassHz": True}, "voice.highPassHz"),
+        ({"declick": 1}, "voice.declick: found 1, allowed is true or false"),
+    ],
+)
+def test_what_is_out_of_range_is_refused(voice, words):
+    with pytest.raises(JobError) as caught:
+        parse_job({"script": "One.", "voice": voice})
+    assert words in caught.value.message

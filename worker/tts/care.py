@@ -1,0 +1,165 @@
+"""Voice care: silence cut off both ends of a piece, clean edges, rumble taken out, pieces brought to one level."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from dsp.blocks import Block, Clip, amplify, db_to_gain, spans
+from dsp.envelope import raised_cosine
+from dsp.high_pass import HighPass
+from dsp.loudness import LoudnessMeter, Measurement, integrated_lufs
+from worker.codec.clip import FileClip
+
+LEAD_S = 0.02  # kept before the first sound of a piece
+TAIL_S = 0.12  # kept after its last, so that no breath or reverberation is cut off
+EDGE_S = 0.005
+CUT_EDGE_S = 0.02  # of an end that is cut in the middle of sound, where `declick` is on
+SILENCE_DB = -45.0  # below a piece's own peak
+MOST_EVENING_DB = 4.0
+_EVENED_FROM_S = 1.0  # a shorter piece is too short to be judged by itself
+
+
+@dataclass(frozen=True)
+class Care:
+    """What is done to a voice beyond evening and trimming; off by default.
+
+    Attributes
+    ----------
+    high_pass_hz : float or None
+        Second-order Butterworth, minimum phase.
+    declick : bool
+        Soften ends that are cut in the middle of sound.
+    """
+
+    high_pass_hz: float | None = None
+    declick: bool = False
+
+
+AS_IT_IS = Care()
+
+
+@dataclass(frozen=True)
+class Tidied:
+    """A stretch of a clip at a gain, with raised-cosine edges so that no cut clicks.
+
+    Parameters
+    ----------
+    clip : Clip
+    first, last : int
+        The stretch, in frames of the clip.
+    gain : float
+        Linear.
+    rise_frames, fall_frames : int
+        Length of the edges; together no longer than the stretch.
+    """
+
+    clip: Clip
+    first: int
+    last: int
+    gain: float = 1.0
+    rise_frames: int = 0
+    fall_frames: int = 0
+
+    @property
+    def frames(self) -> int:
+        """Length in frames."""
+        return self.last - self.first
+
+    def read(self, start: int, stop: int, out: Block | None = None) -> Block:
+        """Read frames `[start, stop)`, into `out` if there is one."""
+        block: Block = np.empty((stop - start, 2), np.float32) if out is None else out
+        self.clip.read(self.first + start, self.first + stop, block)
+        amplify(block, self.gain)
+        n = np.arange(start, min(stop, self.rise_frames))
+        if len(n):
+            amplify(block[: len(n)], raised_cosine((n + 0.5) / self.rise_frames))
+        n = np.arange(max(start, self.frames - self.fall_frames), stop)
+        if len(n):
+            amplify(block[n[0] - start :], raised_cosine((self.frames - n - 0.5) / self.fall_frames))
+        return block
+
+
+def measure_clip(clip: Clip, sample_rate: int) -> Measurement:
+    """Measure a whole clip, block by block."""
+    meter = LoudnessMeter(sample_rate)
+    for first, last in spans(0, clip.frames):
+        meter.add(clip.read(first, last))
+    return meter.measurement()
+
+
+def without_rumble(clip: FileClip, into: Path, *, care: Care, sample_rate: int) -> FileClip:
+    """High-pass a clip, where care asks for it, into another file; the first one is closed and removed."""
+    if care.high_pass_hz is None:
+        return clip
+    high_pass = HighPass(care.high_pass_hz, sample_rate)
+    with into.open("wb") as file, clip:
+        for first, last in spans(0, clip.frames):
+            file.write(np.ascontiguousarray(high_pass.add(clip.read(first, last))[:, : clip.channels]).data)
+    clip.path.unlink()
+    return FileClip(into, channels=clip.channels, facts=clip.facts)
+
+
+def tidied(clip: Clip, sample_rate: int, *, care: Care) -> Tidied:
+    """Cut the silence off both ends of a piece and give it edges."""
+    begins, ends = _sound(clip)
+    first = max(0, begins - round(LEAD_S * sample_rate))
+    last = min(clip.frames, ends + round(TAIL_S * sample_rate))
+    cut = _cut_ends(clip, first, last, begins, ends, sample_rate) if care.declick else (False, False)
+    return _with_edges(clip, first, last, cut, sample_rate, usual_s=EDGE_S)
+
+
+def declicked(clip: Clip, sample_rate: int) -> Tidied:
+    """Soften the ends of a recording that is taken as it is, where they are cut in the middle of sound."""
+    begins, ends = _sound(clip)
+    cut = _cut_ends(clip, 0, clip.frames, begins, ends, sample_rate)
+    return _with_edges(clip, 0, clip.frames, cut, sample_rate, usual_s=0.0)
+
+
+def _sound(clip: Clip) -> tuple[int, int]:
+    """First frame of sound and the one after its last, by `SILENCE_DB`; an empty stretch for silence."""
+    peak = max((float(np.abs(clip.read(first, last)).max()) for first, last in spans(0, clip.frames)), default=0.0)
+    threshold = peak * db_to_gain(SILENCE_DB)
+    begins, ends = clip.frames, 0
+    for first, last in spans(0, clip.frames):
+        (loud,) = np.nonzero((np.abs(clip.read(first, last)) > threshold).any(axis=1))
+        if len(loud):
+            begins, ends = min(begins, first + int(loud[0])), first + int(loud[-1]) + 1
+    return begins, ends
+
+
+def _cut_ends(clip: Clip, first: int, last: int, begins: int, ends: int, sample_rate: int) -> tuple[bool, bool]:
+    """Whether there is sound within an edge's length of either end."""
+    edge = round(EDGE_S * sample_rate)
+    return begins < ends and begins - first < edge, begins < ends and last - ends < edge
+
+
+def _with_edges(
+    clip: Clip, first: int, last: int, cut: tuple[bool, bool], sample_rate: int, *, usual_s: float
+) -> Tidied:
+    rise, fall = (min(round((CUT_EDGE_S if is_cut else usual_s) * sample_rate), (last - first) // 2) for is_cut in cut)
+    return Tidied(clip, first, last, rise_frames=rise, fall_frames=fall)
+
+
+def evened(clips: Sequence[Tidied], heard: Sequence[Measurement], sample_rate: int) -> list[Tidied]:
+    """Bring pieces to their median loudness, by no more than `MOST_EVENING_DB`; short ones are left alone."""
+    levels = [
+        integrated_lufs(measurement.energies) if clip.frames >= _EVENED_FROM_S * sample_rate else -math.inf
+        for clip, measurement in zip(clips, heard, strict=True)
+    ]
+    known = [level for level in levels if math.isfinite(level)]
+    if len(known) < 2:
+        return list(clips)
+    middle = statistics.median(known)
+
+    def change_db(level: float) -> float:
+        return max(-MOST_EVENING_DB, min(MOST_EVENING_DB, middle - level)) if math.isfinite(level) else 0.0
+
+    return [
+        replace(clip, gain=clip.gain * db_to_gain(change_db(level))) for clip, level in zip(clips, levels, strict=True)
+    ]
