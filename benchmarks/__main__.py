@@ -11,13 +11,14 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import report
+from benchmarks.check import check_cost
 from benchmarks.dynos import dyno_costs
 from benchmarks.environment import environment
 from benchmarks.pieces import BOTH_PASSES, pieces
 from benchmarks.render import PEERS, Figure, compare, growth, memory, ratios, scaling
 from worker.codec.ffmpeg import find_ffmpeg
 
-SECTIONS = ("compare", "pieces", "memory", "scaling")
+SECTIONS = ("compare", "pieces", "check", "memory", "scaling")
 
 
 def main() -> None:
@@ -52,6 +53,9 @@ def main() -> None:
         ]
         found["pieces"] = [asdict(piece) for piece in measured]
         report.show_pieces(console, measured)
+    if "check" in options.sections:
+        more = check_cost(ffmpeg)
+        figures.append(Figure("check of the decoded file beside the encoding, longer by %", more, 10, at_most=True))
     if "memory" in options.sections:
         runs = memory(ffmpeg, say=log.print)
         figures += [
