@@ -15,7 +15,8 @@ from standins.storage import MB, Storage, locked_body, production_buckets, serve
 from worker.backoff import Patience
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
-from worker.storage.storage import FOREVER_S, Stored, open_storage
+from worker.storage.choose import open_storage
+from worker.storage.storage import FOREVER_S, Stored
 from worker.storage.supabase_storage import BucketLimits, SupabaseStorage
 from worker.storage.tus import PIECE_BYTES
 from worker.supabase_access import supabase_of

@@ -90,7 +90,8 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
     from worker.order.job import parse_job
     from worker.render.produce import produce
     from worker.render.studio import open_studio, speech_store
-    from worker.storage.storage import CONTENT_TYPES, PREVIEWS, RENDERS, Stored, open_storage, preview_key, track_key
+    from worker.storage.choose import open_storage
+    from worker.storage.storage import CONTENT_TYPES, PREVIEWS, RENDERS, Stored, preview_key, track_key
 
     job = parse_job(
         order.payload,

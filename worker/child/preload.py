@@ -14,7 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import worker.codec.encode
 import worker.order.job
-import worker.storage.storage  # noqa: F401
+import worker.storage.choose  # noqa: F401
 from worker.allocator import keep_freed_memory
 
 keep_freed_memory()

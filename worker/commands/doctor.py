@@ -19,7 +19,8 @@ from worker.commands.database import with_database
 from worker.config import Config
 from worker.errors import WorkerError
 from worker.queue.queue import Queue, open_queue
-from worker.storage.storage import CONTENT_TYPES, MUSIC, PREVIEWS, RENDERS, open_storage
+from worker.storage.choose import open_storage
+from worker.storage.storage import CONTENT_TYPES, MUSIC, PREVIEWS, RENDERS
 from worker.tts import available_voices
 
 if TYPE_CHECKING:

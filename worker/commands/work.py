@@ -23,7 +23,7 @@ from worker.loop.loop import Watch, Worker, worker_name
 from worker.loop.stopping import Bell, Stopping
 from worker.queue.listen import Listener
 from worker.queue.queue import LEASE_S, Queue, open_queue
-from worker.storage.storage import open_storage
+from worker.storage.choose import open_storage
 
 if TYPE_CHECKING:
     from worker.loop.metrics import Metrics

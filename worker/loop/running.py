@@ -245,7 +245,7 @@ class RunningJob:
         """Take back what a cancelled job has uploaded. A lost job's files belong to whoever has it now."""
         if not self.uploads:
             return
-        from worker.storage.storage import open_storage
+        from worker.storage.choose import open_storage
 
         try:
             storage = open_storage(self.shop.config)

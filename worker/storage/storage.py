@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from worker.config import Config
-from worker.supabase_access import supabase_of
-
 RENDERS = "audio-renders"
 PREVIEWS = "track-previews"
 MUSIC = "background-music"
@@ -91,24 +88,6 @@ class Storage(Protocol):
 
     def close(self) -> None:
         """Give the connections back."""
-
-
-def open_storage(config: Config) -> Storage:
-    """Choose Supabase where it is configured, else the tree under STORAGE_DIR.
-
-    Raises
-    ------
-    ConfigurationError
-        If only one of SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY is set.
-    """
-    supabase = supabase_of(config)
-    if supabase is None:
-        from worker.storage.local_storage import LocalStorage
-
-        return LocalStorage(config.storage_dir)
-    from worker.storage.supabase_storage import SupabaseStorage  # here: with httpx and storage3 it costs some 17 MB
-
-    return SupabaseStorage(supabase)
 
 
 def track_key(track_id: str | None, job_id: str, digest: str, extension: str) -> str:
