@@ -1,6 +1,6 @@
 """`mindscript-worker work`, whole, in a process of its own, but with less patience.
 
-What production bears with for a minute from services that say nothing, this bears with for two seconds, and it looks
+What production bears with for a minute from services that say nothing, this bears with for four seconds, and it looks
 again sooner for what an operator must mend; nothing else differs.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 from worker.child.fulfil import Fulfilled, Order, Tell
 from worker.config import Config
 
-SILENCE_S = 2.0
+SILENCE_S = 4.0
 ROOT = Path(__file__).parents[2]
 
 

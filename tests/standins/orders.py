@@ -214,7 +214,8 @@ class Place:
             assert len(samples) / rate == pytest.approx(length, abs=0.1)  # libsndfile leaves MP3's padding in
             assert np.abs(samples).max() > 0.05
         if order.case.provider:
-            assert [self.speech.whole[piece] for piece in order.pieces] == [1, 1], "paid twice, or not at all"
+            paid = [self.speech.whole[piece] for piece in order.pieces]
+            assert paid == [1, 1], f"paid twice, or not at all: {paid}"
 
     def check_unpublished(self, order: Placed) -> None:
         assert not self.stored(order)

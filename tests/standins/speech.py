@@ -136,7 +136,7 @@ def speech_service() -> Iterator[Service]:
                             break
                         self.wfile.write(data[at : at + 1])
                     if answer.kind == "stall":
-                        ended.wait(4.0)
+                        ended.wait(8.0)
                     self.close_connection = True
                 case _:
                     if answer.kind == "slow":

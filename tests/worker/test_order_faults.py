@@ -46,15 +46,15 @@ def ended(row: dict[str, Any]) -> bool:
 BUSY = {"detail": {"status": "too_many_concurrent_requests", "message": "slow down"}}
 PASSING_SPEECH = [
     ("stalled mid-stream", (Answer(kind="stall"),), 1),
-    ("line breaks", (Answer(kind="truncate"),), 1),
     ("429", (Answer(429, BUSY, {"Retry-After": "1"}),), 1),
     ("429 for long", (Answer(429, BUSY, {"Retry-After": "900"}),), 2),
     ("500", (Answer(500, b"<html>oops</html>"), Answer(503, {"error": {"message": "overloaded"}})), 1),
     ("no audio at all", (Answer(kind="empty"),), 2),
-    ("a page", (Answer(kind="page"),), 1),
 ]
 PASSING_SPEECH_TOO = [
     *PASSING_SPEECH,
+    ("a page", (Answer(kind="page"),), 1),
+    ("line breaks", (Answer(kind="truncate"),), 1),
     ("slow", (Answer(kind="slow"),), 1),
     ("dripping", (Answer(kind="drip"),), 1),
     ("500s for long", (Answer(502, b""),) * 4, 2),
@@ -118,8 +118,6 @@ BROKEN = {"kind": "drop within", "after_bytes": MB}
 
 PASSING_STORAGE = [
     Case("544", faults=({**TRACK, **LOST_DATABASE},)),
-    Case("423", faults=({**TRACK, **LOCKED},)),
-    Case("line breaks within the file", faults=({**TRACK, "kind": "drop within", "after_bytes": 65536},)),
     Case("line breaks after it was stored", faults=({**TRACK, "kind": "drop after"},)),
     Case("large: breaks in a piece", LARGE, faults=({**PIECE, **BROKEN},)),
     Case(
@@ -131,10 +129,12 @@ PASSING_STORAGE = [
     Case("music: a film, its sound is taken", {"backgroundMusic": {"url": "film.mp4"}}),
 ]
 PASSING_STORAGE_TOO = [
+    Case("line breaks within the file", faults=({**TRACK, "kind": "drop within", "after_bytes": 65536},)),
+    Case("423", faults=({**TRACK, **LOCKED},)),
     Case("a gateway's page", faults=({**TRACK, "kind": "answer", "status": 502, "body": b"<html>Bad Gateway</html>"},)),
     Case("429", faults=({**TRACK, "kind": "answer", "status": 429, "headers": {"Retry-After": "1"}},)),
     Case("line breaks before the answer", faults=({**TRACK, "kind": "drop"},)),
-    Case("says nothing", faults=({**TRACK, "kind": "stall", "seconds": 3.0},)),
+    Case("says nothing", faults=({**TRACK, "kind": "stall", "seconds": 6.0},)),
     Case(
         "preview: 544, then its answer is lost",
         faults=({**PREVIEW, **LOST_DATABASE}, {**PREVIEW, "kind": "drop after"}),
@@ -142,9 +142,9 @@ PASSING_STORAGE_TOO = [
     Case("large: 544 and 423", LARGE, faults=tuple({**PIECE, "kind": "answer", "status": n} for n in (544, 423))),
     Case("large: forgotten", LARGE, faults=({**PIECE, **BROKEN}, {**OFFSET, "kind": "answer", "status": 404})),
     Case("large: the first answer is lost", LARGE, faults=({**TRACK, "kind": "drop after"},)),
-    Case("large: says nothing", LARGE, faults=({**PIECE, "kind": "stall", "seconds": 3.0},)),
+    Case("large: says nothing", LARGE, faults=({**PIECE, "kind": "stall", "seconds": 6.0},)),
     Case("music: breaks off", faults=({**RAIN, "kind": "truncate", "after_bytes": 1000},)),
-    Case("voice: says nothing", faults=({**RECORDING, "kind": "stall", "seconds": 3.0},)),
+    Case("voice: says nothing", faults=({**RECORDING, "kind": "stall", "seconds": 6.0},)),
     Case("voice: 503", faults=({**RECORDING, "kind": "answer", "status": 503},)),
     Case("544 for long", faults=({**TRACK, **LOST_DATABASE, "times": 6},), attempts=2),
     Case("preview: 544 for long", faults=({**PREVIEW, **LOST_DATABASE, "times": 6},), attempts=2),
@@ -195,14 +195,14 @@ def refusing(provider: str, status: int, body: dict[str, Any], says: str) -> Cas
 
 
 TO_MEND = [
-    refusing("openai", 401, {"error": {"message": "Incorrect API key"}}, "OPENAI_API_KEY"),
     refusing("openai", 429, QUOTA, "OPENAI_API_KEY has no credit"),
     refusing("elevenlabs", 401, NO_CREDIT, "ELEVENLABS_API_KEY has no credit"),
     Case("bucket missing", faults=({**TRACK, **NO_BUCKET},), says="no bucket 'audio-renders'"),
     Case("MIME type refused", {"outputFormat": "flac"}, says="does not take audio/flac"),
-    Case("too large for the bucket", LARGE, says="over the limit of bucket 'audio-renders'"),
 ]
 TO_MEND_TOO = [
+    Case("too large for the bucket", LARGE, says="over the limit of bucket 'audio-renders'"),
+    refusing("openai", 401, {"error": {"message": "Incorrect API key"}}, "OPENAI_API_KEY"),
     refusing("openai", 404, NO_SUCH_MODEL, "OPENAI_TTS_MODEL"),
     refusing("elevenlabs", 401, {"detail": {"status": "invalid_api_key"}}, "ELEVENLABS_API_KEY"),
     refusing("elevenlabs", 402, {"detail": {"status": "payment_required"}}, "ELEVENLABS_API_KEY has no credit"),
