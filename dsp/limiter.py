@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -43,10 +43,13 @@ class Reduction:
         Largest gain reduction.
     frames : int
         Frames with any reduction.
+    course : list of (int, float)
+        First frame and largest reduction in dB of each block with any, in no order.
     """
 
     max_db: float = 0.0
     frames: int = 0
+    course: list[tuple[int, float]] = field(default_factory=list)
 
 
 def limit(
@@ -146,7 +149,9 @@ def _limited(
                 np.clip(block, -ceiling, ceiling, out=block)
                 if end > start:
                     counted = smooth[max(0, start - begin) :]
-                    reduction.max_db = max(reduction.max_db, float(counted.max()))
+                    most_db = float(counted.max())
+                    reduction.course.append((max(start, begin), most_db))
+                    reduction.max_db = max(reduction.max_db, most_db)
                     reduction.frames += int(np.count_nonzero(counted))
         samples = kept
         if end > start:

@@ -21,7 +21,9 @@ from worker.codec.encode import Encoding, encode
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.tags import Tags
 from worker.errors import QualityError
+from worker.render.listening import Listener
 from worker.render.master import Master, find_master, programme
+from worker.render.silence import silent_stretch
 
 MOST_DBTP = -1.0
 LOUDNESS_TOLERANCE_LU = 0.1
@@ -39,6 +41,27 @@ _WORST_HEADROOM_DB = 1.6
 
 
 @dataclass(frozen=True)
+class Try:
+    """One encoding, the last of which was good.
+
+    Attributes
+    ----------
+    master_gain_db, ceiling_dbtp : float
+        Of the limiter's input and output.
+    level_db : float
+        Added after the limiter, to make up for what the codec does to the level.
+    integrated_lufs, true_peak_dbtp : float
+        Of the decoded file.
+    """
+
+    master_gain_db: float
+    ceiling_dbtp: float
+    level_db: float
+    integrated_lufs: float
+    true_peak_dbtp: float
+
+
+@dataclass(frozen=True)
 class Delivered:
     """A finished file and what was measured on it.
 
@@ -51,12 +74,18 @@ class Delivered:
         What the limiter did.
     encodes : int
         How often it was encoded until it kept its promise.
+    tries : tuple of Try
+        All of these.
+    listener : Listener or None
+        What listened to the decoded file.
     """
 
     master: Master
     measurement: Measurement
     reduction: Reduction
     encodes: int
+    tries: tuple[Try, ...] = ()
+    listener: Listener | None = None
 
     @property
     def integrated_lufs(self) -> float:
@@ -81,6 +110,7 @@ def deliver(
     ffmpeg: Ffmpeg,
     threads: int,
     on_progress: Callable[[float], None] | None = None,
+    make_listener: Callable[[], Listener] | None = None,
 ) -> Delivered:
     """Make the file, and make it again until its decoded sound is as loud as asked and its peaks are low enough.
 
@@ -95,14 +125,18 @@ def deliver(
     target_lufs : float or None
         None leaves the level alone.
     limiter : bool
+    make_listener : callable, optional
+        Makes what hears the decoded blocks of one encoding, in order.
 
     Raises
     ------
     QualityError
-        If the last encoding still misses; says what was measured.
+        If the last encoding still misses; says what was measured. Also if the decoded file is silent where the mix
+        is not, or has another length: to encode again would not mend that.
     """
     headroom_db = _headroom_db(encoding)
     level_db = -encoding.level_change_db  # what makes up for the codec's own gain
+    tries: list[Try] = []
     for number in range(1, _MOST_ENCODES + 1):
         reduction = Reduction()
         master = find_master(
@@ -114,6 +148,7 @@ def deliver(
             threads=threads,
         )
         meter = LoudnessMeter(plan.sample_rate, true_peak=True)
+        listener = None if make_listener is None else make_listener()
         encode(
             _amplified(plan, master, level_db, reduction),
             plan.frames,
@@ -124,9 +159,13 @@ def deliver(
             ffmpeg=ffmpeg,
             threads=threads,
             on_progress=None if on_progress is None else lambda done: on_progress(done / plan.frames),
-            on_decoded=meter.add,
+            on_decoded=meter.add if listener is None else _both(meter.add, listener.add),
         )
-        delivered = Delivered(master, meter.measurement(), reduction, number)
+        heard = meter.measurement()
+        lufs, dbtp = integrated_lufs(heard.energies), gain_to_db(heard.true_peak)
+        tries.append(Try(master.gain_db, master.ceiling_dbtp, level_db, lufs, dbtp))
+        delivered = Delivered(master, heard, reduction, number, tuple(tries), listener)
+        _check_sound(delivered, mix)
         # a file is held to the loudness its master has: without a limiter that may be less than the target
         miss_lu = _miss(delivered.integrated_lufs, master, target_lufs)
         over_db = delivered.true_peak_dbtp - MOST_DBTP
@@ -216,6 +255,21 @@ def _miss(delivered_lufs: float, master: Master, target_lufs: float | None) -> f
     if target_lufs is None or math.isinf(master.integrated_lufs):
         return 0.0
     return delivered_lufs - master.integrated_lufs
+
+
+def _both(first: Callable[[Block], None], second: Callable[[Block], None]) -> Callable[[Block], None]:
+    def hear(block: Block) -> None:
+        first(block)
+        second(block)
+
+    return hear
+
+
+def _check_sound(delivered: Delivered, mix: Measurement) -> None:
+    silent = silent_stretch(mix.energies * delivered.master.gain**2, delivered.measurement.energies)
+    if silent is not None:
+        first, last = (hop / 10 for hop in silent)
+        raise QualityError(f"the decoded file is silent from {first:.1f} s to {last:.1f} s, where the mix sounds")
 
 
 def _check_length(delivered: Delivered, plan: RenderPlan, encoding: Encoding) -> None:

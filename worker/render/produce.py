@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from worker.order.lyrics import as_lrc, as_webvtt
 from worker.order.media import Media, Music, Speech
 from worker.order.payload import RenderJob
 from worker.render.deliver import PREVIEW_FADE_S, deliver, deliver_preview
+from worker.render.listening import Listener
 from worker.render.master import measure_mix
 from worker.render.report import Report, layer_loudness, make_report
 from worker.tts.speech import Said
@@ -186,6 +188,7 @@ def produce(
                     ffmpeg=studio.ffmpeg,
                     threads=studio.threads,
                     on_progress=lambda done: progressed("Finishing", _MEASURED + (1 - _MEASURED) * done),
+                    make_listener=partial(Listener, plan, compiled.spoken),
                 )
             if preview is not None and number == 0:
                 with watch.stage("preview"):

@@ -12,10 +12,13 @@ from dsp.blocks import BLOCK_FRAMES, gain_to_db, spans
 from dsp.loudness import integrated_lufs, loudness_range_lu, measure
 from dsp.plan import RenderPlan, render_layer
 from worker.codec.encode import Encoding
+from worker.codec.signature import mp3_encoder
 from worker.order.compile import Compiled
 from worker.render.deliver import Delivered
+from worker.render.listening import Heard
 
 _LAYER_SECONDS = 20.0
+_COURSE_POINTS = 60
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,34 @@ class LayerReport:
 
 
 @dataclass(frozen=True)
+class EncodeReport:
+    """The gains of one encoding and what they led to; all but the last one missed."""
+
+    master_gain_db: float
+    ceiling_dbtp: float
+    level_compensation_db: float
+    integrated_lufs: float | None
+    true_peak_dbtp: float | None
+
+
+@dataclass(frozen=True)
+class GainHistory:
+    """How the level came about.
+
+    Attributes
+    ----------
+    encodes : tuple of EncodeReport
+    limiter_reduction_db : tuple of (float, float)
+        Seconds and the limiter's largest reduction from there on, at most 60 points; empty where it never worked.
+    """
+
+    encodes: tuple[EncodeReport, ...]
+    limiter_reduction_db: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
 class Report:
-    """Figures of one finished track. Loudness, range, peak and frames are of the decoded file."""
+    """Figures of one finished track. Loudness, range, peak, frames and what was heard are of the decoded file."""
 
     file: str
     format: str
@@ -59,6 +88,9 @@ class Report:
     encodes: int
     repetitions: int
     layers: Mapping[str, LayerReport]
+    heard: Heard | None
+    gain_history: GainHistory
+    encoder: str
     stage_seconds: Mapping[str, float]
     ffmpeg: str
     speech_cache: Mapping[str, int]
@@ -145,8 +177,42 @@ def make_report(
         encodes=delivered.encodes,
         repetitions=compiled.repetitions,
         layers=layers,
+        heard=None if delivered.listener is None else delivered.listener.heard(),
+        gain_history=_gain_history(delivered, plan),
+        encoder=_encoder(file, encoding.format, ffmpeg),
         stage_seconds=stage_seconds,
         ffmpeg=ffmpeg,
         speech_cache=speech_cache,
         notes=notes,
     )
+
+
+def _gain_history(delivered: Delivered, plan: RenderPlan) -> GainHistory:
+    seconds = plan.frames / plan.sample_rate
+    point_s = max(seconds / _COURSE_POINTS, BLOCK_FRAMES / plan.sample_rate)
+    most: dict[int, float] = {}
+    for frame, reduction_db in delivered.reduction.course:
+        point = min(int(frame / plan.sample_rate / point_s), _COURSE_POINTS - 1)
+        most[point] = max(most.get(point, 0.0), reduction_db)
+    return GainHistory(
+        encodes=tuple(
+            EncodeReport(
+                round(made.master_gain_db, 3),
+                round(made.ceiling_dbtp, 3),
+                round(made.level_db, 3) + 0.0,  # never -0
+                finite(made.integrated_lufs, 3),
+                finite(made.true_peak_dbtp, 3),
+            )
+            for made in delivered.tries
+        ),
+        limiter_reduction_db=tuple((round(point * point_s, 1), round(most[point], 2)) for point in sorted(most)),
+    )
+
+
+def _encoder(file: Path, format_: str, ffmpeg: str) -> str:
+    """Name what made the sound's coding: LAME signs its files, the others are FFmpeg's own."""
+    if format_ == "wav":
+        return "PCM"
+    if format_ != "mp3":
+        return f"FFmpeg {ffmpeg} {'flac' if format_ == 'flac' else 'aac'}"
+    return mp3_encoder(file) or "LAME"
