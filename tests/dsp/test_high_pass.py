@@ -18,7 +18,7 @@ RATE = 44_100
 def test_it_is_scipys_butterworth(rate, cutoff_hz):
     noise = Noise("brown", 1, rate).render(0, 30_011)
     expected = sosfilt(butter(2, cutoff_hz, "high", fs=rate, output="sos"), noise.astype(np.float64), axis=0)
-    assert HighPass(cutoff_hz, rate).add(noise) == pytest.approx(expected, abs=1e-6)
+    assert np.abs(HighPass(cutoff_hz, rate).add(noise) - expected).max() < 1e-6
 
 
 @pytest.mark.parametrize("size", SPLITS)

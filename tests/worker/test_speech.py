@@ -27,6 +27,7 @@ from worker.tts.care import LEAD_S, TAIL_S, Care
 from worker.tts.speech import SENTENCE_GAP_S, speak_script
 
 RATE = 44_100
+LSB = 2**-23
 PLAIN = {
     "fade": {"inMs": 0, "outMs": 0},
     "gains": {"reference": "source", "voiceDb": 0},
@@ -127,7 +128,7 @@ def test_a_recording_that_is_cut_in_mid_sound_clicks_no_more(tmp_path):
             for at in (start, start + len(recording))
         ]
         middle = track[RATE + 2000 : 3 * RATE - 2000]
-        assert middle == pytest.approx(recording[2000:-2000], abs=2**-23), "only the ends are touched"
+        assert np.abs(middle - recording[2000:-2000]).max() <= LSB, "only the ends are touched"
     assert 10 * np.log10(max(clicks[True]) / min(clicks[False])) < -60
 
 
@@ -136,7 +137,7 @@ def test_an_end_in_silence_is_left_alone(tmp_path):
     recording = np.concatenate([silence, 0.3 * Noise("pink", 1, RATE).render(0, RATE)[:, 0], silence])
     job = {"durationMin": 0.1, "startDelaySec": 0, "loopMode": False, "voice": {"declick": True}}
     track = delivered(tmp_path, job, recording=recording)
-    assert track[: len(recording), 0] == pytest.approx(recording, abs=2**-23)
+    assert np.abs(track[: len(recording), 0] - recording).max() <= LSB
 
 
 @pytest.mark.parametrize("care", [Care(), BOTH], ids=["usual", "all"])
@@ -166,7 +167,7 @@ def test_pauses_stay_exact_and_levels_are_even(tmp_path, sayings, care):
         expected[at : at + clip.frames] = clip.read(0, clip.frames)
         levels.append(pyloudnorm.Meter(RATE, "DeMan").integrated_loudness(track[at : at + clip.frames]))
         at += clip.frames + round(pause_s * RATE)
-    assert track == pytest.approx(expected, abs=2**-23)
+    assert np.abs(track - expected).max() <= LSB
     assert max(levels) - min(levels) < 1.0, "they are said 6 dB apart"
 
 
@@ -179,12 +180,12 @@ def test_pieces_are_never_evened_by_more_than_is_natural(tmp_path, monkeypatch):
 
 def test_the_twentieth_repetition_is_not_the_first_again_but_the_same_job_is(tmp_path, sayings):
     job = {
-        "script": "One. Two. Three. And a fourth.",
+        "script": "One. Two. Three. Four.",
         "voice": {"provider": "local", "shuffle": True},
-        "durationMin": 4.5,
+        "durationMin": 3.4,
         "startDelaySec": 0.5,
-        "pauseSec": 2,
-        "pauseJitterSec": 1.5,
+        "pauseSec": 0.5,
+        "pauseJitterSec": 0.4,
     }
     first, second = delivered(tmp_path, job), delivered(tmp_path, job)
     assert np.array_equal(first, second)
