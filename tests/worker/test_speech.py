@@ -133,7 +133,7 @@ def test_a_recording_that_is_cut_in_mid_sound_clicks_no_more(tmp_path):
 
 
 def test_an_end_in_silence_is_left_alone(tmp_path):
-    silence = np.zeros(RATE // 2)
+    silence = np.zeros(RATE // 100)  # 10 ms: longer than an edge, shorter than one of a cut
     recording = np.concatenate([silence, 0.3 * Noise("pink", 1, RATE).render(0, RATE)[:, 0], silence])
     job = {"durationMin": 0.1, "startDelaySec": 0, "loopMode": False, "voice": {"declick": True}}
     track = delivered(tmp_path, job, recording=recording)
