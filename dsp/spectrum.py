@@ -31,7 +31,7 @@ _AROUND_BINS = 40
 _HARRIS = (0.35875, 0.48829, 0.14128, 0.01168)  # 4-term Blackman-Harris, Harris 1978, table 1
 _MOST_LINES = 32
 _STEADY_DB = 1.5
-_COHERENT = 0.97
+_STEADY_RADIANS = 0.2  # over 5 s of 20: less than 0.007 Hz of drift
 
 Ear = NDArray[np.float32] | NDArray[np.float64]
 """One ear, shape (frames,)."""
@@ -200,7 +200,7 @@ def steady_lines(samples: Ear, sample_rate: float) -> list[Line]:
     """Find what sounds on at one pitch and one level through a whole stretch, strongest first.
 
     Of the lines in the spectrum those are kept that are as loud in the first half as in the middle and the last one
-    (within 1.5 dB), and whose phase runs on: notes and words come and go, a tone stays.
+    (within 1.5 dB), and whose phase runs on evenly: notes and words come and go and glide, a tone stays.
 
     Parameters
     ----------
@@ -221,7 +221,8 @@ def steady_lines(samples: Ear, sample_rate: float) -> list[Line]:
         sizes = np.abs(heard)
         if sizes.min() <= 0.0 or 20.0 * np.log10(sizes.max() / sizes.min()) > _STEADY_DB:
             continue
-        if abs(heard.sum()) >= _COHERENT * sizes.sum():
+        drift = np.angle(heard[2] * heard[0] * np.conj(heard[1]) ** 2)
+        if abs(drift) < _STEADY_RADIANS:
             steady.append(line)
     return steady
 

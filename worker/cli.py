@@ -52,6 +52,20 @@ def build_parser() -> argparse.ArgumentParser:
     render.add_argument("--report", type=Path, metavar="FILE.json", help="write what was measured on the track")
     render.add_argument("--quiet", action="store_true", help="no progress bar, no table")
 
+    inspect = commands.add_parser("inspect", help="measure a finished file, and draw it")
+    inspect.add_argument("file", type=Path, metavar="FILE", help="any audio file")
+    inspect.add_argument("--picture", type=Path, metavar="OUT.png", help="draw waveform, loudness and spectrum")
+    inspect.add_argument("--json", action="store_true", help="print the figures as JSON")
+    inspect.add_argument(
+        "--lyrics",
+        type=Path,
+        metavar="FILE.vtt",
+        help="where the voice is; FILE's own name with .vtt is found by itself",
+    )
+    inspect.add_argument(
+        "--report", type=Path, metavar="REPORT.json", help="of `render --report`: what loudness was due"
+    )
+
     commands.add_parser("voices", help="list the voices that can be used now, and what the others need")
 
     demo = commands.add_parser("demo", help="render the example jobs into out/")
@@ -119,6 +133,10 @@ def _dispatch(options: argparse.Namespace, config: Config) -> int:
             from worker.commands.render import render
 
             return render(options, config)
+        case "inspect":
+            from worker.commands.inspect import inspect
+
+            return inspect(options, config)
         case "voices":
             from worker.commands.voices import list_voices
 

@@ -13,7 +13,8 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,33 @@ def decoded_blocks(
     with _decoding(ffmpeg, source, max_seconds=max_seconds, timeout_s=60.0 + max_seconds) as stream:
         for samples in _resampled(stream, sample_rate):
             yield samples if stream.channels == 2 else np.repeat(samples, 2, axis=1)
+
+
+@dataclass(frozen=True)
+class OpenSound:
+    """A file that is being decoded at its own rate.
+
+    Attributes
+    ----------
+    sample_rate : int
+        In Hz.
+    blocks : iterator of float32 arrays, shape (frames, 2)
+        One channel is given to both ears.
+    facts : callable
+        ``facts() -> SourceFacts``; complete once the blocks are through.
+    """
+
+    sample_rate: int
+    blocks: Iterator[Block]
+    facts: Callable[[], SourceFacts]
+
+
+@contextlib.contextmanager
+def opened_sound(ffmpeg: Ffmpeg, source: Path, *, max_seconds: float = 24 * 3600.0) -> Iterator[OpenSound]:
+    """Decode a file block by block at its own rate; errors as of `decode`."""
+    with _decoding(ffmpeg, source, max_seconds=max_seconds, timeout_s=60.0 + max_seconds) as stream:
+        blocks = (samples if stream.channels == 2 else np.repeat(samples, 2, axis=1) for samples in stream)
+        yield OpenSound(stream.sample_rate, blocks, stream.facts)
 
 
 class _Stream:

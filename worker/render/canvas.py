@@ -1,0 +1,168 @@
+"""What a picture of a track needs, gathered block by block: as many columns for eight hours as for a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsp.blocks import Block
+
+Column = NDArray[np.float32]
+
+MOST_COLUMNS = 2400
+LOWEST_HZ, HIGHEST_HZ = 50.0, 12_000.0
+ROWS = 300
+
+_WAVE_FRAMES = 1024
+_WINDOW_S = 0.37
+_FIRST_HOPS = 8  # in a window, while the track is short; later one
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A finished drawing.
+
+    Attributes
+    ----------
+    lows, highs : float32 array, shape (columns,)
+        The waveform, both ears together.
+    wave_s : float
+        Length of one of its columns.
+    levels_db : float32 array, shape (columns, ROWS)
+        Level by frequency, from `LOWEST_HZ` to `HIGHEST_HZ` in equal ratios; a sine of full scale has 0.
+    spectrum_s : float
+        Length of one of its columns.
+    """
+
+    lows: Column
+    highs: Column
+    wave_s: float
+    levels_db: NDArray[np.float32]
+    spectrum_s: float
+
+
+class Canvas:
+    """Give it a file block by block, then ask for the drawing."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._rate = sample_rate
+        self._rest: Block = np.zeros((0, 2), np.float32)
+        self._lows = _Columns(np.minimum)
+        self._highs = _Columns(np.maximum)
+        self._spectrum = _Spectrogram(sample_rate)
+
+    def add(self, block: Block) -> None:
+        """See the next block."""
+        self._spectrum.add(block)
+        samples = np.concatenate([self._rest, block])
+        whole = len(samples) // _WAVE_FRAMES * _WAVE_FRAMES
+        self._rest = samples[whole:].copy()
+        pieces = samples[:whole].reshape(-1, 2 * _WAVE_FRAMES)
+        self._lows.extend(pieces.min(axis=1, keepdims=True))
+        self._highs.extend(pieces.max(axis=1, keepdims=True))
+
+    def drawn(self) -> Drawn:
+        """Finish the drawing."""
+        lows, highs = self._lows.columns(), self._highs.columns()
+        levels, spectrum_s = self._spectrum.finish()
+        return Drawn(lows[:, 0], highs[:, 0], self._lows.width * _WAVE_FRAMES / self._rate, levels, spectrum_s)
+
+
+class _Columns:
+    """Columns that are joined two by two whenever there are too many."""
+
+    def __init__(self, join: Callable[[Column, Column], Column]) -> None:
+        self._join = join
+        self._columns: list[Column] = []
+        self._waiting: list[Column] = []
+        self.width = 1
+
+    def extend(self, columns: Column) -> None:
+        for column in columns:
+            self._waiting.append(column)
+            if len(self._waiting) == self.width:
+                self._close()
+            if len(self._columns) >= MOST_COLUMNS:
+                pairs = zip(self._columns[::2], self._columns[1::2], strict=False)
+                self._columns = [self._join(one, other) for one, other in pairs]
+                self.width *= 2
+
+    def columns(self) -> Column:
+        if self._waiting:
+            self._close()
+        return np.array(self._columns) if self._columns else np.zeros((1, 1), np.float32)
+
+    def _close(self) -> None:
+        column = self._waiting[0]
+        for other in self._waiting[1:]:
+            column = self._join(column, other)
+        self._columns.append(column)
+        self._waiting.clear()
+
+
+class _Spectrogram:
+    """Powers by frequency; the longer the track, the fewer transforms a second."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._rate = sample_rate
+        self._size = 1 << round(np.log2(_WINDOW_S * sample_rate))
+        self._hop = self._size // _FIRST_HOPS
+        self._window = np.hanning(self._size).astype(np.float32)
+        self._waiting: Block = np.zeros((self._size // 2, 2), np.float32)  # so that a column shows its own middle
+        self._columns: list[Column] = []
+        self._sum: Column | None = None
+        self._summed = 0
+        self._width = 1
+        self._rows = _rows(self._size, sample_rate)
+
+    def add(self, block: Block) -> None:
+        samples = np.concatenate([self._waiting, block])
+        at = 0
+        while at + self._size <= len(samples):
+            self._put(self._powers(samples[at : at + self._size]))
+            at += self._hop
+        self._waiting = samples[at:].copy()
+
+    def finish(self) -> tuple[NDArray[np.float32], float]:
+        self.add(np.zeros((self._size // 2, 2), np.float32))
+        powers = np.array(self._columns) if self._columns else np.zeros((1, ROWS), np.float32)
+        levels = 10.0 * np.log10(np.maximum(powers, 1e-14))
+        return levels.astype(np.float32), self._width * self._hop / self._rate
+
+    def _powers(self, samples: Block) -> Column:
+        scale = 2.0 / float(self._window.sum())
+        transforms = np.fft.rfft(samples.T * self._window, axis=1)
+        powers = (np.abs(transforms) ** 2).max(axis=0) * scale**2  # the ear that hears more: a tone in one is one
+        first, last, share = self._rows
+        # bins between two rows: the strongest; rows between two bins: on the line from one to the other
+        row_of_bins = np.maximum.reduceat(powers, first)
+        between = powers[first] * (1.0 - share) + powers[np.minimum(first + 1, len(powers) - 1)] * share
+        column: Column = np.where(last - first > 1, row_of_bins, between).astype(np.float32)
+        return column
+
+    def _put(self, column: Column) -> None:
+        self._sum = column if self._sum is None else self._sum + column
+        self._summed += 1
+        if self._summed < self._width:
+            return
+        self._columns.append(self._sum / np.float32(self._width))
+        self._sum, self._summed = None, 0
+        if len(self._columns) >= MOST_COLUMNS:
+            pairs = zip(self._columns[::2], self._columns[1::2], strict=False)
+            self._columns = [(one + other) / np.float32(2) for one, other in pairs]
+            if self._hop < self._size:
+                self._hop *= 2
+            else:
+                self._width *= 2
+
+
+def _rows(size: int, sample_rate: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """First and last bin of each row, and where its frequency lies between the first and the next."""
+    edges = np.geomspace(LOWEST_HZ, min(HIGHEST_HZ, 0.49 * sample_rate), ROWS + 1) * size / sample_rate
+    first = edges[:-1].astype(np.intp)
+    last = edges[1:].astype(np.intp)
+    middle = np.sqrt(edges[:-1] * edges[1:])
+    return first, last, np.clip(middle - first, 0.0, 1.0)
