@@ -31,7 +31,7 @@ _AROUND_BINS = 40
 _HARRIS = (0.35875, 0.48829, 0.14128, 0.01168)  # 4-term Blackman-Harris, Harris 1978, table 1
 _MOST_LINES = 32
 _STEADY_DB = 1.5
-_STEADY_RADIANS = 0.2  # over 5 s of 20: less than 0.007 Hz of drift
+_STEADY_RADIANS = 0.1  # over half a stretch, in which its pitch may have moved that little
 
 Ear = NDArray[np.float32] | NDArray[np.float64]
 """One ear, shape (frames,)."""

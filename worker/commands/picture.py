@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ _SKY = ("#fbfaf7", "#dce6ea", "#a9c4d0", "#6a98b3", "#3f6c8f", "#274a6b", "#152a
 _SIZE_INCHES, _DPI = (12.0, 7.4), 110
 _LOUDEST_DB, _RANGE_DB = -20.0, 75.0
 _MOST_TONES = 8
+_COLOURS = 64
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 
 mpl.use("agg")
@@ -58,17 +60,28 @@ def draw(
     with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 9, "axes.edgecolor": _GRID, "axes.linewidth": 0.8}):
         figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, facecolor=_PAPER)
         grid = figure.add_gridspec(
-            3, 1, height_ratios=(1.15, 1.0, 2.6), left=0.062, right=0.83, top=0.885, bottom=0.06, hspace=0.16
+            3, 1, height_ratios=(1.15, 1.0, 2.6), left=0.062, right=0.83, top=0.862, bottom=0.06, hspace=0.16
         )
         wave, loudness, spectrum = (figure.add_subplot(grid[row]) for row in range(3))
-        figure.text(0.062, 0.952, title, fontsize=15, fontweight="bold", color=_INK, va="center")
-        figure.text(0.062, 0.916, subtitle, fontsize=9.5, color=_SOFT, va="center")
+        figure.text(0.062, 0.957, title, fontsize=15, fontweight="bold", color=_INK, va="center")
+        figure.text(0.062, 0.92, subtitle, fontsize=9.5, color=_SOFT, va="center")
         _wave(wave, drawn, voice)
         _loudness(loudness, energies, result, target_lufs)
         _spectrum(spectrum, drawn, result)
         for axes in (wave, loudness, spectrum):
             _time(axes, result.duration_s, labelled=axes is spectrum)
-        figure.savefig(out, facecolor=_PAPER, pil_kwargs={"optimize": True})
+        _save(figure, out)
+
+
+def _save(figure: Any, out: Path) -> None:
+    """A palette holds all of the few colours, in a third of the size."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", facecolor=_PAPER)
+    with Image.open(buffer) as image:
+        few = image.convert("RGB").quantize(_COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(out, format="PNG", optimize=True)
 
 
 def _wave(axes: Any, drawn: Drawn, voice: Sequence[Span]) -> None:
@@ -153,14 +166,12 @@ def _name_tones(axes: Any, result: Inspection) -> None:
         return
     low, high = axes.get_ylim()
     least = 0.058 * (high - low)
-    places: list[float] = []
+    starts: list[float] = []
+    free = low
     for hz, text in labels:
-        lines = text.count("\n")
-        place = np.log2(hz)
-        if places:
-            place = max(place, places[-1])
-        places.append(place + least * (1 + 0.62 * lines))
-    starts = [place - least * (1 + 0.62 * text.count("\n")) for place, (_, text) in zip(places, labels, strict=True)]
+        tall = least * (1 + 0.75 * text.count("\n"))
+        starts.append(max(float(np.log2(hz)), free + tall / 2))
+        free = starts[-1] + tall / 2
     for start, (hz, text) in zip(starts, labels, strict=True):
         axes.annotate(
             text, (1, np.log2(hz)), xycoords=("axes fraction", "data"), xytext=(1.025, start),

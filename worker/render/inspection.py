@@ -21,13 +21,14 @@ from dsp.loudness import (
 )
 from dsp.spectrum import Line, Spectrum, Thinner, leakage_db, steady_lines, without_overtones
 
-SECTION_S = 20.0
+SECTION_S = 10.0
+_HOP_S = 5.0
 SILENT_DBFS = -80.0
-CLICK_DB = 15.0
+CLICK_DB = 20.0
 """A step so far above all others around it is called a click."""
 
 _SHORTEST_SECTION_S = 4.0
-_SAME_HZ = 0.05
+_SAME_HZ = 0.02
 _CHUNKS_PER_S = 100
 _AROUND_CHUNKS = 15
 _SMALLEST_STEP = 10.0 ** (-50.0 / 20.0)
@@ -225,14 +226,14 @@ class _Track:
 
 
 class _Tones:
-    """Steady tones, section by section."""
+    """Steady tones, in sections of ten seconds, one every five; two must agree."""
 
     def __init__(self, sample_rate: int) -> None:
         self._thinner = Thinner(sample_rate)
         self._rate = self._thinner.sample_rate
-        self._length = round(SECTION_S * self._rate)
+        self._length, self._hop = round(SECTION_S * self._rate), round(_HOP_S * self._rate)
         self._waiting: Block = np.zeros((0, 2), np.float32)
-        self._done = 0
+        self._sections = 0
         self._tracks: tuple[list[_Track], list[_Track]] = ([], [])
         self._beats: list[tuple[Beat, float | None, float | None]] = []
 
@@ -242,17 +243,15 @@ class _Tones:
         self._thinner.clear()
         while len(self._waiting) >= self._length:
             self._hear(self._waiting[: self._length])
-            self._waiting = self._waiting[self._length :].copy()
+            self._waiting = self._waiting[self._hop :].copy()
 
     def result(self) -> tuple[dict[str, tuple[FoundTone, ...]], tuple[FoundBeat, ...]]:
-        if len(self._waiting) >= _SHORTEST_SECTION_S * self._rate:
+        if self._sections == 0 and len(self._waiting) >= _SHORTEST_SECTION_S * self._rate:
             self._hear(self._waiting)
-            self._waiting = self._waiting[:0]
-        most = max((len(track.sections) for tracks in self._tracks for track in tracks), default=0)
         tones = {
             ear: tuple(
                 sorted(
-                    (_found_tone(track) for track in tracks if len(track.sections) >= min(2, most)),
+                    (_found_tone(track) for track in tracks if len(track.sections) >= min(2, self._sections)),
                     key=lambda tone: (tone.from_s, tone.hz),
                 )
             )
@@ -261,7 +260,8 @@ class _Tones:
         return tones, self._found_beats()
 
     def _hear(self, samples: Block) -> None:
-        begin, self._done = self._done, self._done + len(samples)
+        begin, end = self._sections * self._hop, self._sections * self._hop + len(samples)
+        self._sections += 1
         ears = [without_overtones(steady_lines(np.ascontiguousarray(samples[:, ear]), self._rate)) for ear in (0, 1)]
         beat = find_beat(*ears)
         left, right = own_lines(ears[0], ears[1]), own_lines(ears[1], ears[0])
@@ -269,7 +269,7 @@ class _Tones:
             strongest = max((line.level_dbfs for line in lines), default=0.0)
             for line in without_side_tones(lines, beat):
                 if line.level_dbfs > strongest - _WEAKEST_DB:
-                    self._follow(self._tracks[ear], line, begin / self._rate, self._done / self._rate)
+                    self._follow(self._tracks[ear], line, begin / self._rate, end / self._rate)
         if beat is None:
             return
         leaked: tuple[float | None, float | None] = (None, None)
@@ -304,10 +304,9 @@ class _Tones:
                     break
             else:
                 groups.append([heard])
-        most = max(map(len, groups), default=0)
         found = []
         for group in sorted(groups, key=len, reverse=True):
-            if len(group) < min(2, most):
+            if len(group) < min(2, self._sections):
                 continue
             low, high = (median(getattr(beat, end) for beat, *_ in group) for end in ("low_hz", "high_hz"))
             left = [entry[1] for entry in group if entry[1] is not None]
