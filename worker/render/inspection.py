@@ -233,6 +233,7 @@ class _Tones:
         self._rate = self._thinner.sample_rate
         self._length, self._hop = round(SECTION_S * self._rate), round(_HOP_S * self._rate)
         self._waiting: Block = np.zeros((0, 2), np.float32)
+        self._before: Block = np.zeros((0, 2), np.float32)
         self._sections = 0
         self._tracks: tuple[list[_Track], list[_Track]] = ([], [])
         self._beats: list[tuple[Beat, float | None, float | None]] = []
@@ -242,12 +243,15 @@ class _Tones:
         self._waiting = np.concatenate([self._waiting, self._thinner.kept()])
         self._thinner.clear()
         while len(self._waiting) >= self._length:
-            self._hear(self._waiting[: self._length])
+            self._hear(self._waiting[: self._length], self._sections * self._hop)
+            self._before = self._waiting[: self._hop].copy()
             self._waiting = self._waiting[self._hop :].copy()
 
     def result(self) -> tuple[dict[str, tuple[FoundTone, ...]], tuple[FoundBeat, ...]]:
-        if self._sections == 0 and len(self._waiting) >= _SHORTEST_SECTION_S * self._rate:
-            self._hear(self._waiting)
+        first = self._sections * self._hop - len(self._before)
+        rest = np.concatenate([self._before, self._waiting])  # the end, together with what lies before it
+        if len(rest) >= _SHORTEST_SECTION_S * self._rate:
+            self._hear(rest[-self._length :], first + max(0, len(rest) - self._length))
         tones = {
             ear: tuple(
                 sorted(
@@ -259,8 +263,8 @@ class _Tones:
         }
         return tones, self._found_beats()
 
-    def _hear(self, samples: Block) -> None:
-        begin, end = self._sections * self._hop, self._sections * self._hop + len(samples)
+    def _hear(self, samples: Block, begin: int) -> None:
+        end = begin + len(samples)
         self._sections += 1
         ears = [without_overtones(steady_lines(np.ascontiguousarray(samples[:, ear]), self._rate)) for ear in (0, 1)]
         beat = find_beat(*ears)
