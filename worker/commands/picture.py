@@ -21,7 +21,7 @@ _SKY = ("#fbfaf7", "#dce6ea", "#a9c4d0", "#6a98b3", "#3f6c8f", "#274a6b", "#152a
 _SIZE_INCHES, _DPI = (12.0, 7.4), 110
 _LOUDEST_DB, _RANGE_DB = -20.0, 75.0
 _MOST_TONES = 8
-_COLOURS = 64
+_COLOURS = 128
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 
 mpl.use("agg")
@@ -165,19 +165,23 @@ def _name_tones(axes: Any, result: Inspection) -> None:
     if not labels:
         return
     low, high = axes.get_ylim()
-    least = 0.058 * (high - low)
-    starts: list[float] = []
-    free = low
-    for hz, text in labels:
-        tall = least * (1 + 0.75 * text.count("\n"))
-        starts.append(max(float(np.log2(hz)), free + tall / 2))
-        free = starts[-1] + tall / 2
+    line = 0.06 * (high - low)
+    starts = [float(np.log2(hz)) for hz, _ in labels]
+    tall = [line * (1 + text.count("\n")) for _, text in labels]
+    for _ in range(100):  # neighbours push each other apart until all have room
+        for one in range(len(starts) - 1):
+            missing = (tall[one] + tall[one + 1]) / 2 - (starts[one + 1] - starts[one])
+            if missing > 0:
+                starts[one] -= missing / 2
+                starts[one + 1] += missing / 2
     for start, (hz, text) in zip(starts, labels, strict=True):
         axes.annotate(
             text, (1, np.log2(hz)), xycoords=("axes fraction", "data"), xytext=(1.025, start),
             textcoords=("axes fraction", "data"), va="center", color=_INK, fontsize=9, linespacing=1.35,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": _TARGET, "linewidth": 0.9, "shrinkA": 2, "shrinkB": 0},
+            arrowprops={
+                "arrowstyle": "-", "color": _TARGET, "linewidth": 0.9, "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 0
+            },
         )  # fmt: skip
 
 
@@ -195,7 +199,7 @@ def _labels(result: Inspection) -> list[tuple[float, str]]:
             other = result.tones["right" if ear == "left" else "left"]
             sides = "" if any(round(twin.hz, 1) == key for twin in other) else f"{ear[0].upper()} "
             whole = tone.from_s < 1.0 and tone.to_s > result.duration_s - 25.0
-            when = "" if whole else f"\n{clock(tone.from_s)}–{clock(tone.to_s)}"
+            when = "" if whole else f"  {clock(tone.from_s)}–{clock(tone.to_s)}"
             labels.append((tone.hz, f"{sides}{hertz(tone.hz)} Hz{when}"))
     return sorted(labels[:_MOST_TONES])
 
