@@ -15,20 +15,21 @@ from pathlib import Path
 from dsp.blocks import Block, amplify, db_to_gain, gain_to_db
 from dsp.envelope import Fade
 from dsp.limiter import Reduction
-from dsp.loudness import LoudnessMeter, Measurement, integrated_lufs
-from dsp.plan import RenderPlan
+from dsp.loudness import LoudnessMeter, Measurement, hop_frames, integrated_lufs
+from dsp.plan import RenderPlan, render
 from worker.codec.encode import Encoding, encode
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.tags import Tags
 from worker.errors import QualityError
 from worker.render.listening import Listener
 from worker.render.master import Master, find_master, programme
-from worker.render.silence import silent_stretch
+from worker.render.silence import silent_stretch, sounds_below_treble
 
 MOST_DBTP = -1.0
 LOUDNESS_TOLERANCE_LU = 0.1
 _AIM_LU = 0.05  # a miss of more is worth another encoding
-_MOST_ENCODES = 4
+_MOST_ENCODES = 6
+_LOOK_S = 30
 _PREVIEW_S = 15.0
 PREVIEW_FADE_S = 0.5
 _PREVIEW_ENCODING = Encoding("mp3", 128)
@@ -165,7 +166,7 @@ def deliver(
         lufs, dbtp = integrated_lufs(heard.energies), gain_to_db(heard.true_peak)
         tries.append(Try(master.gain_db, master.ceiling_dbtp, level_db, lufs, dbtp))
         delivered = Delivered(master, heard, reduction, number, tuple(tries), listener)
-        _check_sound(delivered, mix)
+        _check_sound(delivered, mix, plan)
         # a file is held to the loudness its master has: without a limiter that may be less than the target
         miss_lu = _miss(delivered.integrated_lufs, master, target_lufs)
         over_db = delivered.true_peak_dbtp - MOST_DBTP
@@ -173,10 +174,13 @@ def deliver(
         if over_db <= 0 and abs(miss_lu) <= (LOUDNESS_TOLERANCE_LU if last else _AIM_LU):
             _check_length(delivered, plan, encoding)
             return delivered
+        # From try to try the ceiling is set lower by more than what was missed, so that this comes to an end: with
+        # other peaks a codec rises by other amounts.
         if over_db > 0:
-            headroom_db += over_db + 0.1
+            headroom_db += over_db + 0.1 * number
         if abs(miss_lu) > _AIM_LU:
             level_db -= miss_lu
+            headroom_db += max(-miss_lu, 0.0)  # a higher level lifts the peaks, too
     raise QualityError(
         f"the decoded file has {delivered.integrated_lufs:.2f} LUFS where {master.integrated_lufs:.2f} are due and "
         f"peaks at {delivered.true_peak_dbtp:.2f} dBTP where {MOST_DBTP:.1f} is allowed, after {number} encodings"
@@ -265,11 +269,16 @@ def _both(first: Callable[[Block], None], second: Callable[[Block], None]) -> Ca
     return hear
 
 
-def _check_sound(delivered: Delivered, mix: Measurement) -> None:
-    silent = silent_stretch(mix.energies * delivered.master.gain**2, delivered.measurement.energies)
-    if silent is not None:
-        first, last = (hop / 10 for hop in silent)
-        raise QualityError(f"the decoded file is silent from {first:.1f} s to {last:.1f} s, where the mix sounds")
+def _check_sound(delivered: Delivered, mix: Measurement, plan: RenderPlan) -> None:
+    gain = delivered.master.gain
+    silent = silent_stretch(mix.energies * gain**2, delivered.measurement.energies)
+    if silent is None:
+        return
+    first, last = (hop * hop_frames(plan.sample_rate) for hop in silent)
+    last = min(last, first + _LOOK_S * plan.sample_rate)
+    if sounds_below_treble(amplify(render(plan, first, last), gain), plan.sample_rate):
+        begin_s, end_s = (hop / 10 for hop in silent)
+        raise QualityError(f"the decoded file is silent from {begin_s:.1f} s to {end_s:.1f} s, where the mix sounds")
 
 
 def _check_length(delivered: Delivered, plan: RenderPlan, encoding: Encoding) -> None:

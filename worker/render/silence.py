@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from dsp.loudness import Energies
+from dsp.blocks import Block
+from dsp.loudness import Energies, hop_frames
 
 SILENT_DBFS = -80.0
 SOUNDING_DBFS = -60.0  # well above: a codec may drop what is all but silent
 LEAST_HOPS = 10
 """A second."""
+_TREBLE_HZ = 15_000.0  # above, a codec may leave out what nobody hears
 
 
 def silent_stretch(due: Energies, decoded: Energies) -> tuple[int, int] | None:
@@ -35,3 +37,21 @@ def silent_stretch(due: Energies, decoded: Energies) -> tuple[int, int] | None:
         return None
     first, last = edges[np.argmax(edges[:, 1] - edges[:, 0])]
     return (int(first), int(last)) if last - first >= LEAST_HOPS else None
+
+
+def sounds_below_treble(stretch: Block, sample_rate: int) -> bool:
+    """Whether a stretch sounds for a second or more where no codec may leave anything out.
+
+    Parameters
+    ----------
+    stretch : float32 array, shape (frames, 2)
+    sample_rate : int
+        In Hz.
+    """
+    hop = hop_frames(sample_rate)
+    whole = len(stretch) // hop * hop
+    spectra = np.fft.rfft(stretch[:whole].reshape(-1, hop, 2) * np.hanning(hop)[:, None], axis=1)
+    below = np.abs(spectra[:, np.fft.rfftfreq(hop, 1.0 / sample_rate) < _TREBLE_HZ]) ** 2
+    # mean square by Parseval; the window lets 3/8 of the energy through
+    energies = 2.0 * below.sum(axis=(1, 2)) / hop**2 / 0.375
+    return int(np.count_nonzero(energies > 10.0 ** (SOUNDING_DBFS / 10.0))) >= LEAST_HOPS
