@@ -28,6 +28,7 @@ MOST_DB = 30.0
 MARGIN_DB = 0.1  # a gain that moves lifts what lies between the samples a little above what was measured
 _MOST_GAIN = 2.0**60  # more would only overflow: what it amplifies is clipped long before
 _BEFORE = REACH_FRAMES + 1  # what peaks between the frame before a block and its first holds that one down, too
+_GAIN_FRAMES = 8192
 _NEPERS_PER_DB = math.log(10.0) / 20.0
 
 Decibels = NDArray[np.float64]
@@ -139,20 +140,30 @@ def _limited(
         block = samples[_BEFORE : _BEFORE + end - begin]
         kept = samples[end - begin :].copy()
         at, needed_db = _needed(samples, aim)
-        if len(at) or released.any():
-            until_db = _released(at, needed_db, float(released[-1]), frames=end - begin + ahead, step_db=step_db)
+        most_db = 0.0
+        # A gain is worked out only where there is one: programme seldom needs any.
+        for low, high in spans(0, end - begin, _GAIN_FRAMES):
+            some = slice(*np.searchsorted(at, (low, high + ahead)))
+            if some.start == some.stop and not released.any():
+                continue
+            until_db = _released(
+                at[some] - low, needed_db[some], float(released[-1]), frames=high - low + ahead, step_db=step_db
+            )
             path = np.concatenate([released, until_db])
-            released = path[end - begin : end - begin + ahead]
-            smooth = _smoothed(path, end - begin, ahead)
-            if smooth.any():
-                block = _attenuated(block, smooth)
-                np.clip(block, -ceiling, ceiling, out=block)
-                if end > start:
-                    counted = smooth[max(0, start - begin) :]
-                    most_db = float(counted.max())
-                    reduction.course.append((max(start, begin), most_db))
-                    reduction.max_db = max(reduction.max_db, most_db)
-                    reduction.frames += int(np.count_nonzero(counted))
+            released = path[high - low : high - low + ahead]
+            smooth = _smoothed(path, high - low, ahead)
+            if not smooth.any():
+                continue
+            place = block[low:high]
+            amplify(place, np.exp(smooth * -_NEPERS_PER_DB))
+            np.clip(place, -ceiling, ceiling, out=place)
+            counted = smooth[max(0, start - begin - low) :]
+            if len(counted):
+                most_db = max(most_db, float(counted.max()))
+                reduction.frames += int(np.count_nonzero(counted))
+        if most_db:
+            reduction.course.append((max(start, begin), most_db))
+            reduction.max_db = max(reduction.max_db, most_db)
         samples = kept
         if end > start:
             yield block[max(0, start - begin) :]
@@ -245,8 +256,3 @@ def _largest_ahead(values: Decibels, width: int) -> Decibels:
         span *= 2
     rest = width - span
     return np.maximum(values[:-rest], values[rest:]) if rest else values
-
-
-def _attenuated(block: Block, reduction_db: Decibels) -> Block:
-    """Turn both ears down."""
-    return amplify(block.copy(), np.exp(reduction_db * -_NEPERS_PER_DB))
