@@ -40,10 +40,10 @@ def _ratio(frequency_hz: float, sample_rate: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=32)
-def _table(frequency_hz: float, sample_rate: int, partials: tuple[int, ...]) -> NDArray[np.float32]:
+def _table(frequency_hz: float, sample_rate: int, partials: tuple[int, ...]) -> NDArray[np.float64]:
     """Rows ``cos(k w n), sin(k w n)`` for each partial k, shape (2 * partials, frames); small enough for the cache."""
     n = np.arange(max(1024, _TABLE_FRAMES // len(partials)))
-    rows = np.empty((2 * len(partials), len(n)), np.float32)
+    rows = np.empty((2 * len(partials), len(n)))
     for row, partial in enumerate(partials):
         turns = (partial * frequency_hz / sample_rate) * n
         angle = 2.0 * np.pi * (turns - np.floor(turns))
@@ -104,9 +104,10 @@ def _steady(frequency_hz: float, start: int, stop: int, sample_rate: int, wave: 
     size = table.shape[1]
     for first, last in spans(start - start % size, stop, size):
         # The whole table, always at the same place in time: the samples do not depend on where this stretch begins,
-        # not even by the order in which a matrix product happens to add.
+        # not even by the order in which a matrix product happens to add. In float64, for what one processor's order
+        # makes of it and another's is then gone with the rounding.
         angle = 2.0 * np.pi * (_turns(frequency_hz, first, sample_rate) * np.array(numbers) % 1.0)
-        rotation = np.empty(2 * len(numbers), np.float32)
+        rotation = np.empty(2 * len(numbers))
         rotation[0::2] = np.sin(angle) * amplitudes
         rotation[1::2] = np.cos(angle) * amplitudes
         begin = max(start, first)
@@ -127,38 +128,35 @@ def _moving(frequency_hz: Breakpoints, start: int, stop: int, sample_rate: int, 
 
 
 @lru_cache(maxsize=32)
-def _table_of_ears(ears_hz: tuple[float, float], sample_rate: int) -> NDArray[np.float32]:
-    """`_table` for both ears at once, which take turns along a row; shape (rows, 2 * frames).
-
-    The same tone in both takes two rows; two tones take four, each with nothing in the other ear.
-    """
-    left, right = (_table(ear_hz, sample_rate, (1,)) for ear_hz in ears_hz)
-    if ears_hz[0] == ears_hz[1]:
-        rows = np.repeat(left, 2, axis=1)
-    else:
-        rows = np.zeros((4, 2 * left.shape[1]), np.float32)
-        rows[:2, 0::2], rows[2:, 1::2] = left, right
+def _sine_table(frequency_hz: float, sample_rate: int) -> NDArray[np.float32]:
+    """`_table` of a sine, in float32."""
+    rows = _table(frequency_hz, sample_rate, (1,)).astype(np.float32)
     rows.flags.writeable = False
     return rows
 
 
 def _steady_ears(ears_hz: tuple[float, float], start: int, stop: int, sample_rate: int) -> Block:
     """Make frames `[start, stop)` of a steady sine in each ear."""
-    table = _table_of_ears(ears_hz, sample_rate)
-    size = table.shape[1] // 2
     block: Block = np.empty((stop - start, 2), np.float32)
-    flat = block.reshape(-1)
-    for first, last in spans(start - start % size, stop - stop % -size, size):  # whole tables, as in `_steady`
-        angles = [2.0 * math.pi * _turns(ear_hz, first, sample_rate) for ear_hz in ears_hz]
-        rotation = np.array([turn(angle) for angle in angles for turn in (math.sin, math.cos)], np.float32)
-        rotation = rotation[: len(table)]
-        if start <= first and last <= stop:
-            np.matmul(rotation, table, out=flat[2 * (first - start) : 2 * (last - start)])
-        else:
-            begin, end = max(start, first), min(stop, last)
-            whole = rotation @ table
-            flat[2 * (begin - start) : 2 * (end - start)] = whole[2 * (begin - first) : 2 * (end - first)]
+    left_hz, right_hz = ears_hz
+    _steady_sine(left_hz, start, stop, sample_rate, block[:, 0])
+    if right_hz == left_hz:
+        block[:, 1] = block[:, 0]
+    else:
+        _steady_sine(right_hz, start, stop, sample_rate, block[:, 1])
     return block
+
+
+def _steady_sine(frequency_hz: float, start: int, stop: int, sample_rate: int, out: Ear) -> None:
+    """`_steady` of a sine, several times as fast, and yet the same samples on every processor."""
+    cosine, sine = _sine_table(frequency_hz, sample_rate)
+    size = len(sine)
+    for first, last in spans(start - start % size, stop, size):
+        angle = 2.0 * math.pi * _turns(frequency_hz, first, sample_rate)
+        some = slice(max(start, first) - first, last - first)
+        ear = cosine[some] * np.float32(math.sin(angle))
+        ear += sine[some] * np.float32(math.cos(angle))
+        out[first + some.start - start : last - start] = ear
 
 
 Frequency = float | Breakpoints
