@@ -50,12 +50,12 @@ def taps(phase: int) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=1)
-def _interpolators() -> NDArray[np.float32]:
+def _interpolators() -> NDArray[np.float64]:
     """For each phase, a row of samples and its surroundings to the point after each frame of the row.
 
     Shape (OVERSAMPLING - 1, _ROW_FRAMES + 2 * REACH_FRAMES, _ROW_FRAMES).
     """
-    matrices = np.zeros((OVERSAMPLING - 1, _ROW_FRAMES + 2 * REACH_FRAMES, _ROW_FRAMES), np.float32)
+    matrices = np.zeros((OVERSAMPLING - 1, _ROW_FRAMES + 2 * REACH_FRAMES, _ROW_FRAMES))
     for phase in range(1, OVERSAMPLING):
         for frame in range(_ROW_FRAMES):
             matrices[phase - 1, frame + 1 : frame + 1 + 2 * REACH_FRAMES, frame] = taps(phase)
@@ -149,13 +149,15 @@ def _between(samples: Levels) -> Levels:
 
     `samples` are rows with their surroundings, the two ears of a row one after the other.
     """
-    largest: Levels = np.zeros((len(samples), _ROW_FRAMES), np.float32)
+    largest = np.zeros((len(samples), _ROW_FRAMES))
     points = np.empty_like(largest)
+    exact = samples.astype(np.float64)  # so that all processors come to the same float32
     for interpolator in _interpolators():
-        np.matmul(samples, interpolator, out=points)
+        np.matmul(exact, interpolator, out=points)
         np.abs(points, out=points)
         np.maximum(largest, points, out=largest)
-    return np.maximum(largest[0::2], largest[1::2])
+    louder: Levels = np.maximum(largest[0::2], largest[1::2]).astype(np.float32)
+    return louder
 
 
 def _row_maxima(levels: Levels) -> Levels:

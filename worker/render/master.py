@@ -29,8 +29,8 @@ _WORKS_FROM_DB = (
 )
 _RUN_UP_HOPS = 1  # the K-filter's past has decayed by 100 dB
 _STRETCH_HOPS = 20
-_FEW_HOPS, _MANY_HOPS = 300, 1200  # heard to learn how much the limiter takes: of little, and of more than
-_LITTLE_LU = 0.1
+_FEW_HOPS, _MANY_HOPS = 100, 1200  # heard to learn how much the limiter takes: of little, and of more than
+_LITTLE_LU = 0.03
 
 
 @dataclass(frozen=True)
