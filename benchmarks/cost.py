@@ -35,13 +35,23 @@ class Cost:
     rss_mb: float
 
 
-def cost_of(name: str, folder: Path, out: Path, *, threads: int | None = None, timeout_s: float = 3600) -> Cost:
+def cost_of(
+    name: str,
+    folder: Path,
+    out: Path,
+    *,
+    threads: int | None = None,
+    watch_memory: bool = True,
+    timeout_s: float = 3600,
+) -> Cost:
     """Run a contender of `benchmarks.peers` in a folder from `benchmarks.material.prepare`.
 
     Parameters
     ----------
     threads : int, optional
         This project's RENDER_THREADS; by default it takes all cores.
+    watch_memory : bool
+        To look at the memory of many processes takes a tenth of a core: not while times are compared.
 
     Raises
     ------
@@ -68,8 +78,9 @@ def cost_of(name: str, folder: Path, out: Path, *, threads: int | None = None, t
         while child.poll() is None:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{name} took longer than {timeout_s:.0f} s")
-            now_pss, now_rss = _memory(child.pid)
-            pss, rss = max(pss, now_pss), max(rss, now_rss)
+            if watch_memory:
+                now_pss, now_rss = _memory(child.pid)
+                pss, rss = max(pss, now_pss), max(rss, now_rss)
             time.sleep(_LOOK_S)
         said, complained = child.communicate()
     finally:

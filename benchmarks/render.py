@@ -91,14 +91,19 @@ def compare(ffmpeg: Ffmpeg, *, minutes: float, rounds: int, peers: Sequence[str]
             say("sox is not installed: left out")
             peers = [name for name in peers if name != "sox"]
         say("the finished PCM, for the encoder alone")
-        cost_of("whole", folder, folder / "whole.wav")
+        say("and each once, for its memory")
+        cost_of("whole", folder, folder / "whole.wav", watch_memory=False)
         costs: dict[str, list[Cost]] = {name: [] for name in peers}
+        memory_of = {name: cost_of(name, folder, folder / f"{name}.mp3") for name in peers}
         for number in range(1, rounds + 1):
             for name in peers:
-                cost = cost_of(name, folder, folder / f"{name}.mp3")
+                cost = cost_of(name, folder, folder / f"{name}.mp3", watch_memory=False)
                 costs[name].append(cost)
                 say(f"round {number}: {name} {cost.wall_s:.1f} s, CPU {cost.cpu_s:.1f} s")
-        return [_result(name, runs, mix.seconds, _hear(folder / f"{name}.mp3", ffmpeg)) for name, runs in costs.items()]
+        return [
+            _result(name, runs, memory_of[name], mix.seconds, _hear(folder / f"{name}.mp3", ffmpeg))
+            for name, runs in costs.items()
+        ]
 
 
 def ratios(results: Sequence[Result]) -> list[Figure]:
@@ -154,14 +159,14 @@ def scaling(ffmpeg: Ffmpeg, *, say: Say) -> list[Run]:
     return runs
 
 
-def _result(name: str, runs: Sequence[Cost], seconds: float, heard: Heard | None) -> Result:
+def _result(name: str, runs: Sequence[Cost], watched: Cost, seconds: float, heard: Heard | None) -> Result:
     wall = statistics.median(run.wall_s for run in runs)
     return Result(
         name=name,
         wall_s=wall,
         cpu_s=statistics.median(run.cpu_s for run in runs),
-        pss_mb=max(run.pss_mb for run in runs),
-        rss_mb=max(run.rss_mb for run in runs),
+        pss_mb=watched.pss_mb,
+        rss_mb=watched.rss_mb,
         times_real_time=seconds / wall,
         walls_s=tuple(run.wall_s for run in runs),
         heard=heard,

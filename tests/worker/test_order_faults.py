@@ -352,6 +352,16 @@ def test_what_only_the_customer_can_change_fails_at_once_in_plain_words(place, e
     place.each(check)
 
 
+def test_an_order_that_lacks_its_music_has_not_paid_for_speech(place):
+    order = place.order(
+        Case("music missing", {"backgroundMusic": {"url": "gone.mp3"}}, provider="openai", says="media.missing")
+    )
+    with place.worker() as worker:
+        place.wait(worker, ended)
+    assert row_of(place.dsn, order.job_id)["error_code"] == "media.missing"
+    assert not place.speech.requests
+
+
 # -- the order is not ours any more
 
 STEAL = "UPDATE audio_job_queue SET claim_token = gen_random_uuid(), claimed_by = 'another' WHERE track_id = %s"

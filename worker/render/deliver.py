@@ -22,7 +22,7 @@ from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.tags import Tags
 from worker.errors import QualityError
 from worker.render.listening import Listener
-from worker.render.master import Master, find_master, programme
+from worker.render.master import Master, find_master, programme, too_loud
 from worker.render.silence import silent_stretch, sounds_below_treble
 
 MOST_DBTP = -1.0
@@ -131,8 +131,10 @@ def deliver(
 
     Raises
     ------
+    JobError
+        If the target cannot be reached: `find_master` says so, or the last encoding of a limited programme misses.
     QualityError
-        If the last encoding still misses; says what was measured. Also if the decoded file is silent where the mix
+        If the last encoding misses otherwise; says what was measured. Also if the decoded file is silent where the mix
         is not, or has another length: to encode again would not mend that.
     """
     headroom_db = _headroom_db(encoding)
@@ -181,6 +183,8 @@ def deliver(
         if abs(miss_lu) > _AIM_LU:
             level_db -= miss_lu
             headroom_db += max(-miss_lu, 0.0)  # a higher level lifts the peaks, too
+    if target_lufs is not None and master.limiting:  # the codec leaves no room for both the peaks and the loudness
+        raise too_loud(target_lufs, MOST_DBTP, delivered.integrated_lufs - max(over_db, 0.0))
     raise QualityError(
         f"the decoded file has {delivered.integrated_lufs:.2f} LUFS where {master.integrated_lufs:.2f} are due and "
         f"peaks at {delivered.true_peak_dbtp:.2f} dBTP where {MOST_DBTP:.1f} is allowed, after {number} encodings"

@@ -233,9 +233,14 @@ def find_master(
         gain_db += (target_lufs - lufs) / min(max(slope, 0.2), 1.0)
         if gain_to_db(mix.sample_peak) + gain_db - ceiling_dbtp > MOST_DB:
             break
-    raise JobError(
-        f"safety.targetLufs: {target_lufs:g} LUFS cannot be reached with peaks at or below {ceiling_dbtp:.1f} dBTP; "
-        f"this mix gets to {lowest_lufs:.1f}",
+    raise too_loud(target_lufs, ceiling_dbtp, lowest_lufs)
+
+
+def too_loud(target_lufs: float, peak_dbtp: float, reached_lufs: float) -> JobError:
+    """The error of a job that asks for more loudness than its mix can have."""
+    return JobError(
+        f"safety.targetLufs: {target_lufs:g} LUFS cannot be reached with peaks at or below {peak_dbtp:.1f} dBTP; "
+        f"this mix gets to {reached_lufs:.1f}",
         code="job.loudness",
         customer_message="This mix cannot be made that loud without distortion. Please choose a lower loudness.",
     )
