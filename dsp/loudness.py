@@ -31,6 +31,7 @@ GATING_BLOCK_TENTHS = 4  # 400 ms with 75 % overlap
 SHORT_TERM_TENTHS = 30  # 3 s, EBU Tech 3341
 RUN_UP_HOPS = 4  # after 0.4 s nothing is left of a K-filter's past: its poles have decayed by more than 300 dB
 _LARGEST_BLOCK_FRAMES = 45
+_MOST_PARTS = 500
 
 Energies = NDArray[np.float64]
 """K-weighted mean square per hop, both ears summed, shape (hops,)."""
@@ -152,6 +153,8 @@ class LoudnessMeter:
         if skipped < len(energies):
             self._energies.append(energies[skipped:])
             self._peaks.append(peaks[skipped:])
+            if len(self._energies) > _MOST_PARTS:  # many small arrays take more room than what they hold
+                self._energies, self._peaks = [np.concatenate(self._energies)], [np.concatenate(self._peaks)]
             self._sample_peak = max(self._sample_peak, float(peaks[skipped:].max()))
 
 
