@@ -300,6 +300,11 @@ def test_an_ending_that_is_no_format_is_refused(tmp_path):
     assert b".flac" in done.stderr
 
 
+def _heed_interrupts() -> None:
+    """A shell has what it starts in the background ignore SIGINT, and all that this starts in turn."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def encoding(tmp_path):
     """A long render whose encoder is running: the process, and the encoder."""
@@ -309,6 +314,7 @@ def encoding(tmp_path):
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(tmp_path)},
+        preexec_fn=_heed_interrupts,
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
