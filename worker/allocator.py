@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 
-_KEEP_BYTES = 16 << 20
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_LARGEST_BLOCK_BYTES = 3 << 19  # what is larger, an encoded piece, goes back to the kernel at once
+_KEEP_BYTES = 8 << 20
+_MOST_ARENAS = 2  # with more, what one thread frees is of no use to the next, and memory grows with the track
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Let glibc reuse blocks of some megabytes instead of giving them back to the kernel.
+    """Let glibc reuse blocks of about a megabyte instead of giving them back to the kernel.
 
     Blocks of audio are made and freed hundreds of times a second; each time the kernel would hand out fresh, zeroed
     pages. Call it before threads are started. Other C libraries have no `mallopt`: nothing happens.
@@ -18,5 +20,6 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return
-    mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
+    mallopt(_M_MMAP_THRESHOLD, _LARGEST_BLOCK_BYTES)
     mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+    mallopt(_M_ARENA_MAX, _MOST_ARENAS)
