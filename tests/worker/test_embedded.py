@@ -180,7 +180,10 @@ def test_it_dies_with_a_user_that_is_killed(directory: Path) -> None:
 def test_it_starts_after_everything_was_killed(directory: Path) -> None:
     other = user_of_its_own(directory)
     first_line(other)
-    for process in [*servers_of(directory), psutil.Process(other.pid)]:
+    everything = [psutil.Process(other.pid), *servers_of(directory)]
+    for process in everything:
+        process.suspend()  # else one might tidy up after another
+    for process in everything:
         process.kill()
     other.wait()
     assert (directory / "postgres/data/postmaster.pid").exists(), "a stale one is what this is about"
