@@ -87,6 +87,22 @@ def encoder(mix: SimpleNamespace, folder: Path, out: Path) -> None:
     _ffmpeg(mix, "-threads", "1", "-i", folder / "whole.wav", *_MP3, "-threads", "1", out)
 
 
+def encoder_halves(mix: SimpleNamespace, folder: Path, out: Path) -> None:
+    """Both halves of the finished PCM encoded side by side, and nothing else: what two cores can do at best."""
+    half = mix.seconds / 2
+    parts = [
+        [
+            *(mix.ffmpeg, "-nostdin", "-v", "error", "-y", "-threads", "1", "-ss", str(start), "-t", str(half)),
+            *("-i", str(folder / "whole.wav"), *_MP3, "-reservoir", "0", "-threads", "1", str(made)),
+        ]
+        for start, made in ((0, out), (half, out.with_stem("half")))
+    ]
+    running = [subprocess.Popen(part) for part in parts]
+    for process in running:
+        if process.wait(_TIMEOUT_S):
+            raise SystemExit(f"{process.args!r} failed")
+
+
 def pydub(mix: SimpleNamespace, folder: Path, out: Path) -> None:
     """pydub; it measures no loudness in LUFS, so it matches the mean level instead."""
     _run(sys.executable, "-m", "benchmarks.pydub_mix", folder, out)
@@ -166,7 +182,8 @@ def _run(*command: object) -> str:
 CONTENDERS: dict[str, Callable[[SimpleNamespace, Path, Path], None]] = {
     function.__name__: function
     for function in (
-        whole, only_voice, staged, graph_loudnorm, graph_loudnorm_twice, graph_gain, encoder, pydub, sox,
+        whole, only_voice, staged, graph_loudnorm, graph_loudnorm_twice, graph_gain, encoder, encoder_halves, pydub,
+        sox,
     )
 }  # fmt: skip
 

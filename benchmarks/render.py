@@ -18,7 +18,17 @@ from worker.codec.ffmpeg import Ffmpeg
 
 Say = Callable[[str], None]
 
-PEERS = ("whole", "encoder", "graph_loudnorm", "graph_loudnorm_twice", "graph_gain", "staged", "pydub", "sox")
+PEERS = (
+    "whole",
+    "encoder",
+    "encoder_halves",
+    "graph_loudnorm",
+    "graph_loudnorm_twice",
+    "graph_gain",
+    "staged",
+    "pydub",
+    "sox",
+)
 _FREE_MB_PER_MINUTE = 90  # pydub's and SoX's WAVs and the project's own, all kept at a time
 _LENGTHS_MIN = (1, 10, 60, 480)
 _LAYERS = (1, 2, 3, 4, 5)

@@ -15,6 +15,7 @@ from benchmarks.render import Figure, Result, Run
 LABELS = {
     "whole": "mindscript-audio-worker",
     "encoder": "FFmpeg, MP3 encoder alone",
+    "encoder_halves": "FFmpeg, MP3 encoder, half a track a core",
     "graph_gain": "FFmpeg graph twice: ebur128, gain",
     "graph_loudnorm_twice": "FFmpeg graph twice: loudnorm",
     "graph_loudnorm": "FFmpeg graph: loudnorm",
@@ -22,7 +23,7 @@ LABELS = {
     "pydub": "pydub",
     "sox": "SoX and FFmpeg's MP3",
 }
-_NO_LOUDNESS = ("encoder", "pydub", "sox")
+_NO_LOUDNESS = ("encoder", "encoder_halves", "pydub", "sox")
 _OURS, _THEIRS, _FLOOR = "#2a6f97", "#b8c0c8", "#8a949e"
 
 
@@ -121,7 +122,7 @@ def draw(results: Sequence[Result], minutes: float, file: Path) -> None:
 
     ordered = sorted(results, key=lambda one: one.wall_s, reverse=True)
     names = [LABELS[one.name] + (" *" if one.name in _NO_LOUDNESS else "") for one in ordered]
-    colours = [{"whole": _OURS, "encoder": _FLOOR}.get(one.name, _THEIRS) for one in ordered]
+    colours = [{"whole": _OURS, "encoder": _FLOOR, "encoder_halves": _FLOOR}.get(one.name, _THEIRS) for one in ordered]
     figure, axes = pyplot.subplots(figsize=(8, 0.42 * len(ordered) + 1.3), layout="constrained")
     bars = axes.barh(names, [one.wall_s for one in ordered], color=colours, height=0.7)
     marks = [f"{one.wall_s:.1f} s  ({one.times_real_time:.0f} × real time)" for one in ordered]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dsp.blocks import Block
+from worker.codec.decode import opened_sound
 from worker.codec.encode import Encoding, encode
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.pieces import Pcm
@@ -81,3 +82,10 @@ def noise_db(decoded: Block, original: Block) -> float:
     """Level of the difference in dB relative to full scale."""
     error = np.sum((decoded.astype(np.float64) - original) ** 2) / original.size
     return 10 * np.log10(error + 1e-20)
+
+
+def decoded(ffmpeg: Ffmpeg, file: Path) -> Block:
+    """The whole sound of a file at `RATE`, gaplessly."""
+    with opened_sound(ffmpeg, file) as sound:
+        assert sound.sample_rate == RATE
+        return np.concatenate(list(sound.blocks))

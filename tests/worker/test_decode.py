@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from codec_signals import RATE, encode_sound, music_like, tones
+from codec_signals import RATE, decoded, encode_sound, music_like, tones
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import children
 
 from worker.codec.clip import FileClip
-from worker.codec.decode import decode, decoded_blocks
+from worker.codec.decode import decode, opened_sound
 from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
 from worker.codec.pipe import Limits, Pipe
 from worker.errors import MediaError, ResourceError, TransientError
@@ -109,11 +109,11 @@ def test_a_delivered_file_comes_back_at_its_exact_length_and_in_time(ffmpeg, tmp
     sound = music_like(60_000)
     out = tmp_path / f"a.{ending}"
     encode_sound(sound, out, ffmpeg)
-    decoded = np.concatenate(list(decoded_blocks(ffmpeg, out, sample_rate=RATE)))
+    heard = decoded(ffmpeg, out)
     # FFmpeg 5 and 6 do not read how far the last frame of an M4A counts
-    assert 0 <= len(decoded) - 60_000 < (1024 if ending == "m4a" else 1)
-    assert [np.dot(decoded[1000:50_000, 0], sound[1000 + d : 50_000 + d, 0]) for d in (-1, 0, 1)].index(
-        max(np.dot(decoded[1000:50_000, 0], sound[1000 + d : 50_000 + d, 0]) for d in (-1, 0, 1))
+    assert 0 <= len(heard) - 60_000 < (1024 if ending == "m4a" else 1)
+    assert [np.dot(heard[1000:50_000, 0], sound[1000 + d : 50_000 + d, 0]) for d in (-1, 0, 1)].index(
+        max(np.dot(heard[1000:50_000, 0], sound[1000 + d : 50_000 + d, 0]) for d in (-1, 0, 1))
     ) == 1
 
 
@@ -189,9 +189,9 @@ def test_a_full_disk_is_told_and_leaves_nothing(ffmpeg, tmp_path):
 
 
 def test_a_reader_that_leaves_early_leaves_no_process(ffmpeg, tmp_path):
-    blocks = decoded_blocks(ffmpeg, wav(tmp_path / "a.wav", tones(RATE * 20)), sample_rate=RATE)
-    next(blocks)
-    blocks.close()
+    with opened_sound(ffmpeg, wav(tmp_path / "a.wav", tones(RATE * 20))) as sound:
+        next(sound.blocks)
+        assert children()
     assert not children()
 
 

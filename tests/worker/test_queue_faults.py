@@ -124,7 +124,7 @@ def test_a_half_open_connection_that_was_idle_fails_no_call(leased_dsn: str, mon
     with HalfOpen(leased_dsn) as proxy:
         orders = opened(proxy.dsn)
         with ThreadPoolExecutor(3) as pool:
-            list(pool.map(lambda _: orders.ping(), range(50)))
+            list(pool.map(lambda _: orders.now(), range(50)))
         orders.enqueue({})
         time.sleep(0.2)
         proxy.freeze()

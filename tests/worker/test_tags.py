@@ -14,9 +14,8 @@ import mutagen.mp4
 import mutagen.wave
 import numpy as np
 import pytest
-from codec_signals import RATE, encode_sound, tones
+from codec_signals import RATE, decoded, encode_sound, tones
 
-from worker.codec.decode import decoded_blocks
 from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
 from worker.codec.pipe import Pipe
 from worker.codec.tags import COVER_BYTES, Chapter, Tags, id3v2
@@ -85,9 +84,7 @@ def test_ffmpeg_reads_texts_and_chapters_in_order(ffmpeg, tagged, ending):
 def test_tags_change_nothing_about_the_sound(ffmpeg, tagged, tmp_path, ending):
     bare = tmp_path / f"a.{ending}"
     encode_sound(tones(FRAMES), bare, ffmpeg)
-    plain, dressed = (
-        np.concatenate(list(decoded_blocks(ffmpeg, file, sample_rate=RATE))) for file in (bare, tagged[ending])
-    )
+    plain, dressed = (decoded(ffmpeg, file) for file in (bare, tagged[ending]))
     assert np.array_equal(plain, dressed)
 
 

@@ -100,38 +100,6 @@ def decode(
         raise
 
 
-def decoded_blocks(
-    ffmpeg: Ffmpeg,
-    source: Path,
-    *,
-    sample_rate: int,
-    max_seconds: float = 24 * 3600.0,
-) -> Iterator[Block]:
-    """Decode a file gaplessly, block by block, holding no more than one.
-
-    Parameters
-    ----------
-    ffmpeg : Ffmpeg
-    source : Path
-    sample_rate : int
-        In Hz; a file of another rate is resampled.
-    max_seconds : float
-
-    Yields
-    ------
-    block : float32 array, shape (frames, 2)
-        One channel is given to both ears.
-
-    Raises
-    ------
-    MediaError, ResourceError, TransientError
-        As `decode`.
-    """
-    with _decoding(ffmpeg, source, max_seconds=max_seconds, timeout_s=60.0 + max_seconds) as stream:
-        for samples in _resampled(stream, sample_rate):
-            yield samples if stream.channels == 2 else np.repeat(samples, 2, axis=1)
-
-
 @dataclass(frozen=True)
 class OpenSound:
     """A file that is being decoded at its own rate.

@@ -140,14 +140,12 @@ def _lengths(coded: int, coder: Coder) -> Iterator[int]:
     largest, whole = coder.shares[0], sum(coder.shares)
     groups = math.ceil(coded * largest / (coder.longest * whole))
     unit = coded / (groups * whole)
-    if unit * coder.shares[-1] < coder.shortest:  # so short that all have the same length
-        groups, largest, whole = 1, 1, len(coder.shares)
-        unit = max(coded / whole, coder.shortest)
-        shares: tuple[int, ...] = (1,) * whole
+    if unit * coder.shares[-1] < coder.shortest:  # then all have the same length
+        pieces = len(coder.shares)
+        unit, shares = max(coded / pieces, coder.shortest), (1,) * pieces
     else:
-        shares = coder.shares
-    before_the_last = (largest,) * ((groups - 1) * whole // largest)
-    for share in (*before_the_last, *shares):
+        shares = (largest,) * ((groups - 1) * whole // largest) + coder.shares
+    for share in shares:
         yield coder.align * math.ceil(unit * share / coder.align)
 
 

@@ -10,8 +10,6 @@ from dsp.blocks import Clip
 from worker.order.media import Speech, Spoken
 from worker.order.script import Pause
 
-SEED_RANGE = 2**64
-
 
 @dataclass(frozen=True)
 class SpokenSpan:

@@ -233,10 +233,6 @@ class Queue:
         """The database's clock (over HTTP to a second)."""
         return self._transport.now()
 
-    def ping(self) -> None:
-        """Ask the database for one row; raises when it does not answer."""
-        self._transport.select(TABLE, ["id"], where={}, limit=1)
-
     def close(self) -> None:
         """Put back what plain mode has parked, and give the connections back."""
         self._mode.close()
