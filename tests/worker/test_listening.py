@@ -16,7 +16,7 @@ from worker.codec import encode as encoding_of_tracks
 from worker.codec.encode import Encoding
 from worker.codec.ffmpeg import find_ffmpeg
 from worker.codec.tags import Tags
-from worker.errors import QualityError
+from worker.errors import JobError, QualityError
 from worker.order.compile import SpokenSpan
 from worker.render import deliver as delivery
 from worker.render.listening import Heard, Listener
@@ -32,13 +32,15 @@ def plan_of(seconds: float, *sources: tuple[str, object, float]) -> RenderPlan:
 TONES = (("solfeggio", Tone(528.0, RATE), 0.05), ("binaural", Binaural(200.0, 6.0, RATE), 0.05))
 
 
-def delivered(plan, tmp_path, *, format: str = "wav", kbps: int | None = None, spoken=()) -> delivery.Delivered:
+def delivered(
+    plan, tmp_path, *, format: str = "wav", kbps: int | None = None, spoken=(), target_lufs: float = -20.0
+) -> delivery.Delivered:
     return delivery.deliver(
         plan,
         measure_mix(plan, threads=2),
         tmp_path / f"track.{format}",
         encoding=Encoding(format, kbps),
-        target_lufs=-20.0,
+        target_lufs=target_lufs,
         limiter=True,
         tags=Tags(),
         ffmpeg=find_ffmpeg(),
@@ -163,3 +165,21 @@ def test_nothing_at_all_in_the_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(delivery, "encode", _Holed(0.0, 20.0))
     with pytest.raises(QualityError, match="silent"):
         delivered(plan_of(20, *TONES), tmp_path)
+
+
+def test_treble_that_a_codec_leaves_out_is_no_hole(tmp_path):
+    """AAC at 128 kbit/s has no 20 kHz: what is left between the words is silence, and that is right."""
+    voice = ArrayClip(np.ascontiguousarray(0.3 * Noise("pink", 2, RATE).render(0, 2 * RATE)))
+    words = ("voice", Placed((voice,), (RATE, 8 * RATE), (0, 0)), 1.0)
+    plan = plan_of(12, words, ("music", Tone(20_000.0, RATE), 0.1))
+    assert delivered(plan, tmp_path, format="aac", kbps=128).encodes >= 1
+
+
+def test_what_no_codec_can_deliver_so_loud_is_the_jobs_fault(tmp_path):
+    """Noise at full scale: the limiter holds it at -6 LUFS, but AAC lifts its peaks by as much as it is lowered."""
+    loud = ArrayClip(np.sign(np.random.default_rng(5).standard_normal((6 * RATE, 2))).astype(np.float32))
+    plan = plan_of(6, ("music", Looped(loud, 0), 1.0))
+    with pytest.raises(JobError, match=r"safety\.targetLufs: -6 LUFS cannot be reached") as refused:
+        delivered(plan, tmp_path, format="m4a", kbps=128, target_lufs=-6.0)
+    assert refused.value.code == "job.loudness"
+    assert not list(tmp_path.glob("*.part"))

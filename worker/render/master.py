@@ -210,7 +210,9 @@ def find_master(
     def master(at_db: float, limiting: bool, lufs: float) -> Master:
         # In thousandths of a dB: the last bits of the meter's sums, which differ from processor to processor, then
         # do not reach the samples.
-        return Master(gain=db_to_gain(round(at_db, 3)), ceiling_dbtp=ceiling_dbtp, limiting=limiting, integrated_lufs=lufs)
+        return Master(
+            gain=db_to_gain(round(at_db, 3)), ceiling_dbtp=ceiling_dbtp, limiting=limiting, integrated_lufs=lufs
+        )
 
     if mix.sample_peak * NEAR * db_to_gain(gain_db) <= db_to_gain(ceiling_dbtp):
         return master(gain_db, False, mix_lufs + gain_db)
