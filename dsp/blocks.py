@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 Block = NDArray[np.float32]
 """Audio of shape (frames, 2), full scale ±1."""
 
-BLOCK_FRAMES = 66_150
-"""1.5 s at 44.1 kHz: whole hops of the loudness meter, which else would have to put every block's end to the next."""
+BLOCK_FRAMES = 132_300
+"""3 s at 44.1 kHz: whole hops of the loudness meter, which else would have to put every block's end to the next."""
 
 
 def spans(start: int, stop: int, size: int = BLOCK_FRAMES) -> Iterator[tuple[int, int]]:

@@ -16,5 +16,7 @@ import worker.codec.encode
 import worker.order.job
 import worker.storage.choose  # noqa: F401
 from worker.allocator import keep_freed_memory
+from worker.render.cores import compute_in_batch
 
 keep_freed_memory()
+compute_in_batch()

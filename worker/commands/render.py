@@ -18,6 +18,7 @@ from worker.config import Config
 from worker.errors import JobError, MediaError, ResourceError, WorkerError
 from worker.order.job import parse_job
 from worker.order.payload import RenderJob
+from worker.render.cores import compute_in_batch
 from worker.render.produce import produce
 from worker.render.studio import open_studio
 from worker.screen import Row, closing_table, progress_bars
@@ -45,6 +46,7 @@ def render(options: argparse.Namespace, config: Config) -> int:
             raise WorkerError(f"{path}: there is no folder {path.parent}", code="output.folder")
     folder = Path.cwd() if options.job == "-" else Path(options.job).resolve().parent
     studio = open_studio(config, beside(folder, config), voice_file=options.voice, music_file=options.music)
+    compute_in_batch()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="mindscript-out-") as spool:
         track = Path(spool) / f"track.{encoding.format}" if to_stdout else out
