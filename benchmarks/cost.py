@@ -102,7 +102,9 @@ def _memory(pid: int) -> tuple[int, int]:
         return 0, 0
     for process in below:
         try:
-            full = process.memory_full_info()
+            full, parent = process.memory_full_info(), process.parent()
+            if parent is not None and parent.cmdline() == process.cmdline():
+                continue  # just forked, not yet another program: until then it lives in its parent's memory (vfork)
         except (psutil.NoSuchProcess, psutil.AccessDenied):  # it ended while we looked
             continue
         pss, rss = pss + full.pss, rss + full.rss

@@ -207,6 +207,6 @@ def _decoded(_: Ffmpeg, coded: Sequence[bytes], skip: int) -> Iterator[Block]:
     # Behind a gapless header the decoder itself leaves out what is to be skipped, and nothing else.
     music = Music(len(coded), sum(map(len, coded)))
     header = info_frame(coded[0], music, delay=skip - DECODER_DELAY, padding=DECODER_DELAY)
-    with soundfile.SoundFile(io.BytesIO(header + b"".join(coded))) as sound:
+    with soundfile.SoundFile(io.BytesIO(b"".join((header, *coded)))) as sound:
         while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
             yield block

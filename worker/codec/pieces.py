@@ -186,6 +186,7 @@ def encode_pieces(track: Track, coder: Coder) -> Iterator[list[bytes]]:
                 heard += len(wanted)
                 track.on_decoded(wanted)
         before = coded[-coder.overlap :]
+        del coded  # not kept while the next is waited for
 
 
 def try_stretch(track: Track, coder: Coder, start: int, stop: int) -> Iterator[Block]:

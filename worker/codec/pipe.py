@@ -195,7 +195,8 @@ class Pipe:
         self.close_input()
         if self._wait() != 0:
             raise self._failure()
-        return bytes(self._collected or b"")
+        collected, self._collected = bytes(self._collected or b""), None
+        return collected
 
     def _wait(self) -> int:
         with self._waiting("end"):

@@ -46,7 +46,7 @@ def draw(
     title, subtitle : str
     drawn : Drawn
         Waveform and spectrogram.
-    energies : float64 array
+    energies : float32 array
         Of the loudness meter, a value every 100 ms.
     result : Inspection
         Tones and beats to name.

@@ -155,7 +155,7 @@ def _finite(value: float) -> float | None:
     return round(float(value), 2) if math.isfinite(value) else None
 
 
-def _longest_silence(peaks: NDArray[np.float64]) -> Silence | None:
+def _longest_silence(peaks: NDArray[np.float32]) -> Silence | None:
     """Find the longest run of 100 ms hops without a sample above -80 dBFS."""
     silent = (peaks < 10.0 ** (SILENT_DBFS / 20.0)).astype(np.int8)
     runs = np.flatnonzero(np.diff(np.concatenate([[0], silent, [0]]))).reshape(-1, 2)

@@ -131,7 +131,7 @@ def _limited_energies(plan: RenderPlan, mix: Measurement, master: Master, *, mos
     stretches = _touched(mix.peaks * (master.gain / db_to_gain(master.ceiling_dbtp)))
     every = -(-sum(stretch.stop - stretch.start for stretch in stretches) // most_hops) or 1
     some = stretches[::every]
-    before = sum(float(energies[stretch.start : stretch.stop].sum()) for stretch in some)
+    before = sum(float(energies[stretch.start : stretch.stop].sum(dtype=np.float64)) for stretch in some)
 
     def measure_again(stretch: _Stretch) -> None:
         run_up_hops = min(_RUN_UP_HOPS, stretch.start)
@@ -143,7 +143,7 @@ def _limited_energies(plan: RenderPlan, mix: Measurement, master: Master, *, mos
 
     side_by_side(measure_again, some, threads=threads)
     if every > 1:
-        after = sum(float(energies[stretch.start : stretch.stop].sum()) for stretch in some)
+        after = sum(float(energies[stretch.start : stretch.stop].sum(dtype=np.float64)) for stretch in some)
         for number, stretch in enumerate(stretches):
             if number % every:
                 energies[stretch.start : stretch.stop] *= after / before
@@ -159,7 +159,7 @@ class _Stretch:
     inside: bool
 
 
-def _touched(peaks: NDArray[np.float64]) -> list[_Stretch]:
+def _touched(peaks: NDArray[np.float32]) -> list[_Stretch]:
     """Where the limiter works, from the sample peak of each hop over the ceiling (linear)."""
     (hot,) = np.nonzero(peaks > db_to_gain(-_WORKS_FROM_DB))
     over_db = np.minimum(20.0 * np.log10(peaks[hot]) + _WORKS_FROM_DB, MOST_DB)

@@ -19,9 +19,9 @@ def silent_stretch(due: Energies, decoded: Energies) -> tuple[int, int] | None:
 
     Parameters
     ----------
-    due : float64 array, shape (hops,)
+    due : float32 array, shape (hops,)
         Energies of the mix at the master gain, as of `dsp.loudness.Measurement`.
-    decoded : float64 array, shape (hops,)
+    decoded : float32 array, shape (hops,)
         Those of the decoded file. What is missing at its end counts as silence.
 
     Returns
