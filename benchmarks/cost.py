@@ -102,9 +102,10 @@ def _memory(pid: int) -> tuple[int, int]:
         return 0, 0
     for process in below:
         try:
-            full, parent = process.memory_full_info(), process.parent()
+            parent = process.parent()
             if parent is not None and parent.cmdline() == process.cmdline():
                 continue  # just forked, not yet another program: until then it lives in its parent's memory (vfork)
+            full = process.memory_full_info()
         except (psutil.NoSuchProcess, psutil.AccessDenied):  # it ended while we looked
             continue
         pss, rss = pss + full.pss, rss + full.rss

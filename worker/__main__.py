@@ -20,7 +20,9 @@ def main() -> int:
     from worker.cli import run
 
     keep_freed_memory()
-    return run(sys.argv[1:])
+    status = run(sys.argv[1:])
+    gc.freeze()  # at the end, too, it would look through all of them
+    return status
 
 
 if __name__ == "__main__":
