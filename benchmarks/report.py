@@ -127,11 +127,11 @@ def draw(results: Sequence[Result], minutes: float, file: Path) -> None:
     bars = axes.barh(names, [one.wall_s for one in ordered], color=colours, height=0.7)
     marks = [f"{one.wall_s:.1f} s  ({one.times_real_time:.0f} × real time)" for one in ordered]
     axes.bar_label(bars, marks, padding=4, fontsize=9)
-    axes.set_xlim(0, 1.3 * max(one.wall_s for one in ordered))
+    axes.set_xlim(0, 1.45 * max(one.wall_s for one in ordered))
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.tick_params(left=False, bottom=False, labelbottom=False)
-    axes.set_title(
-        f"Seconds to make a {minutes:g}-minute track of four layers, MP3 192 kbit/s", loc="left", fontsize=11
+    figure.suptitle(
+        f"Seconds to make a {minutes:g}-minute track of four layers, MP3 192 kbit/s", x=0.01, ha="left", fontsize=11
     )
     figure.supxlabel("* no control of loudness", fontsize=8, color="#555555", x=0.01, ha="left")
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ is measured while it is being encoded. One that misses is made again with what w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from dsp.plan import RenderPlan, render
 from worker.codec.encode import Encoding, encode
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.tags import Tags
-from worker.errors import QualityError
+from worker.errors import JobError, QualityError
 from worker.render.listening import Listener
 from worker.render.master import Master, find_master, programme, too_loud
 from worker.render.silence import silent_stretch, sounds_below_treble
@@ -142,14 +142,19 @@ def deliver(
     tries: list[Try] = []
     for number in range(1, _MOST_ENCODES + 1):
         reduction = Reduction()
-        master = find_master(
-            plan,
-            mix,
-            target_lufs=target_lufs,
-            ceiling_dbtp=MOST_DBTP - headroom_db,
-            limiter=limiter,
-            threads=threads,
-        )
+        try:
+            master = find_master(
+                plan,
+                mix,
+                target_lufs=target_lufs,
+                ceiling_dbtp=MOST_DBTP - headroom_db,
+                limiter=limiter,
+                threads=threads,
+            )
+        except JobError:
+            if target_lufs is None or not tries:
+                raise
+            raise too_loud(target_lufs, MOST_DBTP, _reached(tries)) from None  # not the ceiling it had come to
         meter = LoudnessMeter(plan.sample_rate, true_peak=True)
         listener = None if make_listener is None else make_listener()
         encode(
@@ -184,7 +189,7 @@ def deliver(
             level_db -= miss_lu
             headroom_db += max(-miss_lu, 0.0)  # a higher level lifts the peaks, too
     if target_lufs is not None and master.limiting:  # the codec leaves no room for both the peaks and the loudness
-        raise too_loud(target_lufs, MOST_DBTP, delivered.integrated_lufs - max(over_db, 0.0))
+        raise too_loud(target_lufs, MOST_DBTP, _reached(tries))
     raise QualityError(
         f"the decoded file has {delivered.integrated_lufs:.2f} LUFS where {master.integrated_lufs:.2f} are due and "
         f"peaks at {delivered.true_peak_dbtp:.2f} dBTP where {MOST_DBTP:.1f} is allowed, after {number} encodings"
@@ -263,6 +268,11 @@ def _miss(delivered_lufs: float, master: Master, target_lufs: float | None) -> f
     if target_lufs is None or math.isinf(master.integrated_lufs):
         return 0.0
     return delivered_lufs - master.integrated_lufs
+
+
+def _reached(tries: Sequence[Try]) -> float:
+    """How loud the last of them would be with its peaks where they must be, in LUFS."""
+    return tries[-1].integrated_lufs - max(tries[-1].true_peak_dbtp - MOST_DBTP, 0.0)
 
 
 def _both(first: Callable[[Block], None], second: Callable[[Block], None]) -> Callable[[Block], None]:
