@@ -294,7 +294,8 @@ class TestFailing:
 
 
 PARENT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is started with it ignored
 from worker.codec.ffmpeg import find_ffmpeg
 from worker.codec.pipe import Pipe
 with Pipe(find_ffmpeg(), {arguments!r}, feed={feed}) as pipe:
