@@ -10,12 +10,12 @@ import sys
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # There are none, and to look for them in every installed package takes longer than the models.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
-# Forty thousand objects are loaded, none of them garbage: the collector need not look through them a hundred times.
-gc.set_threshold(10_000)
 
 
 def main() -> int:
     """Run the command line; every failure a person can mend is one line on standard error."""
+    # Forty thousand objects are loaded, none of them garbage: the collector need not look through them a hundred times.
+    gc.set_threshold(10_000)
     from worker.allocator import keep_freed_memory
     from worker.cli import run
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -61,14 +59,3 @@ def test_without_a_limit_it_is_the_machines(cgroup, limit):
         (cgroup / "memory.max").write_text(limit)
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
     assert memory.job_memory_limit_bytes(Config()) == machine * 3 // 4 - 120 * MB
-
-
-def test_what_computes_and_all_it_starts_is_in_the_batch_class():
-    """In a process of its own: the test's must not change."""
-    code = (
-        "import subprocess; from worker.render.cores import compute_in_batch; compute_in_batch();"
-        "print(open('/proc/self/stat').read().split()[40],"
-        " subprocess.run(['cut', '-d ', '-f41', '/proc/self/stat'], capture_output=True, text=True).stdout.strip())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.split() == [str(os.SCHED_BATCH)] * 2

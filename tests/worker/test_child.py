@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -249,3 +251,9 @@ def test_the_kernel_would_kill_the_job_before_the_worker(nursery: Nursery, tmp_p
 def test_a_job_that_is_no_function_is_an_error(nursery: Nursery, tmp_path: Path) -> None:
     told = hear_out(job(nursery, tmp_path, function="standins.jobs:no_such"))
     assert isinstance(told.last, Failed)
+
+
+def test_what_jobs_are_forked_from_is_in_the_batch_class():
+    code = "import os, worker.child.preload; print(os.sched_getscheduler(0) == os.SCHED_BATCH)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "True\n"

@@ -330,6 +330,11 @@ def encoding(tmp_path):
     pytest.fail("no encoder was started")
 
 
+def test_the_render_and_its_encoder_are_in_the_batch_class(encoding):
+    process, encoder = encoding
+    assert [os.sched_getscheduler(one.pid) for one in (process, encoder)] == [os.SCHED_BATCH] * 2
+
+
 def test_ctrl_c_leaves_no_file_and_no_child(tmp_path, encoding):
     process, _ = encoding
     children = psutil.Process(process.pid).children(recursive=True)
@@ -351,7 +356,6 @@ def test_a_killed_ffmpeg_is_told_and_nothing_is_left(tmp_path, encoding):
     assert [path.name for path in tmp_path.iterdir()] == ["job.json"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full on this system")
 def test_standard_output_that_is_full_is_an_error(tmp_path):
     with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device, not a file of ours
         done = subprocess.run(

@@ -195,7 +195,7 @@ class Pipe:
         self.close_input()
         if self._wait() != 0:
             raise self._failure()
-        collected, self._collected = bytes(self._collected or b""), None
+        collected, self._collected = bytes(self._collected or b""), None  # not kept beside its copy
         return collected
 
     def _wait(self) -> int:

@@ -23,8 +23,7 @@ def compute_in_batch() -> None:
     """Tell the kernel that this process and all it starts compute, and that nobody waits for an answer of theirs.
 
     FFmpeg hands each frame of 26 ms from thread to thread. In Linux's batch class a thread that wakes up lets the
-    other finish what it does, so there are half as many changes between them. Other systems have no such class:
-    nothing happens.
+    other finish what it does. Other systems have no such class: nothing happens.
     """
     if hasattr(os, "SCHED_BATCH"):
         with contextlib.suppress(OSError):  # a sandbox may forbid it
