@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -142,20 +143,23 @@ def produce(
         tempfile.TemporaryDirectory(prefix=".mindscript-", dir=out.parent) as candidates,
     ):
         folder, candidate = Path(inputs), Path(candidates) / f"track.{encoding.format}"
-        with watch.stage("fetch"):  # before the voice: a job that lacks its music must not have paid for speech
-            progress("Preparing the music", 0.0)
-            has_music = job.background_music is not None or "music" in recordings
-            music = studio.fetch_music(job, folder) if has_music else None
-            cover = studio.fetch_cover(job.metadata.cover, folder) if job.metadata.cover is not None else None
-        with watch.stage("speak"):
-            speech = None
-            if job.has_voice or "voice" in recordings:
-                speech = studio.speak(
-                    job,
-                    folder,
-                    lambda done: progress("Recording the voice", _FETCHED + (_SPOKEN - _FETCHED) * done),
-                    said,
-                )
+
+        def speak() -> Speech:
+            return studio.speak(
+                job,
+                folder,
+                lambda done: progress("Recording the voice", _FETCHED + (_SPOKEN - _FETCHED) * done),
+                said,
+            )
+
+        with _aside(speak if "voice" in recordings else None) as recording:
+            with watch.stage("fetch"):  # before a voice speaks: a job that lacks its music must not have paid for it
+                progress("Preparing the music", 0.0)
+                has_music = job.background_music is not None or "music" in recordings
+                music = studio.fetch_music(job, folder) if has_music else None
+                cover = studio.fetch_cover(job.metadata.cover, folder) if job.metadata.cover is not None else None
+            with watch.stage("speak"):
+                speech = recording.result() if recording is not None else speak() if job.has_voice else None
         media = Media(speech, music)
         compiled = compile_plan(job, media)
         tags = make_tags(job, compiled, cover)
@@ -223,6 +227,16 @@ def produce(
     if len(reports) == 1:
         return Produced(reports[0], lyrics=lyrics)
     return Produced(reports[0], twin=wanted[1][2], twin_report=reports[1], lyrics=lyrics)
+
+
+@contextmanager
+def _aside(work: Callable[[], Speech] | None) -> Iterator[Future[Speech] | None]:
+    """Begin some work, to be over when this is left: a recording costs nothing, so it is decoded beside the music."""
+    if work is None:
+        yield None
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="recording") as pool:
+        yield pool.submit(work)
 
 
 def _write_lyrics(job: RenderJob, compiled: Compiled, out: Path) -> tuple[Path, ...]:
