@@ -265,6 +265,28 @@ def test_a_bad_voice_is_one_clear_line(tmp_path, name):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "job.json"]
 
 
+@pytest.mark.parametrize(
+    ("voice", "music", "named"),
+    [("cut", "whole", "cut"), ("whole", "cut", "cut"), ("cut", "text", "text")],
+)
+def test_recordings_are_decoded_side_by_side_and_what_is_wrong_with_one_is_told(tmp_path, voice, music, named):
+    folder, scratch = tmp_path / "files", tmp_path / "scratch"
+    folder.mkdir()
+    scratch.mkdir()
+    soundfile.write(folder / "whole", speech(4), RATE, format="FLAC")
+    (folder / "cut").write_bytes((folder / "whole").read_bytes()[:40_000])
+    (folder / "text").write_text("not audio at all\n" * 200)
+    files = ("--voice", folder / voice, "--music", folder / music)
+    job = job_file(tmp_path, **TONES)
+    done = run("render", job, "-o", "track.mp3", *files, "--quiet", cwd=tmp_path, env={"TMPDIR": str(scratch)})
+    said = done.stderr.decode()
+    assert done.returncode == 3, said
+    assert f": {named} " in said
+    assert said.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "job.json", "scratch"]
+    assert not list(scratch.iterdir())
+
+
 def test_a_silent_voice_does_not_blow_up_the_gain(tmp_path):
     soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
     job = job_file(tmp_path, **TONES)
