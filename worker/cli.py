@@ -130,9 +130,6 @@ def _dispatch(options: argparse.Namespace, config: Config) -> int:
     """Call the command; each loads what it needs and no more."""
     match options.command:
         case "render":
-            from worker.codec.ffmpeg import ask_ahead
-
-            ask_ahead(config.ffmpeg)  # it answers while the rest is loaded
             from worker.commands.render import render
 
             return render(options, config)

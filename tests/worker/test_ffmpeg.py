@@ -15,7 +15,7 @@ import psutil
 import pytest
 from processes import children
 
-from worker.codec.ffmpeg import Ffmpeg, ask_ahead, find_ffmpeg, parse_version
+from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg, parse_version
 from worker.codec.pipe import Limits, Pipe, through
 from worker.errors import ConfigurationError, MediaError, ResourceError, TransientError
 
@@ -107,17 +107,6 @@ class TestFinding:
         first = find_ffmpeg(str(mine))
         mine.unlink()
         assert find_ffmpeg(str(mine)) is first
-
-    def test_asked_ahead_it_is_run_once_and_gives_the_same_answer(self, tmp_path):
-        mine = script(tmp_path / "mine", f"echo run >> {tmp_path}/runs; {says('7.1')}")
-        ask_ahead(str(mine))
-        assert find_ffmpeg(str(mine)) == Ffmpeg(mine, "7.1")
-        assert (tmp_path / "runs").read_text() == "run\n"
-
-    def test_asked_ahead_it_fails_where_it_is_wanted(self):
-        ask_ahead("/nowhere/ffmpeg")
-        with pytest.raises(ConfigurationError, match="/nowhere/ffmpeg"):
-            find_ffmpeg("/nowhere/ffmpeg")
 
     @pytest.mark.parametrize(
         ("body", "mode", "word"),

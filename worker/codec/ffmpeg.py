@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,19 +28,6 @@ class Ffmpeg:
     version: str
 
 
-_asked: dict[str | None, Future[Ffmpeg]] = {}
-
-
-def ask_ahead(configured: str | None) -> None:
-    """Begin what `find_ffmpeg` does and go on meanwhile: Debian's FFmpeg takes a tenth of a second to say its version.
-
-    Errors come out of `find_ffmpeg`.
-    """
-    pool = ThreadPoolExecutor(1, thread_name_prefix="find-ffmpeg")
-    _asked[configured] = pool.submit(_found, configured)
-    pool.shutdown(wait=False)
-
-
 @functools.cache
 def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
     """Find the FFmpeg to use: the configured one, else PATH's when it is new enough, else imageio-ffmpeg's.
@@ -58,11 +44,6 @@ def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
     ConfigurationError
         If there is none, or the configured one is missing, fails or is older than 5.1; says how to mend it.
     """
-    asked = _asked.pop(configured, None)
-    return _found(configured) if asked is None else asked.result()
-
-
-def _found(configured: str | None) -> Ffmpeg:
     if configured:
         found = shutil.which(configured)
         if found is None:

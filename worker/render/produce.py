@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -152,14 +152,20 @@ def produce(
                 said,
             )
 
-        with _aside(speak if "voice" in recordings else None) as recording:
+        with ThreadPoolExecutor(1, thread_name_prefix="recording") as aside:
+            # a recording costs nothing, so it is decoded beside the music
+            recording = aside.submit(speak) if "voice" in recordings else None
             with watch.stage("fetch"):  # before a voice speaks: a job that lacks its music must not have paid for it
                 progress("Preparing the music", 0.0)
                 has_music = job.background_music is not None or "music" in recordings
                 music = studio.fetch_music(job, folder) if has_music else None
                 cover = studio.fetch_cover(job.metadata.cover, folder) if job.metadata.cover is not None else None
             with watch.stage("speak"):
-                speech = recording.result() if recording is not None else speak() if job.has_voice else None
+                speech = None
+                if recording is not None:
+                    speech = recording.result()
+                elif job.has_voice:
+                    speech = speak()
         media = Media(speech, music)
         compiled = compile_plan(job, media)
         tags = make_tags(job, compiled, cover)
@@ -227,16 +233,6 @@ def produce(
     if len(reports) == 1:
         return Produced(reports[0], lyrics=lyrics)
     return Produced(reports[0], twin=wanted[1][2], twin_report=reports[1], lyrics=lyrics)
-
-
-@contextmanager
-def _aside(work: Callable[[], Speech] | None) -> Iterator[Future[Speech] | None]:
-    """Begin some work, to be over when this is left: a recording costs nothing, so it is decoded beside the music."""
-    if work is None:
-        yield None
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="recording") as pool:
-        yield pool.submit(work)
 
 
 def _write_lyrics(job: RenderJob, compiled: Compiled, out: Path) -> tuple[Path, ...]:
