@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worker import logs
+from worker.codec.ffmpeg import ask_ffmpeg
 from worker.config import Config
 from worker.errors import Interrupted, WorkerError
 
@@ -130,6 +131,7 @@ def _dispatch(options: argparse.Namespace, config: Config) -> int:
     """Call the command; each loads what it needs and no more."""
     match options.command:
         case "render":
+            ask_ffmpeg(config.ffmpeg)
             from worker.commands.render import render
 
             return render(options, config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -17,6 +18,7 @@ _OLDEST_LIBAVCODEC = (
     59,
     37,
 )  # of FFmpeg 5.1; tells the age of builds from git, whose version is a date or a hash
+_ANSWER_TIMEOUT_S = 30
 MEND = "install FFmpeg 5.1 or newer, or the Python package imageio-ffmpeg, or set FFMPEG to the program's path"
 
 
@@ -67,16 +69,39 @@ def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
         raise ConfigurationError(f"no FFmpeg was found{refused}: {MEND}", code="configuration.ffmpeg") from None
 
 
+def ask_ffmpeg(configured: str | None = None) -> None:
+    """Start to ask the FFmpeg that `find_ffmpeg` will try first, if that is on PATH: it answers while others work.
+
+    A build of many libraries takes a tenth of a second to start. What is wrong with it is said by `find_ffmpeg`.
+    """
+    found = shutil.which(configured or "ffmpeg")
+    if found is not None and Path(found) not in _asked:
+        with contextlib.suppress(OSError):
+            _asked[Path(found)] = _ask(Path(found))
+
+
+_asked: dict[Path, subprocess.Popen[bytes]] = {}
+
+
+def _ask(path: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [path, "-version"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=clean_environment(),
+    )
+
+
 def _checked(path: Path) -> Ffmpeg:
     try:
-        answer = subprocess.run(
-            [path, "-version"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=30,
-            env=clean_environment(),
-            check=True,
-        ).stdout.decode(errors="replace")
+        with _asked.pop(path, None) or _ask(path) as process:
+            try:
+                answer = process.communicate(timeout=_ANSWER_TIMEOUT_S)[0].decode(errors="replace")
+            finally:
+                process.kill()  # without effect where it has ended
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, process.args)
     except (OSError, subprocess.SubprocessError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it does not answer -version"
         raise ConfigurationError(f"{path} cannot be run: {reason}: {MEND}", code="configuration.ffmpeg") from None
