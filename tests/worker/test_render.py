@@ -342,7 +342,7 @@ def encoding(tmp_path):
     while time.monotonic() < deadline and process.poll() is None:
         for child in psutil.Process(process.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                if "f32le" in child.cmdline():
+                if "adts" in child.cmdline():
                     yield process, child
                     process.kill()
                     process.wait(10)

@@ -68,10 +68,7 @@ def aac_coder(sample_rate: int, bitrate_kbps: int) -> Coder:
     """Say how AAC is encoded in pieces."""
     shortest, longest = (int(seconds * sample_rate / FRAME_SAMPLES) for seconds in _PIECE_SECONDS)
     return Coder(
-        arguments=(
-            *("-f", "f32le", "-ar", str(sample_rate), "-ac", "2", "-i", "pipe:0"),
-            *("-c:a", "aac", "-b:a", f"{bitrate_kbps}k", "-flush_packets", "0", "-f", "adts", "pipe:1"),
-        ),
+        arguments=("-c:a", "aac", "-b:a", f"{bitrate_kbps}k", "-flush_packets", "0", "-f", "adts", "pipe:1"),
         split=adts.split_frames,
         decode=_decoded,
         frame_samples=FRAME_SAMPLES,

@@ -82,7 +82,7 @@ def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> Coder:
     """Say how a track of `frames` PCM frames is encoded to MP3."""
     shortest, longest = (int(seconds * sample_rate / FRAME_SAMPLES) for seconds in _PIECE_SECONDS)
     coder = Coder(
-        arguments=_arguments(sample_rate, bitrate_kbps, reservoir=False),
+        arguments=_arguments(bitrate_kbps, reservoir=False),
         split=split_frames,
         decode=_decoded,
         frame_samples=FRAME_SAMPLES,
@@ -95,16 +95,15 @@ def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> Coder:
         align=Fraction(144_000 * bitrate_kbps, sample_rate).denominator,
         longest=longest,
         shortest=shortest,
-        shares=(3, 3, 2, 2, 1, 1),  # even over two, three or four cores
+        shares=(5, 5, 4, 4, 2, 2, 1, 1),  # even over two, three or four cores
     )
     if len(cut(frames, coder)) > 1:
         return coder
-    return replace(coder, arguments=_arguments(sample_rate, bitrate_kbps, reservoir=True), overlap=_RESERVOIR_FRAMES)
+    return replace(coder, arguments=_arguments(bitrate_kbps, reservoir=True), overlap=_RESERVOIR_FRAMES)
 
 
-def _arguments(sample_rate: int, bitrate_kbps: int, *, reservoir: bool) -> tuple[str, ...]:
+def _arguments(bitrate_kbps: int, *, reservoir: bool) -> tuple[str, ...]:
     return (
-        *("-f", "f32le", "-ar", str(sample_rate), "-ac", "2", "-i", "pipe:0"),
         *("-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-reservoir", str(int(reservoir))),
         *("-write_xing", "0", "-id3v2_version", "0", "-flush_packets", "0", "-f", "mp3", "pipe:1"),
     )
