@@ -10,6 +10,8 @@ import sys
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # There are none, and to look for them in every installed package takes longer than the models.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+# What is logged goes where `worker.logs` says, and nowhere else.
+os.environ.setdefault("LOGURU_AUTOINIT", "False")
 
 
 def main() -> int:

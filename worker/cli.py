@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker import logs
 from worker.codec.ffmpeg import ask_ffmpeg
 from worker.config import Config
 from worker.errors import Interrupted, WorkerError
@@ -102,7 +101,9 @@ def run(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         config = Config.from_environ()
-        if options.command != "work":
+        if options.debug or options.command not in ("work", "render"):  # `work` has its own log, `render` has none
+            from worker import logs
+
             logs.for_a_command(debug=options.debug)
         return _dispatch(options, config)
     except WorkerError as error:

@@ -89,9 +89,10 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
     from worker.fetch.fetch import fetch_media
     from worker.order.job import parse_job
     from worker.render.produce import produce
-    from worker.render.studio import open_studio, speech_store
+    from worker.render.studio import open_studio
     from worker.storage.choose import open_storage
     from worker.storage.storage import CONTENT_TYPES, PREVIEWS, RENDERS, Stored, preview_key, track_key
+    from worker.tts.shared_cache import speech_store
 
     job = parse_job(
         order.payload,

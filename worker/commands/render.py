@@ -10,8 +10,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from loguru import logger
-
 from worker.codec.encode import Encoding
 from worker.commands.files import beside, read_job
 from worker.config import Config
@@ -38,7 +36,9 @@ def render(options: argparse.Namespace, config: Config) -> int:
         max_duration_min=config.max_duration_min,
         recordings=recordings,  # type: ignore[arg-type]
     )
-    if job.unknown_keys:
+    if job.unknown_keys and options.debug:
+        from loguru import logger
+
         logger.debug("ignored keys of the job: {}", ", ".join(job.unknown_keys))
     out, encoding, to_stdout = _destination(options, job)
     for path in (out, options.preview, options.report):

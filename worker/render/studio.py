@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-from loguru import logger
+from typing import Protocol
 
 from dsp.loudness import integrated_lufs
 from worker.codec.decode import decode
 from worker.codec.ffmpeg import find_ffmpeg
 from worker.config import Config
-from worker.errors import JobError, MediaError, WorkerError
+from worker.errors import JobError, MediaError
 from worker.order.compile import SAMPLE_RATE_HZ
 from worker.order.media import Music, Speech
 from worker.order.payload import RenderJob
@@ -25,10 +22,6 @@ from worker.tts import open_voice
 from worker.tts.cache import RemoteCache, SpeechCache
 from worker.tts.care import Care, measure_clip
 from worker.tts.speech import Said, recorded_speech, speak_script
-
-if TYPE_CHECKING:
-    from worker.storage.storage import Storage
-    from worker.storage.supabase_storage import SupabaseStorage
 
 _DECODE_TIMEOUT_S = 900.0
 _COVER_BYTES = 10 << 20
@@ -142,41 +135,3 @@ def _named(what: str) -> Iterator[None]:
             code=error.code,
             customer_message=f"The {what} of this order {found}. Please choose another one, or contact support.",
         ) from None
-
-
-def speech_store(config: Config, storage: Storage) -> RemoteCache | None:
-    """Give the shared store of spoken pieces, where TTS_CACHE_BUCKET names one and Supabase is there."""
-    if config.tts_cache_bucket is None:
-        return None
-    from worker.storage.supabase_storage import SupabaseStorage
-
-    if not isinstance(storage, SupabaseStorage):
-        return None
-    return _Bucket(storage, config.tts_cache_bucket)
-
-
-@dataclass(frozen=True)
-class _Bucket:
-    """A bucket as a cache: what it cannot give or take costs money, not the job."""
-
-    storage: SupabaseStorage
-    name: str
-
-    def get(self, key: str) -> bytes | None:
-        try:
-            return self.storage.get_bytes(self.name, f"speech/{key}")
-        except WorkerError as error:
-            logger.warning("TTS_CACHE_BUCKET: {}", error.message)
-            return None
-
-    def put(self, key: str, data: bytes) -> None:
-        try:
-            self.storage.put_bytes(data, f"speech/{key}", bucket=self.name, content_type="application/octet-stream")
-        except WorkerError as error:
-            logger.warning("TTS_CACHE_BUCKET: {}", error.message)
-
-    def remove(self, key: str) -> None:
-        try:
-            self.storage.remove(self.name, [f"speech/{key}"])
-        except WorkerError as error:
-            logger.warning("TTS_CACHE_BUCKET: {}", error.message)

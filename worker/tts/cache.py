@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from loguru import logger
-
 _MIB = 1 << 20
 
 
@@ -66,7 +64,7 @@ class SpeechCache:
             os.utime(path)  # used just now
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
-                logger.warning("spoken pieces cannot be had from CACHE_DIR: {}", error.strerror)
+                _warn("spoken pieces cannot be had from CACHE_DIR", error)
             self.misses += 1
             return None
         self.hits += 1
@@ -79,7 +77,7 @@ class SpeechCache:
             self._write(self._path(key), data)
             self._trim()
         except OSError as error:
-            logger.warning("spoken pieces cannot be kept in CACHE_DIR: {}", error.strerror)
+            _warn("spoken pieces cannot be kept in CACHE_DIR", error)
         if self.remote is not None:
             self.remote.put(key, data)
 
@@ -115,3 +113,9 @@ class SpeechCache:
                 return
             path.unlink(missing_ok=True)
             total -= size
+
+
+def _warn(words: str, error: OSError) -> None:
+    from loguru import logger  # it brings asyncio and ssl along, and a render without speech needs none of them
+
+    logger.warning("{}: {}", words, error.strerror)
