@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker.codec.ffmpeg import ask_ffmpeg
 from worker.config import Config
 from worker.errors import Interrupted, WorkerError
 
@@ -132,10 +131,12 @@ def _dispatch(options: argparse.Namespace, config: Config) -> int:
     """Call the command; each loads what it needs and no more."""
     match options.command:
         case "render":
-            ask_ffmpeg(config.ffmpeg)
-            from worker.commands.render import render
+            from worker.codec.decoder import decoders_ahead
 
-            return render(options, config)
+            with decoders_ahead(config.ffmpeg, (options.voice, options.music)):
+                from worker.commands.render import render
+
+                return render(options, config)
         case "inspect":
             from worker.commands.inspect import inspect
 

@@ -17,6 +17,7 @@ from processes import children
 
 from worker.codec.clip import FileClip
 from worker.codec.decode import decode, opened_sound
+from worker.codec.decoder import decoders_ahead
 from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
 from worker.codec.pipe import Limits, Pipe
 from worker.errors import MediaError, ResourceError, TransientError
@@ -50,6 +51,34 @@ def test_a_file_at_the_plans_rate_comes_through_bit_for_bit(ffmpeg, tmp_path):
     assert clip.frames == len(sound)
     assert np.array_equal(clip.read(0, clip.frames), sound)
     assert (clip.facts.codec, clip.facts.sample_rate, clip.facts.channels) == ("pcm_f32le", RATE, 2)
+
+
+def test_a_decoder_that_was_started_ahead_is_used(ffmpeg, tmp_path):
+    sound = tones(200_000)
+    source = wav(tmp_path / "a.wav", sound)
+    with decoders_ahead(str(ffmpeg.path), (source, None)):
+        source.unlink()
+        clip = clip_of(ffmpeg, source)
+        assert np.array_equal(clip.read(0, clip.frames), sound)
+        with pytest.raises(MediaError, match="cannot be read"):  # once
+            clip_of(ffmpeg, source)
+
+
+def test_what_is_wrong_with_a_file_is_told_when_it_is_needed(ffmpeg, tmp_path):
+    page = tmp_path / "page.wav"
+    page.write_text("<html>")
+    with decoders_ahead(str(ffmpeg.path), (page, tmp_path / "gone.wav")):
+        with pytest.raises(MediaError, match=r"page\.wav is not an audio file"):
+            clip_of(ffmpeg, page)
+        with pytest.raises(MediaError, match=r"gone\.wav cannot be read"):
+            clip_of(ffmpeg, tmp_path / "gone.wav")
+
+
+def test_a_decoder_that_was_started_ahead_and_not_needed_is_ended(ffmpeg, tmp_path):
+    source = wav(tmp_path / "a.wav", tones(400_000))
+    with decoders_ahead(str(ffmpeg.path), (source,)):
+        assert len(children()) == 2  # FFmpeg, asked for its version, and the decoder
+    assert not children()
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "DOUBLE", "ULAW"])

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from processes import children
 
-from worker.codec.ffmpeg import Ffmpeg, ask_ffmpeg, find_ffmpeg, parse_version
+from worker.codec.ffmpeg import Ffmpeg, ffmpeg_asked, find_ffmpeg, parse_version
 from worker.codec.pipe import Limits, Pipe, through
 from worker.errors import ConfigurationError, MediaError, ResourceError, TransientError
 
@@ -127,17 +127,21 @@ class TestFinding:
 
     def test_one_that_was_asked_ahead_is_not_asked_again(self, tmp_path):
         mine = script(tmp_path / "mine", f"echo asked >> {tmp_path}/times\n{says('7.1')}")
-        ask_ffmpeg(str(mine))
-        ask_ffmpeg(str(mine))
-        assert find_ffmpeg(str(mine)) == Ffmpeg(mine, "7.1")
+        with ffmpeg_asked(str(mine)):
+            assert find_ffmpeg(str(mine)) == Ffmpeg(mine, "7.1")
         assert (tmp_path / "times").read_text() == "asked\n"
 
     def test_what_is_wrong_with_one_that_was_asked_ahead_is_said_when_it_is_needed(self, tmp_path):
         mine = script(tmp_path / "mine", says("4.4.2"))
         for name in (str(mine), "/nowhere/ffmpeg", str(tmp_path)):
-            ask_ffmpeg(name)
-            with pytest.raises(ConfigurationError, match=name):
+            with ffmpeg_asked(name), pytest.raises(ConfigurationError, match=name):
                 find_ffmpeg(name)
+
+    def test_one_that_was_asked_ahead_for_nothing_is_ended(self, tmp_path):
+        mine = script(tmp_path / "mine", "exec sleep 60")
+        with ffmpeg_asked(str(mine)):
+            (child,) = children()
+        assert child not in children()
 
     def test_a_missing_one_is_an_error(self):
         with pytest.raises(ConfigurationError, match="/nowhere/ffmpeg"):

@@ -23,7 +23,21 @@ JOB = {
     "binaural": {"enabled": True, "band": "theta"},
 }
 # Each costs 15 to 90 MB, or a tenth of a second: only who needs it loads it.
-LARGE = {"scipy", "supabase", "storage3", "openai", "elevenlabs", "httpx", "psycopg", "matplotlib", "rich", "resend"}
+LARGE = {
+    "scipy",
+    "supabase",
+    "storage3",
+    "openai",
+    "elevenlabs",
+    "httpx",
+    "psycopg",
+    "matplotlib",
+    "rich",
+    "resend",
+    "loguru",
+    "asyncio",
+    "ssl",
+}
 
 
 def prepared(folder: Path) -> list[str]:

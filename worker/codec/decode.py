@@ -1,19 +1,11 @@
-"""Audio files in: strangers' bytes through FFmpeg to raw float32 on disk, or block by block.
-
-The file is opened once, as a regular file; its kind is told from its first bytes; FFmpeg gets that very file
-by its descriptor, with the demuxer named, the sound alone mapped, no protocol but `file`, and bounds on time,
-memory and length. Nothing of the file's name or content chooses what FFmpeg does.
-"""
+"""Audio files in: through FFmpeg (`worker.codec.decoder`) to raw float32 on disk, or block by block."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import os
-import re
-import stat
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,24 +15,16 @@ from numpy.typing import NDArray
 
 from dsp.blocks import Block
 from worker.codec.clip import SAMPLE_BYTES, FileClip, SourceFacts
+from worker.codec.decoder import Decoder, decoder
 from worker.codec.ffmpeg import Ffmpeg
-from worker.codec.pipe import Limits, Pipe
-from worker.codec.sniff import HEAD_BYTES, KINDS, demuxer_of, id3v2_bytes, missing_bytes
 from worker.errors import MediaError, ResourceError
 
 Samples = NDArray[np.float32]  # (frames, 1 or 2)
 
-_MEMORY_BYTES = 512 << 20
 _RATES_HZ = (4_000, 384_000)
 _LARGEST_SAMPLE = 2.0**32  # a float file may be far above full scale; beyond this it is not sound
 _MISSING_SECONDS = 0.25  # how much shorter than its header says a file may be
 _NOT_NUMBERS_SHARE = 1e-3
-# No video or image decoder is opened even to look at a cover.
-_DECODERS = (
-    "mp3,mp3float,mp2,mp2float,mp1,mp1float,aac,alac,flac,vorbis,opus,libopus,speex,libspeex,wavpack,"
-    "pcm_s8,pcm_u8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,"
-    "pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt"
-)
 
 
 def decode(
@@ -84,9 +68,10 @@ def decode(
     """
     try:
         with (
-            _decoding(ffmpeg, source, max_seconds=max_seconds, timeout_s=timeout_s) as stream,
+            decoder(ffmpeg, source, timeout_s=timeout_s) as decoding,
             into.open("wb") as file,
         ):
+            stream = _Stream(decoding, max_seconds)
             for samples in _resampled(stream, sample_rate):
                 file.write(samples.data)
         return FileClip(into, channels=stream.channels, facts=stream.facts())
@@ -122,7 +107,8 @@ class OpenSound:
 @contextlib.contextmanager
 def opened_sound(ffmpeg: Ffmpeg, source: Path, *, max_seconds: float = 24 * 3600.0) -> Iterator[OpenSound]:
     """Decode a file block by block at its own rate; errors as of `decode`."""
-    with _decoding(ffmpeg, source, max_seconds=max_seconds, timeout_s=60.0 + max_seconds) as stream:
+    with decoder(ffmpeg, source, timeout_s=60.0 + max_seconds) as decoding:
+        stream = _Stream(decoding, max_seconds)
         blocks = (samples if stream.channels == 2 else np.repeat(samples, 2, axis=1) for samples in stream)
         yield OpenSound(stream.sample_rate, blocks, stream.facts)
 
@@ -130,11 +116,11 @@ def opened_sound(ffmpeg: Ffmpeg, source: Path, *, max_seconds: float = 24 * 3600
 class _Stream:
     """The sound of one file at its own rate, as FFmpeg gives it."""
 
-    def __init__(self, pipe: Pipe, name: str, max_seconds: float, heard: _Heard) -> None:
-        self._pipe = pipe
-        self._name = name
+    def __init__(self, decoding: Decoder, max_seconds: float) -> None:
+        self._pipe = decoding.pipe
+        self._name = decoding.name
         self._max_seconds = max_seconds
-        self._heard = heard
+        self._heard = decoding.heard
         self._rest = b""
         self.sample_rate, self.channels = self._header()
         self.frames = 0
@@ -206,103 +192,6 @@ class _Stream:
             )
         self._rest = data[data.index(b"data", 12) + 8 :]
         return sample_rate, channels
-
-
-class _Heard:
-    """What FFmpeg says about its input, line by line."""
-
-    def __init__(self) -> None:
-        self.codec = "unknown"
-        self._duration_seconds: float | None = None
-        self._streams = 0
-        self._over = False
-
-    @property
-    def promised_seconds(self) -> float | None:
-        """How long the file says its sound is; None when it does not, or speaks of more than the sound."""
-        return self._duration_seconds if self._streams == 1 else None
-
-    def line(self, line: str) -> None:
-        """Take note of a line."""
-        self._over = self._over or line.startswith("[info] Output #0")
-        if self._over:
-            return
-        duration = re.match(r"\[info\]   Duration: (\d+):(\d\d):(\d\d\.\d+)", line)
-        if duration:
-            hours, minutes, seconds = duration.groups()
-            self._duration_seconds = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-        stream = re.match(r"\[info\]   Stream #0:\d+.*?: (Audio|Video): (\w+)", line)
-        if stream and "(attached pic)" not in line:
-            self._streams += 1
-            if stream[1] == "Audio" and self.codec == "unknown":
-                self.codec = stream[2]
-        if "Estimating duration from bitrate" in line:
-            self._streams += 1  # a guess is no promise
-
-
-@contextlib.contextmanager
-def _decoding(ffmpeg: Ffmpeg, source: Path, *, max_seconds: float, timeout_s: float) -> Iterator[_Stream]:
-    name, heard = source.name, _Heard()
-    with _regular_file(source) as descriptor:
-        arguments = (
-            *("-threads", "1", "-protocol_whitelist", "file", "-codec_whitelist", _DECODERS),
-            *("-f", _kind(descriptor, name), "-i", f"file:/dev/fd/{descriptor}"),
-            *("-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-bitexact"),
-            *("-af", "aformat=channel_layouts=mono|stereo", "-c:a", "pcm_f32le"),
-            *("-flush_packets", "0", "-f", "wav", "pipe:1"),
-        )
-        with Pipe(
-            ffmpeg,
-            arguments,
-            limits=Limits(seconds=timeout_s, memory_bytes=_MEMORY_BYTES),
-            pass_fd=descriptor,
-            blame=lambda errors: _blamed(name, errors),
-            on_line=heard.line,
-        ) as pipe:
-            yield _Stream(pipe, name, max_seconds, heard)
-
-
-def _blamed(name: str, errors: Sequence[str]) -> MediaError:
-    if any("matches no streams" in error for error in errors):
-        return MediaError(f"{name} holds no sound", code="media.empty")
-    unread = [match for error in errors if (match := re.search(r"Codec \((\w+)\) not on whitelist", error))]
-    if unread and any("opening decoder" in error for error in errors):
-        return MediaError(f"{name} is coded as {unread[-1][1]}, which is not read", code="media.invalid")
-    told = [error for error in errors if "not on whitelist" not in error]
-    return MediaError(f"{name} cannot be decoded: {told[0] if told else errors[0]}", code="media.damaged")
-
-
-@contextlib.contextmanager
-def _regular_file(source: Path) -> Iterator[int]:
-    try:
-        # Without O_NONBLOCK the opening of a named pipe would wait for ever.
-        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise MediaError(f"{source.name} cannot be read: {error.strerror}", code="media.missing") from None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise MediaError(f"{source.name} is not a regular file", code="media.invalid")
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _kind(descriptor: int, name: str) -> str:
-    """Tell FFmpeg's demuxer for an open file."""
-    size = os.fstat(descriptor).st_size
-    if size == 0:
-        raise MediaError(f"{name} is empty (0 bytes)", code="media.empty")
-    start = id3v2_bytes(os.pread(descriptor, 10, 0))
-    head = os.pread(descriptor, HEAD_BYTES, start)
-    demuxer = demuxer_of(head, whole=start + len(head) >= size)
-    if demuxer is None:
-        raise MediaError(f"{name} is not an audio file: {KINDS} are read", code="media.invalid")
-    missing = missing_bytes(lambda count, at: os.pread(descriptor, count, at), demuxer, size)
-    if missing:
-        raise MediaError(
-            f"{name} is cut short: {missing} bytes that its header speaks of are not there", code="media.truncated"
-        )
-    return demuxer
 
 
 def resampled_frames(frames: int, from_rate: int, to_rate: int) -> int:

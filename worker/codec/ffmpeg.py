@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,15 +70,24 @@ def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
         raise ConfigurationError(f"no FFmpeg was found{refused}: {MEND}", code="configuration.ffmpeg") from None
 
 
-def ask_ffmpeg(configured: str | None = None) -> None:
-    """Start to ask the FFmpeg that `find_ffmpeg` will try first, if that is on PATH: it answers while others work.
+@contextlib.contextmanager
+def ffmpeg_asked(configured: str | None = None) -> Iterator[Path | None]:
+    """Ask the FFmpeg that `find_ffmpeg` will try first for its version, while others work; None if it is not on PATH.
 
     A build of many libraries takes a tenth of a second to start. What is wrong with it is said by `find_ffmpeg`.
     """
     found = shutil.which(configured or "ffmpeg")
-    if found is not None and Path(found) not in _asked:
+    path = None if found is None else Path(found)
+    if path is not None:
         with contextlib.suppress(OSError):
-            _asked[Path(found)] = _ask(Path(found))
+            _asked[path] = _ask(path)
+    try:
+        yield path
+    finally:
+        unheard = _asked.pop(path, None) if path is not None else None
+        if unheard is not None:
+            with unheard:
+                unheard.kill()
 
 
 _asked: dict[Path, subprocess.Popen[bytes]] = {}

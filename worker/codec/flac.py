@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.blocks import Block
+from worker.codec.pcm import float_blocks
 from worker.codec.pieces import Track
-from worker.codec.pipe import Pipe, float_blocks, through
+from worker.codec.pipe import Pipe, through
 from worker.codec.tags import Chapter, Tags, image_type, plain
 
 FULL_SCALE = 1 << 23

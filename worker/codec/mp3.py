@@ -41,6 +41,7 @@ _CONSTANT_BITRATE = 1
 _JOINT_STEREO = 3
 
 _PIECE_SECONDS = (10, 160)
+_SIGNED_FRAMES = 1000  # among so many there are enough with bits to spare
 _RESERVOIR_FRAMES = 3  # at least 417 bytes each; the reservoir is 511 (11172-3, main_data_begin), and one overlaps
 
 
@@ -143,7 +144,7 @@ def split_frames(data: bytes) -> list[bytes]:
 
 def encoder_name(coded: Sequence[bytes]) -> bytes:
     """Find the name that LAME leaves in the spare bits of its frames; players look for it in the header."""
-    names = re.findall(rb"LAME\d\.\d{1,3}", b"".join(coded))
+    names = re.findall(rb"LAME\d\.\d{1,3}", b"".join(coded[:_SIGNED_FRAMES]))
     return max(names, key=len, default=b"LAME3.100")  # the longest, since a frame may end within it
 
 

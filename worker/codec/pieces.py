@@ -8,7 +8,6 @@ depends on the length of the track alone, so the file is the same however many a
 from __future__ import annotations
 
 import math
-import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,17 +18,13 @@ import numpy as np
 from dsp.blocks import Block
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.parallel import side_by_side
+from worker.codec.pcm import PCM_INPUT, endless_wav
 from worker.codec.pipe import Pipe
 from worker.codec.tags import Tags
 from worker.errors import TransientError
 
 Pcm = Callable[[int, int], Iterator[Block]]
 """Finished PCM of any stretch [start, stop), as float32 blocks of any length; called from several threads."""
-
-# PCM goes to FFmpeg as WAV without an end: of raw PCM each packet is so small that FFmpeg 9, which hands them from
-# thread to thread, spends a twentieth of its time on that (`python -m benchmarks compare`, the encoder alone).
-_PCM_INPUT = ("-ignore_length", "1", "-max_size", "65536", "-f", "wav", "-i", "pipe:0")
-_FLOAT, _UNKNOWN_BYTES = 3, 0xFFFFFFFF
 
 _LEAST_RUN_UPS = 2  # what is left over at the end is worth a piece of its own only if longer
 
@@ -237,7 +232,7 @@ class _Work:
     def encode(self, piece: Piece) -> list[bytes]:
         """Encode one piece and keep what is wanted of it."""
         with self._process() as pipe:
-            pipe.write(_endless_wav(self._track.sample_rate))
+            pipe.write(endless_wav(self._track.sample_rate))
             for block in self._track.pcm(piece.start, piece.stop):
                 if self._stopped:
                     raise _Stopped
@@ -254,7 +249,7 @@ class _Work:
 
     @contextmanager
     def _process(self) -> Iterator[Pipe]:
-        with Pipe(self._track.ffmpeg, (*_PCM_INPUT, *self._coder.arguments), feed=True, collect=True) as pipe:
+        with Pipe(self._track.ffmpeg, (*PCM_INPUT, *self._coder.arguments), feed=True, collect=True) as pipe:
             with self._lock:
                 if self._stopped:
                     raise _Stopped
@@ -264,10 +259,3 @@ class _Work:
             finally:
                 with self._lock:
                     self._running.discard(pipe)
-
-
-def _endless_wav(sample_rate: int) -> bytes:
-    """Header of a WAV stream of float32 stereo whose length is not told."""
-    form = struct.pack("<HHIIHH", _FLOAT, 2, sample_rate, sample_rate * 8, 8, 32)
-    riff = struct.pack("<4sI4s", b"RIFF", _UNKNOWN_BYTES, b"WAVE")
-    return riff + struct.pack("<4sI", b"fmt ", len(form)) + form + struct.pack("<4sI", b"data", _UNKNOWN_BYTES)

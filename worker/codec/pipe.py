@@ -22,9 +22,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from worker.codec.ffmpeg import MEND, Ffmpeg, clean_environment
 from worker.errors import ConfigurationError, ResourceError, TransientError, WorkerError
 
@@ -328,18 +325,6 @@ def through(pipe: Pipe, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]
             pipe.finish()
         finally:
             pipe.kill()
-
-
-def float_blocks(chunks: Iterable[bytes], *, channels: int = 2) -> Iterator[NDArray[np.float32]]:
-    """Cut raw little-endian float32 into arrays of whole frames, shape (frames, channels)."""
-    frame_bytes = 4 * channels
-    rest = b""
-    for chunk in chunks:
-        data = rest + chunk
-        whole = len(data) // frame_bytes * frame_bytes
-        rest = data[whole:]
-        if whole:
-            yield np.frombuffer(data, "<f4", whole // 4).reshape(-1, channels)
 
 
 def _encoder_failed(errors: Sequence[str]) -> WorkerError:

@@ -107,6 +107,7 @@ class Listener:
         self._spoken = spoken
         self._start, self._stop = listening_place(plan, spoken)
         self._thinner = Thinner(plan.sample_rate)
+        self._analysis: _Analysis | None = None
         self._frame = 0
         self._cuts = [_Cut(frame, plan) for frame in _seams(plan)]
         self._ended = [cut.stop for cut in self._cuts]
@@ -117,6 +118,8 @@ class Listener:
         self._frame = end
         if begin < self._stop and self._start < end:
             self._thinner.add(block[max(0, self._start - begin) : self._stop - begin])
+            if end >= self._stop:
+                self._analysis = self._analyse()  # now, while others still encode
         for cut in self._cuts[bisect_left(self._ended, begin + 1) :]:
             if cut.start >= end:
                 break
@@ -124,22 +127,27 @@ class Listener:
 
     def heard(self) -> Heard:
         """Work out what was heard."""
-        samples, rate = self._thinner.kept(), self._plan.sample_rate
+        rate = self._plan.sample_rate
+        found = self._analysis or self._analyse()
+        return Heard(
+            from_s=round(self._start / rate, 3),
+            seconds=round((self._stop - self._start) / rate, 3),
+            tones=found.tones,
+            beat_expected_hz=found.expected.beat_hz,
+            beat_hz=found.beat_hz,
+            leakage_db=found.leakage_db,
+            seams=tuple(self._seam(cut) for cut in self._cuts if cut.complete),
+        )
+
+    def _analyse(self) -> _Analysis:
+        samples = self._thinner.kept()
+        self._thinner.clear()
         expected = expected_tones(self._plan, self._start, self._stop)
         ears = None
         if expected.any and len(samples) >= _SHORTEST_S * self._thinner.sample_rate:
             left, right = (Spectrum(samples[:, ear], self._thinner.sample_rate) for ear in (0, 1))
             ears = (left, right)
-        tones, beat_hz, leakage = _measured(expected, ears)
-        return Heard(
-            from_s=round(self._start / rate, 3),
-            seconds=round((self._stop - self._start) / rate, 3),
-            tones=tones,
-            beat_expected_hz=expected.beat_hz,
-            beat_hz=beat_hz,
-            leakage_db=leakage,
-            seams=tuple(self._seam(cut) for cut in self._cuts if cut.complete),
-        )
+        return _measured(expected, ears)
 
     def _seam(self, cut: _Cut) -> SeamReport:
         masked = any(span.start < cut.stop and cut.start < span.stop for span in self._spoken)
@@ -261,10 +269,17 @@ def _moves(gain: Curve, start: int, stop: int) -> bool:
     return max(values) - min(values) > _STEADY_GAIN * max(values)
 
 
-def _measured(
-    expected: Expected, ears: tuple[Spectrum, Spectrum] | None
-) -> tuple[dict[str, tuple[ToneReport, ...]], float | None, dict[str, float | None]]:
-    """Tones, beat and leakage."""
+@dataclass(frozen=True)
+class _Analysis:
+    """What the spectra of the stretch show."""
+
+    expected: Expected
+    tones: dict[str, tuple[ToneReport, ...]]
+    beat_hz: float | None
+    leakage_db: dict[str, float | None]
+
+
+def _measured(expected: Expected, ears: tuple[Spectrum, Spectrum] | None) -> _Analysis:
     found: dict[tuple[int, float], Line | None] = {}
 
     def line(ear: int, hz: float) -> Line | None:
@@ -291,7 +306,7 @@ def _measured(
             if binaural:
                 leaked = leakage_db(ears[0], low.hz, high.hz), leakage_db(ears[1], high.hz, low.hz)
                 leakage = {ear: None if db is None else round(db, 1) for ear, db in zip(leakage, leaked, strict=True)}
-    return tones, beat_hz, leakage
+    return _Analysis(expected, tones, beat_hz, leakage)
 
 
 def _tone_report(expected_hz: float, line: Line | None) -> ToneReport:
