@@ -16,7 +16,7 @@ from worker.codec import adts, m4a
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.m4a import FRAME_SAMPLES, Sound
 from worker.codec.pcm import float_blocks
-from worker.codec.pieces import Coder, Track, encode_pieces
+from worker.codec.pieces import Coder, Frame, Track, encode_pieces
 from worker.codec.pipe import Pipe, through
 
 _DELAY = 1024  # PCM frames that the encoder puts before the first
@@ -49,6 +49,7 @@ def write_m4a(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
         bare = [frame[adts.HEADER_BYTES :] for frame in coded]
         file.writelines(bare)
         sizes.extend(map(len, bare))
+        del coded, bare  # not kept while the next are waited for
     titles = m4a.chapter_titles(track.tags)
     file.writelines(titles)
     data_bytes = 8 + sum(sizes) + sum(map(len, titles))
@@ -84,14 +85,14 @@ def aac_coder(sample_rate: int, bitrate_kbps: int) -> Coder:
     )
 
 
-def _audio_specific_config(frame: bytes) -> bytes:
+def _audio_specific_config(frame: Frame) -> bytes:
     """Make the decoder's configuration from an ADTS header: object type, sample rate and channels."""
     object_type, rate_index = (frame[2] >> 6) + 1, frame[2] >> 2 & 15
     channels = (frame[2] & 1) << 2 | frame[3] >> 6
     return struct.pack(">H", object_type << 11 | rate_index << 7 | channels << 3)
 
 
-def _decoded(ffmpeg: Ffmpeg, coded: Sequence[bytes], skip: int) -> Iterator[Block]:
+def _decoded(ffmpeg: Ffmpeg, coded: Sequence[Frame], skip: int) -> Iterator[Block]:
     arguments = ("-f", "aac", "-i", "pipe:0", "-c:a", "pcm_f32le", "-f", "f32le", "-ac", "2", "pipe:1")
     with Pipe(ffmpeg, arguments, feed=True) as pipe:
         for block in float_blocks(through(pipe, coded)):

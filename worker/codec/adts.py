@@ -17,19 +17,19 @@ def frame_bytes(data: bytes, at: int = 0) -> int | None:
     return length if length > HEADER_BYTES else None
 
 
-def split_frames(data: bytes) -> list[bytes]:
-    """Cut an ADTS stream into its frames.
+def split_frames(data: bytes) -> list[memoryview]:
+    """Cut an ADTS stream into its frames, which are views of it.
 
     Raises
     ------
     ValueError
         If it is not frames from its first byte to its last.
     """
-    frames, at = [], 0
+    frames, at, view = [], 0, memoryview(data)
     while at < len(data):
         length = frame_bytes(data, at)
         if length is None or at + length > len(data):
             raise ValueError(f"no whole ADTS frame at byte {at} of {len(data)}")
-        frames.append(data[at : at + length])
+        frames.append(view[at : at + length])
         at += length
     return frames

@@ -24,7 +24,7 @@ import fastcrc
 from dsp.blocks import BLOCK_FRAMES, Block
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.mpeg import HEADER_BYTES, read_header
-from worker.codec.pieces import Coder, Track, cut, encode_pieces
+from worker.codec.pieces import Coder, Frame, Track, cut, encode_pieces
 from worker.codec.tags import id3v2
 
 FRAME_SAMPLES = 1152  # MPEG-1 layer III
@@ -74,6 +74,7 @@ def write_mp3(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
             file.write(header)  # keeps the place until all is known
         file.writelines(coded)
         music = music.followed_by(coded)
+        del coded  # not kept while the next is waited for
     padding = music.frames * FRAME_SAMPLES - ENCODER_DELAY - track.frames
     file.seek(header_at)
     file.write(info_frame(header, music, encoder=encoder, delay=ENCODER_DELAY, padding=padding))
@@ -118,42 +119,42 @@ class Music:
     size: int = 0
     crc: int = 0
 
-    def followed_by(self, coded: Sequence[bytes]) -> Music:
+    def followed_by(self, coded: Sequence[Frame]) -> Music:
         """Add frames."""
         data = b"".join(coded)
         return Music(self.frames + len(coded), self.size + len(data), fastcrc.crc16.arc(data, self.crc))
 
 
-def split_frames(data: bytes) -> list[bytes]:
-    """Cut an MP3 stream into its frames.
+def split_frames(data: bytes) -> list[memoryview]:
+    """Cut an MP3 stream into its frames, which are views of it.
 
     Raises
     ------
     ValueError
         If it is not frames from its first byte to its last.
     """
-    frames, at = [], 0
+    frames, at, view = [], 0, memoryview(data)
     while at < len(data):
         header = read_header(data, at)
         if header is None or at + header.frame_bytes > len(data):
             raise ValueError(f"no whole MPEG frame at byte {at} of {len(data)}")
-        frames.append(data[at : at + header.frame_bytes])
+        frames.append(view[at : at + header.frame_bytes])
         at += header.frame_bytes
     return frames
 
 
-def encoder_name(coded: Sequence[bytes]) -> bytes:
+def encoder_name(coded: Sequence[Frame]) -> bytes:
     """Find the name that LAME leaves in the spare bits of its frames; players look for it in the header."""
     names = re.findall(rb"LAME\d\.\d{1,3}", b"".join(coded[:_SIGNED_FRAMES]))
     return max(names, key=len, default=b"LAME3.100")  # the longest, since a frame may end within it
 
 
-def info_frame(like: bytes, music: Music, *, encoder: bytes = b"LAME", delay: int = 0, padding: int = 0) -> bytes:
+def info_frame(like: Frame, music: Music, *, encoder: bytes = b"LAME", delay: int = 0, padding: int = 0) -> bytes:
     """Make the first frame of a file: silence to a decoder, the gapless header to a player.
 
     Parameters
     ----------
-    like : bytes
+    like : bytes or memoryview
         A frame of the stream, whose own header is taken over; of 64 kbit/s or more, so that all fits in.
     music : Music
         What follows.
@@ -200,7 +201,7 @@ def info_frame(like: bytes, music: Music, *, encoder: bytes = b"LAME", delay: in
     return (start + struct.pack(">H", fastcrc.crc16.arc(start))).ljust(own, b"\0")
 
 
-def _decoded(_: Ffmpeg, coded: Sequence[bytes], skip: int) -> Iterator[Block]:
+def _decoded(_: Ffmpeg, coded: Sequence[Frame], skip: int) -> Iterator[Block]:
     """Decode frames in this process: libsndfile's decoder takes half the time of an FFmpeg behind a pipe."""
     import soundfile  # here, since its library is loaded only where something is encoded
 

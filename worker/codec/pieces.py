@@ -26,6 +26,9 @@ from worker.errors import TransientError
 Pcm = Callable[[int, int], Iterator[Block]]
 """Finished PCM of any stretch [start, stop), as float32 blocks of any length; called from several threads."""
 
+Frame = bytes | memoryview
+"""One coded frame."""
+
 _LEAST_RUN_UPS = 2  # what is left over at the end is worth a piece of its own only if longer
 
 
@@ -92,8 +95,8 @@ class Coder:
     """
 
     arguments: tuple[str, ...]
-    split: Callable[[bytes], list[bytes]]
-    decode: Callable[[Ffmpeg, Sequence[bytes], int], Iterator[Block]]
+    split: Callable[[bytes], list[memoryview]]
+    decode: Callable[[Ffmpeg, Sequence[Frame], int], Iterator[Block]]
     frame_samples: int
     delay: int
     run_up: int
@@ -155,12 +158,12 @@ def _piece(begin: int, drop: int, stop: int, frames: int, coder: Coder) -> Piece
     return Piece(begin * coder.frame_samples, last, drop, stop - begin - drop)
 
 
-def encode_pieces(track: Track, coder: Coder) -> Iterator[list[bytes]]:
+def encode_pieces(track: Track, coder: Coder) -> Iterator[list[memoryview]]:
     """Encode a track piece by piece, several at a time; what is written of one is heard before the next.
 
     Yields
     ------
-    frames : list of bytes
+    frames : list of memoryview
         Each piece's coded frames, in order.
 
     Raises
@@ -175,7 +178,7 @@ def encode_pieces(track: Track, coder: Coder) -> Iterator[list[bytes]]:
         if track.on_progress is not None:
             track.on_progress(track.frames * work.taken // total)
 
-    before: list[bytes] = []  # the last frames of the piece before
+    before: list[Frame] = []  # the last frames of the piece before
     heard = 0
     for coded in side_by_side(pieces, work.encode, threads=track.threads, while_waiting=tell, at_the_end=work.stop):
         yield coded
@@ -185,7 +188,7 @@ def encode_pieces(track: Track, coder: Coder) -> Iterator[list[bytes]]:
                 wanted = block[: track.frames - heard]
                 heard += len(wanted)
                 track.on_decoded(wanted)
-        before = coded[-coder.overlap :]
+        before = [bytes(frame) for frame in coded[-coder.overlap :]]  # copies, which do not hold on to the piece
         del coded  # not kept while the next is waited for
 
 
@@ -229,7 +232,7 @@ class _Work:
             for pipe in self._running:
                 pipe.kill()
 
-    def encode(self, piece: Piece) -> list[bytes]:
+    def encode(self, piece: Piece) -> list[memoryview]:
         """Encode one piece and keep what is wanted of it."""
         with self._process() as pipe:
             pipe.write(endless_wav(self._track.sample_rate))
