@@ -37,7 +37,16 @@ def only_voice(mix: SimpleNamespace, folder: Path, out: Path) -> None:
 
 
 def staged(mix: SimpleNamespace, folder: Path, out: Path) -> None:
-    """The design this project replaces: every layer and every stage its own MP3."""
+    """The design this project replaces: every layer and stage its own MP3, gains applied in the mix."""
+    _staged(mix, folder, out, gains_apart=False)
+
+
+def staged_gains(mix: SimpleNamespace, folder: Path, out: Path) -> None:
+    """The same with each layer's gain a stage of its own, which makes a dozen runs of FFmpeg."""
+    _staged(mix, folder, out, gains_apart=True)
+
+
+def _staged(mix: SimpleNamespace, folder: Path, out: Path, *, gains_apart: bool) -> None:
     parts = {name: folder / f"staged-{name}.mp3" for name in ("solfeggio", "binaural", "voice", "once", "music", "mix")}
     faded, listing, for_all = folder / "staged-faded.mp3", folder / "staged.txt", ("-t", mix.seconds)
     _ffmpeg(mix, "-f", "lavfi", "-i", _sine(mix.solfeggio_hz), "-ac", "2", *for_all, *_MP3, parts["solfeggio"])
@@ -52,6 +61,11 @@ def staged(mix: SimpleNamespace, folder: Path, out: Path) -> None:
     _ffmpeg(mix, "-stream_loop", "-1", "-i", folder / "music.flac", *for_all, *_MP3, parts["music"])
     layers = [parts[name] for name in ("voice", "music", "solfeggio", "binaural")]
     gains = (mix.voice_db, mix.music_db, mix.tones_db + _SINE_DB, mix.tones_db + _SINE_DB)
+    if gains_apart:
+        for number, (layer, gain) in enumerate(zip(layers, gains, strict=True)):
+            layers[number] = layer.with_stem(f"{layer.stem}-level")
+            _ffmpeg(mix, "-i", layer, "-af", f"volume={gain}dB", *_MP3, layers[number])
+        gains = (0.0, 0.0, 0.0, 0.0)
     levels = ";".join(f"[{number}:a]volume={gain}dB[l{number}]" for number, gain in enumerate(gains))
     inputs = [word for layer in layers for word in ("-i", layer)]
     _ffmpeg(mix, *inputs, "-filter_complex", f"{levels};{_AMIX}", *for_all, *_MP3, parts["mix"])
@@ -182,8 +196,8 @@ def _run(*command: object) -> str:
 CONTENDERS: dict[str, Callable[[SimpleNamespace, Path, Path], None]] = {
     function.__name__: function
     for function in (
-        whole, only_voice, staged, graph_loudnorm, graph_loudnorm_twice, graph_gain, encoder, encoder_halves, pydub,
-        sox,
+        whole, only_voice, staged, staged_gains, graph_loudnorm, graph_loudnorm_twice, graph_gain, encoder,
+        encoder_halves, pydub, sox,
     )
 }  # fmt: skip
 

@@ -40,7 +40,7 @@ _QUALITY = 57  # LAME's default settings, in LAME's own way of counting
 _CONSTANT_BITRATE = 1
 _JOINT_STEREO = 3
 
-_PIECE_SECONDS = (10, 160)
+_PIECE_SECONDS = (10, 130)
 _SIGNED_FRAMES = 1000  # among so many there are enough with bits to spare
 _RESERVOIR_FRAMES = 3  # at least 417 bytes each; the reservoir is 511 (11172-3, main_data_begin), and one overlaps
 
