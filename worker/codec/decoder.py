@@ -83,7 +83,10 @@ class Decoder:
 
 @contextlib.contextmanager
 def decoder(ffmpeg: Ffmpeg, source: Path, *, timeout_s: float) -> Iterator[Decoder]:
-    """Start to decode a file, or take the decoder that `decoders_ahead` has started; errors as of `decode.decode`."""
+    """Start to decode a file, or take the decoder that `decoders_ahead` has started, which has a time limit of its own.
+
+    Errors are those of `decode.decode`.
+    """
     ready = _ready.pop((ffmpeg.path, source), None)
     if ready is not None:
         yield ready

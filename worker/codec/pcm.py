@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-# PCM goes to FFmpeg as WAV without an end: of raw PCM each packet is so small that FFmpeg 9, which hands them from
-# thread to thread, spends a twentieth of its time on that (`python -m benchmarks compare`, the encoder alone).
+# PCM goes to FFmpeg as WAV without an end, since that demuxer can be told to make large packets: FFmpeg 9 hands them
+# from thread to thread, and with those of raw PCM (`-f f32le`) its `time` is a twentieth longer, for the same bytes.
 PCM_INPUT = ("-ignore_length", "1", "-max_size", "65536", "-f", "wav", "-i", "pipe:0")
 _FLOAT, _UNKNOWN_BYTES = 3, 0xFFFFFFFF
 

@@ -128,7 +128,9 @@ class Listener:
     def heard(self) -> Heard:
         """Work out what was heard."""
         rate = self._plan.sample_rate
-        found = self._analysis or self._analyse()
+        if self._analysis is None:  # the sound ended early
+            self._analysis = self._analyse()
+        found = self._analysis
         return Heard(
             from_s=round(self._start / rate, 3),
             seconds=round((self._stop - self._start) / rate, 3),
