@@ -34,9 +34,10 @@ from dsp.loudness import LoudnessMeter, integrated_lufs
 from worker.codec.aac import aac_coder
 from worker.codec.decode import decode
 from worker.codec.encode import Encoding, encode
+from worker.codec.encoders import encode_pieces
 from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
 from worker.codec.mp3 import mp3_coder
-from worker.codec.pieces import Coder, Pcm, Track, cut, encode_pieces
+from worker.codec.pieces import Coder, Pcm, Track, cut
 from worker.codec.pipe import Limits, Pipe
 from worker.codec.tags import Tags
 

@@ -32,6 +32,7 @@ GATING_BLOCK_TENTHS = 4  # 400 ms with 75 % overlap
 SHORT_TERM_TENTHS = 30  # 3 s, EBU Tech 3341
 RUN_UP_HOPS = 4  # after 0.4 s nothing is left of a K-filter's past: its poles have decayed by more than 300 dB
 _LARGEST_BLOCK_FRAMES = 45
+_HOPS_AT_ONCE = 10
 
 Energies = NDArray[np.float32]
 """K-weighted mean square per hop, both ears summed, shape (hops,).
@@ -296,17 +297,18 @@ class _BlockFilter:
     Attributes
     ----------
     forced : float32 array, shape (block, block + 8)
-        Input block to its zero-state output ``y``, to the state it leaves behind, and to ``free @ y``.
+        Input block to its zero-state output ``y``, to the state it leaves behind, and to ``2 free @ y``.
     free_energy : float64 array, shape (4, 4)
         ``free @ free.T``, where `free`, of shape (4, block), takes the state at a block's start to its output.
-    blocks, groups : _Chain
-        Over the blocks of a group, and over the groups of a hop.
+    blocks, groups, hops : _Chain
+        Over the blocks of a group, over the groups of a hop, and over `_HOPS_AT_ONCE` hops.
     """
 
     forced: NDArray[np.float32]
     free_energy: NDArray[np.float64]
     blocks: _Chain
     groups: _Chain
+    hops: _Chain
 
     def mean_squares(
         self, samples: NDArray[np.float32], state: NDArray[np.float64]
@@ -330,18 +332,25 @@ class _BlockFilter:
         in_group = left.reshape(-1, len(self.blocks.carried)) @ self.blocks.carried
         in_hop = (in_group[:, -4:].reshape(ears * hops, -1) @ self.groups.carried).reshape(ears, hops, -1)
         before = np.empty((ears, hops, 4))
-        for hop in range(hops):
-            before[:, hop] = state
-            state = in_hop[:, hop, -4:] + state @ self.groups.aged[:, -4:]
+        for first in range(0, hops, _HOPS_AT_ONCE):
+            last = min(first + _HOPS_AT_ONCE, hops)
+            left, ends = 4 * (last - first), 4 * (last - first + 1)
+            states = in_hop[:, first:last, -4:].reshape(ears, left) @ self.hops.carried[:left, :ends]
+            states += state @ self.hops.aged[:, :ends]
+            before[:, first:last] = states[:, :-4].reshape(ears, -1, 4)
+            state = states[:, -4:]
         in_hop += before @ self.groups.aged
         in_group += in_hop[:, :, :-4].reshape(-1, 4) @ self.blocks.aged
         starts = in_group[:, :-4].reshape(-1, 4)
         # |y + s free|^2 = |y|^2 + s . (2 free y + free free^T s): the output itself is never needed.
         # float32 serves for the few squares of a block, not for the sum of the blocks
         output, cross = response[:, :block], response[:, block + 4 :]
-        squares = np.einsum("bf,bf->b", output, output).astype(np.float64)
-        squares += np.einsum("bs,bs->b", starts, 2.0 * cross + starts @ self.free_energy)
-        return np.maximum(squares.reshape(ears, hops, -1).sum(axis=2), 0.0) / frames, state
+        squares = np.einsum("bf,bf->b", output, output).reshape(ears, hops, -1).sum(axis=2, dtype=np.float64)
+        forced = starts @ self.free_energy
+        forced += cross
+        forced *= starts
+        squares += forced.reshape(ears, hops, -1).sum(axis=2)
+        return np.maximum(squares, 0.0) / frames, state
 
 
 @lru_cache(maxsize=8)
@@ -358,12 +367,13 @@ def _k_weighting(sample_rate: int, frames: int) -> _BlockFilter:
     for n in range(block):
         forced[n, n:block] = impulse[: block - n]
         forced[n, block : block + 4] = powers[block - 1 - n] @ b
-    forced[:, block + 4 :] = forced[:, :block] @ free.T
+    forced[:, block + 4 :] = 2.0 * forced[:, :block] @ free.T
     return _BlockFilter(
         forced.astype(np.float32),
         free @ free.T,
         _Chain.of(powers[block], per_group),
         _Chain.of(np.linalg.matrix_power(powers[block], per_group), blocks // per_group),
+        _Chain.of(np.linalg.matrix_power(powers[block], blocks), _HOPS_AT_ONCE),
     )
 
 

@@ -7,10 +7,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from worker.config import Config
 from worker.errors import Interrupted, WorkerError
+
+if TYPE_CHECKING:
+    from worker.config import Config
 
 
 class _Version(argparse.Action):
@@ -99,12 +103,21 @@ def run(arguments: Sequence[str]) -> int:
     options = build_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        config = Config.from_environ()
-        if options.debug or options.command not in ("work", "render"):  # `work` has its own log, `render` has none
-            from worker import logs
+        with ExitStack() as started:
+            if options.command == "render":
+                from worker.codec.decoder import decoders_ahead
 
-            logs.for_a_command(debug=options.debug)
-        return _dispatch(options, config)
+                # Before anything else is loaded, the configuration, too: it is checked when FFmpeg is needed.
+                ffmpeg = os.environ.get("FFMPEG") or None
+                started.enter_context(decoders_ahead(ffmpeg, (options.voice, options.music)))
+            from worker.config import Config
+
+            config = Config.from_environ()
+            if options.debug or options.command not in ("work", "render"):  # `work` has its own log, `render` has none
+                from worker import logs
+
+                logs.for_a_command(debug=options.debug)
+            return _dispatch(options, config)
     except WorkerError as error:
         if options.debug:
             raise
@@ -131,12 +144,9 @@ def _dispatch(options: argparse.Namespace, config: Config) -> int:
     """Call the command; each loads what it needs and no more."""
     match options.command:
         case "render":
-            from worker.codec.decoder import decoders_ahead
+            from worker.commands.render import render
 
-            with decoders_ahead(config.ffmpeg, (options.voice, options.music)):
-                from worker.commands.render import render
-
-                return render(options, config)
+            return render(options, config)
         case "inspect":
             from worker.commands.inspect import inspect
 

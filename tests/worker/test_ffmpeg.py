@@ -163,6 +163,13 @@ class TestRunning:
             assert pipe.finish() == SILENCE * 40
         assert not children()
 
+    def test_what_it_gives_is_taken_as_soon_as_it_is_there(self, ffmpeg):
+        with Pipe(ffmpeg, ENCODER, feed=True, collect=True) as pipe:
+            pipe.write(b"one two " + SILENCE * 40)  # FFmpeg keeps a little back
+            assert pipe.take(4) == b"one "
+            assert pipe.take(4 + len(SILENCE)) == b"two " + SILENCE
+            assert pipe.finish() == SILENCE * 39
+
     def test_feeding_and_reading_go_side_by_side_past_the_pipes_sizes(self, ffmpeg):
         chunks = [os.urandom(1 << 20) for _ in range(8)]
         with Pipe(ffmpeg, ENCODER, feed=True) as pipe:
@@ -265,6 +272,22 @@ class TestFailing:
             children()[0].suspend()
             with pytest.raises(TransientError, match="too long"):
                 feed_long(pipe)
+        assert not children()
+
+    def test_more_than_it_gives_cannot_be_taken(self, ffmpeg):
+        with Pipe(ffmpeg, ENCODER, feed=True, collect=True) as pipe:
+            pipe.write(b"one ")
+            pipe.close_input()
+            with pytest.raises(TransientError, match="it ended with status 0"):
+                pipe.take(5)
+
+    def test_one_that_keeps_all_back_is_given_up(self, ffmpeg):
+        limits = Limits(stall_seconds=0.3)
+        with (
+            Pipe(ffmpeg, ENCODER, feed=True, collect=True, limits=limits) as pipe,
+            pytest.raises(TransientError, match="too long"),
+        ):
+            pipe.take(1)
         assert not children()
 
     def test_one_that_stops_giving_is_given_up(self, ffmpeg):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,14 +17,16 @@ import soundfile
 from codec_signals import RATE, encode_sound, music_like, noise_db, pcm_of, pink, speech_like, tones
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import children
 
 from dsp.blocks import Block
 from worker.codec import mp3
 from worker.codec.aac import aac_coder
 from worker.codec.encode import Encoding, try_stretch
+from worker.codec.encoders import Encoders, encode_pieces
 from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
 from worker.codec.mp3 import Music, info_frame, mp3_coder, split_frames
-from worker.codec.pieces import Coder, Track, cut, encode_pieces
+from worker.codec.pieces import Coder, Track, cut
 from worker.codec.tags import Tags
 
 SIGNALS: dict[str, Callable[[int], Block]] = {
@@ -78,6 +80,42 @@ def test_the_joined_mp3_is_what_one_encoder_makes(ffmpeg, signal, kbps):
             assert here == pytest.approx(there, abs=0.01)
     different = sum(one != other for one, other in zip(joined, single, strict=True))
     assert different <= len(single) // 100  # now and then LAME rounds the other way, in the middle of a piece
+
+
+@pytest.mark.parametrize("kbps", [128, 192, 320])
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+def test_an_encoder_gives_each_piece_what_a_new_one_would(ffmpeg, rate, kbps):
+    noise = pink(rate * 3)
+    sound = np.concatenate([noise / np.abs(noise).max(), 0.003 * tones(rate * 2), music_like(rate * 2)])
+    coder = replace(mp3_coder(rate, kbps, 10**9), shortest=40, longest=60)
+    pieces = cut(len(sound), coder)
+    assert len(pieces) >= 4
+    track = replace(track_of(sound, ffmpeg), sample_rate=rate)
+    by_one = [bytes(frame) for piece in encode_pieces(track, coder) for frame in piece]
+    by_many: list[bytes] = []
+    for piece in pieces:
+        with Encoders(track, coder) as encoders:
+            by_many += map(bytes, encoders.encode(piece))
+    assert by_one == by_many
+
+
+@pytest.mark.parametrize("aac", [False, True])
+def test_mp3_encoders_take_piece_after_piece_and_those_of_aac_one_each(ffmpeg, aac):
+    coder = aac_coder(RATE, 192) if aac else mp3_coder(RATE, 192, 10**9)
+    coder = replace(coder, shortest=40, longest=60, run_up=20)
+    sound = tones(300 * coder.frame_samples)
+    pieces = len(cut(len(sound), coder))
+    seen: set[int] = set()
+
+    def pcm(start: int, stop: int) -> Iterator[Block]:
+        for block in pcm_of(sound)(start, stop):
+            seen.update(child.pid for child in children())
+            yield block
+
+    list(encode_pieces(replace(track_of(sound, ffmpeg, threads=2), pcm=pcm), coder))
+    assert pieces > 3
+    assert len(seen) == (pieces if aac else 2)
+    assert not children()
 
 
 def worst_rise_db(sound: Block, joined: Block, single: Block, coder: Coder) -> float:

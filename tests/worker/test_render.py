@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import mutagen
 import numpy as np
 import psutil
 import pytest
@@ -127,7 +128,13 @@ def test_a_full_mix_keeps_its_promises_in_every_format(tmp_path, recordings, end
     assert lufs == pytest.approx(target, abs=0.15)  # FFmpeg prints a tenth
     assert dbtp <= -1.0 + 0.05
     assert report["true_peak_dbtp"] <= -1.0
-    assert report["frames"] == decoded_frames(out) == round(0.25 * 60 * RATE)
+    frames = round(0.25 * 60 * RATE)
+    assert report["frames"] == frames
+    if ending == "m4a":
+        assert mutagen.File(out).info.length * RATE == pytest.approx(frames, abs=1)
+        assert decoded_frames(out) in (frames, -(-frames // 1024) * 1024)  # FFmpeg 5.1 does not trim M4A's end
+    else:
+        assert decoded_frames(out) == frames
     assert report["repetitions"] == 4  # 1 s, then 2 s of voice and 1 s of pause; the last must end before the fade-out
     voice, music = report["layers"]["voice"], report["layers"]["music"]
     assert voice["relative_to_voice_lu"] == 0

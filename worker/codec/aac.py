@@ -13,10 +13,11 @@ from typing import BinaryIO
 
 from dsp.blocks import Block
 from worker.codec import adts, m4a
+from worker.codec.encoders import encode_pieces
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.m4a import FRAME_SAMPLES, Sound
 from worker.codec.pcm import float_blocks
-from worker.codec.pieces import Coder, Frame, Track, encode_pieces
+from worker.codec.pieces import Coder, Frame, Track
 from worker.codec.pipe import Pipe, through
 
 _DELAY = 1024  # PCM frames that the encoder puts before the first

@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal, Self
 import numpy as np
 
 from dsp.blocks import Block
-from worker.codec import pieces, wav
+from worker.codec import encoders, wav
 from worker.codec.aac import aac_coder, write_adts, write_m4a
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.flac import FULL_SCALE, to_int24, write_flac
@@ -157,7 +157,7 @@ def try_stretch(
     kbps = encoding.bitrate_kbps or _KBPS["medium"]
     coder = mp3_coder(sample_rate, kbps, frames) if encoding.format == "mp3" else aac_coder(sample_rate, kbps)
     track = Track(pcm, frames, sample_rate, Tags(), ffmpeg)
-    yield from pieces.try_stretch(track, coder, start, stop)
+    yield from encoders.try_stretch(track, coder, start, stop)
 
 
 @contextlib.contextmanager

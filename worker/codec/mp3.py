@@ -22,9 +22,10 @@ from typing import BinaryIO
 import fastcrc
 
 from dsp.blocks import BLOCK_FRAMES, Block
+from worker.codec.encoders import encode_pieces
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.mpeg import HEADER_BYTES, read_header
-from worker.codec.pieces import Coder, Frame, Track, cut, encode_pieces
+from worker.codec.pieces import Coder, Frame, Track, cut
 from worker.codec.tags import id3v2
 
 FRAME_SAMPLES = 1152  # MPEG-1 layer III
@@ -41,7 +42,9 @@ _CONSTANT_BITRATE = 1
 _JOINT_STEREO = 3
 
 _PIECE_SECONDS = (10, 130)
+_REST_FRAMES = 98  # of silence, after which LAME gives what it does when new; with half as many a few bits differ
 _SIGNED_FRAMES = 1000  # among so many there are enough with bits to spare
+_OUTPUT_BYTES = 16384  # what FFmpeg keeps back: less than the shortest frames of a rest
 _RESERVOIR_FRAMES = 3  # at least 417 bytes each; the reservoir is 511 (11172-3, main_data_begin), and one overlaps
 
 
@@ -83,6 +86,7 @@ def write_mp3(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
 def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> Coder:
     """Say how a track of `frames` PCM frames is encoded to MP3."""
     shortest, longest = (int(seconds * sample_rate / FRAME_SAMPLES) for seconds in _PIECE_SECONDS)
+    frame_bytes = Fraction(144_000 * bitrate_kbps, sample_rate)
     coder = Coder(
         arguments=_arguments(bitrate_kbps, reservoir=False),
         split=split_frames,
@@ -94,20 +98,23 @@ def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> Coder:
         overlap=1,
         # A frame's length in bytes is a fraction, so every so many frames are a byte longer; pieces that
         # start where this pattern starts over keep it.
-        align=Fraction(144_000 * bitrate_kbps, sample_rate).denominator,
+        align=frame_bytes.denominator,
+        align_bytes=frame_bytes.numerator,
         longest=longest,
         shortest=shortest,
         shares=(5, 5, 4, 4, 2, 2, 1, 1),  # even over two, three or four cores
+        rest=-(-_REST_FRAMES // frame_bytes.denominator) * frame_bytes.denominator,
     )
     if len(cut(frames, coder)) > 1:
         return coder
-    return replace(coder, arguments=_arguments(bitrate_kbps, reservoir=True), overlap=_RESERVOIR_FRAMES)
+    return replace(coder, arguments=_arguments(bitrate_kbps, reservoir=True), overlap=_RESERVOIR_FRAMES, rest=0)
 
 
 def _arguments(bitrate_kbps: int, *, reservoir: bool) -> tuple[str, ...]:
     return (
         *("-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-reservoir", str(int(reservoir))),
-        *("-write_xing", "0", "-id3v2_version", "0", "-flush_packets", "0", "-f", "mp3", "pipe:1"),
+        *("-write_xing", "0", "-id3v2_version", "0", "-flush_packets", "0"),
+        *("-f", "mp3", "-blocksize", str(_OUTPUT_BYTES), "pipe:1"),
     )
 
 
@@ -134,12 +141,15 @@ def split_frames(data: bytes) -> list[memoryview]:
         If it is not frames from its first byte to its last.
     """
     frames, at, view = [], 0, memoryview(data)
+    lengths: dict[bytes, int] = {}  # by the bytes that tell it, of which a stream has few
     while at < len(data):
-        header = read_header(data, at)
-        if header is None or at + header.frame_bytes > len(data):
+        length = lengths.get(start := data[at : at + 3])
+        if length is None and (header := read_header(data, at)) is not None:
+            length = lengths[start] = header.frame_bytes
+        if length is None or at + length > len(data):
             raise ValueError(f"no whole MPEG frame at byte {at} of {len(data)}")
-        frames.append(view[at : at + header.frame_bytes])
-        at += header.frame_bytes
+        frames.append(view[at : at + length])
+        at += length
     return frames
 
 

@@ -8,20 +8,12 @@ depends on the length of the track alone, so the file is the same however many a
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-
-import numpy as np
 
 from dsp.blocks import Block
 from worker.codec.ffmpeg import Ffmpeg
-from worker.codec.parallel import side_by_side
-from worker.codec.pcm import PCM_INPUT, endless_wav
-from worker.codec.pipe import Pipe
 from worker.codec.tags import Tags
-from worker.errors import TransientError
 
 Pcm = Callable[[int, int], Iterator[Block]]
 """Finished PCM of any stretch [start, stop), as float32 blocks of any length; called from several threads."""
@@ -86,6 +78,11 @@ class Coder:
         Coded frames that must be decoded before one that is to come out right.
     align : int
         Pieces start at multiples of so many coded frames.
+    rest : int
+        Coded frames of silence, a multiple of `align`, after which the encoder is as new, so that it can take the next
+        piece; 0 where it never is, and each piece takes an encoder of its own.
+    align_bytes : int
+        Of `align` coded frames, where there is a rest.
     longest, shortest : int
         Coded frames in a piece; a track of less than twice the shortest is encoded in one. Those at the end may be
         shorter.
@@ -106,10 +103,16 @@ class Coder:
     longest: int
     shortest: int
     shares: tuple[int, ...]
+    rest: int = 0
+    align_bytes: int = 0
 
     def coded_frames(self, frames: int) -> int:
         """Count the coded frames that hold a track of `frames` PCM frames; two at least, or readers see no stream."""
         return max(2, -(-(self.delay + frames) // self.frame_samples))
+
+    def aligned(self, coded_frames: int) -> int:
+        """Round a number of coded frames up to a multiple of `align`."""
+        return -(-coded_frames // self.align) * self.align
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def cut(frames: int, coder: Coder) -> tuple[Piece, ...]:
         stop = first + length + coder.run_up
         if coded - stop < _LEAST_RUN_UPS * coder.run_up:
             stop = coded
-        pieces.append(_piece(first, drop, stop, frames, coder))
+        pieces.append(piece_of(first, drop, stop, frames, coder))
         if stop == coded:
             break
         first += length
@@ -152,113 +155,7 @@ def _lengths(coded: int, coder: Coder) -> Iterator[int]:
         yield coder.align * math.ceil(unit * share / coder.align)
 
 
-def _piece(begin: int, drop: int, stop: int, frames: int, coder: Coder) -> Piece:
+def piece_of(begin: int, drop: int, stop: int, frames: int, coder: Coder) -> Piece:
     """Make the piece that is encoded from coded frame `begin` and kept up to `stop`."""
     last = min(frames, (stop + coder.run_on) * coder.frame_samples)
     return Piece(begin * coder.frame_samples, last, drop, stop - begin - drop)
-
-
-def encode_pieces(track: Track, coder: Coder) -> Iterator[list[memoryview]]:
-    """Encode a track piece by piece, several at a time; what is written of one is heard before the next.
-
-    Yields
-    ------
-    frames : list of memoryview
-        Each piece's coded frames, in order.
-
-    Raises
-    ------
-    WorkerError
-        If an encoder fails. Whatever the track's functions raise comes through; no process or thread is left.
-    """
-    pieces = cut(track.frames, coder)
-    work, total = _Work(track, coder), sum(piece.stop - piece.start for piece in pieces)
-
-    def tell() -> None:
-        if track.on_progress is not None:
-            track.on_progress(track.frames * work.taken // total)
-
-    before: list[Frame] = []  # the last frames of the piece before
-    heard = 0
-    for coded in side_by_side(pieces, work.encode, threads=track.threads, while_waiting=tell, at_the_end=work.stop):
-        yield coded
-        if track.on_decoded is not None:
-            skip = len(before) * coder.frame_samples if before else coder.delay
-            for block in coder.decode(track.ffmpeg, [*before, *coded], skip):
-                wanted = block[: track.frames - heard]
-                heard += len(wanted)
-                track.on_decoded(wanted)
-        before = [bytes(frame) for frame in coded[-coder.overlap :]]  # copies, which do not hold on to the piece
-        del coded  # not kept while the next is waited for
-
-
-def try_stretch(track: Track, coder: Coder, start: int, stop: int) -> Iterator[Block]:
-    """Encode PCM frames [start, stop) as a part of the whole, and decode them.
-
-    Yields
-    ------
-    block : float32 array, shape (frames, 2)
-        ``stop - start`` frames in total.
-    """
-    first = max(0, (start + coder.delay) // coder.frame_samples - coder.overlap)
-    begin = max(0, first - coder.run_up) // coder.align * coder.align
-    last = (stop - 1 + coder.delay) // coder.frame_samples + 1
-    coded = _Work(track, coder).encode(_piece(begin, first - begin, last, track.frames, coder))
-    wanted = stop - start
-    for block in coder.decode(track.ffmpeg, coded, start + coder.delay - first * coder.frame_samples):
-        yield block[:wanted]
-        wanted -= min(wanted, len(block))
-
-
-class _Stopped(Exception):  # noqa: N818 - nobody sees it: the piece is not wanted any more
-    pass
-
-
-class _Work:
-    """What the encoding threads share: the count of frames taken in, and the order to stop."""
-
-    def __init__(self, track: Track, coder: Coder) -> None:
-        self._track = track
-        self._coder = coder
-        self._lock = threading.Lock()
-        self._running: set[Pipe] = set()
-        self._stopped = False
-        self.taken = 0
-
-    def stop(self) -> None:
-        """End all processes now, and with them the threads that wait for them."""
-        with self._lock:
-            self._stopped = True
-            for pipe in self._running:
-                pipe.kill()
-
-    def encode(self, piece: Piece) -> list[memoryview]:
-        """Encode one piece and keep what is wanted of it."""
-        with self._process() as pipe:
-            pipe.write(endless_wav(self._track.sample_rate))
-            for block in self._track.pcm(piece.start, piece.stop):
-                if self._stopped:
-                    raise _Stopped
-                if not len(block):
-                    continue
-                pipe.write(np.ascontiguousarray(block, "<f4").data)
-                with self._lock:
-                    self.taken += len(block)
-            data = pipe.finish()
-        kept = self._coder.split(data)[piece.drop : piece.drop + piece.keep]
-        if len(kept) < piece.keep:
-            raise TransientError(f"FFmpeg gave {len(kept)} of {piece.keep} coded frames", code="ffmpeg.failed")
-        return kept
-
-    @contextmanager
-    def _process(self) -> Iterator[Pipe]:
-        with Pipe(self._track.ffmpeg, (*PCM_INPUT, *self._coder.arguments), feed=True, collect=True) as pipe:
-            with self._lock:
-                if self._stopped:
-                    raise _Stopped
-                self._running.add(pipe)
-            try:
-                yield pipe
-            finally:
-                with self._lock:
-                    self._running.discard(pipe)

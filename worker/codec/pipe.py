@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import re
 import resource
@@ -65,7 +66,7 @@ class Pipe:
     feed : bool
         Whether the caller writes its standard input.
     collect : bool
-        True: standard output is gathered here and returned by `finish`. False: the caller reads it.
+        True: standard output is gathered here, for `take` and `finish`. False: the caller reads it.
     limits : Limits
     pass_fd : int, optional
         A file descriptor that the process inherits.
@@ -99,7 +100,10 @@ class Pipe:
         self._on_line = on_line
         self._errors: deque[str] = deque(maxlen=_LINES_KEPT)
         self._collected = bytearray() if collect else None
+        self._arrived = threading.Condition()  # guards the collected bytes
+        self._awaited: float = math.inf  # so many of them are waited for
         self._timed_out = False
+        self._silent = False  # it says and gives nothing more
         # One thread may write while another reads, so each kind of waiting has its own start.
         self._since: dict[str, float | None] = {"write": None, "read": None, "end": None}
         common = ("-nostdin", "-nostats", "-hide_banner", "-loglevel", "level+info" if on_line else "level+error")
@@ -176,6 +180,27 @@ class Pipe:
         with self._waiting("read"):
             return os.read(self._process.stdout.fileno(), size)
 
+    def take(self, size: int) -> bytes:
+        """Wait until `size` bytes are collected, and take them off.
+
+        Raises
+        ------
+        WorkerError
+            If the process ends before.
+        """
+        assert self._collected is not None  # noqa: S101 - collecting was asked for
+        with self._waiting("read"), self._arrived:
+            self._awaited = size
+            collected = self._collected
+            self._arrived.wait_for(lambda: len(collected) >= size or self._silent)
+            self._awaited = math.inf
+            with memoryview(collected) as view:
+                taken = bytes(view[:size])
+            del collected[:size]
+        if len(taken) < size:
+            raise self._failure()
+        return taken
+
     def close_input(self) -> None:
         """Tell the process that nothing more comes."""
         if self._process.stdin is not None:
@@ -236,7 +261,10 @@ class Pipe:
             while selector.get_map():
                 for key, _ in selector.select(timeout=_LOOK_SECONDS):
                     data = os.read(key.fd, _READ_BYTES)
-                    key.data.extend(data)
+                    with self._arrived:
+                        key.data.extend(data)
+                        if key.data is self._collected and len(self._collected) >= self._awaited:
+                            self._arrived.notify_all()
                     if key.data is said:
                         self._hear(said, end=not data)
                     if not data:
@@ -244,6 +272,9 @@ class Pipe:
                 if not self._timed_out and self._late():
                     self._timed_out = True
                     self.kill()
+        with self._arrived:
+            self._silent = True
+            self._arrived.notify_all()
 
     def _late(self) -> bool:
         now = time.monotonic()

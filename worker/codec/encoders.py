@@ -1,0 +1,191 @@
+"""The encoders that a track's pieces go through, side by side; and what they gave, decoded again.
+
+To start an FFmpeg of many libraries takes as long as to encode some ten seconds. So an encoder takes piece after
+piece where silence between them makes it forget what it had before: what it gives is then, byte for byte, what a new
+one would give, and the file does not depend on how many there are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from dsp.blocks import Block
+from worker.codec.parallel import side_by_side
+from worker.codec.pcm import FRAME_BYTES, PCM_INPUT, endless_wav
+from worker.codec.pieces import Coder, Frame, Piece, Track, cut, piece_of
+from worker.codec.pipe import Pipe
+from worker.errors import TransientError
+
+_SILENCE = bytes(1 << 16)
+
+
+def encode_pieces(track: Track, coder: Coder) -> Iterator[list[memoryview]]:
+    """Encode a track piece by piece, several at a time; what is written of one is heard before the next.
+
+    Yields
+    ------
+    frames : list of memoryview
+        Each piece's coded frames, in order.
+
+    Raises
+    ------
+    WorkerError
+        If an encoder fails. Whatever the track's functions raise comes through; no process or thread is left.
+    """
+    pieces = cut(track.frames, coder)
+    total = sum(piece.stop - piece.start for piece in pieces)
+    before: list[Frame] = []  # the last frames of the piece before
+    heard = 0
+    with Encoders(track, coder) as encoders:
+
+        def tell() -> None:
+            if track.on_progress is not None:
+                track.on_progress(track.frames * encoders.taken // total)
+
+        for coded in side_by_side(
+            pieces, encoders.encode, threads=track.threads, while_waiting=tell, at_the_end=encoders.stop
+        ):
+            yield coded
+            if track.on_decoded is not None:
+                skip = len(before) * coder.frame_samples if before else coder.delay
+                for block in coder.decode(track.ffmpeg, [*before, *coded], skip):
+                    wanted = block[: track.frames - heard]
+                    heard += len(wanted)
+                    track.on_decoded(wanted)
+            before = [bytes(frame) for frame in coded[-coder.overlap :]]  # copies, which do not hold on to the piece
+            del coded  # not kept while the next is waited for
+
+
+def try_stretch(track: Track, coder: Coder, start: int, stop: int) -> Iterator[Block]:
+    """Encode PCM frames [start, stop) as a part of the whole, and decode them.
+
+    Yields
+    ------
+    block : float32 array, shape (frames, 2)
+        ``stop - start`` frames in total.
+    """
+    first = max(0, (start + coder.delay) // coder.frame_samples - coder.overlap)
+    begin = max(0, first - coder.run_up) // coder.align * coder.align
+    last = (stop - 1 + coder.delay) // coder.frame_samples + 1
+    with Encoders(track, coder) as encoders:
+        coded = encoders.encode(piece_of(begin, first - begin, last, track.frames, coder))
+    wanted = stop - start
+    for block in coder.decode(track.ffmpeg, coded, start + coder.delay - first * coder.frame_samples):
+        yield block[:wanted]
+        wanted -= min(wanted, len(block))
+
+
+class _Stopped(Exception):  # noqa: N818 - nobody sees it: the piece is not wanted any more
+    pass
+
+
+class Encoders:
+    """The encoders of one track; a context manager that leaves none behind.
+
+    Attributes
+    ----------
+    taken : int
+        PCM frames taken in so far.
+    """
+
+    def __init__(self, track: Track, coder: Coder) -> None:
+        self._track = track
+        self._coder = coder
+        self._lock = threading.Lock()
+        self._open = ExitStack()
+        self._running: set[Pipe] = set()
+        self._idle: list[Pipe] = []
+        self._stopped = False
+        self.taken = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._open.close()
+
+    def stop(self) -> None:
+        """End all processes now, and with them the threads that wait for them."""
+        with self._lock:
+            self._stopped = True
+            for pipe in self._running:
+                pipe.kill()
+
+    def encode(self, piece: Piece) -> list[memoryview]:
+        """Encode one piece and keep what is wanted of it; may be called from several threads."""
+        coder = self._coder
+        if coder.rest:
+            data, drop = self._encoded_between_rests(piece), coder.rest + piece.drop
+        else:
+            data, drop = self._encoded_alone(piece), piece.drop
+        kept = coder.split(data)[drop : drop + piece.keep]
+        if len(kept) < piece.keep:
+            raise TransientError(f"FFmpeg gave {len(kept)} of {piece.keep} coded frames", code="ffmpeg.failed")
+        return kept
+
+    def _encoded_alone(self, piece: Piece) -> bytes:
+        pipe = self._started()
+        with pipe:
+            self._feed(pipe, piece)
+            data = pipe.finish()
+        with self._lock:
+            self._running.discard(pipe)
+        return data
+
+    def _encoded_between_rests(self, piece: Piece) -> bytes:
+        """Encode a piece in an encoder that has rested, and let it rest again.
+
+        The rest after a piece also drives it out of the encoder: whatever FFmpeg keeps back is shorter.
+        """
+        coder = self._coder
+        with self._lock:
+            pipe = self._idle.pop() if self._idle else None
+        if pipe is None:
+            pipe = self._started()
+            _rest(pipe, coder.rest * coder.frame_samples)
+        turn = coder.aligned(piece.drop + piece.keep + coder.run_on)
+        fed = self._feed(pipe, piece)
+        _rest(pipe, (turn + coder.rest) * coder.frame_samples - fed)
+        data = pipe.take((coder.rest + turn) // coder.align * coder.align_bytes)
+        with self._lock:
+            self._idle.append(pipe)
+        return data
+
+    def _feed(self, pipe: Pipe, piece: Piece) -> int:
+        """Give a piece's sound to an encoder; returns its PCM frames."""
+        for block in self._track.pcm(piece.start, piece.stop):
+            if self._stopped:
+                raise _Stopped
+            if not len(block):
+                continue
+            pipe.write(np.ascontiguousarray(block, "<f4").data)
+            with self._lock:
+                self.taken += len(block)
+        return piece.stop - piece.start
+
+    def _started(self) -> Pipe:
+        pipe = Pipe(self._track.ffmpeg, (*PCM_INPUT, *self._coder.arguments), feed=True, collect=True)
+        with self._lock:
+            self._open.push(pipe)
+            self._running.add(pipe)
+            if self._stopped:
+                pipe.kill()
+        pipe.write(endless_wav(self._track.sample_rate))
+        return pipe
+
+
+def _rest(pipe: Pipe, frames: int) -> None:
+    """Feed so many frames of silence."""
+    size = frames * FRAME_BYTES
+    for _ in range(size // len(_SILENCE)):
+        pipe.write(_SILENCE)
+    pipe.write(_SILENCE[: size % len(_SILENCE)])
