@@ -10,6 +10,7 @@ FFmpeg, the same recordings and the same figures.
 from __future__ import annotations
 
 import json
+import math
 import re
 import resource
 import subprocess
@@ -37,40 +38,40 @@ def only_voice(mix: SimpleNamespace, folder: Path, out: Path) -> None:
 
 
 def staged(mix: SimpleNamespace, folder: Path, out: Path) -> None:
-    """The design this project replaces: every layer and stage its own MP3, gains applied in the mix."""
-    _staged(mix, folder, out, gains_apart=False)
+    """The design this project replaces, in its Node worker's steps: every layer and stage an MP3 of its own.
 
-
-def staged_gains(mix: SimpleNamespace, folder: Path, out: Path) -> None:
-    """The same with each layer's gain a stage of its own, which makes a dozen runs of FFmpeg."""
-    _staged(mix, folder, out, gains_apart=True)
-
-
-def _staged(mix: SimpleNamespace, folder: Path, out: Path, *, gains_apart: bool) -> None:
-    parts = {name: folder / f"staged-{name}.mp3" for name in ("solfeggio", "binaural", "voice", "once", "music", "mix")}
-    faded, listing, for_all = folder / "staged-faded.mp3", folder / "staged.txt", ("-t", mix.seconds)
-    _ffmpeg(mix, "-f", "lavfi", "-i", _sine(mix.solfeggio_hz), "-ac", "2", *for_all, *_MP3, parts["solfeggio"])
+    The voice takes five runs: a pause, all repetitions joined by the `concat` filter, cut to length, a start delay, and
+    both joined. Tones have their gain when they are made, recordings theirs in the mix. The worker also asked
+    `ffprobe` for a length some five times; that is left out.
+    """
+    names = ("pause", "repeated", "cut", "delay", "voice", "music", "solfeggio", "binaural", "mix", "faded")
+    part = {name: folder / f"staged-{name}.mp3" for name in names}
+    spoken_s = mix.seconds - mix.start_delay_s
+    _ffmpeg(mix, *_silence(mix.pause_s), *_MP3, part["pause"])
+    times = math.ceil(spoken_s / (mix.voice_s + mix.pause_s))
+    turns = [word for _ in range(times) for word in ("-i", folder / "voice.wav", "-i", part["pause"])]
+    joined = "".join(f"[{number}:a]" for number in range(2 * times)) + f"concat=n={2 * times}:v=0:a=1[out]"
+    _ffmpeg(mix, *turns, "-filter_complex", joined, "-map", "[out]", "-ac", "2", *_MP3, part["repeated"])
+    _ffmpeg(mix, "-i", part["repeated"], "-t", spoken_s, "-ac", "2", *_MP3, part["cut"])
+    _ffmpeg(mix, *_silence(mix.start_delay_s), *_MP3, part["delay"])
+    listing = folder / "staged.txt"
+    listing.write_text(f"file '{part['delay']}'\nfile '{part['cut']}'\n")
+    _ffmpeg(mix, "-f", "concat", "-safe", "0", "-i", listing, "-c", "copy", part["voice"])
+    looped = ("-stream_loop", "-1", "-i", folder / "music.flac", "-t", mix.seconds)
+    _ffmpeg(mix, *looped, "-af", f"{_fades(mix)},aformat=channel_layouts=stereo", "-ac", "2", *_MP3, part["music"])
+    tone, for_all = f"volume={mix.tones_db + _SINE_DB}dB", ("-t", mix.seconds)
+    solfeggio = ("-f", "lavfi", "-i", _sine(mix.solfeggio_hz), "-af", f"{tone},aformat=channel_layouts=stereo")
+    _ffmpeg(mix, *solfeggio, *for_all, "-ac", "2", *_MP3, part["solfeggio"])
     left, right = _sine(mix.carrier_hz - mix.beat_hz / 2), _sine(mix.carrier_hz + mix.beat_hz / 2)
-    ears = ("-f", "lavfi", "-i", left, "-f", "lavfi", "-i", right, "-filter_complex", _EARS.format("0:a", "1:a", ""))
-    _ffmpeg(mix, *ears, *for_all, *_MP3, parts["binaural"])
-    spoken = ("-i", folder / "voice.wav", "-af", f"apad=pad_dur={mix.pause_s}", "-ac", "2", "-ar", "44100")
-    _ffmpeg(mix, *spoken, *_MP3, parts["once"])
-    times = int(mix.seconds // (mix.voice_s + mix.pause_s)) + 1
-    listing.write_text(f"file '{parts['once']}'\n" * times)
-    _ffmpeg(mix, "-f", "concat", "-safe", "0", "-i", listing, *for_all, *_MP3, parts["voice"])
-    _ffmpeg(mix, "-stream_loop", "-1", "-i", folder / "music.flac", *for_all, *_MP3, parts["music"])
-    layers = [parts[name] for name in ("voice", "music", "solfeggio", "binaural")]
-    gains = (mix.voice_db, mix.music_db, mix.tones_db + _SINE_DB, mix.tones_db + _SINE_DB)
-    if gains_apart:
-        for number, (layer, gain) in enumerate(zip(layers, gains, strict=True)):
-            layers[number] = layer.with_stem(f"{layer.stem}-level")
-            _ffmpeg(mix, "-i", layer, "-af", f"volume={gain}dB", *_MP3, layers[number])
-        gains = (0.0, 0.0, 0.0, 0.0)
-    levels = ";".join(f"[{number}:a]volume={gain}dB[l{number}]" for number, gain in enumerate(gains))
-    inputs = [word for layer in layers for word in ("-i", layer)]
-    _ffmpeg(mix, *inputs, "-filter_complex", f"{levels};{_AMIX}", *for_all, *_MP3, parts["mix"])
-    _ffmpeg(mix, "-i", parts["mix"], "-af", _fades(mix), *_MP3, faded)
-    _ffmpeg(mix, "-i", faded, "-af", f"loudnorm=I={mix.target_lufs}:TP=-1", "-ar", "44100", *_MP3, out)
+    ears = f"[0:a]{tone}[left];[1:a]{tone}[right];{_EARS.format('left', 'right', '')}"
+    beat = ("-f", "lavfi", "-i", left, "-f", "lavfi", "-i", right, "-filter_complex", ears)
+    _ffmpeg(mix, *beat, *for_all, *_MP3, part["binaural"])
+    gains = {"voice": mix.voice_db, "music": mix.music_db, "solfeggio": 0.0, "binaural": 0.0}
+    levels = ";".join(f"[{number}:a]volume={gain}dB[l{number}]" for number, gain in enumerate(gains.values()))
+    layers = [word for name in gains for word in ("-i", part[name])]
+    _ffmpeg(mix, *layers, "-filter_complex", f"{levels};{_AMIX}", *for_all, *_MP3, part["mix"])
+    _ffmpeg(mix, "-i", part["mix"], "-af", _fades(mix), *_MP3, part["faded"])
+    _ffmpeg(mix, "-i", part["faded"], "-af", f"loudnorm=I={mix.target_lufs}:TP=-1", "-ar", "44100", *_MP3, out)
 
 
 def graph_loudnorm(mix: SimpleNamespace, folder: Path, out: Path) -> None:
@@ -165,6 +166,10 @@ def _graph(mix: SimpleNamespace, folder: Path, master: str, *output: object) -> 
     return _ffmpeg(mix, *recorded, *made, "-filter_complex", graph, "-t", mix.seconds, *output)
 
 
+def _silence(seconds: float) -> tuple[object, ...]:
+    return "-f", "lavfi", "-i", "anullsrc=r=44100:cl=stereo", "-t", seconds
+
+
 def _sine(hz: float) -> str:
     return f"sine=frequency={hz}:sample_rate=44100"
 
@@ -196,7 +201,7 @@ def _run(*command: object) -> str:
 CONTENDERS: dict[str, Callable[[SimpleNamespace, Path, Path], None]] = {
     function.__name__: function
     for function in (
-        whole, only_voice, staged, staged_gains, graph_loudnorm, graph_loudnorm_twice, graph_gain, encoder,
+        whole, only_voice, staged, graph_loudnorm, graph_loudnorm_twice, graph_gain, encoder,
         encoder_halves, pydub, sox,
     )
 }  # fmt: skip

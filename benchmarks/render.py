@@ -26,7 +26,6 @@ PEERS = (
     "graph_loudnorm_twice",
     "graph_gain",
     "staged",
-    "staged_gains",
     "pydub",
     "sox",
 )
@@ -130,8 +129,6 @@ def ratios(results: Sequence[Result]) -> list[Figure]:
         found.append(Figure("whole job ÷ encoder alone", whole / wall["encoder"], 0.75, True))
     if "staged" in wall:
         found.append(Figure("staged FFmpeg ÷ whole job", wall["staged"] / whole, 14, False))
-    if "staged_gains" in wall:
-        found.append(Figure("staged FFmpeg, gains staged, too ÷ whole job", wall["staged_gains"] / whole, 14, False))
     if "graph_loudnorm" in wall:
         found.append(
             Figure("single FFmpeg graph with loudness control ÷ whole job", wall["graph_loudnorm"] / whole, 4, False)

@@ -20,7 +20,6 @@ LABELS = {
     "graph_loudnorm_twice": "FFmpeg graph twice: loudnorm",
     "graph_loudnorm": "FFmpeg graph: loudnorm",
     "staged": "FFmpeg, staged MP3s",
-    "staged_gains": "FFmpeg, staged MP3s, gains, too",
     "pydub": "pydub",
     "sox": "SoX and FFmpeg's MP3",
 }

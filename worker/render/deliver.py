@@ -121,8 +121,8 @@ def deliver(
     mix : Measurement
         Of the plan, from `worker.render.master.measure_mix`.
     out : Path
-        Appears in one step; on failure it may hold an encoding that was refused, so keep it out of anybody's sight until
-        this returns.
+        Appears in one step; on failure it may hold an encoding that was refused, so keep it out of anybody's sight
+        until this returns.
     target_lufs : float or None
         None leaves the level alone.
     limiter : bool
