@@ -8,16 +8,17 @@ with 40 up to 30 dB (benchmarks/codec.py measures it).
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from dsp.blocks import Block
 from worker.codec import adts, m4a
+from worker.codec.coded import Coded, Frame
 from worker.codec.encoders import encode_pieces
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.m4a import FRAME_SAMPLES, Sound
 from worker.codec.pcm import float_blocks
-from worker.codec.pieces import Coder, Frame, Track
+from worker.codec.pieces import Coder, Track
 from worker.codec.pipe import Pipe, through
 
 _DELAY = 1024  # PCM frames that the encoder puts before the first
@@ -46,8 +47,8 @@ def write_m4a(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
     sizes: list[int] = []
     config = b""
     for coded in encode_pieces(track, coder):
-        config = config or _audio_specific_config(coded[0])
         bare = [frame[adts.HEADER_BYTES :] for frame in coded]
+        config = config or _audio_specific_config(bytes(coded.part(0, 1).data))
         file.writelines(bare)
         sizes.extend(map(len, bare))
         del coded, bare  # not kept while the next are waited for
@@ -64,7 +65,8 @@ def write_m4a(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
 def write_adts(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
     """Encode a track to bare AAC frames; parameters and errors as of `write_m4a`."""
     for coded in encode_pieces(track, aac_coder(track.sample_rate, bitrate_kbps)):
-        file.writelines(coded)
+        file.write(coded.data)
+        del coded  # not kept while the next are waited for
 
 
 def aac_coder(sample_rate: int, bitrate_kbps: int) -> Coder:
@@ -93,9 +95,9 @@ def _audio_specific_config(frame: Frame) -> bytes:
     return struct.pack(">H", object_type << 11 | rate_index << 7 | channels << 3)
 
 
-def _decoded(ffmpeg: Ffmpeg, coded: Sequence[Frame], skip: int) -> Iterator[Block]:
+def _decoded(ffmpeg: Ffmpeg, parts: list[Coded], skip: int) -> Iterator[Block]:
     arguments = ("-f", "aac", "-i", "pipe:0", "-c:a", "pcm_f32le", "-f", "f32le", "-ac", "2", "pipe:1")
     with Pipe(ffmpeg, arguments, feed=True) as pipe:
-        for block in float_blocks(through(pipe, coded)):
+        for block in float_blocks(through(pipe, [part.data for part in parts])):
             yield block[skip:]
             skip = max(0, skip - len(block))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from worker.codec.coded import Coded, split
+
 HEADER_BYTES = 7
 
 _LAST_RATE_INDEX = 12
@@ -17,19 +19,6 @@ def frame_bytes(data: bytes, at: int = 0) -> int | None:
     return length if length > HEADER_BYTES else None
 
 
-def split_frames(data: bytes) -> list[memoryview]:
-    """Cut an ADTS stream into its frames, which are views of it.
-
-    Raises
-    ------
-    ValueError
-        If it is not frames from its first byte to its last.
-    """
-    frames, at, view = [], 0, memoryview(data)
-    while at < len(data):
-        length = frame_bytes(data, at)
-        if length is None or at + length > len(data):
-            raise ValueError(f"no whole ADTS frame at byte {at} of {len(data)}")
-        frames.append(view[at : at + length])
-        at += length
-    return frames
+def split_frames(data: bytes) -> Coded:
+    """Cut an ADTS stream into its frames; `ValueError` if it is not frames from its first byte to its last."""
+    return split(data, frame_bytes, "ADTS")

@@ -16,22 +16,23 @@ from typing import Self
 import numpy as np
 
 from dsp.blocks import Block
+from worker.codec.coded import Coded
 from worker.codec.parallel import side_by_side
 from worker.codec.pcm import FRAME_BYTES, PCM_INPUT, endless_wav
-from worker.codec.pieces import Coder, Frame, Piece, Track, cut, piece_of
+from worker.codec.pieces import Coder, Piece, Track, cut, piece_of
 from worker.codec.pipe import Pipe
 from worker.errors import TransientError
 
 _SILENCE = bytes(1 << 16)
 
 
-def encode_pieces(track: Track, coder: Coder) -> Iterator[list[memoryview]]:
+def encode_pieces(track: Track, coder: Coder) -> Iterator[Coded]:
     """Encode a track piece by piece, several at a time; what is written of one is heard before the next.
 
     Yields
     ------
-    frames : list of memoryview
-        Each piece's coded frames, in order.
+    coded : Coded
+        The frames of each piece, in order.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def encode_pieces(track: Track, coder: Coder) -> Iterator[list[memoryview]]:
     """
     pieces = cut(track.frames, coder)
     total = sum(piece.stop - piece.start for piece in pieces)
-    before: list[Frame] = []  # the last frames of the piece before
+    before: list[Coded] = []  # the last frames of the piece before
     heard = 0
     with Encoders(track, coder) as encoders:
 
@@ -52,14 +53,16 @@ def encode_pieces(track: Track, coder: Coder) -> Iterator[list[memoryview]]:
             pieces, encoders.encode, threads=track.threads, while_waiting=tell, at_the_end=encoders.stop
         ):
             yield coded
+            parts = [*before, coded]
+            skip = len(before[0]) * coder.frame_samples if before else coder.delay
+            before = [coded.last(coder.overlap)]
+            del coded  # not kept while the next is waited for
             if track.on_decoded is not None:
-                skip = len(before) * coder.frame_samples if before else coder.delay
-                for block in coder.decode(track.ffmpeg, [*before, *coded], skip):
+                for block in coder.decode(track.ffmpeg, parts, skip):
                     wanted = block[: track.frames - heard]
                     heard += len(wanted)
                     track.on_decoded(wanted)
-            before = [bytes(frame) for frame in coded[-coder.overlap :]]  # copies, which do not hold on to the piece
-            del coded  # not kept while the next is waited for
+            parts.clear()
 
 
 def try_stretch(track: Track, coder: Coder, start: int, stop: int) -> Iterator[Block]:
@@ -76,7 +79,7 @@ def try_stretch(track: Track, coder: Coder, start: int, stop: int) -> Iterator[B
     with Encoders(track, coder) as encoders:
         coded = encoders.encode(piece_of(begin, first - begin, last, track.frames, coder))
     wanted = stop - start
-    for block in coder.decode(track.ffmpeg, coded, start + coder.delay - first * coder.frame_samples):
+    for block in coder.decode(track.ffmpeg, [coded], start + coder.delay - first * coder.frame_samples):
         yield block[:wanted]
         wanted -= min(wanted, len(block))
 
@@ -120,14 +123,14 @@ class Encoders:
             for pipe in self._running:
                 pipe.kill()
 
-    def encode(self, piece: Piece) -> list[memoryview]:
+    def encode(self, piece: Piece) -> Coded:
         """Encode one piece and keep what is wanted of it; may be called from several threads."""
         coder = self._coder
         if coder.rest:
             data, drop = self._encoded_between_rests(piece), coder.rest + piece.drop
         else:
             data, drop = self._encoded_alone(piece), piece.drop
-        kept = coder.split(data)[drop : drop + piece.keep]
+        kept = coder.split(data).part(drop, drop + piece.keep)
         if len(kept) < piece.keep:
             raise TransientError(f"FFmpeg gave {len(kept)} of {piece.keep} coded frames", code="ffmpeg.failed")
         return kept

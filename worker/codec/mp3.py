@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import BinaryIO
@@ -22,10 +22,11 @@ from typing import BinaryIO
 import fastcrc
 
 from dsp.blocks import BLOCK_FRAMES, Block
+from worker.codec.coded import Coded, Frame, split
 from worker.codec.encoders import encode_pieces
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.mpeg import HEADER_BYTES, read_header
-from worker.codec.pieces import Coder, Frame, Track, cut
+from worker.codec.pieces import Coder, Track, cut
 from worker.codec.tags import id3v2
 
 FRAME_SAMPLES = 1152  # MPEG-1 layer III
@@ -41,7 +42,7 @@ _QUALITY = 57  # LAME's default settings, in LAME's own way of counting
 _CONSTANT_BITRATE = 1
 _JOINT_STEREO = 3
 
-_PIECE_SECONDS = (10, 130)
+_PIECE_SECONDS = (10, 64)
 _REST_FRAMES = 98  # of silence, after which LAME gives what it does when new; with half as many a few bits differ
 _SIGNED_FRAMES = 1000  # among so many there are enough with bits to spare
 _OUTPUT_BYTES = 16384  # what FFmpeg keeps back: less than the shortest frames of a rest
@@ -73,9 +74,9 @@ def write_mp3(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
     for coded in encode_pieces(track, coder):
         if not header:
             encoder = encoder_name(coded)
-            header = info_frame(coded[0], music, encoder=encoder)
+            header = info_frame(bytes(coded.part(0, 1).data), music, encoder=encoder)
             file.write(header)  # keeps the place until all is known
-        file.writelines(coded)
+        file.write(coded.data)
         music = music.followed_by(coded)
         del coded  # not kept while the next is waited for
     padding = music.frames * FRAME_SAMPLES - ENCODER_DELAY - track.frames
@@ -126,36 +127,27 @@ class Music:
     size: int = 0
     crc: int = 0
 
-    def followed_by(self, coded: Sequence[Frame]) -> Music:
+    def followed_by(self, coded: Coded) -> Music:
         """Add frames."""
-        data = b"".join(coded)
-        return Music(self.frames + len(coded), self.size + len(data), fastcrc.crc16.arc(data, self.crc))
+        return Music(self.frames + len(coded), self.size + len(coded.data), fastcrc.crc16.arc(coded.data, self.crc))
 
 
-def split_frames(data: bytes) -> list[memoryview]:
-    """Cut an MP3 stream into its frames, which are views of it.
+def split_frames(data: bytes) -> Coded:
+    """Cut an MP3 stream into its frames; `ValueError` if it is not frames from its first byte to its last."""
+    sizes: dict[bytes, int] = {}  # by the bytes that tell it, of which a stream has few
 
-    Raises
-    ------
-    ValueError
-        If it is not frames from its first byte to its last.
-    """
-    frames, at, view = [], 0, memoryview(data)
-    lengths: dict[bytes, int] = {}  # by the bytes that tell it, of which a stream has few
-    while at < len(data):
-        length = lengths.get(start := data[at : at + 3])
-        if length is None and (header := read_header(data, at)) is not None:
-            length = lengths[start] = header.frame_bytes
-        if length is None or at + length > len(data):
-            raise ValueError(f"no whole MPEG frame at byte {at} of {len(data)}")
-        frames.append(view[at : at + length])
-        at += length
-    return frames
+    def size_at(data: bytes, at: int) -> int | None:
+        size = sizes.get(start := data[at : at + 3])
+        if size is None and (header := read_header(data, at)) is not None:
+            size = sizes[start] = header.frame_bytes
+        return size
+
+    return split(data, size_at, "MPEG")
 
 
-def encoder_name(coded: Sequence[Frame]) -> bytes:
+def encoder_name(coded: Coded) -> bytes:
     """Find the name that LAME leaves in the spare bits of its frames; players look for it in the header."""
-    names = re.findall(rb"LAME\d\.\d{1,3}", b"".join(coded[:_SIGNED_FRAMES]))
+    names = re.findall(rb"LAME\d\.\d{1,3}", coded.part(0, _SIGNED_FRAMES).data)
     return max(names, key=len, default=b"LAME3.100")  # the longest, since a frame may end within it
 
 
@@ -211,13 +203,16 @@ def info_frame(like: Frame, music: Music, *, encoder: bytes = b"LAME", delay: in
     return (start + struct.pack(">H", fastcrc.crc16.arc(start))).ljust(own, b"\0")
 
 
-def _decoded(_: Ffmpeg, coded: Sequence[Frame], skip: int) -> Iterator[Block]:
+def _decoded(_: Ffmpeg, parts: list[Coded], skip: int) -> Iterator[Block]:
     """Decode frames in this process: libsndfile's decoder takes half the time of an FFmpeg behind a pipe."""
     import soundfile  # here, since its library is loaded only where something is encoded
 
     # Behind a gapless header the decoder itself leaves out what is to be skipped, and nothing else.
-    music = Music(len(coded), sum(map(len, coded)))
-    header = info_frame(coded[0], music, delay=skip - DECODER_DELAY, padding=DECODER_DELAY)
-    with soundfile.SoundFile(io.BytesIO(b"".join((header, *coded)))) as sound:
+    music = Music(sum(map(len, parts)), sum(len(part.data) for part in parts))
+    first = bytes(parts[0].part(0, 1).data)
+    header = info_frame(first, music, delay=skip - DECODER_DELAY, padding=DECODER_DELAY)
+    stream = io.BytesIO(b"".join((header, *(part.data for part in parts))))
+    parts.clear()
+    with soundfile.SoundFile(stream) as sound:
         while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
             yield block

@@ -8,18 +8,16 @@ depends on the length of the track alone, so the file is the same however many a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dsp.blocks import Block
+from worker.codec.coded import Coded
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.tags import Tags
 
 Pcm = Callable[[int, int], Iterator[Block]]
 """Finished PCM of any stretch [start, stop), as float32 blocks of any length; called from several threads."""
-
-Frame = bytes | memoryview
-"""One coded frame."""
 
 _LEAST_RUN_UPS = 2  # what is left over at the end is worth a piece of its own only if longer
 
@@ -67,7 +65,8 @@ class Coder:
     split : callable
         Cuts those bytes into frames.
     decode : callable
-        ``decode(ffmpeg, coded, skip)`` gives the sound of coded frames, the first `skip` PCM frames left out.
+        ``decode(ffmpeg, parts, skip)`` gives the sound of coded frames, the first `skip` PCM frames left out. It may
+        empty the list of parts, to let go of them.
     frame_samples : int
         PCM frames in one coded frame.
     delay : int
@@ -92,8 +91,8 @@ class Coder:
     """
 
     arguments: tuple[str, ...]
-    split: Callable[[bytes], list[memoryview]]
-    decode: Callable[[Ffmpeg, Sequence[Frame], int], Iterator[Block]]
+    split: Callable[[bytes], Coded]
+    decode: Callable[[Ffmpeg, list[Coded], int], Iterator[Block]]
     frame_samples: int
     delay: int
     run_up: int
