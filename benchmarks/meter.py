@@ -133,7 +133,7 @@ def by_ffmpeg(program: Path, wav: Path, peak: str) -> None:
         "-i",
         str(wav),
         "-af",
-        f"ebur128=peak={peak}:framelog=quiet",
+        f"ebur128=peak={peak}:framelog=verbose",
         "-f",
         "null",
         "-",

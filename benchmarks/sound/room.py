@@ -93,7 +93,7 @@ class Room:
 
     def ebur128(self, path: Path) -> tuple[float, float]:
         """Loudness in LUFS and true peak in dBTP of a file, by FFmpeg's meter; both to a few thousandths."""
-        filters = "ebur128=peak=true:metadata=1:framelog=quiet,ametadata=print:file=-"
+        filters = "ebur128=peak=true:metadata=1:framelog=verbose,ametadata=print:file=-"
         said = subprocess.run(
             [self.ffmpeg.path, "-nostdin", "-v", "error", "-i", path, "-af", filters, "-f", "null", "-"],
             capture_output=True,
