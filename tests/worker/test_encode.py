@@ -55,8 +55,8 @@ def test_the_encoders_own_gain_is_the_one_that_is_named(ffmpeg, tmp_path, encodi
     sound = tones(RATE * 3)
     heard = encode_sound(sound, tmp_path / f"a.{encoding.format}", ffmpeg, kbps=encoding.bitrate_kbps)
     change_db = 20 * np.log10(np.vdot(heard, sound) / np.vdot(sound, sound))
-    # FFmpeg 5.1's AAC takes 0.012 dB away
-    assert change_db == pytest.approx(encoding.level_change_db, abs=0.02)
+    within_db = 0.01 if encoding.format == "mp3" else 0.02  # FFmpeg 5.1's AAC takes 0.012 dB away
+    assert change_db == pytest.approx(encoding.level_change_db, abs=within_db)
 
 
 @pytest.mark.parametrize("ending", FORMATS)
