@@ -16,6 +16,7 @@ from benchmarks.dynos import dyno_costs
 from benchmarks.environment import environment
 from benchmarks.pieces import BOTH_PASSES, pieces
 from benchmarks.render import PEERS, Figure, compare, growth, memory, ratios, scaling
+from worker.allocator import keep_freed_memory
 from worker.codec.ffmpeg import find_ffmpeg
 
 SECTIONS = ("compare", "pieces", "check", "memory", "scaling")
@@ -23,6 +24,7 @@ SECTIONS = ("compare", "pieces", "check", "memory", "scaling")
 
 def main() -> None:
     """Measure what was asked for, print it, and write it down."""
+    keep_freed_memory()  # as the worker does: what is measured here in one process is measured as it runs there
     options = _options()
     console = Console(width=None if sys.stdout.isatty() else 120)
     log = Console(stderr=True, style="dim", highlight=False)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the worker sets it
 
 import numpy as np
 import soundfile
@@ -22,7 +19,6 @@ from dsp.noise import Noise
 from dsp.plan import Layer, RenderPlan, render
 from dsp.recorded import Looped, Placed
 from dsp.tones import Binaural, Isochronic, Monaural, Tone, ToneSequence
-from worker.allocator import keep_freed_memory
 
 _SECONDS = 60
 _ROUNDS = 7
@@ -56,7 +52,6 @@ BOTH_PASSES = "both passes"
 
 def pieces() -> list[Piece]:
     """Measure every source, the mix, what measures and masters it, and both passes as a whole."""
-    keep_freed_memory()
     plan = four_layers()
     blocks = [render(plan, first, last) for first, last in _spans()]
     hot = [block * np.float32(db_to_gain(6.0)) for block in blocks]  # so loud that the limiter works in every phrase

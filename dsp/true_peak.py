@@ -90,9 +90,16 @@ def frame_peaks(padded: Block, floor: float) -> Levels:
         padded = np.concatenate([padded, np.zeros((missing, 2), np.float32)]) if missing else padded
         hot = _stretches_that_may_exceed(floor, padded)
         if len(hot):
-            surroundings = sliding_window_view(padded.reshape(-1), 2 * (_STRETCH_FRAMES + 2 * REACH_FRAMES))
-            peaks[hot] = _stretch_peaks(surroundings[:: 2 * _STRETCH_FRAMES][hot], floor)
+            surroundings = _windows(padded.reshape(-1), 2 * (_STRETCH_FRAMES + 2 * REACH_FRAMES))
+            peaks[hot] = _stretch_peaks(surroundings[hot], floor)
     return peaks.reshape(-1)[:frames]
+
+
+def _windows(samples: Levels, length: int) -> Levels:
+    """So many samples from the start of each stretch on; NumPy's own sliding windows cost more than what is seen."""
+    step = 2 * _STRETCH_FRAMES
+    count = 1 + (len(samples) - length) // step
+    return np.ndarray((count, length), samples.dtype, samples, strides=(step * samples.itemsize, samples.itemsize))
 
 
 def _bends(samples: Levels) -> Levels:
@@ -107,8 +114,8 @@ def _stretches_that_may_exceed(floor: float, padded: Block) -> NDArray[np.intp]:
     """Which stretches need a closer look."""
     samples = padded.reshape(-1)
     step = 2 * _STRETCH_FRAMES
-    own = sliding_window_view(samples[2 * REACH_FRAMES :], step + 2)[::step]  # the first frame of the next counts, too
-    bends = sliding_window_view(_bends(samples), step + 4 * REACH_FRAMES - 4)[::step]
+    own = _windows(samples[2 * REACH_FRAMES :], step + 2)  # the first frame of the next counts, too
+    bends = _windows(_bends(samples), step + 4 * REACH_FRAMES - 4)
     largest = np.maximum(own.max(axis=1), -own.min(axis=1))
     return np.flatnonzero(largest + np.float32(BEND) * bends.max(axis=1) > floor)
 
@@ -186,17 +193,20 @@ class TruePeak:
 
     def add(self, block: Block) -> None:
         """Hear a block, float32 of shape (frames, 2)."""
-        padded = np.concatenate([self._past, block])
-        self._past = padded[-2 * REACH_FRAMES :].copy()
-        self._peak = self._peak_with(padded)
+        around = 2 * REACH_FRAMES
+        self._peak = _peak_with(self._peak, np.concatenate([self._past, block[:around]]))
+        self._peak = _peak_with(self._peak, block)
+        self._past = np.concatenate([self._past, block[-around:]])[-around:]
 
     def peak(self) -> float:
         """Largest magnitude so far, linear; what the last frames do after the end is included."""
-        return self._peak_with(np.concatenate([self._past, np.zeros((2 * REACH_FRAMES, 2), np.float32)]))
+        return _peak_with(self._peak, np.concatenate([self._past, np.zeros((2 * REACH_FRAMES, 2), np.float32)]))
 
-    def _peak_with(self, padded: Block) -> float:
-        samples = sample_peak(padded)
-        so_far = max(self._peak, samples)  # the true peak is no less
-        if len(padded) == 2 * REACH_FRAMES or not samples * NEAR > so_far:
-            return so_far
-        return max(so_far, float(frame_peaks(padded, so_far).max()))
+
+def _peak_with(so_far: float, padded: Block) -> float:
+    """The true peak so far, and of more frames with their surroundings."""
+    samples = sample_peak(padded)
+    so_far = max(so_far, samples)  # the true peak is no less
+    if len(padded) <= 2 * REACH_FRAMES or not samples * NEAR > so_far:
+        return so_far
+    return max(so_far, float(frame_peaks(padded, so_far).max()))
