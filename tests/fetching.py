@@ -1,0 +1,32 @@
+"""How the tests of `worker.fetch` fetch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from standins.stranger import Stranger
+
+from worker.config import Config
+from worker.fetch.fetch import fetch_media
+
+HOSTS = ("media.example.com", "*.cdn.example.com")
+SONG = b"ID3" + bytes(range(256)) * 40
+
+
+def outside(somebody: Stranger, into: Path, url: str = "https://media.example.com/a.mp3", **how: object) -> Path:
+    deadline_s = float(str(how.pop("deadline_s", 10.0)))
+    cache = how.pop("cache_dir", None)
+    config = Config(media_hosts=HOSTS, media_max_mb=1, **how)  # type: ignore[arg-type]
+    return fetch_media(
+        url,
+        bucket="background-music",
+        into=into,
+        config=config,
+        cache_dir=cache if isinstance(cache, Path) else None,
+        network=somebody.network,
+        deadline_s=deadline_s,
+    )
+
+
+def own(config: Config, into: Path, reference: str, **how: object) -> Path:
+    return fetch_media(reference, bucket="background-music", into=into, config=config, **how)  # type: ignore[arg-type]
