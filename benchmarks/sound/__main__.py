@@ -1,6 +1,6 @@
 """`make sound`: every promise about sound, measured on delivered files.
 
-    python -m benchmarks.sound [--only WORD ...] [--json FILE]
+    python -m benchmarks.sound [--only WORD ...] [--ffmpeg PROGRAM] [--json FILE]
 
 Exit status 1 if one is not kept.
 """
@@ -70,6 +70,7 @@ def main() -> int:
     """Measure, print, write down."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sound", description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="frequency, purity, loudness, meter, …")
+    parser.add_argument("--ffmpeg", metavar="PROGRAM", help="default: the one the worker would take")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single measurement here")
     options = parser.parse_args()
     logger.remove()
@@ -77,7 +78,7 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 150)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="sound-") as folder:
-        room = Room.at(Path(folder))
+        room = Room.at(Path(folder), options.ffmpeg)
         facts = environment(room.ffmpeg)
         rows = measured(room, options.only, log.print)
     console.print(", ".join(f"{name} {value}" for name, value in facts.items()), style="dim", highlight=False)

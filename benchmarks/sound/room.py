@@ -46,9 +46,9 @@ class Room:
     threads: int = 2
 
     @classmethod
-    def at(cls, folder: Path) -> Room:
-        """Open it."""
-        return cls(folder, find_ffmpeg())
+    def at(cls, folder: Path, ffmpeg: str | None = None) -> Room:
+        """Open it, with this FFmpeg or the one that the worker would take."""
+        return cls(folder, find_ffmpeg(ffmpeg))
 
     def render(
         self,
@@ -68,7 +68,7 @@ class Room:
             As the program does.
         """
         recordings = tuple(kind for kind, path in (("voice", voice), ("music", music)) if path is not None)
-        config = Config(render_threads=self.threads)
+        config = Config(render_threads=self.threads, ffmpeg=str(self.ffmpeg.path))
         studio = open_studio(config, beside(self.folder, config), voice_file=voice, music_file=music)
         out = self.folder / f"{name}.{format}"
         parsed = parse_job(job, recordings=recordings)  # type: ignore[arg-type]
