@@ -45,7 +45,7 @@ soak: setup  ## 300 short jobs in one worker: nothing may grow
 	$(BIN)/python -m pytest -m soak -s tests
 
 bench: setup  ## this project beside its peers, and what a track costs
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --json out/bench.json --chart out/bench.png
 
 sound: setup  ## every promise about sound, measured on delivered files
 	$(BIN)/python -m benchmarks.sound
