@@ -195,8 +195,7 @@ def integrated_lufs(energies: Energies, *, gain: float = 1.0, hops_per_s: int = 
 def loudness_range_lu(energies: Energies, *, hops_per_s: int = 10) -> float:
     """Loudness range by EBU Tech 3342: 10th to 95th percentile of gated short-term loudness; 0 for silence.
 
-    A percentile is the nearest of the values, as in the standard's own program (annex); NumPy's would load more than
-    all else here.
+    A percentile is the nearest of the values: NumPy's, between two of them, would load `numpy.ma`.
     """
     blocks = _sliding_mean(energies, SHORT_TERM_TENTHS, hops_per_s)[:: hops_per_s // 10]
     loud = blocks[blocks > _energy(ABSOLUTE_GATE_LUFS)]

@@ -13,11 +13,11 @@ import soundfile
 from benchmarks.sound.programmes import SHORT_FADES
 from benchmarks.sound.room import RATE, Room, Samples, decibels, read, rms
 from benchmarks.sound.row import Row
+from worker.codec.m4a import FRAME_SAMPLES
 
 ODD_FRAMES = (132_301, 133_631, 145_151, 145_152, 145_153, 300_007, 882_001)
 _NO_FADES = {"inMs": 0, "outMs": 0}
 _CROSSFADE = 2 * RATE
-_AAC_FRAMES = 1024
 
 
 def length(room: Room) -> Row:
@@ -43,13 +43,12 @@ def length(room: Room) -> Row:
                 decodings["libsndfile"] = read(path)
             # what M4A's headers tell holds the encoder's run-up, which its edit list then takes out: the standard's way
             told = _edited_frames(path) if format == "m4a" else round(mutagen.File(path).info.length * RATE)
-            if format == "m4a" and not ends_m4a:
-                decodings = {name: sound[:frames] for name, sound in decodings.items()}
+            due = _whole_aac(frames) if format == "m4a" and not ends_m4a else frames
             found = {name: len(sound) for name, sound in decodings.items()}
             late = max((_late(sound, truth) for sound in decodings.values()), key=abs)
             name = f"{frames} frames, {format} {quality}"
             details[name] = {**found, "told": told, "report": report.frames, "late": late}
-            if set(found.values()) != {frames} or told != frames or late:
+            if set(found.values()) != {due} or told != frames or late:
                 missed.append(name)
     return Row(
         "length",
@@ -65,7 +64,12 @@ def _ends_m4a(room: Room) -> bool:
     """Whether this FFmpeg plays an M4A of its own to the end of its edit list only, not of its last coded frame."""
     frames = ODD_FRAMES[0]
     own = room.encode(np.zeros((frames, 2)), "own.m4a", "-c:a", "aac")
-    return len(room.decoded(own)) < -(-frames // _AAC_FRAMES) * _AAC_FRAMES
+    return len(room.decoded(own)) < _whole_aac(frames)
+
+
+def _whole_aac(frames: int) -> int:
+    """Rounded up to whole coded frames."""
+    return -(-frames // FRAME_SAMPLES) * FRAME_SAMPLES
 
 
 def _edited_frames(path: Path) -> int:

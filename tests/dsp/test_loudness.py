@@ -227,3 +227,9 @@ def test_silence_has_no_loudness_and_no_range(frames):
 def test_a_block_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"\(frames, 2\)"):
         LoudnessMeter(44_100).add(np.zeros((5, 1), np.float32))
+
+
+def test_the_range_lies_between_two_values_that_occurred():
+    energies = np.geomspace(1e-3, 3e-3, 35).astype(np.float32)  # six windows of 3 s
+    windows = [10 * np.log10(energies[first : first + 30].mean(dtype=np.float64)) for first in range(6)]
+    assert loudness_range_lu(energies) == pytest.approx(windows[5] - windows[1], abs=1e-6)
