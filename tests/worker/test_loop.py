@@ -209,7 +209,10 @@ def test_a_job_may_kill_the_nursery(works: Works) -> None:
     assert [works.row(name)["status"] for name in (job, neighbour)] == ["completed", "completed"]
 
 
-def test_a_matter_of_configuration_counts_no_attempt_and_holds_the_worker_back(works: Works) -> None:
+def test_a_matter_of_configuration_counts_no_attempt_and_holds_the_worker_back(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_TROUBLE_S", (600.0, 600.0))  # longer than any machine dawdles
     works.set(max_jobs_per_cycle=1)
     job = works.order(do="fail", error="ConfigurationError", message="OPENAI_API_KEY was refused")
     with works.working() as worker:
@@ -220,10 +223,20 @@ def test_a_matter_of_configuration_counts_no_attempt_and_holds_the_worker_back(w
         assert (row["status"], row["attempt"]) == ("pending", 0)
         works.order()
         worker.wake()
-        time.sleep(0.1)
+        time.sleep(0.3)
         assert works.outcomes() == ["released"], "nothing is taken while the worker backs off"
-        eventually(lambda: "completed" in works.outcomes())
-        assert worker.state.ready
+
+
+def test_after_backing_off_the_worker_goes_on_by_itself_and_is_ready_again(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "_CONFIGURATION_WAITS_S", (600.0, 600.0))  # it is not in trouble again
+    works.set(max_jobs_per_cycle=1)
+    works.order(do="fail", error="ConfigurationError", message="OPENAI_API_KEY was refused")
+    good = works.order()
+    with works.working() as worker:
+        eventually(lambda: works.row(good)["status"] == "completed")
+        eventually(lambda: worker.state.ready)
 
 
 def test_orders_that_need_nothing_of_what_is_missing_are_made_all_the_same(works: Works) -> None:
