@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test check format lock faults soak bench bench-queue sound audit sbom container clean
+.PHONY: setup compiled demo test check format lock faults soak bench bench-queue sound audit sbom container clean
 
 setup: $(VENV)/.ready  ## virtual environment from the hash-locked requirements
 
@@ -14,10 +14,13 @@ $(VENV)/.ready: requirements-dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+compiled: setup  ## byte code, which Python does not keep by itself where PYTHONDONTWRITEBYTECODE is set
+	@$(BIN)/python -m compileall -q dsp worker
+
 demo: setup  ## render the example jobs into out/
 	$(BIN)/mindscript-worker demo
 
-test: setup  ## the tests
+test: compiled  ## the tests
 	$(BIN)/python -m pytest -n 2
 
 check: setup  ## formatter, linter, type checker, layers, tests
@@ -38,13 +41,13 @@ lock: setup  ## write the requirements files anew from pyproject.toml
 	$(COMPILE) --all-extras -o requirements-dev.txt
 	echo 'setuptools>=77' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header - -o requirements-build.txt
 
-faults: setup  ## the long ones: real kills, restarts, races
+faults: compiled  ## the long ones: real kills, restarts, races
 	$(BIN)/python -m pytest -m faults -s tests
 
-soak: setup  ## 300 short jobs in one worker: nothing may grow
+soak: compiled  ## 300 short jobs in one worker: nothing may grow
 	$(BIN)/python -m pytest -m soak -s tests
 
-bench: setup  ## this project beside its peers, and what a track costs
+bench: compiled  ## this project beside its peers, and what a track costs
 	$(BIN)/python -m benchmarks --json out/bench.json --chart out/bench.png
 
 sound: setup  ## every promise about sound, measured on delivered files

@@ -178,12 +178,13 @@ def _continued(
     amplification: np.float32,
 ) -> Block:
     """Append frames `[start, stop)`, amplified; there is silence outside the track."""
-    longer = np.zeros((len(samples) + stop - start, 2), np.float32)
+    longer = np.empty((len(samples) + stop - start, 2), np.float32)
     longer[: len(samples)] = samples
-    first, last = max(start, 0), min(stop, frames)
+    first, last = max(start, 0), max(min(stop, frames), start, 0)
+    begin, end = (len(samples) + frame - start for frame in (first, last))
+    longer[len(samples) : begin] = longer[end:] = 0.0
     if first < last:
-        place = longer[len(samples) + first - start : len(samples) + last - start]
-        np.multiply(render(first, last), amplification, out=place)
+        np.multiply(render(first, last), amplification, out=longer[begin:end])
     return longer
 
 

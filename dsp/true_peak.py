@@ -57,8 +57,9 @@ def _interpolators() -> NDArray[np.float64]:
     """
     matrices = np.zeros((OVERSAMPLING - 1, _ROW_FRAMES + 2 * REACH_FRAMES, _ROW_FRAMES))
     for phase in range(1, OVERSAMPLING):
+        weights = taps(phase)
         for frame in range(_ROW_FRAMES):
-            matrices[phase - 1, frame + 1 : frame + 1 + 2 * REACH_FRAMES, frame] = taps(phase)
+            matrices[phase - 1, frame + 1 : frame + 1 + 2 * REACH_FRAMES, frame] = weights
     return matrices
 
 

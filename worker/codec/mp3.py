@@ -46,6 +46,7 @@ _PIECE_SECONDS = (10, 64)
 _REST_FRAMES = 98  # of silence, after which LAME gives what it does when new; with half as many a few bits differ
 _SIGNED_FRAMES = 1000  # among so many there are enough with bits to spare
 _OUTPUT_BYTES = 16384  # what FFmpeg keeps back: less than the shortest frames of a rest
+_DECODED_FRAMES = BLOCK_FRAMES // 2  # what hears them works on copies, which three threads would have at a time
 _RESERVOIR_FRAMES = 3  # at least 417 bytes each; the reservoir is 511 (11172-3, main_data_begin), and one overlaps
 
 
@@ -207,12 +208,16 @@ def _decoded(_: Ffmpeg, parts: list[Coded], skip: int) -> Iterator[Block]:
     """Decode frames in this process: libsndfile's decoder takes half the time of an FFmpeg behind a pipe."""
     import soundfile  # here, since its library is loaded only where something is encoded
 
+    class Streamed(soundfile.SoundFile):  # type: ignore[misc]  # which has no types
+        def seekable(self) -> bool:
+            return False  # else it seeks to where it is after every block, and decodes what is before once more
+
     # Behind a gapless header the decoder itself leaves out what is to be skipped, and nothing else.
     music = Music(sum(map(len, parts)), sum(len(part.data) for part in parts))
     first = bytes(parts[0].part(0, 1).data)
     header = info_frame(first, music, delay=skip - DECODER_DELAY, padding=DECODER_DELAY)
     stream = io.BytesIO(b"".join((header, *(part.data for part in parts))))
     parts.clear()
-    with soundfile.SoundFile(stream) as sound:
-        while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+    with Streamed(stream) as sound:
+        while len(block := sound.read(_DECODED_FRAMES, dtype="float32", always_2d=True)):
             yield block

@@ -38,7 +38,7 @@ def side_by_side(
     Yields
     ------
     result
-        As many as there are pieces; no more than ``threads + 2`` are worked on or kept at a time.
+        As many as there are pieces; no more than ``threads + 1`` are worked on or kept at a time.
     """
     if not pieces:
         return
@@ -48,7 +48,7 @@ def side_by_side(
     pool = ThreadPoolExecutor(threads, thread_name_prefix="piece")
     try:
         while todo or doing:
-            while todo and len(doing) < threads + 2:  # more than can run, so that none waits for the reader
+            while todo and len(doing) < threads + 1:  # more than can run, so that none waits for the reader
                 doing.append(pool.submit(work, todo.popleft()))
             while not doing[0].done():
                 wait([doing[0]], timeout=_LOOK_SECONDS)

@@ -365,7 +365,8 @@ class _Cut:
 
 def step_db(sound: Block, at: int, *, near: int) -> float:
     """Largest step from sample to sample within `near` frames of `at`, relative to the largest elsewhere, in dB."""
-    steps = np.abs(np.diff(sound, axis=0)).max(axis=1)
+    ears = np.abs(np.diff(sound, axis=0))
+    steps = np.maximum(ears[:, 0], ears[:, 1])  # NumPy's own reduction over two is many times slower
     here = float(steps[max(0, at - near) : at + near].max(initial=0.0))
     elsewhere = float(max(steps[: max(0, at - near)].max(initial=0.0), steps[at + near :].max(initial=0.0)))
     if here <= 0.0:
