@@ -19,7 +19,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.blocks import BLOCK_FRAMES, Block, amplify, db_to_gain, spans
+from dsp.blocks import Block, amplify, db_to_gain, spans
 from dsp.true_peak import REACH_FRAMES, frame_peaks
 
 LOOK_AHEAD_S = 0.005
@@ -132,9 +132,10 @@ def _limited(
     heard = first - _BEFORE  # frames up to here are in `samples`
     samples: Block = np.empty((0, 2), np.float32)
     released = np.zeros(ahead)  # reductions of the frames before the block
-    for begin, end in spans(first, stop, BLOCK_FRAMES):
-        # samples of [begin - _BEFORE, end + ahead + REACH_FRAMES): each frame is rendered once
-        until = end + ahead + REACH_FRAMES
+    beyond = ahead + REACH_FRAMES  # so many frames after a block must be known
+    for from_, until in spans(first + beyond, stop + beyond):  # what is rendered, not what is given, is in step
+        begin, end = from_ - beyond, until - beyond
+        # samples of [begin - _BEFORE, until): each frame is rendered once
         samples = _continued(samples, render, heard, until, frames, amplification)
         heard = until
         block = samples[_BEFORE : _BEFORE + end - begin]
