@@ -61,7 +61,8 @@ def encode_pieces(track: Track, coder: Coder) -> Iterator[Coded]:
                 for block in coder.decode(track.ffmpeg, parts, skip):
                     wanted = block[: track.frames - heard]
                     heard += len(wanted)
-                    track.on_decoded(wanted)
+                    with encoders.turn:
+                        track.on_decoded(wanted)
             parts.clear()
 
 
@@ -93,6 +94,9 @@ class Encoders:
 
     Attributes
     ----------
+    turn : semaphore
+        Held while a block is made or heard: by half as many threads as there are, so that they do not all need the
+        memory for it at a time. An encoder has three seconds of sound in its pipe meanwhile.
     taken : int
         PCM frames taken in so far.
     """
@@ -105,6 +109,7 @@ class Encoders:
         self._running: set[Pipe] = set()
         self._idle: list[Pipe] = []
         self._stopped = False
+        self.turn = threading.Semaphore(max(1, track.threads // 2))
         self.taken = 0
 
     def __enter__(self) -> Self:
@@ -165,7 +170,7 @@ class Encoders:
 
     def _feed(self, pipe: Pipe, piece: Piece) -> int:
         """Give a piece's sound to an encoder; returns its PCM frames."""
-        for block in self._track.pcm(piece.start, piece.stop):
+        for block in self._in_turn(self._track.pcm(piece.start, piece.stop)):
             if self._stopped:
                 raise _Stopped
             if not len(block):
@@ -174,6 +179,14 @@ class Encoders:
             with self._lock:
                 self.taken += len(block)
         return piece.stop - piece.start
+
+    def _in_turn(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        while True:
+            with self.turn:
+                block = next(blocks, None)
+            if block is None:
+                return
+            yield block
 
     def _started(self) -> Pipe:
         pipe = Pipe(self._track.ffmpeg, (*PCM_INPUT, *self._coder.arguments), feed=True, collect=True)
