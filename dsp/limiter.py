@@ -19,7 +19,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.blocks import Block, amplify, db_to_gain, spans
+from dsp.blocks import BLOCK_FRAMES, Block, amplify, db_to_gain, spans
 from dsp.true_peak import REACH_FRAMES, frame_peaks
 
 LOOK_AHEAD_S = 0.005
@@ -64,6 +64,7 @@ def limit(
     ceiling_dbtp: float,
     reduction: Reduction | None = None,
     release_db: float = MOST_DB,
+    block_frames: int = BLOCK_FRAMES,
 ) -> Iterator[Block]:
     """Amplify a track and hold its true peak at or below a ceiling.
 
@@ -87,6 +88,8 @@ def limit(
     release_db : float
         A reduction that may still be fading out at `start`: so long before it the limiter begins. Less than `MOST_DB`
         is for a caller who knows that there was less.
+    block_frames : int
+        Of most of the blocks.
 
     Yields
     ------
@@ -108,7 +111,8 @@ def limit(
         raise ValueError(f"gain is {gain}; a finite gain of at least 0 is needed")
     if not 0 <= start <= stop <= frames:
         raise ValueError(f"stretch [{start}, {stop}) of a track of {frames} frames")
-    return _limited(render, start, stop, frames, sample_rate, gain, ceiling_dbtp, reduction or Reduction(), release_db)
+    reduction = reduction or Reduction()
+    return _limited(render, start, stop, frames, sample_rate, gain, ceiling_dbtp, reduction, release_db, block_frames)
 
 
 def _limited(
@@ -121,6 +125,7 @@ def _limited(
     ceiling_dbtp: float,
     reduction: Reduction,
     release_db: float,
+    block_frames: int,
 ) -> Iterator[Block]:
     ahead = max(1, round(LOOK_AHEAD_S * sample_rate))
     step_db = RELEASE_DB_PER_S / sample_rate
@@ -133,7 +138,9 @@ def _limited(
     samples: Block = np.empty((0, 2), np.float32)
     released = np.zeros(ahead)  # reductions of the frames before the block
     beyond = ahead + REACH_FRAMES  # so many frames after a block must be known
-    for from_, until in spans(first + beyond, stop + beyond):  # what is rendered, not what is given, is in step
+    for from_, until in spans(
+        first + beyond, stop + beyond, block_frames
+    ):  # what is rendered, not what is given, is in step
         begin, end = from_ - beyond, until - beyond
         # samples of [begin - _BEFORE, until): each frame is rendered once
         samples = _continued(samples, render, heard, until, frames, amplification)

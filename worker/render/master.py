@@ -27,6 +27,7 @@ _HOPS_PER_S = 10
 _WORKS_FROM_DB = (
     0.5  # below the ceiling: what peaks higher only between its samples is too short to be heard as loudness
 )
+_LONG_TRACK_S = 3600  # beyond, blocks are shorter: the gaps that they leave in the heap grow with time, and with them
 _RUN_UP_HOPS = 1  # the K-filter's past has decayed by 100 dB
 _STRETCH_HOPS = 20
 _FEW_HOPS, _MANY_HOPS = 100, 1200  # heard to learn how much the limiter takes: of little, and of more than
@@ -73,6 +74,7 @@ def programme(
     release_db: float = MOST_DB,
 ) -> Iterator[Block]:
     """Make the finished programme of a stretch, block by block; `release_db` as of `dsp.limiter.limit`."""
+    block_frames = BLOCK_FRAMES if plan.frames <= _LONG_TRACK_S * plan.sample_rate else BLOCK_FRAMES // 2
     if master.limiting:
         yield from limit(
             lambda first, last: render(plan, first, last),
@@ -84,9 +86,10 @@ def programme(
             ceiling_dbtp=master.ceiling_dbtp,
             reduction=reduction,
             release_db=release_db,
+            block_frames=block_frames,
         )
         return
-    for first, last in spans(start, stop, BLOCK_FRAMES):
+    for first, last in spans(start, stop, block_frames):
         block = render(plan, first, last)
         block *= block.dtype.type(master.gain)
         yield block
