@@ -26,7 +26,14 @@ def true_peak_db(samples: Block) -> float:
     return 20 * math.log10(max(np.abs(resample_poly(padded, 16, 1, axis=0)).max(), 1e-12))
 
 
-def limited(samples: Block, cuts: tuple[int, ...] = (), *, gain: float = 1.0, ceiling_dbtp: float = -1.0) -> Block:
+def limited(
+    samples: Block,
+    cuts: tuple[int, ...] = (),
+    *,
+    gain: float = 1.0,
+    ceiling_dbtp: float = -1.0,
+    block_frames: int = BLOCK_FRAMES,
+) -> Block:
     edges = [0, *sorted(cuts), len(samples)]
     blocks = [
         block
@@ -39,6 +46,7 @@ def limited(samples: Block, cuts: tuple[int, ...] = (), *, gain: float = 1.0, ce
             sample_rate=RATE,
             gain=gain,
             ceiling_dbtp=ceiling_dbtp,
+            block_frames=block_frames,
         )
     ]
     return np.concatenate([np.zeros((0, 2), np.float32), *blocks])
@@ -96,6 +104,13 @@ def test_stretches_far_apart_are_those_of_the_whole():
     samples = programme("music")
     whole = limited(samples)
     assert limited(samples, (1, 4097, 65_536, 65_537, 80_000)) == pytest.approx(whole, abs=1e-7)
+
+
+@pytest.mark.parametrize("block_frames", [509, 8192, BLOCK_FRAMES // 2])
+def test_the_length_of_the_blocks_changes_no_sample(block_frames):
+    samples = programme("pink noise")
+    whole = limited(samples, gain=3.0)
+    assert np.array_equal(limited(samples, (30_001,), gain=3.0, block_frames=block_frames), whole)
 
 
 def test_a_peak_between_two_blocks_holds_down_both_its_neighbours():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import struct
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from processes import children
 
 from worker.codec.clip import FileClip
 from worker.codec.decode import decode, opened_sound
-from worker.codec.decoder import decoders_ahead
+from worker.codec.decoder import decoder, decoders_ahead
 from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
 from worker.codec.pipe import Limits, Pipe
 from worker.errors import MediaError, ResourceError, TransientError
@@ -79,6 +80,14 @@ def test_a_decoder_that_was_started_ahead_and_not_needed_is_ended(ffmpeg, tmp_pa
     with decoders_ahead(str(ffmpeg.path), (source,)):
         assert len(children()) == 2  # FFmpeg, asked for its version, and the decoder
     assert not children()
+
+
+def test_what_is_started_ahead_gives_way_to_what_is_waited_for(ffmpeg, tmp_path):
+    source = wav(tmp_path / "a.wav", tones(400_000))
+    with decoders_ahead(str(ffmpeg.path), (source,)):
+        assert all(child.nice() > os.nice(0) for child in children())
+    with decoder(ffmpeg, source, timeout_s=60):
+        assert [child.nice() for child in children()] == [os.nice(0)]
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "DOUBLE", "ULAW"])

@@ -82,7 +82,7 @@ class Decoder:
 
 
 @contextlib.contextmanager
-def decoder(ffmpeg: Ffmpeg, source: Path, *, timeout_s: float) -> Iterator[Decoder]:
+def decoder(ffmpeg: Ffmpeg, source: Path, *, timeout_s: float, aside: bool = False) -> Iterator[Decoder]:
     """Start to decode a file, or take the decoder that `decoders_ahead` has started, which has a time limit of its own.
 
     Errors are those of `decode.decode`.
@@ -105,6 +105,7 @@ def decoder(ffmpeg: Ffmpeg, source: Path, *, timeout_s: float) -> Iterator[Decod
             arguments,
             limits=Limits(seconds=timeout_s, memory_bytes=_MEMORY_BYTES),
             pass_fd=descriptor,
+            aside=aside,
             blame=lambda errors: _blamed(name, errors),
             on_line=heard.line,
         ) as pipe:
@@ -117,6 +118,8 @@ _ready: dict[tuple[Path, Path], Decoder] = {}
 @contextlib.contextmanager
 def decoders_ahead(configured: str | None, sources: Iterable[Path | None]) -> Iterator[None]:
     """Start the FFmpeg that will be used, and its decoders, while the libraries load: each takes as long to start.
+
+    They give way to that: nothing else can go on before it is done.
 
     Nothing is said here of what is wrong with FFmpeg or a file: it is, when they are needed.
 
@@ -132,7 +135,8 @@ def decoders_ahead(configured: str | None, sources: Iterable[Path | None]) -> It
             if source is not None and program is not None:
                 with contextlib.suppress(WorkerError):
                     ffmpeg = Ffmpeg(program, "not known yet")
-                    _ready[program, source] = started.enter_context(decoder(ffmpeg, source, timeout_s=_TIMEOUT_S))
+                    ahead = decoder(ffmpeg, source, timeout_s=_TIMEOUT_S, aside=True)
+                    _ready[program, source] = started.enter_context(ahead)
         try:
             yield
         finally:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
-from worker.codec.ffmpeg import MEND, Ffmpeg, clean_environment
+from worker.codec.ffmpeg import MEND, Ffmpeg, clean_environment, give_way
 from worker.errors import ConfigurationError, ResourceError, TransientError, WorkerError
 
 _LINES_KEPT = 40
@@ -70,6 +70,8 @@ class Pipe:
     limits : Limits
     pass_fd : int, optional
         A file descriptor that the process inherits.
+    aside : bool
+        Nobody waits for it yet: it gives way to others.
     blame : callable, optional
         Makes the error of a failure that is not the machine's, from what FFmpeg said, line by line.
     on_line : callable, optional
@@ -92,6 +94,7 @@ class Pipe:
         collect: bool = False,
         limits: Limits | None = None,
         pass_fd: int | None = None,
+        aside: bool = False,
         blame: Callable[[Sequence[str]], WorkerError] | None = None,
         on_line: Callable[[str], None] | None = None,
     ) -> None:
@@ -127,6 +130,8 @@ class Pipe:
             raise ConfigurationError(
                 f"{ffmpeg.path} cannot be run: {error.strerror}: {MEND}", code="configuration.ffmpeg"
             ) from None
+        if aside:
+            give_way(self._process.pid)
         self._confine()
         self._deadline = None if self._limits.seconds is None else time.monotonic() + self._limits.seconds
         self._watcher = threading.Thread(target=self._watch, name="ffmpeg-watch", daemon=True)
