@@ -138,10 +138,9 @@ def _limited(
     samples: Block = np.empty((0, 2), np.float32)
     released = np.zeros(ahead)  # reductions of the frames before the block
     beyond = ahead + REACH_FRAMES  # so many frames after a block must be known
-    for from_, until in spans(
-        first + beyond, stop + beyond, block_frames
-    ):  # what is rendered, not what is given, is in step
-        begin, end = from_ - beyond, until - beyond
+    # What is rendered is cut in step with the sources' tables, so that blocks end that much earlier.
+    for rendered, until in spans(first + beyond, stop + beyond, block_frames):
+        begin, end = rendered - beyond, until - beyond
         # samples of [begin - _BEFORE, until): each frame is rendered once
         samples = _continued(samples, render, heard, until, frames, amplification)
         heard = until
