@@ -20,7 +20,7 @@ _OLDEST_LIBAVCODEC = (
     37,
 )  # of FFmpeg 5.1; tells the age of builds from git, whose version is a date or a hash
 _ANSWER_TIMEOUT_S = 30
-_ASIDE_NICE = 10  # a tenth of the share of others, where there is not enough for all
+_ASIDE_NICE = 10  # more than ours: a tenth of our share, where there is not enough for all
 MEND = "install FFmpeg 5.1 or newer, or the Python package imageio-ffmpeg, or set FFMPEG to the program's path"
 
 
@@ -146,7 +146,7 @@ def parse_version(answer: str) -> tuple[str, bool]:
 def give_way(pid: int) -> None:
     """Let a process wait for others rather than they for it; where cores are idle it is as fast as ever."""
     with contextlib.suppress(OSError, AttributeError):  # it has ended already; or this is no POSIX system
-        os.setpriority(os.PRIO_PROCESS, pid, _ASIDE_NICE)
+        os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + _ASIDE_NICE)
 
 
 def clean_environment() -> dict[str, str]:
