@@ -18,7 +18,7 @@ BLOCK_FRAMES = 132_300
 
 
 def spans(start: int, stop: int, size: int = BLOCK_FRAMES) -> Iterator[tuple[int, int]]:
-    """Cut `[start, stop)` at the multiples of `size`, where tables and hops begin; no stretch for an empty one.
+    """Cut `[start, stop)` into stretches of at most `size` frames; none for an empty one.
 
     Raises
     ------
@@ -27,10 +27,8 @@ def spans(start: int, stop: int, size: int = BLOCK_FRAMES) -> Iterator[tuple[int
     """
     if size <= 0:
         raise ValueError(f"size is {size}; at least 1 frame is needed")
-    while start < stop:
-        end = min(start - start % size + size, stop)
-        yield start, end
-        start = end
+    for first in range(start, stop, size):
+        yield first, min(first + size, stop)
 
 
 def db_to_gain(level_db: float) -> float:

@@ -137,11 +137,9 @@ def _limited(
     heard = first - _BEFORE  # frames up to here are in `samples`
     samples: Block = np.empty((0, 2), np.float32)
     released = np.zeros(ahead)  # reductions of the frames before the block
-    beyond = ahead + REACH_FRAMES  # so many frames after a block must be known
-    # What is rendered is cut in step with the sources' tables, so that blocks end that much earlier.
-    for rendered, until in spans(first + beyond, stop + beyond, block_frames):
-        begin, end = rendered - beyond, until - beyond
-        # samples of [begin - _BEFORE, until): each frame is rendered once
+    for begin, end in spans(first, stop, block_frames):
+        # samples of [begin - _BEFORE, end + ahead + REACH_FRAMES): each frame is rendered once
+        until = end + ahead + REACH_FRAMES
         samples = _continued(samples, render, heard, until, frames, amplification)
         heard = until
         block = samples[_BEFORE : _BEFORE + end - begin]

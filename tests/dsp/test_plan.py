@@ -19,12 +19,6 @@ from tests.dsp.signals import SPLITS
 RATE = 44_100
 
 
-def test_stretches_are_cut_at_multiples_of_their_size():
-    assert list(spans(7, 30, 10)) == [(7, 10), (10, 20), (20, 30)]
-    assert list(spans(-3, 4, 10)) == [(-3, 0), (0, 4)]
-    assert list(spans(5, 5, 10)) == []
-
-
 @st.composite
 def breakpoints(draw):
     frames = sorted(draw(st.sets(st.integers(0, 10**9), min_size=1, max_size=6)))
