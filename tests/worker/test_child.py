@@ -178,6 +178,17 @@ def test_a_job_ends_with_the_line_to_its_worker(tmp_path: Path) -> None:
         child.close()
 
 
+def test_a_job_leaves_nothing_running_when_it_ends_by_itself(nursery: Nursery, tmp_path: Path) -> None:
+    """Its worker may be gone by then, and close nothing."""
+    note = tmp_path / "note"
+    child = job(nursery, tmp_path, do="family", seconds=0, note=str(note))
+    while (more := child.messages(20)) is not None and not any(isinstance(message, Fulfilled) for message in more):
+        pass
+    started = int(note.read_text().split()[1])
+    eventually(lambda: not psutil.pid_exists(started))
+    child.close()
+
+
 def test_what_a_job_said_before_it_was_killed_is_not_lost(nursery: Nursery, tmp_path: Path) -> None:
     """It may have uploaded something that must be taken back."""
     done = tmp_path / "audio-renders" / "key"

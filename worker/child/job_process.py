@@ -40,11 +40,18 @@ def run(descriptor: int) -> None:
         assignment: Assignment = connection.recv()
     except EOFError:
         return  # the worker has changed its mind, or is gone
-    line = Line(connection, on_broken=lambda: kill_session(os.getpid(), but=os.getpid()))
+    line = Line(connection, on_broken=_end_what_we_started)
     _limit_memory(assignment.memory_bytes)
     tempfile.tempdir = str(assignment.folder)
     logs.set_up_job(assignment.config, assignment.order.job_id)
-    line.send(_outcome(assignment, line))
+    try:
+        line.send(_outcome(assignment, line))
+    finally:  # the worker may be gone by then, and close nothing
+        _end_what_we_started()
+
+
+def _end_what_we_started() -> None:
+    kill_session(os.getpid(), but=os.getpid())
 
 
 def _outcome(assignment: Assignment, line: Line) -> Message:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NoReturn
 
 from worker import errors
 from worker.child.fulfil import Fulfilled, Order
@@ -117,7 +118,7 @@ class Line:
     ----------
     connection : Connection
     on_broken : callable
-        Called, from another thread, when the worker's end is gone.
+        Called, from any thread, when the worker's end is gone; then the process ends.
     """
 
     def __init__(self, connection: Connection, on_broken: Callable[[], None]) -> None:
@@ -159,16 +160,22 @@ class Line:
 
     def send(self, message: Message) -> None:
         """Send, from any thread."""
-        with self._sending:
-            self._connection.send(message)
+        try:
+            with self._sending:
+                self._connection.send(message)
+        except ConnectionError:
+            self._end()
 
     def _listen(self) -> None:
         while True:
             try:
                 answer = self._connection.recv()
             except (EOFError, OSError):
-                self._on_broken()
-                os._exit(1)
+                self._end()
             with self._answered:
                 self._answer = answer
                 self._answered.notify()
+
+    def _end(self) -> NoReturn:
+        self._on_broken()
+        os._exit(1)
