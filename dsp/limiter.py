@@ -12,9 +12,11 @@ For each frame the reduction that its peak needs is known (in dB, true peak, bot
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +38,7 @@ Decibels = NDArray[np.float64]
 
 @dataclass
 class Reduction:
-    """What the limiter did, gathered while its blocks are drawn; one per stretch.
+    """What the limiter did, gathered while the blocks of one stretch or of several, from several threads, are drawn.
 
     Attributes
     ----------
@@ -44,13 +46,26 @@ class Reduction:
         Largest gain reduction.
     frames : int
         Frames with any reduction.
-    course : list of (int, float)
-        First frame and largest reduction in dB of each block with any, in no order.
     """
 
     max_db: float = 0.0
     frames: int = 0
-    course: list[tuple[int, float]] = field(default_factory=list)
+    _starts: array[int] = field(default_factory=lambda: array("q"))  # a tenth of what pairs in a list would take
+    _largest_db: array[float] = field(default_factory=lambda: array("d"))
+    _lock: Lock = field(default_factory=Lock)
+
+    def add(self, start: int, largest_db: float, frames: int) -> None:
+        """Count a block that begins at `start` and in which so many frames are reduced."""
+        with self._lock:
+            self.max_db = max(self.max_db, largest_db)
+            self.frames += frames
+            self._starts.append(start)
+            self._largest_db.append(largest_db)
+
+    @property
+    def course(self) -> Iterator[tuple[int, float]]:
+        """First frame and largest reduction in dB of each block with any, in no order."""
+        return zip(self._starts, self._largest_db, strict=True)
 
 
 def limit(
@@ -145,7 +160,7 @@ def _limited(
         block = samples[_BEFORE : _BEFORE + end - begin]
         kept = samples[end - begin :].copy()
         at, needed_db = _needed(samples, aim)
-        most_db = 0.0
+        most_db, reduced = 0.0, 0
         # A gain is worked out only where there is one: programme seldom needs any.
         for low, high in spans(0, end - begin, _GAIN_FRAMES):
             some = slice(*np.searchsorted(at, (low, high + ahead)))
@@ -165,10 +180,9 @@ def _limited(
             counted = smooth[max(0, start - begin - low) :]
             if len(counted):
                 most_db = max(most_db, float(counted.max()))
-                reduction.frames += int(np.count_nonzero(counted))
+                reduced += int(np.count_nonzero(counted))
         if most_db:
-            reduction.course.append((max(start, begin), most_db))
-            reduction.max_db = max(reduction.max_db, most_db)
+            reduction.add(max(start, begin), most_db, reduced)
         samples = kept
         if end > start:
             yield block[max(0, start - begin) :]

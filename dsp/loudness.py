@@ -63,7 +63,7 @@ class Measurement:
     energies : float32 array, shape (hops,)
         K-weighted mean square of each whole hop, both ears summed.
     peaks : float32 array, shape (hops,)
-        Sample peak of each whole hop, full scale 1.
+        Sample peak of each whole hop, full scale 1; empty where they were not asked for.
     frames : int
         Heard in all, the unfinished hop included.
     sample_peak : float
@@ -91,12 +91,20 @@ class LoudnessMeter:
         started `RUN_UP_HOPS` early, measures as it does in the whole.
     true_peak : bool
         Measure the true peak, too.
+    hop_peaks : bool
+        Keep the sample peak of each hop.
     hops_per_s : int
         10, or a multiple for finer momentary and short-term loudness.
     """
 
     def __init__(
-        self, sample_rate: int, *, run_up_hops: int = 0, true_peak: bool = False, hops_per_s: int = 10
+        self,
+        sample_rate: int,
+        *,
+        run_up_hops: int = 0,
+        true_peak: bool = False,
+        hop_peaks: bool = False,
+        hops_per_s: int = 10,
     ) -> None:
         self._hop = hop_frames(sample_rate, hops_per_s=hops_per_s)
         self._filter = _k_weighting(sample_rate, self._hop)
@@ -105,6 +113,7 @@ class LoudnessMeter:
         self._skip = run_up_hops
         self._frames = -run_up_hops * self._hop
         self._energies, self._peaks = array("f"), array("f")  # grow in place, where many small parts would scatter
+        self._hop_peaks = hop_peaks
         self._sample_peak = 0.0
         self._true_peak = TruePeak() if true_peak else None
 
@@ -155,7 +164,8 @@ class LoudnessMeter:
         self._skip -= skipped
         if skipped < len(energies):
             self._energies.frombytes(energies[skipped:].tobytes())
-            self._peaks.frombytes(peaks[skipped:].tobytes())
+            if self._hop_peaks:
+                self._peaks.frombytes(peaks[skipped:].tobytes())
             self._sample_peak = max(self._sample_peak, float(peaks[skipped:].max()))
 
 

@@ -233,3 +233,12 @@ def test_the_range_lies_between_two_values_that_occurred():
     energies = np.geomspace(1e-3, 3e-3, 35).astype(np.float32)  # six windows of 3 s
     windows = [10 * np.log10(energies[first : first + 30].mean(dtype=np.float64)) for first in range(6)]
     assert loudness_range_lu(energies) == pytest.approx(windows[5] - windows[1], abs=1e-6)
+
+
+def test_the_peaks_of_the_hops_are_kept_where_they_are_asked_for():
+    block = np.repeat(np.array([[0.25, 0.1], [0.1, -0.5]], np.float32), 4410, axis=0)
+    for asked, peaks in ((True, [0.25, 0.5]), (False, [])):
+        meter = LoudnessMeter(44_100, hop_peaks=asked)
+        meter.add(block)
+        assert meter.measurement().peaks.tolist() == peaks
+        assert meter.measurement().sample_peak == 0.5

@@ -113,7 +113,7 @@ def measure_programme(
 
     def measure_stretch(start: int, stop: int, stretches: Stretches) -> Measurement:
         run_up_hops = min(RUN_UP_HOPS, start // hop)
-        meter = LoudnessMeter(plan.sample_rate, run_up_hops=run_up_hops, true_peak=true_peak)
+        meter = LoudnessMeter(plan.sample_rate, run_up_hops=run_up_hops, true_peak=true_peak, hop_peaks=True)
         for block in programme(plan, master, start - run_up_hops * hop, stop):
             meter.add(block)
             stretches.advance(len(block))
