@@ -277,6 +277,20 @@ def test_noise_behind_a_good_beginning_does_no_harm(ffmpeg, tmp_path, ending):
     assert not children()
 
 
+def test_a_header_that_asks_for_more_than_any_memory_is_not_the_machines_fault(ffmpeg, tmp_path):
+    """An order with it fails at once and says why, and is not tried again; newer FFmpegs decode it all the same."""
+    file = tmp_path / "greedy.m4a"
+    encode_sound(tones(20_000), file, ffmpeg)
+    data = bytearray(file.read_bytes())
+    count = data.index(b"stco") + 8  # after its version and flags: how many chunks there are
+    data[count : count + 4] = struct.pack(">I", 0xD1000001)
+    file.write_bytes(data)
+    try:
+        decode(ffmpeg, file, tmp_path / "raw", sample_rate=RATE, max_seconds=60, timeout_s=30).close()
+    except MediaError as error:
+        assert error.message.startswith(file.name)  # noqa: PT017 - either way is right
+
+
 @pytest.mark.faults
 def test_bytes_at_random_are_refused_or_decoded_but_never_worse(ffmpeg, tmp_path):
     rng = np.random.default_rng(11)

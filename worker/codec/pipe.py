@@ -309,7 +309,9 @@ class Pipe:
             return TransientError("FFmpeg took too long and was stopped", code="ffmpeg.timeout")
         if "No space left on device" in everything or status == -signal.SIGXFSZ:
             return ResourceError("the disk is full", code="resource.disk")
-        if "Cannot allocate memory" in everything or status == -signal.SIGKILL:
+        # A header may speak of more than any memory holds: then it is the file that is wrong, however often we try.
+        starved = "Cannot allocate memory" in everything and "error reading header" not in everything
+        if starved or status == -signal.SIGKILL:
             return ResourceError(f"FFmpeg was killed or ran out of memory ({words})", code="resource.memory")
         missing = re.search(
             r"Unknown (encoder|decoder|input format) '[^']*'|Requested output format .* not", everything
