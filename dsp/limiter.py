@@ -50,7 +50,7 @@ class Reduction:
 
     max_db: float = 0.0
     frames: int = 0
-    _starts: array[int] = field(default_factory=lambda: array("q"))  # a tenth of what pairs in a list would take
+    _starts: array[int] = field(default_factory=lambda: array("q"))  # an eighth of what pairs in a list take
     _largest_db: array[float] = field(default_factory=lambda: array("d"))
     _lock: Lock = field(default_factory=Lock)
 
