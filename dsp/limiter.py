@@ -162,7 +162,7 @@ def _limited(
         at, needed_db = _needed(samples, aim)
         most_db, reduced = 0.0, 0
         # A gain is worked out only where there is one: programme seldom needs any.
-        for low, high in spans(0, end - begin, _GAIN_FRAMES):
+        for low, high in spans(0, end - begin, _GAIN_FRAMES) if len(at) or released.any() else ():
             some = slice(*np.searchsorted(at, (low, high + ahead)))
             if some.start == some.stop and not released.any():
                 continue
@@ -213,6 +213,8 @@ def _needed(padded: Block, aim: float) -> tuple[NDArray[np.intp], Decibels]:
     Counted from the frame that has `_BEFORE` others before it.
     """
     peaks = frame_peaks(padded, aim)
+    if not peaks.max() > aim:
+        return np.empty(0, np.intp), np.empty(0)
     # what lies between a frame and the next is held down by both
     peaks = np.maximum(peaks[1:], peaks[:-1])
     at = np.flatnonzero(peaks > aim)

@@ -144,14 +144,17 @@ class LoudnessMeter:
 
     def measurement(self) -> Measurement:
         """Figures of all that was heard so far."""
-        rest_peak = float(np.abs(self._rest).max()) if len(self._rest) else 0.0
-        sample_peak = max(self._sample_peak, rest_peak)
+        sample_peak = max(self._sample_peak, float(np.abs(self._rest).max(initial=0.0)))
+        true_peak = 0.0
+        if self._true_peak is not None:
+            sample_peak = max(sample_peak, self._true_peak.sample_peak)
+            true_peak = self._true_peak.peak()
         return Measurement(
             energies=np.array(self._energies, np.float32),
             peaks=np.array(self._peaks, np.float32),
             frames=max(self._frames, 0),
             sample_peak=sample_peak,
-            true_peak=max(sample_peak, self._true_peak.peak()) if self._true_peak is not None else sample_peak,
+            true_peak=max(sample_peak, true_peak),
         )
 
     def _hear(self, hops: Block) -> None:
@@ -159,14 +162,15 @@ class LoudnessMeter:
         samples = np.ascontiguousarray(hops.T).reshape(2, -1, self._hop)
         squares, self._state = self._filter.mean_squares(samples, self._state)
         energies = squares.sum(axis=0).astype(np.float32)
-        peaks = np.maximum(samples.max(axis=(0, 2)), -samples.min(axis=(0, 2)))
         skipped = min(self._skip, len(energies))
         self._skip -= skipped
         if skipped < len(energies):
             self._energies.frombytes(energies[skipped:].tobytes())
-            if self._hop_peaks:
-                self._peaks.frombytes(peaks[skipped:].tobytes())
-            self._sample_peak = max(self._sample_peak, float(peaks[skipped:].max()))
+            if self._hop_peaks or self._true_peak is None:
+                peaks = np.maximum(samples.max(axis=(0, 2)), -samples.min(axis=(0, 2)))[skipped:]
+                self._sample_peak = max(self._sample_peak, float(peaks.max()))
+                if self._hop_peaks:
+                    self._peaks.frombytes(peaks.tobytes())
 
 
 def joined(parts: Sequence[Measurement]) -> Measurement:

@@ -29,8 +29,13 @@ _HIGHEST_SHARE = 0.45  # of the sample rate: partials above stay out, so none co
 
 def _turns(frequency_hz: float, frame: int, sample_rate: int) -> float:
     """Phase of a steady tone at a frame, in turns within [0, 1); exact, however far out the frame is."""
+    return _phase(frequency_hz, frame, sample_rate) / _ratio(frequency_hz, sample_rate)[1]
+
+
+def _phase(frequency_hz: float, frame: int, sample_rate: int) -> int:
+    """The same as a whole number, out of the frames of `_ratio`."""
     turns, frames = _ratio(frequency_hz, sample_rate)
-    return turns * frame % frames / frames
+    return turns * frame % frames
 
 
 @lru_cache(maxsize=64)
@@ -136,28 +141,43 @@ def _sine_table(frequency_hz: float, sample_rate: int) -> NDArray[np.float32]:
 
 
 def _steady_ears(ears_hz: tuple[float, float], start: int, stop: int, sample_rate: int) -> Block:
-    """Make frames `[start, stop)` of a steady sine in each ear."""
+    """Make frames `[start, stop)` of a steady sine in each ear.
+
+    Blocks of a tone of whole Hz are all the same, of half Hz every other one: they are made once.
+    """
+    # The same place within the table and the same phases there give the same samples, to the last bit.
+    begin = start - start % _TABLE_FRAMES
+    phases = (_phase(ears_hz[0], begin, sample_rate), _phase(ears_hz[1], begin, sample_rate))
+    if max(_ratio(hz, sample_rate)[1] for hz in ears_hz) <= 2 * sample_rate:
+        return _ears_again(ears_hz, phases, start - begin, stop - begin, sample_rate).copy()
+    return _ears(ears_hz, phases, start - begin, stop - begin, sample_rate)
+
+
+def _ears(ears_hz: tuple[float, float], phases: tuple[int, int], start: int, stop: int, sample_rate: int) -> Block:
+    """`_steady_ears` of frames counted from one at which the phases are as of `_phase`."""
     block: Block = np.empty((stop - start, 2), np.float32)
-    left_hz, right_hz = ears_hz
-    _steady_sine(left_hz, start, stop, sample_rate, block[:, 0])
-    if right_hz == left_hz:
+    _steady_sine(ears_hz[0], phases[0], start, stop, sample_rate, block[:, 0])
+    if ears_hz[1] == ears_hz[0]:
         block[:, 1] = block[:, 0]
     else:
-        _steady_sine(right_hz, start, stop, sample_rate, block[:, 1])
+        _steady_sine(ears_hz[1], phases[1], start, stop, sample_rate, block[:, 1])
     return block
 
 
-def _steady_sine(frequency_hz: float, start: int, stop: int, sample_rate: int, out: Ear) -> None:
+_ears_again = lru_cache(maxsize=8)(_ears)
+
+
+def _steady_sine(frequency_hz: float, phase: int, start: int, stop: int, sample_rate: int, out: Ear) -> None:
     """`_steady` of a sine, several times as fast, and yet the same samples on every processor."""
     cosine, sine = _sine_table(frequency_hz, sample_rate)
-    size = len(sine)
-    begin = start - start % size
+    turns, frames = _ratio(frequency_hz, sample_rate)
     # Each row is a table turned to its place in time. All rows at once: of many small products each would let go of
     # Python's lock and wait for it again, while another thread makes another stretch.
-    angles = [2.0 * math.pi * _turns(frequency_hz, row, sample_rate) for row in range(begin, stop, size)]
+    places = [(phase + turns * row) % frames / frames for row in range(0, stop, len(sine))]
+    angles = [2.0 * math.pi * place for place in places]
     rows = np.array(list(map(math.sin, angles)), np.float32)[:, None] * cosine
     rows += np.array(list(map(math.cos, angles)), np.float32)[:, None] * sine
-    out[:] = rows.reshape(-1)[start - begin : stop - begin]
+    out[:] = rows.reshape(-1)[start:stop]
 
 
 Frequency = float | Breakpoints

@@ -32,7 +32,7 @@ largest sum of the magnitudes of the filter's taps less the line's, summed twice
 
 _STRETCH_FRAMES = 1024
 _ROW_FRAMES = 16
-_ROWS_AT_ONCE = 512  # so that what is worked on stays in the cache
+_STRETCHES_AT_ONCE, _ROWS_AT_ONCE = 64, 512  # so that what is worked on stays in the cache
 
 Levels = NDArray[np.float32]
 
@@ -84,41 +84,53 @@ def frame_peaks(padded: Block, floor: float) -> Levels:
         Exact where it is above `floor`; elsewhere anything from 0 to `floor`.
     """
     frames = len(padded) - 2 * REACH_FRAMES
-    stretches = -(-frames // _STRETCH_FRAMES)
-    peaks = np.zeros((stretches, _STRETCH_FRAMES), np.float32)
-    if frames and sample_peak(padded) * NEAR > floor:
-        missing = peaks.size - frames
-        padded = np.concatenate([padded, np.zeros((missing, 2), np.float32)]) if missing else padded
-        hot = _stretches_that_may_exceed(floor, padded)
-        if len(hot):
-            surroundings = _windows(padded.reshape(-1), 2 * (_STRETCH_FRAMES + 2 * REACH_FRAMES))
-            peaks[hot] = _stretch_peaks(surroundings[hot], floor)
-    return peaks.reshape(-1)[:frames]
+    if frames < _STRETCH_FRAMES:
+        longer = np.zeros((_STRETCH_FRAMES + 2 * REACH_FRAMES, 2), np.float32)
+        longer[: len(padded)] = padded
+        return frame_peaks(longer, floor)[: max(frames, 0)]
+    peaks = np.zeros(frames, np.float32)
+    whole = frames - frames % _STRETCH_FRAMES
+    _hear(padded[: whole + 2 * REACH_FRAMES], floor, peaks[:whole])
+    if whole < frames:  # the last stretch overlaps the one before it
+        _hear(padded[-_STRETCH_FRAMES - 2 * REACH_FRAMES :], floor, peaks[-_STRETCH_FRAMES:])
+    return peaks
 
 
-def _windows(samples: Levels, length: int) -> Levels:
-    """So many samples from the start of each stretch on; NumPy's own sliding windows cost more than what is seen."""
-    step = 2 * _STRETCH_FRAMES
-    count = 1 + (len(samples) - length) // step
-    return np.ndarray((count, length), samples.dtype, samples, strides=(step * samples.itemsize, samples.itemsize))
+def _hear(padded: Block, floor: float, peaks: Levels) -> None:
+    """Write `frame_peaks` of whole stretches where they are above the floor."""
+    surroundings = _surroundings(padded)
+    largest = np.maximum(surroundings.max(axis=1), -surroundings.min(axis=1))
+    near = np.flatnonzero(largest * NEAR > floor)
+    by_stretch = peaks.reshape(-1, _STRETCH_FRAMES)
+    for begin in range(0, len(near), _STRETCHES_AT_ONCE):
+        some = near[begin : begin + _STRETCHES_AT_ONCE]
+        samples = surroundings[some]
+        bends = _bends(samples.reshape(-1)).reshape(samples.shape)[:, :-4]  # the last four reach into another stretch
+        most_bent = np.maximum(bends.max(axis=1), -bends.min(axis=1))
+        hot = largest[some] + np.float32(BEND) * most_bent > floor
+        if hot.any():
+            by_stretch[some[hot]] = _stretch_peaks(samples if hot.all() else samples[hot], floor)
 
 
 def _bends(samples: Levels) -> Levels:
-    """Magnitudes of the second differences, each where its first sample is; the ears take turns."""
+    """Second differences, each where its first sample is, and four zeros; the ears take turns."""
+    bends = np.empty_like(samples)
     steps = samples[2:] - samples[:-2]
-    bends = steps[2:] - steps[:-2]
-    np.abs(bends, out=bends)
+    np.subtract(steps[2:], steps[:-2], out=bends[:-4])
+    bends[-4:] = 0.0
     return bends
 
 
-def _stretches_that_may_exceed(floor: float, padded: Block) -> NDArray[np.intp]:
-    """Which stretches need a closer look."""
+def _surroundings(padded: Block) -> Levels:
+    """Each stretch with what lies around it, the ears taking turns, shape (stretches, samples); a view.
+
+    NumPy's own sliding windows cost more than what is seen through them.
+    """
     samples = padded.reshape(-1)
     step = 2 * _STRETCH_FRAMES
-    own = _windows(samples[2 * REACH_FRAMES :], step + 2)  # the first frame of the next counts, too
-    bends = _windows(_bends(samples), step + 4 * REACH_FRAMES - 4)
-    largest = np.maximum(own.max(axis=1), -own.min(axis=1))
-    return np.flatnonzero(largest + np.float32(BEND) * bends.max(axis=1) > floor)
+    count = (len(padded) - 2 * REACH_FRAMES) // _STRETCH_FRAMES
+    shape = (count, 2 * (_STRETCH_FRAMES + 2 * REACH_FRAMES))
+    return np.ndarray(shape, samples.dtype, samples, strides=(step * samples.itemsize, samples.itemsize))
 
 
 def _stretch_peaks(surroundings: Levels, floor: float) -> Levels:
@@ -134,7 +146,8 @@ def _stretch_peaks(surroundings: Levels, floor: float) -> Levels:
     magnitude = _louder_ear(np.abs(samples))
     largest = _row_maxima(magnitude).reshape(count, -1)
     first = magnitude[::_ROW_FRAMES].reshape(count, -1)
-    bend = _row_maxima(_louder_ear(np.append(_bends(samples), np.zeros(4, np.float32)))).reshape(count, -1)
+    bends = _bends(samples)
+    bend = _row_maxima(_louder_ear(np.abs(bends, out=bends))).reshape(count, -1)
     bound = np.maximum(largest[:, around : around + rows], first[:, around + 1 : around + 1 + rows])
     near = bend[:, :rows]
     for offset in range(1, 2 * around + 1):
@@ -186,28 +199,36 @@ def _louder_ear(levels: Levels) -> Levels:
 
 
 class TruePeak:
-    """Running true peak of a programme given block by block."""
+    """Running true peak of a programme given block by block.
+
+    Attributes
+    ----------
+    sample_peak : float
+        Largest magnitude of the samples so far.
+    """
 
     def __init__(self) -> None:
         self._past: Block = np.zeros((2 * REACH_FRAMES, 2), np.float32)
         self._peak = 0.0
+        self.sample_peak = 0.0
 
     def add(self, block: Block) -> None:
         """Hear a block, float32 of shape (frames, 2)."""
         around = 2 * REACH_FRAMES
-        self._peak = _peak_with(self._peak, np.concatenate([self._past, block[:around]]))
-        self._peak = _peak_with(self._peak, block)
+        for padded in (np.concatenate([self._past, block[:around]]), block):
+            samples = sample_peak(padded)
+            self.sample_peak = max(self.sample_peak, samples)
+            self._peak = _peak_with(max(self._peak, samples), samples, padded)  # the true peak is no less
         self._past = np.concatenate([self._past, block[-around:]])[-around:]
 
     def peak(self) -> float:
         """Largest magnitude so far, linear; what the last frames do after the end is included."""
-        return _peak_with(self._peak, np.concatenate([self._past, np.zeros((2 * REACH_FRAMES, 2), np.float32)]))
+        ending = np.concatenate([self._past, np.zeros((2 * REACH_FRAMES, 2), np.float32)])
+        return _peak_with(self._peak, self.sample_peak, ending)
 
 
-def _peak_with(so_far: float, padded: Block) -> float:
-    """The true peak so far, and of more frames with their surroundings."""
-    samples = sample_peak(padded)
-    so_far = max(so_far, samples)  # the true peak is no less
+def _peak_with(so_far: float, samples: float, padded: Block) -> float:
+    """The true peak so far, and of more frames with their surroundings, whose samples peak at `samples` or below."""
     if len(padded) <= 2 * REACH_FRAMES or not samples * NEAR > so_far:
         return so_far
     return max(so_far, float(frame_peaks(padded, so_far).max()))
