@@ -43,7 +43,7 @@ def encode_pieces(track: Track, coder: Coder) -> Iterator[Coded]:
     total = sum(piece.stop - piece.start for piece in pieces)
     before: list[Coded] = []  # the last frames of the piece before
     heard = 0
-    with Encoders(track, coder) as encoders:
+    with Encoders(track, coder, pieces=len(pieces)) as encoders:
 
         def tell() -> None:
             if track.on_progress is not None:
@@ -77,7 +77,7 @@ def try_stretch(track: Track, coder: Coder, start: int, stop: int) -> Iterator[B
     first = max(0, (start + coder.delay) // coder.frame_samples - coder.overlap)
     begin = max(0, first - coder.run_up) // coder.align * coder.align
     last = (stop - 1 + coder.delay) // coder.frame_samples + 1
-    with Encoders(track, coder) as encoders:
+    with Encoders(track, coder, pieces=1) as encoders:
         coded = encoders.encode(piece_of(begin, first - begin, last, track.frames, coder))
     wanted = stop - start
     for block in coder.decode(track.ffmpeg, [coded], start + coder.delay - first * coder.frame_samples):
@@ -92,6 +92,13 @@ class _Stopped(Exception):  # noqa: N818 - nobody sees it: the piece is not want
 class Encoders:
     """The encoders of one track; a context manager that leaves none behind.
 
+    Parameters
+    ----------
+    track : Track
+    coder : Coder
+    pieces : int
+        How many will be encoded: an encoder ends when there is none left to begin.
+
     Attributes
     ----------
     turn : semaphore
@@ -101,9 +108,10 @@ class Encoders:
         PCM frames taken in so far.
     """
 
-    def __init__(self, track: Track, coder: Coder) -> None:
+    def __init__(self, track: Track, coder: Coder, *, pieces: int) -> None:
         self._track = track
         self._coder = coder
+        self._to_begin = pieces
         self._lock = threading.Lock()
         self._open = ExitStack()
         self._running: set[Pipe] = set()
@@ -131,45 +139,41 @@ class Encoders:
     def encode(self, piece: Piece) -> Coded:
         """Encode one piece and keep what is wanted of it; may be called from several threads."""
         coder = self._coder
-        if coder.rest:
-            data, drop = self._encoded_between_rests(piece), coder.rest + piece.drop
+        with self._lock:
+            self._to_begin -= 1
+            pipe = self._idle.pop() if self._idle else None
+        if pipe is None:
+            pipe = self._started()
+            _rest(pipe, coder.rest * coder.frame_samples)
+        self._feed(pipe, piece)
+        if coder.rest and self._to_begin:
+            data = self._at_rest(pipe, piece)
         else:
-            data, drop = self._encoded_alone(piece), piece.drop
+            with pipe:
+                data = pipe.finish()
+            with self._lock:
+                self._running.discard(pipe)
+        drop = coder.rest + piece.drop
         kept = coder.split(data).part(drop, drop + piece.keep)
         if len(kept) < piece.keep:
             raise TransientError(f"FFmpeg gave {len(kept)} of {piece.keep} coded frames", code="ffmpeg.failed")
         return kept
 
-    def _encoded_alone(self, piece: Piece) -> bytes:
-        pipe = self._started()
-        with pipe:
-            self._feed(pipe, piece)
-            data = pipe.finish()
-        with self._lock:
-            self._running.discard(pipe)
-        return data
+    def _at_rest(self, pipe: Pipe, piece: Piece) -> bytes:
+        """Let an encoder rest after a piece, and take what it gave, from the rest before on.
 
-    def _encoded_between_rests(self, piece: Piece) -> bytes:
-        """Encode a piece in an encoder that has rested, and let it rest again.
-
-        The rest after a piece also drives it out of the encoder: whatever FFmpeg keeps back is shorter.
+        The rest also drives the piece out of the encoder: whatever FFmpeg keeps back is shorter.
         """
         coder = self._coder
-        with self._lock:
-            pipe = self._idle.pop() if self._idle else None
-        if pipe is None:
-            pipe = self._started()
-            _rest(pipe, coder.rest * coder.frame_samples)
         turn = coder.aligned(piece.drop + piece.keep + coder.run_on)
-        fed = self._feed(pipe, piece)
-        _rest(pipe, (turn + coder.rest) * coder.frame_samples - fed)
+        _rest(pipe, (turn + coder.rest) * coder.frame_samples - (piece.stop - piece.start))
         data = pipe.take((coder.rest + turn) // coder.align * coder.align_bytes)
         with self._lock:
             self._idle.append(pipe)
         return data
 
-    def _feed(self, pipe: Pipe, piece: Piece) -> int:
-        """Give a piece's sound to an encoder; returns its PCM frames."""
+    def _feed(self, pipe: Pipe, piece: Piece) -> None:
+        """Give a piece's sound to an encoder."""
         for block in self._in_turn(self._track.pcm(piece.start, piece.stop)):
             if self._stopped:
                 raise _Stopped
@@ -178,7 +182,6 @@ class Encoders:
             pipe.write(np.ascontiguousarray(block, "<f4").data)
             with self._lock:
                 self.taken += len(block)
-        return piece.stop - piece.start
 
     def _in_turn(self, blocks: Iterator[Block]) -> Iterator[Block]:
         while True:

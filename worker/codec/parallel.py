@@ -38,7 +38,8 @@ def side_by_side(
     Yields
     ------
     result
-        As many as there are pieces; no more than ``threads + 1`` are worked on or kept at a time.
+        As many as there are pieces; no more than ``threads + 1`` are worked on or kept at a time, beside the one that
+        was given last.
     """
     if not pieces:
         return
@@ -46,15 +47,22 @@ def side_by_side(
     todo = deque(pieces)
     doing: deque[Future[ResultT]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="piece")
+
+    def go_on() -> None:
+        while todo and len(doing) < threads + 1:  # more than can run, so that none waits for the reader
+            doing.append(pool.submit(work, todo.popleft()))
+
     try:
-        while todo or doing:
-            while todo and len(doing) < threads + 1:  # more than can run, so that none waits for the reader
-                doing.append(pool.submit(work, todo.popleft()))
+        go_on()
+        while doing:
             while not doing[0].done():
                 wait([doing[0]], timeout=_LOOK_SECONDS)
                 if while_waiting is not None:
                     while_waiting()
-            yield doing.popleft().result()
+            result = doing.popleft().result()
+            go_on()
+            yield result
+            del result  # not kept while the next is waited for
     finally:
         if at_the_end is not None:
             at_the_end()
