@@ -11,11 +11,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+import soundfile
 from processes import children
 
-from worker.codec.ffmpeg import Ffmpeg, ffmpeg_asked, find_ffmpeg, parse_version
+from worker.codec.decoder import decoders_ahead
+from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg, parse_version
 from worker.codec.pipe import Limits, Pipe, through
 from worker.errors import ConfigurationError, MediaError, ResourceError, TransientError
 
@@ -125,23 +128,21 @@ class TestFinding:
         assert "imageio-ffmpeg" in error.value.message
         assert "\n" not in error.value.message
 
-    def test_one_that_was_asked_ahead_is_not_asked_again(self, tmp_path):
-        mine = script(tmp_path / "mine", f"echo asked >> {tmp_path}/times\n{says('7.1')}")
-        with ffmpeg_asked(str(mine)):
+    def test_one_that_has_said_its_version_when_it_decoded_is_not_asked(self, tmp_path):
+        body = f'[ "$1" = -version ] && exec echo it was asked\n{{\n{says("7.1")}}} | sed "s/^/[info] /" >&2'
+        mine = script(tmp_path / "mine", body)
+        source = tmp_path / "a.wav"
+        soundfile.write(source, np.zeros(100, np.float32), 44_100)
+        with decoders_ahead(str(mine), (source,)):
             assert find_ffmpeg(str(mine)) == Ffmpeg(mine, "7.1")
-        assert (tmp_path / "times").read_text() == "asked\n"
 
-    def test_what_is_wrong_with_one_that_was_asked_ahead_is_said_when_it_is_needed(self, tmp_path):
+    def test_what_is_wrong_with_one_that_decodes_already_is_said_when_it_is_needed(self, tmp_path):
         mine = script(tmp_path / "mine", says("4.4.2"))
+        source = tmp_path / "a.wav"
+        soundfile.write(source, np.zeros(100, np.float32), 44_100)
         for name in (str(mine), "/nowhere/ffmpeg", str(tmp_path)):
-            with ffmpeg_asked(name), pytest.raises(ConfigurationError, match=name):
+            with decoders_ahead(name, (source,)), pytest.raises(ConfigurationError, match=name):
                 find_ffmpeg(name)
-
-    def test_one_that_was_asked_ahead_for_nothing_is_ended(self, tmp_path):
-        mine = script(tmp_path / "mine", "exec sleep 60")
-        with ffmpeg_asked(str(mine)):
-            (child,) = children()
-        assert child not in children()
 
     def test_a_missing_one_is_an_error(self):
         with pytest.raises(ConfigurationError, match="/nowhere/ffmpeg"):

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.codec.ffmpeg import Ffmpeg, ffmpeg_asked
+from worker.codec.ffmpeg import Ffmpeg, expect, introduce
 from worker.codec.pipe import Limits, Pipe
 from worker.codec.sniff import HEAD_BYTES, KINDS, demuxer_of, id3v2_bytes, missing_bytes
 from worker.errors import MediaError, WorkerError
@@ -31,9 +32,12 @@ _DECODERS = (
 
 
 class Heard:
-    """What FFmpeg says about its input, line by line."""
+    """What FFmpeg says about itself and its input, line by line."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: Path) -> None:
+        self._program = program
+        self._banner: list[str] = []
+        self._introduced = False
         self.codec = "unknown"
         self._duration_seconds: float | None = None
         self._streams = 0
@@ -49,6 +53,11 @@ class Heard:
         self._over = self._over or line.startswith("[info] Output #0")
         if self._over:
             return
+        if not self._introduced:
+            self._banner.append(line.removeprefix("[info] ").strip())
+            self._introduced = self._banner[-1].startswith("libavcodec")  # what `find_ffmpeg` needs is before it
+            if self._introduced:
+                introduce(self._program, "\n".join(self._banner))
         duration = re.match(r"\[info\]   Duration: (\d+):(\d\d):(\d\d\.\d+)", line)
         if duration:
             hours, minutes, seconds = duration.groups()
@@ -91,7 +100,7 @@ def decoder(ffmpeg: Ffmpeg, source: Path, *, timeout_s: float, aside: bool = Fal
     if ready is not None:
         yield ready
         return
-    name, heard = source.name, Heard()
+    name, heard = source.name, Heard(ffmpeg.path)
     with _regular_file(source) as descriptor:
         arguments = (
             *("-threads", "1", "-protocol_whitelist", "file", "-codec_whitelist", _DECODERS),
@@ -117,9 +126,10 @@ _ready: dict[tuple[Path, Path], Decoder] = {}
 
 @contextlib.contextmanager
 def decoders_ahead(configured: str | None, sources: Iterable[Path | None]) -> Iterator[None]:
-    """Start the FFmpeg that will be used, and its decoders, while the libraries load: each takes as long to start.
+    """Start the decoders that will be used while the libraries load: an FFmpeg takes as long to start.
 
-    They give way to that: nothing else can go on before it is done.
+    They give way to that: nothing else can go on before it is done. What they say of themselves is the answer to
+    `find_ffmpeg`, if it comes early enough.
 
     Nothing is said here of what is wrong with FFmpeg or a file: it is, when they are needed.
 
@@ -130,13 +140,15 @@ def decoders_ahead(configured: str | None, sources: Iterable[Path | None]) -> It
     sources : iterable of Path or None
         Files that will be decoded; None is passed over.
     """
-    with ffmpeg_asked(configured) as program, contextlib.ExitStack() as started:
+    program = shutil.which(configured or "ffmpeg")
+    with contextlib.ExitStack() as started:
         for source in sources:
             if source is not None and program is not None:
                 with contextlib.suppress(WorkerError):
-                    ffmpeg = Ffmpeg(program, "not known yet")
+                    ffmpeg = Ffmpeg(Path(program), "not known yet")
                     ahead = decoder(ffmpeg, source, timeout_s=_TIMEOUT_S, aside=True)
-                    _ready[program, source] = started.enter_context(ahead)
+                    _ready[ffmpeg.path, source] = started.enter_context(ahead)
+                    expect(ffmpeg.path)
         try:
             yield
         finally:

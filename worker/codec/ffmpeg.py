@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ _OLDEST_LIBAVCODEC = (
     37,
 )  # of FFmpeg 5.1; tells the age of builds from git, whose version is a date or a hash
 _ANSWER_TIMEOUT_S = 30
+_BANNER_TIMEOUT_S = 2.0
 _ASIDE_NICE = 10  # more than ours: a tenth of our share, where there is not enough for all
 MEND = "install FFmpeg 5.1 or newer, or the Python package imageio-ffmpeg, or set FFMPEG to the program's path"
 
@@ -71,53 +72,28 @@ def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
         raise ConfigurationError(f"no FFmpeg was found{refused}: {MEND}", code="configuration.ffmpeg") from None
 
 
-@contextlib.contextmanager
-def ffmpeg_asked(configured: str | None = None) -> Iterator[Path | None]:
-    """Ask the FFmpeg that `find_ffmpeg` will try first for its version, while others work; None if it is not on PATH.
-
-    A build of many libraries takes a tenth of a second to start. What is wrong with it is said by `find_ffmpeg`.
-    """
-    found = shutil.which(configured or "ffmpeg")
-    path = None if found is None else Path(found)
-    if path is not None:
-        with contextlib.suppress(OSError):
-            _asked[path] = _ask(path)
-            give_way(_asked[path].pid)
-    try:
-        yield path
-    finally:
-        unheard = _asked.pop(path, None) if path is not None else None
-        if unheard is not None:
-            with unheard:
-                unheard.kill()
+def expect(path: Path) -> None:
+    """Have `find_ffmpeg` wait a little for a program that was started to work: it will say what it is."""
+    _expected.add(path)
 
 
-_asked: dict[Path, subprocess.Popen[bytes]] = {}
+def introduce(path: Path, banner: str) -> None:
+    """Take note of what a program has said of itself when it began to work, so that it need not be started to ask."""
+    with _news:
+        _introduced[path] = banner
+        _news.notify_all()
 
 
-def _ask(path: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [path, "-version"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=clean_environment(),
-    )
+_expected: set[Path] = set()
+_introduced: dict[Path, str] = {}
+_news = threading.Condition()  # guards them
 
 
 def _checked(path: Path) -> Ffmpeg:
-    try:
-        with _asked.pop(path, None) or _ask(path) as process:
-            try:
-                answer = process.communicate(timeout=_ANSWER_TIMEOUT_S)[0].decode(errors="replace")
-            finally:
-                process.kill()  # without effect where it has ended
-        if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, process.args)
-    except (OSError, subprocess.SubprocessError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it does not answer -version"
-        raise ConfigurationError(f"{path} cannot be run: {reason}: {MEND}", code="configuration.ffmpeg") from None
-    version, new_enough = parse_version(answer)
+    with _news:
+        _news.wait_for(lambda: path in _introduced, timeout=_BANNER_TIMEOUT_S if path in _expected else 0.0)
+        answer = _introduced.get(path)
+    version, new_enough = parse_version(_asked(path) if answer is None else answer)
     if not new_enough:
         raise ConfigurationError(
             f"{path} is FFmpeg {version}, older than {OLDEST[0]}.{OLDEST[1]}: {MEND}",
@@ -126,8 +102,26 @@ def _checked(path: Path) -> Ffmpeg:
     return Ffmpeg(path, version)
 
 
+def _asked(path: Path) -> str:
+    try:
+        return subprocess.run(
+            [path, "-version"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            env=clean_environment(),
+            timeout=_ANSWER_TIMEOUT_S,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it does not answer -version"
+        raise ConfigurationError(f"{path} cannot be run: {reason}: {MEND}", code="configuration.ffmpeg") from None
+
+
 def parse_version(answer: str) -> tuple[str, bool]:
-    """Read the answer to `-version`: the version as printed, and whether it is 5.1 or newer.
+    """Read the answer to `-version`, or a banner: the version as printed, and whether it is 5.1 or newer.
 
     Releases say ``5.1.9-0+deb12u1`` or ``n9.0.2-17-g2a571b6068``; builds from git say ``N-109542-g…`` or a
     date, and are told by their libavcodec.

@@ -42,7 +42,8 @@ _QUALITY = 57  # LAME's default settings, in LAME's own way of counting
 _CONSTANT_BITRATE = 1
 _JOINT_STEREO = 3
 
-_PIECE_SECONDS = (10, 64)
+_SHORTEST_PIECE_S, _LONGEST_PIECE_S = 10, 128
+_LONG_TRACK_S, _ITS_PIECES_S = 3600, 64  # of many pieces some three are kept at a time, and never the smallest
 _REST_FRAMES = 98  # of silence, after which LAME gives what it does when new; with half as many a few bits differ
 _SIGNED_FRAMES = 1000  # among so many there are enough with bits to spare
 _OUTPUT_BYTES = 16384  # what FFmpeg keeps back: less than the shortest frames of a rest
@@ -87,7 +88,7 @@ def write_mp3(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
 
 def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> Coder:
     """Say how a track of `frames` PCM frames is encoded to MP3."""
-    shortest, longest = (int(seconds * sample_rate / FRAME_SAMPLES) for seconds in _PIECE_SECONDS)
+    longest_s = _LONGEST_PIECE_S if frames <= _LONG_TRACK_S * sample_rate else _ITS_PIECES_S
     frame_bytes = Fraction(144_000 * bitrate_kbps, sample_rate)
     coder = Coder(
         arguments=_arguments(bitrate_kbps, reservoir=False),
@@ -102,8 +103,8 @@ def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> Coder:
         # start where this pattern starts over keep it.
         align=frame_bytes.denominator,
         align_bytes=frame_bytes.numerator,
-        longest=longest,
-        shortest=shortest,
+        longest=int(longest_s * sample_rate / FRAME_SAMPLES),
+        shortest=int(_SHORTEST_PIECE_S * sample_rate / FRAME_SAMPLES),
         shares=(5, 5, 4, 4, 2, 2, 1, 1),  # even over two, three or four cores
         rest=-(-_REST_FRAMES // frame_bytes.denominator) * frame_bytes.denominator,
     )

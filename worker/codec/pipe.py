@@ -109,7 +109,7 @@ class Pipe:
         self._silent = False  # it says and gives nothing more
         # One thread may write while another reads, so each kind of waiting has its own start.
         self._since: dict[str, float | None] = {"write": None, "read": None, "end": None}
-        common = ("-nostdin", "-nostats", "-hide_banner", "-loglevel", "level+info" if on_line else "level+error")
+        common = ("-nostdin", "-nostats", "-loglevel", "level+info" if on_line else "level+error")
         try:
             self._process = subprocess.Popen(
                 [ffmpeg.path, *common, "-filter_threads", "1", *arguments],
