@@ -105,7 +105,7 @@ def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> Coder:
         align_bytes=frame_bytes.numerator,
         longest=int(longest_s * sample_rate / FRAME_SAMPLES),
         shortest=int(_SHORTEST_PIECE_S * sample_rate / FRAME_SAMPLES),
-        shares=(5, 5, 4, 4, 2, 2, 1, 1),  # even over two, three or four cores
+        shares=(10, 10, 8, 8, 4, 4, 2, 2, 1, 1),  # even over two, three or four cores
         rest=-(-_REST_FRAMES // frame_bytes.denominator) * frame_bytes.denominator,
     )
     if len(cut(frames, coder)) > 1:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from dsp.blocks import Block
 from worker.codec.coded import Coded
@@ -86,8 +87,9 @@ class Coder:
         Coded frames in a piece; a track of less than twice the shortest is encoded in one. Those at the end may be
         shorter.
     shares : tuple of int
-        Proportions of the last pieces, the largest first; those before are as long as the first of these. Encoders
-        cost something to start, so there should be few, but the last should be short and all cores end at a time.
+        Proportions of the last pieces, the largest first; those before are as long as the first of these, and where the
+        last would be less than half of the shortest, they are left out. Each piece costs something, so there should be
+        few, but the last should be short and all cores end at a time.
     """
 
     arguments: tuple[str, ...]
@@ -144,14 +146,16 @@ def cut(frames: int, coder: Coder) -> tuple[Piece, ...]:
 
 def _lengths(coded: int, coder: Coder) -> Iterator[int]:
     """Lengths in coded frames, multiples of `align`, that cover so many."""
-    largest = coder.shares[0]
-    more = max(0, math.ceil(coded / coder.longest - sum(coder.shares) / largest))
-    shares = (largest,) * more + coder.shares
-    unit = coded / sum(shares)
-    if unit * shares[-1] < coder.shortest / 2:  # then all have the same length
-        unit, shares = max(coded / len(coder.shares), coder.shortest), (1,) * len(coder.shares)
-    for share in shares:
-        yield coder.align * math.ceil(unit * share / coder.align)
+    largest, last = coder.shares[0], coder.shares
+    while True:
+        more = max(0, math.ceil(coded / coder.longest - sum(last) / largest))
+        shares = (largest,) * more + last
+        unit = coded / sum(shares)
+        if unit * last[-1] >= coder.shortest / 2 or len(last) == 2:
+            break
+        last = last[:-2]
+    ends = [coder.align * round(unit * total / coder.align) for total in accumulate(shares[:-1], initial=0)]
+    yield from (stop - start for start, stop in pairwise([*ends, coder.aligned(coded)]))
 
 
 def piece_of(begin: int, drop: int, stop: int, frames: int, coder: Coder) -> Piece:

@@ -25,7 +25,7 @@ from worker.order.payload import RenderJob
 from worker.render.deliver import PREVIEW_FADE_S, deliver, deliver_preview
 from worker.render.listening import Listener
 from worker.render.master import measure_mix
-from worker.render.report import Report, layer_loudness, make_report
+from worker.render.report import Report, layer_loudness, layer_reports, make_report
 from worker.tts.speech import Said
 
 OnProgress = Callable[[str, float], None]
@@ -186,7 +186,9 @@ def produce(
                     threads=studio.threads,
                     on_progress=lambda done: progressed("Mixing", _MEASURED * done),
                 )
-            with watch.stage("deliver"):
+            # the layers are measured beside the encoding
+            with watch.stage("deliver"), ThreadPoolExecutor(1, thread_name_prefix="layers") as beside:
+                loudness = beside.submit(layer_loudness, plan, compiled.layer_gains_db, _known_lufs(media))
                 delivered = deliver(
                     plan,
                     mix,
@@ -219,7 +221,7 @@ def produce(
                     delivered=delivered,
                     encoding=encoding,
                     target_lufs=job.target_lufs,
-                    layers=layer_loudness(plan, compiled.layer_gains_db, _known_lufs(media), delivered),
+                    layers=layer_reports(loudness.result(), compiled.layer_gains_db, delivered.master.gain_db),
                     stage_seconds=watch.seconds,
                     ffmpeg=studio.ffmpeg.version,
                     speech_cache={"hits": said.hits, "misses": said.misses},

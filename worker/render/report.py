@@ -102,9 +102,9 @@ class Report:
 
 
 def layer_loudness(
-    plan: RenderPlan, gains_db: Mapping[str, float], known_lufs: Mapping[str, float], delivered: Delivered
-) -> dict[str, LayerReport]:
-    """Loudness of each layer in the track.
+    plan: RenderPlan, gains_db: Mapping[str, float], known_lufs: Mapping[str, float]
+) -> dict[str, float]:
+    """Measure each layer in the mix, in LUFS.
 
     Recorded layers are known from their recordings (`known_lufs`, at gain 1, speech without its pauses); tones and
     noise are steady, so 20 s from the middle of the track stand for the whole.
@@ -115,12 +115,18 @@ def layer_loudness(
             loudness[layer.name] = known_lufs[layer.name] + gains_db[layer.name]
         else:
             loudness[layer.name] = _steady_lufs(plan, layer.name)
+    return loudness
+
+
+def layer_reports(
+    loudness: Mapping[str, float], gains_db: Mapping[str, float], master_gain_db: float
+) -> dict[str, LayerReport]:
+    """Say how loud each layer is in the track, from what `layer_loudness` has measured."""
     voice = loudness.get("voice", math.nan)
-    master_db = delivered.master.gain_db
     return {
         name: LayerReport(
             gain_db=round(gains_db[name], 3),
-            loudness_lufs=finite(lufs + master_db),
+            loudness_lufs=finite(lufs + master_gain_db),
             relative_to_voice_lu=finite(lufs - voice),
         )
         for name, lufs in loudness.items()
