@@ -9,7 +9,8 @@ from pathlib import Path
 
 from benchmarks.pieces import four_layers
 from dsp.loudness import LoudnessMeter
-from worker.codec.encode import Encoding, encode
+from worker.codec.encode import encode
+from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.tags import Tags
 from worker.render.cores import available_cores

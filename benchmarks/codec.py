@@ -33,8 +33,9 @@ from dsp.limiter import limit
 from dsp.loudness import LoudnessMeter, integrated_lufs
 from worker.codec.aac import aac_coder
 from worker.codec.decode import decode
-from worker.codec.encode import Encoding, encode
+from worker.codec.encode import encode
 from worker.codec.encoders import encode_pieces
+from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
 from worker.codec.mp3 import mp3_coder
 from worker.codec.pieces import Coder, Pcm, Track, cut

@@ -14,7 +14,7 @@ import pyloudnorm
 import soundfile
 from numpy.typing import NDArray
 
-from worker.codec.encode import Encoding, Format, Quality
+from worker.codec.encoding import Encoding, Format, Quality
 from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
 from worker.commands.files import beside
 from worker.config import Config

@@ -9,7 +9,8 @@ import numpy as np
 
 from dsp.blocks import Block
 from worker.codec.decode import opened_sound
-from worker.codec.encode import Encoding, encode
+from worker.codec.encode import encode
+from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.pieces import Pcm
 from worker.codec.tags import Tags

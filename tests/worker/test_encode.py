@@ -17,7 +17,8 @@ from processes import children
 
 from dsp.blocks import Block
 from worker.codec import wav
-from worker.codec.encode import Encoding, encode
+from worker.codec.encode import encode
+from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
 from worker.codec.tags import Tags
 from worker.errors import ConfigurationError, ResourceError, TransientError

@@ -13,7 +13,7 @@ from dsp.plan import Layer, RenderPlan
 from dsp.recorded import Looped, Placed
 from dsp.tones import Binaural, Isochronic, Monaural, Tone, ToneSequence
 from worker.codec import encode as encoding_of_tracks
-from worker.codec.encode import Encoding
+from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import find_ffmpeg
 from worker.codec.tags import Tags
 from worker.errors import JobError, QualityError

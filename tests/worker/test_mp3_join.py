@@ -22,8 +22,9 @@ from processes import children
 from dsp.blocks import Block
 from worker.codec import mp3
 from worker.codec.aac import aac_coder
-from worker.codec.encode import Encoding, try_stretch
+from worker.codec.encode import try_stretch
 from worker.codec.encoders import Encoders, encode_pieces
+from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
 from worker.codec.mp3 import Music, info_frame, mp3_coder, split_frames
 from worker.codec.pieces import Coder, Track, cut

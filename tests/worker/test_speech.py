@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from dsp.noise import Noise
-from worker.codec.encode import Encoding
+from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import find_ffmpeg
 from worker.commands.files import beside
 from worker.config import Config

@@ -85,7 +85,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
         From `tell.may_publish`.
     """
     # Heavy modules are loaded here, in the child: the idle worker needs none of them.
-    from worker.codec.encode import Encoding
+    from worker.codec.encoding import Encoding
     from worker.fetch.fetch import fetch_media
     from worker.order.job import parse_job
     from worker.render.produce import produce

@@ -4,52 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, Self
+from typing import BinaryIO
 
 import numpy as np
 
 from dsp.blocks import Block
 from worker.codec import encoders, wav
 from worker.codec.aac import aac_coder, write_adts, write_m4a
+from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.flac import FULL_SCALE, to_int24, write_flac
 from worker.codec.mp3 import mp3_coder, write_mp3
 from worker.codec.pieces import Pcm, Track
 from worker.codec.tags import Tags
 from worker.errors import ResourceError
-
-Format = Literal["mp3", "m4a", "aac", "wav", "flac"]
-Quality = Literal["low", "medium", "high"]
-
-_KBPS = {"low": 128, "medium": 192, "high": 320}
-_LAME_SCALES = {128: 0.95, 192: 0.97}  # LAME's presets.c, abr_switch_map; the same in LAME 3.100 and 4.1
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """A format and, where it is lossy, its bit rate."""
-
-    format: Format
-    bitrate_kbps: int | None = None
-
-    @property
-    def level_change_db(self) -> float:
-        """By how much the decoded file is louder than the PCM in the encoder's pass band.
-
-        LAME scales its input at some bit rates, whatever the sound. What a codec's low-pass and coding take away
-        besides depends on the sound: see `try_stretch`.
-        """
-        return 20 * math.log10(_LAME_SCALES.get(self.bitrate_kbps or 0, 1.0)) if self.format == "mp3" else 0.0
-
-    @classmethod
-    def for_quality(cls, format: Format, quality: Quality) -> Self:
-        """Choose the bit rate of a quality: 128, 192 or 320 kbit/s; none for lossless formats."""
-        return cls(format, None if format in ("wav", "flac") else _KBPS[quality])
 
 
 def encode(
@@ -108,7 +79,7 @@ def encode(
             write_flac(track, file)
         else:
             write = {"mp3": write_mp3, "m4a": write_m4a, "aac": write_adts}[encoding.format]
-            write(track, file, bitrate_kbps=encoding.bitrate_kbps or _KBPS["medium"])
+            write(track, file, bitrate_kbps=encoding.kbps)
     if on_progress is not None:
         on_progress(frames)
 
@@ -154,7 +125,7 @@ def try_stretch(
         for block in pcm(start, stop):
             yield to_int24(block).astype(np.float32) / np.float32(FULL_SCALE)
         return
-    kbps = encoding.bitrate_kbps or _KBPS["medium"]
+    kbps = encoding.kbps
     coder = mp3_coder(sample_rate, kbps, frames) if encoding.format == "mp3" else aac_coder(sample_rate, kbps)
     track = Track(pcm, frames, sample_rate, Tags(), ffmpeg)
     yield from encoders.try_stretch(track, coder, start, stop)

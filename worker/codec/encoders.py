@@ -17,8 +17,8 @@ import numpy as np
 
 from dsp.blocks import Block
 from worker.codec.coded import Coded
+from worker.codec.encoder import FRAME_BYTES, encoder
 from worker.codec.parallel import side_by_side
-from worker.codec.pcm import FRAME_BYTES, PCM_INPUT, endless_wav
 from worker.codec.pieces import Coder, Piece, Track, cut, piece_of
 from worker.codec.pipe import Pipe
 from worker.errors import TransientError
@@ -192,13 +192,12 @@ class Encoders:
             yield block
 
     def _started(self) -> Pipe:
-        pipe = Pipe(self._track.ffmpeg, (*PCM_INPUT, *self._coder.arguments), feed=True, collect=True)
+        pipe = encoder(self._track.ffmpeg, self._coder.arguments, self._track.sample_rate)
         with self._lock:
             self._open.push(pipe)
             self._running.add(pipe)
             if self._stopped:
                 pipe.kill()
-        pipe.write(endless_wav(self._track.sample_rate))
         return pipe
 
 

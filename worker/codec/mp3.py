@@ -23,6 +23,7 @@ import fastcrc
 
 from dsp.blocks import BLOCK_FRAMES, Block
 from worker.codec.coded import Coded, Frame, split
+from worker.codec.encoder import mp3_arguments
 from worker.codec.encoders import encode_pieces
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.mpeg import HEADER_BYTES, read_header
@@ -46,7 +47,6 @@ _SHORTEST_PIECE_S, _LONGEST_PIECE_S = 10, 128
 _LONG_TRACK_S, _ITS_PIECES_S = 3600, 64  # of many pieces some three are kept at a time, and never the smallest
 _REST_FRAMES = 98  # of silence, after which LAME gives what it does when new; with half as many a few bits differ
 _SIGNED_FRAMES = 1000  # among so many there are enough with bits to spare
-_OUTPUT_BYTES = 16384  # what FFmpeg keeps back: less than the shortest frames of a rest
 _DECODED_FRAMES = BLOCK_FRAMES // 2  # what hears them works on copies, which three threads would have at a time
 _RESERVOIR_FRAMES = 3  # at least 417 bytes each; the reservoir is 511 (11172-3, main_data_begin), and one overlaps
 
@@ -91,7 +91,7 @@ def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> Coder:
     longest_s = _LONGEST_PIECE_S if frames <= _LONG_TRACK_S * sample_rate else _ITS_PIECES_S
     frame_bytes = Fraction(144_000 * bitrate_kbps, sample_rate)
     coder = Coder(
-        arguments=_arguments(bitrate_kbps, reservoir=False),
+        arguments=mp3_arguments(bitrate_kbps, reservoir=False),
         split=split_frames,
         decode=_decoded,
         frame_samples=FRAME_SAMPLES,
@@ -110,15 +110,7 @@ def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> Coder:
     )
     if len(cut(frames, coder)) > 1:
         return coder
-    return replace(coder, arguments=_arguments(bitrate_kbps, reservoir=True), overlap=_RESERVOIR_FRAMES, rest=0)
-
-
-def _arguments(bitrate_kbps: int, *, reservoir: bool) -> tuple[str, ...]:
-    return (
-        *("-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-reservoir", str(int(reservoir))),
-        *("-write_xing", "0", "-id3v2_version", "0", "-flush_packets", "0"),
-        *("-f", "mp3", "-blocksize", str(_OUTPUT_BYTES), "pipe:1"),
-    )
+    return replace(coder, arguments=mp3_arguments(bitrate_kbps, reservoir=True), overlap=_RESERVOIR_FRAMES, rest=0)
 
 
 @dataclass(frozen=True)

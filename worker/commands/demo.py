@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from worker.codec.encode import Encoding
+from worker.codec.encoding import Encoding
 from worker.commands.database import with_database
 from worker.commands.files import beside
 from worker.config import Config

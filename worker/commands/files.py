@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from worker.config import Config
 from worker.errors import JobError
-from worker.fetch.fetch import fetch_media
-from worker.render.studio import Fetch
+
+if TYPE_CHECKING:
+    from worker.render.studio import Fetch
 
 
 def read_job(name: str) -> bytes:
@@ -34,6 +36,8 @@ def beside(folder: Path, config: Config) -> Fetch:
         local = folder / reference
         if "://" not in reference and local.is_file():
             return local
+        from worker.fetch.fetch import fetch_media  # seldom needed here, and long to load
+
         return fetch_media(
             reference, bucket=bucket, into=into, config=config, cache_dir=config.cache_dir / "media", what=what
         )

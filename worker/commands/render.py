@@ -10,15 +10,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from worker.codec.encode import Encoding
+from worker.codec.encoder import encoders_ahead
+from worker.codec.encoding import Encoding
+from worker.codec.ffmpeg import find_ffmpeg
 from worker.commands.files import beside, read_job
 from worker.config import Config
 from worker.errors import JobError, MediaError, ResourceError, WorkerError
 from worker.order.job import parse_job
-from worker.order.payload import RenderJob
-from worker.render.cores import compute_in_batch
-from worker.render.produce import produce
-from worker.render.studio import open_studio
+from worker.order.payload import SAMPLE_RATE_HZ, RenderJob
+from worker.render.cores import available_cores, compute_in_batch
 from worker.screen import Row, closing_table, progress_bars
 
 FORMATS = ("mp3", "m4a", "aac", "wav", "flac")
@@ -44,9 +44,29 @@ def render(options: argparse.Namespace, config: Config) -> int:
     for path in (out, options.preview, options.report):
         if path is not None and not path.parent.is_dir():
             raise WorkerError(f"{path}: there is no folder {path.parent}", code="output.folder")
+    compute_in_batch()
+    # What the mix needs takes one core to load. Unless a voice has to speak first, the others start encoders meanwhile.
+    at_once = "voice" in recordings or not job.has_voice
+    others = (config.render_threads or available_cores()) - 1
+    with encoders_ahead(find_ffmpeg(config.ffmpeg), encoding, SAMPLE_RATE_HZ, others if at_once else 0):
+        return _render(job, out, options, config, encoding=encoding, recordings=recordings, to_stdout=to_stdout)
+
+
+def _render(
+    job: RenderJob,
+    out: Path,
+    options: argparse.Namespace,
+    config: Config,
+    *,
+    encoding: Encoding,
+    recordings: tuple[str, ...],
+    to_stdout: bool,
+) -> int:
+    from worker.render.produce import produce
+    from worker.render.studio import open_studio
+
     folder = Path.cwd() if options.job == "-" else Path(options.job).resolve().parent
     studio = open_studio(config, beside(folder, config), voice_file=options.voice, music_file=options.music)
-    compute_in_batch()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="mindscript-out-") as spool:
         track = Path(spool) / f"track.{encoding.format}" if to_stdout else out

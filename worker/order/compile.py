@@ -17,14 +17,13 @@ from dsp.tones import Binaural, Isochronic, Monaural, Tone, ToneSequence
 from worker.errors import JobError, MediaError
 from worker.order.job import DEFAULT_DURATION_MIN, RenderJob
 from worker.order.media import Media, Speech
+from worker.order.payload import SAMPLE_RATE_HZ, GainPoint, Solfeggio
 from worker.order.payload import Binaural as BinauralField
 from worker.order.payload import Ducking as DuckingField
-from worker.order.payload import GainPoint, Solfeggio
 from worker.order.repetitions import Rhythm, Schedule, SpokenSpan, Utterance, derived_seed, schedule, utterance
 
-__all__ = ["SAMPLE_RATE_HZ", "Compiled", "SpokenSpan", "compile_plan"]
+__all__ = ["Compiled", "SpokenSpan", "compile_plan"]
 
-SAMPLE_RATE_HZ: Final = 44_100
 REFERENCE_LUFS: Final = -16.0  # issue 2: voice and music are brought to this before their gain
 LOOP_CROSSFADE_S: Final = 2.0
 SHORTEST_RECORDING_S: Final = 0.1

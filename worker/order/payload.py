@@ -12,6 +12,7 @@ from worker.order.refusals import Allowed
 from worker.order.script import Sentence, parse_script
 from worker.order.sessions import SessionName
 
+SAMPLE_RATE_HZ: Final = 44_100  # of every track
 SOLFEGGIO_HZ: Final = (174.0, 285.0, 396.0, 417.0, 528.0, 639.0, 741.0, 852.0, 963.0)
 
 Layer = Literal["voice", "music", "solfeggio", "binaural", "noise"]

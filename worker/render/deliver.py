@@ -17,7 +17,8 @@ from dsp.envelope import Fade
 from dsp.limiter import Reduction
 from dsp.loudness import LoudnessMeter, Measurement, hop_frames, integrated_lufs
 from dsp.plan import RenderPlan, render
-from worker.codec.encode import Encoding, encode
+from worker.codec.encode import encode
+from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.tags import Tags
 from worker.errors import JobError, QualityError

@@ -15,13 +15,13 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from worker.codec.encode import Encoding
+from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.tags import Chapter, Tags
-from worker.order.compile import SAMPLE_RATE_HZ, Compiled, compile_plan
+from worker.order.compile import Compiled, compile_plan
 from worker.order.lyrics import as_lrc, as_webvtt
 from worker.order.media import Media, Music, Speech
-from worker.order.payload import RenderJob
+from worker.order.payload import SAMPLE_RATE_HZ, RenderJob
 from worker.render.deliver import PREVIEW_FADE_S, deliver, deliver_preview
 from worker.render.listening import Listener
 from worker.render.master import measure_mix

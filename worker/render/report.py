@@ -11,7 +11,7 @@ from typing import Any
 from dsp.blocks import BLOCK_FRAMES, gain_to_db, spans
 from dsp.loudness import integrated_lufs, loudness_range_lu, measure
 from dsp.plan import RenderPlan, render_layer
-from worker.codec.encode import Encoding
+from worker.codec.encoding import Encoding
 from worker.codec.signature import mp3_encoder
 from worker.order.compile import Compiled
 from worker.render.deliver import Delivered

@@ -12,9 +12,8 @@ from worker.codec.decode import decode
 from worker.codec.ffmpeg import find_ffmpeg
 from worker.config import Config
 from worker.errors import JobError, MediaError
-from worker.order.compile import SAMPLE_RATE_HZ
 from worker.order.media import Music, Speech
-from worker.order.payload import RenderJob
+from worker.order.payload import SAMPLE_RATE_HZ, RenderJob
 from worker.order.script import parse_script
 from worker.render.cores import available_cores
 from worker.render.produce import Studio
