@@ -30,7 +30,7 @@ _WORKS_FROM_DB = (
 _LONG_TRACK_S = 3600  # beyond, blocks are shorter: the gaps that they leave in the heap grow with time, and with them
 _RUN_UP_HOPS = 1  # the K-filter's past has decayed by 100 dB
 _STRETCH_HOPS = 20
-_FEW_HOPS, _MANY_HOPS = 100, 1200  # heard to learn how much the limiter takes: of little, and of more than
+_FEW_HOPS, _MANY_HOPS = 50, 1200  # heard to learn how much the limiter takes: of little, and of more than
 _LITTLE_LU = 0.03
 
 
