@@ -23,6 +23,7 @@ from dsp.blocks import Block
 from worker.codec import mp3
 from worker.codec.aac import aac_coder
 from worker.codec.encode import try_stretch
+from worker.codec.encoder import encoders_ahead
 from worker.codec.encoders import Encoders, encode_pieces
 from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
@@ -117,6 +118,39 @@ def test_mp3_encoders_take_piece_after_piece_and_those_of_aac_one_each(ffmpeg, a
     assert pieces > 3
     assert len(seen) == (pieces if aac else 2)
     assert not children()
+
+
+def test_an_encoder_that_was_started_ahead_is_used_and_makes_the_same(ffmpeg):
+    sound = tones(30 * RATE)
+    coder = mp3_coder(RATE, 192, len(sound))
+    seen: set[int] = set()
+
+    def pcm(start: int, stop: int) -> Iterator[Block]:
+        for block in pcm_of(sound)(start, stop):
+            seen.update(child.pid for child in children())
+            yield block
+
+    def in_pieces() -> list[bytes]:
+        track = replace(track_of(sound, ffmpeg, threads=2), pcm=pcm)
+        return [bytes(piece.data) for piece in encode_pieces(track, coder)]
+
+    with encoders_ahead(ffmpeg, Encoding("mp3", 192), RATE, 1):
+        (ahead,) = children()
+        made = in_pieces()
+        assert ahead.pid in seen
+        assert len(seen) == 2
+    assert made == in_pieces()
+    assert ahead not in children()
+
+
+def test_encoders_that_were_started_ahead_for_nothing_are_ended(ffmpeg):
+    with encoders_ahead(ffmpeg, Encoding("mp3", 192), RATE, 2):
+        assert len(children()) == 2
+    assert not children()
+    with encoders_ahead(ffmpeg, Encoding("aac", 192), RATE, 2):
+        assert not children()
+    with encoders_ahead(Ffmpeg(Path("/nowhere/ffmpeg"), "9"), Encoding("mp3", 192), RATE, 2):
+        assert not children()  # what is wrong with it is said when it is needed
 
 
 def worst_rise_db(sound: Block, joined: Block, single: Block, coder: Coder) -> float:

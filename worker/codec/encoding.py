@@ -1,0 +1,40 @@
+"""What a track can be encoded to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Self
+
+Format = Literal["mp3", "m4a", "aac", "wav", "flac"]
+Quality = Literal["low", "medium", "high"]
+
+_KBPS = {"low": 128, "medium": 192, "high": 320}
+_LAME_SCALES = {128: 0.95, 192: 0.97}  # LAME's presets.c, abr_switch_map; the same in LAME 3.100 and 4.1
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A format and, where it is lossy, its bit rate."""
+
+    format: Format
+    bitrate_kbps: int | None = None
+
+    @property
+    def level_change_db(self) -> float:
+        """By how much the decoded file is louder than the PCM in the encoder's pass band.
+
+        LAME scales its input at some bit rates, whatever the sound. What a codec's low-pass and coding take away
+        besides depends on the sound: see `try_stretch`.
+        """
+        return 20 * math.log10(_LAME_SCALES.get(self.bitrate_kbps or 0, 1.0)) if self.format == "mp3" else 0.0
+
+    @property
+    def kbps(self) -> int:
+        """Bit rate of a lossy format: the one that was asked for, else that of medium quality."""
+        return self.bitrate_kbps or _KBPS["medium"]
+
+    @classmethod
+    def for_quality(cls, format: Format, quality: Quality) -> Self:
+        """Choose the bit rate of a quality: 128, 192 or 320 kbit/s; none for lossless formats."""
+        return cls(format, None if format in ("wav", "flac") else _KBPS[quality])
