@@ -94,7 +94,11 @@ class Run:
 
 
 def compare(ffmpeg: Ffmpeg, *, minutes: float, rounds: int, peers: Sequence[str], say: Say) -> list[Result]:
-    """Let every contender make the same track, in turn, round by round, so that neighbours disturb all alike."""
+    """Let every contender make the same track, in turn, round by round, this project before each of the others.
+
+    So neighbours on the machine disturb all alike; and the one that all are compared with, which takes a few seconds on
+    all cores and is disturbed most, is measured most often.
+    """
     with _folder(minutes * _FREE_MB_PER_MINUTE) as folder:
         mix = prepare(folder, minutes, ffmpeg)
         if "sox" in peers and shutil.which("sox") is None:
@@ -105,8 +109,10 @@ def compare(ffmpeg: Ffmpeg, *, minutes: float, rounds: int, peers: Sequence[str]
         cost_of("whole", folder, folder / "whole.wav", watch_memory=False)
         costs: dict[str, list[Cost]] = {name: [] for name in peers}
         memory_of = {name: cost_of(name, folder, folder / f"{name}.mp3") for name in peers}
+        others = [name for name in peers if name != "whole"]
+        turns = [name for other in others for name in ("whole", other)] if others and "whole" in peers else peers
         for number in range(1, rounds + 1):
-            for name in peers:
+            for name in turns:
                 cost = cost_of(name, folder, folder / f"{name}.mp3", watch_memory=False)
                 costs[name].append(cost)
                 say(f"round {number}: {name} {cost.wall_s:.1f} s, CPU {cost.cpu_s:.1f} s")
