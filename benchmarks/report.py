@@ -34,8 +34,8 @@ def show_environment(console: Console, facts: Mapping[str, object]) -> None:
 
 def show_comparison(console: Console, results: Sequence[Result], minutes: float) -> None:
     """Print the contenders from fast to slow."""
-    rounds = max(len(result.walls_s) for result in results)
-    title = f"{minutes:g}-minute track, four layers, MP3 192 kbit/s; medians of {rounds}"
+    runs = sorted({len(result.walls_s) for result in results})
+    title = f"{minutes:g}-minute track, four layers, MP3 192 kbit/s; medians of {' or '.join(map(str, runs))} runs"
     table = _table(title, "", "wall s", "CPU s", "× real time", "PSS MB", "RSS MB", "LUFS", "dBTP", "length s")
     for result in sorted(results, key=lambda one: one.wall_s):
         heard = result.heard

@@ -47,7 +47,6 @@ _SHORTEST_PIECE_S, _LONGEST_PIECE_S = 10, 128
 _LONG_TRACK_S, _ITS_PIECES_S = 3600, 64  # of many pieces some three are kept at a time, and never the smallest
 _REST_FRAMES = 98  # of silence, after which LAME gives what it does when new; with half as many a few bits differ
 _SIGNED_FRAMES = 1000  # among so many there are enough with bits to spare
-_DECODED_FRAMES = BLOCK_FRAMES // 2  # what hears them works on copies, which three threads would have at a time
 _RESERVOIR_FRAMES = 3  # at least 417 bytes each; the reservoir is 511 (11172-3, main_data_begin), and one overlaps
 
 
@@ -212,5 +211,5 @@ def _decoded(_: Ffmpeg, parts: list[Coded], skip: int) -> Iterator[Block]:
     stream = io.BytesIO(b"".join((header, *(part.data for part in parts))))
     parts.clear()
     with Streamed(stream) as sound:
-        while len(block := sound.read(_DECODED_FRAMES, dtype="float32", always_2d=True)):
+        while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
             yield block
