@@ -12,8 +12,10 @@ benefit.
 from __future__ import annotations
 
 import io
+import os
 import re
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -208,8 +210,18 @@ def _decoded(_: Ffmpeg, parts: list[Coded], skip: int) -> Iterator[Block]:
     music = Music(sum(map(len, parts)), sum(len(part.data) for part in parts))
     first = bytes(parts[0].part(0, 1).data)
     header = info_frame(first, music, delay=skip - DECODER_DELAY, padding=DECODER_DELAY)
-    stream = io.BytesIO(b"".join((header, *(part.data for part in parts))))
-    parts.clear()
-    with Streamed(stream) as sound:
-        while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
-            yield block
+    with _in_memory() as file:
+        for data in (header, *(part.data for part in parts)):
+            file.write(data)
+        parts.clear()
+        file.seek(0)
+        with Streamed(file if isinstance(file, io.BytesIO) else file.fileno(), closefd=False) as sound:
+            while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                yield block
+
+
+def _in_memory() -> BinaryIO:
+    """Make a file that is on no disk: the kernel's, so that libsndfile need not call Python for every few KB of it."""
+    if sys.platform == "linux":
+        return os.fdopen(os.memfd_create("coded"), "wb+")
+    return io.BytesIO()
