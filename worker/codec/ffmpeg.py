@@ -74,7 +74,8 @@ def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
 
 def expect(path: Path) -> None:
     """Have `find_ffmpeg` wait a little for a program that was started to work: it will say what it is."""
-    _expected.add(path)
+    with _news:
+        _expected.add(path)
 
 
 def introduce(path: Path, banner: str) -> None:
