@@ -5,8 +5,11 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.cost import cost_of
+from benchmarks.material import prepare
 from benchmarks.pieces import four_layers
 from dsp.loudness import LoudnessMeter
 from worker.codec.encode import encode
@@ -16,33 +19,61 @@ from worker.codec.tags import Tags
 from worker.render.cores import available_cores
 from worker.render.master import Master, programme
 
+_MINUTES = 10
 _ROUNDS = 5
 
 
-def check_cost(ffmpeg: Ffmpeg, *, seconds: int = 300) -> float:
-    """Encode, in turn with and without the check; by how many per cent the median wall time is longer with it."""
-    plan = four_layers(seconds * 44_100)
-    master = Master(gain=1.0, ceiling_dbtp=-1.8, limiting=True, integrated_lufs=-16.0)
+@dataclass(frozen=True)
+class CheckCost:
+    """Median wall times of the same ten minutes, in s."""
 
-    def wall_s(out: Path, meter: LoudnessMeter | None) -> float:
-        started = time.perf_counter()
-        encode(
-            lambda start, stop: programme(plan, master, start, stop),
-            plan.frames,
-            out,
-            encoding=Encoding("mp3", 192),
-            sample_rate=plan.sample_rate,
-            tags=Tags(),
-            ffmpeg=ffmpeg,
-            threads=available_cores(),
-            on_decoded=None if meter is None else meter.add,
-        )
-        return time.perf_counter() - started
+    encoding_s: float
+    checked_encoding_s: float
+    job_s: float
 
-    with tempfile.TemporaryDirectory(prefix="mindscript-bench-") as folder:
-        out = Path(folder) / "track.mp3"
-        walls = [
-            (wall_s(out, None), wall_s(out, LoudnessMeter(plan.sample_rate, true_peak=True))) for _ in range(_ROUNDS)
+    @property
+    def of_encoding_percent(self) -> float:
+        """By how much the check makes the encoding longer."""
+        return 100 * (self.checked_encoding_s / self.encoding_s - 1)
+
+    @property
+    def of_job_percent(self) -> float:
+        """By how much it makes the whole job longer, of which the encoding is the last part."""
+        added_s = self.checked_encoding_s - self.encoding_s
+        return 100 * added_s / (self.job_s - added_s)
+
+
+def check_cost(ffmpeg: Ffmpeg) -> CheckCost:
+    """In turn: encode without the check and with it, and run the whole job, which has it."""
+    with tempfile.TemporaryDirectory(prefix="mindscript-bench-") as name:
+        folder = Path(name)
+        prepare(folder, _MINUTES, ffmpeg)
+        rounds = [
+            (
+                _encoding_s(folder, ffmpeg, checked=False),
+                _encoding_s(folder, ffmpeg, checked=True),
+                cost_of("whole", folder, folder / "whole.mp3", watch_memory=False).wall_s,
+            )
+            for _ in range(_ROUNDS)
         ]
-    without, checked = (statistics.median(column) for column in zip(*walls, strict=True))
-    return 100 * (checked / without - 1)
+    return CheckCost(*(statistics.median(column) for column in zip(*rounds, strict=True)))
+
+
+def _encoding_s(folder: Path, ffmpeg: Ffmpeg, *, checked: bool) -> float:
+    """Wall time of what the job does once its level is known."""
+    plan = four_layers(_MINUTES * 60 * 44_100)
+    master = Master(gain=1.0, ceiling_dbtp=-1.8, limiting=True, integrated_lufs=-16.0)
+    meter = LoudnessMeter(plan.sample_rate, true_peak=True)
+    started = time.perf_counter()
+    encode(
+        lambda start, stop: programme(plan, master, start, stop),
+        plan.frames,
+        folder / "encoded.mp3",
+        encoding=Encoding("mp3", 192),
+        sample_rate=plan.sample_rate,
+        tags=Tags(),
+        ffmpeg=ffmpeg,
+        threads=available_cores(),
+        on_decoded=meter.add if checked else None,
+    )
+    return time.perf_counter() - started

@@ -13,6 +13,7 @@ the signal interpolated; nothing is missed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -63,11 +64,6 @@ def _interpolators() -> NDArray[np.float64]:
     return matrices
 
 
-def sample_peak(block: Block) -> float:
-    """Largest magnitude of the samples; 0 of none."""
-    return max(float(block.max()), -float(block.min())) if block.size else 0.0
-
-
 def frame_peaks(padded: Block, floor: float) -> Levels:
     """Largest magnitude at each frame and between it and the next, over both ears, where it is above a floor.
 
@@ -83,33 +79,51 @@ def frame_peaks(padded: Block, floor: float) -> Levels:
     peaks : float32 array, shape (frames,)
         Exact where it is above `floor`; elsewhere anything from 0 to `floor`.
     """
-    frames = len(padded) - 2 * REACH_FRAMES
-    if frames < _STRETCH_FRAMES:
+    frames = max(len(padded) - 2 * REACH_FRAMES, 0)
+    peaks = np.zeros(max(frames, _STRETCH_FRAMES), np.float32)
+    for first, stretches in _stretches(padded):
+        by_stretch = peaks[first : first + len(stretches) * _STRETCH_FRAMES].reshape(-1, _STRETCH_FRAMES)
+        for some, risen in _risen(stretches, _loudest(stretches), floor):
+            by_stretch[some] = risen
+    return peaks[:frames]
+
+
+def _stretches(padded: Block) -> Iterator[tuple[int, Levels]]:
+    """Cut a block into stretches with what lies around them: the frame where the first begins, and `_surroundings`.
+
+    They cover all of it; the last may overlap the one before it. What is shorter than a stretch has silence put behind
+    it.
+    """
+    frames = max(len(padded) - 2 * REACH_FRAMES, 0)
+    if 0 < frames < _STRETCH_FRAMES:
         longer = np.zeros((_STRETCH_FRAMES + 2 * REACH_FRAMES, 2), np.float32)
         longer[: len(padded)] = padded
-        return frame_peaks(longer, floor)[: max(frames, 0)]
-    peaks = np.zeros(frames, np.float32)
-    whole = frames - frames % _STRETCH_FRAMES
-    _hear(padded[: whole + 2 * REACH_FRAMES], floor, peaks[:whole])
-    if whole < frames:  # the last stretch overlaps the one before it
-        _hear(padded[-_STRETCH_FRAMES - 2 * REACH_FRAMES :], floor, peaks[-_STRETCH_FRAMES:])
-    return peaks
+        yield 0, _surroundings(longer)
+        return
+    over = frames % _STRETCH_FRAMES
+    if over < frames:
+        yield 0, _surroundings(padded[: len(padded) - over])
+    if over:
+        yield frames - _STRETCH_FRAMES, _surroundings(padded[-_STRETCH_FRAMES - 2 * REACH_FRAMES :])
 
 
-def _hear(padded: Block, floor: float, peaks: Levels) -> None:
-    """Write `frame_peaks` of whole stretches where they are above the floor."""
-    surroundings = _surroundings(padded)
-    largest = np.maximum(surroundings.max(axis=1), -surroundings.min(axis=1))
-    near = np.flatnonzero(largest * NEAR > floor)
-    by_stretch = peaks.reshape(-1, _STRETCH_FRAMES)
+def _loudest(stretches: Levels) -> Levels:
+    """Largest magnitude of the samples of each stretch and its surroundings."""
+    loudest: Levels = np.maximum(stretches.max(axis=1), -stretches.min(axis=1))
+    return loudest
+
+
+def _risen(stretches: Levels, loudest: Levels, floor: float) -> Iterator[tuple[NDArray[np.intp], Levels]]:
+    """Give `frame_peaks` of the stretches that may come above the floor: which of them, and a row for each."""
+    near = np.flatnonzero(loudest * NEAR > floor)
     for begin in range(0, len(near), _STRETCHES_AT_ONCE):
         some = near[begin : begin + _STRETCHES_AT_ONCE]
-        samples = surroundings[some]
+        samples = stretches[some]
         bends = _bends(samples.reshape(-1)).reshape(samples.shape)[:, :-4]  # the last four reach into another stretch
         most_bent = np.maximum(bends.max(axis=1), -bends.min(axis=1))
-        hot = largest[some] + np.float32(BEND) * most_bent > floor
+        hot = loudest[some] + np.float32(BEND) * most_bent > floor
         if hot.any():
-            by_stretch[some[hot]] = _stretch_peaks(samples if hot.all() else samples[hot], floor)
+            yield some[hot], _stretch_peaks(samples if hot.all() else samples[hot], floor)
 
 
 def _bends(samples: Levels) -> Levels:
@@ -216,19 +230,22 @@ class TruePeak:
         """Hear a block, float32 of shape (frames, 2)."""
         around = 2 * REACH_FRAMES
         for padded in (np.concatenate([self._past, block[:around]]), block):
-            samples = sample_peak(padded)
+            samples, self._peak = _peaks(padded, self._peak)
             self.sample_peak = max(self.sample_peak, samples)
-            self._peak = _peak_with(max(self._peak, samples), samples, padded)  # the true peak is no less
         self._past = np.concatenate([self._past, block[-around:]])[-around:]
 
     def peak(self) -> float:
         """Largest magnitude so far, linear; what the last frames do after the end is included."""
         ending = np.concatenate([self._past, np.zeros((2 * REACH_FRAMES, 2), np.float32)])
-        return _peak_with(self._peak, self.sample_peak, ending)
+        return _peaks(ending, self._peak)[1]
 
 
-def _peak_with(so_far: float, samples: float, padded: Block) -> float:
-    """The true peak so far, and of more frames with their surroundings, whose samples peak at `samples` or below."""
-    if len(padded) <= 2 * REACH_FRAMES or not samples * NEAR > so_far:
-        return so_far
-    return max(so_far, float(frame_peaks(padded, so_far).max()))
+def _peaks(padded: Block, so_far: float) -> tuple[float, float]:
+    """Sample peak of some frames and their surroundings; the true peak of these and of what was heard so far."""
+    parts = [(stretches, _loudest(stretches)) for _, stretches in _stretches(padded)]
+    samples = max((float(loudest.max()) for _, loudest in parts), default=0.0)
+    peak = max(so_far, samples)  # the true peak is no less
+    for stretches, loudest in parts:
+        for _, risen in _risen(stretches, loudest, peak):
+            peak = max(peak, float(risen[:, : len(padded) - 2 * REACH_FRAMES].max()))  # not of silence put behind it
+    return samples, peak
