@@ -206,6 +206,15 @@ def integrated_lufs(energies: Energies, *, gain: float = 1.0, hops_per_s: int = 
     return _lufs(float(loud[loud > gate].mean()))
 
 
+def rounded_db(gain_db: float) -> float:
+    """A gain that follows from a measured loudness, in thousandths of a dB.
+
+    The last bits of the meter's sums differ with the processor and with how the audio is cut into blocks; so they do
+    not reach the samples.
+    """
+    return round(gain_db, 3)
+
+
 def loudness_range_lu(energies: Energies, *, hops_per_s: int = 10) -> float:
     """Loudness range by EBU Tech 3342: 10th to 95th percentile of gated short-term loudness; 0 for silence.
 

@@ -237,6 +237,12 @@ class TestLevels:
         assert gain_at(result.plan, "voice", 0) == pytest.approx(10 ** ((-17 - lufs) / 20), rel=1e-12)
         assert gain_at(result.plan, "music", 0) == pytest.approx(10 ** ((-26 - lufs) / 20), rel=1e-12)
 
+    def test_the_last_bits_of_a_measured_loudness_do_not_reach_the_samples(self):
+        here, there = (
+            compiled(Media(speech(2.0, lufs=-19.4 + bits), Music(clip(30), -16.5 + bits))) for bits in (0.0, 5e-7)
+        )
+        assert here.layer_gains_db == there.layer_gains_db == {"voice": 2.4, "music": -9.5}
+
     def test_reference_source_keeps_the_files_own_level(self):
         media = Media(speech(2.0, lufs=-30), Music(clip(30), -8))
         result = compiled(media, gains={"voiceDb": 3, "musicDb": 0, "reference": "source"})

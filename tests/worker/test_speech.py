@@ -178,6 +178,13 @@ def test_pieces_are_never_evened_by_more_than_is_natural(tmp_path, monkeypatch):
     assert max(gains_db) == pytest.approx(4.0)
 
 
+def test_pieces_are_evened_by_thousandths_of_a_decibel_so_that_the_meters_last_bits_are_not_heard(tmp_path):
+    speech = spoken(tmp_path, "One. Two. Three.", care=Care())
+    gains_db = np.array([20 * np.log10(part.clip.gain) for part in speech.parts if hasattr(part, "clip")])
+    assert np.abs(gains_db).max() > 1
+    assert gains_db == pytest.approx(np.round(gains_db, 3), abs=1e-9)
+
+
 def test_the_twentieth_repetition_is_not_the_first_again_but_the_same_job_is(tmp_path, sayings):
     job = {
         "script": "One. Two. Three. Four.",

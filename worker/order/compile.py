@@ -10,6 +10,7 @@ from typing import Final
 
 from dsp.blocks import Clip, Source, db_to_gain
 from dsp.envelope import Breakpoints, Constant, Curve, Decibels, Ducking, Fade, Product
+from dsp.loudness import rounded_db
 from dsp.noise import Noise
 from dsp.plan import Layer, RenderPlan
 from dsp.recorded import Looped, Placed
@@ -209,7 +210,7 @@ def _recorded(
         if not math.isfinite(lufs):
             notes.append(f"The {name} is silent, so its level was left as it is.")
         elif job.gains.reference == "normalized":
-            corrections_db[name] = REFERENCE_LUFS - lufs
+            corrections_db[name] = rounded_db(REFERENCE_LUFS - lufs)
     return sources, corrections_db
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from dsp.blocks import Block, amplify, db_to_gain, gain_to_db
 from dsp.envelope import Fade
 from dsp.limiter import Reduction
-from dsp.loudness import LoudnessMeter, Measurement, hop_frames, integrated_lufs
+from dsp.loudness import LoudnessMeter, Measurement, hop_frames, integrated_lufs, rounded_db
 from dsp.plan import RenderPlan, render
 from worker.codec.encode import encode
 from worker.codec.encoding import Encoding
@@ -185,10 +185,10 @@ def deliver(
         # From try to try the ceiling is set lower by more than what was missed, so that this comes to an end: with
         # other peaks a codec rises by other amounts.
         if over_db > 0:
-            headroom_db += over_db + 0.1 * number
+            headroom_db += rounded_db(over_db) + 0.1 * number
         if abs(miss_lu) > _AIM_LU:
-            level_db -= miss_lu
-            headroom_db += max(-miss_lu, 0.0)  # a higher level lifts the peaks, too
+            level_db -= rounded_db(miss_lu)
+            headroom_db += max(-rounded_db(miss_lu), 0.0)  # a higher level lifts the peaks, too
         out.unlink(missing_ok=True)  # not kept beside the next
     if target_lufs is not None and master.limiting:  # the codec leaves no room for both the peaks and the loudness
         raise too_loud(target_lufs, MOST_DBTP, _reached(tries))
@@ -242,7 +242,7 @@ def deliver_preview(
         over_db = gain_to_db(meter.measurement().true_peak) - MOST_DBTP
         if over_db <= 0:
             return length
-        headroom_db += over_db + 0.1
+        headroom_db += rounded_db(over_db) + 0.1
     raise QualityError(f"the preview peaks {over_db:.2f} dB above {MOST_DBTP:.1f} dBTP after {_MOST_ENCODES} encodings")
 
 

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from dsp.blocks import BLOCK_FRAMES, Block, db_to_gain, gain_to_db, spans
 from dsp.limiter import MOST_DB, RELEASE_DB_PER_S, Reduction, limit
-from dsp.loudness import RUN_UP_HOPS, Energies, LoudnessMeter, Measurement, hop_frames, integrated_lufs, joined
+from dsp.loudness import (
+    RUN_UP_HOPS,
+    Energies,
+    LoudnessMeter,
+    Measurement,
+    hop_frames,
+    integrated_lufs,
+    joined,
+    rounded_db,
+)
 from dsp.plan import RenderPlan, render
 from dsp.true_peak import NEAR
 from worker.errors import JobError
@@ -211,11 +220,8 @@ def find_master(
     gain_db = 0.0 if target_lufs is None or math.isinf(mix_lufs) else target_lufs - mix_lufs
 
     def master(at_db: float, limiting: bool, lufs: float) -> Master:
-        # In thousandths of a dB: the last bits of the meter's sums, which differ from processor to processor, then
-        # do not reach the samples.
-        return Master(
-            gain=db_to_gain(round(at_db, 3)), ceiling_dbtp=ceiling_dbtp, limiting=limiting, integrated_lufs=lufs
-        )
+        gain = db_to_gain(rounded_db(at_db))
+        return Master(gain=gain, ceiling_dbtp=ceiling_dbtp, limiting=limiting, integrated_lufs=lufs)
 
     if mix.sample_peak * NEAR * db_to_gain(gain_db) <= db_to_gain(ceiling_dbtp):
         return master(gain_db, False, mix_lufs + gain_db)

@@ -13,7 +13,7 @@ import numpy as np
 from dsp.blocks import Block, Clip, amplify, db_to_gain, spans
 from dsp.envelope import raised_cosine
 from dsp.high_pass import HighPass
-from dsp.loudness import LoudnessMeter, Measurement, integrated_lufs
+from dsp.loudness import LoudnessMeter, Measurement, integrated_lufs, rounded_db
 from worker.codec.clip import FileClip
 
 LEAD_S = 0.02  # kept before the first sound of a piece
@@ -158,7 +158,7 @@ def evened(clips: Sequence[Tidied], heard: Sequence[Measurement], sample_rate: i
     middle = statistics.median(known)
 
     def change_db(level: float) -> float:
-        return max(-MOST_EVENING_DB, min(MOST_EVENING_DB, middle - level)) if math.isfinite(level) else 0.0
+        return max(-MOST_EVENING_DB, min(MOST_EVENING_DB, rounded_db(middle - level))) if math.isfinite(level) else 0.0
 
     return [
         replace(clip, gain=clip.gain * db_to_gain(change_db(level))) for clip, level in zip(clips, levels, strict=True)
