@@ -4,30 +4,26 @@ days.
 `Storage` answers requests below ``/storage/v1``. Its error bodies, statuses and order of checks are those of
 supabase/storage (src/internal/errors/codes.ts, src/http/error-handler.ts, src/storage/uploader.ts,
 src/http/routes/tus): most failures are HTTP 400 with the true status as text in the body; the resumable
-routes use true statuses and bare text. `serve_project` mounts it beside other stand-ins, as one Supabase
-project has them.
+routes use true statuses and bare text. `standins.project.serve_project` mounts it beside other stand-ins.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
 import re
-import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Protocol
-from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+from http.server import BaseHTTPRequestHandler
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from standins.postgrest import SERVICE_KEY, App, Request
+from standins.postgrest import SERVICE_KEY
+from standins.project import JSON, answer, hang_up, read_the_rest, sent
 
 MB = 1024 * 1024
 
@@ -128,12 +124,6 @@ def rendered(refused: Refused) -> bytes:
     ).encode()
 
 
-class Raw(Protocol):
-    """An app that writes its own answer; `path` is relative to the mount point, without the query."""
-
-    def handle(self, handler: BaseHTTPRequestHandler, path: str) -> None: ...
-
-
 class Storage:
     """One project's Storage.
 
@@ -201,14 +191,14 @@ class Storage:
             fault.event()
         if fault and fault.kind in ("drop", "stall"):
             time.sleep(fault.seconds)
-            return _close(handler)
+            return hang_up(handler)
         if fault and fault.kind == "answer":
-            _rest_of_body(handler)
-            return _answer(handler, fault.status, fault.body, fault.headers)
+            read_the_rest(handler)
+            return answer(handler, fault.status, fault.body, fault.headers)
         try:
             status, body, headers = self._route(handler, path, fault)
         except Refused as refused:
-            _rest_of_body(handler)
+            read_the_rest(handler)
             if path.startswith("/upload/resumable"):
                 status, body, headers = (
                     refused.status,
@@ -218,15 +208,15 @@ class Storage:
             else:
                 status, body, headers = refused.http, rendered(refused), {"Content-Type": "application/json"}
         except ConnectionError:
-            return _close(handler)
+            return hang_up(handler)
         self.statuses.append(status)
         if fault and fault.kind == "drop after":
-            return _close(handler)
+            return hang_up(handler)
         if fault and fault.kind == "truncate":
-            return _answer(handler, status, body, headers, only=fault.after_bytes)
+            return answer(handler, status, body, headers, only=fault.after_bytes)
         if fault and fault.kind == "drip":
-            return _answer(handler, status, body, headers, pause_s=fault.seconds)
-        return _answer(handler, status, body, headers)
+            return answer(handler, status, body, headers, pause_s=fault.seconds)
+        return answer(handler, status, body, headers)
 
     def _uploaded_to(self, handler: BaseHTTPRequestHandler, path: str) -> str:
         """Where a resumable upload goes: its path does not tell."""
@@ -253,7 +243,7 @@ class Storage:
             return self._resumable(handler, parts, fault)
         if parts[0] == "bucket" and method == "GET":
             self._authorise(handler)
-            return 200, json.dumps(self._bucket_row(self._bucket(parts[1]))).encode(), _json()
+            return 200, json.dumps(self._bucket_row(self._bucket(parts[1]))).encode(), JSON
         if parts[0] != "object" or len(parts) < 2:
             raise Refused(404, "", "Not Found", f"Route {method}:{path} not found", http=404)
         if method == "GET" and parts[1] == "info":
@@ -311,7 +301,7 @@ class Storage:
             "metadata": {},
             "created_at": "2026-01-01T00:00:00.000Z",
         }
-        return 200, json.dumps(info).encode(), _json()
+        return 200, json.dumps(info).encode(), JSON
 
     def _read(self, handler: BaseHTTPRequestHandler, parts: list[str]) -> tuple[int, bytes, dict[str, str]]:
         way = parts[1] if parts[1] in ("public", "sign", "authenticated") else ""
@@ -339,13 +329,13 @@ class Storage:
         row = self._bucket(bucket)
         self._may_upload(bucket, key, handler)
         stop = fault.after_bytes if fault and fault.kind == "drop within" else None
-        body = b"".join(_body(handler, stop))
+        body = b"".join(sent(handler, stop))
         data, content_type, cache_s = _multipart(handler.headers.get("content-type", ""), body)
         _check_type(row, content_type)
         if len(data) > min(self.largest, row.file_size_limit or self.largest):
             raise Refused(413, "EntityTooLarge", "Payload too large", "The object exceeded the maximum allowed size")
         self.objects[bucket, key] = Object(data, content_type, f"max-age={cache_s}" if cache_s else "no-cache")
-        return 200, json.dumps({"Id": str(uuid.uuid4()), "Key": f"{bucket}/{key}"}).encode(), _json()
+        return 200, json.dumps({"Id": str(uuid.uuid4()), "Key": f"{bucket}/{key}"}).encode(), JSON
 
     def _may_upload(self, bucket: str, key: str, handler: BaseHTTPRequestHandler) -> None:
         if handler.headers.get("x-upsert") != "true" and (bucket, key) in self.objects:
@@ -354,9 +344,9 @@ class Storage:
     def _remove(self, handler: BaseHTTPRequestHandler, bucket: str) -> tuple[int, bytes, dict[str, str]]:
         self._authorise(handler)
         self._bucket(bucket)
-        prefixes = json.loads(b"".join(_body(handler, None)))["prefixes"]
+        prefixes = json.loads(b"".join(sent(handler, None)))["prefixes"]
         gone = [{"name": key} for key in prefixes if self.objects.pop((bucket, key), None)]
-        return 200, json.dumps(gone).encode(), _json()
+        return 200, json.dumps(gone).encode(), JSON
 
     # -- resumable
 
@@ -421,7 +411,7 @@ class Storage:
             raise Refused(409, "", "", "Upload-Offset conflict\n")
         self.pieces.append(int(handler.headers["content-length"]))
         stop = fault.after_bytes if fault and fault.kind == "drop within" else None
-        for slice_ in _body(handler, stop):
+        for slice_ in sent(handler, stop):
             upload.data += slice_
         headers = {"Upload-Offset": str(len(upload.data)), "Tus-Resumable": "1.0.0"}
         if len(upload.data) == upload.length:
@@ -458,119 +448,6 @@ def _multipart(content_type: str, body: bytes) -> tuple[bytes, str, str]:
         elif headers.get_param("name", header="content-disposition") == "file":
             data, kind = content, headers.get_content_type()
     return data, kind, cache_s
-
-
-def _json() -> dict[str, str]:
-    return {"Content-Type": "application/json; charset=utf-8"}
-
-
-# -- the wire
-
-
-def _body(handler: BaseHTTPRequestHandler, stop: int | None) -> Iterator[bytes]:
-    """The body in slices; after `stop` bytes the line breaks."""
-    length = int(handler.headers.get("content-length") or 0)
-    taken = 0
-    while taken < length:
-        if stop is not None and taken >= stop:
-            raise ConnectionError("the fault asked for")
-        slice_ = handler.rfile.read(min(65536, length - taken, *([stop - taken] if stop is not None else [])))
-        if not slice_:
-            raise ConnectionError("the client went away")
-        taken += len(slice_)
-        yield slice_
-    handler.body_is_read = True  # type: ignore[attr-defined]
-
-
-def _rest_of_body(handler: BaseHTTPRequestHandler) -> None:
-    if not getattr(handler, "body_is_read", False):
-        with contextlib.suppress(ConnectionError):
-            for _ in _body(handler, None):
-                pass
-
-
-def _close(handler: BaseHTTPRequestHandler) -> None:
-    handler.close_connection = True
-    with contextlib.suppress(OSError):
-        handler.connection.shutdown(socket.SHUT_RDWR)
-
-
-def _answer(
-    handler: BaseHTTPRequestHandler,
-    status: int,
-    body: bytes,
-    headers: Mapping[str, str],
-    *,
-    only: int | None = None,
-    pause_s: float | None = None,
-) -> None:
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name, value)
-    if status not in (204, 304):
-        handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    if handler.command == "HEAD":
-        return
-    with contextlib.suppress(OSError):
-        if pause_s is not None:
-            for byte in body:
-                handler.wfile.write(bytes([byte]))
-                time.sleep(pause_s)
-        else:
-            handler.wfile.write(body[:only])
-    if only is not None:
-        _close(handler)
-
-
-@contextmanager
-def serve_project(apps: Mapping[str, App | Raw]) -> Iterator[str]:
-    """A local HTTP server with each app at its prefix; yields the project's URL.
-
-    Takes both kinds: those that write their own answers, and plain functions as `standins.postgrest` has
-    them.
-    """
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # else head and body in two writes cost 40 ms
-
-        def handle_request(self) -> None:
-            self.body_is_read = False
-            parts = urlsplit(self.path)
-            prefix = next((p for p in apps if parts.path.startswith(p + "/") or parts.path == p), None)
-            if prefix is None:
-                _rest_of_body(self)
-                message = json.dumps({"message": "no Route matched with those values"}).encode()
-                return _answer(self, 404, message, _json())
-            app, path = apps[prefix], parts.path.removeprefix(prefix)
-            if callable(app):
-                return self._call(app, path, parts.query)
-            return app.handle(self, path)
-
-        def _call(self, app: App, path: str, query: str) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            pairs = tuple(parse_qsl(query, keep_blank_values=True))
-            response = app(Request(self.command, path, pairs, headers, body))
-            if response.status == 0:
-                return _close(self)
-            given = {name: value for name, value in response.headers.items() if name.lower() != "content-length"}
-            return _answer(self, response.status, response.body, given)
-
-        do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = handle_request  # noqa: N815
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def production_buckets() -> tuple[Bucket, ...]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from standins.mail import Auth
 from standins.postgrest import SERVICE_KEY, App, Postgrest
-from standins.storage import Raw, Storage, production_buckets, serve_project
+from standins.project import Raw, serve_project
+from standins.storage import Storage, production_buckets
 
 
 @dataclass(frozen=True)

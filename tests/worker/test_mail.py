@@ -13,7 +13,7 @@ from loguru import logger
 from pydantic import SecretStr
 from standins.mail import RESEND_KEY, Auth, Resend
 from standins.postgrest import SERVICE_KEY, Response, as_json
-from standins.storage import serve_project
+from standins.project import serve_project
 
 from worker import mail
 from worker.backoff import Patience

@@ -18,8 +18,9 @@ import soundfile
 from database import Variant, execute, row_of
 from standins.mail import RESEND_KEY, Resend
 from standins.orders import sound
+from standins.project import serve_project
 from standins.speech import speech_service
-from standins.storage import Bucket, Object, serve_project
+from standins.storage import Bucket, Object
 from standins.supabase import Project, supabase_standin
 
 RATE = 44_100

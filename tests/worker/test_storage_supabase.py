@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 from standins.postgrest import SERVICE_KEY
-from standins.storage import MB, Storage, locked_body, production_buckets, serve_project
+from standins.project import serve_project
+from standins.storage import MB, Storage, locked_body, production_buckets
 
 from worker.backoff import Patience
 from worker.config import Config

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from fetching import SONG
 from standins.postgrest import SERVICE_KEY
-from standins.storage import Storage, production_buckets, serve_project
+from standins.project import serve_project
+from standins.storage import Storage, production_buckets
 from standins.stranger import PUBLIC, Stranger, stranger
 
 from worker.backoff import Patience
