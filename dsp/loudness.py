@@ -207,9 +207,9 @@ def integrated_lufs(energies: Energies, *, gain: float = 1.0, hops_per_s: int = 
 
 
 def rounded_db(gain_db: float) -> float:
-    """A gain that follows from a measured loudness, in thousandths of a dB.
+    """A gain that follows from a measurement, in thousandths of a dB.
 
-    The last bits of the meter's sums differ with the processor and with how the audio is cut into blocks; so they do
+    The last bits of what is measured differ with the processor and with how the audio is cut into blocks; so they do
     not reach the samples.
     """
     return round(gain_db, 3)

@@ -1,4 +1,4 @@
-"""What a browser makes of finished files: the length it tells, the frames it decodes, and where a seek lands.
+"""What a browser makes of finished files: the length it tells, the frames it decodes, and where it says a seek led.
 
     python -m benchmarks.sound.browser [--browser PROGRAM]
 
@@ -23,18 +23,20 @@ from pathlib import Path
 
 from loguru import logger
 
-from benchmarks.sound.programmes import SHORT_FADES
+from benchmarks.sound.places import FORMATS, noise_of
 from benchmarks.sound.room import RATE, Room
 
 _BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 _FRAMES = (882_001, 5_000_003)  # encoded in one, and in pieces
-_FORMATS = (("mp3", "low"), ("mp3", "medium"), ("mp3", "high"), ("m4a", "medium"), ("wav", "low"), ("flac", "low"))
 _TYPES = {"html": "text/html", "mp3": "audio/mpeg", "m4a": "audio/mp4", "wav": "audio/wav", "flac": "audio/flac"}
 _ANSWER_S = 120
 _PAGE = """<script>
 const told = name => new Promise(answer => {
   const audio = new Audio(name);
-  audio.onloadedmetadata = () => audio.currentTime = audio.duration / 2;
+  audio.onloadedmetadata = () => {
+    if (isFinite(audio.duration)) audio.currentTime = audio.duration / 2;
+    else answer({error: "no length"});
+  };
   audio.onseeked = () => answer({duration_s: audio.duration, seek_s: audio.currentTime});
   audio.onerror = () => answer({error: audio.error.message});
 });
@@ -58,15 +60,19 @@ def ask(browser: str, folder: Path, names: Sequence[str]) -> Answer:
     page = _PAGE.replace("NAMES", json.dumps(names)).replace("RATE", str(RATE))
     (folder / "page.html").write_text(page)
     with _served(folder) as (address, answers):
-        command = [browser, "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", f"{address}/page.html"]
-        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            return answers.get(timeout=_ANSWER_S)
-        except queue.Empty:
-            raise SystemExit(f"{browser} gave no answer in {_ANSWER_S} s") from None
-        finally:
-            running.kill()
-            running.wait()
+        # a profile of its own, so that nobody's own browser is asked; no sandbox, which root has none of
+        options = ("--headless", "--disable-gpu", "--no-sandbox", f"--user-data-dir={folder}/profile")
+        # it lives as long as the pipe to its debugger (3 and 4), and so no longer than this process
+        piped = ("sh", "-c", 'exec "$@" 3<&0 4>&1 >/dev/null', "sh")
+        command = [*piped, browser, *options, "--remote-debugging-pipe", f"{address}/page.html"]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as running:
+            try:
+                return answers.get(timeout=_ANSWER_S)
+            except queue.Empty:
+                raise SystemExit(f"{browser} gave no answer in {_ANSWER_S} s") from None
+            finally:
+                running.kill()
 
 
 @contextmanager
@@ -132,9 +138,8 @@ def main() -> int:
         room = Room.at(folder)
         due: dict[str, int] = {}
         for frames in _FRAMES:
-            job = {"durationMin": frames / RATE / 60, "carrierType": "pink", "fade": SHORT_FADES, "seed": 1}
-            for kind, quality in _FORMATS:
-                made, _ = room.render(job, format=kind, quality=quality, name=f"{frames}-{quality}")  # type: ignore[arg-type]
+            for format, quality in FORMATS:
+                made, _ = room.render(noise_of(frames), format=format, quality=quality, name=f"{frames}-{quality}")
                 due[made.name] = frames
         answer = ask(options.browser, folder, list(due))
     print(subprocess.run([options.browser, "--version"], capture_output=True, text=True, timeout=60, check=True).stdout)

@@ -13,11 +13,25 @@ import soundfile
 from benchmarks.sound.programmes import SHORT_FADES
 from benchmarks.sound.room import RATE, Room, Samples, decibels, read, rms
 from benchmarks.sound.row import Row
+from worker.codec.encoding import Format, Quality
 from worker.codec.m4a import FRAME_SAMPLES
 
 ODD_FRAMES = (132_301, 133_631, 145_151, 145_152, 145_153, 300_007, 882_001)
+FORMATS: tuple[tuple[Format, Quality], ...] = (
+    ("mp3", "low"),
+    ("mp3", "medium"),
+    ("mp3", "high"),
+    ("m4a", "medium"),
+    ("wav", "low"),
+    ("flac", "low"),
+)
 _NO_FADES = {"inMs": 0, "outMs": 0}
 _CROSSFADE = 2 * RATE
+
+
+def noise_of(frames: int) -> dict[str, object]:
+    """Job of so many frames of noise, without a voice or music."""
+    return {"durationMin": frames / RATE / 60, "carrierType": "pink", "fade": SHORT_FADES, "seed": 1}
 
 
 def length(room: Room) -> Row:
@@ -27,17 +41,10 @@ def length(room: Room) -> Row:
     ends_m4a = _ends_m4a(room)
     m4a = "too" if ends_m4a else "by its edit list, whose end this FFmpeg overlooks in its own files, too"
     for frames in ODD_FRAMES:
-        job = {"durationMin": frames / RATE / 60, "carrierType": "pink", "fade": SHORT_FADES, "seed": 1}
+        job = noise_of(frames)
         truth = room.sound_of(job)
-        for format, quality in (
-            ("mp3", "low"),
-            ("mp3", "medium"),
-            ("mp3", "high"),
-            ("m4a", "medium"),
-            ("wav", "low"),
-            ("flac", "low"),
-        ):
-            path, report = room.render(job, format=format, quality=quality)  # type: ignore[arg-type]
+        for format, quality in FORMATS:
+            path, report = room.render(job, format=format, quality=quality)
             decodings = {"FFmpeg": room.decoded(path)}
             if format != "m4a":
                 decodings["libsndfile"] = read(path)

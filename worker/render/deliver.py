@@ -187,8 +187,9 @@ def deliver(
         if over_db > 0:
             headroom_db += rounded_db(over_db) + 0.1 * number
         if abs(miss_lu) > _AIM_LU:
-            level_db -= rounded_db(miss_lu)
-            headroom_db += max(-rounded_db(miss_lu), 0.0)  # a higher level lifts the peaks, too
+            change_db = rounded_db(-miss_lu)
+            level_db += change_db
+            headroom_db += max(change_db, 0.0)  # a higher level lifts the peaks, too
         out.unlink(missing_ok=True)  # not kept beside the next
     if target_lufs is not None and master.limiting:  # the codec leaves no room for both the peaks and the loudness
         raise too_loud(target_lufs, MOST_DBTP, _reached(tries))
