@@ -213,7 +213,7 @@ def test_a_matter_of_configuration_counts_no_attempt_and_holds_the_worker_back(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "_TROUBLE_S", (600.0, 600.0))  # longer than any machine dawdles
-    works.set(max_jobs_per_cycle=1)
+    works.set(max_jobs_per_cycle=1, poll_interval_ms=600_000)  # a cycle begun beside the job has a share of its own
     job = works.order(do="fail", error="ConfigurationError", message="OPENAI_API_KEY was refused")
     with works.working() as worker:
         eventually(lambda: works.outcomes() == ["released"])

@@ -92,6 +92,7 @@ class _Backend(httpcore.NetworkBackend):
     shown: str
     deadline: float
     handles: list[socket.socket] = field(default_factory=list)
+    is_over: bool = False
     was_cut: bool = False
 
     def connect_tcp(
@@ -110,12 +111,17 @@ class _Backend(httpcore.NetworkBackend):
                     raise refusal(self.what, self.shown, f"leads to {address}, which is not a public address")
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses:
+            left_s = self._left_s()
+            if left_s == 0:
+                raise httpcore.ConnectTimeout(f"no connection to {host}")
             try:
-                line = self.network.connect(address, port, wait_s)
+                line = self.network.connect(address, port, min(wait_s, left_s))
             except (httpcore.NetworkError, httpcore.TimeoutException) as error:
                 failure = error
                 continue
             self.handles.append(line.get_extra_info("socket").dup())
+            if self.is_over:
+                self.cut()  # the deadline came when there was nothing to cut
             return line
         raise failure
 
@@ -132,17 +138,21 @@ class _Backend(httpcore.NetworkBackend):
 
         asking = threading.Thread(target=ask, name="resolver", daemon=True)
         asking.start()
-        asking.join(min(wait_s, max(0.0, self.deadline - time.monotonic())))
+        asking.join(min(wait_s, self._left_s()))
         if failures:
             raise httpcore.ConnectError(f"{host} has no address: {failures[0]}") from failures[0]
         if not answers:
             raise httpcore.ConnectTimeout(f"no answer from DNS for {host}")
         return answers[0]
 
+    def _left_s(self) -> float:
+        return max(0.0, self.deadline - time.monotonic())
+
     def cut(self) -> None:
-        """End the connection under whoever is reading from it, in whatever phase it is."""
-        self.was_cut = True
+        """End the connection, if there is one, under whoever is reading from it, in whatever phase it is."""
+        self.is_over = True
         for handle in self.handles:
+            self.was_cut = True
             with contextlib.suppress(OSError):
                 handle.shutdown(socket.SHUT_RDWR)
 

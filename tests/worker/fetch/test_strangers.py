@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpcore
 import pytest
 from fetching import SONG, outside
 from standins.postgrest import SERVICE_KEY
@@ -209,10 +212,6 @@ def test_slowness_ends_at_the_deadline(somebody: Stranger, tmp_path: Path, head:
 
 
 def test_a_handshake_that_never_comes_ends_at_the_deadline(somebody: Stranger, tmp_path: Path) -> None:
-    import socket
-
-    import httpcore
-
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
         network = SimpleNamespace(
@@ -236,6 +235,38 @@ def test_dns_that_does_not_answer_ends_at_the_deadline(somebody: Stranger, tmp_p
         outside(SimpleNamespace(network=network), tmp_path, deadline_s=0.2)  # type: ignore[arg-type]
     stop.set()
     assert somebody.reached == []
+
+
+def test_connecting_is_over_by_the_deadline(somebody: Stranger, tmp_path: Path) -> None:
+    """No address is tried for longer than is left, and none after it."""
+    somebody.names["media.example.com"] = [[PUBLIC, PUBLIC]]
+    tried: list[tuple[str, float]] = []
+
+    def unreachable(address: str, port: int, timeout_s: float) -> httpcore.NetworkStream:
+        tried.append((address, timeout_s))
+        time.sleep(timeout_s)
+        raise httpcore.ConnectTimeout(f"{address} does not answer")
+
+    network = Network(addresses=somebody.network.addresses, connect=unreachable, tls=somebody.trust)
+    with pytest.raises(TransientError, match="ConnectTimeout"):
+        outside(SimpleNamespace(network=network), tmp_path, deadline_s=0.2)  # type: ignore[arg-type]
+    assert [address for address, _ in tried] == [PUBLIC]
+    assert tried[0][1] <= 0.2
+
+
+def test_a_connection_that_comes_after_the_deadline_is_cut_before_a_word(somebody: Stranger, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+
+        def late(address: str, port: int, timeout_s: float) -> httpcore.NetworkStream:
+            line = httpcore.SyncBackend().connect_tcp("127.0.0.1", mute.getsockname()[1])
+            time.sleep(timeout_s + 0.2)
+            return line
+
+        network = Network(addresses=somebody.network.addresses, connect=late, tls=somebody.trust)
+        with pytest.raises(TransientError, match="too slow"):
+            outside(SimpleNamespace(network=network), tmp_path, deadline_s=0.2)  # type: ignore[arg-type]
+        with mute.accept()[0] as other_end:
+            assert other_end.recv(1) == b""
 
 
 @pytest.mark.parametrize(
