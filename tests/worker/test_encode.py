@@ -17,7 +17,7 @@ from processes import children
 
 from dsp.blocks import Block
 from worker.codec import wav
-from worker.codec.encode import encode
+from worker.codec.encode import encode, ready_to_encode
 from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
 from worker.codec.tags import Tags
@@ -277,6 +277,37 @@ def test_blocks_of_no_frames_are_harmless(ffmpeg, tmp_path, ending):
 
     encode_plainly(with_gaps, 3000, tmp_path / f"a.{ending}", ffmpeg)
     assert (tmp_path / f"a.{ending}").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("encoding", "seconds", "begun"),
+    [
+        (Encoding("mp3", 192), 600, 2),
+        (Encoding("mp3", 192), 5, 1),
+        (Encoding("m4a", 192), 600, 2),
+        (Encoding("wav"), 600, 0),
+        (Encoding("flac"), 600, 0),
+    ],
+)
+def test_what_is_started_ahead_of_a_track_is_what_it_begins_with(ffmpeg, tmp_path, encoding, seconds, begun):
+    frames, seen = seconds * RATE, []
+
+    class EnoughError(Exception):
+        pass
+
+    def pcm(start: int, stop: int) -> Iterator[Block]:
+        seen.append({child.pid for child in children()})
+        raise EnoughError
+        yield
+
+    with ready_to_encode(frames, encoding=encoding, sample_rate=RATE, ffmpeg=ffmpeg, threads=2):
+        ahead = {child.pid for child in children()}
+        assert len(ahead) == begun
+        if begun:
+            with pytest.raises(EnoughError):
+                encode_plainly(pcm, frames, tmp_path / f"a.{encoding.format}", ffmpeg, threads=2)
+            assert seen[0] == ahead
+    assert not children()
 
 
 def test_the_temporary_file_lies_beside_the_finished_one(ffmpeg, tmp_path):

@@ -134,7 +134,7 @@ def test_an_encoder_that_was_started_ahead_is_used_and_makes_the_same(ffmpeg):
         track = replace(track_of(sound, ffmpeg, threads=2), pcm=pcm)
         return [bytes(piece.data) for piece in encode_pieces(track, coder)]
 
-    with encoders_ahead(ffmpeg, Encoding("mp3", 192), RATE, 1):
+    with encoders_ahead(ffmpeg, coder.arguments, RATE, 1):
         (ahead,) = children()
         made = in_pieces()
         assert ahead.pid in seen
@@ -144,13 +144,22 @@ def test_an_encoder_that_was_started_ahead_is_used_and_makes_the_same(ffmpeg):
 
 
 def test_encoders_that_were_started_ahead_for_nothing_are_ended(ffmpeg):
-    with encoders_ahead(ffmpeg, Encoding("mp3", 192), RATE, 2):
+    arguments = mp3_coder(RATE, 192, 600 * RATE).arguments
+    with encoders_ahead(ffmpeg, arguments, RATE, 2):
         assert len(children()) == 2
     assert not children()
-    with encoders_ahead(ffmpeg, Encoding("aac", 192), RATE, 2):
-        assert not children()
-    with encoders_ahead(Ffmpeg(Path("/nowhere/ffmpeg"), "9"), Encoding("mp3", 192), RATE, 2):
+    with encoders_ahead(Ffmpeg(Path("/nowhere/ffmpeg"), "9"), arguments, RATE, 2):
         assert not children()  # what is wrong with it is said when it is needed
+
+
+def test_encoders_that_are_ready_are_counted(ffmpeg):
+    arguments = mp3_coder(RATE, 192, 600 * RATE).arguments
+    with encoders_ahead(ffmpeg, arguments, RATE, 1):
+        (first,) = children()
+        with encoders_ahead(ffmpeg, arguments, RATE, 2):
+            assert len(children()) == 2
+        assert children() == [first]
+    assert not children()
 
 
 def worst_rise_db(sound: Block, joined: Block, single: Block, coder: Coder) -> float:

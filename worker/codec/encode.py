@@ -12,13 +12,13 @@ from typing import BinaryIO
 import numpy as np
 
 from dsp.blocks import Block
-from worker.codec import encoders, wav
+from worker.codec import encoder, encoders, wav
 from worker.codec.aac import aac_coder, write_adts, write_m4a
 from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.flac import FULL_SCALE, to_int24, write_flac
 from worker.codec.mp3 import mp3_coder, write_mp3
-from worker.codec.pieces import Pcm, Track
+from worker.codec.pieces import Coder, Pcm, Track, cut
 from worker.codec.tags import Tags
 from worker.errors import ResourceError
 
@@ -125,10 +125,24 @@ def try_stretch(
         for block in pcm(start, stop):
             yield to_int24(block).astype(np.float32) / np.float32(FULL_SCALE)
         return
-    kbps = encoding.kbps
-    coder = mp3_coder(sample_rate, kbps, frames) if encoding.format == "mp3" else aac_coder(sample_rate, kbps)
     track = Track(pcm, frames, sample_rate, Tags(), ffmpeg)
-    yield from encoders.try_stretch(track, coder, start, stop)
+    yield from encoders.try_stretch(track, _coder(frames, encoding, sample_rate), start, stop)
+
+
+def ready_to_encode(
+    frames: int, *, encoding: Encoding, sample_rate: int, ffmpeg: Ffmpeg, threads: int
+) -> contextlib.AbstractContextManager[None]:
+    """Start the processes that `encode` will begin with, while it is not known yet what it gets."""
+    if encoding.format in ("wav", "flac"):
+        return contextlib.nullcontext()
+    coder = _coder(frames, encoding, sample_rate)
+    return encoder.encoders_ahead(ffmpeg, coder.arguments, sample_rate, min(threads, len(cut(frames, coder))))
+
+
+def _coder(frames: int, encoding: Encoding, sample_rate: int) -> Coder:
+    if encoding.format == "mp3":
+        return mp3_coder(sample_rate, encoding.kbps, frames)
+    return aac_coder(sample_rate, encoding.kbps)
 
 
 @contextlib.contextmanager

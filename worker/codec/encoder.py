@@ -7,7 +7,6 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.pipe import Pipe
 from worker.errors import WorkerError
@@ -44,23 +43,22 @@ def encoder(ffmpeg: Ffmpeg, arguments: tuple[str, ...], sample_rate: int) -> Pip
 
 
 @contextlib.contextmanager
-def encoders_ahead(ffmpeg: Ffmpeg, encoding: Encoding, sample_rate: int, count: int) -> Iterator[None]:
-    """Start so many of the encoders that a track of some length will be given to; those that are not used are ended.
+def encoders_ahead(ffmpeg: Ffmpeg, arguments: tuple[str, ...], sample_rate: int, count: int) -> Iterator[None]:
+    """Have so many encoders ready, those counted that have been started ahead before; the unused ones are ended.
 
-    None of other formats than MP3, whose pieces take an encoder each. Nothing is said here of what is wrong with
-    FFmpeg: it is, when they are needed.
+    Nothing is said here of what is wrong with FFmpeg: it is, when they are needed.
     """
-    arguments = mp3_arguments(encoding.kbps, reservoir=False)
-    ready: list[Pipe] = []
+    ready = _ready.setdefault((ffmpeg.path, arguments, sample_rate), [])
+    mine: list[Pipe] = []
     with contextlib.ExitStack() as started:
         with contextlib.suppress(WorkerError):
-            for _ in range(count if encoding.format == "mp3" else 0):
-                ready.append(started.enter_context(_started(ffmpeg, arguments, sample_rate)))
-        _ready[ffmpeg.path, arguments, sample_rate] = ready
+            for _ in range(count - len(ready)):
+                mine.append(started.enter_context(_started(ffmpeg, arguments, sample_rate)))
+        ready += mine
         try:
             yield
         finally:
-            _ready.clear()
+            ready[:] = [pipe for pipe in ready if pipe not in mine]
 
 
 _ready: dict[tuple[Path, tuple[str, ...], int], list[Pipe]] = {}

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from worker.codec.encoder import encoders_ahead
+from worker.codec.encoder import encoders_ahead, mp3_arguments
 from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import find_ffmpeg
 from worker.commands.files import beside, read_job
@@ -46,9 +46,10 @@ def render(options: argparse.Namespace, config: Config) -> int:
             raise WorkerError(f"{path}: there is no folder {path.parent}", code="output.folder")
     compute_in_batch()
     # What the mix needs takes one core to load. Unless a voice has to speak first, the others start encoders meanwhile.
-    at_once = "voice" in recordings or not job.has_voice
-    others = (config.render_threads or available_cores()) - 1
-    with encoders_ahead(find_ffmpeg(config.ffmpeg), encoding, SAMPLE_RATE_HZ, others if at_once else 0):
+    at_once = encoding.format == "mp3" and ("voice" in recordings or not job.has_voice)
+    others = (config.render_threads or available_cores()) - 1 if at_once else 0
+    arguments = mp3_arguments(encoding.kbps, reservoir=False) if at_once else ()
+    with encoders_ahead(find_ffmpeg(config.ffmpeg), arguments, SAMPLE_RATE_HZ, others):
         return _render(job, out, options, config, encoding=encoding, recordings=recordings, to_stdout=to_stdout)
 
 

@@ -28,7 +28,7 @@ from dsp.loudness import (
 from dsp.plan import RenderPlan, render
 from dsp.true_peak import NEAR
 from worker.errors import JobError
-from worker.render.stretches import Stretches, in_stretches, side_by_side
+from worker.render.stretches import Stretches, in_stretches
 
 _CLOSE_LU = 0.02  # so near, the gain and the loudness move alike to a thousandth
 _MOST_ROUNDS = 12
@@ -131,12 +131,14 @@ def measure_programme(
     return joined(in_stretches(measure_stretch, plan.frames, multiple_of=hop, threads=threads, on_progress=on_progress))
 
 
-def _limited_energies(plan: RenderPlan, mix: Measurement, master: Master, *, most_hops: int, threads: int) -> Energies:
+def _limited_energies(plan: RenderPlan, mix: Measurement, master: Master, *, most_hops: int) -> Energies:
     """Energies of the limited programme, by hop: those of the mix at the gain, but where the limiter works.
 
     Only hops whose samples come near the ceiling, and what the limiter's release reaches after them, are made and
     measured again; of very many a part, evenly spread, that stands for all. It is the decoded file that is judged in
     the end; this only has to come close enough that it need not be made twice.
+
+    One after another: of stretches this short two threads take longer than one, for they wait for Python's lock.
     """
     hop = hop_frames(plan.sample_rate)
     energies = mix.energies * master.gain**2
@@ -145,15 +147,13 @@ def _limited_energies(plan: RenderPlan, mix: Measurement, master: Master, *, mos
     some = stretches[::every]
     before = sum(float(energies[stretch.start : stretch.stop].sum(dtype=np.float64)) for stretch in some)
 
-    def measure_again(stretch: _Stretch) -> None:
+    for stretch in some:
         run_up_hops = min(_RUN_UP_HOPS, stretch.start)
         meter = LoudnessMeter(plan.sample_rate, run_up_hops=run_up_hops)
         start, stop = (stretch.start - run_up_hops) * hop, stretch.stop * hop
         for block in programme(plan, master, start, stop, release_db=MOST_DB if stretch.inside else 0.0):
             meter.add(block)
         energies[stretch.start : stretch.stop] = meter.measurement().energies
-
-    side_by_side(measure_again, some, threads=threads)
     if every > 1:
         after = sum(float(energies[stretch.start : stretch.stop].sum(dtype=np.float64)) for stretch in some)
         for number, stretch in enumerate(stretches):
@@ -235,7 +235,7 @@ def find_master(
     most_hops = _FEW_HOPS
     for _ in range(_MOST_ROUNDS):
         trial = master(gain_db, True, math.nan)
-        lufs = integrated_lufs(_limited_energies(plan, mix, trial, most_hops=most_hops, threads=threads))
+        lufs = integrated_lufs(_limited_energies(plan, mix, trial, most_hops=most_hops))
         if abs(lufs - target_lufs) <= _CLOSE_LU:
             return master(gain_db + target_lufs - lufs, True, target_lufs)
         if abs(lufs - target_lufs) > _LITTLE_LU:

@@ -15,6 +15,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+from worker.codec.encode import ready_to_encode
 from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.tags import Chapter, Tags
@@ -186,8 +187,18 @@ def produce(
                     threads=studio.threads,
                     on_progress=lambda done: progressed("Mixing", _MEASURED * done),
                 )
-            # the layers are measured beside the encoding
-            with watch.stage("deliver"), ThreadPoolExecutor(1, thread_name_prefix="layers") as beside:
+            # the layers are measured beside the encoding, and encoders start while the master gain is found
+            with (
+                watch.stage("deliver"),
+                ready_to_encode(
+                    plan.frames,
+                    encoding=encoding,
+                    sample_rate=plan.sample_rate,
+                    ffmpeg=studio.ffmpeg,
+                    threads=studio.threads,
+                ),
+                ThreadPoolExecutor(1, thread_name_prefix="layers") as beside,
+            ):
                 loudness = beside.submit(layer_loudness, plan, compiled.layer_gains_db, _known_lufs(media))
                 delivered = deliver(
                     plan,

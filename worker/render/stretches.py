@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from itertools import pairwise
 from threading import Event, Lock
 from typing import TypeVar
 
 _T = TypeVar("_T")
-_Item = TypeVar("_Item")
 _SHORTEST_FRAMES = 441_000  # 10 s: below, the run-up costs more than another core brings
 
 
@@ -74,15 +73,3 @@ def in_stretches(
         if not isinstance(error, Abandoned):
             raise error
     return [future.result() for future in futures]
-
-
-def side_by_side(work: Callable[[_Item], None], items: Sequence[_Item], *, threads: int) -> None:
-    """Call ``work(item)`` for each, `threads` at once; the first error is raised when all that began have ended."""
-    with ThreadPoolExecutor(threads, thread_name_prefix="stretch") as pool:
-        futures = [pool.submit(work, item) for item in items]
-        try:
-            for future in futures:
-                future.result()
-        finally:
-            for future in futures:
-                future.cancel()
