@@ -212,6 +212,19 @@ def test_pieces_that_are_still_being_made_are_given_up_at_once(ffmpeg, tmp_path,
     assert nothing_left(tmp_path)
 
 
+@pytest.mark.parametrize("ending", ["mp3", "m4a"])
+def test_a_later_piece_that_fails_is_told_while_the_first_is_still_being_made(ffmpeg, tmp_path, ending):
+    def without_end(start: int, stop: int) -> Iterator[Block]:
+        if start:
+            raise OverflowError
+        while True:
+            yield tones(1000)
+
+    with pytest.raises(OverflowError):
+        encode_plainly(without_end, RATE * 130, tmp_path / f"a.{ending}", ffmpeg, threads=2)
+    assert nothing_left(tmp_path)
+
+
 @pytest.mark.parametrize("ending", [ending for ending in FORMATS if ending != "wav"])  # no FFmpeg writes that
 def test_an_ffmpeg_killed_half_way_is_told(ffmpeg, tmp_path, ending):
     def killing(start: int, stop: int) -> Iterator[Block]:

@@ -27,7 +27,7 @@ def side_by_side(
     ----------
     pieces : sequence
     work : callable
-        Called with each piece, from several threads; what it raises comes through.
+        Called with each piece, from several threads; what it raises comes through and ends the work.
     threads : int
         At least 1.
     while_waiting : callable, optional
@@ -57,6 +57,9 @@ def side_by_side(
         while doing:
             while not doing[0].done():
                 wait([doing[0]], timeout=_LOOK_SECONDS)
+                for piece in doing:
+                    if piece.done():
+                        piece.result()  # one that failed is not kept back until those before it are done
                 if while_waiting is not None:
                     while_waiting()
             result = doing.popleft().result()
