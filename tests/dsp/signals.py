@@ -36,6 +36,12 @@ def in_blocks(source: Source, start: int, stop: int, size: int) -> Block:
     return np.concatenate([np.zeros((0, 2), np.float32), *blocks])
 
 
+def largest_difference(samples: Samples, expected: Samples) -> float:
+    """The largest difference of two arrays; `pytest.approx` looks at each sample in Python."""
+    assert samples.shape == expected.shape
+    return float(np.abs(samples.astype(np.float64) - expected).max(initial=0.0))
+
+
 def fitted(samples: Samples, frequency_hz: float, start: int, sample_rate: int) -> tuple[float, float, float]:
     """Least-squares fit of a sine of known frequency: amplitude, phase in turns against frame 0, SINAD in dB."""
     turns = float(Fraction(frequency_hz) * start / sample_rate % 1) + frequency_hz / sample_rate * np.arange(

@@ -15,7 +15,7 @@ from dsp.blocks import BLOCK_FRAMES, Block
 from dsp.limiter import MARGIN_DB, Reduction, limit
 from dsp.noise import Noise
 from dsp.true_peak import OVERSAMPLING, taps
-from tests.dsp.signals import both, fitted
+from tests.dsp.signals import both, fitted, largest_difference
 
 RATE = 44_100
 
@@ -103,7 +103,7 @@ def test_any_programme_any_cut(seed, gain, ceiling_dbtp, frames, cuts):
 def test_stretches_far_apart_are_those_of_the_whole():
     samples = programme("music")
     whole = limited(samples)
-    assert limited(samples, (1, 4097, 65_536, 65_537, 80_000)) == pytest.approx(whole, abs=1e-7)
+    assert largest_difference(limited(samples, (1, 4097, 65_536, 65_537, 80_000)), whole) <= 1e-7
 
 
 @pytest.mark.parametrize("block_frames", [509, 8192, BLOCK_FRAMES // 2])
@@ -117,7 +117,7 @@ def test_a_peak_between_two_blocks_holds_down_both_its_neighbours():
     # the limiter works block by block from the beginning of a stretch: here the peak lies between two blocks, there not
     samples = both(0.1 * np.sin(2 * np.pi * 100 * np.arange(2 * BLOCK_FRAMES) / RATE))
     samples[BLOCK_FRAMES - 1 : BLOCK_FRAMES + 1] = 0.85
-    assert limited(samples, (BLOCK_FRAMES // 2,)) == pytest.approx(limited(samples), abs=1e-7)
+    assert largest_difference(limited(samples, (BLOCK_FRAMES // 2,)), limited(samples)) <= 1e-7
 
 
 def test_a_peak_that_hardly_shows_in_the_samples_is_held():

@@ -14,7 +14,7 @@ from dsp.noise import Noise
 from dsp.plan import Layer, RenderPlan, render
 from dsp.recorded import Looped, Placed
 from dsp.tones import Binaural, Tone
-from tests.dsp.signals import SPLITS
+from tests.dsp.signals import SPLITS, largest_difference
 
 RATE = 44_100
 
@@ -63,7 +63,8 @@ def test_a_curve_does_not_depend_on_the_cutting(curve):
 
     whole = values(0, 40_000)
     for size in SPLITS[1:]:
-        assert np.concatenate([values(*span) for span in spans(0, 40_000, size)]) == pytest.approx(whole, abs=1e-12)
+        pieces = np.concatenate([values(*span) for span in spans(0, 40_000, size)])
+        assert largest_difference(pieces, whole) <= 1e-12
 
 
 def test_a_fade_begins_and_ends_in_silence_and_is_flat_between():
@@ -109,14 +110,15 @@ ALL = ("voice", "music", "solfeggio", "binaural", "noise")
 def test_a_plan_is_the_same_for_any_cutting():
     whole = render(plan(*ALL), 0, 90_000)
     for size in SPLITS[1:]:
-        pieces = np.concatenate([render(plan(*ALL), *span) for span in spans(0, 90_000, size)])
-        assert pieces == pytest.approx(whole, abs=2**-23)
+        first, last = (0, 90_000) if size > 100 else (15_000, 35_000)  # the second voice, and the music's seam
+        pieces = np.concatenate([render(plan(*ALL), *span) for span in spans(first, last, size)])
+        assert largest_difference(pieces, whole[first:last]) <= 2**-23
 
 
 def test_no_layer_moves_when_another_is_added():
     alone = [render(plan(name), 0, 90_000).astype(np.float64) for name in ALL]
     together = render(plan(*ALL), 0, 90_000)
-    assert together == pytest.approx(np.sum(alone, axis=0), abs=1e-6)
+    assert largest_difference(together, np.sum(alone, axis=0)) <= 1e-6
 
 
 def test_outside_the_track_there_is_silence():

@@ -187,9 +187,9 @@ def test_pieces_are_evened_by_thousandths_of_a_decibel_so_that_the_meters_last_b
 
 def test_the_twentieth_repetition_is_not_the_first_again_but_the_same_job_is(tmp_path, sayings):
     job = {
-        "script": "One. Two. Three. Four.",
+        "script": "One. Two. Three.",
         "voice": {"provider": "local", "shuffle": True},
-        "durationMin": 3.4,
+        "durationMin": 2.7,
         "startDelaySec": 0.5,
         "pauseSec": 0.5,
         "pauseJitterSec": 0.4,
