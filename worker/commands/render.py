@@ -48,7 +48,7 @@ def render(options: argparse.Namespace, config: Config) -> int:
     # What the mix needs takes one core to load. Unless a voice has to speak first, the others start encoders meanwhile.
     at_once = encoding.format == "mp3" and ("voice" in recordings or not job.has_voice)
     others = (config.render_threads or available_cores()) - 1 if at_once else 0
-    arguments = mp3_arguments(encoding.kbps, reservoir=False) if at_once else ()
+    arguments = mp3_arguments(encoding.kbps, reservoir=False)
     with encoders_ahead(find_ffmpeg(config.ffmpeg), arguments, SAMPLE_RATE_HZ, others):
         return _render(job, out, options, config, encoding=encoding, recordings=recordings, to_stdout=to_stdout)
 

@@ -20,6 +20,7 @@ from worker.errors import MediaError, ResourceError, TransientError
 from worker.fetch.guarded_http import Network
 
 ORIGIN = "https://ref.supabase.co"
+SOON_S = 1.0  # long enough to get to where it stalls, on any machine
 
 
 def test_a_file_from_an_allowed_host(somebody: Stranger, tmp_path: Path) -> None:
@@ -206,7 +207,7 @@ def test_slowness_ends_at_the_deadline(somebody: Stranger, tmp_path: Path, head:
     stop = threading.Event()
     somebody.pages["/a.mp3"] = raw(*_drip(stop, head, piece))  # type: ignore[arg-type]
     with pytest.raises(TransientError, match="too slow"):
-        outside(somebody, tmp_path, deadline_s=0.4)
+        outside(somebody, tmp_path, deadline_s=SOON_S)
     stop.set()
     assert list(tmp_path.iterdir()) == []
 
@@ -220,7 +221,7 @@ def test_a_handshake_that_never_comes_ends_at_the_deadline(somebody: Stranger, t
             tls=somebody.trust,
         )
         with pytest.raises(TransientError, match="too slow"):
-            outside(SimpleNamespace(network=network), tmp_path, deadline_s=0.3)  # type: ignore[arg-type]
+            outside(SimpleNamespace(network=network), tmp_path, deadline_s=SOON_S)  # type: ignore[arg-type]
 
 
 def test_dns_that_does_not_answer_ends_at_the_deadline(somebody: Stranger, tmp_path: Path) -> None:
@@ -232,7 +233,7 @@ def test_dns_that_does_not_answer_ends_at_the_deadline(somebody: Stranger, tmp_p
 
     network = Network(addresses=never, connect=somebody.network.connect, tls=somebody.trust)
     with pytest.raises(TransientError, match="no answer from DNS"):
-        outside(SimpleNamespace(network=network), tmp_path, deadline_s=0.2)  # type: ignore[arg-type]
+        outside(SimpleNamespace(network=network), tmp_path, deadline_s=SOON_S)  # type: ignore[arg-type]
     stop.set()
     assert somebody.reached == []
 
@@ -249,9 +250,9 @@ def test_connecting_is_over_by_the_deadline(somebody: Stranger, tmp_path: Path) 
 
     network = Network(addresses=somebody.network.addresses, connect=unreachable, tls=somebody.trust)
     with pytest.raises(TransientError, match="ConnectTimeout"):
-        outside(SimpleNamespace(network=network), tmp_path, deadline_s=0.2)  # type: ignore[arg-type]
+        outside(SimpleNamespace(network=network), tmp_path, deadline_s=SOON_S)  # type: ignore[arg-type]
     assert [address for address, _ in tried] == [PUBLIC]
-    assert tried[0][1] <= 0.2
+    assert tried[0][1] <= SOON_S
 
 
 def test_a_connection_that_comes_after_the_deadline_is_cut_before_a_word(somebody: Stranger, tmp_path: Path) -> None:
@@ -264,7 +265,7 @@ def test_a_connection_that_comes_after_the_deadline_is_cut_before_a_word(somebod
 
         network = Network(addresses=somebody.network.addresses, connect=late, tls=somebody.trust)
         with pytest.raises(TransientError, match="too slow"):
-            outside(SimpleNamespace(network=network), tmp_path, deadline_s=0.2)  # type: ignore[arg-type]
+            outside(SimpleNamespace(network=network), tmp_path, deadline_s=SOON_S)  # type: ignore[arg-type]
         with mute.accept()[0] as other_end:
             assert other_end.recv(1) == b""
 
