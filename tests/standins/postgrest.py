@@ -1,8 +1,8 @@
 """PostgREST behind Supabase's gateway, as far as the worker meets it: the same wire forms, over a real
 Postgres.
 
-`Postgrest` answers requests below ``/rest/v1``; `serve` mounts it, and other stand-ins beside it, on one
-local server as a Supabase project would: ``with serve({"/rest/v1": Postgrest(dsn)}) as url:
+`Postgrest` answers requests below ``/rest/v1``; `standins.project.serve_project` mounts it, and other stand-ins beside
+it, on one local server as a Supabase project would: ``with serve_project({"/rest/v1": Postgrest(dsn)}) as url:
 create_client(url, SERVICE_KEY)``. Error forms and their HTTP status: PostgREST reference, "Errors".
 """
 
@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import psycopg
 from psycopg import sql
@@ -319,52 +316,3 @@ def _sql_error(error: psycopg.Error, role: str) -> Response:
         status = 401 if role == "anon" else 403
     diag = error.diag
     return refused(status, state, diag.message_primary or "", details=diag.message_detail, hint=diag.message_hint)
-
-
-@contextmanager
-def serve(apps: Mapping[str, App]) -> Iterator[str]:
-    """A local HTTP server with each app at its prefix, such as ``"/rest/v1"``; yields the project's URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = 65536  # headers and body in one piece, or each answer waits 40 ms for a delayed ACK
-        disable_nagle_algorithm = True
-
-        def handle_request(self) -> None:
-            parts = urlsplit(self.path)
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            prefix = next((p for p in apps if parts.path.startswith(p + "/") or parts.path == p), None)
-            if prefix is None:
-                response = as_json(404, {"message": "no Route matched with those values"})
-            else:
-                query = tuple(parse_qsl(parts.query, keep_blank_values=True))
-                request = Request(self.command, parts.path.removeprefix(prefix), query, headers, body)
-                response = apps[prefix](request)
-            if response.status == 0:
-                self.close_connection = True
-                return
-            self.send_response_only(response.status)
-            if "Date" not in response.headers:
-                self.send_header("Date", self.date_time_string())
-            for name, value in response.headers.items():
-                self.send_header(name, value)
-            if not any(name.lower() == "content-length" for name in response.headers):
-                self.send_header("Content-Length", str(len(response.body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(response.body)
-
-        do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = handle_request  # noqa: N815
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -63,8 +63,8 @@ def answer(
     only: int | None = None,
     pause_s: float | None = None,
 ) -> None:
-    handler.send_response(status)
-    for name, value in headers.items():
+    handler.send_response_only(status)
+    for name, value in {"Date": handler.date_time_string(), **headers}.items():
         handler.send_header(name, value)
     if status not in (204, 304):
         handler.send_header("Content-Length", str(len(body)))

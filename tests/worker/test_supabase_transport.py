@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 from database import Databases, Variant, execute, row_of
-from standins.postgrest import ANON_KEY, SERVICE_KEY, Postgrest, Response, as_json, refused, serve
+from standins.postgrest import ANON_KEY, SERVICE_KEY, Postgrest, Response, as_json, refused
+from standins.project import serve_project
 
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
@@ -18,7 +19,7 @@ from worker.queue.supabase_rpc import SupabaseTransport
 @pytest.fixture
 def project(leased_dsn: str) -> Iterator[tuple[Postgrest, str]]:
     postgrest = Postgrest(leased_dsn)
-    with serve({"/rest/v1": postgrest}) as url:
+    with serve_project({"/rest/v1": postgrest}) as url:
         yield postgrest, url
 
 
@@ -137,7 +138,7 @@ def test_the_anon_key_is_refused(project: tuple[Postgrest, str]) -> None:
 
 
 def test_a_server_that_is_not_there_is_transient() -> None:
-    with serve({}) as url:
+    with serve_project({}) as url:
         pass
     with pytest.raises(TransientError, match="does not answer"):
         opened(url)
@@ -156,7 +157,7 @@ def test_plain_mode_in_a_claim_whose_second_half_fails(databases: Databases) -> 
     """The claim went through, the look at the row did not: the next claim takes up that row, not a second one."""
     dsn = databases.new(Variant())
     postgrest = Postgrest(dsn)
-    with serve({"/rest/v1": postgrest}) as url:
+    with serve_project({"/rest/v1": postgrest}) as url:
         queue = opened(url)
         assert queue.mode == "plain"
         ids = [queue.enqueue({"n": n}) for n in range(2)]
@@ -172,7 +173,7 @@ def test_the_probe_for_the_dialect_writes_nothing(databases: Databases) -> None:
     dsn = databases.new(Variant("production", "payload", "text"))
     execute(dsn, "INSERT INTO audio_job_queue (payload) VALUES ('{}')")
     before = execute(dsn, "SELECT * FROM audio_job_queue")
-    with serve({"/rest/v1": Postgrest(dsn)}) as url:
+    with serve_project({"/rest/v1": Postgrest(dsn)}) as url:
         opened(url).close()
     assert execute(dsn, "SELECT * FROM audio_job_queue") == before
     databases.release(dsn)
@@ -182,7 +183,7 @@ def test_the_clock_is_the_servers(project: tuple[Postgrest, str]) -> None:
     def wrong_clock(request: object) -> Response:
         return as_json(200, [], Date="Mon, 01 Jan 2035 00:00:00 GMT")
 
-    with serve({"/rest/v1": wrong_clock}) as url:
+    with serve_project({"/rest/v1": wrong_clock}) as url:
         transport = SupabaseTransport(url, SERVICE_KEY)
         assert abs((transport.now() - datetime(2035, 1, 1, tzinfo=UTC)).total_seconds()) < 60
         transport.close()

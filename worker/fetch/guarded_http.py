@@ -93,7 +93,6 @@ class _Backend(httpcore.NetworkBackend):
     deadline: float
     handles: list[socket.socket] = field(default_factory=list)
     is_over: bool = False
-    was_cut: bool = False
 
     def connect_tcp(
         self,
@@ -145,6 +144,11 @@ class _Backend(httpcore.NetworkBackend):
             raise httpcore.ConnectTimeout(f"no answer from DNS for {host}")
         return answers[0]
 
+    @property
+    def was_cut(self) -> bool:
+        """Whether the deadline ended a connection; before there is one, what was waited for says so itself."""
+        return self.is_over and bool(self.handles)
+
     def _left_s(self) -> float:
         return max(0.0, self.deadline - time.monotonic())
 
@@ -152,7 +156,6 @@ class _Backend(httpcore.NetworkBackend):
         """End the connection, if there is one, under whoever is reading from it, in whatever phase it is."""
         self.is_over = True
         for handle in self.handles:
-            self.was_cut = True
             with contextlib.suppress(OSError):
                 handle.shutdown(socket.SHUT_RDWR)
 
