@@ -8,6 +8,7 @@ and default grants are those of Supabase: whatever a migration does not revoke, 
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 import tempfile
 import time
@@ -20,6 +21,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from worker.queue.claims import Claim
 from worker.queue.embedded import EmbeddedPostgres, embedded_postgres
 from worker.queue.migrate import migrate
 
@@ -172,6 +174,12 @@ def execute(dsn: str, statement: str | bytes, *parameters: object) -> list[dict[
 def row_of(dsn: str, job_id: str) -> dict[str, Any]:
     """The order's whole row."""
     return execute(dsn, "SELECT * FROM audio_job_queue WHERE id = %s", job_id)[0]
+
+
+def payload_of(claim: Claim) -> dict[str, Any]:
+    """A claimed order's payload."""
+    loaded = json.loads(claim.payload_text or "{}")
+    return json.loads(loaded) if isinstance(loaded, str) else loaded
 
 
 def remove(home: Path) -> None:

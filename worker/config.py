@@ -13,10 +13,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from worker.errors import ConfigurationError
 
 
-def _hosts(value: object) -> object:
+def _list(value: object) -> object:
     if isinstance(value, str):
-        return tuple(host.strip().lower() for host in value.split(",") if host.strip())
+        return tuple(item.strip() for item in value.split(",") if item.strip())
     return value
+
+
+def _hosts(value: object) -> object:
+    return _list(value.lower() if isinstance(value, str) else value)
 
 
 def _cache_dir() -> Path:
@@ -51,10 +55,15 @@ class Config(BaseModel):
     openai_tts_model: str | None = None
     elevenlabs_api_key: SecretStr | None = None
     elevenlabs_base_url: str | None = None
+    elevenlabs_tts_model: str | None = None
+    max_characters_per_day: int | None = Field(None, ge=1)
     tts_cache_bucket: str | None = None
     tts_cache_max_mb: int = Field(500, ge=0)
     # music and uploads
     media_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = ()
+    media_buckets: Annotated[tuple[str, ...], BeforeValidator(_list)] = ("background-music",)
+    voice_buckets: Annotated[tuple[str, ...], BeforeValidator(_list)] = ("voice-uploads", "voice-samples")
+    on_missing_music: Literal["without", "fail"] = "without"
     media_max_mb: int = Field(200, ge=1)
     media_cache_max_mb: int = Field(1000, ge=0)
     # rendering and delivery
@@ -63,6 +72,10 @@ class Config(BaseModel):
     render_threads: int | None = Field(None, ge=1, le=256)
     max_script_characters: int = Field(5000, ge=1)
     max_duration_min: float = Field(480.0, gt=0)
+    fit: Literal["adapt", "fail"] = "adapt"
+    preview_bucket: str = "track-previews"
+    preview_url: Literal["public", "path"] = "public"
+    preview_seconds: float = Field(15.0, ge=1, le=60)
     storage_dir: Path = Path("out")
     cache_dir: Path = Field(default_factory=_cache_dir)
     # mail and reporting

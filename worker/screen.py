@@ -52,7 +52,7 @@ def progress_bars(*, quiet: bool = False) -> Iterator[Bars]:
         TextColumn("{task.fields[name]:<28.28}"),
         BarColumn(bar_width=None),
         TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[stage]:<18.18}"),
+        TextColumn("{task.fields[stage]:<28.28}"),
         TimeElapsedColumn(),
         console=console,
         disable=not console.is_terminal,

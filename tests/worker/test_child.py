@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -44,7 +45,7 @@ class Told:
 
 
 def job(nursery: Nursery, folder: Path, function: str = PERFORM, **payload: object) -> Child:
-    order = Order("job-1", None, None, payload)
+    order = Order("job-1", None, None, json.dumps(payload))
     return Child(nursery, function, order=order, config=Config(), folder=folder, memory_bytes=_LIMIT)
 
 
@@ -193,7 +194,7 @@ def test_what_a_job_said_before_it_was_killed_is_not_lost(nursery: Nursery, tmp_
     """It may have uploaded something that must be taken back."""
     done = tmp_path / "audio-renders" / "key"
     config = Config(storage_dir=tmp_path)
-    order = Order("job-1", None, None, {"upload": "audio-renders/key", "linger": 600})
+    order = Order("job-1", None, None, '{"upload": "audio-renders/key", "linger": 600}')
     child = Child(nursery, PERFORM, order=order, config=config, folder=tmp_path, memory_bytes=_LIMIT)
     eventually(done.exists)
     time.sleep(0.05)

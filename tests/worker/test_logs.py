@@ -29,7 +29,7 @@ SECRETS = Config(
     openai_api_key=SecretStr('öpen"ai\\key'),
     worker_token=SecretStr("short"),
 )
-CLAIM = Claim("job-1", "token", 2, "track-1", None, {"script": "I am at peace"}, 1.25)
+CLAIM = Claim("job-1", "token", 2, "track-1", None, '{"script": "I am at peace"}', 1.25)
 
 
 class Out:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from database import VARIANTS, Databases, Variant, execute, row_of
+from database import VARIANTS, Databases, Variant, execute, payload_of, row_of
 
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
@@ -50,7 +50,7 @@ def test_from_nothing_it_makes_everything(empty_dsn: str) -> None:
     queue.enqueue({"script": "hi"})
     claim = queue.claim()
     assert claim is not None
-    assert claim.payload == {"script": "hi"}
+    assert payload_of(claim) == {"script": "hi"}
     queue.close()
 
 

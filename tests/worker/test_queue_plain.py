@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from database import VARIANTS, Databases, Variant, age_row, execute, row_of
+from database import VARIANTS, Databases, Variant, age_row, execute, payload_of, row_of
 from standins.postgrest import SERVICE_KEY, Postgrest
 from standins.project import serve_project
 
@@ -72,7 +72,7 @@ def test_an_order_goes_through_in_every_variant(databases: Databases, variant: V
         assert queue.claim() is None
         first, second = (queue.enqueue({"script": str(n)}, track_id=track) for n in range(2))
         claim = claimed(queue)
-        assert (claim.job_id, claim.payload, claim.track_id) == (first, {"script": "0"}, track)
+        assert (claim.job_id, payload_of(claim), claim.track_id) == (first, {"script": "0"}, track)
         assert queue.beat(claim, progress=30, stage="Mixing") is Standing.HELD
         row = row_of(dsn, first)
         assert (row["status"], row["progress"], row["stage"]) == ("processing", 30, "Mixing")
@@ -232,9 +232,9 @@ def test_a_live_render_is_not_rescued(orders: Queue, dsn: str) -> None:
 def test_a_payload_that_is_a_string_of_json_is_understood(orders: Queue, dsn: str) -> None:
     execute(
         dsn,
-        """INSERT INTO audio_job_queue (payload) VALUES ('"{\\"script\\": \\"hi\\"}"'), ('[1]'), (NULL)""",
+        """INSERT INTO audio_job_queue (payload) VALUES ('"{\\"script\\": \\"hi\\"}"'), (NULL)""",
     )
-    assert {claimed(orders).payload.get("script") for _ in range(3)} == {"hi", None}
+    assert {payload_of(claimed(orders)).get("script") for _ in range(2)} == {"hi", None}
 
 
 def test_missing_functions_are_named(databases: Databases) -> None:

@@ -23,7 +23,7 @@ from worker.queue.retry import APOLOGY, MAX_ATTEMPTS, Action, decide, wait_s
 
 
 def claim(*, attempt: int = 1, crashes: int = 0, last: str | None = None) -> Claim:
-    return Claim("id", "token", attempt, None, None, {}, 0.0, crashes=crashes, last_error_code=last)
+    return Claim("id", "token", attempt, None, None, None, 0.0, crashes=crashes, last_error_code=last)
 
 
 @pytest.mark.parametrize(("attempt", "longest"), [(1, 5), (2, 10), (3, 20), (4, 40), (8, 640), (9, 900), (60, 900)])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from database import Databases, Variant, execute, row_of
+from database import Databases, Variant, execute, payload_of, row_of
 from standins.postgrest import ANON_KEY, SERVICE_KEY, Postgrest, Response, as_json, refused
 from standins.project import serve_project
 
@@ -45,7 +45,7 @@ def test_leased_mode_in_full(orders: Queue, leased_dsn: str) -> None:
     track = str(execute(leased_dsn, "INSERT INTO tracks (title) VALUES ('t') RETURNING id")[0]["id"])
     ids = [orders.enqueue({"n": n}, track_id=track) for n in range(4)]
     claim = claimed(orders)
-    assert (claim.job_id, claim.payload, claim.attempt) == (ids[0], {"n": 0}, 1)
+    assert (claim.job_id, payload_of(claim), claim.attempt) == (ids[0], {"n": 0}, 1)
     assert orders.beat(claim, progress=30, stage="Mixing") is Standing.HELD
     assert orders.standing(claim) is Standing.HELD
     written = {"audio_url": "a", "duration_seconds": 60, "status": "published"}

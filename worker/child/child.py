@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Self
 
 from worker.child.fulfil import Fulfilled, Order
-from worker.child.line import Assignment, Failed, Message
+from worker.child.line import Answer, Assignment, Failed, Message
 from worker.child.nursery import BORN, STATUS
 from worker.child.process_tree import kill_session, session_resident_bytes
 from worker.config import Config
@@ -180,11 +180,11 @@ class Child:
         self._reported = self._reported or any(isinstance(message, Failed | Fulfilled) for message in said)
         return said if said or self._line is not None else None
 
-    def answer(self, standing: str) -> None:
-        """Answer a `MayPublish`: held, cancelled or lost."""
+    def answer(self, value: object) -> None:
+        """Answer a question of the job's: `MayPublish` with held, cancelled or lost; see `worker.child.line`."""
         if self._line is not None:
             with contextlib.suppress(OSError):
-                self._line.send(standing)
+                self._line.send(Answer(value))
 
     def memory_bytes(self) -> int:
         """Resident memory of the whole session; shared pages count once for each process."""

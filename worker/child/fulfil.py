@@ -1,11 +1,11 @@
-"""One claimed order in the child process: render, upload, and say what the row and the track are to hold.
+"""One claimed order in the job's process: render, upload, and say what the row and the track are to hold.
 
-Nothing here writes to the database: the parent does, fenced by its lease, once this has come back.
+Nothing here writes to the database: the worker does, fenced by its lease, once this has come back. What must be known
+of the database (the track's row, the music catalogue) is asked of the worker, too.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,18 +14,36 @@ from typing import Any, Protocol
 from loguru import logger
 
 from worker.config import Config
-from worker.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
 class Order:
-    """What was claimed: the row's ids and its payload."""
+    """What was claimed: the row's ids and its payload.
+
+    Attributes
+    ----------
+    payload_text : str or None
+        JSON as it stands in the row. Customers write it, so only the job's process parses it.
+    """
 
     job_id: str
     track_id: str | None
     user_id: str | None
-    payload: Mapping[str, Any]
+    payload_text: str | None
     attempt: int = 1
+
+    @property
+    def payload(self) -> Mapping[str, Any]:
+        """The payload as an object; empty where the row has none.
+
+        Raises
+        ------
+        JobError
+            If the text is no JSON that Python can hold.
+        """
+        from worker.order.dialects import load_payload
+
+        return load_payload(self.payload_text) if self.payload_text is not None else {}
 
 
 class Tell(Protocol):
@@ -45,6 +63,15 @@ class Tell(Protocol):
 
     def uploaded(self, bucket: str, key: str) -> None:
         """Note a file that is new in storage, to be taken back if the customer cancels."""
+
+    def track_row(self) -> Mapping[str, Any] | None:
+        """Read the order's row in `tracks`; None where there is none that is the customer's own."""
+
+    def catalogue(self, reference: str) -> str | None:
+        """Look a piece of music up in the catalogue, by id or slug; its `url` (object name or URL), or None."""
+
+    def may_speak(self, characters: int) -> bool:
+        """Whether the customer may have so many more characters spoken today (MAX_CHARACTERS_PER_DAY)."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +111,14 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
     Interrupted
         From `tell.may_publish`.
     """
-    # Heavy modules are loaded here, in the child: the idle worker needs none of them.
+    # Heavy modules are loaded here, in the job's process: the idle worker needs none of them.
+    from worker.child.publish import publish
     from worker.codec.encoding import Encoding
     from worker.fetch.fetch import fetch_media
     from worker.order.job import parse_job
     from worker.render.produce import produce
     from worker.render.studio import open_studio
     from worker.storage.choose import open_storage
-    from worker.storage.storage import CONTENT_TYPES, PREVIEWS, RENDERS, Stored, preview_key, track_key
     from worker.tts.shared_cache import speech_store
 
     job = parse_job(
@@ -120,74 +147,50 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
             preview=preview_file,
             on_progress=lambda stage, fraction: tell.progress(int(90 * fraction), stage),
         )
-
-        def upload(path: Path, bucket: str, percent: int) -> Stored:
-            digest, ending = file_digest(path), path.suffix.removeprefix(".")
-            key = preview_key(order.track_id, order.job_id, digest)
-            if bucket == RENDERS:
-                key = track_key(order.track_id, order.job_id, digest, ending)
-            tell.may_publish()
-            tell.progress(percent, "Uploading")
-            file = storage.put(path, key, bucket=bucket, content_type=CONTENT_TYPES[ending])
-            if not file.already_there:  # else an earlier run's, which may have been published
-                tell.uploaded(bucket, key)
-            return file
-
-        track = upload(track_file, RENDERS, 92)
-        preview = upload(preview_file, PREVIEWS, 95)
-        twin = None if produced.twin is None else upload(produced.twin, RENDERS, 97)
-        lyrics: dict[str, str] = {}
-        for path in produced.lyrics:
-            try:
-                lyrics[path.suffix] = upload(path, RENDERS, 98).path
-            except ConfigurationError as error:  # a bucket that takes audio only is no reason to keep the track back
-                logger.bind(event="lyrics.refused", job=order.job_id).warning("lyrics: {}", error.message)
+        published = publish(order, produced, track_file, preview_file, storage=storage, tell=tell)
     finally:
         storage.close()
     report = produced.report
     figures = report.as_json()
+    seconds = round(report.duration_s)
     result: dict[str, Any] = {
-        "url": track.path,
-        "audioUrl": track.path,
-        "preview_url": preview.url,
-        "previewUrl": preview.url,
-        "storagePath": track.path,
-        "duration": round(report.duration_s),
+        "url": published.track,
+        "audioUrl": published.track,
+        "audio_url": published.track,
+        "preview_url": published.preview,
+        "previewUrl": published.preview,
+        "storagePath": published.track,
+        "duration": seconds,
+        "duration_seconds": seconds,
         "durationMs": round(report.duration_s * 1000),
         "size": report.size_bytes,
+        "file_size_bytes": report.size_bytes,
         "format": report.format,
         "layers": len(report.layers),
+        "notes": list(report.notes),
         "quality": figures,
     }
-    if twin is not None and produced.twin_report is not None:
-        result["speakersUrl"] = twin.path
+    if published.twin is not None and produced.twin_report is not None:
+        result["speakersUrl"] = published.twin
         result["speakersQuality"] = produced.twin_report.as_json()
-    if lyrics:
-        result["lyrics"] = {ending.removeprefix("."): place for ending, place in lyrics.items()}
-    twins = {} if twin is None else {f"-speakers{track_file.suffix}": twin.path}
+    if published.lyrics:
+        result["lyrics"] = {ending.removeprefix("."): place for ending, place in published.lyrics.items()}
+    twins = {} if published.twin is None else {f"-speakers{track_file.suffix}": published.twin}
+    track = {"audio_url": published.track, "duration_seconds": seconds, "status": "published"}
+    if published.preview is not None:
+        track["preview_url"] = published.preview
     return Fulfilled(
         result=result,
-        track={
-            "audio_url": track.path,
-            "preview_url": preview.url,
-            "duration_seconds": round(report.duration_s),
-            "status": "published",
-        },
+        track=track,
         summary={
             "stages": figures["stage_seconds"],
             "lufs": report.integrated_lufs,
             "dbtp": report.true_peak_dbtp,
             "duration_s": report.duration_s,
             "title": job.metadata.title,
-            "files": {track_file.suffix: track.path, **twins, **lyrics},
-            "preview_url": preview.url,
+            "files": {track_file.suffix: published.track, **twins, **published.lyrics},
+            "preview_url": published.preview,
             "quality": figures,
             "speech_cache": dict(report.speech_cache),
         },
     )
-
-
-def file_digest(path: Path) -> str:
-    """Hash a file's content; 16 hexadecimal digits of its SHA-256, enough to tell renders of one job apart."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from worker import errors
 from worker.child.fulfil import Fulfilled, Order
 from worker.config import Config
-from worker.errors import Cancelled, Interrupted, LeaseLost, ResourceError, TransientError, WorkerError
+from worker.errors import Cancelled, Interrupted, JobError, LeaseLost, ResourceError, TransientError, WorkerError
 from worker.logs import where
 
 # No space, no quota, no memory, no descriptors.
@@ -53,6 +54,32 @@ class Progress:
 @dataclass(frozen=True)
 class MayPublish:
     """The job asks whether it is still ours, and waits for the answer: a `Standing` as text."""
+
+
+@dataclass(frozen=True)
+class AskTrack:
+    """The job asks for its row in `tracks`: JSON text, or None."""
+
+
+@dataclass(frozen=True)
+class AskCatalogue:
+    """The job asks where the music catalogue has a piece, by id or slug: its `url`, or None."""
+
+    reference: str
+
+
+@dataclass(frozen=True)
+class AskCharacters:
+    """The job asks whether its customer may have so many characters spoken: True or False."""
+
+    characters: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the worker answers to one of these; `value` is a `Failed` where it could not find out."""
+
+    value: object
 
 
 @dataclass(frozen=True)
@@ -101,7 +128,8 @@ class Failed:
         return error
 
 
-Message = Progress | MayPublish | Uploaded | Failed | Fulfilled
+Question = AskTrack | AskCatalogue | AskCharacters
+Message = Progress | MayPublish | Uploaded | Question | Failed | Fulfilled
 
 
 def out_of_memory(found_bytes: int, limit_bytes: int) -> ResourceError:
@@ -125,7 +153,8 @@ class Line:
         self._connection = connection
         self._on_broken = on_broken
         self._sending = threading.Lock()
-        self._answer: str | None = None
+        self._answer: Answer | None = None
+        self._asking = threading.Lock()  # one question at a time
         self._answered = threading.Condition()
         self._last: Progress | None = None
         threading.Thread(target=self._listen, name="lifeline", daemon=True).start()
@@ -144,19 +173,53 @@ class Line:
         ------
         Cancelled, LeaseLost
         """
-        with self._answered:
-            self._answer = None
-            self.send(MayPublish())
-            self._answered.wait_for(lambda: self._answer is not None)
-            answer = self._answer
+        answer = self._ask(MayPublish())
         if answer == "cancelled":
             raise Cancelled
         if answer != "held":
             raise LeaseLost
 
+    def track_row(self) -> dict[str, Any] | None:
+        """Read the order's row in `tracks`; None where there is none that is the customer's own.
+
+        Raises
+        ------
+        WorkerError
+            If the database does not answer, or the row is no JSON that Python can hold.
+        """
+        text = self._ask(AskTrack())
+        if text is None:
+            return None
+        try:
+            row = json.loads(str(text))
+        except (ValueError, RecursionError):
+            raise JobError("the order's row in tracks cannot be read", code="job.track") from None
+        return row if isinstance(row, dict) else None
+
+    def catalogue(self, reference: str) -> str | None:
+        """Look a piece of music up in the catalogue, by id or slug; its `url` (object name or URL), or None."""
+        url = self._ask(AskCatalogue(reference))
+        return None if url is None else str(url)
+
+    def may_speak(self, characters: int) -> bool:
+        """Whether the customer may have so many more characters spoken today (MAX_CHARACTERS_PER_DAY)."""
+        return bool(self._ask(AskCharacters(characters)))
+
     def uploaded(self, bucket: str, key: str) -> None:
         """Tell of a file that is new in storage, so that it can be taken back."""
         self.send(Uploaded(bucket, key))
+
+    def _ask(self, question: MayPublish | Question) -> object:
+        """Send a question and wait for its answer; a failure to find out is raised here."""
+        with self._asking, self._answered:
+            self._answer = None
+            self.send(question)
+            self._answered.wait_for(lambda: self._answer is not None)
+            assert self._answer is not None  # noqa: S101 - for the type checker
+            value = self._answer.value
+        if isinstance(value, Failed):
+            raise value.error()
+        return value
 
     def send(self, message: Message) -> None:
         """Send, from any thread."""

@@ -27,6 +27,7 @@ from worker.errors import JobError, WorkerError
 from worker.loop.running import Ended
 from worker.order.job import parse_job
 from worker.queue.queue import open_queue
+from worker.render import stages
 from worker.render.produce import OnProgress, produce
 from worker.render.studio import open_studio
 from worker.screen import Bars, Row, closing_table, progress_bars
@@ -111,14 +112,14 @@ def _through_the_queue(jobs: list[Path], config: Config, bars: Bars) -> tuple[li
                     shutil.copyfile(out / place, out / f"{order.path.stem}{ending}")
                 track = out / f"{order.path.stem}{next(iter(names))}"
                 rows[order.path.name] = Row.of(figures, track, ended.seconds)
-                order.on_progress("Done", 1.0)
+                order.on_progress(stages.COMPLETE, 1.0)
 
         worker = Worker(config, queue, drain=True, watch=Hand())
 
         def show() -> None:
             for job in list(worker.state.running):
                 if job.claim.job_id in orders:
-                    orders[job.claim.job_id].on_progress(job.stage, job.percent / 100)
+                    orders[job.claim.job_id].on_progress(job.stage or "", job.percent / 100)
 
         with _again_and_again(show, every_s=0.1):
             worker.run()

@@ -65,7 +65,7 @@ class Heartbeat:
         self._claim = claim
         self._rhythm = rhythm
         self._log = logger.bind(job=claim.job_id)
-        self._progress = (0, "Starting")
+        self._progress: tuple[int, str | None] = (0, None)
         self._heard_at = claimed_at
         self._verdict = Standing.HELD
         self._wake = threading.Event()

@@ -11,7 +11,17 @@ from loguru import logger
 
 from worker.child.child import Child, Nursery, no_process
 from worker.child.fulfil import Fulfilled, Order
-from worker.child.line import Failed, MayPublish, Progress, Uploaded, out_of_memory
+from worker.child.line import (
+    AskCatalogue,
+    AskCharacters,
+    AskTrack,
+    Failed,
+    MayPublish,
+    Progress,
+    Question,
+    Uploaded,
+    out_of_memory,
+)
 from worker.child.memory import kills_by_the_kernel
 from worker.child.workspace import job_folder
 from worker.config import Config
@@ -106,7 +116,7 @@ class RunningJob:
     claimed_at: float
     started_at: float = field(default_factory=time.monotonic)
     percent: int = 0
-    stage: str = "Starting"
+    stage: str | None = None
     session: int | None = None
     uploads: list[Uploaded] = field(default_factory=list)
     _heartbeat: Heartbeat | None = None
@@ -155,7 +165,7 @@ class RunningJob:
         child = Child(
             shop.nursery,
             shop.function,
-            order=Order(claim.job_id, claim.track_id, claim.user_id, claim.payload, claim.attempt),
+            order=Order(claim.job_id, claim.track_id, claim.user_id, claim.payload_text, claim.attempt),
             config=shop.config,
             folder=folder,
             memory_bytes=shop.memory_limit_bytes,
@@ -191,6 +201,8 @@ class RunningJob:
                         heartbeat.report(message.percent, message.stage)
                     case MayPublish():
                         child.answer(self._check(heartbeat))
+                    case AskTrack() | AskCatalogue() | AskCharacters():
+                        child.answer(self._look_up(message))
                     case Uploaded():
                         self.uploads.append(message)
                     case Failed():
@@ -210,6 +222,20 @@ class RunningJob:
         if standing is None:
             raise ShuttingDown
         return standing.value
+
+    def _look_up(self, question: Question) -> object:
+        """Ask the database what the job wants to know; a failure travels to the job as its answer."""
+        queue = self.shop.queue
+        try:
+            match question:
+                case AskTrack():
+                    return queue.track_row(self.claim)
+                case AskCatalogue():
+                    return queue.catalogue(self.claim, question.reference)
+                case AskCharacters():
+                    return queue.may_speak(self.claim, question.characters)
+        except WorkerError as error:
+            return Failed.of(error)
 
     def _go_on(self, heartbeat: Heartbeat, *, done: bool = False) -> None:
         """Raise when there is no point in going on."""

@@ -173,7 +173,7 @@ class Reading:
 
 
 def load_payload(payload: Mapping[str, Any] | str | bytes) -> Mapping[str, Any]:
-    """Read JSON text; a mapping passes as it is.
+    """Read JSON text, or JSON text within JSON text, as some rows hold it; a mapping passes as it is.
 
     Raises
     ------
@@ -185,6 +185,8 @@ def load_payload(payload: Mapping[str, Any] | str | bytes) -> Mapping[str, Any]:
         try:
             text = payload.decode("utf-8-sig") if isinstance(payload, bytes) else payload
             loaded = json.loads(text)
+            if isinstance(loaded, str) and loaded.lstrip().startswith("{"):
+                loaded = json.loads(loaded)
         except UnicodeDecodeError as error:
             raise JobError(f"the job is not valid JSON: byte {error.start} is not UTF-8") from None
         except json.JSONDecodeError as error:

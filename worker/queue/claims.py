@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -23,14 +21,17 @@ class Claim:
     attempt : int
         1 for the first try.
     track_id, user_id : str or None
-    payload : dict
-        What the app sent, in either dialect.
+    payload_text : str or None
+        What the app sent: JSON text, which only the job's process parses. None where the row has none, or where it
+        is over the limit.
     waited_s : float
         From when the order was due until it was claimed, by the database's clock.
     crashes : int
         How often a child or a worker has died over this order before.
     last_error_code : str or None
         How the attempt before this one ended.
+    payload_bytes : int or None
+        Size of a payload that is over the limit and so was not read; None where it was.
     """
 
     job_id: str
@@ -38,10 +39,11 @@ class Claim:
     attempt: int
     track_id: str | None
     user_id: str | None
-    payload: dict[str, Any]
+    payload_text: str | None
     waited_s: float
     crashes: int = 0
     last_error_code: str | None = None
+    payload_bytes: int | None = None
 
 
 class Standing(StrEnum):
@@ -90,9 +92,6 @@ class JobRow:
     run_after: datetime | None
 
 
-def payload_of(value: object) -> dict[str, Any]:
-    """The order as an object; some rows hold the JSON as a string inside the JSON. Anything else is an empty order."""
-    if isinstance(value, str):
-        with suppress(ValueError):
-            value = json.loads(value)
-    return value if isinstance(value, dict) else {}
+def payload_text_of(value: object) -> str | None:
+    """Bring a payload to JSON text."""
+    return value if value is None or isinstance(value, str) else json.dumps(value)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from worker.errors import TransientError
-from worker.queue.claims import Claim, Rescued, Standing, payload_of
+from worker.queue.claims import Claim, Rescued, Standing, payload_text_of
 from worker.queue.retry import APOLOGY, MAX_ATTEMPTS, MAX_CRASHES
 from worker.queue.transport import Transport
 
@@ -52,13 +52,13 @@ class LeasedMode:
             attempt=row["attempt"],
             track_id=row["track_id"],
             user_id=row["user_id"],
-            payload=payload_of(row["payload"]),
+            payload_text=payload_text_of(row["payload"]),
             waited_s=float(row["waited_s"]),
             crashes=row["crashes"],
             last_error_code=row["last_error_code"],
         )
 
-    def beat(self, claim: Claim, *, progress: int, stage: str) -> Standing:
+    def beat(self, claim: Claim, *, progress: int, stage: str | None) -> Standing:
         return self._ask("worker_heartbeat", claim, p_lease_s=self._lease_s, p_progress=progress, p_stage=stage)
 
     def standing(self, claim: Claim) -> Standing:

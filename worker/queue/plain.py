@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from worker.errors import WorkerError
-from worker.queue.claims import Claim, Rescued, Standing, payload_of
+from worker.queue.claims import Claim, Rescued, Standing, payload_text_of
 from worker.queue.plain_dialect import Dialect
 from worker.queue.retry import APOLOGY, MAX_CRASHES
 from worker.queue.transport import Row, Transport
@@ -93,13 +93,13 @@ class PlainMode:
             attempt=int(notes.get("attempt", 0)) + 1,
             track_id=_text(row.get("track_id")),
             user_id=_text(row.get("user_id")),
-            payload=payload_of(row.get("payload") or row.get("job_data")),
+            payload_text=payload_text_of(row.get("payload") or row.get("job_data")),
             waited_s=max(0.0, (started - created).total_seconds()) if started and created else 0.0,
             crashes=int(notes.get("crashes", 0)),
             last_error_code=notes.get("code"),
         )
 
-    def beat(self, claim: Claim, *, progress: int, stage: str) -> Standing:
+    def beat(self, claim: Claim, *, progress: int, stage: str | None) -> Standing:
         with self._transport.atomically():
             standing = self.standing(claim)
             if standing is Standing.HELD:

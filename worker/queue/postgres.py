@@ -158,7 +158,7 @@ class PostgresTransport:
 
     def speaks(self, function: str, names: Sequence[str]) -> bool:
         query = sql.SQL(
-            "SELECT coalesce(p.proargnames, '{{}}') AS names FROM pg_proc p"
+            "SELECT coalesce(p.proargnames, '{}') AS names FROM pg_proc p"
             " WHERE p.proname = %(function)s AND p.pronamespace = 'public'::regnamespace"
         )
         found = self._execute(query, {"function": function})

@@ -6,6 +6,7 @@ transport
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -44,7 +45,7 @@ class Mode(Protocol):
     @property
     def waiting(self) -> int: ...
     def claim(self) -> Claim | None: ...
-    def beat(self, claim: Claim, *, progress: int, stage: str) -> Standing: ...
+    def beat(self, claim: Claim, *, progress: int, stage: str | None) -> Standing: ...
     def standing(self, claim: Claim) -> Standing: ...
     def release(self, claim: Claim, *, code: str, delay_s: float) -> Standing: ...
     def retry(self, claim: Claim, *, code: str, delay_s: float, crashed: bool) -> Standing: ...
@@ -85,7 +86,7 @@ class Queue:
         """Take the oldest order that is due; None when there is none."""
         return self._mode.claim()
 
-    def beat(self, claim: Claim, *, progress: int, stage: str) -> Standing:
+    def beat(self, claim: Claim, *, progress: int, stage: str | None) -> Standing:
         """Extend the lease (leased) or touch the row (plain), and write progress (0..100) and stage."""
         return self._mode.beat(claim, progress=progress, stage=stage)
 
@@ -191,6 +192,23 @@ class Queue:
                 "order {} given up: its workers have died over it too often", job_id
             )
         return rescued
+
+    def track_row(self, claim: Claim) -> str | None:
+        """The claimed order's row in `tracks` as JSON text, if it is the same customer's."""
+        rows = self._transport.select("tracks", ["*"], where={"id": claim.track_id}, limit=1)
+        own = [row for row in rows if claim.user_id in (None, row.get("user_id"))]
+        return json.dumps(own[0], default=str) if own else None
+
+    def catalogue(self, claim: Claim, reference: str) -> str | None:
+        """Where the music catalogue has a piece, by id or slug."""
+        del claim
+        rows = self._transport.select("background_tracks", ["url"], where={"slug": reference}, limit=1)
+        return str(rows[0]["url"]) if rows else None
+
+    def may_speak(self, claim: Claim, characters: int) -> bool:
+        """Whether the customer may have so many more characters spoken today."""
+        del claim, characters
+        return True
 
     def enqueue(self, payload: Mapping[str, Any], *, track_id: str | None = None, user_id: str | None = None) -> str:
         """Add an order; its id."""

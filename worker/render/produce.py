@@ -23,6 +23,7 @@ from worker.order.compile import Compiled, compile_plan
 from worker.order.lyrics import as_lrc, as_webvtt
 from worker.order.media import Media, Music, Speech
 from worker.order.payload import SAMPLE_RATE_HZ, RenderJob
+from worker.render import stages
 from worker.render.deliver import PREVIEW_FADE_S, deliver, deliver_preview
 from worker.render.listening import Listener
 from worker.render.master import measure_mix
@@ -149,7 +150,7 @@ def produce(
             return studio.speak(
                 job,
                 folder,
-                lambda done: progress("Recording the voice", _FETCHED + (_SPOKEN - _FETCHED) * done),
+                lambda done: progress(stages.SPEAKING, _FETCHED + (_SPOKEN - _FETCHED) * done),
                 said,
             )
 
@@ -157,18 +158,25 @@ def produce(
             # a recording costs nothing, so it is decoded beside the music
             recording = aside.submit(speak) if "voice" in recordings else None
             with watch.stage("fetch"):  # before a voice speaks: a job that lacks its music must not have paid for it
-                progress("Preparing the music", 0.0)
                 has_music = job.background_music is not None or "music" in recordings
-                music = studio.fetch_music(job, folder) if has_music else None
+                music = None
+                if has_music:
+                    progress(stages.FETCHING_MUSIC, 0.0)
+                    music = studio.fetch_music(job, folder)
+                    progress(stages.MUSIC_READY, _FETCHED)
                 cover = studio.fetch_cover(job.metadata.cover, folder) if job.metadata.cover is not None else None
             with watch.stage("speak"):
                 speech = None
-                if recording is not None:
-                    speech = recording.result()
-                elif job.has_voice:
-                    speech = speak()
+                if recording is not None or job.has_voice:
+                    progress(stages.SPEAKING, _FETCHED)
+                    speech = speak() if recording is None else recording.result()
+                    progress(stages.SPOKEN, _SPOKEN)
         media = Media(speech, music)
         compiled = compile_plan(job, media)
+        if job.solfeggio is not None:
+            progress(stages.SOLFEGGIO, _SPOKEN)
+        if job.binaural is not None:
+            progress(stages.BINAURAL, _SPOKEN)
         tags = make_tags(job, compiled, cover)
         wanted = [(compiled.plan, candidate, out)]
         if compiled.twin is not None:
@@ -185,7 +193,7 @@ def produce(
                 mix = measure_mix(
                     plan,
                     threads=studio.threads,
-                    on_progress=lambda done: progressed("Mixing", _MEASURED * done),
+                    on_progress=lambda done: progressed(stages.MIXING, _MEASURED * done),
                 )
             # the layers are measured beside the encoding, and encoders start while the master gain is found
             with (
@@ -210,10 +218,12 @@ def produce(
                     tags=tags,
                     ffmpeg=studio.ffmpeg,
                     threads=studio.threads,
-                    on_progress=lambda done: progressed("Finishing", _MEASURED + (1 - _MEASURED) * done),
+                    on_progress=lambda done: progressed(stages.MIXING, _MEASURED + (1 - _MEASURED) * done),
                     make_listener=partial(Listener, plan, compiled.spoken),
                 )
+            progressed(stages.MIXED, 1.0)
             if preview is not None and number == 0:
+                progressed(stages.PREVIEWING, 1.0)
                 with watch.stage("preview"):
                     deliver_preview(
                         plan,
@@ -223,6 +233,7 @@ def produce(
                         tags=Tags(title=tags.title),
                         ffmpeg=studio.ffmpeg,
                     )
+                progressed(stages.PREVIEWED, 1.0)
             reports.append(
                 make_report(
                     made,
@@ -242,7 +253,7 @@ def produce(
         lyrics = _write_lyrics(job, compiled, out) if job.lyrics and compiled.spoken else ()
         for _, made, place in wanted:
             made.replace(place)
-    progress("Done", 1.0)
+    progress(stages.FINALIZING, 1.0)
     if len(reports) == 1:
         return Produced(reports[0], lyrics=lyrics)
     return Produced(reports[0], twin=wanted[1][2], twin_report=reports[1], lyrics=lyrics)
