@@ -14,6 +14,9 @@ from typing import Any, Protocol
 from loguru import logger
 
 from worker.config import Config
+from worker.errors import JobError
+
+PAID_PROVIDERS = ("openai", "elevenlabs")
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Tell(Protocol):
         """Note a file that is new in storage, to be taken back if the customer cancels."""
 
     def track_row(self) -> Mapping[str, Any] | None:
-        """Read the order's row in `tracks`; None where there is none that is the customer's own."""
+        """Read the job's row in `tracks`, its JSON columns as text; None where there is none of the customer's own."""
 
     def catalogue(self, reference: str) -> str | None:
         """Look a piece of music up in the catalogue, by id or slug; its `url` (object name or URL), or None."""
@@ -116,19 +119,38 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
     from worker.codec.encoding import Encoding
     from worker.fetch.fetch import fetch_media
     from worker.order.job import parse_job
+    from worker.order.track_row import completed_payload
     from worker.render.produce import produce
     from worker.render.studio import open_studio
     from worker.storage.choose import open_storage
     from worker.tts.shared_cache import speech_store
 
+    row = None if order.track_id is None else tell.track_row()
+    if order.track_id is not None and row is None:
+        raise JobError(
+            f"track {order.track_id} is not there, or not the customer's whose job this is",
+            code="job.track",
+            customer_message="The track of this order could not be found. Please contact support.",
+        )
+    payload, is_of_track = completed_payload(order.payload, row)
+    notes = ["The order names no sound, so it was made from the track as it is saved."] if is_of_track else []
     job = parse_job(
-        order.payload,
+        payload,
         max_script_characters=config.max_script_characters,
         max_duration_min=config.max_duration_min,
     )
 
     if job.unknown_keys:
         logger.bind(event="job.unknown_keys", job=order.job_id).debug("ignored: {}", ", ".join(job.unknown_keys))
+
+    characters = len(job.script) if job.has_voice and job.voice.provider in PAID_PROVIDERS else 0
+    if characters and config.max_characters_per_day is not None and not tell.may_speak(characters):
+        raise JobError(
+            f"script: {characters} characters are more than MAX_CHARACTERS_PER_DAY ({config.max_characters_per_day}) "
+            "leaves this customer today",
+            code="job.characters",
+            customer_message="You have ordered more speech today than can be made in a day. Please try again tomorrow.",
+        )
 
     def fetch(reference: str, *, bucket: str, into: Path, what: str) -> Path:
         return fetch_media(
@@ -167,7 +189,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
         "file_size_bytes": report.size_bytes,
         "format": report.format,
         "layers": len(report.layers),
-        "notes": list(report.notes),
+        "notes": [*notes, *report.notes],
         "quality": figures,
     }
     if published.twin is not None and produced.twin_report is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import threading
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import Any, NoReturn
 from worker import errors
 from worker.child.fulfil import Fulfilled, Order
 from worker.config import Config
-from worker.errors import Cancelled, Interrupted, JobError, LeaseLost, ResourceError, TransientError, WorkerError
+from worker.errors import Cancelled, Interrupted, LeaseLost, ResourceError, TransientError, WorkerError
 from worker.logs import where
 
 # No space, no quota, no memory, no descriptors.
@@ -58,7 +57,7 @@ class MayPublish:
 
 @dataclass(frozen=True)
 class AskTrack:
-    """The job asks for its row in `tracks`: JSON text, or None."""
+    """The job asks for its row in `tracks`: a mapping whose JSON columns are text, or None."""
 
 
 @dataclass(frozen=True)
@@ -180,20 +179,14 @@ class Line:
             raise LeaseLost
 
     def track_row(self) -> dict[str, Any] | None:
-        """Read the order's row in `tracks`; None where there is none that is the customer's own.
+        """Read the job's row in `tracks`, its JSON columns as text; None where there is none of the customer's own.
 
         Raises
         ------
         WorkerError
-            If the database does not answer, or the row is no JSON that Python can hold.
+            If the database does not answer.
         """
-        text = self._ask(AskTrack())
-        if text is None:
-            return None
-        try:
-            row = json.loads(str(text))
-        except (ValueError, RecursionError):
-            raise JobError("the order's row in tracks cannot be read", code="job.track") from None
+        row = self._ask(AskTrack())
         return row if isinstance(row, dict) else None
 
     def catalogue(self, reference: str) -> str | None:

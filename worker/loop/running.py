@@ -28,6 +28,7 @@ from worker.config import Config
 from worker.errors import (
     Cancelled,
     Interrupted,
+    JobError,
     Kind,
     LeaseLost,
     ResourceError,
@@ -37,8 +38,9 @@ from worker.errors import (
 )
 from worker.loop.heartbeat import Heartbeat, Rhythm
 from worker.loop.stopping import Stopping
-from worker.queue.claims import Claim, Outcome, Standing
+from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, Outcome, Standing
 from worker.queue.queue import Queue
+from worker.queue.retry import MAX_ATTEMPTS
 
 _TICK_S = 0.25  # of looks at standing and memory
 _SETTLE_PATIENCE_S = 30.0
@@ -144,6 +146,7 @@ class RunningJob:
     def _render(self) -> Fulfilled:
         """Have the job done in a process of its own, the lease kept meanwhile."""
         shop = self.shop
+        _check_claim(self.claim)
         try:
             with (
                 Heartbeat(shop.queue, self.claim, shop.rhythm, claimed_at=self.claimed_at) as heartbeat,
@@ -233,7 +236,8 @@ class RunningJob:
                 case AskCatalogue():
                     return queue.catalogue(self.claim, question.reference)
                 case AskCharacters():
-                    return queue.may_speak(self.claim, question.characters)
+                    limit = self.shop.config.max_characters_per_day
+                    return limit is None or queue.may_speak(self.claim, question.characters, limit=limit)
         except WorkerError as error:
             return Failed.of(error)
 
@@ -297,3 +301,25 @@ class RunningJob:
 
     def _patience_s(self) -> float:
         return _SHUTDOWN_PATIENCE_S if self.shop.stopping.is_set() else _SETTLE_PATIENCE_S
+
+
+def _check_claim(claim: Claim) -> None:
+    """Refuse what must not be started.
+
+    Raises
+    ------
+    JobError
+        If the payload is over the limit, or a customer has set the row back to pending too often.
+    """
+    if claim.payload_bytes is not None:
+        raise JobError(
+            f"the payload has {claim.payload_bytes} bytes or more, allowed are at most {PAYLOAD_LIMIT_BYTES}",
+            code="job.too_large",
+            customer_message="This order is too large to be made. Please shorten the script, or contact support.",
+        )
+    if claim.attempt > MAX_ATTEMPTS:
+        raise JobError(
+            f"attempt {claim.attempt}: the row was set back to pending again and again, by its owner",
+            code="attempts",
+            customer_message="This order has been tried too often. Please contact support.",
+        )

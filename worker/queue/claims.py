@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+PAYLOAD_LIMIT_BYTES = 1_000_000  # of its JSON text; the app's own are a hundredth of that
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,3 @@ class JobRow:
     started_at: datetime | None
     completed_at: datetime | None
     run_after: datetime | None
-
-
-def payload_text_of(value: object) -> str | None:
-    """Bring a payload to JSON text."""
-    return value if value is None or isinstance(value, str) else json.dumps(value)

@@ -6,10 +6,12 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from loguru import logger
+
 from worker.errors import TransientError
-from worker.queue.claims import Claim, Rescued, Standing, payload_text_of
+from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, Rescued, Standing
 from worker.queue.retry import APOLOGY, MAX_ATTEMPTS, MAX_CRASHES
-from worker.queue.transport import Transport
+from worker.queue.transport import Row, Transport
 
 
 class LeasedMode:
@@ -38,7 +40,12 @@ class LeasedMode:
             token = self._unanswered.pop()
         except IndexError:
             token = str(uuid.uuid4())
-        arguments = {"p_token": token, "p_worker": self._worker_name, "p_lease_s": self._lease_s}
+        arguments = {
+            "p_token": token,
+            "p_worker": self._worker_name,
+            "p_lease_s": self._lease_s,
+            "p_payload_limit_bytes": PAYLOAD_LIMIT_BYTES,
+        }
         try:
             row = self._transport.scalar("worker_claim", arguments)
         except TransientError:
@@ -52,11 +59,24 @@ class LeasedMode:
             attempt=row["attempt"],
             track_id=row["track_id"],
             user_id=row["user_id"],
-            payload_text=payload_text_of(row["payload"]),
+            payload_text=row["payload_text"],
+            payload_bytes=row["payload_bytes"],
             waited_s=float(row["waited_s"]),
             crashes=row["crashes"],
             last_error_code=row["last_error_code"],
         )
+
+    def track_row(self, claim: Claim) -> Row | None:
+        row: Row | None = self._transport.scalar("worker_track", _fence(claim))
+        return row
+
+    def catalogue(self, claim: Claim, reference: str) -> str | None:
+        url: str | None = self._transport.scalar("worker_catalogue", {**_fence(claim), "p_reference": reference})
+        return url
+
+    def may_speak(self, claim: Claim, characters: int, limit: int) -> bool:
+        asked = {**_fence(claim), "p_characters": characters, "p_limit": limit}
+        return bool(self._transport.scalar("worker_may_speak", asked))
 
     def beat(self, claim: Claim, *, progress: int, stage: str | None) -> Standing:
         return self._ask("worker_heartbeat", claim, p_lease_s=self._lease_s, p_progress=progress, p_stage=stage)
@@ -84,11 +104,20 @@ class LeasedMode:
     def rescue(self) -> Rescued:
         limits = {"p_max_crashes": MAX_CRASHES, "p_max_attempts": MAX_ATTEMPTS, "p_error": APOLOGY}
         answer = self._transport.scalar("worker_rescue", limits)
+        for row in answer.get("refused", ()):
+            logger.bind(event="rescue.refused", job=row["id"], sqlstate=row["sqlstate"]).error(
+                "job {}: its row cannot be put back or given up ({}); look at the app's triggers on audio_job_queue",
+                row["id"],
+                row["sqlstate"],
+            )
         return Rescued(tuple(answer["put_back"]), tuple(answer["given_up"]))
 
     def close(self) -> None:
         """Nothing is kept outside the database."""
 
     def _ask(self, function: str, claim: Claim, **arguments: Any) -> Standing:
-        answer = self._transport.scalar(function, {"p_job_id": claim.job_id, "p_token": claim.token, **arguments})
-        return Standing(answer)
+        return Standing(self._transport.scalar(function, {**_fence(claim), **arguments}))
+
+
+def _fence(claim: Claim) -> dict[str, Any]:
+    return {"p_job_id": claim.job_id, "p_token": claim.token}

@@ -2,32 +2,48 @@
 
 The claim is fenced by the row's `started_at`: whoever takes the row after us writes another. There are no
 columns for attempts, so they are noted in `result` (``{"worker": {"attempt": …}}``), which nobody reads
-before the order is done. Nor is there one for "not before": an order that is to be tried again stays
+before the job is done. Nor is there one for "not before": a job that is to be tried again stays
 `processing`, parked here and touched, until its time has come.
+
+A job ends in this order: `complete_job`, the track, the row's `result`. Over HTTP these are three calls, so a
+worker may die between them; the row's stage says so, and `rescue` does what is left.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from worker.errors import WorkerError
-from worker.queue.claims import Claim, Rescued, Standing, payload_text_of
+from loguru import logger
+
+from worker.errors import ConfigurationError, TransientError, WorkerError
+from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, Rescued, Standing
 from worker.queue.plain_dialect import Dialect
 from worker.queue.retry import APOLOGY, MAX_CRASHES
-from worker.queue.transport import Row, Transport
+from worker.queue.transport import AsText, Row, StatementRefusedError, Transport
 
 TABLE = "audio_job_queue"
 # "A row processing with updated_at older than 10 minutes may be put back to pending by anyone": the queue
 # contract.
 _STUCK_AFTER = timedelta(minutes=10)
+_DAY = timedelta(days=1)
 _TOUCH_S = 15.0
 _WAITING = "Waiting to try again"
+_UNFINISHED = "Finalizing"  # stage of a completed row whose track is still to be written
+_FINISHED = "Complete"
+_NOTES = AsText("result", "worker")
+_LONGEST_NOTES = 2000  # customers can write the column: what is longer is none of ours
+_LIVE = ("pending", "processing", "completed")
+_YOUNGER_LIMIT = 50
+_TRACK_TEXT = ("title", "cover_image_url", "script", "start_delay_seconds")
+_TRACK_JSON = ("voice_config", "music_config", "frequency_config", "output_config")
 
 
 @dataclass
@@ -56,48 +72,117 @@ class PlainMode:
         self._clock = clock
         self._lock = threading.Lock()
         self._parked: list[_Parked] = []
-        self._track_columns: set[str] = set()  # those seen; a missing one may come any day
-        self._half_claimed: list[Row] = []  # claimed, but the look at the row that tells `started_at` failed
+        self._columns: dict[str, set[str]] = {}  # seen, by table; a missing one may come any day
+        self._unseen: list[str] = []  # ids of rows that were claimed over HTTP and could not be read yet
+        self._refusals: set[str] = set()  # of complete_job, each logged once
+
+    # -- taking
 
     def claim(self) -> Claim | None:
         self._tend()
         transport = self._transport
         try:
-            row = self._half_claimed.pop()
+            job_id: str | None = self._unseen.pop()
         except IndexError:
-            row = None
-        claimed: Row | None = None
+            job_id = None
         try:
             with transport.atomically():
-                if row is None:
-                    found = transport.rows("get_next_pending_job", {})
-                    # A function that returns one composite instead of a set answers with a row of nulls.
-                    row = next((row for row in found if row.get("job_id") or row.get("id")), None)
-                    if row is None:
-                        return None
-                claimed = row
-                job_id = str(row.get("job_id") or row["id"])
-                columns = ["started_at", "created_at", "result"]
-                seen = transport.select(TABLE, columns, where={"id": job_id, "status": "processing"}, limit=1)
+                job_id = job_id or self._take()
+                return None if job_id is None else self._read(job_id)
         except WorkerError:
-            if claimed is not None and transport.name == "supabase":
-                self._half_claimed.append(claimed)  # no transaction has taken it back
+            if job_id is not None and transport.name == "supabase":
+                self._unseen.append(job_id)  # no transaction has taken it back
             raise
-        if not seen:
+
+    def _take(self) -> str | None:
+        """Claim the next row; its id. Nothing else of it is read here: the rest is the customer's."""
+        for column in ("job_id", "id"):
+            try:
+                with self._transport.atomically():
+                    row = self._transport.claim_next([column])
+            except StatementRefusedError as error:
+                if error.sqlstate != "42703" or column == "id":
+                    raise
+            else:
+                return None if row is None else str(row[column])
+        return None
+
+    def _read(self, job_id: str) -> Claim | None:
+        columns: list[str | AsText] = ["status", "track_id", "user_id", "started_at", "created_at", _NOTES]
+        rows = self._transport.select(TABLE, columns, where={"id": job_id}, limit=1)
+        if not rows:
+            raise ConfigurationError(
+                f"job {job_id} was taken from the queue, but this key or role cannot see its row: row-level security "
+                "binds it; use the service role key, or the role that owns audio_job_queue",
+                code="configuration.rights",
+            )
+        row = rows[0]
+        if str(row["status"]) != "processing":
             return None  # cancelled between the two
-        notes = _notes(seen[0])
-        started, created = _moment(seen[0]["started_at"]), _moment(seen[0]["created_at"])
+        notes = _notes(row)
+        started, created = _moment(row["started_at"]), _moment(row["created_at"])
+        text, size = self._payload(job_id)
         return Claim(
             job_id=job_id,
             token=started.isoformat() if started else "",
-            attempt=int(notes.get("attempt", 0)) + 1,
-            track_id=_text(row.get("track_id")),
-            user_id=_text(row.get("user_id")),
-            payload_text=payload_text_of(row.get("payload") or row.get("job_data")),
+            attempt=_count(notes, "attempt") + 1,
+            track_id=_text(row["track_id"]),
+            user_id=_text(row["user_id"]),
+            payload_text=text,
+            payload_bytes=size,
             waited_s=max(0.0, (started - created).total_seconds()) if started and created else 0.0,
-            crashes=int(notes.get("crashes", 0)),
-            last_error_code=notes.get("code"),
+            crashes=_count(notes, "crashes"),
+            last_error_code=_text(notes.get("code")),
         )
+
+    def _payload(self, job_id: str) -> tuple[str | None, int | None]:
+        """The payload's text, or its size where that is over the limit."""
+        for column in self._have(TABLE, ("payload", "job_data")):
+            text, size = self._transport.json_text(TABLE, column, row_id=job_id, limit_bytes=PAYLOAD_LIMIT_BYTES)
+            if size is not None or text not in (None, "null"):
+                return text, size
+        return None, None
+
+    # -- what a job wants to know
+
+    def track_row(self, claim: Claim) -> Row | None:
+        if claim.track_id is None:
+            return None
+        have = self._have("tracks", (*_TRACK_TEXT, *_TRACK_JSON))
+        wanted: list[str | AsText] = ["id", *(AsText(name) if name in _TRACK_JSON else name for name in have)]
+        where = {"id": claim.track_id, "user_id": claim.user_id}
+        rows = self._transport.select("tracks", wanted, where=where, limit=1)
+        return rows[0] if rows else None
+
+    def catalogue(self, claim: Claim, reference: str) -> str | None:
+        del claim
+        keys = ("id", "slug") if _is_uuid(reference) else ("slug",)
+        try:
+            have = self._have("background_tracks", ("id", "slug", "url", "is_active"))
+        except ConfigurationError:
+            return None  # no such table
+        if "url" not in have:
+            return None
+        wanted = [name for name in ("url", "is_active") if name in have]
+        for key in keys:
+            if key in have:
+                rows = self._transport.select("background_tracks", wanted, where={key: reference}, limit=1)
+                if rows and rows[0].get("is_active", True) is not False and rows[0]["url"]:
+                    return str(rows[0]["url"])
+        return None
+
+    def may_speak(self, claim: Claim, characters: int, limit: int) -> bool:
+        """There is no column for it: the scripts of the customer's other jobs of the last 24 hours are counted."""
+        since = (self._transport.now() - _DAY).isoformat()
+        where = {"user_id": claim.user_id}
+        spoken = 0
+        for column in self._have(TABLE, ("payload", "job_data")):
+            wanted: list[str | AsText] = ["id", AsText(column, "script")]
+            rows = self._transport.select(TABLE, wanted, where=where, since=("started_at", since))
+            spoken += sum(len(row["script"] or "") for row in rows if str(row["id"]) != claim.job_id)
+        return spoken + characters <= limit
+
+    # -- holding and ending
 
     def beat(self, claim: Claim, *, progress: int, stage: str | None) -> Standing:
         with self._transport.atomically():
@@ -118,23 +203,60 @@ class PlainMode:
         return self._put_back(claim, delay_s, claim.attempt, claim.crashes + crashed, code)
 
     def fail(self, claim: Claim, *, code: str, message: str, crashed: bool) -> Standing:
+        """Touch the row on the condition that it is ours, then end it.
+
+        With psycopg the touch locks the row until the transaction ends. Over HTTP it makes the row fresh, so that
+        nobody has reason to take it in the moment before `complete_job`. It takes the notes out too: a job that has
+        failed and is put back by hand starts anew.
+        """
         del code, crashed  # there is no column for them
-        return self._complete(claim, {}, None, message)
+        with self._transport.atomically():
+            if not self._transport.update(TABLE, {"result": None}, where=self._own(claim)):
+                status, standing = self._look(claim)
+                return Standing.HELD if status == "failed" else standing  # an earlier answer was lost
+            self._end(claim.job_id, "failed", where=self._own(claim), result=None, error=message)
+        return Standing.HELD
 
     def finish(self, claim: Claim, *, result: Mapping[str, Any], track: Mapping[str, Any]) -> Standing:
-        return self._complete(claim, track, dict(result), None)
+        """End the row as `fail` does; then write the track, and then the whole result.
+
+        `complete_job` gets the result without `url`: with it, some databases write the track themselves, as
+        `completed`, which no page shows, or fail over columns that they lack.
+        """
+        with self._transport.atomically():
+            touched = {"result": None, "stage": _UNFINISHED}
+            if not self._transport.update(TABLE, touched, where=self._own(claim)):
+                status, standing = self._look(claim)
+                if status != "completed":
+                    return standing
+                # completed with our started_at: an earlier answer was lost, maybe before the track was written
+                self._finish_track(claim.job_id)
+                return Standing.HELD
+            whole, written = dict(result), dict(track)
+            if claim.track_id is not None and self._is_superseded(claim):
+                whole, written = {**whole, "superseded": True}, {}
+            unfinished = {key: value for key, value in whole.items() if key != "url"}
+            unfinished["worker"] = {"track": written}
+            self._end(claim.job_id, "completed", where=self._own(claim), result=unfinished, error=None)
+            self._write_track(claim.track_id, claim.user_id, written)
+            self._write_result(claim.job_id, whole)
+        return Standing.HELD
 
     @property
     def waiting(self) -> int:
-        """Orders that are parked: `processing` in the table, though nobody works on them."""
+        """Jobs that are parked: `processing` in the table, though nobody works on them."""
         with self._lock:
             return len(self._parked)
 
     def rescue(self) -> Rescued:
-        """Put back what nobody has touched for ten minutes, by the server's clock; three times, then give it up."""
+        """Put back what nobody has touched for ten minutes, by the server's clock; three times, then give it up.
+
+        What cannot be written to one row never keeps the others from being rescued.
+        """
         self._tend()
+        self._finish_tracks()
         transport = self._transport
-        held = transport.select(TABLE, ["id", "updated_at", "result"], where={"status": "processing"})
+        held = transport.select(TABLE, ["id", "updated_at", _NOTES], where={"status": "processing"})
         if not held:
             return Rescued()
         now = transport.now()
@@ -144,40 +266,36 @@ class PlainMode:
             updated = _moment(row["updated_at"])
             if updated is None or now - updated < _STUCK_AFTER:
                 continue
-            notes = _notes(row)
-            crashes = int(notes.get("crashes", 0)) + 1
-            noted = {
-                "worker": {
-                    **notes,
-                    "attempt": int(notes.get("attempt", 0)) + 1,
-                    "crashes": crashes,
-                    "code": "crash",
-                }
-            }
-            where = {"id": str(row["id"]), "status": "processing", "updated_at": updated.isoformat()}
-            with transport.atomically():
-                if crashes < MAX_CRASHES:
-                    back = {
-                        "status": "pending",
-                        "started_at": None,
-                        "progress": 0,
-                        "stage": None,
-                        "result": noted,
-                    }
-                    if transport.update(TABLE, back, where=where):
-                        put_back.append(str(row["id"]))
-                elif transport.update(TABLE, {"result": None}, where=where):
-                    self._call_complete(str(row["id"]), None, APOLOGY)
-                    given_up.append(str(row["id"]))
+            job_id = str(row["id"])
+            with self._alone(job_id):
+                where = {"id": job_id, "status": "processing", "updated_at": updated.isoformat()}
+                gone, crashes = self._rescue_one(job_id, _notes(row), where)
+                if gone:
+                    (put_back if crashes < MAX_CRASHES else given_up).append(job_id)
         return Rescued(tuple(put_back), tuple(given_up))
 
+    def _rescue_one(self, job_id: str, notes: Mapping[str, Any], where: Mapping[str, Any]) -> tuple[bool, int]:
+        """Whether the row was put back or given up, and its crashes."""
+        transport = self._transport
+        crashes = _count(notes, "crashes") + 1
+        noted = {"attempt": _count(notes, "attempt") + 1, "crashes": crashes, "code": "crash"}
+        if crashes < MAX_CRASHES:
+            return bool(transport.update(TABLE, _pending({"worker": noted}), where=where)), crashes
+        with transport.atomically():
+            if not transport.update(TABLE, {"result": None}, where=where):
+                return False, crashes
+            self._end(job_id, "failed", where={"id": job_id, "status": "processing"}, result=None, error=APOLOGY)
+        return True, crashes
+
     def close(self) -> None:
-        """Parked orders go back at once: nobody would touch them any more."""
+        """Parked jobs go back at once: nobody would touch them any more."""
         with self._lock:
             parked, self._parked = self._parked, []
         for item in parked:
             with suppress(WorkerError):
                 self._to_pending(item.claim)
+
+    # -- the row
 
     def _own(self, claim: Claim) -> dict[str, Any]:
         own = {"id": claim.job_id, "status": "processing"}
@@ -193,44 +311,44 @@ class PlainMode:
             return status, Standing.CANCELLED
         return status if same else "", Standing.HELD if same and status == "processing" else Standing.LOST
 
-    def _complete(
-        self, claim: Claim, track: Mapping[str, Any], result: dict[str, Any] | None, error: str | None
-    ) -> Standing:
-        """Touch the row on the condition that it is ours, then end it.
+    def _end(
+        self,
+        job_id: str,
+        status: Literal["completed", "failed"],
+        *,
+        where: Mapping[str, Any],
+        result: dict[str, Any] | None,
+        error: str | None,
+    ) -> None:
+        """End a row with `complete_job`; by an update of our own where that function fails for reasons of the app's.
 
-        With psycopg the touch locks the row until the transaction ends. Over HTTP it makes the row fresh, so
-        that nobody has reason to take it in the moment before `complete_job`. It takes the notes out too: an
-        order that has failed and is put back by hand starts anew.
+        Some databases have a `complete_job` that needs types or columns which they lack, and so undoes its own write.
         """
-        ended = "completed" if error is None else "failed"
-        with self._transport.atomically():
-            if not self._transport.update(TABLE, {"result": None}, where=self._own(claim)):
-                status, standing = self._look(claim)
-                # ended with our started_at: an earlier answer was lost
-                return Standing.HELD if status == ended else standing
-            if track and claim.track_id is not None:
-                self._write_track(claim.track_id, track)
-            self._call_complete(claim.job_id, result, error)
-        return Standing.HELD
-
-    def _call_complete(self, job_id: str, result: dict[str, Any] | None, error: str | None) -> None:
         names = self._dialect.complete
-        self._transport.scalar("complete_job", dict(zip(names, (job_id, result, error), strict=True)))
-
-    def _write_track(self, track_id: str, track: Mapping[str, Any]) -> None:
-        """Only the columns that are there: a missing `preview_url` must not cost a finished order."""
-        wanted = {**track, "updated_at": "now"}  # the database's own now: Postgres reads the word as a time
-        for name in wanted.keys() - self._track_columns:
-            if self._transport.has_column("tracks", name):
-                self._track_columns.add(name)
-        values = {name: value for name, value in wanted.items() if name in self._track_columns}
-        if values:
-            self._transport.update("tracks", values, where={"id": track_id})
+        try:
+            with self._transport.atomically():
+                self._transport.scalar("complete_job", dict(zip(names, (job_id, result, error), strict=True)))
+        except StatementRefusedError as refused:
+            if refused.sqlstate not in self._refusals:
+                self._refusals.add(refused.sqlstate)
+                logger.bind(event="complete_job.refused", sqlstate=refused.sqlstate).warning(
+                    "complete_job fails in this database: {}; jobs are ended by an update of their rows instead",
+                    refused.message,
+                )
+        else:
+            rows = self._transport.select(TABLE, ["status"], where={"id": job_id}, limit=1)
+            if rows and str(rows[0]["status"]) == status:
+                return
+        ended: dict[str, Any] = {"status": status, "result": result, "error": error, "completed_at": "now"}
+        if status == "completed":
+            ended["progress"] = 100
+        if not self._transport.update(TABLE, ended, where=where):
+            raise TransientError(f"job {job_id} could not be ended: its row has changed meanwhile", code="database")
 
     def _put_back(self, claim: Claim, delay_s: float, attempt: int, crashes: int, code: str) -> Standing:
         notes = {"worker": {"attempt": attempt, "crashes": crashes, "code": code}}
         if delay_s <= 0:
-            return self._to_pending(claim, {"result": notes})
+            return self._to_pending(claim, notes)
         if not self._transport.update(
             TABLE, {"result": notes, "progress": 0, "stage": _WAITING}, where=self._own(claim)
         ):
@@ -240,14 +358,13 @@ class PlainMode:
             self._parked.append(_Parked(claim, due=now + delay_s, touched=now))
         return Standing.HELD
 
-    def _to_pending(self, claim: Claim, more: Mapping[str, Any] | None = None) -> Standing:
-        back = {"status": "pending", "started_at": None, "progress": 0, "stage": None, **(more or {})}
-        if self._transport.update(TABLE, back, where=self._own(claim)):
+    def _to_pending(self, claim: Claim, result: Mapping[str, Any] | None = None) -> Standing:
+        if self._transport.update(TABLE, _pending(result), where=self._own(claim)):
             return Standing.HELD
         return self.standing(claim)
 
     def _tend(self) -> None:
-        """Put back the parked orders that are due; touch the others."""
+        """Put back the parked jobs that are due; touch the others."""
         now = self._clock()
         with self._lock:
             busy = [item for item in self._parked if item.due <= now or item.touched + _TOUCH_S <= now]
@@ -267,11 +384,126 @@ class PlainMode:
                 with self._lock:
                     self._parked.append(item)
 
+    # -- the track
+
+    def _is_superseded(self, claim: Claim) -> bool:
+        """Whether the customer has a younger job for the same track that has completed, runs or waits."""
+        rows = self._transport.select(
+            TABLE,
+            ["id", "status", "created_at"],
+            where={"track_id": claim.track_id, "user_id": claim.user_id},
+            newest_first=True,
+            limit=_YOUNGER_LIMIT,
+        )
+        own = next((row for row in rows if str(row["id"]) == claim.job_id), None)
+        created = None if own is None else _moment(own["created_at"])
+        younger = [row for row in rows if created is None or (_moment(row["created_at"]) or created) > created]
+        return any(str(row["status"]) in _LIVE for row in younger)
+
+    def _write_track(self, track_id: str | None, user_id: str | None, track: Mapping[str, Any]) -> None:
+        """Write what the table has columns for: a missing `preview_url` must not cost a finished job."""
+        if track_id is None or not track:
+            return
+        wanted = {**track, "updated_at": "now"}  # the database's own now: Postgres reads the word as a time
+        have = self._have("tracks", tuple(wanted))
+        values = {name: value for name, value in wanted.items() if name in have}
+        if values:
+            self._transport.update("tracks", values, where={"id": track_id, "user_id": user_id})
+
+    def _write_result(self, job_id: str, result: Mapping[str, Any]) -> None:
+        done = {"result": dict(result), "stage": _FINISHED}
+        self._transport.update(TABLE, done, where={"id": job_id, "status": "completed", "stage": _UNFINISHED})
+
+    def _finish_tracks(self) -> None:
+        """Do what is left for rows that were completed by a worker that died before it wrote their track."""
+        where = {"status": "completed", "stage": _UNFINISHED}
+        for row in self._transport.select(TABLE, ["id"], where=where, limit=100):
+            job_id = str(row["id"])
+            with self._alone(job_id), self._transport.atomically():
+                if self._finish_track(job_id):
+                    logger.bind(event="track.repaired", job=job_id).warning(
+                        "job {}: its worker died before the track was written; written now", job_id
+                    )
+
+    def _finish_track(self, job_id: str) -> bool:
+        """Write the track and the result of a completed row, from what `finish` left in it; False if nothing is left.
+
+        Customers can write the row, so only files that this job has made are taken from it.
+        """
+        where = {"id": job_id, "status": "completed", "stage": _UNFINISHED}
+        rows = self._transport.select(TABLE, ["track_id", "user_id"], where=where, limit=1)
+        text, _ = self._transport.json_text(TABLE, "result", row_id=job_id, limit_bytes=PAYLOAD_LIMIT_BYTES)
+        result = _object(text)
+        notes = result.pop("worker", None)
+        if not rows:
+            return False
+        track_id = _text(rows[0]["track_id"])
+        track = notes.get("track") if isinstance(notes, dict) else None
+        audio, made_here = result.get("audioUrl"), f"/{job_id}-"
+        if isinstance(track, dict) and isinstance(audio, str) and made_here in audio:
+            own: dict[str, Any] = {"audio_url": audio, "status": "published"}
+            if made_here in str(track.get("preview_url")):
+                own["preview_url"] = track["preview_url"]
+            if isinstance(track.get("duration_seconds"), int):
+                own["duration_seconds"] = track["duration_seconds"]
+            if track:  # else the job was superseded
+                self._write_track(track_id, _text(rows[0]["user_id"]), own)
+            result["url"] = audio
+        self._write_result(job_id, result)
+        return True
+
+    # -- small things
+
+    def _have(self, table: str, columns: tuple[str, ...]) -> tuple[str, ...]:
+        """Which of the columns the table has, in this order; a missing one is looked for again each time."""
+        seen = self._columns.setdefault(table, set())
+        for name in columns:
+            if name not in seen and self._transport.has_column(table, name):
+                seen.add(name)
+        return tuple(name for name in columns if name in seen)
+
+    def _alone(self, job_id: str) -> _Alone:
+        return _Alone(job_id)
+
+
+class _Alone:
+    """A block about one row: what the database refuses there is logged, and the next row's turn comes."""
+
+    def __init__(self, job_id: str) -> None:
+        self._job_id = job_id
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, ConfigurationError):
+            return False
+        logger.bind(event="rescue.refused", job=self._job_id).error("job {}: {}", self._job_id, error.message)
+        return True
+
+
+def _pending(result: Mapping[str, Any] | None) -> dict[str, Any]:
+    back = {"status": "pending", "started_at": None, "progress": 0, "stage": None}
+    return back if result is None else {**back, "result": dict(result)}
+
 
 def _notes(row: Row) -> dict[str, Any]:
-    result = row.get("result")
-    notes = result.get("worker") if isinstance(result, dict) else None
-    return notes if isinstance(notes, dict) else {}
+    """The worker's notes in a row; whatever else stands in their place counts as none."""
+    text = row.get(_NOTES.name)
+    return _object(text) if isinstance(text, str) and len(text) <= _LONGEST_NOTES else {}
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    try:
+        loaded = json.loads(text or "{}")
+    except (ValueError, RecursionError):  # nested, or a number written, beyond all measure
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _count(notes: Mapping[str, Any], name: str) -> int:
+    value = notes.get(name)
+    return value if isinstance(value, int) and 0 <= value < 1000 else 0
 
 
 def _moment(value: object) -> datetime | None:
@@ -282,3 +514,11 @@ def _moment(value: object) -> datetime | None:
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True

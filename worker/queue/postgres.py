@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
 from worker.errors import ConfigurationError
-from worker.queue.transport import Row, classify
+from worker.queue.transport import AsText, Row, classify
 
 CALL_LIMIT_S = 10.0
 _CONNECT_LIMIT_S = 8
@@ -114,26 +114,52 @@ class PostgresTransport:
         row = self._execute(sql.SQL("SELECT {} AS answer").format(_call(function, arguments)), arguments)[0]
         return row["answer"]
 
-    def rows(self, function: str, arguments: Mapping[str, Any]) -> list[Row]:
-        return self._execute(sql.SQL("SELECT * FROM {}").format(_call(function, arguments)), arguments)
-
     def select(
         self,
         table: str,
-        columns: Sequence[str],
+        columns: Sequence[str | AsText],
         *,
         where: Mapping[str, Any],
+        since: tuple[str, str] | None = None,
         newest_first: bool = False,
         limit: int = 1000,
     ) -> list[Row]:
+        conditions = [_equals(where)]
+        if since is not None:
+            conditions.append(sql.SQL("{} >= {}").format(sql.Identifier(since[0]), sql.Placeholder("since")))
         query = sql.SQL("SELECT {} FROM public.{} WHERE {} {} LIMIT {}").format(
-            sql.SQL("*") if list(columns) == ["*"] else sql.SQL(", ").join(map(sql.Identifier, columns)),
+            sql.SQL(", ").join(map(_column, columns)),
             sql.Identifier(table),
-            _equals(where),
+            sql.SQL(" AND ").join(conditions),
             sql.SQL("ORDER BY created_at DESC" if newest_first else ""),
             sql.Literal(limit),
         )
-        return self._execute(query, where)
+        return self._execute(query, where if since is None else {**where, "since": since[1]})
+
+    def claim_next(self, columns: Sequence[str]) -> Row | None:
+        query = sql.SQL("SELECT {} FROM public.get_next_pending_job()").format(
+            sql.SQL(", ").join(map(_column, columns))
+        )
+        # A function that returns one composite instead of a set answers with a row of nulls.
+        return next((row for row in self._execute(query, {}) if row[columns[0]]), None)
+
+    def json_text(self, table: str, column: str, *, row_id: str, limit_bytes: int) -> tuple[str | None, int | None]:
+        # The stored size first: it is known without unpacking the value, and is never larger than its text.
+        query = sql.SQL(
+            "SELECT CASE WHEN size > %(limit)s THEN NULL ELSE {column}::text END AS text, size FROM ("
+            " SELECT {column}, CASE WHEN pg_column_size({column}) > %(limit)s THEN pg_column_size({column})"
+            " ELSE octet_length({column}::text) END AS size FROM public.{table} WHERE id = %(id)s) AS sized"
+        ).format(column=sql.Identifier(column), table=sql.Identifier(table))
+        rows = self._execute(query, {"id": row_id, "limit": limit_bytes})
+        if not rows or rows[0]["size"] is None:
+            return None, None
+        size = int(rows[0]["size"])
+        return rows[0]["text"], size if size > limit_bytes else None
+
+    def sees_all_rows(self, table: str) -> bool | None:
+        query = sql.SQL("SELECT NOT row_security_active(to_regclass('public.' || quote_ident(%(table)s))) AS seen")
+        seen: bool | None = self._execute(query, {"table": table})[0]["seen"]
+        return seen
 
     def update(self, table: str, values: Mapping[str, Any], *, where: Mapping[str, Any]) -> int:
         assignments = sql.SQL(", ").join(
@@ -174,6 +200,11 @@ class PostgresTransport:
 
     @contextmanager
     def atomically(self) -> Iterator[None]:
+        outer: Connection | None = getattr(self._in_transaction, "connection", None)
+        if outer is not None:
+            with outer.transaction():  # a savepoint
+                yield
+            return
         with self._connection() as connection, connection.transaction():
             self._in_transaction.connection = connection
             try:
@@ -193,8 +224,11 @@ class PostgresTransport:
     def _execute(self, query: sql.SQL | sql.Composed, values: Mapping[str, Any]) -> list[Row]:
         parameters = {name: _parameter(value) for name, value in values.items()}
         with self._connection() as connection:
-            cursor = connection.execute(query, parameters)
-            return cursor.fetchall() if cursor.description else []
+            try:
+                cursor = connection.execute(query, parameters)
+                return cursor.fetchall() if cursor.description else []
+            except psycopg.Error as error:
+                raise classify(_words(error), code=error.sqlstate) from error
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -208,7 +242,7 @@ class PostgresTransport:
             connection = self._take() or connect(self._dsn, application=self._application)
             yield connection
         except psycopg.Error as error:
-            raise classify(str(error), code=error.sqlstate) from error
+            raise classify(_words(error), code=error.sqlstate) from error
         finally:
             if connection is not None:
                 self._give_back(connection)
@@ -242,6 +276,11 @@ class PostgresTransport:
             connection.close()
 
 
+def _words(error: psycopg.Error) -> str:
+    """The server's message without its details: these quote rows, and so the customer's script."""
+    return error.diag.message_primary or str(error)
+
+
 def _call(function: str, arguments: Mapping[str, Any]) -> sql.Composed:
     return sql.SQL("public.{}({})").format(
         sql.Identifier(function),
@@ -251,11 +290,24 @@ def _call(function: str, arguments: Mapping[str, Any]) -> sql.Composed:
     )
 
 
+def _column(column: str | AsText) -> sql.Composable:
+    if isinstance(column, str):
+        return sql.Identifier(column)
+    if column.member is None:
+        return sql.SQL("{}::text AS {}").format(sql.Identifier(column.column), sql.Identifier(column.name))
+    return sql.SQL("{} ->> {} AS {}").format(
+        sql.Identifier(column.column), sql.Literal(column.member), sql.Identifier(column.name)
+    )
+
+
 def _equals(where: Mapping[str, Any]) -> sql.Composable:
     if not where:
         return sql.SQL("true")
     return sql.SQL(" AND ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in where
+        sql.SQL("{} IS NULL").format(sql.Identifier(name))
+        if value is None
+        else sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name))
+        for name, value in where.items()
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -11,6 +12,41 @@ from worker.errors import ConfigurationError, TransientError, WorkerError
 
 Row = dict[str, Any]
 FUNCTION_MISSING = "configuration.function"
+
+
+class StatementRefusedError(ConfigurationError):
+    """The database has run a statement and refused it; nothing of it was written.
+
+    Triggers, constraints and functions of the app's own do that. `sqlstate` says why.
+    """
+
+    def __init__(self, message: str, *, code: str, sqlstate: str) -> None:
+        super().__init__(message, code=code)
+        self.sqlstate = sqlstate
+
+
+class AnswerTooLargeError(TransientError):
+    """An answer was over the limit and was not read to its end."""
+
+
+@dataclass(frozen=True)
+class AsText:
+    """A column whose JSON is wanted as text: customers write it, so nothing parses it here.
+
+    Attributes
+    ----------
+    column : str
+    member : str or None
+        Of a JSON object, one member; the answer then bears its name.
+    """
+
+    column: str
+    member: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its key in the row."""
+        return self.member or self.column
 
 
 class Transport(Protocol):
@@ -25,19 +61,46 @@ class Transport(Protocol):
     def scalar(self, function: str, arguments: Mapping[str, Any]) -> Any:
         """Call a function that answers with one value."""
 
-    def rows(self, function: str, arguments: Mapping[str, Any]) -> list[Row]:
-        """Call a function that answers with a set of rows."""
-
     def select(
         self,
         table: str,
-        columns: Sequence[str],
+        columns: Sequence[str | AsText],
         *,
         where: Mapping[str, Any],
+        since: tuple[str, str] | None = None,
         newest_first: bool = False,
         limit: int = 1000,
     ) -> list[Row]:
-        """Read the rows whose columns equal `where`; with `newest_first`, by `created_at`."""
+        """Read the rows whose columns equal `where`; None there means null.
+
+        Parameters
+        ----------
+        since : (str, str), optional
+            A column and a time (ISO 8601): only rows whose column is not before it.
+        newest_first : bool
+            By `created_at`.
+
+        Raises
+        ------
+        AnswerTooLargeError
+            Over HTTP, if the rows are larger than `LARGEST_ANSWER_BYTES`.
+        """
+
+    def claim_next(self, columns: Sequence[str]) -> Row | None:
+        """Call `get_next_pending_job()` and read only the columns that are named; None when there is no job."""
+
+    def json_text(self, table: str, column: str, *, row_id: str, limit_bytes: int) -> tuple[str | None, int | None]:
+        """Read one JSON value as text, if its text is no longer than `limit_bytes`.
+
+        Returns
+        -------
+        text : str or None
+        size_bytes : int or None
+            Only where it is over the limit: what is known of its size.
+        """
+
+    def sees_all_rows(self, table: str) -> bool | None:
+        """Whether row-level security leaves this role every row; None where that cannot be asked."""
 
     def update(self, table: str, values: Mapping[str, Any], *, where: Mapping[str, Any]) -> int:
         """Write `values` to the rows whose columns equal `where`; how many there were."""
@@ -55,7 +118,7 @@ class Transport(Protocol):
         """Whether the table has the column."""
 
     def atomically(self) -> AbstractContextManager[None]:
-        """A transaction around what this thread calls; over HTTP there is none: each call stands alone."""
+        """A transaction around what this thread calls, a savepoint inside one; over HTTP each call stands alone."""
 
     def now(self) -> datetime:
         """The database's clock (over HTTP the server's, to a second)."""
@@ -64,8 +127,12 @@ class Transport(Protocol):
         """Give the connections back."""
 
 
+LARGEST_ANSWER_BYTES = 4 << 20
 # SQLSTATE classes and codes, PostgreSQL documentation, appendix A.
 _REFUSED = ("28", "42501", "3D000")
+# Classes in which a statement itself is refused: data, constraints, names, RAISE EXCEPTION.
+_STATEMENT = ("0A", "21", "22", "23", "27", "2B", "39", "42", "44", "P0")
+_SQLSTATE_CHARACTERS = 5
 _MISSING_FUNCTION = ("42883", "PGRST202", "PGRST203")
 _MISSING_RELATION = ("42P01", "42703", "3F000", "PGRST204", "PGRST205", "PGRST106")
 _REFUSED_HTTP = ("401", "403", "PGRST301", "PGRST302", "PGRST303")
@@ -96,33 +163,44 @@ def classify(message: str, *, code: str | None = None, status: int | None = None
     Returns
     -------
     ConfigurationError
-        For what an operator must mend: refused credentials, a missing function, table or right.
+        For what an operator must mend: refused credentials, a missing function, table or right. `StatementRefusedError`
+        where the database ran the statement and refused it.
     TransientError
         For everything else: dropped connections (08), serialisation and deadlock (40), no resources (53),
         shutdown and cancel (57), timeouts, 5xx, and whatever is not known; none of them may cost an order.
     """
     message = " ".join(message.split()) or "no message"
     known = code or (str(status) if status is not None else "")
+    found = _of_configuration(message, known, code, status)
+    if found is None:
+        return TransientError(f"database: {message}" + (f" ({known})" if known else ""), code="database")
+    cause, words = found
+    if code is not None and len(code) == _SQLSTATE_CHARACTERS and code.startswith(_STATEMENT):
+        return StatementRefusedError(words, code=cause, sqlstate=code)
+    return ConfigurationError(words, code=cause)
+
+
+def _of_configuration(message: str, known: str, code: str | None, status: int | None) -> tuple[str, str] | None:
+    """The error's code and its line, where an operator must mend something."""
     if known.startswith(_MISSING_FUNCTION):
-        return ConfigurationError(
+        return FUNCTION_MISSING, (
             f"the database has no such function ({message}); run `mindscript-worker migrate`, or reload "
-            "PostgREST's schema cache: NOTIFY pgrst, 'reload schema'",
-            code=FUNCTION_MISSING,
+            "PostgREST's schema cache: NOTIFY pgrst, 'reload schema'"
         )
     if known.startswith(_MISSING_RELATION):
-        return ConfigurationError(
-            f"the database lacks a table or column ({message}); is this the app's database?",
-            code="configuration.table",
-        )
+        return "configuration.table", f"the database lacks a table or column ({message}); is this the app's database?"
     if known.startswith("42501"):
-        return ConfigurationError(
-            f"the database role lacks a right ({message}); use the service role key, or GRANT it",
-            code="configuration.rights",
+        return "configuration.rights", (
+            f"the database role lacks a right ({message}); use the service role key, or GRANT it"
         )
     refused = known.startswith(_REFUSED) or known.startswith(_REFUSED_HTTP) or status in (401, 403)
     if refused or (code is None and any(words in message for words in _REFUSED_WORDS)):
-        return ConfigurationError(
-            f"the database refused us ({message}); check DATABASE_URL, or SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY",
-            code="configuration.credentials",
+        return "configuration.credentials", (
+            f"the database refused us ({message}); check DATABASE_URL, or SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY"
         )
-    return TransientError(f"database: {message}" + (f" ({known})" if known else ""), code="database")
+    if code is not None and code.startswith(_STATEMENT):
+        return "configuration.statement", (
+            f"the database refuses what is written ({message}, {code}); look at the app's triggers, functions and "
+            "constraints on audio_job_queue and tracks"
+        )
+    return None

@@ -62,7 +62,7 @@ BEGIN
         END IF;
 
         CREATE OR REPLACE FUNCTION public.audio_job_queue_touch() RETURNS trigger
-        LANGUAGE plpgsql SET search_path = '' AS $touch$
+        LANGUAGE plpgsql SET search_path = pg_catalog, public, extensions, pg_temp AS $touch$
         BEGIN
             NEW.updated_at := clock_timestamp();
             RETURN NEW;
@@ -75,7 +75,7 @@ BEGIN
                    AND pronamespace = 'public'::regnamespace) THEN
         CREATE FUNCTION public.get_next_pending_job()
         RETURNS TABLE (job_id uuid, track_id uuid, user_id uuid, payload jsonb)
-        LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $claim$
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $claim$
         #variable_conflict use_column
         DECLARE
             v_id uuid;
@@ -96,7 +96,7 @@ BEGIN
                    AND pronamespace = 'public'::regnamespace) THEN
         CREATE FUNCTION public.update_job_progress(p_job_id uuid, p_progress integer, p_stage text DEFAULT NULL)
         RETURNS void
-        LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $progress$
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $progress$
         BEGIN
             UPDATE public.audio_job_queue
                SET progress = p_progress, stage = p_stage, updated_at = clock_timestamp()
@@ -109,7 +109,7 @@ BEGIN
                    AND pronamespace = 'public'::regnamespace) THEN
         CREATE FUNCTION public.complete_job(p_job_id uuid, p_result jsonb, p_error text DEFAULT NULL)
         RETURNS void
-        LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $complete$
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $complete$
         BEGIN
             IF p_error IS NULL THEN
                 UPDATE public.audio_job_queue

@@ -1,33 +1,77 @@
 -- What leased workers call. Every time is the database's, every write is fenced by the claim's token, and each function
--- answers with a word: 'held' (done), 'cancelled' (the customer's doing) or 'lost' (the row is not the caller's any more).
--- Status is compared with literals only, so that text and enum columns both work.
+-- that ends or holds a job answers with a word: 'held' (done), 'cancelled' (the customer's doing) or 'lost' (the row is
+-- not the caller's any more).
+--
+-- search_path: the app's own triggers run inside these functions and name their tables without a schema, so `public` and
+-- Supabase's `extensions` are on it. pg_temp stands last: left out it would come first, and a caller's temporary types
+-- would be used with our rights. All names of ours are qualified.
+--
+-- Status is compared with literals, so that text and enum columns both work; 'cancelled' as text, since some enums have
+-- no such word.
 
 -- What the row says about a claim.
 CREATE OR REPLACE FUNCTION public.worker_standing(p_job_id uuid, p_token uuid) RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
     SELECT coalesce(
-        (SELECT CASE WHEN q.status = 'cancelled' THEN 'cancelled'
+        (SELECT CASE WHEN q.status::text = 'cancelled' THEN 'cancelled'
                      WHEN q.status = 'processing' AND q.claim_token = p_token THEN 'held'
                      ELSE 'lost' END
            FROM public.audio_job_queue q WHERE q.id = p_job_id),
         'lost')
 $$;
 
--- Take the oldest order that is due; NULL when there is none. The caller makes the token: when an answer is lost on its
--- way, asking again with the same token gets the same row.
-CREATE OR REPLACE FUNCTION public.worker_claim(p_token uuid, p_worker text, p_lease_s double precision) RETURNS jsonb
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+-- A row's payload as text, if that is no longer than the limit; else what is known of its size. The stored size comes
+-- first: it is known without unpacking the value, and is never larger than its text.
+CREATE OR REPLACE FUNCTION public.worker_payload(
+    p_job_id uuid, p_limit_bytes integer, OUT payload_text text, OUT payload_bytes integer)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 DECLARE
-    v_now timestamptz := clock_timestamp();
-    v_lease timestamptz := v_now + make_interval(secs => p_lease_s);
+    v_column name;
+BEGIN
+    -- older databases have job_data instead of payload, some have both
+    FOR v_column IN
+        SELECT a.attname FROM pg_catalog.pg_attribute a
+         WHERE a.attrelid = 'public.audio_job_queue'::pg_catalog.regclass AND NOT a.attisdropped
+           AND a.attname IN ('payload', 'job_data')
+         ORDER BY a.attname DESC
+    LOOP
+        EXECUTE pg_catalog.format('SELECT pg_catalog.pg_column_size(q.%I) FROM public.audio_job_queue q WHERE q.id = $1', v_column)
+           INTO payload_bytes USING p_job_id;
+        IF payload_bytes <= p_limit_bytes THEN
+            EXECUTE pg_catalog.format('SELECT q.%I::pg_catalog.text FROM public.audio_job_queue q WHERE q.id = $1', v_column)
+               INTO payload_text USING p_job_id;
+            payload_bytes := pg_catalog.octet_length(payload_text);
+        END IF;
+        IF payload_bytes > p_limit_bytes THEN
+            payload_text := NULL;
+            RETURN;
+        END IF;
+        payload_bytes := NULL;
+        IF payload_text <> 'null' THEN
+            RETURN;
+        END IF;
+    END LOOP;
+    payload_text := NULL;
+END $$;
+
+-- Take the oldest job that is due; NULL when there is none. The caller makes the token: when an answer is lost on its
+-- way, asking again with the same token gets the same row. A payload over the limit is not read: the worker fails that
+-- job.
+CREATE OR REPLACE FUNCTION public.worker_claim(
+    p_token uuid, p_worker text, p_lease_s double precision, p_payload_limit_bytes integer) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
+DECLARE
+    v_now timestamptz := pg_catalog.clock_timestamp();
+    v_lease timestamptz := v_now + pg_catalog.make_interval(secs => p_lease_s);
     v_id uuid;
-    v_row jsonb;
+    v_row record;
 BEGIN
     UPDATE public.audio_job_queue q SET lease_expires_at = v_lease
      WHERE q.claim_token = p_token AND q.status = 'processing'
-    RETURNING to_jsonb(q) INTO v_row;
+    RETURNING q.id, q.track_id, q.user_id, q.attempt, q.crash_count, q.error_code, q.started_at, q.created_at, q.run_after
+         INTO v_row;
 
-    IF v_row IS NULL THEN
+    IF NOT FOUND THEN
         SELECT q.id INTO v_id FROM public.audio_job_queue q
          WHERE q.status = 'pending' AND (q.run_after IS NULL OR q.run_after <= v_now)
          ORDER BY q.created_at, q.id
@@ -40,31 +84,102 @@ BEGIN
                progress = 0, stage = NULL, attempt = q.attempt + 1,
                claim_token = p_token, claimed_by = p_worker, lease_expires_at = v_lease
          WHERE q.id = v_id
-        RETURNING to_jsonb(q) INTO v_row;
+        RETURNING q.id, q.track_id, q.user_id, q.attempt, q.crash_count, q.error_code, q.started_at, q.created_at, q.run_after
+             INTO v_row;
     END IF;
 
-    RETURN jsonb_build_object(
-        'job_id', v_row -> 'id',
-        'track_id', v_row -> 'track_id',
-        'user_id', v_row -> 'user_id',
-        -- older databases have job_data instead of payload, some have both
-        'payload', coalesce(nullif(v_row -> 'payload', 'null'), v_row -> 'job_data'),
-        'attempt', v_row -> 'attempt',
-        'crashes', v_row -> 'crash_count',
-        'last_error_code', v_row -> 'error_code',
-        'waited_s', greatest(0, extract(epoch FROM (v_row ->> 'started_at')::timestamptz
-            - greatest((v_row ->> 'created_at')::timestamptz, (v_row ->> 'run_after')::timestamptz))));
+    RETURN (
+        SELECT pg_catalog.jsonb_build_object(
+            'job_id', v_row.id,
+            'track_id', v_row.track_id,
+            'user_id', v_row.user_id,
+            'payload_text', p.payload_text,
+            'payload_bytes', p.payload_bytes,
+            'attempt', v_row.attempt,
+            'crashes', v_row.crash_count,
+            'last_error_code', v_row.error_code,
+            'waited_s', greatest(0, extract(epoch FROM v_row.started_at - greatest(v_row.created_at, v_row.run_after))))
+          FROM public.worker_payload(v_row.id, p_payload_limit_bytes) p);
+END $$;
+
+-- As workers of schema 1 call it: the payload as JSON, whatever its size.
+CREATE OR REPLACE FUNCTION public.worker_claim(p_token uuid, p_worker text, p_lease_s double precision) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
+DECLARE
+    v_claim jsonb := public.worker_claim(p_token, p_worker, p_lease_s, 2000000000);
+BEGIN
+    RETURN v_claim || pg_catalog.jsonb_build_object('payload', (v_claim ->> 'payload_text')::pg_catalog.jsonb);
+END $$;
+
+-- The job's row in `tracks`, if it is the same customer's: texts as they are, JSON as text, since customers write it.
+CREATE OR REPLACE FUNCTION public.worker_track(p_job_id uuid, p_token uuid) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
+    SELECT (SELECT pg_catalog.jsonb_object_agg(
+                       e.key,
+                       CASE WHEN pg_catalog.jsonb_typeof(e.value) IN ('object', 'array')
+                            THEN pg_catalog.to_jsonb(e.value::pg_catalog.text) ELSE e.value END)
+              FROM pg_catalog.jsonb_each(pg_catalog.to_jsonb(t)) e
+             WHERE e.key IN ('id', 'title', 'cover_image_url', 'script', 'start_delay_seconds', 'voice_config',
+                             'music_config', 'frequency_config', 'output_config'))
+      FROM public.audio_job_queue q JOIN public.tracks t ON t.id = q.track_id
+     WHERE q.id = p_job_id AND q.claim_token = p_token AND q.status = 'processing'
+       AND t.user_id IS NOT DISTINCT FROM q.user_id
+$$;
+
+-- Where the music catalogue has a piece, by id or slug.
+CREATE OR REPLACE FUNCTION public.worker_catalogue(p_job_id uuid, p_token uuid, p_reference text) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
+DECLARE
+    v_url text;
+BEGIN
+    IF pg_catalog.to_regclass('public.background_tracks') IS NULL OR public.worker_standing(p_job_id, p_token) <> 'held' THEN
+        RETURN NULL;
+    END IF;
+    -- as JSON, since some databases lack `slug` or `is_active`
+    EXECUTE $q$
+        SELECT j.piece ->> 'url'
+          FROM (SELECT pg_catalog.to_jsonb(b) AS piece FROM public.background_tracks b) j
+         WHERE (j.piece ->> 'id' = pg_catalog.lower($1) OR j.piece ->> 'slug' = $1)
+           AND coalesce(j.piece ->> 'is_active', 'true') = 'true'
+         ORDER BY (j.piece ->> 'id' = pg_catalog.lower($1)) DESC LIMIT 1
+    $q$ INTO v_url USING p_reference;
+    RETURN nullif(v_url, '');
+END $$;
+
+-- Whether the customer's jobs of the last 24 hours leave room for so many more spoken characters; noted if they do.
+CREATE OR REPLACE FUNCTION public.worker_may_speak(
+    p_job_id uuid, p_token uuid, p_characters integer, p_limit integer) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
+DECLARE
+    v_user uuid;
+    v_spoken bigint;
+BEGIN
+    SELECT q.user_id INTO v_user FROM public.audio_job_queue q
+     WHERE q.id = p_job_id AND q.claim_token = p_token AND q.status = 'processing';
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    -- one job of a customer at a time
+    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('mindscript spoken ' || v_user::pg_catalog.text, 0));
+    SELECT coalesce(pg_catalog.sum(q.spoken_characters), 0) INTO v_spoken FROM public.audio_job_queue q
+     WHERE q.user_id = v_user AND q.spoken_characters > 0 AND q.id <> p_job_id
+       AND q.started_at >= pg_catalog.clock_timestamp() - pg_catalog.make_interval(hours => 24);
+    IF v_spoken + p_characters > p_limit THEN
+        RETURN false;
+    END IF;
+    UPDATE public.audio_job_queue SET spoken_characters = p_characters WHERE id = p_job_id AND claim_token = p_token;
+    RETURN true;
 END $$;
 
 -- Extend the lease; write progress and stage.
 CREATE OR REPLACE FUNCTION public.worker_heartbeat(
     p_job_id uuid, p_token uuid, p_lease_s double precision, p_progress integer, p_stage text) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 DECLARE
-    v_now timestamptz := clock_timestamp();
+    v_now timestamptz := pg_catalog.clock_timestamp();
 BEGIN
     UPDATE public.audio_job_queue
-       SET lease_expires_at = v_now + make_interval(secs => p_lease_s),
+       SET lease_expires_at = v_now + pg_catalog.make_interval(secs => p_lease_s),
            progress = least(100, greatest(0, coalesce(p_progress, progress))),
            stage = coalesce(p_stage, stage), updated_at = v_now
      WHERE id = p_job_id AND claim_token = p_token AND status = 'processing';
@@ -74,16 +189,16 @@ BEGIN
     RETURN public.worker_standing(p_job_id, p_token);
 END $$;
 
--- Put the order back with this attempt not counted: shutdown, or something the operator must mend.
+-- Put the job back with this attempt not counted: shutdown, or something the operator must mend.
 CREATE OR REPLACE FUNCTION public.worker_release(
     p_job_id uuid, p_token uuid, p_code text, p_delay_s double precision) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 DECLARE
-    v_now timestamptz := clock_timestamp();
+    v_now timestamptz := pg_catalog.clock_timestamp();
 BEGIN
     UPDATE public.audio_job_queue
        SET status = 'pending', attempt = greatest(0, attempt - 1), release_count = release_count + 1,
-           error_code = p_code, run_after = v_now + make_interval(secs => p_delay_s),
+           error_code = p_code, run_after = v_now + pg_catalog.make_interval(secs => p_delay_s),
            started_at = NULL, progress = 0, stage = NULL, updated_at = v_now,
            claim_token = NULL, claimed_by = NULL, lease_expires_at = NULL
      WHERE id = p_job_id AND claim_token = p_token AND status = 'processing';
@@ -93,16 +208,16 @@ BEGIN
     RETURN public.worker_standing(p_job_id, p_token);
 END $$;
 
--- Put the order back for another attempt after a delay.
+-- Put the job back for another attempt after a delay.
 CREATE OR REPLACE FUNCTION public.worker_retry(
     p_job_id uuid, p_token uuid, p_code text, p_delay_s double precision, p_crashed boolean) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 DECLARE
-    v_now timestamptz := clock_timestamp();
+    v_now timestamptz := pg_catalog.clock_timestamp();
 BEGIN
     UPDATE public.audio_job_queue
-       SET status = 'pending', crash_count = crash_count + p_crashed::integer,
-           error_code = p_code, run_after = v_now + make_interval(secs => p_delay_s),
+       SET status = 'pending', crash_count = crash_count + p_crashed::pg_catalog.int4,
+           error_code = p_code, run_after = v_now + pg_catalog.make_interval(secs => p_delay_s),
            started_at = NULL, progress = 0, stage = 'Waiting to try again', updated_at = v_now,
            claim_token = NULL, claimed_by = NULL, lease_expires_at = NULL
      WHERE id = p_job_id AND claim_token = p_token AND status = 'processing';
@@ -115,13 +230,13 @@ END $$;
 -- Give up. The token stays, so that asking again after a lost answer says 'held'.
 CREATE OR REPLACE FUNCTION public.worker_fail(
     p_job_id uuid, p_token uuid, p_code text, p_error text, p_crashed boolean) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 DECLARE
-    v_now timestamptz := clock_timestamp();
+    v_now timestamptz := pg_catalog.clock_timestamp();
 BEGIN
     UPDATE public.audio_job_queue
        SET status = 'failed', error = p_error, error_code = p_code,
-           crash_count = crash_count + p_crashed::integer,
+           crash_count = crash_count + p_crashed::pg_catalog.int4,
            completed_at = v_now, updated_at = v_now, lease_expires_at = NULL
      WHERE id = p_job_id AND claim_token = p_token AND status = 'processing';
     IF FOUND OR EXISTS (SELECT FROM public.audio_job_queue
@@ -131,21 +246,22 @@ BEGIN
     RETURN public.worker_standing(p_job_id, p_token);
 END $$;
 
--- The track row and the end of the order in one transaction. Only those columns of p_track that the table has are
--- written (preview_url came late). The token stays: asking again after a lost answer says 'held' and writes nothing.
+-- The track row and the end of the job in one transaction. Only those columns of p_track that the table has are written
+-- (preview_url came late), only to a track of the same customer's, and only if the job has not been superseded: if the
+-- customer has no younger job for the same track that has completed, runs or waits. The token stays: asking again after
+-- a lost answer says 'held' and writes nothing.
 CREATE OR REPLACE FUNCTION public.worker_finish(
     p_job_id uuid, p_token uuid, p_result jsonb, p_track jsonb) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 DECLARE
-    v_now timestamptz := clock_timestamp();
-    v_track uuid;
+    v_now timestamptz := pg_catalog.clock_timestamp();
+    v_job record;
+    v_superseded boolean;
     v_assignments text;
 BEGIN
-    UPDATE public.audio_job_queue q
-       SET status = 'completed', progress = 100, result = p_result, error = NULL, error_code = NULL,
-           completed_at = v_now, updated_at = v_now, lease_expires_at = NULL
+    SELECT q.track_id, q.user_id, q.created_at INTO v_job FROM public.audio_job_queue q
      WHERE q.id = p_job_id AND q.claim_token = p_token AND q.status = 'processing'
-    RETURNING q.track_id INTO v_track;
+       FOR UPDATE;
     IF NOT FOUND THEN
         IF EXISTS (SELECT FROM public.audio_job_queue
                     WHERE id = p_job_id AND claim_token = p_token AND status = 'completed') THEN
@@ -154,55 +270,79 @@ BEGIN
         RETURN public.worker_standing(p_job_id, p_token);
     END IF;
 
-    SELECT string_agg(CASE WHEN a.attname = 'updated_at' THEN 'updated_at = clock_timestamp()'
-                           ELSE format('%I = %L', a.attname, p_track ->> a.attname) END, ', ')
+    v_superseded := v_job.track_id IS NOT NULL AND EXISTS (
+        SELECT FROM public.audio_job_queue y
+         WHERE y.track_id = v_job.track_id AND y.user_id IS NOT DISTINCT FROM v_job.user_id AND y.id <> p_job_id
+           AND y.created_at > v_job.created_at AND y.status IN ('pending', 'processing', 'completed'));
+    UPDATE public.audio_job_queue q
+       SET status = 'completed', progress = 100, stage = 'Complete', error = NULL, error_code = NULL,
+           result = CASE WHEN v_superseded THEN p_result || '{"superseded": true}' ELSE p_result END,
+           completed_at = v_now, updated_at = v_now, lease_expires_at = NULL
+     WHERE q.id = p_job_id;
+    IF v_superseded OR v_job.track_id IS NULL THEN
+        RETURN 'held';
+    END IF;
+
+    SELECT pg_catalog.string_agg(
+               CASE WHEN a.attname = 'updated_at' THEN 'updated_at = pg_catalog.clock_timestamp()'
+                    ELSE pg_catalog.format('%I = %L', a.attname, p_track ->> a.attname::pg_catalog.text) END, ', ')
       INTO v_assignments
       FROM pg_catalog.pg_attribute a
-     WHERE a.attrelid = to_regclass('public.tracks') AND a.attnum > 0 AND NOT a.attisdropped
+     WHERE a.attrelid = pg_catalog.to_regclass('public.tracks') AND a.attnum > 0 AND NOT a.attisdropped
        AND a.attname NOT IN ('id', 'user_id')
-       AND (jsonb_exists(p_track, a.attname) OR a.attname = 'updated_at');
-    IF v_track IS NOT NULL AND v_assignments IS NOT NULL THEN
-        EXECUTE format('UPDATE public.tracks SET %s WHERE id = $1', v_assignments) USING v_track;
+       AND (pg_catalog.jsonb_exists(p_track, a.attname::pg_catalog.text) OR a.attname = 'updated_at');
+    IF v_assignments IS NOT NULL THEN
+        EXECUTE pg_catalog.format(
+            'UPDATE public.tracks SET %s WHERE id = $1 AND user_id IS NOT DISTINCT FROM $2', v_assignments)
+          USING v_job.track_id, v_job.user_id;
     END IF;
     RETURN 'held';
 END $$;
 
 -- Put back what dead workers held. A leased row is dead when its lease has run out, a row claimed by a worker that knows
--- no leases when nobody has touched it for ten minutes. Either death counts as a crash; too many and the order is given up. Answers with the ids of both kinds.
+-- no leases when nobody has touched it for ten minutes. Either death counts as a crash; too many and the job is given
+-- up. Answers with the ids of both kinds, and with the rows that could not be written: a trigger of the app's that fails
+-- over one row must not keep the others from being rescued.
 CREATE OR REPLACE FUNCTION public.worker_rescue(
     p_max_crashes integer, p_max_attempts integer, p_error text) RETURNS jsonb
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 DECLARE
-    v_now timestamptz := clock_timestamp();
+    v_now timestamptz := pg_catalog.clock_timestamp();
     v_row record;
     v_code text;
     v_put_back uuid[] := '{}';
     v_given_up uuid[] := '{}';
+    v_refused jsonb := '[]';
 BEGIN
     FOR v_row IN
         SELECT q.id, q.crash_count + 1 AS crashes, q.attempt FROM public.audio_job_queue q
          WHERE q.status = 'processing'
            AND (q.lease_expires_at < v_now
                 OR q.lease_expires_at IS NULL
-                   AND coalesce(q.updated_at, q.started_at, q.created_at) < v_now - interval '10 minutes')
+                   AND coalesce(q.updated_at, q.started_at, q.created_at) < v_now - pg_catalog.make_interval(mins => 10))
          ORDER BY q.id LIMIT 200 FOR UPDATE SKIP LOCKED
     LOOP
         v_code := CASE WHEN v_row.crashes >= p_max_crashes THEN 'poison'
                        WHEN v_row.attempt >= p_max_attempts THEN 'attempts' END;
-        IF v_code IS NULL THEN
-            UPDATE public.audio_job_queue
-               SET status = 'pending', crash_count = v_row.crashes, error_code = 'crash', run_after = v_now,
-                   started_at = NULL, progress = 0, stage = NULL, updated_at = v_now,
-                   claim_token = NULL, claimed_by = NULL, lease_expires_at = NULL
-             WHERE id = v_row.id;
-            v_put_back := v_put_back || v_row.id;
-        ELSE
-            UPDATE public.audio_job_queue
-               SET status = 'failed', crash_count = v_row.crashes, error_code = v_code, error = p_error,
-                   completed_at = v_now, updated_at = v_now, claim_token = NULL, lease_expires_at = NULL
-             WHERE id = v_row.id;
-            v_given_up := v_given_up || v_row.id;
-        END IF;
+        BEGIN
+            IF v_code IS NULL THEN
+                UPDATE public.audio_job_queue
+                   SET status = 'pending', crash_count = v_row.crashes, error_code = 'crash', run_after = v_now,
+                       started_at = NULL, progress = 0, stage = NULL, updated_at = v_now,
+                       claim_token = NULL, claimed_by = NULL, lease_expires_at = NULL
+                 WHERE id = v_row.id;
+                v_put_back := v_put_back || v_row.id;
+            ELSE
+                UPDATE public.audio_job_queue
+                   SET status = 'failed', crash_count = v_row.crashes, error_code = v_code, error = p_error,
+                       completed_at = v_now, updated_at = v_now, claim_token = NULL, lease_expires_at = NULL
+                 WHERE id = v_row.id;
+                v_given_up := v_given_up || v_row.id;
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            v_refused := v_refused || pg_catalog.jsonb_build_object('id', v_row.id, 'sqlstate', SQLSTATE);
+        END;
     END LOOP;
-    RETURN jsonb_build_object('put_back', to_jsonb(v_put_back), 'given_up', to_jsonb(v_given_up));
+    RETURN pg_catalog.jsonb_build_object(
+        'put_back', pg_catalog.to_jsonb(v_put_back), 'given_up', pg_catalog.to_jsonb(v_given_up), 'refused', v_refused);
 END $$;

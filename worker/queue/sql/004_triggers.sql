@@ -1,9 +1,42 @@
--- The fence against workers that know no leases, and the bell for those that listen.
+-- The fence against workers that know no leases, the guard of the worker's columns, and NOTIFY for those that listen.
+
+-- The worker's columns change only by its functions, which run as the owner of the table. Whoever else writes a row (the
+-- app, a customer through row-level security, a plain worker) leaves them as they are.
+CREATE OR REPLACE FUNCTION public.worker_columns() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, extensions, pg_temp AS $$
+BEGIN
+    IF pg_catalog.pg_has_role(
+           (SELECT c.relowner FROM pg_catalog.pg_class c WHERE c.oid = TG_RELID), 'USAGE') THEN
+        RETURN NEW;
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        NEW.attempt := 0;
+        NEW.crash_count := 0;
+        NEW.release_count := 0;
+        NEW.spoken_characters := 0;
+        NEW.claim_token := NULL;
+        NEW.claimed_by := NULL;
+        NEW.lease_expires_at := NULL;
+        NEW.run_after := NULL;
+        NEW.error_code := NULL;
+    ELSE
+        NEW.attempt := OLD.attempt;
+        NEW.crash_count := OLD.crash_count;
+        NEW.release_count := OLD.release_count;
+        NEW.spoken_characters := OLD.spoken_characters;
+        NEW.claim_token := OLD.claim_token;
+        NEW.claimed_by := OLD.claimed_by;
+        NEW.lease_expires_at := OLD.lease_expires_at;
+        NEW.run_after := OLD.run_after;
+        NEW.error_code := OLD.error_code;
+    END IF;
+    RETURN NEW;
+END $$;
 
 -- A row that somebody puts back or takes without a token of their own (the old edge function's reset, a plain worker's
 -- claim, a person) leaves its old holder's hands: that one's token is struck, and its next write says 'lost'.
 CREATE OR REPLACE FUNCTION public.worker_fence() RETURNS trigger
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 BEGIN
     IF NEW.status = 'pending' OR NEW.status = 'processing' THEN
         IF NEW.claim_token IS NOT DISTINCT FROM OLD.claim_token THEN
@@ -12,8 +45,9 @@ BEGIN
             NEW.lease_expires_at := NULL;
         END IF;
     END IF;
-    IF NEW.status = 'pending' AND OLD.status IN ('completed', 'failed', 'cancelled') THEN
-        -- Ordered again: five fresh attempts.
+    IF NEW.status = 'pending' AND OLD.status::text IN ('completed', 'failed', 'cancelled')
+       AND NOT pg_catalog.row_security_active(TG_RELID) THEN
+        -- Ordered again, by the app or a person: five fresh attempts. A customer's own row keeps its attempts.
         NEW.attempt := 0;
         NEW.crash_count := 0;
         NEW.release_count := 0;
@@ -24,27 +58,33 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION public.worker_notify_insert() RETURNS trigger
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 BEGIN
     IF EXISTS (SELECT FROM fresh WHERE status = 'pending') THEN
-        PERFORM pg_notify('mindscript_worker', 'wake');
+        PERFORM pg_catalog.pg_notify('mindscript_worker', 'wake');
     END IF;
     RETURN NULL;
 END $$;
 
 CREATE OR REPLACE FUNCTION public.worker_notify_status() RETURNS trigger
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 BEGIN
-    IF NEW.status = 'cancelled' THEN
-        PERFORM pg_notify('mindscript_worker', 'cancel ' || NEW.id);
-    ELSIF NEW.run_after IS NULL OR NEW.run_after <= clock_timestamp() THEN
-        PERFORM pg_notify('mindscript_worker', 'wake');
+    IF NEW.status::text = 'cancelled' THEN
+        PERFORM pg_catalog.pg_notify('mindscript_worker', 'cancel ' || NEW.id);
+    ELSIF NEW.run_after IS NULL OR NEW.run_after <= pg_catalog.clock_timestamp() THEN
+        PERFORM pg_catalog.pg_notify('mindscript_worker', 'wake');
     END IF;
     RETURN NULL;
 END $$;
 
 DO $$
 BEGIN
+    -- Triggers fire in the order of their names: worker_columns comes before worker_fence, which strikes tokens.
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'worker_columns'
+                   AND tgrelid = 'public.audio_job_queue'::regclass) THEN
+        CREATE TRIGGER worker_columns BEFORE INSERT OR UPDATE ON public.audio_job_queue
+            FOR EACH ROW EXECUTE FUNCTION public.worker_columns();
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'worker_fence'
                    AND tgrelid = 'public.audio_job_queue'::regclass) THEN
         CREATE TRIGGER worker_fence BEFORE UPDATE ON public.audio_job_queue
@@ -58,13 +98,13 @@ BEGIN
             REFERENCING NEW TABLE AS fresh
             FOR EACH STATEMENT EXECUTE FUNCTION public.worker_notify_insert();
     END IF;
-    -- By row, since a list of columns and a transition table do not go together; heartbeats must not ring.
+    -- By row, since a list of columns and a transition table do not go together; heartbeats must not notify.
     -- A thousand rows put back by one statement are one notification: equal ones of a transaction are merged.
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'worker_notify_status'
                    AND tgrelid = 'public.audio_job_queue'::regclass) THEN
         CREATE TRIGGER worker_notify_status AFTER UPDATE OF status ON public.audio_job_queue
             FOR EACH ROW
-            WHEN (OLD.status IS DISTINCT FROM NEW.status AND NEW.status IN ('pending', 'cancelled'))
+            WHEN (OLD.status IS DISTINCT FROM NEW.status AND NEW.status::text IN ('pending', 'cancelled'))
             EXECUTE FUNCTION public.worker_notify_status();
     END IF;
 END $$;

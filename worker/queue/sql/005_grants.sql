@@ -2,7 +2,7 @@
 -- the right from PUBLIC is not enough. Last of all the version, which is how a worker finds the leased mode.
 
 CREATE OR REPLACE FUNCTION public.worker_version() RETURNS integer
-LANGUAGE sql IMMUTABLE SECURITY DEFINER SET search_path = '' AS $$ SELECT 1 $$;
+LANGUAGE sql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$ SELECT 2 $$;
 
 DO $$
 DECLARE
@@ -12,8 +12,9 @@ BEGIN
     FOR v_function IN
         SELECT p.oid::regprocedure::text FROM pg_proc p
          WHERE p.pronamespace = 'public'::regnamespace
-           AND p.proname IN ('worker_version', 'worker_standing', 'worker_claim', 'worker_heartbeat',
-                             'worker_release', 'worker_retry', 'worker_fail', 'worker_finish', 'worker_rescue',
+           AND p.proname IN ('worker_version', 'worker_standing', 'worker_payload', 'worker_claim', 'worker_track',
+                             'worker_catalogue', 'worker_may_speak', 'worker_heartbeat', 'worker_release',
+                             'worker_retry', 'worker_fail', 'worker_finish', 'worker_rescue', 'worker_columns',
                              'worker_fence', 'worker_notify_insert', 'worker_notify_status')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', v_function);

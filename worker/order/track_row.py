@@ -1,0 +1,111 @@
+"""What a job takes from its row in `tracks`: all of it for "render again", else title and cover. Pure.
+
+"Render again" queues ``{quality, format, requested_at}`` and nothing else; what is to be heard stands in the track's
+own columns: `script`, `voice_config`, `music_config`, `frequency_config`, `output_config`, `start_delay_seconds`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from worker.errors import JobError
+
+_SOUND = ("backgroundMusic", "background_music", "solfeggio", "binaural", "session")
+_LONGEST_TITLE = 500
+
+
+def completed_payload(payload: Mapping[str, Any], row: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], bool]:
+    """Fill in what the payload leaves to the track.
+
+    Parameters
+    ----------
+    payload : mapping
+        Of either dialect.
+    row : mapping or None
+        The track's columns, its JSON columns as text; None without a track.
+
+    Returns
+    -------
+    payload : mapping
+    is_of_track : bool
+        The payload names nothing that sounds, so the sound was taken from the track.
+
+    Raises
+    ------
+    JobError
+        If a column that is needed holds no JSON object.
+    """
+    if row is None:
+        return payload, False
+    is_of_track = not _names_sound(payload)
+    if is_of_track:
+        own = {key: value for key, value in payload.items() if value is not None and key not in ("quality", "format")}
+        payload = {**_payload_of(row, payload), **own}
+    metadata = payload.get("metadata")
+    if metadata is None or isinstance(metadata, Mapping):
+        title = _text(row.get("title"))
+        stated = {key: value for key, value in (metadata or {}).items() if value not in (None, "")}
+        payload = {**payload, "metadata": {**({"title": title[:_LONGEST_TITLE]} if title else {}), **stated}}
+    return payload, is_of_track
+
+
+def _names_sound(payload: Mapping[str, Any]) -> bool:
+    voice = payload.get("voice")
+    recorded = isinstance(voice, Mapping) and bool(voice.get("url"))
+    noise = payload.get("carrierType") not in (None, "", "none")
+    return bool(payload.get("script")) or recorded or noise or any(payload.get(key) for key in _SOUND)
+
+
+def _payload_of(row: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
+    """A payload in the web app's keys, made of the track's columns."""
+    voice, music = _column(row, "voice_config"), _column(row, "music_config")
+    tones, output = _column(row, "frequency_config"), _column(row, "output_config")
+    loop = _section(output, "loop", "output_config")
+    payload: dict[str, Any] = {
+        "script": _text(row.get("script")),
+        "voice": {**{key: value for key, value in voice.items() if key != "voice_id"}, "id": voice.get("voice_id")},
+        "backgroundMusic": music or None,
+        "durationMin": output.get("durationMin"),
+        "loopMode": loop.get("enabled"),
+        "pauseSec": loop.get("pause_seconds"),
+        "startDelaySec": row.get("start_delay_seconds"),
+        "outputFormat": request.get("format") or output.get("format"),
+        "output": {"quality": request.get("quality") or output.get("quality")},
+    }
+    for name, key in (("solfeggio", "frequency"), ("binaural", "band")):
+        tone = _section(tones, name, "frequency_config")
+        if tone.get(key) is not None:
+            payload[name] = {"enabled": True, **tone}
+    return payload
+
+
+def _column(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    text = row.get(name)
+    try:
+        value = json.loads(text) if isinstance(text, str) and text else text
+    except (ValueError, RecursionError):  # nested, or a number written, beyond all measure
+        raise _unreadable(name) from None
+    if value in (None, "", []):
+        return {}
+    if not isinstance(value, Mapping):
+        raise _unreadable(name)
+    return value
+
+
+def _section(column: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
+    value = column.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise _unreadable(f"{name}.{key}")
+    return value
+
+
+def _unreadable(name: str) -> JobError:
+    return JobError(f"tracks.{name}: found no object, needed to render the track again", code="job.track")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
