@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup compiled demo test check format lock faults soak bench bench-queue sound audit sbom container clean
+.PHONY: setup servers compiled demo test test-databases check format lock faults soak bench bench-queue sound audit sbom container clean
 
 setup: $(VENV)/.ready  ## virtual environment from the hash-locked requirements
 
@@ -14,6 +14,9 @@ $(VENV)/.ready: requirements-dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+servers: setup  ## Postgres servers for the tests, into .postgres/: those of MINDSCRIPT_TEST_SERVERS (15,17) that Debian has not installed
+	$(BIN)/python tests/servers.py
+
 compiled: setup  ## byte code, which Python does not keep by itself where PYTHONDONTWRITEBYTECODE is set
 	@$(BIN)/python -m compileall -q dsp worker
 
@@ -22,6 +25,12 @@ demo: setup  ## render the example jobs into out/
 
 test: compiled  ## the tests
 	$(BIN)/python -m pytest -n 2
+
+DATABASE_TESTS := $(wildcard tests/worker/test_servers.py tests/worker/test_queue_*.py tests/worker/test_migrate.py \
+  tests/worker/test_poolers.py tests/worker/test_docs_sql.py tests/worker/test_supabase_transport.py)
+test-databases: compiled  ## the queue's tests on every supported server, 13 to 18 (fetches what is missing)
+	$(BIN)/python tests/servers.py 13 14 15 16 17 18
+	MINDSCRIPT_TEST_SERVERS=13,14,15,16,17,18 MINDSCRIPT_ALL_SERVERS=1 $(BIN)/python -m pytest -n 2 $(DATABASE_TESTS)
 
 check: setup  ## formatter, linter, type checker, layers, tests
 	$(BIN)/ruff format --check .
@@ -68,4 +77,4 @@ container: ## build the image with buildah and try it (root; says so where the t
 	tests/container/run
 
 clean:  ## remove what the commands made, the virtual environment included
-	rm -rf $(VENV) out .mindscript build *.egg-info
+	rm -rf $(VENV) out .mindscript .postgres build *.egg-info
