@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,36 @@ def _hosts(value: object) -> object:
     return _list(value.lower() if isinstance(value, str) else value)
 
 
+_QUOTED = re.compile(r"([\"'`]).*\1", re.DOTALL)
+
+
+def _bare(value: object) -> object:
+    """A secret without blanks around it; a variable file's quotation marks and a broken line are named."""
+    if isinstance(value, SecretStr):
+        return SecretStr(str(_bare(value.get_secret_value())))
+    if not isinstance(value, str):
+        return value
+    value = value.strip()
+    if _QUOTED.fullmatch(value):
+        raise ValueError("it stands in quotation marks, which are taken for a part of it; leave them out")
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in value):
+        raise ValueError("it has a line break or another control character in it; set it anew, on one line")
+    return value
+
+
+def _key(value: object) -> object:
+    """A secret that is one word: it travels in an HTTP header."""
+    value = _bare(value)
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(text, str) and not all(0x21 <= ord(character) <= 0x7E for character in text):
+        raise ValueError("it has a blank or another character in it that no key has; copy the key alone, and all of it")
+    return value
+
+
+Secret = Annotated[SecretStr, BeforeValidator(_bare)]
+Key = Annotated[SecretStr, BeforeValidator(_key)]
+
+
 def _cache_dir() -> Path:
     """Outlives the job: in a job's own process the temporary folder is the job's, and goes with it."""
     return Path(tempfile.gettempdir()) / "mindscript-cache"
@@ -38,8 +69,8 @@ class Config(BaseModel):
 
     # the queue
     supabase_url: str | None = None
-    supabase_service_role_key: SecretStr | None = None
-    database_url: SecretStr | None = None
+    supabase_service_role_key: Key | None = None
+    database_url: Secret | None = None
     poll_interval_ms: int = Field(10_000, ge=100, le=600_000)
     max_jobs_per_cycle: int = Field(5, ge=1, le=100)
     worker_concurrency: int = Field(1, ge=1, le=32)
@@ -48,12 +79,12 @@ class Config(BaseModel):
     mindscript_embedded: Literal["on", "off"] = "on"
     # HTTP
     port: int | None = Field(None, ge=1, le=65535)
-    worker_token: SecretStr | None = None
+    worker_token: Key | None = None
     # voices
-    openai_api_key: SecretStr | None = None
+    openai_api_key: Key | None = None
     openai_base_url: str | None = None
     openai_tts_model: str | None = None
-    elevenlabs_api_key: SecretStr | None = None
+    elevenlabs_api_key: Key | None = None
     elevenlabs_base_url: str | None = None
     elevenlabs_tts_model: str | None = None
     max_characters_per_day: int | None = Field(None, ge=1)
@@ -79,12 +110,12 @@ class Config(BaseModel):
     storage_dir: Path = Path("out")
     cache_dir: Path = Field(default_factory=_cache_dir)
     # mail and reporting
-    resend_api_key: SecretStr | None = None
+    resend_api_key: Key | None = None
     resend_from: str | None = None
     resend_api_url: str = "https://api.resend.com"
     ops_email: str | None = None
     app_url: str | None = None
-    sentry_dsn: SecretStr | None = None
+    sentry_dsn: Secret | None = None
     log_level: str = "INFO"
 
     @classmethod
@@ -97,12 +128,16 @@ class Config(BaseModel):
             Naming the variable, what was found (never of a secret) and what is allowed.
         """
         environ = os.environ if environ is None else environ
-        given = {name: environ[name.upper()] for name in cls.model_fields if environ.get(name.upper(), "").strip()}
+        # blanks and a line's end around a value come from copying, and from the files of secrets that are mounted
+        given = {name: text for name in cls.model_fields if (text := environ.get(name.upper(), "").strip())}
         try:
             return cls.model_validate(given)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             name = str(first["loc"][0]).upper()
-            raise ConfigurationError(
-                f"{name}: {first['msg']} (found {first['input']!r})", code="configuration.variable"
-            ) from None
+            says = first["msg"].removeprefix("Value error, ")
+            found = "" if name.lower() in _SECRETS else f" (found {first['input']!r})"
+            raise ConfigurationError(f"{name}: {says}{found}", code="configuration.variable") from None
+
+
+_SECRETS = frozenset(name for name, field in Config.model_fields.items() if "SecretStr" in str(field.annotation))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
+import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -21,7 +25,7 @@ class Supabase:
     origin : str
         Scheme, host and port, nothing after: ``https://ref.supabase.co``. The key is sent nowhere else.
     key : SecretStr
-        The service role key, or a secret key (``sb_secret_…``).
+        The service role key, or a secret key (``sb_secret_…``); `supabase_of` has checked its kind.
     """
 
     origin: str
@@ -43,7 +47,7 @@ def supabase_of(config: Config) -> Supabase | None:
     Raises
     ------
     ConfigurationError
-        If one of the two is missing, or the URL is not one.
+        If one of the two is missing, the URL is not one, or the key is of a kind that cannot do the worker's work.
     """
     if config.supabase_url is None and config.supabase_service_role_key is None:
         return None
@@ -62,7 +66,91 @@ def supabase_of(config: Config) -> Supabase | None:
         raise wrong
     shown_host = f"[{host}]" if ":" in host else host
     origin = f"{parts.scheme}://{shown_host}" + (f":{port}" if port else "")
+    check_service_key(config.supabase_service_role_key)
     return Supabase(origin, config.supabase_service_role_key)
+
+
+@dataclass(frozen=True)
+class KeyKind:
+    """What can be told of a Supabase key from its form alone; whether it is valid, only the project knows.
+
+    Attributes
+    ----------
+    name : str
+        ``secret`` (``sb_secret_…``), ``publishable`` (``sb_publishable_…``); of the JWTs ``service_role``, ``anon``
+        and, for any other role, ``other``; ``unknown`` for all else, such as the key of a self-hosted gateway.
+    role : str or None
+        That a JWT claims.
+    expires_at : datetime or None
+        When a JWT ends; None where it has no end.
+    """
+
+    name: Literal["secret", "service_role", "publishable", "anon", "other", "unknown"]
+    role: str | None = None
+    expires_at: datetime | None = None
+
+    @property
+    def serves(self) -> bool:
+        """Whether the worker can do its work with such a key."""
+        return self.name in ("secret", "service_role", "unknown")
+
+
+def key_kind(key: str) -> KeyKind:
+    """Tell the kind of a Supabase key; nothing is verified, and nothing is asked of anybody."""
+    if key.startswith("sb_secret_"):
+        return KeyKind("secret")
+    if key.startswith("sb_publishable_"):
+        return KeyKind("publishable")
+    claims = _jwt_claims(key)
+    role = claims.get("role")
+    if not isinstance(role, str):
+        return KeyKind("unknown")
+    name: Literal["service_role", "anon", "other"] = "other"
+    if role == "service_role":
+        name = "service_role"
+    elif role == "anon":
+        name = "anon"
+    return KeyKind(name, role, _moment(claims.get("exp")))
+
+
+def check_service_key(key: SecretStr) -> None:
+    """Refuse a key that row-level security binds: with it the worker would see no order and store no file.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the variable and the key's kind, never the key.
+    """
+    kind = key_kind(key.get_secret_value())
+    if kind.serves:
+        return
+    found = "a publishable key" if kind.name == "publishable" else f"a key of the role {(kind.role or '')[:40]!r}"
+    raise ConfigurationError(
+        f"SUPABASE_SERVICE_ROLE_KEY: found {found}, needed is a secret key (sb_secret_…) or the service_role key; "
+        "the dashboard has both under Settings, API Keys",
+        code="configuration.key",
+    )
+
+
+def _jwt_claims(key: str) -> dict[str, object]:
+    """The claims of a JWT; none where it is no JWT."""
+    parts = key.split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _moment(seconds: object) -> datetime | None:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):  # beyond the year 9999: it does not end
+        return None
 
 
 def is_loopback(host: str) -> bool:
