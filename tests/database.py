@@ -1,8 +1,10 @@
-"""A real Postgres for the tests: one embedded server a session, a clean database a test.
+"""Real Postgres servers for the tests, a clean database a test.
 
-`databases.new(kind)` gives a clean database: ``"empty"``, ``"leased"``
-(migrated on an empty database) or a `Variant` of the production database that the contract describes. Roles
-and default grants are those of Supabase: whatever a migration does not revoke, `anon` may do.
+`databases.new(kind)` gives a clean database: ``"empty"``, ``"laptop"`` (migrated on an empty database, as the embedded
+one is), or a `Variant` of the production database (`tests/production.py`). Its address is the owner's, who is no
+superuser; what needs one goes through `Databases.superuser`.
+
+A module with ``EACH_SERVER = True`` runs on every server of MINDSCRIPT_TEST_SERVERS, others on the first that is here.
 """
 
 from __future__ import annotations
@@ -13,143 +15,30 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import psycopg
 import pytest
+from production import OWNER, PLATFORM, ROLES, VARIANTS, Variant, app_schema
 from psycopg.rows import dict_row
+from servers import postgres_server, server_versions, wanted_versions
 
 from worker.queue.claims import Claim
-from worker.queue.embedded import EmbeddedPostgres, embedded_postgres
+from worker.queue.embedded import embedded_postgres
 from worker.queue.migrate import migrate
 
-ROLES = """
-DO $$
-DECLARE r text;
-BEGIN
-    FOREACH r IN ARRAY ARRAY['anon', 'authenticated', 'service_role'] LOOP
-        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r) THEN
-            EXECUTE format('CREATE ROLE %I NOLOGIN', r);
-        END IF;
-    END LOOP;
-    ALTER ROLE service_role BYPASSRLS;
-END $$;
-"""
+__all__ = ["VARIANTS", "Databases", "Variant"]
 
-SUPABASE_GRANTS = """
-GRANT USAGE ON SCHEMA public TO anon, authenticated, service_role;
-ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO anon, authenticated, service_role;
-ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON FUNCTIONS TO anon, authenticated, service_role;
-CREATE SCHEMA auth;
-CREATE TABLE auth.users (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), email text);
-CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE AS
-    $$ SELECT nullif(current_setting('request.jwt.claim.sub', true), '')::uuid $$;
-GRANT USAGE ON SCHEMA auth TO anon, authenticated, service_role;
-"""
+EMBEDDED = 0  # in place of a version: the server of the wheel, which needs nothing else
 
 
-@dataclass(frozen=True)
-class Variant:
-    """One of the databases met in production; see the queue contract."""
+class Server(Protocol):
+    """Where databases are made: the address of a superuser."""
 
-    dialect: Literal["guide", "production"] = "guide"
-    column: Literal["payload", "job_data"] = "payload"
-    status: Literal["text", "enum"] = "text"
-    preview_url: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.dialect}-{self.column}-{self.status}"
-
-
-VARIANTS = tuple(
-    Variant(dialect, column, status)
-    for dialect in ("guide", "production")
-    for column in ("payload", "job_data")
-    for status in ("text", "enum")
-)
-
-
-def production_schema(variant: Variant) -> str:
-    """The SQL of a database as the web app has it before the worker's migration."""
-    guide = variant.dialect == "guide"
-    job_id, progress, stage = (
-        ("p_job_id", "p_progress", "p_stage") if guide else ("job_id", "new_progress", "new_stage")
-    )
-    result, error = ("p_result", "p_error") if guide else ("job_result", "job_error")
-    kind = "text" if variant.status == "text" else "job_status"
-    check = (
-        "CHECK (status IN ('pending','processing','completed','failed','cancelled'))"
-        if variant.status == "text"
-        else ""
-    )
-    enum = (
-        "CREATE TYPE job_status AS ENUM ('pending','processing','completed','failed','cancelled');"
-        if variant.status == "enum"
-        else ""
-    )
-    # "in some databases it also copies ... to the track"
-    copies = (
-        ""
-        if guide
-        else f"""
-    UPDATE tracks t SET audio_url = {result}->>'url', duration_seconds = ({result}->>'duration')::int
-      FROM audio_job_queue q WHERE q.id = complete_job.job_id AND t.id = q.track_id AND {error} IS NULL;"""  # noqa: S608
-    )
-    return f"""
-{SUPABASE_GRANTS}
-{enum}
-CREATE TABLE tracks (
-    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    user_id uuid REFERENCES auth.users(id) ON DELETE CASCADE,
-    title text, audio_url text, {"preview_url text," if variant.preview_url else ""}
-    duration_seconds integer, status text DEFAULT 'draft',
-    created_at timestamptz DEFAULT now(), updated_at timestamptz DEFAULT now());
-CREATE TABLE audio_job_queue (
-    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    track_id uuid REFERENCES tracks(id) ON DELETE CASCADE,
-    user_id uuid REFERENCES auth.users(id) ON DELETE CASCADE,
-    status {kind} DEFAULT 'pending' {check},
-    progress integer DEFAULT 0 CHECK (progress BETWEEN 0 AND 100),
-    stage text, {variant.column} jsonb, result jsonb, error text,
-    started_at timestamptz, completed_at timestamptz,
-    created_at timestamptz DEFAULT now(), updated_at timestamptz DEFAULT now());
-ALTER TABLE audio_job_queue ENABLE ROW LEVEL SECURITY;
-ALTER TABLE tracks ENABLE ROW LEVEL SECURITY;
-CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN NEW.updated_at = clock_timestamp(); RETURN NEW; END $$;
-CREATE TRIGGER touch BEFORE UPDATE ON audio_job_queue FOR EACH ROW EXECUTE FUNCTION touch();
-
-CREATE FUNCTION get_next_pending_job()
-RETURNS TABLE(job_id uuid, track_id uuid, user_id uuid, {variant.column} jsonb)
-LANGUAGE plpgsql SECURITY DEFINER AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN QUERY
-    UPDATE audio_job_queue q SET status = 'processing', started_at = now()
-    WHERE q.id = (SELECT id FROM audio_job_queue WHERE status = 'pending' ORDER BY created_at
-                  LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING q.id, q.track_id, q.user_id, q.{variant.column};
-END $$;
-CREATE FUNCTION update_job_progress({job_id} uuid, {progress} integer, {stage} text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER AS $$
-BEGIN
-    UPDATE audio_job_queue SET progress = {progress}, stage = {stage} WHERE id = update_job_progress.{job_id};
-END $$;
-CREATE FUNCTION complete_job({job_id} uuid, {result} jsonb, {error} text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER AS $$
-BEGIN
-    IF {error} IS NULL THEN
-        UPDATE audio_job_queue SET status = 'completed', progress = 100, result = {result},
-               completed_at = now()
-         WHERE id = complete_job.{job_id};
-    ELSE
-        UPDATE audio_job_queue SET status = 'failed', error = {error}, completed_at = now()
-         WHERE id = complete_job.{job_id};
-    END IF;{copies}
-END $$;
-"""  # noqa: S608 - made of this file's own words
+    @property
+    def dsn(self) -> str: ...
 
 
 _observers: dict[str, psycopg.Connection[dict[str, Any]]] = {}
@@ -176,6 +65,13 @@ def row_of(dsn: str, job_id: str) -> dict[str, Any]:
     return execute(dsn, "SELECT * FROM audio_job_queue WHERE id = %s", job_id)[0]
 
 
+def new_track(dsn: str, user_id: str | None = None) -> str:
+    """A track, and its customer if there is to be one."""
+    if user_id is not None:
+        execute(dsn, "INSERT INTO auth.users (id) VALUES (%s) ON CONFLICT DO NOTHING", user_id)
+    return str(execute(dsn, "INSERT INTO tracks (title, user_id) VALUES ('t', %s) RETURNING id", user_id)[0]["id"])
+
+
 def payload_of(claim: Claim) -> dict[str, Any]:
     """A claimed order's payload."""
     loaded = json.loads(claim.payload_text or "{}")
@@ -197,7 +93,7 @@ def age_row(dsn: str, age: str) -> None:
     execute(dsn, "ALTER TABLE audio_job_queue ENABLE TRIGGER USER")
 
 
-Kind = Literal["empty", "leased"] | Variant
+Kind = Literal["empty", "laptop"] | Variant
 
 # Whatever a test may have changed besides rows.
 _SHAPE = """
@@ -207,6 +103,9 @@ SELECT md5(concat(
     (SELECT string_agg(concat(tgname, tgenabled), ',' ORDER BY oid) FROM pg_trigger WHERE NOT tgisinternal),
     (SELECT string_agg(concat(attrelid::regclass, attname), ',' ORDER BY attrelid, attnum) FROM pg_attribute
       JOIN pg_class c ON c.oid = attrelid WHERE c.relnamespace = 'public'::regnamespace AND attnum > 0),
+    (SELECT string_agg(concat(polname, polrelid), ',' ORDER BY oid) FROM pg_policy),
+    (SELECT string_agg(concat(relname, relacl), ',' ORDER BY oid) FROM pg_class
+      WHERE relnamespace = 'public'::regnamespace),
     (SELECT string_agg(nspname, ',' ORDER BY oid) FROM pg_namespace WHERE nspname !~ '^pg_')
 )) AS shape"""
 _EMPTY = """
@@ -224,38 +123,53 @@ class Databases:
 
     Parameters
     ----------
-    server : EmbeddedPostgres
+    server : Server
+    version : int
+        For messages.
     """
 
-    def __init__(self, server: EmbeddedPostgres) -> None:
+    def __init__(self, server: Server, version: int = EMBEDDED) -> None:
         self.server = server
+        self.version = version
         self._numbers = itertools.count()
         self._free: dict[Kind, list[str]] = {}
         self._made: dict[str, tuple[Kind, str]] = {}
+        self.execute(ROLES)
 
     def execute(self, statement: str) -> None:
-        """Run a statement on the server, in none of the test's databases."""
+        """Run a statement on the server as its superuser, in none of the tests' databases."""
         execute(self.server.dsn, statement)
 
+    @staticmethod
+    def superuser(dsn: str) -> str:
+        """The address of the same database for a superuser."""
+        return dsn.replace(f"://{OWNER}@", "://postgres@")
+
     def new(self, kind: Kind) -> str:
-        """A clean database; its address. Give it to `release` afterwards."""
+        """A clean database; its owner's address. Give it to `release` afterwards."""
         if self._free.get(kind):
             return self._free[kind].pop()
         name = f"test_{next(self._numbers)}"
         self.execute(f"CREATE DATABASE {name}")
         dsn = self.server.dsn.replace("@/postgres?", f"@/{name}?")
-        if kind == "leased":
+        if kind == "laptop":
             migrate(dsn)
         elif isinstance(kind, Variant):
-            execute(dsn, production_schema(kind))
+            execute(dsn, PLATFORM)
+            self.execute(f'ALTER DATABASE {name} SET search_path = "$user", public, extensions')
+            self.execute(f"GRANT CREATE, TEMPORARY ON DATABASE {name} TO {OWNER}")
+            _close(dsn)  # settings of a database hold from the next connection on
+            dsn = dsn.replace("://postgres@", f"://{OWNER}@")
+            execute(dsn, app_schema(kind))
+            if kind.leased:
+                migrate(dsn)
         self._made[dsn] = (kind, execute(dsn, _SHAPE)[0]["shape"])
         return dsn
 
     def release(self, dsn: str) -> None:
         """Empty it for the next test, or drop it when more than its rows has changed."""
         name = dsn.split("@/")[1].split("?")[0]
-        if (observer := _observers.pop(dsn, None)) is not None:
-            observer.close()
+        _close(dsn)
         self.execute(
             f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"  # noqa: S608
         )
@@ -264,7 +178,14 @@ class Databases:
             execute(dsn, _EMPTY)
             self._free.setdefault(kind, []).append(dsn)
         else:
+            _close(dsn)
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _close(dsn: str) -> None:
+    for each in (dsn, Databases.superuser(dsn)):
+        if (observer := _observers.pop(each, None)) is not None:
+            observer.close()
 
 
 @pytest.fixture
@@ -276,34 +197,55 @@ def server_folder() -> Iterator[Path]:
     remove(home)
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[EmbeddedPostgres]:
-    """The session's server."""
-    home = Path(tempfile.mkdtemp(prefix="mindscript-tests-"))
-    home.chmod(0o755)
-    unsafe = {
-        "fsync": "off",
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
-        "max_connections": "200",
-    }
-    try:
-        with embedded_postgres(home / "server", settings=unsafe) as server:
-            with psycopg.connect(server.dsn, autocommit=True) as connection:
-                connection.execute(ROLES)
-            yield server
-    finally:
-        remove(home)
+class _Servers:
+    """The session's servers, each started when it is first needed."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._started: dict[int, Databases] = {}
+
+    def get(self, version: int) -> Databases:
+        if version not in self._started:
+            server: Server
+            if version == EMBEDDED:
+                home = Path(tempfile.mkdtemp(prefix="mindscript-tests-"))
+                home.chmod(0o755)
+                self._stack.callback(remove, home)
+                unsafe = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+                embedded = embedded_postgres(home / "server", settings={**unsafe, "max_connections": "200"})
+                server = self._stack.enter_context(embedded)
+            else:
+                server = self._stack.enter_context(postgres_server(version))
+            self._started[version] = Databases(server, version)
+        return self._started[version]
 
 
 @pytest.fixture(scope="session")
-def databases(postgres: EmbeddedPostgres) -> Databases:
-    return Databases(postgres)
+def servers() -> Iterator[_Servers]:
+    with ExitStack() as stack:
+        yield _Servers(stack)
+
+
+def first_version() -> int:
+    """The first server of MINDSCRIPT_TEST_SERVERS that is here; on a machine with none, the wheel's."""
+    here = server_versions()
+    return next((version for version in wanted_versions() if version in here), EMBEDDED)
+
+
+@pytest.fixture
+def server_version() -> int:
+    """Which server a test runs on; see EACH_SERVER."""
+    return first_version()
+
+
+@pytest.fixture
+def databases(servers: _Servers, server_version: int) -> Databases:
+    return servers.get(server_version)
 
 
 @pytest.fixture
 def empty_dsn(databases: Databases) -> Iterator[str]:
-    """An empty database."""
+    """An empty database, its owner a superuser."""
     dsn = databases.new("empty")
     yield dsn
     databases.release(dsn)
@@ -311,7 +253,15 @@ def empty_dsn(databases: Databases) -> Iterator[str]:
 
 @pytest.fixture
 def leased_dsn(databases: Databases) -> Iterator[str]:
+    """Production, migrated."""
+    dsn = databases.new(Variant("completing", "production", "payload", "enum", leased=True))
+    yield dsn
+    databases.release(dsn)
+
+
+@pytest.fixture
+def laptop_dsn(databases: Databases) -> Iterator[str]:
     """A database made by `migrate` out of nothing."""
-    dsn = databases.new("leased")
+    dsn = databases.new("laptop")
     yield dsn
     databases.release(dsn)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
-import psycopg
 import pytest
-from database import ROLES, Databases, Variant, remove
+from database import Databases, Variant, remove
 from field import Field
 
 from worker.queue.embedded import embedded_postgres
@@ -22,8 +20,6 @@ def durable() -> Iterator[Databases]:
     home.chmod(0o755)
     try:
         with embedded_postgres(home / "server", settings={"max_connections": "200"}) as server:
-            with psycopg.connect(server.dsn, autocommit=True) as connection:
-                connection.execute(ROLES)
             yield Databases(server)
     finally:
         remove(home)
@@ -32,13 +28,13 @@ def durable() -> Iterator[Databases]:
 @pytest.fixture
 def field(durable: Databases, tmp_path: Path) -> Iterator[Field]:
     """A migrated database, and room for workers."""
-    yield from _field(durable, tmp_path, "leased")
+    yield from _field(durable, tmp_path, Variant("completing", "production", "payload", "enum", leased=True))
 
 
 @pytest.fixture
 def plain_field(durable: Databases, tmp_path: Path) -> Iterator[Field]:
     """The same with production's database as it is, in its own dialect."""
-    yield from _field(durable, tmp_path, Variant("production", "payload", "enum"))
+    yield from _field(durable, tmp_path, Variant("completing", "production", "payload", "enum"))
 
 
 @pytest.fixture(params=["field", "plain_field"], ids=["leased", "plain"])
@@ -48,9 +44,9 @@ def either_field(request: pytest.FixtureRequest) -> Field:
     return field
 
 
-def _field(durable: Databases, folder: Path, kind: Literal["leased"] | Variant) -> Iterator[Field]:
+def _field(durable: Databases, folder: Path, kind: Variant) -> Iterator[Field]:
     dsn = durable.new(kind)
-    field = Field(dsn, folder, durable.server, mode="leased" if kind == "leased" else "plain")
+    field = Field(dsn, folder, durable.server, mode="leased" if kind.leased else "plain")
     yield field
     field.clear()
     durable.release(dsn)

@@ -66,3 +66,13 @@ def role_of(headers: Mapping[str, str]) -> str | None:
         # of an older key the gateway makes no bearer token: the request goes on as anon
         return ROLES[key] if key.startswith("sb_") else "anon"
     return None if bearer.startswith("sb_") else ROLES.get(bearer)
+
+
+def claims_of(headers: Mapping[str, str]) -> dict[str, object]:
+    """The claims of the bearer token, as PostgREST hands them to the database; of the newer keys only the role."""
+    bearer = headers.get("authorization", "").removeprefix("Bearer ")
+    if bearer.count(".") == 2:
+        body = bearer.split(".")[1]
+        claims: dict[str, object] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        return claims
+    return {"role": ROLES.get(headers.get("apikey", ""))}

@@ -9,17 +9,19 @@ create_client(url, SERVICE_KEY)``. Error forms and their HTTP status: PostgREST 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+from production import GATEWAY
 from psycopg import sql
+from standins.keys import ANON_JWT, SERVICE_JWT, claims_of, role_of
 
-SERVICE_KEY = "service-role-key-for-tests"
-ANON_KEY = "anon-key-for-tests"
-ROLES = {SERVICE_KEY: "service_role", ANON_KEY: "anon"}
+SERVICE_KEY = SERVICE_JWT
+ANON_KEY = ANON_JWT
 
 
 @dataclass(frozen=True)
@@ -99,16 +101,18 @@ class Postgrest:
     Parameters
     ----------
     dsn : str
-        A superuser's; each request runs in a transaction as the key's role.
+        Anybody's: it connects as `authenticator`, and each request runs in a transaction as the key's role, with that
+        role's settings and the token's claims.
     """
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
+        self._dsn = re.sub(r"://[^@/]*@", f"://{GATEWAY}@", dsn)
         self._local = threading.local()
         self._functions: list[_Function] = []
         self._columns: dict[str, set[str]] = {}
         self._next: list[Response] = []
         self._drop_answer_to: str | None = None
+        self._failing: tuple[str, int] | None = None
         self.asked: list[str] = []  # "POST rpc/worker_claim", in order
         self.reload()
 
@@ -150,11 +154,16 @@ class Postgrest:
     def __call__(self, request: Request) -> Response:
         path = request.path.strip("/")
         self.asked.append(f"{request.method} {path}")
-        role = ROLES.get(request.key)
-        if role is None:
+        try:
+            role = role_of(request.headers)
+        except PermissionError:
             return invalid_key()
+        if role is None:
+            return refused(401, "PGRST301", "Expected 3 parts in JWT; got 1")
         if self._next:
             return self._next.pop(0)
+        if self._is_down_for(request, path):
+            return Response(0)
         try:
             response = self._answer(request, path, role)
         except psycopg.OperationalError as error:
@@ -169,12 +178,37 @@ class Postgrest:
             return Response(0)
         return response
 
+    def fail_writes_from(self, path: str, *, after: int = 0) -> None:
+        """Answer no write any more, from the one to `path` on that comes after so many others to it."""
+        self._failing = (path, after)
+
+    def work_again(self) -> None:
+        self._failing = None
+
+    def _is_down_for(self, request: Request, path: str) -> bool:
+        if self._failing is None or request.method in ("GET", "HEAD"):
+            return False
+        awaited, left = self._failing
+        if path == awaited:
+            self._failing = (path, left - 1)
+        return (path == awaited and left <= 0) or left < 0
+
     def _answer(self, request: Request, path: str, role: str) -> Response:
         connection = self._connection()
         with connection.transaction():
             connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+            connection.execute(
+                """SELECT set_config('search_path', 'public, extensions', true),
+                          set_config('request.jwt.claims', %s, true)""",
+                (json.dumps(claims_of(request.headers)),),
+            )
+            connection.execute(
+                """SELECT set_config(split_part(setting, '=', 1), split_part(setting, '=', 2), true)
+                     FROM pg_roles, unnest(rolconfig) setting WHERE rolname = %s""",
+                (role,),
+            )
             if path.startswith("rpc/"):
-                return self._rpc(connection, path.removeprefix("rpc/"), json.loads(request.body or b"{}"))
+                return self._rpc(connection, request, path.removeprefix("rpc/"), json.loads(request.body or b"{}"))
             if path not in self._columns:
                 message = f"Could not find the table 'public.{path}' in the schema cache"
                 return refused(404, "PGRST205", message)
@@ -189,7 +223,7 @@ class Postgrest:
             connection = self._local.connection = psycopg.connect(self._dsn, autocommit=True)
         return connection
 
-    def _rpc(self, connection: psycopg.Connection, name: str, given: dict[str, Any]) -> Response:
+    def _rpc(self, connection: psycopg.Connection, request: Request, name: str, given: dict[str, Any]) -> Response:
         function = next(
             (
                 f
@@ -224,8 +258,12 @@ class Postgrest:
         if function.returns == "void":
             connection.execute(sql.SQL("SELECT {}").format(call), values)
             return Response(204)
-        query = "SELECT coalesce(json_agg(t), '[]') FROM {} t" if function.returns_set else "SELECT to_json({})"
-        row = connection.execute(sql.SQL(query).format(call), values).fetchone()
+        if function.returns_set:
+            rows = sql.SQL("SELECT coalesce(json_agg(t), '[]') FROM (SELECT {} FROM {}) t")
+            query = rows.format(_selected(request), call)
+        else:
+            query = sql.SQL("SELECT to_json({})").format(call)
+        row = connection.execute(query, values).fetchone()
         return as_json(200, row[0] if row else None)
 
     def _perhaps(self, name: str) -> str | None:
@@ -289,23 +327,50 @@ def _one(connection: psycopg.Connection, query: sql.Composable, values: Mapping[
     return row[0]
 
 
+_CHOSEN = re.compile(r"(?:(?P<alias>\w+):)?(?P<column>\w+)(?:->>(?P<member>\w+))?(?:::(?P<type>\w+))?")
+
+
 def _selected(request: Request) -> sql.Composable:
+    """``column``, ``column::type`` and ``column->>member``, each with an alias where it is given one."""
     chosen = request.parameter("select")
     if not chosen or chosen == "*":
         return sql.SQL("*")
-    return sql.SQL(", ").join(map(sql.Identifier, chosen.split(",")))
+    parts = []
+    for item in chosen.split(","):
+        found = _CHOSEN.fullmatch(item)
+        assert found, f"the stand-in does not know how to select {item}"
+        value: sql.Composable = sql.Identifier(found["column"])
+        if found["member"]:
+            value = sql.SQL("{} ->> {}").format(value, sql.Literal(found["member"]))
+        if found["type"]:
+            value = sql.SQL("({})::{}").format(value, sql.Identifier(found["type"]))
+        name = found["alias"] or found["member"] or found["column"]
+        parts.append(sql.SQL("{} AS {}").format(value, sql.Identifier(name)))
+    return sql.SQL(", ").join(parts)
 
 
-def _filters(request: Request) -> tuple[sql.Composable, dict[str, str]]:
+_OPERATORS = {"eq": "=", "gte": ">=", "gt": ">", "lt": "<", "lte": "<="}
+
+
+def _filters(request: Request) -> tuple[sql.Composable, dict[str, Any]]:
     conditions: list[sql.Composable] = [sql.SQL("true")]
-    values: dict[str, str] = {}
+    values: dict[str, Any] = {}
     for number, (column, criterion) in enumerate(request.query):
         if column in ("select", "order", "limit", "offset", "columns"):
             continue
         operator, _, value = criterion.partition(".")
-        assert operator == "eq", f"the stand-in knows only eq, was asked {column}={criterion}"
-        values[f"f{number}"] = value
-        conditions.append(sql.SQL("{} = {}").format(sql.Identifier(column), sql.Placeholder(f"f{number}")))
+        name = sql.Identifier(column)
+        if operator == "is":
+            assert value == "null", criterion
+            conditions.append(sql.SQL("{} IS NULL").format(name))
+        elif operator == "in":
+            items = [sql.Literal(item.strip('"')) for item in value.removeprefix("(").removesuffix(")").split(",")]
+            conditions.append(sql.SQL("{} IN ({})").format(name, sql.SQL(", ").join(items)))
+        else:
+            assert operator in _OPERATORS, f"the stand-in does not know {column}={criterion}"
+            values[f"f{number}"] = value
+            condition = sql.SQL("{} " + _OPERATORS[operator] + " {}")
+            conditions.append(condition.format(name, sql.Placeholder(f"f{number}")))
     return sql.SQL(" AND ").join(conditions), values
 
 

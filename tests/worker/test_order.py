@@ -137,8 +137,8 @@ def test_an_order_becomes_a_track_in_its_owners_library(project, leased_dsn, tmp
 @pytest.mark.parametrize(
     "variant",
     [
-        Variant("production", "job_data", "enum"),
-        *(pytest.param(variant, marks=pytest.mark.faults) for variant in (Variant(), Variant("production"))),
+        Variant("completing", "production", "job_data", "enum"),
+        *(pytest.param(variant, marks=pytest.mark.faults) for variant in (Variant(), Variant("lacking", "production"))),
     ],
     ids=str,
 )

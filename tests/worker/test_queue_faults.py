@@ -62,7 +62,7 @@ def connections(dsn: str) -> int:
     [
         ("08006", "transient"), ("08001", "transient"), ("40001", "transient"), ("40P01", "transient"),
         ("53100", "transient"), ("53300", "transient"), ("57P01", "transient"), ("57P03", "transient"),
-        ("57014", "transient"), ("55P03", "transient"), ("XX000", "transient"), ("23514", "transient"),
+        ("57014", "transient"), ("55P03", "transient"), ("XX000", "transient"), ("23514", "configuration"),
         ("28P01", "configuration"), ("28000", "configuration"), ("3D000", "configuration"),
         ("42501", "configuration"), ("42883", "configuration"), ("42P01", "configuration"),
         ("42703", "configuration"), ("PGRST202", "configuration"), ("PGRST301", "configuration"),

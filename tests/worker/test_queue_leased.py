@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from database import Databases, Variant, age_row, execute, payload_of, row_of
+from database import Databases, Variant, age_row, execute, new_track, payload_of, row_of
 from figures import tell
 from standins.proxy import Proxy
 
@@ -429,7 +429,7 @@ class TestWithWorkersThatKnowNoLeases:
     @pytest.fixture
     def plain(self, leased_dsn: str) -> Iterator[Queue]:
         transport = PostgresTransport(leased_dsn, application="plain")
-        yield Queue(transport, PlainMode(transport, dialect=DIALECTS[0]), description="plain")
+        yield Queue(transport, PlainMode(transport, dialect=DIALECTS[1]), description="plain")
         transport.close()
 
     def test_they_share_the_work(self, orders: Queue, plain: Queue) -> None:
@@ -500,7 +500,7 @@ class TestWithWorkersThatKnowNoLeases:
 
 @pytest.mark.parametrize(
     "variant",
-    [Variant("production", "job_data", "enum"), Variant("guide", "payload", "text", preview_url=False)],
+    [Variant("lacking", "production", "job_data", "enum"), Variant("completing", preview_url=False)],
     ids=str,
 )
 def test_a_migrated_production_database_in_every_way_of_ending(databases: Databases, variant: Variant) -> None:
@@ -508,8 +508,7 @@ def test_a_migrated_production_database_in_every_way_of_ending(databases: Databa
     migrate(dsn)
     queue = open_queue(Config(database_url=dsn), worker_name="w")
     assert queue.mode == "leased"
-    track = str(execute(dsn, "INSERT INTO tracks (title) VALUES ('t') RETURNING id")[0]["id"])
-    ids = [queue.enqueue({"n": n}, track_id=track) for n in range(4)]
+    ids = [queue.enqueue({"n": n}, track_id=new_track(dsn)) for n in range(4)]
     track_values = {"audio_url": "a", "preview_url": "p", "duration_seconds": 9, "status": "published"}
     claim = claimed(queue)
     assert payload_of(claim) == {"n": 0}
@@ -523,8 +522,8 @@ def test_a_migrated_production_database_in_every_way_of_ending(databases: Databa
     assert queue.rescue() == 1
     statuses = {str(row["id"]): row["status"] for row in execute(dsn, "SELECT id, status::text FROM audio_job_queue")}
     assert [statuses[job_id] for job_id in ids] == ["completed", "failed", "pending", "pending"]
-    after = execute(dsn, "SELECT * FROM tracks")[0]
-    assert (after["audio_url"], after["duration_seconds"], after["status"]) == ("a", 9, "published")
+    (after,) = execute(dsn, "SELECT * FROM tracks WHERE status = 'published'")
+    assert (after["audio_url"], after["duration_seconds"]) == ("a", 9)
     assert after.get("preview_url") == ("p" if variant.preview_url else None)
     queue.close()
     databases.release(dsn)

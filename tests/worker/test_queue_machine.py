@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from database import Databases
+from database import Databases, Variant
 from figures import tell
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -225,7 +225,7 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.mark.parametrize(("runs", "steps"), [(80, 30), pytest.param(600, 50, marks=pytest.mark.faults)])
 def test_the_queue_is_what_the_model_says(databases: Databases, runs: int, steps: int) -> None:
-    dsn = databases.new("leased")
+    dsn = databases.new(Variant("completing", "production", leased=True))
     workers = tuple(open_queue(Config(database_url=dsn), worker_name=f"w{n}") for n in range(2))
     observer = psycopg.connect(dsn, autocommit=True, row_factory=dict_row)
     seen: Counter[str] = Counter()

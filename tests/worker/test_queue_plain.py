@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from database import VARIANTS, Databases, Variant, age_row, execute, payload_of, row_of
+from database import VARIANTS, Databases, Variant, age_row, execute, new_track, payload_of, row_of
 from standins.postgrest import SERVICE_KEY, Postgrest
 from standins.project import serve_project
 
@@ -65,12 +65,14 @@ def claimed(queue: Queue) -> Claim:
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_an_order_goes_through_in_every_variant(databases: Databases, variant: Variant, transport: str) -> None:
     dsn = databases.new(variant)
-    track = str(execute(dsn, "INSERT INTO tracks (title) VALUES ('t') RETURNING id")[0]["id"])
+    track = new_track(dsn)
     with opened(dsn, transport) as queue:
         assert (queue.mode, queue.transport) == ("plain", transport)
         assert variant.dialect in queue.describe()
         assert queue.claim() is None
-        first, second = (queue.enqueue({"script": str(n)}, track_id=track) for n in range(2))
+        first, second = (
+            queue.enqueue({"script": str(n)}, track_id=each) for n, each in enumerate((track, new_track(dsn)))
+        )
         claim = claimed(queue)
         assert (claim.job_id, payload_of(claim), claim.track_id) == (first, {"script": "0"}, track)
         assert queue.beat(claim, progress=30, stage="Mixing") is Standing.HELD
@@ -82,7 +84,7 @@ def test_an_order_goes_through_in_every_variant(databases: Databases, variant: V
         assert queue.finish(claim, result=result, track=written) is Standing.HELD, "asked again after a lost answer"
         row = row_of(dsn, first)
         assert (row["status"], row["progress"], row["result"]) == ("completed", 100, result)
-        after = execute(dsn, "SELECT * FROM tracks")[0]
+        after = execute(dsn, "SELECT * FROM tracks WHERE id = %s", track)[0]
         assert written.items() <= after.items()
         assert after["updated_at"] > after["created_at"]
         assert queue.settle(claimed(queue), JobError("durationMin: 999")) is Outcome.FAILED
@@ -246,7 +248,7 @@ def test_missing_functions_are_named(databases: Databases) -> None:
 
 
 def test_each_function_may_speak_its_own_dialect(databases: Databases) -> None:
-    dsn = databases.new(Variant("production", "payload", "text"))
+    dsn = databases.new(Variant(dialect="production"))
     execute(dsn, "DROP FUNCTION update_job_progress")
     execute(
         dsn,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from database import Databases, Variant, execute, payload_of, row_of
+from database import Databases, Variant, execute, new_track, payload_of, row_of
 from standins.postgrest import ANON_KEY, SERVICE_KEY, Postgrest, Response, as_json, refused
 from standins.project import serve_project
 
@@ -42,8 +42,7 @@ def claimed(queue: Queue) -> Claim:
 
 def test_leased_mode_in_full(orders: Queue, leased_dsn: str) -> None:
     assert (orders.mode, orders.transport) == ("leased", "supabase")
-    track = str(execute(leased_dsn, "INSERT INTO tracks (title) VALUES ('t') RETURNING id")[0]["id"])
-    ids = [orders.enqueue({"n": n}, track_id=track) for n in range(4)]
+    ids = [orders.enqueue({"n": n}, track_id=new_track(leased_dsn)) for n in range(4)]
     claim = claimed(orders)
     assert (claim.job_id, payload_of(claim), claim.attempt) == (ids[0], {"n": 0}, 1)
     assert orders.beat(claim, progress=30, stage="Mixing") is Standing.HELD
@@ -170,7 +169,7 @@ def test_plain_mode_in_a_claim_whose_second_half_fails(databases: Databases) -> 
 
 
 def test_the_probe_for_the_dialect_writes_nothing(databases: Databases) -> None:
-    dsn = databases.new(Variant("production", "payload", "text"))
+    dsn = databases.new(Variant(dialect="production"))
     execute(dsn, "INSERT INTO audio_job_queue (payload) VALUES ('{}')")
     before = execute(dsn, "SELECT * FROM audio_job_queue")
     with serve_project({"/rest/v1": Postgrest(dsn)}) as url:

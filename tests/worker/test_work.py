@@ -141,7 +141,7 @@ def test_it_waits_for_a_database_that_is_not_up_yet_and_can_be_stopped_meanwhile
 def test_refused_credentials_end_it_with_1_and_a_line_that_says_what_to_mend(
     settings: dict[str, str], tmp_path: Path
 ) -> None:
-    dsn = settings["DATABASE_URL"].replace("postgres@/", "nobody-we-know:tulip@/")
+    dsn = settings["DATABASE_URL"].replace("app_owner@/", "nobody-we-know:tulip@/")
     with worker_process(tmp_path, {**settings, "DATABASE_URL": dsn}) as worker:
         assert worker.process.wait(20) == 1
         assert "check DATABASE_URL" in worker.text()

@@ -30,6 +30,7 @@ from worker.queue.retry import APOLOGY, MAX_CRASHES
 from worker.queue.transport import AsText, Row, StatementRefusedError, Transport
 
 TABLE = "audio_job_queue"
+_CATALOGUE = "background_tracks"
 # "A row processing with updated_at older than 10 minutes may be put back to pending by anyone": the queue
 # contract.
 _STUCK_AFTER = timedelta(minutes=10)
@@ -158,18 +159,17 @@ class PlainMode:
         del claim
         keys = ("id", "slug") if _is_uuid(reference) else ("slug",)
         try:
-            have = self._have("background_tracks", ("id", "slug", "url", "is_active"))
-        except ConfigurationError:
-            return None  # no such table
-        if "url" not in have:
-            return None
-        wanted = [name for name in ("url", "is_active") if name in have]
-        for key in keys:
-            if key in have:
-                rows = self._transport.select("background_tracks", wanted, where={key: reference}, limit=1)
-                if rows and rows[0].get("is_active", True) is not False and rows[0]["url"]:
-                    return str(rows[0]["url"])
-        return None
+            have = self._have(_CATALOGUE, ("id", "slug", "url", "is_active"))
+            wanted = [name for name in ("url", "is_active") if name in have]
+            for key in keys:
+                if key in have and "url" in have:
+                    rows = self._transport.select(_CATALOGUE, wanted, where={key: reference}, limit=1)
+                    if rows and rows[0].get("is_active", True) is not False and rows[0]["url"]:
+                        return str(rows[0]["url"])
+        except ConfigurationError as error:
+            if error.code != "configuration.table":
+                raise
+        return None  # not there, or no such table
 
     def may_speak(self, claim: Claim, characters: int, limit: int) -> bool:
         """There is no column for it: the scripts of the customer's other jobs of the last 24 hours are counted."""

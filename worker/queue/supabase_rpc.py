@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
+from pydantic import SecretStr
 
 from worker.errors import ConfigurationError, TransientError, WorkerError
 from worker.queue.transport import (
@@ -22,6 +23,7 @@ from worker.queue.transport import (
     StatementRefusedError,
     classify,
 )
+from worker.supabase_access import check_service_key
 
 if TYPE_CHECKING:
     from postgrest import APIResponse
@@ -48,6 +50,7 @@ class SupabaseTransport:
         )  # here: it costs some 25 MB, which a direct worker saves
         from supabase.lib.client_options import SyncClientOptions
 
+        check_service_key(SecretStr(key))
         self.name: Literal["postgres", "supabase"] = "supabase"
         self._answer = threading.local()
         self._clock: tuple[datetime, float] | None = None
@@ -129,7 +132,7 @@ class SupabaseTransport:
         try:
             self.scalar(function, dict.fromkeys(names))
         except StatementRefusedError as error:
-            if error.code == "configuration.rights":
+            if f"permission denied for function {function}" in error.message:
                 raise
             return True  # the function's body refused the nulls
         except ConfigurationError as error:
@@ -140,7 +143,7 @@ class SupabaseTransport:
 
     def has_column(self, table: str, column: str) -> bool:
         try:
-            self.select(table, [column], where={}, limit=1)
+            self.select(table, [column], where={}, limit=0)  # no row: what is in it may be a customer's
         except ConfigurationError:
             if self._answer.code in ("42703", "PGRST204"):
                 return False
