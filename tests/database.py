@@ -170,9 +170,7 @@ class Databases:
         """Empty it for the next test, or drop it when more than its rows has changed."""
         name = dsn.split("@/")[1].split("?")[0]
         _close(dsn)
-        self.execute(
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"  # noqa: S608
-        )
+        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
         kind, shape = self._made[dsn]
         if execute(dsn, _SHAPE)[0]["shape"] == shape:
             execute(dsn, _EMPTY)

@@ -126,7 +126,8 @@ CREATE TABLE tracks (
     duration_seconds integer, status {track_status} DEFAULT 'draft',
     created_at timestamptz DEFAULT now(), updated_at timestamptz DEFAULT now());
 CREATE TABLE background_tracks (
-    id uuid PRIMARY KEY DEFAULT gen_random_uuid(), slug text UNIQUE, title text, url text, is_active boolean DEFAULT true);
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(), slug text UNIQUE, title text, url text,
+    is_active boolean DEFAULT true);
 CREATE TABLE notifications_queue (
     id uuid PRIMARY KEY, user_id uuid, type text NOT NULL, data jsonb, created_at timestamptz DEFAULT now());
 CREATE TABLE audio_job_queue (
@@ -218,11 +219,12 @@ def _complete(variant: Variant) -> str:
     """The function that ends a row, and an older one of the same name, which belongs to another table."""
     job, _, _, result, error = _names(variant)
     track_done = track_failed = ""
+    preview = f"preview_url = {result} ->> 'preview_url'," if variant.preview_url else ""
     if variant.complete != "plain":
         track_done = f"""
         IF {result} ->> 'url' IS NOT NULL THEN
             UPDATE tracks t
-               SET audio_url = {result} ->> 'url', {f"preview_url = {result} ->> 'preview_url'," if variant.preview_url else ""}
+               SET audio_url = {result} ->> 'url', {preview}
                    status = 'completed'::track_status, duration = ({result} ->> 'duration')::integer,
                    file_size = ({result} ->> 'size')::bigint
               FROM audio_job_queue q WHERE q.id = complete_job.{job} AND t.id = q.track_id;

@@ -40,9 +40,10 @@ def perform(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled
         target.write_bytes(b"track")
         tell.uploaded(bucket, key)
         time.sleep(float(payload.get("linger", 0)))
+    path = f"audio-renders/tracks/{order.track_id}/{order.job_id}-0.mp3"
     return Fulfilled(
-        {"url": f"audio-renders/{order.job_id}"},
-        {"audio_url": f"audio-renders/{order.job_id}", "status": "published"},
+        {"url": path, "audioUrl": path},
+        {"audio_url": path, "status": "published"},
         {"stages": {"sleep": float(payload.get("seconds", 0))}, "lufs": -16.0, "dbtp": -1.5},
     )
 

@@ -61,7 +61,7 @@ def ordered(dsn: str, payload: dict[str, object], url: str, column: str = "paylo
     text = json.dumps({**payload, "voice": voice})
     rows = execute(
         dsn,
-        f"INSERT INTO audio_job_queue (track_id, status, {column}) VALUES (%s, 'pending', %s) RETURNING id",  # noqa: S608
+        f"INSERT INTO audio_job_queue (track_id, status, {column}) VALUES (%s, 'pending', %s) RETURNING id",
         track_id,
         text,
     )

@@ -140,7 +140,7 @@ def test_finish_outlasts_a_database_that_is_away(
     claim = claimed(orders)
     name = leased_dsn.split("@/")[1].split("?")[0]
     databases.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-    databases.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
+    databases.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
     with pytest.raises(TransientError):
         orders.finish(claim, result={}, track={}, patience_s=0)
     back = threading.Timer(0.6, databases.execute, (f"ALTER DATABASE {name} ALLOW_CONNECTIONS true",))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,8 @@ from rich.markup import escape
 from worker.child.memory import job_memory_limit_bytes
 from worker.codec.ffmpeg import find_ffmpeg
 from worker.commands.database import with_database
+from worker.commands.doctor_database import examine_database
+from worker.commands.findings import Finding
 from worker.config import Config
 from worker.errors import WorkerError
 from worker.queue.queue import Queue, open_queue
@@ -31,24 +32,6 @@ _LEAST_MEMORY_MB = 256
 _MOST_SKEW_S = 5.0
 _NEEDED_COLUMNS = ("id", "track_id", "user_id", "status", "progress", "stage", "result", "error", "started_at")
 _TRACK_COLUMNS = ("audio_url", "preview_url", "duration_seconds", "status")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line.
-
-    Attributes
-    ----------
-    what : str
-    good : bool or None
-        None: could be better, but the worker runs.
-    says : str
-        What was found, and the mend where there is one.
-    """
-
-    what: str
-    good: bool | None
-    says: str
 
 
 def doctor(config: Config) -> int:
@@ -73,6 +56,7 @@ def examine(config: Config) -> Iterator[Finding]:
                 yield _tried("columns", lambda: _columns(queue))
                 yield _tried("waking", lambda: _waking(config, queue))
                 yield _tried("clock", lambda: _clock(queue))
+                yield from examine_database(config, queue)
             finally:
                 queue.close()
     except WorkerError as error:

@@ -8,8 +8,10 @@ import time
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from worker.commands.database import with_database
+from worker.commands.doctor_database import exposure_lines
 from worker.commands.files import read_job
 from worker.config import Config
 from worker.errors import ConfigurationError
@@ -17,6 +19,7 @@ from worker.order.job import parse_job
 from worker.queue.queue import JobRow, Queue, open_queue
 
 _REFRESH_S = 1.0
+_LONGEST_TITLE = 30
 _COLOURS = {"completed": "green", "failed": "red", "processing": "cyan", "cancelled": "yellow"}
 
 
@@ -72,8 +75,13 @@ def migrate(config: Config, *, only_print: bool, release: bool) -> int:
         )
     with with_database(config) as config:
         if config.database_url is not None:
-            for name in run_scripts(config.database_url.get_secret_value()):
+            dsn = config.database_url.get_secret_value()
+            for name in run_scripts(dsn):
                 print(f"ran {name}")
+            exposed = exposure_lines(dsn)
+            if exposed:
+                print("anybody with the anon key may call these functions of the app's; to end that, run:")
+                print("\n".join(exposed))
     return 0
 
 
@@ -81,25 +89,29 @@ def _table(queue: Queue) -> Table:
     depth = queue.depth()
     title = "  ".join(f"{count} {status}" for status, count in depth.items() if count) or "no orders"
     table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for heading in ("order", "status", "%", "stage", "try", "worker", "age", "error"):
+    for heading in ("job", "title", "status", "%", "stage", "try", "worker", "age", "error"):
         table.add_column(heading)
-    for row in queue.jobs(limit=30):
-        table.add_row(*_cells(row))
+    rows = queue.jobs(limit=30)
+    titles = queue.titles([row.track_id for row in rows if row.track_id is not None])
+    for row in rows:
+        table.add_row(*_cells(row, titles.get(row.track_id or "", "")))
     return table
 
 
-def _cells(row: JobRow) -> tuple[str, ...]:
+def _cells(row: JobRow, title: str) -> tuple[str | Text, ...]:
+    """One line; what others wrote is text, never markup."""
     colour = _COLOURS.get(row.status, "default")
     age_s = time.time() - row.created_at.timestamp() if row.created_at is not None else 0.0
     return (
         row.job_id[:8],
+        Text(title[:_LONGEST_TITLE]),
         f"[{colour}]{row.status}[/]",
         str(row.progress),
-        row.stage or "",
+        Text(row.stage or ""),
         "" if row.attempt is None else str(row.attempt),
-        row.claimed_by or "",
+        Text(row.claimed_by or ""),
         _age(age_s),
-        row.error or row.error_code or "",
+        Text(row.error or row.error_code or ""),
     )
 
 

@@ -303,12 +303,15 @@ def _column(column: str | AsText) -> sql.Composable:
 def _equals(where: Mapping[str, Any]) -> sql.Composable:
     if not where:
         return sql.SQL("true")
-    return sql.SQL(" AND ").join(
-        sql.SQL("{} IS NULL").format(sql.Identifier(name))
-        if value is None
-        else sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name))
-        for name, value in where.items()
-    )
+    return sql.SQL(" AND ").join(_condition(name, value) for name, value in where.items())
+
+
+def _condition(name: str, value: Any) -> sql.Composed:
+    if value is None:
+        return sql.SQL("{} IS NULL").format(sql.Identifier(name))
+    if isinstance(value, tuple):
+        return sql.SQL("{} IN ({})").format(sql.Identifier(name), sql.SQL(", ").join(map(sql.Literal, value)))
+    return sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name))
 
 
 def _parameter(value: Any) -> Any:

@@ -7,7 +7,7 @@ transport
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -223,6 +223,16 @@ class Queue:
         """The newest orders, newest first."""
         rows = self._transport.select(TABLE, self._columns(), where={}, newest_first=True, limit=limit)
         return [_job_row(row) for row in rows]
+
+    def titles(self, track_ids: Sequence[str]) -> dict[str, str]:
+        """Titles of tracks, by id; none where this role may not read `tracks`."""
+        if not track_ids:
+            return {}
+        try:
+            rows = self._transport.select("tracks", ["id", "title"], where={"id": tuple(track_ids)})
+        except ConfigurationError:
+            return {}
+        return {str(row["id"]): str(row["title"]) for row in rows if row["title"]}
 
     def job(self, job_id: str) -> JobRow | None:
         """One order; None when there is none of that id."""

@@ -257,5 +257,10 @@ def _column(column: str | AsText) -> str:
 def _equals(query: Any, where: Mapping[str, Any]) -> Any:
     """The builder with one filter a column (its `match` refuses an empty mapping)."""
     for column, value in where.items():
-        query = query.is_(column, "null") if value is None else query.eq(column, value)
+        if value is None:
+            query = query.is_(column, "null")
+        elif isinstance(value, tuple):
+            query = query.in_(column, value)
+        else:
+            query = query.eq(column, value)
     return query

@@ -71,7 +71,7 @@ class Transport(Protocol):
         newest_first: bool = False,
         limit: int = 1000,
     ) -> list[Row]:
-        """Read the rows whose columns equal `where`; None there means null.
+        """Read the rows whose columns equal `where`; None there means null, a tuple any of its values.
 
         Parameters
         ----------

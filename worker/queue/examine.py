@@ -1,0 +1,234 @@
+"""What `doctor` and `migrate` look at over a direct connection: how jobs end here, and who else may write the queue."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from worker.queue.plain_dialect import Dialect
+from worker.queue.postgres import Connection, checked, connect
+from worker.queue.transport import classify
+
+_PUBLIC_ROLES = ("anon", "authenticated")
+_LOCK_LIMIT = "2s"
+_LOOKS = 20  # rows, newest first, until one is free
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What one way to end a job does in this database; it was tried in a transaction that was rolled back.
+
+    Attributes
+    ----------
+    sqlstate : str
+        Why it failed; empty where it did not.
+    message : str
+        The database's words for that.
+    status : str
+        Of the row afterwards.
+    track_status : str or None
+        Of the track afterwards, where a call has changed it.
+    """
+
+    sqlstate: str = ""
+    message: str = ""
+    status: str = ""
+    track_status: str | None = None
+
+
+@dataclass(frozen=True)
+class Endings:
+    """`complete_job` for a result as the worker gives it, for one with `url`, and for an error; None: no row to try."""
+
+    success: Ending
+    with_url: Ending
+    failure: Ending
+
+    @property
+    def variant(self) -> str:
+        """Which `complete_job` this is, in words."""
+        if self.with_url.sqlstate:
+            return f"complete_job needs what is not there where a result has a url ({self.with_url.message})"
+        if self.with_url.track_status is not None:
+            return f"complete_job itself sets the track {self.with_url.track_status!r} where a result has a url"
+        return "complete_job ends the row and no more"
+
+
+@contextmanager
+def examined(dsn: str) -> Iterator[Connection]:
+    """Open a connection for looking; what the database refuses becomes a `WorkerError`."""
+    try:
+        with connect(checked(dsn), application="mindscript-doctor") as connection:
+            yield connection
+    except psycopg.Error as error:
+        raise classify(error.diag.message_primary or str(error), code=error.sqlstate) from error
+
+
+def try_endings(connection: Connection, dialect: Dialect) -> Endings | None:
+    """Call `complete_job` on a row in a transaction that is rolled back.
+
+    The row is one that stands there, locked only for that moment, or else a new one. None where this role cannot write
+    either.
+    """
+    call = sql.SQL("SELECT public.complete_job({})").format(
+        sql.SQL(", ").join(
+            sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder()) for name in dialect.complete
+        )
+    )
+    path = "audio-renders/tracks/doctor/doctor-0.mp3"
+    kept = {"audioUrl": path, "duration": 1, "size": 1}
+    with _undone(connection):
+        row = _some_row(connection)
+        if row is None:
+            return None
+
+        def ending(result: dict[str, Any] | None, error: str | None) -> Ending:
+            return _tried(connection, row, call, (row, None if result is None else json.dumps(result), error))
+
+        return Endings(
+            success=ending(kept, None),
+            with_url=ending({**kept, "url": path, "preview_url": path}, None),
+            failure=ending(None, "tried by mindscript-worker doctor"),
+        )
+
+
+def try_leased_endings(connection: Connection) -> tuple[Ending, Ending] | None:
+    """The same for `worker_finish` and `worker_fail`: the app's own triggers run inside them."""
+    token = str(uuid.uuid4())
+    with _undone(connection):
+        row = _some_row(connection, token=token)
+        if row is None:
+            return None
+        finish = sql.SQL("SELECT public.worker_finish(%s, %s, '{}', '{}')")
+        fail = sql.SQL("SELECT public.worker_fail(%s, %s, 'doctor', 'tried by mindscript-worker doctor', false)")
+        return _tried(connection, row, finish, (row, token)), _tried(connection, row, fail, (row, token))
+
+
+def exposed_functions(connection: Connection) -> list[str]:
+    """SECURITY DEFINER functions in `public` that anon or authenticated may execute, by signature.
+
+    They do with their owner's rights what their caller asks; Supabase grants new functions to both roles by default.
+    """
+    rows = connection.execute(
+        """SELECT DISTINCT p.oid::regprocedure::text AS signature
+             FROM pg_catalog.pg_proc p, pg_catalog.pg_roles r
+            WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef AND r.rolname = ANY(%s)
+              AND p.prorettype <> 'trigger'::regtype
+              AND pg_catalog.has_function_privilege(r.oid, p.oid, 'EXECUTE')
+            ORDER BY 1""",
+        (list(_PUBLIC_ROLES),),
+    ).fetchall()
+    return [str(row["signature"]) for row in rows]
+
+
+def revoke_statement(signature: str) -> str:
+    """The statement that leaves a function to the server side."""
+    return (
+        f"REVOKE EXECUTE ON FUNCTION {signature} FROM PUBLIC, anon, authenticated; "
+        f"GRANT EXECUTE ON FUNCTION {signature} TO service_role;"
+    )
+
+
+def customer_rights(connection: Connection) -> list[str]:
+    """What a signed-in customer (role authenticated) can do to the queue, one sentence each; empty: nothing."""
+    if not connection.execute("SELECT to_regrole('authenticated') AS role").fetchone()["role"]:  # type: ignore[index]
+        return []
+    table = "public.audio_job_queue"
+    row = connection.execute(
+        """SELECT c.relrowsecurity AS bound,
+                  ARRAY(SELECT privilege FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) privilege
+                         WHERE has_table_privilege('authenticated', c.oid, privilege)
+                            OR privilege <> 'DELETE' AND has_any_column_privilege('authenticated', c.oid, privilege))
+                      AS granted,
+                  has_table_privilege('authenticated', c.oid, 'TRUNCATE') AS may_truncate
+             FROM pg_catalog.pg_class c WHERE c.oid = to_regclass(%s)""",
+        (table,),
+    ).fetchone()
+    if row is None:
+        return []
+    if not row["bound"]:
+        return [
+            f"{privilege} on every row: row-level security is off; ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"
+            for privilege in row["granted"]
+        ]
+    policies = connection.execute(
+        """SELECT cmd, policyname, coalesce(with_check, qual) AS rule FROM pg_catalog.pg_policies
+            WHERE schemaname = 'public' AND tablename = 'audio_job_queue' AND permissive = 'PERMISSIVE'
+              AND (roles && ARRAY['authenticated', 'public']::name[])
+            ORDER BY cmd, policyname"""
+    ).fetchall()
+    found = []
+    for privilege in row["granted"]:
+        for policy in policies:
+            if policy["cmd"] in (privilege, "ALL"):
+                found.append(f"{privilege} where {policy['rule'] or 'true'} (policy {policy['policyname']!r})")
+    return found
+
+
+def public_may_create(connection: Connection) -> bool:
+    """Whether everybody may make objects in schema public, as on servers before 15 by default."""
+    row = connection.execute(
+        """SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace n, aclexplode(n.nspacl) a
+                           WHERE n.nspname = 'public' AND a.grantee = 0 AND a.privilege_type = 'CREATE') AS may"""
+    ).fetchone()
+    return bool(row and row["may"])
+
+
+@contextmanager
+def _undone(connection: Connection) -> Iterator[None]:
+    """A transaction, or a savepoint in one, that leaves nothing behind."""
+    with connection.transaction() as transaction:
+        yield
+        raise psycopg.Rollback(transaction)
+
+
+def _some_row(connection: Connection, *, token: str | None = None) -> str | None:
+    """The id of a row to try on, in state processing; with a claim's token if there is one."""
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_LOCK_LIMIT)))
+    claimed = "status = 'processing', result = NULL" + ("" if token is None else ", claim_token = %(token)s")
+    found = connection.execute(
+        "SELECT id FROM public.audio_job_queue WHERE track_id IS NOT NULL ORDER BY created_at DESC LIMIT %s", (_LOOKS,)
+    ).fetchall()
+    for job_id in [*(str(row["id"]) for row in found), None]:
+        with suppress(psycopg.Error), connection.transaction():
+            if job_id is None:
+                row = connection.execute("INSERT INTO public.audio_job_queue DEFAULT VALUES RETURNING id").fetchone()
+            else:
+                free = "SELECT id FROM public.audio_job_queue WHERE id = %s FOR UPDATE SKIP LOCKED"
+                row = connection.execute(free, (job_id,)).fetchone()
+            if row is not None:
+                values = {"id": row["id"], "token": token}
+                connection.execute(f"UPDATE public.audio_job_queue SET {claimed} WHERE id = %(id)s".encode(), values)  # noqa: S608
+                return str(row["id"])
+    return None
+
+
+def _tried(connection: Connection, job_id: str, call: sql.SQL | sql.Composed, values: Sequence[Any]) -> Ending:
+    ending = Ending()
+    with _undone(connection):
+        before = _track_status(connection, job_id)
+        try:
+            with connection.transaction():
+                connection.execute(call, values)
+        except psycopg.Error as refused:
+            return Ending(sqlstate=refused.sqlstate or "", message=refused.diag.message_primary or "")
+        row = connection.execute("SELECT status FROM public.audio_job_queue WHERE id = %s", (job_id,)).fetchone()
+        after = _track_status(connection, job_id)
+        ending = Ending(status=str(row["status"]) if row else "", track_status=after if after != before else None)
+    return ending
+
+
+def _track_status(connection: Connection, job_id: str) -> str | None:
+    row = connection.execute(
+        "SELECT to_jsonb(t) ->> 'status' AS status FROM public.tracks t"
+        " JOIN public.audio_job_queue q ON q.track_id = t.id WHERE q.id = %s",
+        (job_id,),
+    ).fetchone()
+    return None if row is None else row["status"]
