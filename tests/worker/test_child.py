@@ -72,7 +72,7 @@ def test_a_job_reports_its_progress_and_its_result(nursery: Nursery, tmp_path: P
     stages = [message for message in told.messages if isinstance(message, Progress)]
     assert [message.percent for message in stages] == sorted({message.percent for message in stages})
     assert isinstance(told.last, Fulfilled)
-    assert told.last.result["url"] == "audio-renders/job-1"
+    assert told.last.result["url"] == "audio-renders/tracks/None/job-1-0.mp3"
     assert told.ending == "exit status 0"
 
 

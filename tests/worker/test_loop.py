@@ -107,9 +107,10 @@ def test_orders_are_made_and_their_ends_written(works: Works) -> None:
     works.drain()
     row = works.row(job)
     assert (row["status"], row["progress"], row["attempt"]) == ("completed", 100, 1)
-    assert row["result"]["url"] == f"audio-renders/{job}"
+    path = f"audio-renders/tracks/{track}/{job}-0.mp3"
+    assert (row["result"]["url"], row["stage"]) == (path, "Complete")
     track_row = execute(works.dsn, "SELECT * FROM tracks")[0]
-    assert (track_row["audio_url"], track_row["status"]) == (f"audio-renders/{job}", "published")
+    assert (track_row["audio_url"], track_row["status"]) == (path, "published")
     assert works.outcomes() == ["completed"]
     assert works.heard.all[0].summary["lufs"] == -16.0
 
@@ -429,3 +430,39 @@ def test_nothing_stays_behind(works: Works, monkeypatch: pytest.MonkeyPatch, tmp
     works.drain()
     assert list(root.iterdir()) == []
     assert len(started()) == children
+
+
+def test_payloads_that_python_cannot_load_fail_alone(works: Works) -> None:
+    """Valid jsonb; each is parsed in its own job's process, so nobody waits for it and no crash is counted."""
+    hostile = {
+        "nested": "'{\"x\":' || repeat('[', 2000) || repeat(']', 2000) || '}'",
+        "digits": "'{\"x\":' || repeat('9', 5000) || '}'",
+        "a list": "'[1, 2]'",
+        "a word": "'\"x\"'",
+    }
+    good = [works.order() for _ in range(2)]
+    for text in hostile.values():
+        execute(works.dsn, f"INSERT INTO audio_job_queue (payload) VALUES (({text})::jsonb)")
+    good.append(works.order())
+    works.drain()
+    assert works.statuses() == ["completed"] * 2 + ["failed"] * len(hostile) + ["completed"]
+    rows = execute(works.dsn, "SELECT error_code, crash_count, attempt FROM audio_job_queue WHERE status = 'failed'")
+    assert [tuple(row.values()) for row in rows] == [("job.invalid", 0, 1)] * len(hostile)
+
+
+def test_a_payload_that_is_too_large_fails_before_a_process_starts(works: Works) -> None:
+    execute(works.dsn, "INSERT INTO audio_job_queue (payload) VALUES (jsonb_build_object('x', repeat('y', 50000000)))")
+    works.order()
+    works.drain()
+    assert works.statuses() == ["failed", "completed"]
+    row = execute(works.dsn, "SELECT error, error_code FROM audio_job_queue WHERE status = 'failed'")[0]
+    assert row["error_code"] == "job.too_large"
+    assert "too large" in row["error"]
+    assert works.heard.all[0].claim.payload_text is None
+
+
+def test_a_row_its_owner_resets_again_and_again_is_refused(works: Works) -> None:
+    job = works.order()
+    execute(works.dsn, "UPDATE audio_job_queue SET attempt = 5 WHERE id = %s", job)
+    works.drain()
+    assert (works.row(job)["status"], works.row(job)["error_code"]) == ("failed", "attempts")

@@ -198,7 +198,7 @@ def test_a_role_without_rights_is_told_so(databases: Databases, leased_dsn: str)
     databases.execute("CREATE ROLE stranger LOGIN")
     try:
         with pytest.raises(ConfigurationError, match="permission denied"):
-            opened(leased_dsn.replace("postgres@", "stranger@"))
+            opened(leased_dsn.replace("app_owner@", "stranger@"))
     finally:
         databases.execute("DROP ROLE stranger")
 
