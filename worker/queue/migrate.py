@@ -9,7 +9,8 @@ import psycopg
 from psycopg import errors
 
 from worker.errors import ConfigurationError
-from worker.queue.postgres import Connection, checked, connect
+from worker.queue.address import checked
+from worker.queue.postgres import Connection, connect
 from worker.queue.transport import classify
 
 _LOCK_LIMIT_S = 3  # how long a statement may queue for a lock, and so hold up everybody behind it
