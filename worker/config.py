@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,24 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from worker.errors import ConfigurationError
+
+_QUOTES = ("''", '""', "``", "“”", "‘’")
+_UNREPLACED = re.compile(r"\$[A-Z_][A-Z0-9_]+|\$\{[^{}]*\}|\$?\{\{[^{}]*\}\}|\$\([^()]*\)|%[A-Z_][A-Z0-9_]+%")
+_PLACEHOLDER = re.compile(r"[\[<](?:YOUR|MY|PROJECT)[-_ A-Z]*[\]>]", re.IGNORECASE)
+
+
+def bare(text: str) -> str:
+    """Without the white space and the quotes around it, which come along when a value is copied."""
+    text = text.strip()
+    for quotes in _QUOTES:
+        if len(text) > 1 and (text[0], text[-1]) == tuple(quotes):
+            text = text[1:-1].strip()
+    return text
+
+
+def is_unreplaced(text: str) -> bool:
+    """Whether a value is a variable's name that the shell, or the host's dashboard, should have replaced."""
+    return _UNREPLACED.fullmatch(text) is not None
 
 
 def _list(value: object) -> object:
@@ -89,7 +108,7 @@ class Config(BaseModel):
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Config:
-        """Read the environment.
+        """Read the environment. White space and quotes around a value are left out.
 
         Raises
         ------
@@ -97,7 +116,10 @@ class Config(BaseModel):
             Naming the variable, what was found (never of a secret) and what is allowed.
         """
         environ = os.environ if environ is None else environ
-        given = {name: environ[name.upper()] for name in cls.model_fields if environ.get(name.upper(), "").strip()}
+        given = {name: bare(environ.get(name.upper(), "")) for name in cls.model_fields}
+        given = {name: value for name, value in given.items() if value}
+        for name, value in given.items():
+            _check_copied(name, value, is_secret=cls.model_fields[name].annotation == SecretStr | None)
         try:
             return cls.model_validate(given)
         except ValidationError as error:
@@ -106,3 +128,16 @@ class Config(BaseModel):
             raise ConfigurationError(
                 f"{name}: {first['msg']} (found {first['input']!r})", code="configuration.variable"
             ) from None
+
+
+def _check_copied(name: str, value: str, *, is_secret: bool) -> None:
+    """Refuse what was copied wrongly: a key with a stray character ends in a header, and in an error that quotes it."""
+    if name == "database_url":
+        return  # worker.queue.address knows better
+    wrong = None
+    if is_unreplaced(value) or _PLACEHOLDER.search(value):
+        wrong = "is a variable's name or a placeholder that nothing has replaced; put the real value there"
+    elif is_secret and re.search(r"[^\x21-\x7e]|^['\"`]|['\"`]$", value):
+        wrong = "has a space, a quote, a line break or another character that no key has; copy it again"
+    if wrong is not None:
+        raise ConfigurationError(f"{name.upper()}: {wrong}", code="configuration.variable")

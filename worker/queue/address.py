@@ -17,6 +17,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from worker.config import bare, is_unreplaced
 from worker.errors import ConfigurationError
 
 Kind = Literal["direct", "session pooler", "transaction pooler", "other"]
@@ -30,7 +31,6 @@ _EXPECTED = "expected postgresql://USER:PASSWORD@HOST:5432/DATABASE"
 # postgres://, SQLAlchemy's postgresql+psycopg://, JDBC's jdbc:postgresql://, and Laravel's and Django's pgsql://
 _SCHEME = re.compile(r"(?:jdbc:)?(?:postgres|postgresql|pgsql|psql)(?:\+\w+)?://", re.IGNORECASE)
 _NAME_BEFORE_IT = re.compile(r"(?:export\s+)?[A-Z][A-Z0-9_]*\s*=\s*(?=['\"]?(?:jdbc:)?(?:postgres|pgsql|psql))")
-_VARIABLE = re.compile(r"\$[A-Z_][A-Z0-9_]+|\$\{[^{}]*\}|\$?\{\{[^{}]*\}\}|\$\([^()]*\)|%[A-Z_][A-Z0-9_]+%")
 _PLACEHOLDER = re.compile(r"\[.*\]|<.*>|(?:YOUR|DB|DATABASE|YOUR[-_ ]DB|YOUR[-_ ]DATABASE)[-_ ]PASSWORD", re.IGNORECASE)
 _BRACKETS_LEFT = re.compile(r"\[[A-Za-z][A-Za-z _-]*\]")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
@@ -165,13 +165,10 @@ def _wrong(what: str) -> ConfigurationError:
 
 def _bare(dsn: str) -> str:
     """Without white space, quotes and the variable's own name around it."""
-    text = _NAME_BEFORE_IT.sub("", dsn.strip(), count=1).strip()
-    for quotes in ("''", '""', "``", "“”", "‘’"):
-        if len(text) > 1 and text[0] == quotes[0] and text[-1] == quotes[1]:
-            text = text[1:-1].strip()
+    text = bare(_NAME_BEFORE_IT.sub("", bare(dsn), count=1))
     if text[:1] in "'\"`“‘" and text[:1]:
         raise _wrong("begins with a quote that does not end; give the address without quotes")
-    if _VARIABLE.fullmatch(text):
+    if is_unreplaced(text):
         raise _wrong(f"is the name of a variable that nothing has replaced; {_EXPECTED}")
     return text
 
@@ -220,7 +217,7 @@ def _check_user_info(user_info: str) -> None:
             "a placeholder stands where the password belongs, or its brackets were left around the password; put the "
             "password alone there, with %5B for a [ and %3C for a < of its own"
         )
-    if _VARIABLE.fullmatch(password):
+    if is_unreplaced(password):
         raise _wrong(
             "the password is the name of a variable that nothing has replaced; if it is the password itself, write %24 "
             "for its $, %7B for {, %25 for %"
@@ -286,7 +283,7 @@ def _keywords_of_conninfo(text: str) -> dict[str, Any]:
     except psycopg.ProgrammingError:
         raise _wrong(f"not a Postgres address; {_EXPECTED}") from None
     password = str(keywords.get("password") or "")
-    if _PLACEHOLDER.fullmatch(password) or _VARIABLE.fullmatch(password):
+    if _PLACEHOLDER.fullmatch(password) or is_unreplaced(password):
         raise _wrong("a placeholder stands where the password belongs")
     return keywords
 

@@ -79,6 +79,11 @@ _REFUSED_WORDS = (
     "Invalid API key",
     "No API key",
 )
+# PgBouncer's and Supavisor's, which would say the same for ever; with a SQLSTATE (08P01) or without.
+_POOLER_REFUSES = {
+    "statement pooling mode": "its statement mode allows no transactions; take session or transaction mode",
+    "unsupported startup parameter": "take the parameter out of DATABASE_URL, or have the pooler ignore it",
+}
 
 
 def classify(message: str, *, code: str | None = None, status: int | None = None) -> WorkerError:
@@ -103,6 +108,9 @@ def classify(message: str, *, code: str | None = None, status: int | None = None
     """
     message = " ".join(message.split()) or "no message"
     known = code or (str(status) if status is not None else "")
+    for words, mend in _POOLER_REFUSES.items():
+        if words in message:
+            return ConfigurationError(f"the pooler refused us ({message}): {mend}", code="configuration.database")
     if known.startswith(_MISSING_FUNCTION):
         return ConfigurationError(
             f"the database has no such function ({message}); run `mindscript-worker migrate`, or reload "
