@@ -13,6 +13,25 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from worker.errors import ConfigurationError
 
+_QUOTE = ("'", '"', "`")
+_QUOTES = ("''", '""', "``", "“”", "‘’")
+_UNREPLACED = re.compile(r"\$[A-Z_][A-Z0-9_]+|\$\{[^{}]*\}|\$?\{\{[^{}]*\}\}|\$\([^()]*\)|%[A-Z_][A-Z0-9_]+%")
+_PLACEHOLDER = re.compile(r"[\[<](?:YOUR|MY|PROJECT)[-_ A-Z]*[\]>]", re.IGNORECASE)
+
+
+def bare(text: str) -> str:
+    """Without the white space and the quotes around it, which come along when a value is copied."""
+    text = text.strip()
+    for quotes in _QUOTES:
+        if len(text) > 1 and (text[0], text[-1]) == tuple(quotes):
+            text = text[1:-1].strip()
+    return text
+
+
+def is_unreplaced(text: str) -> bool:
+    """Whether a value is a variable's name that the shell, or the host's dashboard, should have replaced."""
+    return _UNREPLACED.fullmatch(text) is not None
+
 
 def _list(value: object) -> object:
     if isinstance(value, str):
@@ -24,33 +43,20 @@ def _hosts(value: object) -> object:
     return _list(value.lower() if isinstance(value, str) else value)
 
 
-_QUOTED = re.compile(r"([\"'`]).*\1", re.DOTALL)
-
-
-def _bare(value: object) -> object:
-    """A secret without blanks around it; a variable file's quotation marks and a broken line are named."""
+def _key(value: object) -> object:
+    """A secret that is one word: it travels in an HTTP header. What was copied along is left out."""
     if isinstance(value, SecretStr):
-        return SecretStr(str(_bare(value.get_secret_value())))
+        value = value.get_secret_value()
     if not isinstance(value, str):
         return value
-    value = value.strip()
-    if _QUOTED.fullmatch(value):
-        raise ValueError("it stands in quotation marks, which are taken for a part of it; leave them out")
-    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in value):
-        raise ValueError("it has a line break or another control character in it; set it anew, on one line")
+    value = bare(value)
+    if any(not 0x21 <= ord(character) <= 0x7E for character in value) or value[:1] in _QUOTE or value[-1:] in _QUOTE:
+        raise ValueError(
+            "it has a blank, a quote, a line break or another character in it that no key has; copy it again"
+        )
     return value
 
 
-def _key(value: object) -> object:
-    """A secret that is one word: it travels in an HTTP header."""
-    value = _bare(value)
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if isinstance(text, str) and not all(0x21 <= ord(character) <= 0x7E for character in text):
-        raise ValueError("it has a blank or another character in it that no key has; copy the key alone, and all of it")
-    return value
-
-
-Secret = Annotated[SecretStr, BeforeValidator(_bare)]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 
 
@@ -70,7 +76,7 @@ class Config(BaseModel):
     # the queue
     supabase_url: str | None = None
     supabase_service_role_key: Key | None = None
-    database_url: Secret | None = None
+    database_url: SecretStr | None = None
     poll_interval_ms: int = Field(10_000, ge=100, le=600_000)
     max_jobs_per_cycle: int = Field(5, ge=1, le=100)
     worker_concurrency: int = Field(1, ge=1, le=32)
@@ -115,12 +121,12 @@ class Config(BaseModel):
     resend_api_url: str = "https://api.resend.com"
     ops_email: str | None = None
     app_url: str | None = None
-    sentry_dsn: Secret | None = None
+    sentry_dsn: Key | None = None
     log_level: str = "INFO"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Config:
-        """Read the environment.
+        """Read the environment. White space and quotes around a value are left out.
 
         Raises
         ------
@@ -128,16 +134,24 @@ class Config(BaseModel):
             Naming the variable, what was found (never of a secret) and what is allowed.
         """
         environ = os.environ if environ is None else environ
-        # blanks and a line's end around a value come from copying, and from the files of secrets that are mounted
-        given = {name: text for name in cls.model_fields if (text := environ.get(name.upper(), "").strip())}
+        given = {name: bare(environ.get(name.upper(), "")) for name in cls.model_fields}
+        given = {name: value for name, value in given.items() if value}
+        for name, value in given.items():
+            # worker.queue.address knows better of DATABASE_URL
+            if name != "database_url" and (is_unreplaced(value) or _PLACEHOLDER.search(value)):
+                raise ConfigurationError(
+                    f"{name.upper()}: is a variable's name or a placeholder that nothing has replaced; put the real "
+                    "value there",
+                    code="configuration.variable",
+                )
         try:
             return cls.model_validate(given)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             name = str(first["loc"][0]).upper()
             says = first["msg"].removeprefix("Value error, ")
-            found = "" if name.lower() in _SECRETS else f" (found {first['input']!r})"
+            found = "" if name.lower() in SECRETS else f" (found {first['input']!r})"
             raise ConfigurationError(f"{name}: {says}{found}", code="configuration.variable") from None
 
 
-_SECRETS = frozenset(name for name, field in Config.model_fields.items() if "SecretStr" in str(field.annotation))
+SECRETS = frozenset(name for name, field in Config.model_fields.items() if "SecretStr" in str(field.annotation))

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from database import VARIANTS, Databases, execute
+from database import ROLES, VARIANTS, Databases, execute
+from pydantic import SecretStr
+from servers import postgres_server, wanted_versions
 
+from worker.commands import orders
 from worker.config import Config
 from worker.errors import JobError
 from worker.queue.migrate import migrate
@@ -62,7 +65,10 @@ INSERT INTO storage.buckets VALUES ('audio-renders', '{audio/mpeg}');
 """
 
 OLD_JOBS = """
-SELECT cron.schedule('process-audio-jobs', '* * * * *', $$SELECT net.http_post('https://x.example/functions/v1/p')$$);
+SELECT cron.schedule('process-audio-jobs', '* * * * *',
+    $$SELECT net.http_post('https://x.example/functions/v1/audio-processor')$$);
+SELECT cron.schedule('another-name', '* * * * *',
+    $$SELECT net.http_post(url := current_setting('app.url') || '/functions/v1/audio-processor-worker')$$);
 SELECT cron.schedule('reset-stuck', '*/5 * * * *', $$UPDATE audio_job_queue SET status = 'pending'
     WHERE status = 'processing' AND started_at < now() - interval '10 minutes'$$);
 SELECT cron.schedule('of-the-app', '0 3 * * *', $$SELECT 1$$);
@@ -82,6 +88,14 @@ def block_with(page: str, words: str) -> str:
 
 def jobs(dsn: str) -> dict[str, str]:
     return {row["jobname"]: row["command"] for row in execute(dsn, "SELECT jobname, command FROM cron.job")}
+
+
+@pytest.fixture(scope="module", params=wanted_versions(), ids=lambda version: f"postgres{version}")
+def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
+    """In this file: on each of the servers that Supabase runs, instead of the session's newest."""
+    with postgres_server(request.param) as server:
+        execute(server.dsn, ROLES)
+        yield Databases(server)
 
 
 @pytest.fixture(params=VARIANTS[::3], ids=str)
@@ -112,14 +126,18 @@ def test_every_block_runs_in_the_order_of_its_page(supabase):
 
 
 def test_the_old_worker_is_stopped_and_nothing_of_the_apps(supabase):
-    execute(supabase, block_with("migrating.md", "started_at"))
+    gone = execute(supabase, block_with("migrating.md", "cron.unschedule"))
+    assert {row["jobname"] for row in gone} == {"process-audio-jobs", "another-name", "reset-stuck"}
+    assert execute(supabase, block_with("migrating.md", "cron.unschedule")) == []  # again is harmless
     assert set(jobs(supabase)) == {"of-the-app"}
 
 
 def test_the_new_schedule_rings_with_the_token_of_the_vault_when_an_order_waits(supabase):
     execute(supabase, block_with("migrating.md", "create_secret"))
     execute(supabase, block_with("migrating.md", "/process'"))
-    assert set(jobs(supabase)) == {"process-audio-jobs", "reset-stuck", "of-the-app"}  # replaced, not doubled
+    assert set(jobs(supabase)) == {
+        "process-audio-jobs", "another-name", "reset-stuck", "of-the-app",
+    }  # fmt: skip  # replaced, not doubled
     command = jobs(supabase)["process-audio-jobs"]
     assert "THE-WORKER-TOKEN" not in command
 
@@ -136,12 +154,12 @@ def test_the_new_schedule_rings_with_the_token_of_the_vault_when_an_order_waits(
 
 
 def test_the_roll_back_calls_the_function_again(supabase):
-    execute(supabase, block_with("migrating.md", "started_at"))
+    execute(supabase, block_with("migrating.md", "cron.unschedule"))
     execute(supabase, block_with("migrating.md", "functions/v1"))
     execute(supabase, "SELECT vault.create_secret('the key', 'service_role_key')")
     execute(supabase, jobs(supabase)["process-audio-jobs"])
     (call,) = execute(supabase, "SELECT * FROM net.posted")
-    assert call["url"].endswith("/functions/v1/process-audio-jobs")
+    assert call["url"].endswith("/functions/v1/audio-processor")
     assert call["headers"]["Authorization"] == "Bearer the key"
 
 
@@ -153,6 +171,28 @@ def test_going_back_from_leased_mode_leaves_a_plain_one(supabase):
     assert (before.mode, after.mode) == ("leased", "plain")
     before.close()
     after.close()
+
+
+def test_a_roll_back_lasts_over_the_next_deploy_without_database_url(supabase, capsys):
+    config = Config(database_url=SecretStr(supabase))
+    assert orders.migrate(config, only_print=False, release=True) == 0
+    execute(supabase, block_with("queue.md", "DROP TRIGGER"))
+    assert orders.migrate(Config(), only_print=False, release=True) == 0  # the next deploy, as the page has it
+    assert "left as it is" in capsys.readouterr().out
+    assert open_queue(config, worker_name="test").mode == "plain"
+    assert orders.migrate(config, only_print=False, release=True) == 0  # what the page warns of
+    assert open_queue(config, worker_name="test").mode == "leased"
+
+
+def test_a_thief_shows_in_the_answer_of_the_page(supabase):
+    look = block_with("migrating.md", "last_claim")
+    execute(supabase, "INSERT INTO audio_job_queue DEFAULT VALUES")
+    assert [row["status"] for row in execute(supabase, look)] == ["pending"]
+    (taken,) = execute(supabase, "SELECT job_id FROM get_next_pending_job()")
+    assert [str(row["status"]) for row in execute(supabase, look)] == ["processing"]
+    execute(supabase, "UPDATE audio_job_queue SET status = 'failed', error = 'x', completed_at = now()")
+    (failed,) = execute(supabase, block_with("migrating.md", "7 days"))
+    assert (failed["id"], failed["error"]) == (taken["job_id"], "x")
 
 
 def test_a_failed_order_that_is_put_back_is_taken_with_fresh_attempts(leased_dsn):
@@ -168,8 +208,41 @@ def test_a_failed_order_that_is_put_back_is_taken_with_fresh_attempts(leased_dsn
     queue.close()
 
 
+def test_a_customer_can_cancel_and_change_nothing_else_after_the_two_lines(supabase):
+    customer = "00000000-0000-0000-0000-000000000001"
+    execute(supabase, "INSERT INTO auth.users (id) VALUES (%s)", customer)
+    execute(supabase, "INSERT INTO audio_job_queue (user_id) VALUES (%s)", customer)
+    execute(supabase, "CREATE POLICY own ON audio_job_queue FOR ALL TO authenticated USING (user_id = auth.uid())")
+    with psycopg.connect(supabase, autocommit=True) as connection:
+        connection.execute("SELECT set_config('request.jwt.claim.sub', %s, false)", (customer,))
+        connection.execute("SET ROLE authenticated")
+        connection.execute("UPDATE audio_job_queue SET started_at = now(), stage = 'mine'")
+        execute(supabase, block_with("security.md", "GRANT UPDATE (status)"))
+        for forbidden in ("started_at = now()", "stage = 'mine'", "status = 'pending', progress = 3"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(f"UPDATE audio_job_queue SET {forbidden}")
+        connection.execute("UPDATE audio_job_queue SET status = 'cancelled'")
+        connection.execute("INSERT INTO audio_job_queue (user_id) VALUES (%s)", (customer,))
+    assert execute(supabase, "SELECT count(*) AS n FROM audio_job_queue WHERE status = 'cancelled'")[0]["n"] == 1
+
+
+def test_nobody_creates_in_public_after_the_line_of_the_page(leased_dsn):
+    def may_create():
+        rows = execute(leased_dsn, block_with("security.md", "has_schema_privilege"))
+        return {row["rolname"] for row in rows} & {"anon", "authenticated", "service_role"}
+
+    execute(leased_dsn, "GRANT CREATE ON SCHEMA public TO PUBLIC")  # as it is before 15
+    assert may_create() == {"anon", "authenticated", "service_role"}
+    execute(leased_dsn, block_with("security.md", "REVOKE CREATE"))
+    assert may_create() == set()
+    with psycopg.connect(leased_dsn, autocommit=True) as connection:
+        connection.execute("SET ROLE authenticated")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CREATE FUNCTION public.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+
+
 def test_the_role_of_the_security_page_can_work_and_do_nothing_else(leased_dsn):
-    execute(leased_dsn, blocks("security.md")[0])
+    execute(leased_dsn, block_with("security.md", "CREATE ROLE"))
     try:
         job_id = execute(leased_dsn, "INSERT INTO audio_job_queue (payload) VALUES (%s) RETURNING id", json.dumps({}))[
             0
@@ -195,5 +268,5 @@ def test_the_role_of_the_security_page_can_work_and_do_nothing_else(leased_dsn):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     connection.execute(forbidden)
     finally:
-        execute(leased_dsn, "DROP OWNED BY mindscript_worker")
-        execute(leased_dsn, "DROP ROLE mindscript_worker")
+        execute(Databases.superuser(leased_dsn), "DROP OWNED BY mindscript_worker")
+        execute(Databases.superuser(leased_dsn), "DROP ROLE mindscript_worker")

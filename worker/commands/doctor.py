@@ -19,6 +19,8 @@ from worker.commands.doctor_database import examine_database
 from worker.commands.findings import Finding
 from worker.config import Config
 from worker.errors import WorkerError
+from worker.queue.address import read
+from worker.queue.listen import why_polling
 from worker.queue.queue import Queue, open_queue
 from worker.storage.choose import open_storage
 from worker.storage.storage import CONTENT_TYPES, MUSIC, PREVIEWS, RENDERS
@@ -98,7 +100,11 @@ def _waking(config: Config, queue: Queue) -> Finding:
         return Finding("waking", None, "by polling; `mindscript-worker migrate` adds leases and NOTIFY")
     if config.database_url is None:
         return Finding("waking", None, "by polling; set DATABASE_URL (port 5432) to be woken at once")
-    return Finding("waking", True, "by NOTIFY, and by polling")
+    dsn = config.database_url.get_secret_value()
+    kind = read(dsn).kind
+    if (reason := why_polling(dsn, application="mindscript-doctor")) is not None:
+        return Finding("waking", None, reason)
+    return Finding("waking", True, f"by NOTIFY, and by polling{'' if kind == 'other' else f' ({kind})'}")
 
 
 def _clock(queue: Queue) -> Finding:

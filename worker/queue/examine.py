@@ -12,8 +12,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from worker.queue.address import checked
 from worker.queue.plain_dialect import Dialect
-from worker.queue.postgres import Connection, checked, connect
+from worker.queue.postgres import Connection, connect
 from worker.queue.transport import classify
 
 _PUBLIC_ROLES = ("anon", "authenticated")

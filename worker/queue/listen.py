@@ -1,8 +1,10 @@
 """Waking by LISTEN/NOTIFY, on a connection of its own. A hint and no more: polling always stays.
 
-A listener that hears nothing looks like one that has nothing to hear, so it is checked end to end: after each
-connect it sends itself a nonce through a second connection (through the same one a transaction pooler could
-hand it back by luck), and while it is quiet it asks the server something every five seconds.
+A connection on which no notification arrives looks like one in a quiet queue, so it is checked end to end: after each
+connect the listener sends itself a nonce through a second connection (through the same one a transaction pooler could
+hand it back by luck), and while it is quiet it asks the server something every five seconds. Only after the nonce has
+come it listens to the queue's channel: behind a transaction pooler that would stay with a server connection that other
+clients use. `doctor` makes the same check (`why_polling`).
 """
 
 from __future__ import annotations
@@ -18,18 +20,23 @@ from typing import Literal
 import psycopg
 from loguru import logger
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
+from worker.queue.address import Address, read
 from worker.queue.postgres import Connection, answers, connect
+from worker.queue.transport import classify
 
 CHANNEL = "mindscript_worker"
-_POOLER_PORT = "6543"  # Supavisor's transaction mode
 _NONCE_LIMIT_S = 5.0
 _PING_S = 5.0
 _PING_LIMIT_S = 3.0
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 10.0
 _POOLER_PAUSE_S = 300.0
+
+_NOTHING_CAME = (
+    "a notification to ourselves did not arrive, as behind a transaction pooler; polling only; a direct or "
+    "session-mode DATABASE_URL would wake the worker at once"
+)
 
 Verdict = Literal["stopped", "deaf"]
 
@@ -46,6 +53,11 @@ class Listener:
         quick.
     on_cancel : callable
         Called with the id of an order that was cancelled.
+
+    Raises
+    ------
+    ConfigurationError
+        If `dsn` is no address.
     """
 
     def __init__(
@@ -56,7 +68,7 @@ class Listener:
         on_cancel: Callable[[str], None],
         application: str = "mindscript-listener",
     ) -> None:
-        self._dsn = dsn
+        self._address = read(dsn)
         self._on_wake = on_wake
         self._on_cancel = on_cancel
         self._application = application
@@ -87,13 +99,13 @@ class Listener:
             self._stop_writer.close()
 
     def _run(self) -> None:
-        if _is_transaction_pooler(self._dsn):
-            logger.info("listener: port {} is a transaction pooler, which loses LISTEN; polling only", _POOLER_PORT)
+        if (known := known_to_poll(self._address)) is not None:
+            logger.info("listener: {}", known)
             return
         pause_s = _FIRST_PAUSE_S
         while not self._stopping.is_set():
             try:
-                with connect(self._dsn, application=self._application) as connection:
+                with connect(self._address.conninfo, application=self._application) as connection:
                     verdict = self._listen(connection)
                 pause_s = _POOLER_PAUSE_S if verdict == "deaf" else _FIRST_PAUSE_S
             except (psycopg.Error, OSError) as error:
@@ -106,18 +118,12 @@ class Listener:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def _listen(self, connection: Connection) -> Verdict:
-        nonce_channel = f"{CHANNEL}_{secrets.token_hex(8)}"
-        for channel in (CHANNEL, nonce_channel):
-            connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-        if not self._hears_itself(connection, nonce_channel):
+        if not _a_nonce_comes_back(connection, self._address, self._application, self._wait_unless_stopping):
             if self._stopping.is_set():
                 return "stopped"
-            logger.warning(
-                "listener: a notification to ourselves did not arrive, as behind a transaction pooler; "
-                "polling only, next try in {:.0f} s; a direct or session-mode DATABASE_URL would hear",
-                _POOLER_PAUSE_S,
-            )
+            logger.warning("listener: {}; next try in {:.0f} s", _NOTHING_CAME, _POOLER_PAUSE_S)
             return "deaf"
+        connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
         self._up = True
         logger.info("listener: up")
         self._on_wake()  # whatever came while nobody listened
@@ -130,25 +136,12 @@ class Listener:
             for notification in connection.notifies(timeout=0):
                 self._tell(notification.channel, notification.payload)
 
-    def _hears_itself(self, connection: Connection, channel: str) -> bool:
-        nonce = secrets.token_hex(16)
-        with connect(self._dsn, application=self._application) as other:
-            other.execute("SELECT pg_notify(%s, %s)", (channel, nonce))
-        deadline = time.monotonic() + _NONCE_LIMIT_S
-        while (left_s := deadline - time.monotonic()) > 0 and not self._stopping.is_set():
-            if self._wait(connection, left_s):
-                for notification in connection.notifies(timeout=0):
-                    if (notification.channel, notification.payload) == (channel, nonce):
-                        return True
-                    self._tell(notification.channel, notification.payload)
-        return False
-
     def _wait(self, connection: Connection, timeout_s: float) -> bool:
         """Until the server says something or `stop` is called; False when neither happened."""
-        poll = select.poll()
-        poll.register(connection.fileno(), select.POLLIN)
-        poll.register(self._stop_reader, select.POLLIN)
-        return bool(poll.poll(timeout_s * 1000))
+        return _readable(timeout_s, connection, self._stop_reader)
+
+    def _wait_unless_stopping(self, connection: Connection, timeout_s: float) -> bool:
+        return self._wait(connection, timeout_s) and not self._stopping.is_set()
 
     def _tell(self, channel: str, payload: str) -> None:
         if channel != CHANNEL:
@@ -160,12 +153,73 @@ class Listener:
             self._on_wake()
 
 
-def _is_transaction_pooler(dsn: str) -> bool:
+def known_to_poll(address: Address) -> str | None:
+    """Why notifications cannot come through this address, as far as it says so itself; None: they may."""
+    if address.kind == "transaction pooler":
+        return (
+            f"port {address.port} is a transaction pooler, which loses LISTEN; polling only (port 5432, the session "
+            "pooler, would wake the worker at once)"
+        )
+    return None
+
+
+def why_polling(dsn: str, *, application: str) -> str | None:
+    """Try whether a notification arrives through an address, in the way that the listener does.
+
+    Parameters
+    ----------
+    dsn : str
+    application : str
+        The name of the two connections.
+
+    Returns
+    -------
+    reason : str or None
+        None: notifications arrive.
+
+    Raises
+    ------
+    ConfigurationError, TransientError
+        It is no address, or nobody answers there.
+    """
+    address = read(dsn)
+    if (known := known_to_poll(address)) is not None:
+        return known
     try:
-        port = conninfo_to_dict(dsn).get("port")
-    except psycopg.Error:
-        return False  # the connect says what is wrong with it
-    return str(port) == _POOLER_PORT
+        with connect(address.conninfo, application=application) as connection:
+            arrives = _a_nonce_comes_back(
+                connection, address, application, lambda *given: _readable(given[1], given[0])
+            )
+    except psycopg.Error as error:
+        raise classify(str(error), code=error.sqlstate) from error
+    return None if arrives else _NOTHING_CAME
+
+
+def _a_nonce_comes_back(
+    connection: Connection, address: Address, application: str, wait: Callable[[Connection, float], bool]
+) -> bool:
+    """Whether what is sent through a second connection arrives here within `_NONCE_LIMIT_S`.
+
+    `wait` returns False when the time is up, or when the caller is to stop.
+    """
+    channel, nonce = f"{CHANNEL}_{secrets.token_hex(8)}", secrets.token_hex(16)
+    connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+    with connect(address.conninfo, application=application) as other:
+        other.execute("SELECT pg_notify(%s, %s)", (channel, nonce))
+    deadline = time.monotonic() + _NONCE_LIMIT_S
+    while (left_s := deadline - time.monotonic()) > 0 and wait(connection, left_s):
+        found = [(notification.channel, notification.payload) for notification in connection.notifies(timeout=0)]
+        if (channel, nonce) in found:
+            connection.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(channel)))
+            return True
+    return False
+
+
+def _readable(timeout_s: float, *sources: Connection | socket.socket) -> bool:
+    poll = select.poll()
+    for source in sources:
+        poll.register(source.fileno(), select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,8 @@ import psycopg
 from psycopg import errors
 
 from worker.errors import ConfigurationError
-from worker.queue.postgres import Connection, checked, connect
+from worker.queue.address import checked
+from worker.queue.postgres import Connection, connect
 from worker.queue.transport import classify
 
 _LOCK_LIMIT_S = 3  # how long a statement may queue for a lock, and so hold up everybody behind it
@@ -18,12 +19,33 @@ _TRIES = 20
 _PAUSE_S = 1.0
 _ALONE = 0x6D696E6473637269  # advisory lock: two release phases at once take turns ("mindscri")
 
+# The worker knows the two tables as public.…. Where the app has them in another schema, a second, empty pair in public
+# would be made, and nobody would ever order there.
+_IN_ANOTHER_SCHEMA = """DO $$
+DECLARE
+    v_found text;
+BEGIN
+    SELECT string_agg(format('%I.%I', n.nspname, c.relname), ', ' ORDER BY n.nspname, c.relname) INTO v_found
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relname IN ('audio_job_queue', 'tracks') AND c.relkind IN ('r', 'p', 'v', 'f')
+       AND n.nspname <> 'public' AND n.nspname !~ '^pg_'
+       AND (to_regclass('public.' || c.relname) IS NULL OR to_regclass(c.relname) = c.oid);
+    IF v_found IS NOT NULL THEN
+        RAISE EXCEPTION 'the app has % and the worker works on schema public only; nothing was changed', v_found
+            USING ERRCODE = 'invalid_schema_name',
+                  HINT = 'ALTER TABLE ... SET SCHEMA public, or connect to the database of the app''s public schema';
+    END IF;
+END $$;
+"""
+
 
 def scripts() -> list[tuple[str, str]]:
     """The SQL files in order: (name, text)."""
     folder = files("worker.queue.sql")
     names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".sql"))
-    return [(name, (folder / name).read_text(encoding="utf-8")) for name in names]
+    texts = [(folder / name).read_text(encoding="utf-8") for name in names]
+    texts[0] = f"{_IN_ANOTHER_SCHEMA}\n{texts[0]}"  # in the transaction that would make the tables
+    return list(zip(names, texts, strict=True))
 
 
 def migration_sql() -> str:
@@ -56,7 +78,7 @@ def migrate(dsn: str) -> tuple[str, ...]:
     TransientError
         The database does not answer, or the table stayed locked for a minute.
     ConfigurationError
-        The credentials are refused, or the role may not alter the tables.
+        The credentials are refused, the role may not alter the tables, or the app has them in another schema.
     """
     try:
         with connect(checked(dsn), application="mindscript-migrate") as connection:
@@ -79,6 +101,10 @@ def _run(connection: Connection, name: str, text: str) -> None:
             if not left:
                 raise
             time.sleep(_PAUSE_S)
+        except errors.InvalidSchemaName as error:
+            raise ConfigurationError(
+                f"{name}: {error.diag.message_primary} ({error.diag.message_hint})", code="configuration.table"
+            ) from error
         except errors.InsufficientPrivilege as error:
             raise ConfigurationError(
                 f"{name}: {error.diag.message_primary}; migrate with the role that owns audio_job_queue",

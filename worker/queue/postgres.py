@@ -14,10 +14,9 @@ from typing import Any, Literal
 import psycopg
 from psycopg import sql
 from psycopg.abc import RV, PQGen
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
-from worker.errors import ConfigurationError
+from worker.queue.address import checked, explained
 from worker.queue.transport import AsText, Row, classify
 
 CALL_LIMIT_S = 10.0
@@ -57,24 +56,10 @@ def connect(dsn: str, *, application: str) -> Connection:
         "connect_timeout": _CONNECT_LIMIT_S,
         "application_name": application,
     }
-    return Connection.connect(dsn, autocommit=True, prepare_threshold=None, row_factory=dict_row, **options)
-
-
-def checked(dsn: str) -> str:
-    """The same address, if it is one; libpq's own complaint would quote it, password and all.
-
-    Raises
-    ------
-    ConfigurationError
-    """
     try:
-        conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
-        raise ConfigurationError(
-            "DATABASE_URL: not a Postgres address; expected postgresql://user:password@host:5432/database",
-            code="configuration.variable",
-        ) from None
-    return dsn
+        return Connection.connect(dsn, autocommit=True, prepare_threshold=None, row_factory=dict_row, **options)
+    except psycopg.OperationalError as error:  # libpq quotes what it was given
+        raise type(error)(explained(str(error), dsn)) from None
 
 
 def is_idle_and_sound(connection: Connection) -> bool:

@@ -146,6 +146,11 @@ _REFUSED_WORDS = (
     "Invalid API key",
     "No API key",
 )
+# PgBouncer's and Supavisor's, which would say the same for ever; with a SQLSTATE (08P01) or without.
+_POOLER_REFUSES = {
+    "statement pooling mode": "its statement mode allows no transactions; take session or transaction mode",
+    "unsupported startup parameter": "take the parameter out of DATABASE_URL, or have the pooler ignore it",
+}
 
 
 def classify(message: str, *, code: str | None = None, status: int | None = None) -> WorkerError:
@@ -182,6 +187,9 @@ def classify(message: str, *, code: str | None = None, status: int | None = None
 
 def _of_configuration(message: str, known: str, code: str | None, status: int | None) -> tuple[str, str] | None:
     """The error's code and its line, where an operator must mend something."""
+    for words, mend in _POOLER_REFUSES.items():
+        if words in message:
+            return "configuration.database", f"the pooler refused us ({message}): {mend}"
     if known.startswith(_MISSING_FUNCTION):
         return FUNCTION_MISSING, (
             f"the database has no such function ({message}); run `mindscript-worker migrate`, or reload "

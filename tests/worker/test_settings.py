@@ -1,0 +1,67 @@
+"""The environment as people copy it: stray quotes, spaces, placeholders and variables that nothing replaced."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import SecretStr
+
+from worker.config import SECRETS, Config
+from worker.errors import ConfigurationError
+
+KEYS = sorted(SECRETS - {"database_url"})
+
+
+def value_of(name: str, given: str) -> object:
+    value = getattr(Config.from_environ({name.upper(): given}), name)
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def test_every_key_is_known_to_these_tests() -> None:
+    assert {"supabase_service_role_key", "openai_api_key", "worker_token"} <= set(KEYS)
+    assert "database_url" in SECRETS
+
+
+@pytest.mark.parametrize("wrapped", ["{}\n", " {} ", '"{}"', "'{}'", "“{}”", "'{} '\n", "\t{}\r\n"])
+def test_what_was_copied_along_is_left_out_of_every_setting(wrapped: str) -> None:
+    for name in KEYS:
+        assert value_of(name, wrapped.format("sk-QXZJ-1")) == "sk-QXZJ-1"
+    assert value_of("supabase_url", wrapped.format("https://a.supabase.co")) == "https://a.supabase.co"
+    assert value_of("port", wrapped.format("8080")) == 8080
+    assert value_of("media_hosts", wrapped.format("a.b, c.d")) == ("a.b", "c.d")
+    assert value_of("database_url", wrapped.format("postgresql://u:p@h/d")) == "postgresql://u:p@h/d"
+
+
+@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize(
+    "given",
+    [
+        "QXZJ QXZJ",
+        "QXZJ\nQXZJ",
+        "QXZJ\u200b",
+        "“QXZJ",
+        "QXZJ'",
+        "Bearer QXZJ",
+        "QXZJ\x00",
+        "ÄXZJ",
+        "$QXZJ",
+        "${QXZJ}",
+        "[YOUR-QXZJ]",
+    ],
+)
+def test_a_key_that_was_copied_wrongly_is_refused_without_being_shown(name: str, given: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        Config.from_environ({name.upper(): given})
+    assert raised.value.message.startswith(f"{name.upper()}: ")
+    assert raised.value.code == "configuration.variable"
+    assert "XZ" not in raised.value.message
+
+
+@pytest.mark.parametrize("given", ["$SUPABASE_URL", "${{ secrets.URL }}", "https://[YOUR-PROJECT-REF].supabase.co"])
+def test_a_setting_that_nothing_has_filled_in_is_refused(given: str) -> None:
+    with pytest.raises(ConfigurationError, match="SUPABASE_URL: "):
+        Config.from_environ({"SUPABASE_URL": given})
+
+
+@pytest.mark.parametrize("given", ["", "  ", "''", '""', "\n"])
+def test_an_empty_setting_is_an_absent_one(given: str) -> None:
+    assert Config.from_environ({name.upper(): given for name in Config.model_fields}) == Config()
