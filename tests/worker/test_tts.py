@@ -68,7 +68,6 @@ PROVIDERS = ("openai", "elevenlabs")
         (Answer(429, QUOTA), ConfigurationError, "voice.quota"),
         (Answer(422, {"detail": [{"msg": "text is refused"}]}), JobError, "voice.refused"),
         (Answer(400, {"error": {"message": "flagged by the content policy"}}), JobError, "voice.refused"),
-        (Answer(404, {"detail": {"status": "voice_not_found"}}), JobError, "voice.unknown"),
         (Answer(404, {"error": {"code": "model_not_found", "message": "gone"}}), ConfigurationError, "voice.model"),
         (Answer(400, {"detail": {"status": "unsupported_model"}}), ConfigurationError, "voice.model"),
     ],
@@ -145,9 +144,9 @@ def test_a_voice_of_the_account_s_own_is_asked_for_as_such(service, tmp_path):
 
 
 def test_the_configured_model_wins(service, tmp_path):
-    config = Config(openai_api_key=SecretStr("k"), openai_base_url=f"{service.url}/v1", openai_tts_model="next-tts")
-    OpenAIVoice(VoiceChoice(model="tts-1"), config).speak(Utterance("Hi."), tmp_path / "a")
-    assert service.requests[0]["body"]["model"] == "next-tts"
+    config = Config(openai_api_key=SecretStr("k"), openai_base_url=f"{service.url}/v1", openai_tts_model="tts-1-hd")
+    OpenAIVoice(VoiceChoice(model="gpt-4o-mini-tts"), config).speak(Utterance("Hi."), tmp_path / "a")
+    assert service.requests[0]["body"]["model"] == "tts-1-hd"
 
 
 def test_elevenlabs_falls_back_to_the_format_that_the_account_allows(service, tmp_path):
@@ -290,7 +289,7 @@ def test_the_cache_stays_below_its_size_and_drops_what_was_used_least(tmp_path):
 def test_pauses_are_exact_and_gaps_are_the_documented_ones(service, tmp_path):
     folder = tmp_path / "job"
     folder.mkdir()
-    there = voice(service, "openai")
+    there = voice(service, "openai", speed=1.0)
     there.limit_characters = 0  # as a voice that is given one sentence at a time
     speech = speak_script(
         parse_script("One. Two. [pause 2.5s] Three.\n\nFour."),

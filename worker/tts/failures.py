@@ -27,7 +27,7 @@ _LONGEST_REASON = 200
 _A_QUOTE = 16  # characters of the script in a row
 
 
-class PieceTooLong(ConfigurationError):
+class PieceTooLongError(ConfigurationError):
     """The service takes less text at once; how much is given to it is our choice, so it is given less."""
 
     default_code = "voice.too_long"
@@ -122,14 +122,14 @@ def refusal(asked: Asked, status: int, body: Any, headers: Mapping[str, str]) ->
     if status in (401, 403):
         return ConfigurationError(f"{says}; check {asked.key_variable} and what it may do", code="voice.key")
     if _about_length(reason):
-        return PieceTooLong(f"{says}; {len(asked.text)} characters are too many for the model {asked.model}")
+        return PieceTooLongError(f"{says}; {len(asked.text)} characters are too many for the model {asked.model}")
     if reason.field in _VOICE_FIELDS or any("voice" in code and "setting" not in code for code in reason.codes):
         return _no_voice(asked, says)
     if status == 404:
         return ConfigurationError(
             f"{says}; nothing answers there as {asked.provider} does: check its base URL", code="voice.address"
         )
-    if reason.field in _SETTINGS_FIELDS:
+    if reason.field in _SETTINGS_FIELDS or any("setting" in code for code in reason.codes):
         return JobError(
             f"voice.settings: refused by the voice ({says})",
             code="voice.settings",

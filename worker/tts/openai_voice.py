@@ -54,9 +54,7 @@ class OpenAIVoice:
             raise missing_key("openai", "OPENAI_API_KEY")
         self._key = config.openai_api_key
         self._base_url = config.openai_base_url
-        self._choice = choose_model(
-            "openai", choice.model, setting=config.openai_tts_model, default=DEFAULT_MODEL
-        )
+        self._choice = choose_model("openai", choice.model, setting=config.openai_tts_model, default=DEFAULT_MODEL)
         self._model = self._choice.name
         self._voice = choice.id or DEFAULT_VOICE
         self._voice_by_order = choice.id is not None

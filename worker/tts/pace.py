@@ -1,4 +1,4 @@
-"""How long voices take for their words: measured on what they have spoken, for the projection of what they will speak."""
+"""How long voices take for their words: measured on what they have spoken, to foretell what they will take."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from worker.tts.care import (
     tidied,
     without_rumble,
 )
-from worker.tts.failures import PieceTooLong
+from worker.tts.failures import PieceTooLongError
 from worker.tts.pace import PaceBook, spoken_characters
 from worker.tts.voice import Utterance, Voice
 
@@ -121,7 +121,7 @@ def speak_script(
             utterance = Utterance(part.text, previous=said_before, following=following)
             try:
                 clip = _piece(utterance, voice, cache, ffmpeg, folder / f"speech-{number:04d}", sample_rate)
-            except PieceTooLong:
+            except PieceTooLongError:
                 if len(part.text) <= _SHORTEST_CUT_CHARACTERS:
                     raise
                 # the service takes less than its documentation says: this piece and all that follow are cut smaller
