@@ -115,14 +115,14 @@ def seconds_of(text: str) -> float:
     return len(text) / CHARACTERS_A_SECOND + SENTENCE_SILENCE_S * (len(sentences) - 1)
 
 
-def spoken(text: str, format_: str, speed: float = 1.0) -> bytes:
+def spoken(text: str, format_: str, speed: float = 1.0, rate: int = RATE) -> bytes:
     """Buzz for each sentence of a text, silence between them; the same for the same text and speed."""
     stretches = []
     for sentence in _SENTENCE_END.split(text):
-        t = np.arange(round(len(sentence) / CHARACTERS_A_SECOND / speed * RATE)) / RATE
+        t = np.arange(round(len(sentence) / CHARACTERS_A_SECOND / speed * rate)) / rate
         buzz = np.sin(2 * np.pi * (120 + len(text) % 50) * t) * (np.sin(2 * np.pi * 6 * speed * t) > -0.5)
-        stretches += [0.2 * buzz, np.zeros(round(SENTENCE_SILENCE_S / speed * RATE))]
-    return encoded(np.concatenate(stretches[:-1]), format_)
+        stretches += [0.2 * buzz, np.zeros(round(SENTENCE_SILENCE_S / speed * rate))]
+    return encoded(np.concatenate(stretches[:-1]), format_, rate)
 
 
 def openai_refusal(status: int, message: str, *, param: str | None = None, code: str | None = None) -> Answer:
@@ -203,11 +203,11 @@ def spoken_speed(body: Mapping[str, Any]) -> float:
     return 1.0 if body["model"].startswith("gpt-") else float(body.get("speed", 1.0))
 
 
-def encoded(sound: np.ndarray, format_: str) -> bytes:
+def encoded(sound: np.ndarray, format_: str, rate: int = RATE) -> bytes:
     if format_.startswith("pcm"):
         return (sound * 32767).astype("<i2").tobytes()
     file = io.BytesIO()
-    soundfile.write(file, sound, RATE, format="FLAC" if format_ == "flac" else "MP3")
+    soundfile.write(file, sound, rate, format="FLAC" if format_ == "flac" else "MP3")
     return file.getvalue()
 
 
@@ -227,7 +227,7 @@ def speech_service() -> Iterator[Service]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             service.requests.append({"path": path, "body": body, "query": parameters, "headers": headers})
             text = body.get("input") or body["text"]
-            format_ = body.get("response_format") or parameters["output_format"].split("_")[0]
+            format_, _, rate = (body.get("response_format") or parameters["output_format"]).partition("_")
             answer = service.next_answer(text)
             if answer.before is not None:
                 answer.before()
@@ -235,7 +235,7 @@ def speech_service() -> Iterator[Service]:
                 answer = self._refusal(path, body) or answer
             with contextlib.suppress(OSError):  # the client may have had enough
                 if answer.status == 200:
-                    self._speak(answer, text, format_, spoken_speed(body))
+                    self._speak(answer, text, format_, spoken_speed(body), int(rate.partition("_")[0] or RATE))
                 else:
                     data = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
                     self._send(answer.status, data, {"Content-Type": "application/json", **answer.headers})
@@ -243,7 +243,7 @@ def speech_service() -> Iterator[Service]:
         def _refusal(self, path: str, body: Mapping[str, Any]) -> Answer | None:
             return refused_by_openai(path, body) if "input" in body else refused_by_elevenlabs(path, body)
 
-        def _speak(self, answer: Answer, text: str, format_: str, speed: float) -> None:
+        def _speak(self, answer: Answer, text: str, format_: str, speed: float, rate: int) -> None:
             headers = {"Content-Type": _TYPES[format_], "request-id": f"request-{len(service.requests)}"}
             page = b"<html>busy</html>" * 50
             match answer.kind:
@@ -254,12 +254,12 @@ def speech_service() -> Iterator[Service]:
                 case "page":
                     self._send(200, page, {**headers, "Content-Type": "text/html; charset=utf-8"})
                 case "silence":
-                    self._send(200, encoded(np.zeros(RATE), format_), headers)
+                    self._send(200, encoded(np.zeros(rate), format_, rate), headers)
                 case "cut":
-                    data = spoken(text, format_, speed)
+                    data = spoken(text, format_, speed, rate)
                     self._send(200, data[: len(data) // 2], headers)
                 case "stall" | "drip" | "truncate":
-                    data = spoken(text, format_, speed)
+                    data = spoken(text, format_, speed, rate)
                     self._send(200, data[:200], {**headers, "Content-Length": str(len(data))})
                     self.wfile.flush()
                     for at in range(200, len(data)) if answer.kind == "drip" else ():
@@ -272,7 +272,7 @@ def speech_service() -> Iterator[Service]:
                 case _:
                     if answer.kind == "slow":
                         time.sleep(0.3)
-                    self._send(200, spoken(text, format_, speed), headers)
+                    self._send(200, spoken(text, format_, speed, rate), headers)
                     service.whole[text] += 1
 
         def _send(self, status: int, data: bytes, headers: Mapping[str, str]) -> None:
