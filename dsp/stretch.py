@@ -19,6 +19,11 @@ from dsp.envelope import raised_cosine
 HOP_S: Final = 0.02  # from one possible splice to the next
 CROSSFADE_S: Final = 0.01  # of a splice
 REACH_S: Final = 0.008  # to either side of where a splice would keep exact time; together more than a period of 70 Hz
+LONGEST_WAIT_S: Final = 0.06  # how far the sound may run ahead or behind while a burst passes
+ONSET_STEP_S: Final = 0.002
+_ONSET_RATIO: Final = 10.0  # in energy, over the loudest step of what came before
+_BEFORE_STEPS: Final = 10  # 20 ms: more than a period of any voice, whose pulses are no onsets
+_ONSET_GAIN: Final = 0.01  # what is softer is no burst
 _COARSE_FRAMES: Final = 4
 _FULL_SCALE: Final = 8192.0
 _FAR_COST: Final = 0.15  # how much alikeness a splice at the edge of the reach must have ahead
@@ -66,6 +71,7 @@ def stretched(clip: Clip, frames: int, sample_rate: int) -> Iterator[Block]:
 
 def _hops(clip: Clip, frames: int, sample_rate: int) -> Iterator[Block]:
     hop, fade, reach = (round(seconds * sample_rate) for seconds in (HOP_S, CROSSFADE_S, REACH_S))
+    longest_wait, onset_step = round(LONGEST_WAIT_S * sample_rate), round(ONSET_STEP_S * sample_rate)
     sound = _Window(clip)
     if clip.frames == frames or frames <= 2 * hop or clip.frames <= 2 * hop:
         # nothing to do, or too short to be spliced: as it is, cut or followed by silence
@@ -82,7 +88,11 @@ def _hops(clip: Clip, frames: int, sample_rate: int) -> Iterator[Block]:
             stop = frames
             chosen = clip.frames - (stop - start)
         else:
-            chosen = _most_alike(sound, at, round(start * rate), fade, reach)
+            wanted = round(start * rate)
+            chosen = _most_alike(sound, at, wanted, fade, reach)
+            passed = min(chosen, at), max(chosen, at) + fade
+            if chosen != at and abs(at - wanted) <= longest_wait and sound.has_onset(*passed, onset_step):
+                chosen = at  # what comes twice or is left out must not be a consonant's burst: the next splice will do
         block = sound.read(chosen, chosen + stop - start)
         if chosen != at:
             block[:fade] = sound.read(at, at + fade) * (1 - rise) + block[:fade] * rise
@@ -138,11 +148,21 @@ class _Window:
         block = np.zeros((stop - start, 2), np.float32)
         if inside_start < inside_stop:
             if inside_start < self._first or inside_stop > self._first + len(self._samples):
-                self._first = max(0, inside_start - BLOCK_FRAMES // 8)
+                self._first = max(0, inside_start - BLOCK_FRAMES // 4)
                 self._samples = self._clip.read(self._first, min(self._clip.frames, inside_stop + BLOCK_FRAMES))
             found = self._samples[inside_start - self._first : inside_stop - self._first]
             block[inside_start - start : inside_start - start + len(found)] = found
         return block
+
+    def has_onset(self, start: int, stop: int, step: int) -> bool:
+        """Whether a burst begins within `[start, stop)`: far more energy at once than in all that came before."""
+        steps = -(-(stop - start) // step)
+        samples = self.whole(start - _BEFORE_STEPS * step, start + steps * step)
+        energies = (samples * samples).reshape(-1, step).sum(axis=1)
+        before = np.lib.stride_tricks.sliding_window_view(energies[:-1], _BEFORE_STEPS).max(axis=1)
+        least = step * (2 * _FULL_SCALE * _ONSET_GAIN) ** 2
+        here = energies[_BEFORE_STEPS:]
+        return bool(((here > _ONSET_RATIO * before) & (here > least)).any())
 
     def whole(self, start: int, stop: int) -> Whole:
         """Give both ears together as whole numbers."""

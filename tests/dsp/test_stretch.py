@@ -103,6 +103,17 @@ def test_both_ears_keep_their_own_sound():
     assert abs(np.corrcoef(out[:, 0], out[:, 1])[0, 1]) < 0.05
 
 
+@pytest.mark.parametrize("factor", [0.5, 0.5 / 0.7, 0.9, 1.1, 1.5 / 1.2, 1.5])
+def test_a_burst_comes_once_and_as_short_as_it_was(factor):
+    """Impulses a third of a second apart on a quiet bed, as consonants are between vowels."""
+    sound = (1e-3 * Noise("white", 1, RATE).render(0, 3 * RATE)[:, 0]).astype(np.float32)
+    sound[RATE // 6 :: RATE // 3] = 0.8
+    out = np.abs(made(sound, factor)[:, 0])
+    loud = np.flatnonzero(out > 0.1)
+    assert len(loud) == 9, "one frame each"
+    assert np.diff(loud) / RATE * factor == pytest.approx(1 / 3, abs=0.06)
+
+
 @settings(deadline=None, max_examples=60)
 @given(frames=st.integers(1, 9000), wanted=st.integers(0, 9000))
 def test_any_length_becomes_any_other(frames, wanted):
