@@ -1,10 +1,15 @@
-"""OpenAI's and ElevenLabs' speech services, as far as the worker meets them: real HTTP, their own error bodies."""
+"""OpenAI's and ElevenLabs' speech services, as far as the worker meets them: real HTTP, their own error bodies.
+
+Each knows its own models and voices, their limits and settings, and refuses all others as the real one does; both speak
+as fast as they are asked to.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import json
+import re
 import threading
 import time
 from collections import Counter
@@ -19,6 +24,41 @@ import soundfile
 
 RATE = 24_000
 _TYPES = {"flac": "audio/flac", "mp3": "audio/mpeg", "pcm": "audio/pcm"}
+CHARACTERS_A_SECOND = 15
+SENTENCE_SILENCE_S = 0.25
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+
+OPENAI_LIMITS = {
+    **dict.fromkeys(("tts-1", "tts-1-1106", "tts-1-hd", "tts-1-hd-1106"), 4096),
+    **dict.fromkeys(("gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15"), 4096),
+}
+OPENAI_OTHER_MODELS = ("gpt-4o", "gpt-4o-audio-preview", "gpt-realtime", "whisper-1")  # served at other addresses
+OPENAI_VOICES = [
+    "alloy",
+    "ash",
+    "ballad",
+    "cedar",
+    "coral",
+    "echo",
+    "fable",
+    "marin",
+    "nova",
+    "onyx",
+    "sage",
+    "shimmer",
+    "verse",
+]
+ELEVENLABS_LIMITS = {
+    "eleven_v4": 10_000,
+    "eleven_v3": 5000,
+    "eleven_v3_conversational": 5000,
+    "eleven_multilingual_v2": 10_000,
+    "eleven_turbo_v2_5": 40_000,
+    "eleven_flash_v2_5": 40_000,
+}
+ELEVENLABS_VOICES = ("21m00Tcm4TlvDq8ikWAM", "EXAVITQu4vr4xnSDxMaL")
+ELEVENLABS_PAID_VOICES = ("pMsXgVXv3BLzUgSXRplE",)  # of the library: not on a free plan
+ELEVENLABS_SPEED = (0.7, 1.2)
 
 
 @dataclass(frozen=True)
@@ -69,19 +109,105 @@ class Service:
         return self.answers.pop(0) if self.answers else Answer()
 
 
-def spoken(text: str, format_: str) -> bytes:
-    """A second or so of buzz for a text; the same for the same text."""
-    seconds = 0.4 + len(text) / 40
-    n = np.arange(round(seconds * RATE))
-    sound = 0.2 * np.sin(2 * np.pi * (120 + len(text) % 50) * n / RATE) * (np.sin(2 * np.pi * 3 * n / RATE) > -0.5)
-    return encoded(sound, format_)
+def seconds_of(text: str) -> float:
+    """How long a text takes at speed 1."""
+    sentences = _SENTENCE_END.split(text)
+    return len(text) / CHARACTERS_A_SECOND + SENTENCE_SILENCE_S * (len(sentences) - 1)
 
 
-def encoded(sound: np.ndarray, format_: str) -> bytes:
+def spoken(text: str, format_: str, speed: float = 1.0, rate: int = RATE) -> bytes:
+    """Buzz for each sentence of a text, silence between them; the same for the same text and speed."""
+    stretches = []
+    for sentence in _SENTENCE_END.split(text):
+        t = np.arange(round(len(sentence) / CHARACTERS_A_SECOND / speed * rate)) / rate
+        buzz = np.sin(2 * np.pi * (120 + len(text) % 50) * t) * (np.sin(2 * np.pi * 6 * speed * t) > -0.5)
+        stretches += [0.2 * buzz, np.zeros(round(SENTENCE_SILENCE_S / speed * rate))]
+    return encoded(np.concatenate(stretches[:-1]), format_, rate)
+
+
+def openai_refusal(status: int, message: str, *, param: str | None = None, code: str | None = None) -> Answer:
+    """OpenAI's form of a refusal."""
+    return Answer(
+        status, {"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}}
+    )
+
+
+def elevenlabs_refusal(status: int, name: str, message: str) -> Answer:
+    """ElevenLabs' form of a refusal."""
+    return Answer(status, {"detail": {"status": name, "message": message}})
+
+
+def refused_by_openai(path: str, body: Mapping[str, Any]) -> Answer | None:
+    """What OpenAI answers to a request it does not take."""
+    model, voice, text, speed = body["model"], body["voice"], body["input"], body.get("speed", 1.0)
+    if path != "/v1/audio/speech" or model in OPENAI_OTHER_MODELS:
+        return openai_refusal(404, f"Invalid URL (POST {path})")
+    if model not in OPENAI_LIMITS:
+        message = f"The model `{model}` does not exist or you do not have access to it."
+        return openai_refusal(404, message, code="model_not_found")
+    if isinstance(voice, str) and voice not in OPENAI_VOICES:
+        known = ", ".join(f"'{name}'" for name in OPENAI_VOICES)
+        message = f"Invalid value: '{voice}'. Supported values are: {known}."
+        return openai_refusal(400, message, param="voice", code="invalid_value")
+    if len(text) > OPENAI_LIMITS[model]:
+        message = (
+            f"Invalid 'input': string too long. Expected a string with maximum length {OPENAI_LIMITS[model]}, "
+            f"but got a string with length {len(text)} instead."
+        )
+        return openai_refusal(400, message, param="input", code="string_above_max_length")
+    if not 0.25 <= speed <= 4:
+        message = f"Invalid 'speed': decimal outside 0.25 to 4.0: {speed}."
+        return openai_refusal(400, message, param="speed", code="decimal_out_of_range")
+    if "instructions" in body and model.startswith("tts-1"):
+        return openai_refusal(400, "'instructions' is not supported by this model.", param="instructions")
+    if body["response_format"] not in ("mp3", "opus", "aac", "flac", "wav", "pcm"):
+        message = f"Invalid value: '{body['response_format']}'."
+        return openai_refusal(400, message, param="response_format", code="invalid_value")
+    return None
+
+
+def refused_by_elevenlabs(path: str, body: Mapping[str, Any]) -> Answer | None:
+    """What ElevenLabs answers to a request it does not take."""
+    voice, model, settings = path.rpartition("/")[2], body["model_id"], body.get("voice_settings") or {}
+    if voice in ELEVENLABS_PAID_VOICES:
+        message = "Free users cannot use library voices via the API. Please upgrade your subscription."
+        return elevenlabs_refusal(402, "paid_plan_required", message)
+    if voice not in ELEVENLABS_VOICES:
+        return elevenlabs_refusal(404, "voice_not_found", f"A voice with the voice_id {voice} was not found.")
+    if model not in ELEVENLABS_LIMITS:
+        return elevenlabs_refusal(400, "model_not_found", f"A model with model ID {model} does not exist.")
+    if len(body["text"]) > ELEVENLABS_LIMITS[model]:
+        message = f"The text has {len(body['text'])} characters, more than the {ELEVENLABS_LIMITS[model]} of the model."
+        return elevenlabs_refusal(400, "max_character_limit_exceeded", message)
+    speed = settings.get("speed") or 1.0
+    if not ELEVENLABS_SPEED[0] <= speed <= ELEVENLABS_SPEED[1]:
+        message = (
+            "Invalid setting for speed received, expected to be greater or equal to 0.7 and less or equal to 1.2, "
+            f"received {speed}"
+        )
+        return elevenlabs_refusal(400, "invalid_voice_settings", message)
+    if model.startswith("eleven_v3"):
+        if {"previous_text", "next_text", "previous_request_ids"} & body.keys():
+            message = f"Providing previous_text or next_text is not yet supported with the '{model}' model."
+            return elevenlabs_refusal(400, "unsupported_model", message)
+        if settings.get("stability") not in (None, 0, 0.5, 1):
+            message = "Invalid TTD stability value. Must be one of: [0.0, 0.5, 1.0]"
+            return elevenlabs_refusal(400, "invalid_ttd_stability", message)
+    return None
+
+
+def spoken_speed(body: Mapping[str, Any]) -> float:
+    """How fast a request is spoken; OpenAI's `gpt-` models take `speed` and speak at their own pace."""
+    if "input" not in body:
+        return float((body.get("voice_settings") or {}).get("speed") or 1.0)
+    return 1.0 if body["model"].startswith("gpt-") else float(body.get("speed", 1.0))
+
+
+def encoded(sound: np.ndarray, format_: str, rate: int = RATE) -> bytes:
     if format_.startswith("pcm"):
         return (sound * 32767).astype("<i2").tobytes()
     file = io.BytesIO()
-    soundfile.write(file, sound, RATE, format="FLAC" if format_ == "flac" else "MP3")
+    soundfile.write(file, sound, rate, format="FLAC" if format_ == "flac" else "MP3")
     return file.getvalue()
 
 
@@ -101,18 +227,23 @@ def speech_service() -> Iterator[Service]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             service.requests.append({"path": path, "body": body, "query": parameters, "headers": headers})
             text = body.get("input") or body["text"]
-            format_ = body.get("response_format") or parameters["output_format"].split("_")[0]
+            format_, _, rate = (body.get("response_format") or parameters["output_format"]).partition("_")
             answer = service.next_answer(text)
             if answer.before is not None:
                 answer.before()
+            if answer.status == 200:
+                answer = self._refusal(path, body) or answer
             with contextlib.suppress(OSError):  # the client may have had enough
                 if answer.status == 200:
-                    self._speak(answer, text, format_)
+                    self._speak(answer, text, format_, spoken_speed(body), int(rate.partition("_")[0] or RATE))
                 else:
                     data = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
                     self._send(answer.status, data, {"Content-Type": "application/json", **answer.headers})
 
-        def _speak(self, answer: Answer, text: str, format_: str) -> None:
+        def _refusal(self, path: str, body: Mapping[str, Any]) -> Answer | None:
+            return refused_by_openai(path, body) if "input" in body else refused_by_elevenlabs(path, body)
+
+        def _speak(self, answer: Answer, text: str, format_: str, speed: float, rate: int) -> None:
             headers = {"Content-Type": _TYPES[format_], "request-id": f"request-{len(service.requests)}"}
             page = b"<html>busy</html>" * 50
             match answer.kind:
@@ -123,12 +254,12 @@ def speech_service() -> Iterator[Service]:
                 case "page":
                     self._send(200, page, {**headers, "Content-Type": "text/html; charset=utf-8"})
                 case "silence":
-                    self._send(200, encoded(np.zeros(RATE), format_), headers)
+                    self._send(200, encoded(np.zeros(rate), format_, rate), headers)
                 case "cut":
-                    data = spoken(text, format_)
+                    data = spoken(text, format_, speed, rate)
                     self._send(200, data[: len(data) // 2], headers)
                 case "stall" | "drip" | "truncate":
-                    data = spoken(text, format_)
+                    data = spoken(text, format_, speed, rate)
                     self._send(200, data[:200], {**headers, "Content-Length": str(len(data))})
                     self.wfile.flush()
                     for at in range(200, len(data)) if answer.kind == "drip" else ():
@@ -141,7 +272,7 @@ def speech_service() -> Iterator[Service]:
                 case _:
                     if answer.kind == "slow":
                         time.sleep(0.3)
-                    self._send(200, spoken(text, format_), headers)
+                    self._send(200, spoken(text, format_, speed, rate), headers)
                     service.whole[text] += 1
 
         def _send(self, status: int, data: bytes, headers: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from database import execute, row_of
 from standins.orders import Case, Place, Placed, sound
-from standins.speech import Answer, speech_service
+from standins.speech import ELEVENLABS_VOICES, Answer, speech_service
 from standins.storage import MB, Bucket, Refused, locked_body, no_bucket, rendered
 from standins.supabase import supabase_standin
 from test_hostile_media import flac_of_silence, wav_bytes
@@ -319,7 +319,9 @@ def test_what_only_the_customer_can_change_fails_at_once_in_plain_words(place, e
         ("elevenlabs", NO_VOICE, "voice.unknown"),
     ]
     for provider, answer, code in refusals if every else refusals[:3]:
-        place.order(Case(f"{provider}: {answer.body}", provider=provider, speech=(answer,) * ALWAYS, says=code))
+        # a voice that the order does not name is no choice of the customer's
+        chosen = {"voice": {"id": "nova" if provider == "openai" else ELEVENLABS_VOICES[1]}}
+        place.order(Case(f"{provider}: {answer.body}", chosen, provider=provider, speech=(answer,) * ALWAYS, says=code))
     place.order(Case("music missing", {"backgroundMusic": {"url": "gone.mp3"}}, says="media.missing"))
     place.order(Case("voice missing", {"voice": {"provider": "uploaded", "url": "gone.wav"}}, says="media.missing"))
     place.order(Case("no recording", {"voice": {"provider": "uploaded"}}, says="job.invalid"))

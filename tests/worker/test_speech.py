@@ -42,6 +42,7 @@ class Sayings:
     """A voice whose words are noise of known level and length, in a second of silence; `abrupt`: without silence."""
 
     provider, limit_characters, fingerprint, hears_context, notes = "local", 0, "sayings", False, ()
+    speed, tempo, pace_key = 1.0, 1.0, "sayings"
 
     def __init__(self, *, abrupt: bool = False) -> None:
         self.abrupt = abrupt

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 from pydantic import SecretStr
-from standins.speech import Answer, speech_service
+from standins.speech import (
+    ELEVENLABS_PAID_VOICES,
+    Answer,
+    elevenlabs_refusal,
+    openai_refusal,
+    speech_service,
+)
 
 from dsp.blocks import spans
 from worker.backoff import Patience
@@ -36,12 +42,16 @@ def service(monkeypatch):
     monkeypatch.setattr(openai_voice, "_READ_S", 2.0)
     monkeypatch.setattr(elevenlabs_voice, "_READ_S", 2.0)
     elevenlabs_voice._allowed.clear()
+    elevenlabs_voice._refuse_context.clear()
+    openai_voice._allowed.clear()
     with speech_service() as service:
         yield service
 
 
-def voice(service, provider: str, **choice):
+def voice(service, provider: str, *, setting: str | None = None, **choice):
     config = Config(
+        openai_tts_model=setting if provider == "openai" else None,
+        elevenlabs_tts_model=setting if provider == "elevenlabs" else None,
         openai_api_key=SecretStr("sk-test"),
         openai_base_url=f"{service.url}/v1",
         elevenlabs_api_key=SecretStr("el-test"),
@@ -68,7 +78,6 @@ PROVIDERS = ("openai", "elevenlabs")
         (Answer(429, QUOTA), ConfigurationError, "voice.quota"),
         (Answer(422, {"detail": [{"msg": "text is refused"}]}), JobError, "voice.refused"),
         (Answer(400, {"error": {"message": "flagged by the content policy"}}), JobError, "voice.refused"),
-        (Answer(404, {"detail": {"status": "voice_not_found"}}), JobError, "voice.unknown"),
         (Answer(404, {"error": {"code": "model_not_found", "message": "gone"}}), ConfigurationError, "voice.model"),
         (Answer(400, {"detail": {"status": "unsupported_model"}}), ConfigurationError, "voice.model"),
     ],
@@ -80,6 +89,180 @@ def test_a_refusal_is_sorted_at_once(service, tmp_path, provider, answer, error,
     assert caught.value.code == code
     assert "Hello" not in caught.value.message
     assert len(service.requests) == 1, "a refusal must not be tried again: it may cost money"
+
+
+def caught(service, tmp_path, provider, error, *, setting=None, text="Hello.", **choice):
+    """What a voice raises; the service must have been asked once."""
+    there = voice(service, provider, setting=setting, **choice)
+    with pytest.raises(error) as refused:
+        there.speak(Utterance(text), tmp_path / "a")
+    assert len(service.requests) == 1
+    return refused.value
+
+
+GONE = [
+    ("openai", None, "tts-9"),  # 404 model_not_found
+    ("openai", None, "gpt-4o"),  # 404 "Invalid URL": a model that is served at another address
+    ("openai", openai_refusal(400, "This model is not available.", param="model"), "tts-1-hd"),
+    ("openai", openai_refusal(410, "The model has been shut down."), "tts-1-hd"),
+    ("elevenlabs", None, "eleven_monolingual_v1"),
+    ("elevenlabs", elevenlabs_refusal(400, "unsupported_model", "It cannot speak."), "eleven_flash_v2_5"),
+]
+
+
+@pytest.mark.parametrize(("provider", "answer", "model"), GONE, ids=lambda value: str(value)[:30])
+def test_an_unknown_model_fails_the_order_that_names_it_and_no_other(service, tmp_path, provider, answer, model):
+    service.answers = [answer] if answer else []
+    refused = caught(service, tmp_path, provider, JobError, model=model)
+    assert (refused.code, model in refused.message) == ("voice.model", True)
+    assert refused.customer_message == "The chosen voice model is not available. Please choose another voice."
+
+
+@pytest.mark.parametrize(("provider", "answer", "model"), GONE, ids=lambda value: str(value)[:30])
+def test_an_unknown_model_of_a_setting_is_for_the_operator(service, tmp_path, provider, answer, model):
+    service.answers = [answer] if answer else []
+    refused = caught(service, tmp_path, provider, ConfigurationError, setting=model, model="tts-1")
+    assert (refused.code, f"{provider.upper()}_TTS_MODEL" in refused.message) == ("voice.model", True)
+
+
+@pytest.mark.parametrize("stated", ["tts-1", None])
+@pytest.mark.parametrize("answer", [answer for provider, answer, _ in GONE if provider == "openai" and answer])
+def test_when_the_default_model_ends_orders_wait(service, tmp_path, answer, stated):
+    """Also when they name it: the app writes it into every order."""
+    service.answers = [answer]
+    assert caught(service, tmp_path, "openai", ConfigurationError, model=stated).code == "voice.model"
+
+
+@pytest.mark.parametrize(
+    ("provider", "stated", "asked"),
+    [
+        ("elevenlabs", "tts-1", "eleven_multilingual_v2"),
+        ("elevenlabs", "tts-1-hd", "eleven_multilingual_v2"),
+        ("elevenlabs", "GPT-4o-mini-tts", "eleven_multilingual_v2"),
+        ("openai", "eleven_v3", "tts-1"),
+        ("openai", "eleven_turbo_v2_5", "tts-1"),
+    ],
+)
+def test_a_model_of_the_other_provider_counts_as_none(service, tmp_path, provider, stated, asked):
+    there = voice(service, provider, model=stated)
+    there.speak(Utterance("Hi."), tmp_path / "a")
+    body = service.requests[0]["body"]
+    assert (body.get("model") or body["model_id"]) == asked
+    assert len(there.notes) == 1
+    assert stated in there.notes[0]
+    assert asked in there.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("provider", "setting", "other"), [("openai", "tts-1-hd", "eleven_v3"), ("elevenlabs", "eleven_v3", "tts-1")]
+)
+def test_a_setting_wins_over_the_orders_model(service, tmp_path, provider, setting, other):
+    for stated in (other, None):
+        voice(service, provider, setting=setting, model=stated).speak(Utterance("Hi."), tmp_path / "a")
+    bodies = [request["body"] for request in service.requests]
+    assert [body.get("model") or body["model_id"] for body in bodies] == [setting, setting]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_an_unknown_voice_is_the_customers_only_if_the_order_names_it(service, tmp_path, provider, monkeypatch):
+    refused = caught(service, tmp_path, provider, JobError, id="nobody")
+    assert (refused.code, "nobody" in refused.message) == ("voice.unknown", True)
+    module = openai_voice if provider == "openai" else elevenlabs_voice
+    monkeypatch.setattr(module, "DEFAULT_VOICE", "retired")
+    service.requests.clear()
+    refused = caught(service, tmp_path, provider, ConfigurationError)
+    assert (refused.code, "voice.id" in refused.message) == ("voice.unknown", True)
+
+
+@pytest.mark.parametrize(
+    ("provider", "answer", "code", "choice"),
+    [
+        # a voice of the library is a matter of the account's plan, and no lack of credit
+        ("elevenlabs", None, "voice.plan", {"id": ELEVENLABS_PAID_VOICES[0]}),
+        ("elevenlabs", elevenlabs_refusal(400, "output_format_not_allowed", "no"), "voice.format", {}),
+        ("openai", openai_refusal(400, "Invalid speed.", param="speed"), "voice.request", {}),
+        ("elevenlabs", Answer(422, {"detail": [{"loc": ["query", "seed"], "msg": "no"}]}), "voice.request", {}),
+        # nothing there speaks this service's language: a wrong base URL
+        *((provider, Answer(404, b"<html>404</html>"), "voice.address", {"id": "nova"}) for provider in PROVIDERS),
+        ("openai", Answer(404, {"detail": "Not Found"}), "voice.address", {"id": "nova"}),
+    ],
+)
+def test_what_this_program_chose_is_never_the_customers_fault(service, tmp_path, provider, answer, code, choice):
+    service.answers = [answer] * 3 if answer else []
+    with pytest.raises(ConfigurationError) as refused:
+        voice(service, provider, **choice).speak(Utterance("Hello."), tmp_path / "a")
+    assert refused.value.code == code
+
+
+def test_a_busy_service_whose_page_speaks_of_billing_is_only_busy(service, tmp_path):
+    busy = {"message": "Slow down, or see your billing page to raise the limit.", "code": "rate_limit_exceeded"}
+    service.answers = [Answer(429, {"error": busy}, {"Retry-After": "0"})]
+    voice(service, "openai").speak(Utterance("Hello."), tmp_path / "a")
+    assert len(service.requests) == 2
+
+
+def test_a_service_that_knows_no_flac_is_asked_for_mp3(service, tmp_path):
+    service.answers = [openai_refusal(400, "Unsupported format.", param="response_format")]
+    there = voice(service, "openai")
+    for name in ("a", "b"):
+        there.speak(Utterance("Hello."), tmp_path / name)
+    assert [request["body"]["response_format"] for request in service.requests] == ["flac", "mp3", "mp3"]
+
+
+def test_context_that_is_refused_is_left_out_from_then_on(service, tmp_path):
+    message = "Providing previous_request_ids is not yet supported with this model."
+    service.answers = [elevenlabs_refusal(400, "unsupported_model", message)]
+    there = voice(service, "elevenlabs")
+    there.speak(Utterance("One.", following="Two."), tmp_path / "a")
+    there.speak(Utterance("Two.", previous="One."), tmp_path / "b")
+    assert "next_text" in service.requests[0]["body"]
+    for request in service.requests[1:]:
+        assert not {"previous_text", "next_text", "previous_request_ids"} & request["body"].keys()
+    assert len(service.requests) == 3
+    assert not voice(service, "elevenlabs").hears_context
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        openai_refusal(400, "Invalid 'input': string too long.", param="input", code="string_above_max_length"),
+        openai_refusal(400, "This model's maximum context length is 2000 tokens.", param="input"),
+    ],
+)
+def test_a_piece_that_is_too_long_for_the_service_is_cut_smaller(service, tmp_path, refused):
+    script = " ".join(f"Sentence number {n} of many." for n in range(40))
+    service.answers = [refused]
+    speech = speak(service, tmp_path, script)
+    texts = [request["body"]["input"] for request in service.requests]
+    assert texts[0] == script
+    assert " ".join(texts[1:]) == script
+    assert max(map(len, texts[1:])) <= len(script) // 2
+    assert len([part for part in speech.parts if not isinstance(part, Pause)]) == len(texts) - 1
+
+
+def test_a_service_that_finds_everything_too_long_is_for_the_operator(service, tmp_path):
+    service.answers = [openai_refusal(400, "no", param="input", code="string_above_max_length")] * 9
+    with pytest.raises(ConfigurationError) as refused:
+        speak(service, tmp_path, "I am calm.")
+    assert refused.value.code == "voice.too_long"
+    assert len(service.requests) == 1
+
+
+def test_stability_is_brought_to_a_step_that_v3_knows(service, tmp_path):
+    there = voice(service, "elevenlabs", model="eleven_v3", settings=VoiceSettings(stability=0.7))
+    there.speak(Utterance("Hi."), tmp_path / "a")
+    assert service.requests[0]["body"]["voice_settings"]["stability"] == 0.5
+    assert any("0.7 became 0.5" in note for note in there.notes)
+
+
+@pytest.mark.parametrize("speed", [0.25, 0.5, 0.7, 1.0, 1.2, 1.5, 4.0])
+def test_elevenlabs_speaks_as_fast_as_it_can_and_the_rest_is_stretched(service, tmp_path, speed):
+    there = voice(service, "elevenlabs", speed=speed)
+    there.speak(Utterance("Hi."), tmp_path / "a")
+    asked = service.requests[0]["body"]["voice_settings"]["speed"]
+    assert 0.7 <= asked <= 1.2
+    assert asked * there.tempo == pytest.approx(speed)
+    assert (there.tempo == 1.0) == (0.7 <= speed <= 1.2) == (not there.notes)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -145,9 +328,9 @@ def test_a_voice_of_the_account_s_own_is_asked_for_as_such(service, tmp_path):
 
 
 def test_the_configured_model_wins(service, tmp_path):
-    config = Config(openai_api_key=SecretStr("k"), openai_base_url=f"{service.url}/v1", openai_tts_model="next-tts")
-    OpenAIVoice(VoiceChoice(model="tts-1"), config).speak(Utterance("Hi."), tmp_path / "a")
-    assert service.requests[0]["body"]["model"] == "next-tts"
+    config = Config(openai_api_key=SecretStr("k"), openai_base_url=f"{service.url}/v1", openai_tts_model="tts-1-hd")
+    OpenAIVoice(VoiceChoice(model="gpt-4o-mini-tts"), config).speak(Utterance("Hi."), tmp_path / "a")
+    assert service.requests[0]["body"]["model"] == "tts-1-hd"
 
 
 def test_elevenlabs_falls_back_to_the_format_that_the_account_allows(service, tmp_path):
@@ -290,7 +473,7 @@ def test_the_cache_stays_below_its_size_and_drops_what_was_used_least(tmp_path):
 def test_pauses_are_exact_and_gaps_are_the_documented_ones(service, tmp_path):
     folder = tmp_path / "job"
     folder.mkdir()
-    there = voice(service, "openai")
+    there = voice(service, "openai", speed=1.0)
     there.limit_characters = 0  # as a voice that is given one sentence at a time
     speech = speak_script(
         parse_script("One. Two. [pause 2.5s] Three.\n\nFour."),

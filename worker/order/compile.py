@@ -16,6 +16,7 @@ from dsp.plan import Layer, RenderPlan
 from dsp.recorded import Looped, Placed
 from dsp.tones import Binaural, Isochronic, Monaural, Tone, ToneSequence
 from worker.errors import JobError, MediaError
+from worker.order.fit import fade_frames, voice_too_long
 from worker.order.job import DEFAULT_DURATION_MIN, RenderJob
 from worker.order.media import Media, Speech
 from worker.order.payload import SAMPLE_RATE_HZ, GainPoint, Solfeggio
@@ -157,10 +158,8 @@ def _first_word(job: RenderJob) -> int:
 
 
 def _fade(job: RenderJob, frames: int, notes: list[str]) -> Fade:
-    fade_in, fade_out = _frames(job.fade.in_ms / 1000), _frames(job.fade.out_ms / 1000)
-    if fade_in + fade_out > frames:
-        share = frames / (fade_in + fade_out)
-        fade_in, fade_out = int(fade_in * share), int(fade_out * share)
+    fade_in, fade_out = fade_frames(job, frames)
+    if (fade_in, fade_out) != (_frames(job.fade.in_ms / 1000), _frames(job.fade.out_ms / 1000)):
         notes.append(
             f"The fades are longer than the track and were shortened to {fade_in / SAMPLE_RATE_HZ:.2f} s "
             f"and {fade_out / SAMPLE_RATE_HZ:.2f} s."
@@ -181,15 +180,7 @@ def _placed(job: RenderJob, voice: Utterance, fade: Fade) -> Schedule:
     )
     placed = schedule(voice, rhythm)
     if placed.repetitions == 0:
-        out_frames = _frames(job.fade.out_ms / 1000)
-        needed = rhythm.first + voice.words_stop + out_frames + 1
-        least_min = math.ceil(needed / SAMPLE_RATE_HZ / 60 * 100) / 100
-        raise JobError(
-            f"durationMin: found {job.duration_min:g}, allowed is at least {least_min:g}: the voice takes "
-            f"{voice.words_stop / SAMPLE_RATE_HZ:.1f} s, begins at {rhythm.first / SAMPLE_RATE_HZ:.1f} s "
-            f"and must end before the fade-out of {out_frames / SAMPLE_RATE_HZ:.1f} s",
-            code="job.voice_too_long",
-        )
+        raise voice_too_long(job, voice.words_stop)
     return placed
 
 

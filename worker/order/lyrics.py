@@ -20,7 +20,7 @@ def as_lrc(spoken: Sequence[SpokenSpan], sample_rate: int, *, title: str | None 
     """
     lines = [f"[ti:{' '.join(title.split())}]"] if title else []
     words = [span for span in spoken if span.text]
-    for span, following in zip(words, [*words[1:], None], strict=True):
+    for span, following in zip(words, [*words[1:], None], strict=False):
         lines.append(f"[{_lrc_time(span.start / sample_rate)}]{' '.join(span.text.split())}")
         if following is None or following.start - span.stop > sample_rate:
             lines.append(f"[{_lrc_time(span.stop / sample_rate)}]")

@@ -89,6 +89,11 @@ class VoiceChoice(_Model):
     high_pass_hz: float | None = Field(default=None, alias="highPassHz", ge=20, le=200)
     declick: bool = False
 
+    @property
+    def recording_speed(self) -> float:
+        """The speed of a recording: only what the payload states, since the default is meant for spoken voices."""
+        return self.speed if "speed" in self.model_fields_set else 1.0
+
 
 class BackgroundMusic(_Model):
     """Where the music is: a URL or an object name."""

@@ -227,6 +227,18 @@ def pieces(parts: tuple[Sentence | Pause, ...], limit_characters: int) -> tuple[
     return tuple(grouped)
 
 
+def with_gaps(
+    parts: tuple[Sentence | Pause, ...], *, sentence_gap_s: float, paragraph_gap_s: float
+) -> tuple[Sentence | Pause, ...]:
+    """Put a silence between sentences that follow each other without a pause of the script's own."""
+    spaced: list[Sentence | Pause] = []
+    for part in parts:
+        if isinstance(part, Sentence) and spaced and isinstance(before := spaced[-1], Sentence):
+            spaced.append(Pause(paragraph_gap_s if before.ends_paragraph else sentence_gap_s))
+        spaced.append(part)
+    return tuple(spaced)
+
+
 def _shortened(text: str, limit: int) -> list[str]:
     """Cut a text into stretches of at most `limit` characters."""
     short: list[str] = []

@@ -28,6 +28,7 @@ from worker.render.deliver import PREVIEW_FADE_S, deliver, deliver_preview
 from worker.render.listening import Listener
 from worker.render.master import measure_mix
 from worker.render.report import Report, layer_loudness, layer_reports, make_report
+from worker.tts.fitting import FitMode, fitted
 from worker.tts.speech import Said
 
 OnProgress = Callable[[str, float], None]
@@ -55,6 +56,8 @@ class Studio:
         ``fetch_music(job, folder) -> Music``: the music, decoded into `folder`.
     fetch_cover : callable
         ``fetch_cover(reference, folder) -> bytes``: a JPEG or PNG image.
+    fit : "adapt" or "fail"
+        What becomes of a recording that is longer than its track.
     """
 
     ffmpeg: Ffmpeg
@@ -62,6 +65,7 @@ class Studio:
     speak: Callable[[RenderJob, Path, Callable[[float], None], Said], Speech]
     fetch_music: Callable[[RenderJob, Path], Music]
     fetch_cover: Callable[[str, Path], bytes]
+    fit: FitMode = "adapt"
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,8 @@ def produce(
                 if recording is not None or job.has_voice:
                     progress(stages.SPEAKING, _FETCHED)
                     speech = speak() if recording is None else recording.result()
+                    into_track = fitted(job, speech, fit=studio.fit, folder=folder, notes=said.notes)
+                    job, speech = into_track.job, into_track.speech
                     progress(stages.SPOKEN, _SPOKEN)
         media = Media(speech, music)
         compiled = compile_plan(job, media)

@@ -20,6 +20,8 @@ from worker.render.produce import Studio
 from worker.tts import open_voice
 from worker.tts.cache import RemoteCache, SpeechCache
 from worker.tts.care import Care, measure_clip
+from worker.tts.fitting import script_that_fits
+from worker.tts.pace import PaceBook
 from worker.tts.speech import Said, recorded_speech, speak_script
 
 _DECODE_TIMEOUT_S = 900.0
@@ -78,18 +80,32 @@ def open_studio(
                     folder=folder,
                     sample_rate=SAMPLE_RATE_HZ,
                     max_seconds=max_seconds,
+                    speed=job.voice.recording_speed,
                     care=care,
                 )
-        return speak_script(
+        voice = open_voice(job.voice, config)
+        cache = SpeechCache(config.cache_dir / "speech", config.tts_cache_max_mb, speech_store)
+        paces = PaceBook(config.cache_dir / "pace.json")
+        parts = script_that_fits(
+            job,
             parse_script(job.script),
-            open_voice(job.voice, config),
-            cache=SpeechCache(config.cache_dir / "speech", config.tts_cache_max_mb, speech_store),
+            voice,
+            fit=config.fit,
+            cache=cache,
+            paces=paces,
+            notes=said.notes,
+        )
+        return speak_script(
+            parts,
+            voice,
+            cache=cache,
             ffmpeg=ffmpeg,
             folder=folder,
             sample_rate=SAMPLE_RATE_HZ,
             on_progress=on_progress,
             said=said,
             care=care,
+            paces=paces,
         )
 
     def fetch_music(job: RenderJob, folder: Path) -> Music:
@@ -119,7 +135,7 @@ def open_studio(
         return data
 
     threads = config.render_threads or available_cores()
-    return Studio(ffmpeg, threads, speak=speak, fetch_music=fetch_music, fetch_cover=fetch_cover)
+    return Studio(ffmpeg, threads, speak=speak, fetch_music=fetch_music, fetch_cover=fetch_cover, fit=config.fit)
 
 
 @contextmanager

@@ -81,6 +81,26 @@ class SpeechCache:
         if self.remote is not None:
             self.remote.put(key, data)
 
+    def recall(self, key: str) -> bytes | None:
+        """Read a small fact that `remember` has kept; it is no piece, and counts as neither hit nor miss."""
+        path = self._path(key)
+        with contextlib.suppress(OSError):
+            return path.read_bytes()
+        return self.remote.get(key) if self.remote is not None else None
+
+    def remember(self, key: str, fact: bytes) -> None:
+        """Keep a small fact beside the pieces; that it cannot be kept fails no job."""
+        with contextlib.suppress(OSError):
+            self._write(self._path(key), fact)
+        if self.remote is not None:
+            self.remote.put(key, fact)
+
+    def holds(self, key: str) -> bool:
+        """Whether a piece is here or in the shared store; counts nothing."""
+        if self._path(key).exists():
+            return True
+        return self.remote is not None and bool(self.remote.get(key))
+
     def drop(self, key: str) -> None:
         """Forget a piece that turned out to be damaged, here and for all others; it was no hit."""
         self._path(key).unlink(missing_ok=True)

@@ -14,10 +14,11 @@ from dsp.blocks import Block, Clip, amplify, db_to_gain, spans
 from dsp.envelope import raised_cosine
 from dsp.high_pass import HighPass
 from dsp.loudness import LoudnessMeter, Measurement, integrated_lufs, rounded_db
+from dsp.stretch import stretched
 from worker.codec.clip import FileClip
 
-LEAD_S = 0.02  # kept before the first sound of a piece
-TAIL_S = 0.12  # kept after its last, so that no breath or reverberation is cut off
+LEAD_S = 0.02  # kept before the first sound of a piece, at speed 1
+TAIL_S = 0.12  # kept after its last, so that no breath or reverberation is cut off; at speed 1, too
 EDGE_S = 0.005
 CUT_EDGE_S = 0.02  # of an end that is cut in the middle of sound, where `declick` is on
 SILENCE_DB = -45.0  # below a piece's own peak
@@ -105,11 +106,33 @@ def without_rumble(clip: FileClip, into: Path, *, care: Care, sample_rate: int) 
     return FileClip(into, channels=clip.channels, facts=clip.facts)
 
 
-def tidied(clip: Clip, sample_rate: int, *, care: Care) -> Tidied:
-    """Cut the silence off both ends of a piece and give it edges."""
+def at_tempo(clip: FileClip, into: Path, *, tempo: float, sample_rate: int) -> FileClip:
+    """Make a clip `tempo` times as fast at the same pitch, in another file; the first one is closed and removed.
+
+    At a tempo of 1 it stays as it is.
+    """
+    if tempo == 1.0:
+        return clip
+    with clip:
+        write_stretched(
+            clip, into, frames=max(1, round(clip.frames / tempo)), channels=clip.channels, sample_rate=sample_rate
+        )
+    clip.path.unlink()
+    return FileClip(into, channels=clip.channels, facts=clip.facts)
+
+
+def write_stretched(clip: Clip, into: Path, *, frames: int, channels: int, sample_rate: int) -> None:
+    """Write a clip at another length and the same pitch, as raw float32 of 1 or 2 channels."""
+    with into.open("wb") as file:
+        for block in stretched(clip, frames, sample_rate):
+            file.write(np.ascontiguousarray(block[:, :channels]).data)
+
+
+def tidied(clip: Clip, sample_rate: int, *, care: Care, speed: float = 1.0) -> Tidied:
+    """Cut the silence off both ends of a piece and give it edges; what is kept of it is longer at a slow `speed`."""
     begins, ends = _sound(clip)
-    first = max(0, begins - round(LEAD_S * sample_rate))
-    last = min(clip.frames, ends + round(TAIL_S * sample_rate))
+    first = max(0, begins - round(LEAD_S / speed * sample_rate))
+    last = min(clip.frames, ends + round(TAIL_S / speed * sample_rate))
     cut = _cut_ends(clip, first, last, begins, ends, sample_rate) if care.declick else (False, False)
     return _with_edges(clip, first, last, cut, sample_rate, usual_s=EDGE_S)
 

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any
 from worker.backoff import Patience, with_retries
 from worker.config import Config
 from worker.order.payload import VoiceChoice
-from worker.tts.failures import ENOUGH_TO_TELL, check_samples, check_type, refusal, too_slow, unreachable
+from worker.tts.failures import (
+    ENOUGH_TO_TELL,
+    Asked,
+    Reason,
+    about_format,
+    check_samples,
+    check_type,
+    read_reason,
+    refusal,
+    too_slow,
+    unreachable,
+)
+from worker.tts.models import choose_model
 from worker.tts.openai_voice import transport_errors
 from worker.tts.voice import Utterance
 
@@ -24,17 +36,21 @@ FORMATS = ("pcm_44100", "mp3_44100_192", "mp3_44100_128")  # best first; which o
 DEFAULT_LIMIT_CHARACTERS = 5000
 V3_LIMIT_CHARACTERS = 3000
 _STITCHED = 3  # the API looks back on so many requests
-_WITHOUT_CONTEXT = "eleven_v3"  # this and its variants answer 400 to any word of what comes before or after
+_V3 = "eleven_v3"  # this and its variants answer 400 to any word of what comes before or after
 _CONNECT_S, _READ_S = 10.0, 60.0
 _PIECE_S = 180.0
 # Chunks as they come: of a fixed size, a drip would keep us waiting.
 _REQUEST_OPTIONS: Any = {"max_retries": 0, "chunk_size": None}
 _ALL_TRIES_S = 300.0
 _PATIENCE = Patience(failures=4, first_wait_s=0.5, longest_wait_s=8.0)
-_FORMAT_WORDS = ("output_format_not_allowed", "output format", "output_format")
+_CONTEXT = ("previous_request_ids", "previous_text", "next_text")
+_STABILITY_STEPS = 2  # eleven_v3 knows 0, 0.5 and 1 only
 
 _allowed: dict[str, int] = {}
 """By key: index into FORMATS of the best format its account has not refused, for the life of the process."""
+
+_refuse_context: set[str] = set()
+"""Models that have refused to be told what comes before or after a piece, for the life of the process."""
 
 
 class ElevenLabsVoice:
@@ -55,22 +71,42 @@ class ElevenLabsVoice:
             raise missing_key("elevenlabs", "ELEVENLABS_API_KEY")
         self._key = config.elevenlabs_api_key.get_secret_value()
         self._base_url = config.elevenlabs_base_url
-        self._model = choice.model or DEFAULT_MODEL
+        self._choice = choose_model(
+            "elevenlabs", choice.model, setting=config.elevenlabs_tts_model, default=DEFAULT_MODEL
+        )
+        self._model = self._choice.name
         self._voice = choice.id or DEFAULT_VOICE
-        speed = min(max(choice.speed, SPEED[0]), SPEED[1])
-        self.notes: tuple[str, ...] = ()
-        if speed != choice.speed:
-            self.notes = (f"voice.speed: {choice.speed:g} was brought to {speed:g}, as far as ElevenLabs goes.",)
+        self._voice_by_order = choice.id is not None
+        self.speed = choice.speed
+        asked_speed = min(max(choice.speed, SPEED[0]), SPEED[1])
+        self.tempo = choice.speed / asked_speed
+        notes = [*self._choice.notes]
+        if asked_speed != choice.speed:
+            notes.append(
+                f"voice.speed: ElevenLabs goes to {asked_speed:g}; the rest of the way to {choice.speed:g} the speech "
+                "was stretched, at the same pitch."
+            )
+        is_v3 = self._model.startswith(_V3)
         given = choice.settings.model_dump(exclude_none=True)
-        self._settings: dict[str, Any] = {**given, "speed": speed}
+        if is_v3 and (stability := given.get("stability")) is not None:
+            given["stability"] = round(stability * _STABILITY_STEPS) / _STABILITY_STEPS
+            if given["stability"] != stability:
+                notes.append(
+                    f"voice.settings.stability: {self._model} knows 0, 0.5 and 1 only, "
+                    f"so {stability:g} became {given['stability']:g}."
+                )
+        self.notes = tuple(notes)
+        self._settings: dict[str, Any] = {**given, "speed": asked_speed}
         self._patience = patience
-        self.hears_context = not self._model.startswith(_WITHOUT_CONTEXT)
+        self.hears_context = not is_v3 and self._model not in _refuse_context
         self._requests: list[str] = []
         self._spoken_last = ""
         self._opened: ElevenLabs | None = None
-        self.limit_characters = DEFAULT_LIMIT_CHARACTERS if self.hears_context else V3_LIMIT_CHARACTERS
+        self.limit_characters = V3_LIMIT_CHARACTERS if is_v3 else DEFAULT_LIMIT_CHARACTERS
         told = " ".join(f"{name}={value}" for name, value in sorted(self._settings.items()))
         self.fingerprint = f"elevenlabs {self._model} {self._voice} {told}"
+        paced = " ".join(f"{name}={value}" for name, value in sorted(given.items()))
+        self.pace_key = f"elevenlabs {self._model} {self._voice} {paced}"
 
     def speak(self, utterance: Utterance, into: Path) -> None:
         """Write the spoken piece as WAV or MP3, in the best format that the account allows."""
@@ -125,16 +161,28 @@ class ElevenLabsVoice:
                 request_id = response.headers.get("request-id")
         except ApiError as error:
             status = error.status_code or 500
-            if not is_last and status < 500 and any(word in str(error.body).lower() for word in _FORMAT_WORDS):
+            reason = read_reason(error.body)
+            if not is_last and status < 500 and about_format(reason):
                 return False
+            if self.hears_context and status in (400, 422) and _about_context(reason):
+                # what a piece is told of its neighbours is our choice; without it, it is spoken all the same
+                _refuse_context.add(self._model)
+                self.hears_context = False
+                return self._once(utterance, into, output_format, is_last=is_last)
             raise refusal(
-                "elevenlabs",
-                "ELEVENLABS_API_KEY",
+                Asked(
+                    "elevenlabs",
+                    key_variable="ELEVENLABS_API_KEY",
+                    model_variable="ELEVENLABS_TTS_MODEL",
+                    voice=self._voice,
+                    model=self._model,
+                    voice_by_order=self._voice_by_order,
+                    model_by_order=self._choice.by_order,
+                    text=utterance.text,
+                ),
                 status,
                 error.body,
                 error.headers or {},
-                voice_id=self._voice,
-                text=utterance.text,
             ) from None
         except transport_errors() as error:  # the SDK passes timeouts and broken connections through
             raise unreachable("elevenlabs", error) from None
@@ -153,6 +201,10 @@ class ElevenLabsVoice:
             self._requests.clear()
             context["previous_text"] = utterance.previous
         return {name: value for name, value in context.items() if value}
+
+
+def _about_context(reason: Reason) -> bool:
+    return reason.field in _CONTEXT or any(name in reason.message for name in _CONTEXT)
 
 
 def _write(into: Path, chunks: Any, output_format: str, deadline: float) -> None:

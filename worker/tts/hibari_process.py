@@ -13,7 +13,7 @@ SEED = 0  # of the voice's noise component: the same sentence gives the same sam
 
 
 def main(name: str) -> None:
-    """Serve requests ``{"text", "speed", "into"}`` until the end of standard input."""
+    """Serve requests ``{"text", "into"}`` until the end of standard input."""
     import soundfile
     from hibari import Hibari
 
@@ -23,7 +23,7 @@ def main(name: str) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            samples = voice(request["text"], speed=request["speed"], seed=SEED)
+            samples = voice(request["text"], seed=SEED)
             soundfile.write(request["into"], samples, voice.sample_rate, format="WAV", subtype="FLOAT")
         except (ValueError, RuntimeError, OSError, IndexError, KeyError) as error:
             print(f"{type(error).__name__}: {error}".replace("\n", " "), file=answers, flush=True)

@@ -16,13 +16,26 @@ from worker.codec.decode import decode
 from worker.codec.ffmpeg import Ffmpeg
 from worker.errors import MediaError, TransientError
 from worker.order.media import Speech, Spoken
-from worker.order.script import Pause, Sentence, pieces
+from worker.order.script import Pause, Sentence, pieces, with_gaps
 from worker.tts.cache import SpeechCache
-from worker.tts.care import AS_IT_IS, Care, Tidied, declicked, evened, measure_clip, tidied, without_rumble
+from worker.tts.care import (
+    AS_IT_IS,
+    Care,
+    Tidied,
+    at_tempo,
+    declicked,
+    evened,
+    measure_clip,
+    tidied,
+    without_rumble,
+)
+from worker.tts.failures import PieceTooLongError
+from worker.tts.pace import PaceBook, spoken_characters
 from worker.tts.voice import Utterance, Voice
 
-SENTENCE_GAP_S = 0.35
+SENTENCE_GAP_S = 0.35  # at speed 1; slower speech has longer gaps
 PARAGRAPH_GAP_S = 0.9
+_SHORTEST_CUT_CHARACTERS = 200  # a service that refuses so little as too long refuses something else
 _DECODE_TIMEOUT_S = 300.0
 _LONGEST_PIECE_S = 3600.0
 
@@ -54,6 +67,7 @@ def speak_script(
     on_progress: Callable[[float], None] | None = None,
     said: Said | None = None,
     care: Care = AS_IT_IS,
+    paces: PaceBook | None = None,
 ) -> Speech:
     """Have a script spoken.
 
@@ -74,11 +88,14 @@ def speak_script(
     said : Said, optional
         Gathers counts and notes.
     care : Care, optional
+    paces : PaceBook, optional
+        Learns how long the voice takes for its words.
 
     Returns
     -------
     Speech
-        Pauses of the script as they were; `SENTENCE_GAP_S` between pieces, `PARAGRAPH_GAP_S` between paragraphs.
+        Pauses of the script as they were; `SENTENCE_GAP_S` between pieces, `PARAGRAPH_GAP_S` between paragraphs, both
+        divided by the speed.
 
     Raises
     ------
@@ -86,37 +103,45 @@ def speak_script(
         As the voice does; TransientError if it gave silence.
     """
     said = said if said is not None else Said()
-    if voice.limit_characters:
-        parts = pieces(parts, voice.limit_characters)
-    texts = [part.text for part in parts if isinstance(part, Sentence)]
+    waiting = list(spaced_pieces(parts, voice))
     spoken: list[Spoken | Pause] = []
     clips: list[Tidied] = []
     heard: list[Measurement] = []
+    said_before = ""
+    number = 0
     with closing(voice):
-        for number, part in enumerate(parts):
+        while number < len(waiting):
+            part = waiting[number]
             if isinstance(part, Pause):
                 spoken.append(part)
+                number += 1
                 continue
-            if spoken and isinstance(spoken[-1], Spoken):
-                before = parts[number - 1]
-                ends_paragraph = isinstance(before, Sentence) and before.ends_paragraph
-                spoken.append(Pause(PARAGRAPH_GAP_S if ends_paragraph else SENTENCE_GAP_S))
-            at = len(clips)  # pauses do not part what is said before from what is said after
-            utterance = Utterance(
-                part.text,
-                previous=texts[at - 1] if at else "",
-                following=texts[at + 1] if at + 1 < len(texts) else "",
-            )
-            clip = _piece(utterance, voice, cache, ffmpeg, folder / f"speech-{number:04d}", sample_rate)
+            following = next((later.text for later in waiting[number + 1 :] if isinstance(later, Sentence)), "")
+            # pauses do not part what is said before from what is said after
+            utterance = Utterance(part.text, previous=said_before, following=following)
+            try:
+                clip = _piece(utterance, voice, cache, ffmpeg, folder / f"speech-{number:04d}", sample_rate)
+            except PieceTooLongError:
+                if len(part.text) <= _SHORTEST_CUT_CHARACTERS:
+                    raise
+                # the service takes less than its documentation says: this piece and all that follow are cut smaller
+                limit = len(part.text) // 2
+                waiting[number:] = spaced_pieces(tuple(waiting[number:]), voice, limit_characters=limit)
+                continue
             filtered = without_rumble(
                 clip, folder / f"speech-{number:04d}.highpass", care=care, sample_rate=sample_rate
             )
-            piece = tidied(filtered, sample_rate, care=care)
+            piece = tidied(filtered, sample_rate, care=care, speed=voice.speed)
             clips.append(piece)
             heard.append(measure_clip(piece, sample_rate))
             spoken.append(Spoken(part.text, piece))
+            said_before = part.text
+            number += 1
             if on_progress is not None:
-                on_progress((number + 1) / len(parts))
+                on_progress(number / len(waiting))
+    if paces is not None:
+        characters = sum(spoken_characters(part.text) for part in spoken if isinstance(part, Spoken))
+        paces.learn(voice.pace_key, characters, sum(clip.frames for clip in clips) / sample_rate * voice.speed)
     said.hits, said.misses = cache.hits, cache.misses
     said.notes.extend(voice.notes)
     level = evened(clips, heard, sample_rate)
@@ -134,10 +159,37 @@ def speak_script(
     )
 
 
+def spaced_pieces(
+    parts: tuple[Sentence | Pause, ...], voice: Voice, *, limit_characters: int | None = None
+) -> tuple[Sentence | Pause, ...]:
+    """Put a script into the pieces that a voice speaks at once, with the silences between them."""
+    limit = voice.limit_characters if limit_characters is None else limit_characters
+    return with_gaps(
+        pieces(parts, limit) if limit else parts,
+        sentence_gap_s=SENTENCE_GAP_S / voice.speed,
+        paragraph_gap_s=PARAGRAPH_GAP_S / voice.speed,
+    )
+
+
+def piece_key(utterance: Utterance, voice: Voice) -> str:
+    """Name a piece in the cache."""
+    context = (utterance.previous, utterance.following) if voice.hears_context else ()
+    return SpeechCache.key(voice.fingerprint, utterance.text, *context)
+
+
 def recorded_speech(
-    path: Path, *, ffmpeg: Ffmpeg, folder: Path, sample_rate: int, max_seconds: float, care: Care = AS_IT_IS
+    path: Path,
+    *,
+    ffmpeg: Ffmpeg,
+    folder: Path,
+    sample_rate: int,
+    max_seconds: float,
+    speed: float = 1.0,
+    care: Care = AS_IT_IS,
 ) -> Speech:
-    """Take a recording as the whole speech, untouched but for its sample rate and the care that is asked for.
+    """Take a recording as the whole speech, untouched but for sample rate, speed and the care that is asked for.
+
+    Its pitch stays the same at every speed, and all of it gets longer or shorter, silences included.
 
     Raises
     ------
@@ -152,6 +204,7 @@ def recorded_speech(
         max_seconds=max_seconds,
         timeout_s=_DECODE_TIMEOUT_S,
     )
+    decoded = at_tempo(decoded, folder / "voice.stretched", tempo=speed, sample_rate=sample_rate)
     clip: Clip = without_rumble(decoded, folder / "voice.highpass", care=care, sample_rate=sample_rate)
     if care.declick:
         clip = declicked(clip, sample_rate)
@@ -174,10 +227,9 @@ def _piece(
         )
         if not any(clip.read(first, last).any() for first, last in spans(0, clip.frames)):
             raise MediaError("the spoken piece is silent", code="voice.silent")
-        return clip
+        return at_tempo(clip, into.with_suffix(".stretched"), tempo=voice.tempo, sample_rate=sample_rate)
 
-    context = (utterance.previous, utterance.following) if voice.hears_context else ()
-    key = cache.key(voice.fingerprint, utterance.text, *context)
+    key = piece_key(utterance, voice)
     kept = cache.find(key)
     if kept is not None:
         try:

@@ -40,6 +40,18 @@ class Voice(Protocol):
         """Everything but the text that decides how it sounds: the cache's key is made of it."""
 
     @property
+    def speed(self) -> float:
+        """The pace that was ordered; 1.0 is the voice's own."""
+
+    @property
+    def tempo(self) -> float:
+        """How many times as fast what it speaks must still be made to come to `speed`: 1.0 where it does it all."""
+
+    @property
+    def pace_key(self) -> str:
+        """Everything but speed and text that decides how long its words take."""
+
+    @property
     def hears_context(self) -> bool:
         """Whether what comes before and after changes how a piece sounds."""
 

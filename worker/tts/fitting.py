@@ -1,0 +1,400 @@
+"""A voice that is longer than its track: the script is shortened before it is spoken, the speech once it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+
+from dsp.blocks import Clip, db_to_gain, spans
+from dsp.loudness import integrated_lufs
+from worker.codec.clip import FileClip
+from worker.order.fit import (
+    MOST_TEMPO,
+    Ending,
+    Parts,
+    Projection,
+    Room,
+    begins_at,
+    count_sentences,
+    first_sentences,
+    last_ending_that_fits,
+    project,
+    room_for_voice,
+    sentences_that_fit,
+    tempo_to_fit,
+    voice_too_long,
+)
+from worker.order.media import Speech, Spoken
+from worker.order.payload import SAMPLE_RATE_HZ, RenderJob
+from worker.order.script import Pause, Sentence, parse_script
+from worker.tts.cache import SpeechCache
+from worker.tts.care import EDGE_S, TAIL_S, Tidied, measure_clip, write_stretched
+from worker.tts.pace import PaceBook, spoken_characters
+from worker.tts.speech import piece_key, spaced_pieces
+from worker.tts.voice import Utterance, Voice
+
+FitMode = Literal["adapt", "fail"]
+
+QUIET_DB: Final = -40.0  # below a recording's own peak: what counts as a pause between words
+SHORTEST_QUIET_S: Final = 0.15
+FADED_END_S: Final = 0.5  # of a voice that must end in the middle of sound
+_STEP_S: Final = 0.01
+_DOUBT: Final = 1.5  # times the projected length: what fits with so much to spare needs no second look
+_LEAST_S: Final = 0.5  # of a voice that is cut
+_LEAST_KEPT: Final = 0.5  # of the room; before it no pause is looked for
+
+
+def script_that_fits(
+    job: RenderJob,
+    parts: Parts,
+    voice: Voice,
+    *,
+    fit: FitMode,
+    cache: SpeechCache,
+    paces: PaceBook,
+    notes: list[str],
+) -> Parts:
+    """Shorten a script to what its track has room for, before anything is spoken and paid.
+
+    Parameters
+    ----------
+    job : RenderJob
+    parts : tuple of Sentence or Pause
+        From `parse_script`.
+    voice : Voice
+    fit : "adapt" or "fail"
+    cache : SpeechCache
+        What has been paid is spoken; and a decision is kept here, so that a second attempt says the same words.
+    paces : PaceBook
+    notes : list of str
+        What was left out is added.
+
+    Returns
+    -------
+    parts : tuple of Sentence or Pause
+        All of them where an earlier beginning and a tempo of up to `MOST_TEMPO` will do; else the first sentences.
+
+    Raises
+    ------
+    JobError
+        job.voice_too_long: with "fail" where the script does not fit as it is ordered; with "adapt" where not even
+        one sentence fits.
+    """
+    room = room_for_voice(job)
+    if room is None or not count_sentences(parts):
+        return parts
+    pace_s = paces.pace_s(voice.provider, voice.pace_key) / voice.speed
+
+    def projected(some: Parts) -> Projection:
+        return project(spaced_pieces(some, voice), pace_s=pace_s, count=spoken_characters)
+
+    whole, sentences = projected(parts), count_sentences(parts)
+    if room.first + _DOUBT * whole.frames() <= room.until:
+        return parts
+    # whatever is decided here holds for later attempts, too: other words would be paid again
+    key = cache.key("sentences that fit", fit, voice.fingerprint, job.script, str(room))
+    count = _recalled(cache, key, most=sentences)
+    if count is None:
+        fits = room.first + whole.frames() <= room.until
+        if fit == "fail" and not fits:
+            raise voice_too_long(job, whole.frames(), projected=True)
+        if fits or whole.frames(MOST_TEMPO) <= room.frames or _all_paid(parts, voice, cache):
+            count = sentences
+        else:
+            count = sentences_that_fit(parts, room.frames, projected) or sentences_that_fit(
+                parts, room.with_fade_in.frames, projected
+            )
+        if not count:
+            raise voice_too_long(job, projected(first_sentences(parts, 1)).frames(), projected=True)
+        cache.remember(key, str(count).encode())
+    if count == sentences:
+        return parts
+    notes.append(
+        f"The script was too long for the track: its first {count} of {sentences} sentences are spoken. "
+        f"All of it would take about {whole.seconds():.0f} s, and there is room for "
+        f"{room.frames / SAMPLE_RATE_HZ:.0f} s."
+    )
+    return first_sentences(parts, count)
+
+
+def _recalled(cache: SpeechCache, key: str, *, most: int) -> int | None:
+    """What an earlier attempt at the same order has decided."""
+    kept = cache.recall(key)
+    if kept is None or not kept.isdigit() or len(kept) > len(str(most)):
+        return None
+    return int(kept) if 1 <= int(kept) <= most else None
+
+
+def _all_paid(parts: Parts, voice: Voice, cache: SpeechCache) -> bool:
+    """Whether every piece of a script is in the cache: then its true length costs nothing."""
+    texts = [part.text for part in spaced_pieces(parts, voice) if isinstance(part, Sentence)]
+    utterances = (
+        Utterance(text, previous=before, following=after)
+        for text, before, after in zip(texts, ["", *texts], [*texts[1:], ""], strict=False)
+    )
+    return all(cache.holds(piece_key(utterance, voice)) for utterance in utterances)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Speech that fits, and where it begins.
+
+    Attributes
+    ----------
+    job : RenderJob
+        With the start delay that is kept.
+    speech : Speech
+    """
+
+    job: RenderJob
+    speech: Speech
+
+
+def fitted(job: RenderJob, speech: Speech, *, fit: FitMode, folder: Path, notes: list[str]) -> Fitted:
+    """Make speech of known length fit into its track: begin earlier, then faster, then end sooner.
+
+    Parameters
+    ----------
+    job : RenderJob
+    speech : Speech
+        Spoken words, or one recording without text.
+    fit : "adapt" or "fail"
+        Speech that has been paid is always made to fit.
+    folder : Path
+        For what is stretched.
+    notes : list of str
+        What was changed is added.
+
+    Raises
+    ------
+    JobError
+        job.voice_too_long: a recording that does not fit as ordered, with "fail"; a track without any room.
+    """
+    room = room_for_voice(job)
+    length = _frames(speech.parts)
+    if room is None or not length or room.first + length <= room.until:
+        return Fitted(job, speech)
+    is_recording = not any(part.text for part in _spoken(speech.parts))
+    if is_recording and fit == "fail":
+        raise voice_too_long(job, length)
+    made = (
+        _shortened_recording(speech, room, folder, notes)
+        if is_recording
+        else _shortened_words(speech, room, folder, notes)
+    )
+    first = None if made is None else begins_at(made.room, _frames(made.speech.parts))
+    if made is None or first is None:
+        raise voice_too_long(job, length)
+    if first < room.first:
+        notes.append(
+            f"The voice begins at {first / SAMPLE_RATE_HZ:.1f} s instead of {room.first / SAMPLE_RATE_HZ:.1f} s, "
+            "so that it ends before the track fades out."
+        )
+    return Fitted(job.model_copy(update={"start_delay_s": first / SAMPLE_RATE_HZ}), made.speech)
+
+
+@dataclass(frozen=True)
+class _Made:
+    speech: Speech
+    room: Room
+
+
+def _shortened_words(speech: Speech, room: Room, folder: Path, notes: list[str]) -> _Made | None:
+    """Speech of known text: faster, else up to the last whole sentence, else as far as there is room."""
+    words, silences = _words_and_silences(speech.parts)
+    tempo = tempo_to_fit(words, silences, room.frames)
+    if tempo is None:
+        endings = list(_endings(speech.parts))
+        last = last_ending_that_fits(endings, room.frames)
+        if last is None:
+            room = room.with_fade_in
+            last = last_ending_that_fits(endings, room.frames)
+        if last is None:
+            return _shortened_recording(speech, room, folder, notes)
+        kept = _until(speech.parts, last)
+        notes.append(
+            f"The speech was longer than the track: it ends after a whole sentence, at {_seconds(kept):.1f} s of "
+            f"{_seconds(speech.parts):.1f} s."
+        )
+        speech = _measured(kept)
+        words, silences = _words_and_silences(kept)
+        tempo = tempo_to_fit(words, silences, room.frames)
+    return _Made(_faster(speech, tempo or 1.0, folder, notes), room)
+
+
+def _shortened_recording(speech: Speech, room: Room, folder: Path, notes: list[str]) -> _Made | None:
+    """Sound whose sentences nobody knows: faster, else up to the last pause that fits, else faded out.
+
+    None where there is no room at all.
+    """
+    if room.frames < _LEAST_S * SAMPLE_RATE_HZ:
+        room = room.with_fade_in
+    tempo = tempo_to_fit(*_words_and_silences(speech.parts), room.frames)
+    if tempo is None:
+        number, first = next((n, part) for n, part in enumerate(speech.parts) if isinstance(part, Spoken))
+        silence = sum(round(part.seconds * SAMPLE_RATE_HZ) for part in speech.parts[:number] if isinstance(part, Pause))
+        most = min(int(MOST_TEMPO * (room.frames - silence)), first.clip.frames)
+        if most < _LEAST_S * SAMPLE_RATE_HZ:
+            return None
+        cut, how, fall_s = _end_in_quiet(first.clip, most)
+        kept = (*speech.parts[:number], Spoken(first.text, _ended(first.clip, cut, fall_s)))
+        notes.append(
+            f"The voice of {_seconds(speech.parts):.1f} s is longer than the track: it ends {how}, at "
+            f"{_seconds(kept):.1f} s."
+        )
+        speech = _measured(kept)
+        tempo = tempo_to_fit(*_words_and_silences(kept), room.frames)
+    return _Made(_faster(speech, tempo or 1.0, folder, notes), room)
+
+
+def _end_in_quiet(clip: Clip, most: int) -> tuple[int, str, float]:
+    """Where to end a clip within `most` frames, how in words, and the length of the fade in seconds.
+
+    In the last pause, but not sooner than at half of `most`; else at `most` itself.
+    """
+    ends = [_cut_at(pause) for pause in quiet_stretches(clip, SAMPLE_RATE_HZ)]
+    fitting = [end for end in ends if _LEAST_KEPT * most <= end <= most]
+    return (fitting[-1], "in a pause", EDGE_S) if fitting else (most, "fading out", FADED_END_S)
+
+
+def _cut_at(pause: tuple[int, int]) -> int:
+    """Where in a pause to end: after the tail of the word, before the next one."""
+    start, stop = pause
+    return start + min(round(TAIL_S * SAMPLE_RATE_HZ), (stop - start) // 2)
+
+
+def quiet_stretches(clip: Clip, sample_rate: int) -> list[tuple[int, int]]:
+    """Find the pauses within a clip: at least `SHORTEST_QUIET_S` below `QUIET_DB` of its peak, in frames."""
+    step = round(_STEP_S * sample_rate)
+    peaks = np.concatenate(
+        [
+            np.maximum.reduceat(np.abs(clip.read(first, last)).max(axis=1), np.arange(0, last - first, step))
+            for first, last in spans(0, clip.frames, 300 * step)
+        ]
+        or [np.zeros(0, np.float32)]
+    )
+    if not len(peaks):
+        return []
+    quiet = peaks <= peaks.max() * db_to_gain(QUIET_DB)
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], quiet, [False])).astype(np.int8)))
+    least = SHORTEST_QUIET_S / _STEP_S
+    return [
+        (int(first) * step, min(int(last) * step, clip.frames))
+        for first, last in edges.reshape(-1, 2)
+        if last - first >= least and first > 0
+    ]
+
+
+def _endings(parts: Sequence[Spoken | Pause]) -> Iterator[Ending]:
+    """Every place after a whole sentence: the ends of the pieces, and within them the pauses that belong to one."""
+    words = silences = waiting = 0
+    for number, part in enumerate(parts):
+        if isinstance(part, Pause):
+            waiting += round(part.seconds * SAMPLE_RATE_HZ)
+            continue
+        silences, waiting = silences + waiting, 0
+        for frames, sentences in sentence_ends(part.clip, part.text, SAMPLE_RATE_HZ):
+            yield Ending(number, frames, sentences, words + frames, silences)
+        words += part.clip.frames
+        yield Ending(number, part.clip.frames, _count(part.text), words, silences)
+
+
+def sentence_ends(clip: Clip, text: str, sample_rate: int) -> list[tuple[int, int]]:
+    """Find where in a piece its sentences end, all but the last.
+
+    Where a sentence ought to end follows from its share of the characters; the longest pause near there, within half
+    of the shorter neighbour, is its end. A sentence that shows no such pause has no known end.
+
+    Returns
+    -------
+    ends : list of (frames, sentences)
+        Frames to keep, and the sentences that are whole until there.
+    """
+    lengths = [spoken_characters(sentence) for sentence in _sentences(text)]
+    if len(lengths) < 2:
+        return []
+    scale = clip.frames / sum(lengths)
+    pauses = quiet_stretches(clip, sample_rate)
+    ends: list[tuple[int, int]] = []
+    expected = 0.0
+    for number in range(1, len(lengths)):
+        expected += lengths[number - 1] * scale
+        reach = min(lengths[number - 1], lengths[number]) * scale / 2
+        near = [
+            pause
+            for pause in pauses
+            if abs((pause[0] + pause[1]) / 2 - expected) <= reach and (not ends or _cut_at(pause) > ends[-1][0])
+        ]
+        if near:
+            ends.append((_cut_at(max(near, key=lambda pause: pause[1] - pause[0])), number))
+    return ends
+
+
+def _until(parts: Sequence[Spoken | Pause], ending: Ending) -> tuple[Spoken | Pause, ...]:
+    part = parts[ending.part]
+    if not isinstance(part, Spoken):
+        raise TypeError("speech ends in a word, not in a pause")
+    if ending.frames == part.clip.frames:
+        return tuple(parts[: ending.part + 1])
+    text = " ".join(_sentences(part.text)[: ending.sentences])
+    return (*parts[: ending.part], Spoken(text, _ended(part.clip, ending.frames, EDGE_S)))
+
+
+def _ended(clip: Clip, frames: int, fall_s: float) -> Clip:
+    return Tidied(clip, 0, frames, fall_frames=min(round(fall_s * SAMPLE_RATE_HZ), frames // 2))
+
+
+def _faster(speech: Speech, tempo: float, folder: Path, notes: list[str]) -> Speech:
+    """Say every word `tempo` times as fast; pauses stay."""
+    if tempo <= 1.0:
+        return speech
+    notes.append(f"The voice is {100 * (tempo - 1):.1f} % faster than ordered, so that it fits into the track.")
+    parts: list[Spoken | Pause] = []
+    for number, part in enumerate(speech.parts):
+        if isinstance(part, Spoken):
+            into = folder / f"fitted-{number:04d}.f32"
+            frames = int(part.clip.frames / tempo)  # rounded down, so that all together fit
+            write_stretched(part.clip, into, frames=frames, channels=2, sample_rate=SAMPLE_RATE_HZ)
+            part = replace(part, clip=FileClip(into, channels=2))
+        parts.append(part)
+    return replace(speech, parts=tuple(parts))
+
+
+def _measured(parts: tuple[Spoken | Pause, ...]) -> Speech:
+    heard = [measure_clip(part.clip, SAMPLE_RATE_HZ).energies for part in _spoken(parts)]
+    return Speech(parts, integrated_lufs(np.concatenate(heard)))
+
+
+def _spoken(parts: Sequence[Spoken | Pause]) -> list[Spoken]:
+    return [part for part in parts if isinstance(part, Spoken)]
+
+
+def _sentences(text: str) -> list[str]:
+    return [part.text for part in parse_script(text) if isinstance(part, Sentence)]
+
+
+def _count(text: str) -> int:
+    return len(_sentences(text))
+
+
+def _words_and_silences(parts: Sequence[Spoken | Pause]) -> tuple[int, int]:
+    """Frames of words, and of the silences before the last of them."""
+    words = silences = waiting = 0
+    for part in parts:
+        if isinstance(part, Pause):
+            waiting += round(part.seconds * SAMPLE_RATE_HZ)
+        else:
+            words, silences, waiting = words + part.clip.frames, silences + waiting, 0
+    return words, silences
+
+
+def _frames(parts: Sequence[Spoken | Pause]) -> int:
+    return sum(_words_and_silences(parts))
+
+
+def _seconds(parts: Sequence[Spoken | Pause]) -> float:
+    return _frames(parts) / SAMPLE_RATE_HZ
