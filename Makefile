@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup servers compiled demo test test-databases check format lock faults soak bench bench-queue sound audit sbom container clean
+.PHONY: setup servers compiled demo test test-databases orders check format lock faults soak bench bench-queue sound audit sbom container clean
 
 setup: $(VENV)/.ready  ## virtual environment from the hash-locked requirements
 
@@ -52,6 +52,9 @@ lock: setup  ## write the requirements files anew from pyproject.toml
 
 faults: compiled  ## the long ones: real kills, restarts, races
 	$(BIN)/python -m pytest -m faults -s tests
+
+orders: compiled  ## whole orders of every writer, on every variant of the app's database, at full length
+	$(BIN)/python -m pytest -m orders tests
 
 soak: compiled  ## 300 short jobs in one worker: nothing may grow
 	$(BIN)/python -m pytest -m soak -s tests

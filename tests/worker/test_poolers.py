@@ -111,7 +111,7 @@ def test_claim_beat_finish_fail_retry_and_rescue(poolers: Poolers, mode: PoolMod
 
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
-@pytest.mark.parametrize("kind", ["empty", "plain"])
+@pytest.mark.parametrize("kind", ["plain", "leased"])
 def test_migrate_runs_twice_through_a_pooler(poolers: Poolers, mode: PoolMode, kind: str) -> None:
     with a_database(poolers, kind) as (name, _):
         assert migrate(poolers.dsn(mode, name)) == migrate(poolers.dsn(mode, name))
