@@ -3,7 +3,7 @@
 Through storage3, the storage client of supabase-py, on its own: `import supabase` brings auth, realtime and
 functions for some 15 MB more. What storage3 cannot do goes over the same httpx client: resumable uploads
 (worker/storage/tus.py). storage3's `upload` of a path streams (multipart over an open file), and `x-upsert: false` is
-its default.
+its default. What Storage has already is asked for first, so that no body is sent for nothing.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from worker.storage.storage_errors import (
     sort_answer,
 )
 from worker.storage.tus import PIECE_BYTES, ResumableUpload
+from worker.storage.upload_http import upload_client
 from worker.supabase_access import Supabase
 
 T = TypeVar("T")
@@ -82,8 +83,7 @@ class SupabaseStorage:
         self._url = f"{supabase.origin}/storage/v1"
         self._headers = supabase.headers()
         self._patience = patience or Patience(failures=6)
-        # No redirects: the key must not follow one. HTTP/1.1: an upload gains nothing from HTTP/2's windows.
-        self._http = httpx.Client(timeout=_LIMITS, follow_redirects=False)
+        self._http = upload_client(_LIMITS)
         self._storage = SyncStorageClient(f"{self._url}/", self._headers, http_client=self._http)
 
     def put(
@@ -184,22 +184,18 @@ class SupabaseStorage:
         content_type: str,
         progress: Callable[[], object] | None,
     ) -> bool:
-        """Send until it is in place; True if it was there already."""
+        """Send until it is in place; True if it was there already, which is asked before each sending."""
 
         def once() -> bool:
+            if self._is_there(bucket, key, size):
+                return True
             try:
                 send()
             except ObjectTaken as error:
-                there = self._look(bucket, key)
-                if there == size:
+                if self._is_there(bucket, key, size):
                     return True
-                if there is None:  # another offset of a resumable upload, or another client is finishing one
-                    raise TransientError(f"Storage, {bucket}/{key}: {error}", code="storage.upload") from error
-                raise TransientError(
-                    f"Storage has another file at {bucket}/{key}: {there} bytes, not {size}; nothing is "
-                    "overwritten, take it away",
-                    code="storage.taken",
-                ) from error
+                # another offset of a resumable upload, or another client is finishing one
+                raise TransientError(f"Storage, {bucket}/{key}: {error}", code="storage.upload") from error
             return False
 
         deadline = time.monotonic() + _UPLOAD_S + size / _UPLOAD_BYTES_PER_S
@@ -209,6 +205,16 @@ class SupabaseStorage:
             if error.code == TOO_LARGE:
                 raise self._too_large(bucket, size) from error
             raise
+
+    def _is_there(self, bucket: str, key: str, size: int) -> bool:
+        there = self._look(bucket, key)
+        if there not in (None, size):
+            raise TransientError(
+                f"Storage has another file at {bucket}/{key}: {there} bytes, not {size}; nothing is "
+                "overwritten, take it away",
+                code="storage.taken",
+            )
+        return there == size
 
     def _look(self, bucket: str, key: str) -> int | None:
         try:
