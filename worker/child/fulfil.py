@@ -115,6 +115,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
     from worker.child.publish import publish
     from worker.codec.encoding import Encoding
     from worker.fetch.fetch import fetch_media
+    from worker.fetch.media_reference import What
     from worker.order.job import parse_job
     from worker.render.produce import produce
     from worker.render.studio import open_studio
@@ -130,9 +131,14 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
     if job.unknown_keys:
         logger.bind(event="job.unknown_keys", job=order.job_id).debug("ignored: {}", ", ".join(job.unknown_keys))
 
-    def fetch(reference: str, *, bucket: str, into: Path, what: str) -> Path:
+    def fetch(reference: str, *, into: Path, what: What) -> Path:
         return fetch_media(
-            reference, bucket=bucket, into=into, config=config, cache_dir=config.cache_dir / "media", what=what
+            reference,
+            what=what,
+            into=into,
+            config=config,
+            user_id=order.user_id,
+            cache_dir=config.cache_dir / "media",
         )
 
     encoding = Encoding.for_quality(job.output.format, job.output.quality)
@@ -142,12 +148,26 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
         produced = produce(
             job,
             track_file,
-            studio=open_studio(config, fetch, speech_store=speech_store(config, storage)),
+            studio=open_studio(
+                config,
+                fetch,
+                speech_store=speech_store(config, storage),
+                catalogue=tell.catalogue,
+                without_music=config.on_missing_music == "without",
+                without_cover=True,
+            ),
             encoding=encoding,
             preview=preview_file,
+            preview_s=config.preview_seconds,
             on_progress=lambda stage, fraction: tell.progress(int(90 * fraction), stage),
         )
-        published = publish(order, produced, track_file, preview_file, storage=storage, tell=tell)
+        if produced.music_error is not None:
+            said = produced.music_error.message
+            logger.bind(event="music.left_out", job=order.job_id).warning("made without its music: {}", said)
+        if produced.cover_error is not None:
+            said = produced.cover_error.message
+            logger.bind(event="cover.left_out", job=order.job_id).warning("made without its cover: {}", said)
+        published = publish(order, produced, track_file, preview_file, config=config, storage=storage, tell=tell)
     finally:
         storage.close()
     report = produced.report
@@ -167,7 +187,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
         "file_size_bytes": report.size_bytes,
         "format": report.format,
         "layers": len(report.layers),
-        "notes": list(report.notes),
+        "notes": [*report.notes, *published.notes],
         "quality": figures,
     }
     if published.twin is not None and produced.twin_report is not None:
@@ -192,5 +212,6 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
             "preview_url": published.preview,
             "quality": figures,
             "speech_cache": dict(report.speech_cache),
+            "without_music": None if produced.music_error is None else produced.music_error.message,
         },
     )
