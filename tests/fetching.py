@@ -19,7 +19,7 @@ def outside(somebody: Stranger, into: Path, url: str = "https://media.example.co
     config = Config(media_hosts=HOSTS, media_max_mb=1, **how)  # type: ignore[arg-type]
     return fetch_media(
         url,
-        bucket="background-music",
+        what="music",
         into=into,
         config=config,
         cache_dir=cache if isinstance(cache, Path) else None,
@@ -29,4 +29,4 @@ def outside(somebody: Stranger, into: Path, url: str = "https://media.example.co
 
 
 def own(config: Config, into: Path, reference: str, **how: object) -> Path:
-    return fetch_media(reference, bucket="background-music", into=into, config=config, **how)  # type: ignore[arg-type]
+    return fetch_media(reference, **{"what": "music", "into": into, "config": config, **how})  # type: ignore[arg-type]

@@ -1,4 +1,5 @@
-"""Two letters, through Resend: "your track is ready" to its owner, "an order has failed" to the operators.
+"""Letters, through Resend: "your track is ready" to its owner; to the operators, that an order has failed, or has been
+made without its music.
 
 A letter is never the cause of a failed order: `_quietly` is the one place where its failures end, in the log.
 No letter has the customer's script in it, and no log line an address.
@@ -123,6 +124,27 @@ def notify_failed(
     return _quietly(config, job_id, send)
 
 
+def notify_without_music(
+    config: Config, *, job_id: str, message: str, track_id: str | None = None, user_id: str | None = None
+) -> bool:
+    """Tell OPS_EMAIL that an order was delivered without its music; whether a letter went out. Raises nothing.
+
+    Parameters
+    ----------
+    message : str
+        Why the music could not be had, for operators.
+    """
+    if config.ops_email is None:
+        return False
+    to = config.ops_email
+
+    def send() -> bool:
+        _send(config, without_music_letter(to, job_id=job_id, message=message, track_id=track_id, user_id=user_id))
+        return True
+
+    return _quietly(config, job_id, send)
+
+
 def ready_letter(
     to: str,
     *,
@@ -170,14 +192,30 @@ def failed_letter(
         "Message": _one_line(message, _LONGEST_MESSAGE),
         "Attempts": "unknown" if attempts is None else str(attempts),
     }
-    lines = [f"{name}: {value}" for name, value in facts.items()]
-    return Letter(
+    return _ops_letter(
         to,
         f"Order {job_id} has failed: {facts['Error']}",
-        "An order has failed for good.\n\n" + "\n".join(lines) + "\n",
-        _page("An order has failed for good", lines, []),
+        "An order has failed for good",
+        facts,
         f"job-failed/{job_id}",
     )
+
+
+def without_music_letter(to: str, *, job_id: str, message: str, track_id: str | None, user_id: str | None) -> Letter:
+    """Write the operators' letter about a track that was delivered without its music. Pure."""
+    facts = {
+        "Job": job_id,
+        "Track": track_id or "none",
+        "Customer": user_id or "none",
+        "Music": _one_line(message, _LONGEST_MESSAGE),
+    }
+    subject = f"Order {job_id} was delivered without its music"
+    return _ops_letter(to, subject, "An order was delivered without its music", facts, f"job-without-music/{job_id}")
+
+
+def _ops_letter(to: str, subject: str, heading: str, facts: Mapping[str, str], key: str) -> Letter:
+    lines = [f"{name}: {value}" for name, value in facts.items()]
+    return Letter(to, subject, f"{heading}.\n\n" + "\n".join(lines) + "\n", _page(heading, lines, []), key)
 
 
 def _page(heading: str, lines: list[str], links: list[tuple[str, str]]) -> str:

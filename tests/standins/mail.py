@@ -11,7 +11,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from standins.postgrest import SERVICE_KEY, Request, Response, as_json, invalid_key
+from standins.keys import role_of
+from standins.postgrest import Request, Response, as_json, invalid_key
 
 RESEND_KEY = "re_test_key"
 
@@ -77,8 +78,14 @@ class Auth:
         self.asked.append(request.path)
         if self.next:
             return self.next.pop(0)
-        if request.key != SERVICE_KEY:
+        try:
+            role = role_of(request.headers)
+        except PermissionError:
             return invalid_key()
+        if role is None:
+            return as_json(403, {"code": 403, "error_code": "bad_jwt", "msg": "invalid JWT: token is malformed"})
+        if role != "service_role":
+            return as_json(403, {"code": 403, "error_code": "not_admin", "msg": "User not allowed"})
         user_id = request.path.removeprefix("/admin/users/")
         if user_id not in self.users:
             return as_json(404, {"code": 404, "error_code": "user_not_found", "msg": "User not found"})

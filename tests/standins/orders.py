@@ -49,6 +49,12 @@ class Case:
         That the row counts in the end.
     says : str
         What the log must name (configuration), or the row's error code (permanent).
+    layers : int
+        Of the delivered track.
+    preview : bool
+        Whether there is one.
+    notes : tuple of str
+        Words of each note in the result that says what could not be had.
     """
 
     name: str
@@ -58,6 +64,9 @@ class Case:
     faults: tuple[dict[str, Any], ...] = ()
     attempts: int = 1
     says: str = ""
+    layers: int = 3
+    preview: bool = True
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -76,14 +85,22 @@ class Placed:
         return f"{self.word} begins.", f"{self.word} goes on."
 
 
+CUSTOMER = "7c1d6a52-3f0e-4b7b-9a55-0d6f4c1be001"
 ORDER: dict[str, Any] = {
-    "voice": {"provider": "uploaded", "url": "me.wav"},
+    "voice": {"provider": "uploaded", "url": f"{CUSTOMER}/me.wav"},
     "durationMin": 0.1,
     "startDelaySec": 0.5,
     "pauseSec": 1,
     "backgroundMusic": {"url": "rain.flac"},
     "solfeggio": {"enabled": True, "hz": 528},
 }
+
+
+def customer(dsn: str, user_id: str = CUSTOMER, email: str | None = None) -> str:
+    """Have a customer in `auth.users`, where the database has that table; their id."""
+    if execute(dsn, "SELECT to_regclass('auth.users') AS there")[0]["there"] is not None:
+        execute(dsn, "INSERT INTO auth.users (id, email) VALUES (%s, %s) ON CONFLICT (id) DO NOTHING", user_id, email)
+    return user_id
 
 
 def sound(seconds: float, format_: str) -> bytes:
@@ -105,8 +122,8 @@ class Place:
 
     def order(self, case: Case) -> Placed:
         """Put a row into `tracks` and one into the queue, as the payment webhook does, and its faults in place."""
-        track_id = str(uuid.uuid4())
-        execute(self.dsn, "INSERT INTO tracks (id) VALUES (%s)", track_id)
+        track_id, user_id = str(uuid.uuid4()), customer(self.dsn)
+        execute(self.dsn, "INSERT INTO tracks (id, user_id) VALUES (%s, %s)", track_id, user_id)
         word = f"Order {len(self.orders):03d}"
         payload = {**ORDER, **json.loads(json.dumps(case.payload).replace("{project}", self.project.url))}
         if case.provider:
@@ -114,8 +131,10 @@ class Place:
             payload["script"] = f"{word} begins. [pause 0.5s] {word} goes on."
         rows = execute(
             self.dsn,
-            "INSERT INTO audio_job_queue (track_id, status, payload) VALUES (%s, 'pending', %s) RETURNING id",
+            "INSERT INTO audio_job_queue (track_id, user_id, status, payload) "
+            "VALUES (%s, %s, 'pending', %s) RETURNING id",
             track_id,
+            user_id,
             json.dumps(payload),
         )
         placed = Placed(case, str(rows[0]["id"]), track_id, word)
@@ -195,7 +214,10 @@ class Place:
         assert result["preview_url"] == result["previewUrl"]
         assert result["duration"] == round(seconds)
         assert result["durationMs"] == round(1000 * seconds)
-        assert result["layers"] == 3
+        assert result["layers"] == len(result["quality"]["layers"]) == order.case.layers
+        noted = [note for note in result["notes"] if "without it" in note or "preview" in note]
+        assert len(noted) == len(order.case.notes), noted
+        assert all(words in note for words, note in zip(order.case.notes, noted, strict=True)), noted
         assert result["quality"]["true_peak_dbtp"] <= -1.0
         assert result["quality"]["integrated_lufs"] == pytest.approx(-16, abs=0.1)
         track = execute(self.dsn, "SELECT * FROM tracks WHERE id = %s", order.track_id)[0]
@@ -204,12 +226,17 @@ class Place:
         assert track["duration_seconds"] == result["duration"]
         assert track["status"] == "published"
         stored = self.stored(order)
-        preview = result["preview_url"].removeprefix(f"{self.project.url}/storage/v1/object/public/")
-        assert stored.keys() == {result["url"], preview}
+        places = [(result["url"], seconds)]
+        if order.case.preview:
+            preview = result["preview_url"].removeprefix(f"{self.project.url}/storage/v1/object/public/")
+            assert preview.startswith(f"track-previews/{order.track_id}/{order.job_id}-")
+            places.append((preview, min(15, seconds)))
+        else:
+            assert result["preview_url"] is None
+        assert stored.keys() == {place for place, _ in places}
         assert result["url"].startswith(f"audio-renders/tracks/{order.track_id}/{order.job_id}-")
-        assert preview.startswith(f"track-previews/{order.track_id}/{order.job_id}-")
         assert result["size"] == len(stored[result["url"]])
-        for place, length in ((result["url"], seconds), (preview, min(15, seconds))):
+        for place, length in places:
             samples, rate = soundfile.read(io.BytesIO(stored[place]))
             assert len(samples) / rate == pytest.approx(length, abs=0.1)  # libsndfile leaves MP3's padding in
             assert np.abs(samples).max() > 0.05

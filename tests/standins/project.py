@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import socket
 import threading
 import time
@@ -46,6 +47,17 @@ def read_the_rest(handler: BaseHTTPRequestHandler) -> None:
         with contextlib.suppress(ConnectionError):
             for _ in sent(handler, None):
                 pass
+
+
+def go_silent(handler: BaseHTTPRequestHandler) -> None:
+    """Keep the connection open, but read nothing more from it and answer nothing on it, until the client closes it.
+
+    So does Storage once it has refused a request whose body it has not read.
+    """
+    handler.close_connection = True
+    closed = select.poll()
+    closed.register(handler.connection, select.POLLRDHUP)
+    closed.poll(60_000)
 
 
 def hang_up(handler: BaseHTTPRequestHandler) -> None:

@@ -4,7 +4,9 @@ days.
 `Storage` answers requests below ``/storage/v1``. Its error bodies, statuses and order of checks are those of
 supabase/storage (src/internal/errors/codes.ts, src/http/error-handler.ts, src/storage/uploader.ts,
 src/http/routes/tus): most failures are HTTP 400 with the true status as text in the body; the resumable
-routes use true statuses and bare text. `standins.project.serve_project` mounts it beside other stand-ins.
+routes use true statuses and bare text. An upload that it refuses is answered as soon as that is known, before its body
+has been read; what follows on that connection is never read, and never answered. Before it stands the gateway, which
+knows the project's keys (`standins.keys`). `standins.project.serve_project` mounts it beside other stand-ins.
 """
 
 from __future__ import annotations
@@ -20,12 +22,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from http.server import BaseHTTPRequestHandler
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from standins.postgrest import SERVICE_KEY
-from standins.project import JSON, answer, hang_up, read_the_rest, sent
+from standins.keys import role_of
+from standins.project import JSON, answer, go_silent, hang_up, read_the_rest, sent
 
 MB = 1024 * 1024
+_FORM_BYTES = 2000  # of a multipart form, beside the file
 
 
 @dataclass
@@ -91,10 +94,26 @@ class Fault:
 
 
 class Refused(Exception):  # noqa: N818
-    """Storage says no: (true status, code, error, message)."""
+    """Storage says no: (true status, code, error, message); `body` where it is not Storage's own form."""
 
-    def __init__(self, status: int, code: str, error: str, message: str, *, http: int = 400) -> None:
+    def __init__(
+        self, status: int, code: str, error: str, message: str, *, http: int = 400, body: bytes | None = None
+    ) -> None:
         self.status, self.code, self.error, self.message, self.http = status, code, error, message, http
+        self.body = body
+
+
+def no_key() -> Refused:
+    """The gateway's answer to a key that is none of the project's."""
+    message = "Invalid API key"
+    hint = "Double check your Supabase `anon` or `service_role` API key."
+    body = json.dumps({"message": message, "hint": hint}).encode()
+    return Refused(401, "", "", message, http=401, body=body)
+
+
+def no_rights() -> Refused:
+    """What row-level security makes of a write by a role that may not."""
+    return Refused(403, "AccessDenied", "Unauthorized", "new row violates row-level security policy")
 
 
 def no_bucket() -> Refused:
@@ -147,7 +166,9 @@ class Storage:
     begun : list of str
         ``bucket/key`` of each resumable upload that was begun.
     keys : list of str
-        The apikey of each request.
+        The apikey of each request; empty where there was none.
+    silent : int
+        How many connections were kept after a refusal without reading or answering anything more.
     """
 
     def __init__(self, *buckets: Bucket, largest: int = 50 * MB) -> None:
@@ -167,7 +188,7 @@ class Storage:
         self.keys: list[str] = []
         self.upserts: list[str] = []
         self.begun: list[str] = []
-        self.expired: set[str] = set()  # tokens of signed URLs
+        self.silent = 0
         self.location_prefix: str | None = None  # what a badly set up proxy makes of Location
 
     def put(self, bucket: str, key: str, data: bytes, content_type: str = "audio/mpeg") -> Object:
@@ -175,6 +196,12 @@ class Storage:
         stored = Object(data, content_type, "max-age=3600")
         self.objects[bucket, key] = stored
         return stored
+
+    @staticmethod
+    def signed(bucket: str, key: str, *, expired: bool = False) -> str:
+        """Path and query of a signed URL; the token is good for this object only."""
+        path = f"/storage/v1/object/sign/{quote(bucket)}/{quote(key)}"
+        return f"{path}?token={'expired.' if expired else ''}{_token(bucket, key)}"
 
     def fault(self, method: str, path: str, kind: str, **how: object) -> Fault:
         """Have the next request that fits go wrong; see `Fault`."""
@@ -193,13 +220,13 @@ class Storage:
             time.sleep(fault.seconds)
             return hang_up(handler)
         if fault and fault.kind == "answer":
-            read_the_rest(handler)
-            return answer(handler, fault.status, fault.body, fault.headers)
+            return self._refuse(handler, path, fault.status, fault.body, fault.headers)
         try:
             status, body, headers = self._route(handler, path, fault)
         except Refused as refused:
-            read_the_rest(handler)
-            if path.startswith("/upload/resumable"):
+            if refused.body is not None:
+                status, body, headers = refused.http, refused.body, {"Content-Type": "application/json"}
+            elif path.startswith("/upload/resumable"):
                 status, body, headers = (
                     refused.status,
                     refused.message.encode(),
@@ -207,6 +234,8 @@ class Storage:
                 )
             else:
                 status, body, headers = refused.http, rendered(refused), {"Content-Type": "application/json"}
+            self.statuses.append(status)
+            return self._refuse(handler, path, status, body, headers)
         except ConnectionError:
             return hang_up(handler)
         self.statuses.append(status)
@@ -217,6 +246,20 @@ class Storage:
         if fault and fault.kind == "drip":
             return answer(handler, status, body, headers, pause_s=fault.seconds)
         return answer(handler, status, body, headers)
+
+    def _refuse(
+        self, handler: BaseHTTPRequestHandler, path: str, status: int, body: bytes, headers: Mapping[str, str]
+    ) -> None:
+        """Answer at once; of an upload nothing more is read then, nor is anything answered on that connection."""
+        upload = path.startswith("/upload/") or (path.startswith("/object/") and handler.command == "POST")
+        whole = getattr(handler, "body_is_read", False) or not int(handler.headers.get("content-length") or 0)
+        if not upload or whole:
+            read_the_rest(handler)
+            return answer(handler, status, body, headers)
+        with self._lock:
+            self.silent += 1
+        answer(handler, status, body, headers)
+        go_silent(handler)
 
     def _uploaded_to(self, handler: BaseHTTPRequestHandler, path: str) -> str:
         """Where a resumable upload goes: its path does not tell."""
@@ -242,7 +285,8 @@ class Storage:
         if parts[0] == "upload":
             return self._resumable(handler, parts, fault)
         if parts[0] == "bucket" and method == "GET":
-            self._authorise(handler)
+            if self._role(handler) != "service_role":
+                raise no_bucket()
             return 200, json.dumps(self._bucket_row(self._bucket(parts[1]))).encode(), JSON
         if parts[0] != "object" or len(parts) < 2:
             raise Refused(404, "", "Not Found", f"Route {method}:{path} not found", http=404)
@@ -256,10 +300,19 @@ class Storage:
             return self._remove(handler, parts[1])
         raise Refused(404, "", "Not Found", f"Route {method}:{path} not found", http=404)
 
-    def _authorise(self, handler: BaseHTTPRequestHandler) -> None:
-        bearer = handler.headers.get("authorization", "").removeprefix("Bearer ")
-        if SERVICE_KEY not in (bearer, handler.headers.get("apikey")):
+    @staticmethod
+    def _role(handler: BaseHTTPRequestHandler) -> str:
+        try:
+            role = role_of({name.lower(): value for name, value in handler.headers.items()})
+        except PermissionError:
+            raise no_key() from None
+        if role is None:
             raise Refused(403, "AccessDenied", "Unauthorized", "Invalid Compact JWS")
+        return role
+
+    def _may_write(self, handler: BaseHTTPRequestHandler) -> None:
+        if self._role(handler) != "service_role":
+            raise no_rights()
 
     def _bucket(self, name: str) -> Bucket:
         if name not in self.buckets:
@@ -287,8 +340,10 @@ class Storage:
         return self.objects[bucket, key]
 
     def _info(self, handler: BaseHTTPRequestHandler, bucket: str, key: str) -> tuple[int, bytes, dict[str, str]]:
-        self._authorise(handler)
-        found = self._object(bucket, key)
+        # Storage looks for the object alone: of a missing bucket it says nothing here
+        if self._role(handler) != "service_role" or (bucket, key) not in self.objects:
+            raise no_object()
+        found = self.objects[bucket, key]
         info = {
             "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{bucket}/{key}")),
             "name": key,
@@ -308,13 +363,15 @@ class Storage:
         bucket, key = parts[1 + bool(way)], "/".join(parts[2 + bool(way) :])
         if way == "sign":
             token = parse_qs(urlsplit(handler.path).query).get("token", [""])[0]
-            if not token or token in self.expired:
+            if token.startswith("expired."):
                 raise Refused(400, "InvalidJWT", "InvalidJWT", '"exp" claim timestamp check failed')
+            if token != _token(bucket, key):
+                raise Refused(400, "InvalidSignature", "InvalidSignature", "The signature is invalid")
         elif way == "public":
             if bucket not in self.buckets or not self.buckets[bucket].public:
                 raise no_bucket()
-        else:
-            self._authorise(handler)
+        elif self._role(handler) != "service_role" and not self._bucket(bucket).public:
+            raise no_object()
         found = self._object(bucket, key)
         headers = {"ETag": found.etag, "Cache-Control": found.cache_control, "Accept-Ranges": "bytes"}
         if handler.headers.get("if-none-match") == found.etag:
@@ -324,16 +381,21 @@ class Storage:
     def _create(
         self, handler: BaseHTTPRequestHandler, bucket: str, key: str, fault: Fault | None
     ) -> tuple[int, bytes, dict[str, str]]:
-        self._authorise(handler)
+        self._may_write(handler)
         self.upserts.append(handler.headers.get("x-upsert", ""))
         row = self._bucket(bucket)
         self._may_upload(bucket, key, handler)
         stop = fault.after_bytes if fault and fault.kind == "drop within" else None
-        body = b"".join(sent(handler, stop))
-        data, content_type, cache_s = _multipart(handler.headers.get("content-type", ""), body)
-        _check_type(row, content_type)
+        form, body, checked = handler.headers.get("content-type", ""), bytearray(), False
+        for slice_ in sent(handler, stop):  # the file's type and size are judged as they come
+            body += slice_
+            if not checked and (checked := b"filename=" in body and b"\r\n\r\n" in body.partition(b"filename=")[2]):
+                _check_type(row, _multipart(form, bytes(body))[1])
+            if len(body) > min(self.largest, row.file_size_limit or self.largest) + _FORM_BYTES:
+                raise _too_large()
+        data, content_type, cache_s = _multipart(form, bytes(body))
         if len(data) > min(self.largest, row.file_size_limit or self.largest):
-            raise Refused(413, "EntityTooLarge", "Payload too large", "The object exceeded the maximum allowed size")
+            raise _too_large()
         self.objects[bucket, key] = Object(data, content_type, f"max-age={cache_s}" if cache_s else "no-cache")
         return 200, json.dumps({"Id": str(uuid.uuid4()), "Key": f"{bucket}/{key}"}).encode(), JSON
 
@@ -342,7 +404,7 @@ class Storage:
             raise duplicate()
 
     def _remove(self, handler: BaseHTTPRequestHandler, bucket: str) -> tuple[int, bytes, dict[str, str]]:
-        self._authorise(handler)
+        self._may_write(handler)
         self._bucket(bucket)
         prefixes = json.loads(b"".join(sent(handler, None)))["prefixes"]
         gone = [{"name": key} for key in prefixes if self.objects.pop((bucket, key), None)]
@@ -356,7 +418,7 @@ class Storage:
         if handler.headers.get("tus-resumable") != "1.0.0":
             raise Refused(412, "", "", "Tus-Resumable Required\n")
         if handler.command != "HEAD":
-            self._authorise(handler)
+            self._may_write(handler)
         if handler.command == "POST":
             return self._begin(handler)
         upload_id = parts[2] if len(parts) > 2 else ""
@@ -422,6 +484,14 @@ class Storage:
         return 204, b"", headers
 
 
+def _too_large() -> Refused:
+    return Refused(413, "EntityTooLarge", "Payload too large", "The object exceeded the maximum allowed size")
+
+
+def _token(bucket: str, key: str) -> str:
+    return f"eyJ.{hashlib.sha256(f'{bucket}/{key}'.encode()).hexdigest()}.x"
+
+
 def _metadata(handler: BaseHTTPRequestHandler) -> dict[str, str]:
     items = (item.partition(" ") for item in handler.headers["upload-metadata"].split(","))
     return {name: base64.b64decode(value).decode() for name, _, value in items}
@@ -439,7 +509,7 @@ def _multipart(content_type: str, body: bytes) -> tuple[bytes, str, str]:
     found = re.search(r'boundary="?([^";]+)', content_type)
     assert found, f"expected multipart/form-data, received {content_type}"
     data, kind, cache_s = b"", "", ""
-    for part in body.split(b"--" + found[1].encode())[1:-1]:
+    for part in body.split(b"--" + found[1].encode())[1:]:  # of a body that is not whole yet, the last one may be cut
         head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
         headers = BytesHeaderParser().parsebytes(head)
         content = content.removesuffix(b"\r\n")
@@ -451,10 +521,11 @@ def _multipart(content_type: str, body: bytes) -> tuple[bytes, str, str]:
 
 
 def production_buckets() -> tuple[Bucket, ...]:
-    """The three of the contract, with the limits that are met in production."""
+    """Those of the contract, with the limits that are met in production, and the one of customers' recordings."""
     older = ["audio/mpeg", "audio/mp3", "audio/wav"]
     return (
         Bucket("audio-renders", allowed_mime_types=list(older)),
         Bucket("track-previews", public=True, file_size_limit=5 * MB, allowed_mime_types=list(older)),
         Bucket("background-music", public=True),
+        Bucket("voice-uploads"),
     )

@@ -102,9 +102,9 @@ def raw(*pieces: bytes | Callable[[], None]) -> Page:
 @contextmanager
 def stranger(folder: Path, *hosts: str) -> Iterator[Stranger]:
     """Serve for `hosts`, with a certificate of their own; DNS gives each one public address."""
-    certificate, key = _certificate(folder, hosts)
+    trusted, key = certificate(folder, hosts)
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server_side.load_cert_chain(certificate, key)
+    server_side.load_cert_chain(trusted, key)
     place: list[Stranger] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -134,7 +134,7 @@ def stranger(folder: Path, *hosts: str) -> Iterator[Stranger]:
     place.append(
         Stranger(
             server.server_address[1],
-            ssl.create_default_context(cafile=str(certificate)),
+            ssl.create_default_context(cafile=str(trusted)),
             names={host: [[PUBLIC]] for host in hosts},
         )
     )
@@ -146,11 +146,12 @@ def stranger(folder: Path, *hosts: str) -> Iterator[Stranger]:
         server.server_close()
 
 
-def _certificate(folder: Path, hosts: Sequence[str]) -> tuple[Path, Path]:
+def certificate(folder: Path, hosts: Sequence[str]) -> tuple[Path, Path]:
+    """A certificate that has signed itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a stranger")])
     now = datetime.datetime.now(datetime.UTC)
-    certificate = (
+    signed = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -163,7 +164,7 @@ def _certificate(folder: Path, hosts: Sequence[str]) -> tuple[Path, Path]:
         .sign(key, hashes.SHA256())
     )
     files = folder / "stranger.crt", folder / "stranger.key"
-    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
     files[1].write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )

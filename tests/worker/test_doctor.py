@@ -42,7 +42,7 @@ def test_each_fault_has_its_line_and_its_mend(project, leased_dsn):
     del project.storage.buckets["track-previews"]
     execute(leased_dsn, "ALTER TABLE tracks DROP COLUMN preview_url")
     found = findings(project, leased_dsn)
-    assert found["track-previews"].good is False
+    assert found["track-previews"].good is None  # tracks are delivered without a preview
     assert "create it" in found["track-previews"].says
     assert found["columns"].good is None
     assert "preview_url" in found["columns"].says
@@ -67,3 +67,34 @@ def test_the_bucket_of_spoken_pieces_must_be_there_and_private(project):
     assert "application/octet-stream" in found().says
     project.storage.buckets["speech"] = Bucket("speech")
     assert found().good is True
+
+
+def test_the_preview_bucket_is_judged_by_how_previews_are_read(project):
+    def found(**more):
+        return findings(project, **more)["track-previews"]
+
+    project.storage.buckets["track-previews"].public = False
+    assert found().good is None
+    assert "PREVIEW_URL=path" in found().says
+    assert found(preview_url="path").good is True
+    project.storage.buckets["track-previews"].allowed_mime_types = ["image/png"]
+    assert "audio/mpeg" in found(preview_url="path").says
+    project.storage.buckets["tracks-public"] = Bucket("tracks-public")
+    elsewhere = findings(project, preview_url="path", preview_bucket="tracks-public")
+    assert elsewhere["tracks-public"].good is True
+    assert "track-previews" not in elsewhere
+
+
+def test_the_buckets_that_orders_may_name_are_looked_at(project):
+    del project.storage.buckets["background-music"]
+    project.storage.buckets["voice-uploads"].public = True
+    found = findings(project)
+    assert found["background-music"].good is False
+    assert "MEDIA_BUCKETS" in found["background-music"].says
+    assert found["voice-samples"].good is None
+    assert "public" in found["voice-uploads"].says
+    assert "MEDIA_BUCKETS" not in found
+    for name in ("audio-renders", "voice-uploads", "speech"):
+        found = findings(project, media_buckets=("background-music", name), tts_cache_bucket="speech")
+        assert found["MEDIA_BUCKETS"].good is False
+        assert name in found["MEDIA_BUCKETS"].says

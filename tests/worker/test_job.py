@@ -169,6 +169,8 @@ def test_every_number_choice_and_switch_of_the_payload_is_in_the_tables_above():
         "binaural.enabled",
         "ducking.enabled",
         "backgroundMusic.url",
+        "backgroundMusic.id",
+        "backgroundMusic.name",
         "voice.url",
     }
     elsewhere |= {"voice.id", "voice.model", "voice.instructions", "output.format"}

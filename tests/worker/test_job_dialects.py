@@ -51,7 +51,7 @@ TONES = {
 
 
 # spellings that nobody writes down, but which cost nothing to read
-CONVENIENCE = {"backgroundMusic.track_id", "background_music.id", "background_music.name", "background_music.volume_db"}
+CONVENIENCE = {"backgroundMusic.track_id", "background_music.volume_db"}
 
 
 def nested(name: str, value: object) -> dict[str, Any]:
@@ -139,8 +139,10 @@ ALIASES = [
     ("loop.interval_seconds", 90, "interval_s"),
     ("start_delay_seconds", 0, "start_delay_s"),
     ("backgroundMusic.url", "https://a.example/b.mp3", "background_music.url"),
-    ("backgroundMusic.id", "rain.mp3", "background_music.url"),
-    ("backgroundMusic.name", "rain.mp3", "background_music.url"),
+    ("backgroundMusic.id", "rain", "background_music.id"),
+    ("background_music.id", "rain", "background_music.id"),
+    ("backgroundMusic.name", "Gentle Rain", "background_music.name"),
+    ("background_music.name", "Gentle Rain", "background_music.name"),
     ("background_music.track_id", "rain.mp3", "background_music.url"),
     ("background_music.url", "https://a.example/b.mp3", "background_music.url"),
     ("backgroundMusic.volume_db", 0, "gains.music_db"),

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote, unquote
+
 import pytest
 
 from worker.errors import MediaError
 from worker.fetch.guarded_http import is_public
-from worker.fetch.media_reference import OutsideUrl, StoredObject, parse_reference
+from worker.fetch.media_reference import OpenUrl, OutsideUrl, Place, Reach, StoredObject, parse_reference
 
 ORIGIN = "https://ref.supabase.co"
 HOSTS = ("media.example.com", "*.cdn.example.com")
 
 
-def parse(reference: str, origin: str | None = ORIGIN) -> StoredObject | OutsideUrl:
-    return parse_reference(
-        reference, bucket="background-music", origin=origin, hosts=HOSTS, closed_buckets=("audio-renders",)
-    )
+MUSIC = Reach(("background-music", "m"))
+MINE = Reach(("voices", "samples"), folder="u1/", setting="VOICE_BUCKETS")
+COVERS = Reach(())
+
+
+def parse(reference: str, origin: str | None = ORIGIN, reach: Reach = MUSIC) -> Place:
+    return parse_reference(reference, reach=reach, origin=origin, hosts=HOSTS)
 
 
 @pytest.mark.parametrize(
@@ -26,9 +31,9 @@ def parse(reference: str, origin: str | None = ORIGIN) -> StoredObject | Outside
         ("calm/deep sea.mp3", "background-music", "calm/deep sea.mp3"),
         ("50%25.mp3", "background-music", "50%25.mp3"),  # a bare name is a name, not a URL
         (f"{ORIGIN}/storage/v1/object/public/background-music/a%20b.mp3", "background-music", "a b.mp3"),
-        (f"{ORIGIN}/storage/v1/object/sign/voices/u1/me.webm?token=ey.J.x", "voices", "u1/me.webm"),
-        (f"{ORIGIN}/storage/v1/object/authenticated/voices/u1/me.wav", "voices", "u1/me.wav"),
-        (f"{ORIGIN}/storage/v1/object/voices/me.wav", "voices", "me.wav"),
+        (f"{ORIGIN}/storage/v1/object/sign/m/u1/me.webm?token=ey.J.x", "m", "u1/me.webm"),
+        (f"{ORIGIN}/storage/v1/object/authenticated/m/u1/me.wav", "m", "u1/me.wav"),
+        (f"{ORIGIN}/storage/v1/object/m/me.wav", "m", "me.wav"),
         (f"{ORIGIN}:443/storage/v1/object/public/m/x.mp3", "m", "x.mp3"),
         ("https://REF.supabase.co/storage/v1/object/public/m/x.mp3", "m", "x.mp3"),
         ("https://ref.storage.supabase.co/storage/v1/object/public/m/x.mp3", "m", "x.mp3"),
@@ -42,7 +47,7 @@ def test_own_objects_are_known_in_every_form(reference: str, bucket: str, key: s
 
 def test_a_local_stack_may_speak_http() -> None:
     place = parse("http://127.0.0.1:54321/storage/v1/object/public/m/x.mp3", "http://127.0.0.1:54321")
-    assert place == StoredObject("m", "x.mp3", named=False)
+    assert place == StoredObject("m", ("x.mp3",), named=False)
 
 
 def test_http_is_for_this_machine_only() -> None:
@@ -125,8 +130,10 @@ def test_allowed_hosts(reference: str, host: str, target: str) -> None:
         "https://ref.supabase.co@evil.org/storage/v1/object/public/m/x.mp3",
         # other customers' tracks
         f"{ORIGIN}/storage/v1/object/authenticated/audio-renders/tracks/t/j.mp3",
-        f"{ORIGIN}/storage/v1/object/sign/audio-renders/tracks/t/j.mp3?token=x",
-        f"{ORIGIN}/storage/v1/object/sign/audio%2Drenders/tracks/t/j.mp3?token=x",
+        f"{ORIGIN}/storage/v1/object/audio%2Drenders/tracks/t/j.mp3?token=x",
+        f"{ORIGIN}/storage/v1/object/public/audio-renders/tracks/t/j.mp3",
+        f"{ORIGIN}/storage/v1/object/public/Background-Music/x.mp3",
+        f"{ORIGIN}/storage/v1/object/public/background%252Dmusic/x.mp3",
         # out of the bucket
         "../audio-renders/tracks/t/j.mp3",
         "a/../../b.mp3",
@@ -156,6 +163,155 @@ def test_hostile_references_are_refused(reference: str) -> None:
     assert "token" not in said
     assert said.isprintable()
     assert "MEDIA_HOSTS" not in caught.value.customer_message
+
+
+OBJECT = f"{ORIGIN}/storage/v1/object"
+ELSEWHERE = "https://old-project.supabase.co/storage/v1/object"
+
+
+def wrapped(inner: str, times: int, quoted: str | None = None) -> str:
+    """As the app makes it: a whole URL where the object's name belongs; `quoted` says what of it was encoded."""
+    for _ in range(times):
+        inner = f"{OBJECT}/public/background-music/{inner if quoted is None else quote(inner, safe=quoted)}"
+    return inner
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+@pytest.mark.parametrize("quoted", [None, "", ":/", "/"], ids=["as it is", "all", "encodeURI", "but slashes"])
+@pytest.mark.parametrize("name", ["rain.mp3", "calm/deep%20sea.mp3", "caf%C3%A9.mp3"])
+def test_a_storage_url_within_storage_urls_is_unwrapped(name: str, quoted: str | None, times: int) -> None:
+    place = parse(wrapped(f"{OBJECT}/public/m/{name}", times, quoted))
+    assert isinstance(place, StoredObject)
+    assert place.bucket == "m"
+    assert unquote(name) in place.keys
+
+
+@pytest.mark.parametrize(
+    ("reference", "keys"),
+    [
+        (f"{OBJECT}/sign/background-music/{OBJECT}/sign/m/rain.mp3?token=ey.J.x", ("rain.mp3",)),
+        (f"{OBJECT}/public/background-music/https:/ref.supabase.co/storage/v1/object/public/m/rain.mp3", ("rain.mp3",)),
+        (f"{OBJECT}/public/background-music/HTTPS://REF.supabase.co/storage/v1/object/public/m/x.mp3", ("x.mp3",)),
+        (f"{ELSEWHERE}/public/background-music/{OBJECT}/public/m/rain.mp3", ("rain.mp3",)),
+        (f"{OBJECT}/public/m/50%25.mp3", ("50%.mp3",)),
+        (f"{OBJECT}/public/m/https.mp3", ("https.mp3",)),
+    ],
+)
+def test_odd_forms_of_wrapped_urls(reference: str, keys: tuple[str, ...]) -> None:
+    place = parse(reference)
+    assert isinstance(place, StoredObject)
+    assert place.keys == keys
+
+
+def test_an_outside_url_may_be_wrapped_too() -> None:
+    assert parse(wrapped("https://media.example.com/a.mp3", 2)) == OutsideUrl("media.example.com", "/a.mp3")
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        f"{OBJECT}/authenticated/audio-renders/tracks/t/j.mp3",
+        f"{OBJECT}/public/backups/all.sql",
+        f"{OBJECT}/public/m/../backups/all.sql",
+        f"{OBJECT}/public/m/%2e%2e/backups/all.sql",
+        f"{ORIGIN}/rest/v1/tracks?select=*",
+        "https://evil.example.com/a.mp3",
+        "http://media.example.com/a.mp3",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://user:pass@media.example.com/a.mp3",
+    ],
+)
+@pytest.mark.parametrize("quoted", [None, "", ":/"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_what_is_wrapped_is_judged_after_unwrapping(inner: str, quoted: str | None, times: int) -> None:
+    with pytest.raises(MediaError) as caught:
+        parse(wrapped(inner, times, quoted))
+    assert caught.value.code == "media.refused"
+
+
+def test_a_url_wrapped_without_end_is_refused() -> None:
+    with pytest.raises(MediaError) as caught:
+        parse("https://h/storage/v1/object/b/" * 120 + "https://h/storage/v1/object/b/x")
+    assert caught.value.code == "media.refused"
+
+
+def test_every_unicode_form_of_a_name_is_meant() -> None:
+    composed, decomposed = "caf\u00e9.mp3", "cafe\u0301.mp3"
+    for name, other in ((composed, decomposed), (decomposed, composed)):
+        place = parse(name)
+        assert isinstance(place, StoredObject)
+        assert place.keys == (name, other)
+        assert parse(f"{OBJECT}/public/m/{quote(name)}") == StoredObject("m", (name, other), named=False)
+
+
+# -- what the service key may read
+
+OTHERS = [
+    "u2/me.wav",
+    "me.wav",
+    "u1",
+    "u1x/me.wav",
+    "U1/me.wav",
+    "u1%2fme.wav",  # a bare name is a name: this one has no slash
+    "u2/u1/me.wav",
+    "u1/../u2/me.wav",
+    "u1/%2e%2e/u2/me.wav",
+    "u1/%252e%252e/u2/me.wav",
+    "u1/..%2fu2/me.wav",
+    "u1//../u2/me.wav",
+    "/u1/me.wav",
+    "./u1/me.wav",
+    "\uff551/me.wav",
+]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("form", ["{}", OBJECT + "/authenticated/voices/{}", OBJECT + "/public/voices/{}"])
+def test_a_recording_is_read_below_the_customers_own_folder_only(form: str, name: str) -> None:
+    if "%2f" in name and form != "{}" and name == "u1%2fme.wav":
+        assert isinstance(parse(form.format(name), reach=MINE), StoredObject)  # in a URL it is the customer's own
+        return
+    with pytest.raises(MediaError) as caught:
+        parse(form.format(name), reach=MINE)
+    assert caught.value.code == "media.refused"
+    assert "u2" not in caught.value.customer_message
+
+
+@pytest.mark.parametrize(
+    "reference", ["u1/me.wav", f"{OBJECT}/sign/voices/u1/me.wav?token=old", f"{OBJECT}/public/samples/u1/a/b.wav"]
+)
+def test_a_customers_own_recording_is_read_with_the_key(reference: str) -> None:
+    place = parse(reference, reach=MINE)
+    assert isinstance(place, StoredObject)
+    assert place.key.startswith("u1/")
+
+
+@pytest.mark.parametrize("reach", [MUSIC, MINE, COVERS])
+def test_a_signed_url_beyond_reach_is_fetched_as_it_stands(reach: Reach) -> None:
+    place = parse(f"{OBJECT}/sign/passports/u%202/me.png?token=ey.J.x&download=", reach=reach)
+    assert place == OpenUrl("/storage/v1/object/sign/passports/u%202/me.png?token=ey.J.x")
+    assert "ey.J.x" not in place.shown
+
+
+def test_a_cover_is_fetched_by_public_and_signed_urls_only() -> None:
+    assert parse(f"{OBJECT}/public/covers/a.png", reach=COVERS) == OpenUrl("/storage/v1/object/public/covers/a.png")
+    assert parse("https://media.example.com/a.png", reach=COVERS) == OutsideUrl("media.example.com", "/a.png")
+    for reference in (f"{OBJECT}/authenticated/covers/a.png", f"{OBJECT}/covers/a.png", "a.png", "covers/a.png"):
+        with pytest.raises(MediaError) as caught:
+            parse(reference, reach=COVERS)
+        assert caught.value.code == "media.refused"
+
+
+@pytest.mark.parametrize("bucket", ["audio-renders", "backups", "identity-documents", "Background-Music", "m2"])
+@pytest.mark.parametrize("way", ["public/", "authenticated/", ""])
+def test_a_bucket_that_is_not_listed_is_named_to_operators_only(bucket: str, way: str) -> None:
+    with pytest.raises(MediaError) as caught:
+        parse(f"{OBJECT}/{way}{bucket}/a.mp3")
+    assert caught.value.code == "media.refused"
+    assert bucket in caught.value.message
+    assert "MEDIA_BUCKETS" in caught.value.message
+    assert bucket not in caught.value.customer_message
+    assert "MEDIA" not in caught.value.customer_message
 
 
 def test_the_bucket_of_a_url_cannot_hide_a_slash() -> None:

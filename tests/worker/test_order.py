@@ -17,7 +17,7 @@ import pytest
 import soundfile
 from database import Variant, execute, row_of
 from standins.mail import RESEND_KEY, Resend
-from standins.orders import sound
+from standins.orders import CUSTOMER, customer, sound
 from standins.project import serve_project
 from standins.speech import speech_service
 from standins.storage import Bucket, Object
@@ -25,7 +25,7 @@ from standins.supabase import Project, supabase_standin
 
 RATE = 44_100
 ORDER = {
-    "voice": {"provider": "uploaded", "url": "me.wav"},
+    "voice": {"provider": "uploaded", "url": f"{CUSTOMER}/me.wav"},
     "durationMin": 0.3,
     "pauseSec": 1,
     "backgroundMusic": {"url": "rain.flac"},
@@ -38,7 +38,7 @@ ORDER = {
 def project_of(dsn: str) -> Iterator[Project]:
     with supabase_standin(dsn) as project:
         project.storage.put("background-music", "rain.flac", sound(6, "FLAC"), "audio/flac")
-        project.storage.put("background-music", "me.wav", sound(2, "WAV"), "audio/wav")
+        project.storage.put("voice-uploads", f"{CUSTOMER}/me.wav", sound(2, "WAV"), "audio/wav")
         yield project
 
 
@@ -55,14 +55,16 @@ def objects(project: Project, bucket: str) -> dict[str, Object]:
 
 def ordered(dsn: str, payload: dict[str, object], url: str, column: str = "payload") -> tuple[str, str]:
     """A row in `tracks` and one in the queue, as the payment webhook makes them."""
-    track_id = str(uuid.uuid4())
-    execute(dsn, "INSERT INTO tracks (id) VALUES (%s)", track_id)
-    voice = {"provider": "uploaded", "url": f"{url}/storage/v1/object/public/background-music/me.wav"}
+    track_id, user_id = str(uuid.uuid4()), customer(dsn)
+    execute(dsn, "INSERT INTO tracks (id, user_id) VALUES (%s, %s)", track_id, user_id)
+    voice = {"provider": "uploaded", "url": f"{url}/storage/v1/object/sign/voice-uploads/{CUSTOMER}/me.wav?token=old"}
     text = json.dumps({**payload, "voice": voice})
     rows = execute(
         dsn,
-        f"INSERT INTO audio_job_queue (track_id, status, {column}) VALUES (%s, 'pending', %s) RETURNING id",
+        f"INSERT INTO audio_job_queue (track_id, user_id, status, {column}) "
+        "VALUES (%s, %s, 'pending', %s) RETURNING id",
         track_id,
+        user_id,
         text,
     )
     return str(rows[0]["id"]), track_id
@@ -194,11 +196,11 @@ def test_speech_is_paid_once_even_by_another_dyno(project, leased_dsn, tmp_path)
 
 
 def test_the_owner_and_the_operators_are_told_once(project, leased_dsn, tmp_path):
-    resend, owner = Resend(lose_answers=1), str(uuid.uuid4())
-    project.auth.users[owner] = "ada@example.com"
+    resend = Resend(lose_answers=1)
+    project.auth.users[CUSTOMER] = "ada@example.com"
     good, _ = ordered(leased_dsn, {**ORDER, "metadata": {"title": "Evening calm"}}, project.url)
-    bad, _ = ordered(leased_dsn, {**ORDER, "backgroundMusic": {"url": "gone.mp3"}}, project.url)
-    execute(leased_dsn, "UPDATE audio_job_queue SET user_id = %s", owner)
+    poor, _ = ordered(leased_dsn, {**ORDER, "backgroundMusic": {"url": "gone.mp3"}}, project.url)
+    bad, _ = ordered(leased_dsn, {**ORDER, "durationMin": -1}, project.url)
     with serve_project({"/resend": resend}) as url:
         events = drained(
             project,
@@ -209,12 +211,20 @@ def test_the_owner_and_the_operators_are_told_once(project, leased_dsn, tmp_path
             OPS_EMAIL="ops@example.com",
         )
     letters = {letter["key"]: letter for letter in resend.sent}
-    assert letters.keys() == {f"track-ready/{good}", f"job-failed/{bad}"}
-    assert resend.asked == 3  # one answer was lost
+    assert letters.keys() == {
+        f"track-ready/{good}",
+        f"track-ready/{poor}",
+        f"job-without-music/{poor}",
+        f"job-failed/{bad}",
+    }
+    assert resend.asked == 5  # one answer was lost
     ready, failed = letters[f"track-ready/{good}"], letters[f"job-failed/{bad}"]
     assert ready["to"] == ["ada@example.com"]
     assert "Evening calm" in ready["text"]
     assert "Evening calm" in ready["html"]
     assert failed["to"] == ["ops@example.com"]
-    assert "media.missing" in failed["text"]
+    assert "job.invalid" in failed["text"]
+    without = letters[f"job-without-music/{poor}"]
+    assert without["to"] == ["ops@example.com"]
+    assert "background-music/gone.mp3" in without["text"]
     assert not [event for event in events if "ada@example.com" in json.dumps(event)]

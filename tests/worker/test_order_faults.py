@@ -6,17 +6,21 @@ uncounted, and once mended it goes through; what only the customer can change fa
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import time
+import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+import soundfile
 from database import execute, row_of
-from standins.orders import Case, Place, Placed, sound
+from standins.orders import CUSTOMER, Case, Place, Placed, sound
 from standins.speech import ELEVENLABS_VOICES, Answer, speech_service
 from standins.storage import MB, Bucket, Refused, locked_body, no_bucket, rendered
 from standins.supabase import supabase_standin
@@ -24,6 +28,18 @@ from test_hostile_media import flac_of_silence, wav_bytes
 
 from worker.codec.ffmpeg import find_ffmpeg
 
+
+def png() -> bytes:
+    """A picture of one grey dot."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
+
+    head = chunk(b"IHDR", bytes((0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0)))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0\x7f")) + chunk(b"IEND", b"")
+
+
+PNG = png()
 LARGE = {"outputFormat": "wav", "durationMin": 0.7}  # over 6 MB, the most that goes up in one piece
 
 
@@ -32,8 +48,7 @@ def place(leased_dsn, tmp_path):
     with supabase_standin(leased_dsn) as project, speech_service() as speech:
         for name in ("rain.flac", "wind.flac"):
             project.storage.put("background-music", name, sound(6, "FLAC"), "audio/flac")
-        project.storage.buckets["voice-uploads"] = Bucket("voice-uploads")
-        project.storage.put("voice-uploads", "me.wav", sound(2, "WAV"), "audio/wav")
+        project.storage.put("voice-uploads", f"{CUSTOMER}/me.wav", sound(2, "WAV"), "audio/wav")
         yield Place(leased_dsn, tmp_path, project, speech)
 
 
@@ -113,7 +128,7 @@ PIECE = {"method": "PATCH", "path": "audio-renders/tracks/{track}"}
 OFFSET = {"method": "HEAD", "path": "audio-renders/tracks/{track}"}
 
 RAIN = {"method": "GET", "path": "background-music/rain.flac"}
-RECORDING = {"method": "GET", "path": "voice-uploads/me.wav"}
+RECORDING = {"method": "GET", "path": f"voice-uploads/{CUSTOMER}/me.wav"}
 BROKEN = {"kind": "drop within", "after_bytes": MB}
 
 PASSING_STORAGE = [
@@ -147,7 +162,6 @@ PASSING_STORAGE_TOO = [
     Case("voice: says nothing", faults=({**RECORDING, "kind": "stall", "seconds": 6.0},)),
     Case("voice: 503", faults=({**RECORDING, "kind": "answer", "status": 503},)),
     Case("544 for long", faults=({**TRACK, **LOST_DATABASE, "times": 6},), attempts=2),
-    Case("preview: 544 for long", faults=({**PREVIEW, **LOST_DATABASE, "times": 6},), attempts=2),
     Case("large: 544 for long", LARGE, faults=({**PIECE, **LOST_DATABASE, "times": 6},), attempts=2),
 ]
 
@@ -207,7 +221,6 @@ TO_MEND_TOO = [
     refusing("elevenlabs", 401, {"detail": {"status": "invalid_api_key"}}, "ELEVENLABS_API_KEY"),
     refusing("elevenlabs", 402, {"detail": {"status": "payment_required"}}, "ELEVENLABS_API_KEY has no credit"),
     Case("bucket missing, large", LARGE, faults=({**TRACK, **NO_BUCKET_TUS},), says="no bucket 'audio-renders'"),
-    Case("bucket of the previews missing", faults=({**PREVIEW, **NO_BUCKET},), says="no bucket 'track-previews'"),
     Case(
         "bucket of the music missing",
         {"backgroundMusic": {"url": "wind.flac"}},
@@ -233,12 +246,7 @@ def test_what_an_operator_must_mend_puts_the_order_back_and_once_mended_it_goes_
             assert (row["attempt"], row["crash_count"], row["error"]) == (0, 0, None)
             assert (row["run_after"] - row["updated_at"]).total_seconds() >= 59, "it must rest while it is mended"
             assert any(order.case.says in line for line in said), said
-            if "previews" in order.case.name:
-                assert not [key for key in place.stored(order) if key.startswith("track-previews")]
-                track = execute(place.dsn, "SELECT status FROM tracks WHERE id = %s", order.track_id)[0]
-                assert track["status"] != "published"
-            else:
-                place.check_unpublished(order)
+            place.check_unpublished(order)
             assert place.asked_to_go_on(order) == bool(order.case.provider), "a refusal must not be asked for twice"
 
         place.each(check)
@@ -323,21 +331,25 @@ def test_what_only_the_customer_can_change_fails_at_once_in_plain_words(place, e
         chosen = {"voice": {"id": "nova" if provider == "openai" else ELEVENLABS_VOICES[1]}}
         place.order(Case(f"{provider}: {answer.body}", chosen, provider=provider, speech=(answer,) * ALWAYS, says=code))
     place.order(Case("music missing", {"backgroundMusic": {"url": "gone.mp3"}}, says="media.missing"))
-    place.order(Case("voice missing", {"voice": {"provider": "uploaded", "url": "gone.wav"}}, says="media.missing"))
+    place.order(
+        Case("voice missing", {"voice": {"provider": "uploaded", "url": f"{CUSTOMER}/gone.wav"}}, says="media.missing")
+    )
     place.order(Case("no recording", {"voice": {"provider": "uploaded"}}, says="job.invalid"))
     references = [(url, "media.refused") for url in HOSTILE_URLS]
     for name, (data, code) in hostile_files(place.folder).items():
-        for bucket in ("background-music", "voice-uploads"):
-            place.project.storage.put(bucket, name, data)
+        place.project.storage.put("background-music", name, data)
+        place.project.storage.put("voice-uploads", f"{CUSTOMER}/{name}", data)
         references.append((name, code))
     for number, (reference, code) in enumerate(references if every else references[::3]):
         if every or number % 2:
             place.order(Case(f"music: {reference}", {"backgroundMusic": {"url": reference}}, says=code))
         if every or not number % 2:
-            voice = {"voice": {"provider": "uploaded", "url": reference}}
+            own = reference if code == "media.refused" else f"{CUSTOMER}/{reference}"
+            voice = {"voice": {"provider": "uploaded", "url": own}}
             place.order(Case(f"voice: {reference}", voice, says=code))
     place.project.storage.put("audio-renders", "tracks/another/customers.mp3", sound(2, "WAV"))
-    with place.worker(MEDIA_HOSTS="localhost", MEDIA_MAX_MB="1", MAX_DURATION_MIN="2") as worker:
+    settings = {"MEDIA_HOSTS": "localhost", "MEDIA_MAX_MB": "1", "MAX_DURATION_MIN": "2", "ON_MISSING_MUSIC": "fail"}
+    with place.worker(**settings) as worker:
         place.wait(worker, ended)
 
     def check(order: Placed) -> None:
@@ -358,10 +370,250 @@ def test_an_order_that_lacks_its_music_has_not_paid_for_speech(place):
     order = place.order(
         Case("music missing", {"backgroundMusic": {"url": "gone.mp3"}}, provider="openai", says="media.missing")
     )
-    with place.worker() as worker:
+    with place.worker(ON_MISSING_MUSIC="fail") as worker:
         place.wait(worker, ended)
     assert row_of(place.dsn, order.job_id)["error_code"] == "media.missing"
     assert not place.speech.requests
+
+
+# -- what an order goes without
+
+BROKEN_MUSIC = {
+    "gone.mp3": "could not be found",
+    "text.mp3": "is no sound file that can be read",
+    "nothing.mp3": "holds no sound",
+    "short.wav": "holds no sound",
+    "large.wav": "is too large",
+    "{project}/storage/v1/object/public/backups/all.mp3": "cannot be used",
+}
+
+
+def test_music_that_cannot_be_had_is_left_out_and_noted(place):
+    for name, data in (("text.mp3", b"not audio at all " * 200), ("nothing.mp3", b""), ("large.wav", bytes(1_200_000))):
+        place.project.storage.put("background-music", name, data)
+    place.project.storage.put("background-music", "short.wav", sound(0.05, "WAV"))
+    place.project.storage.buckets["backups"] = Bucket("backups")
+    place.project.storage.put("backups", "all.mp3", sound(2, "WAV"))
+    for url, words in BROKEN_MUSIC.items():
+        place.order(Case(f"music: {url}", {"backgroundMusic": {"url": url}}, layers=2, notes=(words,)))
+    gone, tones, none = {"backgroundMusic": {"url": "gone.mp3"}}, {"solfeggio": {"hz": 528}}, {"voice": None}
+    place.order(Case("spoken", gone, provider="openai", layers=2, notes=("could not be found",)))
+    place.order(Case("tones only", {**gone, **none, **tones}, layers=1, notes=("could not be found",)))
+    place.order(Case("passing", faults=({**RAIN, "kind": "answer", "status": 503},)))
+    with place.worker(MEDIA_MAX_MB="1") as worker:
+        place.wait(worker, ended)
+        left_out = [event for event in worker.events() if event["event"] == "music.left_out"]
+    place.each(place.check_delivered)
+    assert len(left_out) == len(BROKEN_MUSIC) + 2
+    assert all(event["level"] == "warning" for event in left_out)
+
+
+def test_music_alone_that_cannot_be_had_fails(place):
+    nothing_else = {"voice": None, "solfeggio": None, "backgroundMusic": {"url": "gone.mp3"}}
+    order = place.order(Case("music only", nothing_else, says="media.missing"))
+    with place.worker() as worker:
+        place.wait(worker, ended)
+    row = row_of(place.dsn, order.job_id)
+    assert (row["status"], row["error_code"]) == ("failed", "media.missing")
+    place.check_unpublished(order)
+
+
+MIME = refused(415, "invalid_mime_type", "mime type audio/mpeg is not supported")
+LARGE_PREVIEW = refused(413, "Payload too large", "The object exceeded the maximum allowed size")
+NO_PREVIEW: list[Case] = [
+    Case("no bucket", faults=({**PREVIEW, **NO_BUCKET},)),
+    Case("MIME", faults=({**PREVIEW, **MIME},)),
+    Case("too large", faults=({**PREVIEW, **LARGE_PREVIEW},)),
+    Case("544 for long", faults=({**PREVIEW, **LOST_DATABASE, "times": 3},)),
+    Case("says nothing", faults=({**PREVIEW, "kind": "stall", "seconds": 11.0, "times": 3},)),
+]
+
+
+def test_a_preview_that_cannot_be_stored_never_costs_the_order(place):
+    for case in NO_PREVIEW:
+        place.order(replace(case, preview=False, notes=("no preview",)))
+    place.order(Case("drop", faults=({**PREVIEW, "kind": "drop"},)))
+    before = "https://example.com/the-one-before.mp3"
+    execute(place.dsn, "UPDATE tracks SET preview_url = %s", before)
+    with place.worker(RENDER_THREADS="1", WORKER_CONCURRENCY="6") as worker:
+        place.wait(worker, ended)
+        failed = [event for event in worker.events() if event["event"] == "preview.failed"]
+    assert len(failed) == len(NO_PREVIEW)
+
+    def check(order: Placed) -> None:
+        if not order.case.preview:
+            track = execute(place.dsn, "SELECT preview_url FROM tracks WHERE id = %s", order.track_id)[0]
+            assert track["preview_url"] == before, "it is left as it was"
+            execute(place.dsn, "UPDATE tracks SET preview_url = NULL WHERE id = %s", order.track_id)
+        place.check_delivered(order)
+
+    place.each(check)
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_previews_for_pages_that_sign_their_path(place, public):
+    place.project.storage.buckets["tracks-public"] = Bucket("tracks-public", public=public)
+    order = place.order(Case("path"))
+    with place.worker(PREVIEW_BUCKET="tracks-public", PREVIEW_URL="path", PREVIEW_SECONDS="2") as worker:
+        place.wait(worker, ended)
+    result = row_of(place.dsn, order.job_id)["result"]
+    assert result["preview_url"].startswith(f"{order.track_id}/{order.job_id}-")
+    track = execute(place.dsn, "SELECT preview_url FROM tracks WHERE id = %s", order.track_id)[0]
+    assert track["preview_url"] == result["previewUrl"] == result["preview_url"]
+    samples, rate = soundfile.read(
+        io.BytesIO(place.project.storage.objects["tracks-public", track["preview_url"]].data)
+    )
+    assert len(samples) / rate == pytest.approx(2, abs=0.1)
+
+
+def test_a_private_bucket_gives_no_public_preview(place):
+    place.project.storage.buckets["track-previews"].public = False
+    place.order(Case("private", preview=False, notes=("no preview",)))
+    with place.worker() as worker:
+        place.wait(worker, ended)
+        (said,) = [event["message"] for event in worker.events() if event["event"] == "preview.failed"]
+    place.each(place.check_delivered)
+    assert "PREVIEW_URL=path" in said
+
+
+# -- what the service key opens
+
+ANOTHER = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
+def test_the_service_key_opens_no_object_of_another_customer(place):
+    """A payload is written by a customer: it may name any object of the project, in any form."""
+    storage, url = place.project.storage, place.project.url
+    for bucket in ("identity-documents", "backups"):
+        storage.buckets[bucket] = Bucket(bucket)
+    image = b"\x89PNG\r\n\x1a\n" + b"a passport" * 100
+    private = {
+        ("identity-documents", f"{ANOTHER}/passport.png"): image,
+        ("background-music", "cover.png"): image,
+        ("voice-uploads", f"{ANOTHER}/me.wav"): sound(2, "WAV"),
+        ("voice-uploads", f"{CUSTOMER}x/me.wav"): sound(2, "WAV"),
+        ("backups", "all.wav"): sound(2, "WAV"),
+        ("audio-renders", "tracks/another/customers.mp3"): sound(2, "WAV"),
+    }
+    for (bucket, key), data in private.items():
+        storage.put(bucket, key, data)
+    own = f"{url}/storage/v1/object"
+    cases = [
+        *({"metadata": {"cover": f"{own}/{way}identity-documents/{ANOTHER}/passport.png"}}
+          for way in ("public/", "authenticated/", "", "sign/")),
+        {"metadata": {"cover": "cover.png"}},
+        *({"voice": {"provider": "uploaded", "url": reference}} for reference in (
+            f"{own}/authenticated/voice-uploads/{ANOTHER}/me.wav",
+            f"{own}/sign/voice-uploads/{ANOTHER}/me.wav?token=eyJ.x.y",
+            f"{own}/public/voice-uploads/{CUSTOMER}/../{ANOTHER}/me.wav",
+            f"{own}/public/voice-uploads/{CUSTOMER}/%252e%252e/{ANOTHER}/me.wav",
+            f"{ANOTHER}/me.wav",
+            f"{CUSTOMER}x/me.wav",
+            f"{own}/authenticated/backups/all.wav",
+            f"{own}/public/voice-uploads/{own}/authenticated/voice-uploads/{ANOTHER}/me.wav",
+        )),
+        *({"backgroundMusic": {"url": reference}, "solfeggio": None, "voice": None} for reference in (
+            f"{own}/authenticated/backups/all.wav",
+            f"{own}/authenticated/audio-renders/tracks/another/customers.mp3",
+            f"{own}/authenticated/voice-uploads/{CUSTOMER}/me.wav",
+            f"{own}/public/background-music/{own}/authenticated/backups/all.wav",
+        )),
+    ]  # fmt: skip
+    for payload in cases:
+        place.order(Case(str(payload), payload, says="media.refused"))
+    nobodys = place.order(Case("of nobody", says="media.refused"))
+    execute(place.dsn, "UPDATE audio_job_queue SET user_id = NULL WHERE id = %s", nobodys.job_id)
+    with place.worker() as worker:
+        place.wait(worker, ended)
+
+    def check(order: Placed) -> None:
+        row = row_of(place.dsn, order.job_id)
+        assert (row["status"], row["error_code"]) == ("failed", "media.refused"), row["error"]
+        assert not re.findall(r"https?:|/|backups|voice-uploads|identity|MEDIA|VOICE", row["error"]), row["error"]
+        place.check_unpublished(order)
+
+    place.each(check)
+    for asked, key in zip(storage.asked, storage.keys, strict=True):
+        opened = [name for bucket, name in private if name in asked and "/info/" not in asked]
+        assert not (opened and key), f"read with the key: {asked}"
+
+
+def test_an_open_cover_and_a_signed_url_are_fetched_without_the_key(place):
+    storage, url = place.project.storage, place.project.url
+    storage.buckets["covers"] = Bucket("covers", public=True)
+    storage.buckets["shared"] = Bucket("shared")
+    storage.put("covers", "a.png", PNG)
+    storage.put("shared", "a.png", PNG)
+    storage.put("shared", "tune.flac", sound(6, "FLAC"))
+    storage.put("covers", "text.png", b"no image")
+    open_cover = f"{url}/storage/v1/object/public/covers/a.png"
+    place.order(Case("public cover", {"metadata": {"cover": open_cover}}))
+    place.order(Case("signed cover", {"metadata": {"cover": url + storage.signed("shared", "a.png")}}))
+    place.order(Case("signed music", {"backgroundMusic": {"url": url + storage.signed("shared", "tune.flac")}}))
+    expired = url + storage.signed("shared", "tune.flac", expired=True)
+    place.order(Case("expired", {"backgroundMusic": {"url": expired}}, layers=2, notes=("cannot be used",)))
+    for name in ("gone.png", "text.png"):
+        broken = {"metadata": {"cover": f"{url}/storage/v1/object/public/covers/{name}"}}
+        place.order(Case(f"cover: {name}", broken, notes=("cover",)))
+    with place.worker() as worker:
+        place.wait(worker, ended)
+    place.each(place.check_delivered)
+    read = [
+        key for asked, key in zip(storage.asked, storage.keys, strict=True) if "covers/" in asked or "shared/" in asked
+    ]
+    assert len(read) == 6
+    assert set(read) == {""}
+
+
+# -- music as the app names it
+
+
+def test_music_as_the_app_names_it(place):
+    """`url` first, wrapped or not; else the catalogue by id or slug; else a name; accents in either form."""
+    execute(place.dsn, CATALOGUE)
+    for row in CATALOGUE_ROWS:
+        execute(place.dsn, "INSERT INTO background_tracks (slug, title, url) VALUES (%s, %s, %s)", *row)
+    storage, own = place.project.storage, f"{place.project.url}/storage/v1/object/public/background-music"
+    execute(place.dsn, "UPDATE background_tracks SET url = replace(url, '{own}', %s)", own)
+    for name in ("Gentle Rain.mp3", "cafe\u0301.flac", "only-named.flac"):
+        storage.put("background-music", name, sound(6, "FLAC"))
+    music: dict[str, dict[str, Any]] = {
+        "url": {"id": "gone", "name": "Gone", "url": f"{own}/rain.flac"},
+        "wrapped": {"id": "gone", "url": f"{own}/{own}/rain.flac"},
+        "slug": {"id": "rain", "name": "Rain", "url": ""},
+        "slug, url missing": {"id": "rain", "name": "Rain"},
+        "slug, full URL in the catalogue": {"id": "wind", "url": None},
+        "slug, wrapped URL in the catalogue": {"id": "wrapped"},
+        "url that is gone": {"id": "rain", "url": f"{own}/gone.mp3"},
+        "id is an object's name": {"id": "rain.flac"},
+        "title": {"id": "nowhere", "name": "Gentle Rain"},
+        "object's name": {"name": "only-named.flac"},
+        "composed": {"url": "caf\u00e9.flac"},
+        "composed, in a URL": {"url": f"{own}/caf%C3%A9.flac"},
+    }
+    for name, value in music.items():
+        place.order(Case(name, {"backgroundMusic": value}))
+    lost = {"id": "nowhere", "name": "Nowhere", "url": f"{own}/gone.mp3"}
+    place.order(Case("nowhere", {"backgroundMusic": lost}, layers=2, notes=("could not be found",)))
+    private = {"id": "private"}
+    place.order(Case("catalogue beyond reach", {"backgroundMusic": private}, layers=2, notes=("cannot be used",)))
+    with place.worker() as worker:
+        place.wait(worker, ended)
+    place.each(place.check_delivered)
+
+
+CATALOGUE = """
+CREATE TABLE IF NOT EXISTS background_tracks (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    slug text UNIQUE, title text, url text, is_active boolean DEFAULT true);
+GRANT SELECT ON background_tracks TO service_role;
+"""
+CATALOGUE_ROWS = [
+    ("rain", "Rain", "rain.flac"),
+    ("wind", "Wind", "{own}/wind.flac"),
+    ("wrapped", "Wind", "{own}/{own}/wind.flac"),
+    ("private", "Private", "{own}/../audio-renders/x.mp3"),
+]
 
 
 # -- the order is not ours any more

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import soundfile
 from database import Databases, Variant, execute, first_version
+from mutagen.id3 import ID3
 from pairs import all_pairs
 from psycopg.types.json import Jsonb
 from servers import server_versions, wanted_versions
@@ -199,7 +200,8 @@ def _check(
             assert result["durationMs"] == round(payload["durationMin"] * 60_000), writer
             samples, rate = soundfile.read(io.BytesIO(stored))
             assert len(samples) / rate == pytest.approx(payload["durationMin"] * 60, abs=0.1), writer
-        assert b"Evening calm" in stored[:4096], "the title is the track's"
+        tags = ID3(io.BytesIO(stored))
+        assert (tags["TIT2"].text, tags.getall("APIC")[0].data) == (["Evening calm"], PNG), "the track's own"
     assert rows[bad]["status"] == "failed"
     assert "durationMin" in rows[bad]["error"]
     track = execute(dsn, "SELECT * FROM tracks WHERE id = %s", bad_track)[0]

@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
+from pydantic import SecretStr
+from standins.keys import ANON_JWT, OPAQUE_KEY, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_JWT, USER_JWT
 from standins.postgrest import SERVICE_KEY
 from standins.project import serve_project
-from standins.storage import MB, Storage, locked_body, production_buckets
+from standins.storage import MB, Bucket, Storage, locked_body, no_object, production_buckets, rendered
 
 from worker.backoff import Patience
 from worker.config import Config
@@ -20,7 +25,7 @@ from worker.storage.choose import open_storage
 from worker.storage.storage import FOREVER_S, Stored
 from worker.storage.supabase_storage import BucketLimits, SupabaseStorage
 from worker.storage.tus import PIECE_BYTES
-from worker.supabase_access import supabase_of
+from worker.supabase_access import Supabase, supabase_of
 
 KEY = "tracks/t1/j1-0123.mp3"
 
@@ -79,6 +84,17 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def put(ours: SupabaseStorage, path: Path, key: str = KEY, bucket: str = "audio-renders", **how: object) -> Stored:
     return ours.put(path, key, bucket=bucket, content_type=str(how.pop("content_type", "audio/mpeg")), **how)  # type: ignore[arg-type]
+
+
+def posts(storage: Storage) -> list[str]:
+    return [asked for asked in storage.asked if asked.startswith("POST")]
+
+
+def open_connections(origin: str) -> int:
+    """How many connections this process has to a server in it."""
+    port = urlsplit(origin).port
+    lines = psutil.Process().net_connections("tcp")
+    return sum(bool(line.raddr) and line.raddr.port == port and line.status == "ESTABLISHED" for line in lines)
 
 
 # -- as it should be
@@ -144,6 +160,63 @@ def test_the_same_file_again_is_success(
     assert storage.objects["audio-renders", KEY] is before
 
 
+@pytest.mark.parametrize("size", [300_000, 1_000_000, 6_000_000, PIECE_BYTES + 1, 63_000_000])
+def test_a_repeated_upload_sends_no_body(ours: SupabaseStorage, storage: Storage, tmp_path: Path, size: int) -> None:
+    storage.largest = 100 * MB
+    path = track(tmp_path, size)
+    put(ours, path)
+    storage.asked.clear()
+    assert put(ours, path).already_there is True
+    assert storage.asked == [f"GET /object/info/audio-renders/{KEY}"]
+
+
+TAKEN_SIZES = [300_000, 1_000_000, PIECE_BYTES, PIECE_BYTES + 1, 2 * PIECE_BYTES + 100_000]
+
+
+@pytest.mark.parametrize("size", TAKEN_SIZES)
+def test_a_name_taken_meanwhile_is_found_out(
+    ours: SupabaseStorage, origin: str, storage: Storage, tmp_path: Path, size: int
+) -> None:
+    """Another worker is first by a moment: Storage answers before it has read the body, and then says no more."""
+    path = track(tmp_path, size)
+    storage.fault("POST", "", "meanwhile", event=lambda: storage.put("audio-renders", KEY, path.read_bytes()))
+    assert put(ours, path).already_there is True
+    assert put(ours, path, "another.mp3").already_there is False
+    assert storage.objects["audio-renders", "another.mp3"].data == path.read_bytes()
+    assert storage.silent == (size <= PIECE_BYTES)  # a resumable upload is refused before it has a body
+    assert open_connections(origin) <= 1
+
+
+@pytest.mark.parametrize("status", [409, 423, 500])
+def test_a_piece_that_is_refused_unread_is_sent_again(
+    ours: SupabaseStorage, origin: str, storage: Storage, large: Path, status: int
+) -> None:
+    storage.fault("PATCH", "", "answer", times=3, status=status, body=b"not now\n")
+    put(ours, large)
+    assert storage.objects["audio-renders", KEY].data == large.read_bytes()
+    assert storage.silent == 3
+    assert open_connections(origin) <= 1
+
+
+@pytest.mark.parametrize(
+    ("bucket", "size", "code"), [("mime", 5_900_000, "storage.mime"), ("limit", 5_900_000, "storage.size")]
+)
+def test_a_refusal_of_a_large_body_is_read_and_the_next_goes_on(
+    ours: SupabaseStorage, origin: str, storage: Storage, tmp_path: Path, bucket: str, size: int, code: str
+) -> None:
+    storage.buckets["mime"] = Bucket("mime", allowed_mime_types=["audio/wav"])
+    storage.buckets["limit"] = Bucket("limit", file_size_limit=100_000)
+    path = track(tmp_path, size)
+    with pytest.raises(ConfigurationError) as caught:
+        put(ours, path, bucket=bucket)
+    assert caught.value.code == code
+    assert len(posts(storage)) == 1
+    assert storage.silent == 1
+    put(ours, path)
+    assert storage.objects["audio-renders", KEY].data == path.read_bytes()
+    assert open_connections(origin) <= 1
+
+
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_another_file_in_the_place_stays(
     ours: SupabaseStorage, storage: Storage, size: str, request: pytest.FixtureRequest
@@ -186,7 +259,7 @@ def test_a_service_that_stays_down_is_given_up(ours: SupabaseStorage, storage: S
     storage.fault("POST", "", "answer", times=99, status=544, body=b"{}")
     with pytest.raises(TransientError, match="544"):
         put(ours, small)
-    assert len(storage.asked) == 4
+    assert len(posts(storage)) == 4
     storage.faults.clear()
     storage.fault("POST", "", "answer", times=99, status=400, body=locked_body())
     with pytest.raises(TransientError, match="locked") as caught:
@@ -320,7 +393,7 @@ def test_a_missing_bucket_is_named(
     with pytest.raises(ConfigurationError, match="no bucket 'audio-renders'") as caught:
         put(ours, request.getfixturevalue(size))
     assert caught.value.code == "storage.bucket"
-    assert len(storage.asked) == 1
+    assert len(posts(storage)) == 1
 
 
 @pytest.mark.parametrize("size", ["small", "large"])
@@ -370,6 +443,51 @@ def test_a_refused_key_names_the_variable(
     assert len(storage.asked) == 1
 
 
+@pytest.mark.parametrize("size", ["small", "large"])
+@pytest.mark.parametrize("key", [SERVICE_JWT, SECRET_KEY, OPAQUE_KEY])
+def test_every_kind_of_key_opens_storage(
+    origin: str, storage: Storage, size: str, key: str, request: pytest.FixtureRequest
+) -> None:
+    path: Path = request.getfixturevalue(size)
+    supabase = supabase_of(Config(supabase_url=origin, supabase_service_role_key=SecretStr(key)))
+    assert supabase is not None
+    opened = SupabaseStorage(supabase)
+    assert put(opened, path).already_there is False
+    assert opened.size("audio-renders", KEY) == path.stat().st_size
+    assert opened.get_bytes("audio-renders", KEY) == path.read_bytes()
+    assert opened.bucket_limits("audio-renders") is not None
+    opened.remove("audio-renders", [KEY])
+    opened.close()
+    assert ("audio-renders", KEY) not in storage.objects
+    assert set(storage.keys) == {key}
+
+
+class Bearer(Supabase):
+    """As if every key were a JWT."""
+
+    def headers(self) -> dict[str, str]:
+        key = self.key.get_secret_value()
+        return {"apikey": key, "Authorization": f"Bearer {key}"}
+
+
+BOUND = (
+    Bearer("", SecretStr(SECRET_KEY)),
+    *(Supabase("", SecretStr(key)) for key in (ANON_JWT, PUBLISHABLE_KEY, USER_JWT)),
+)
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+@pytest.mark.parametrize("key", BOUND, ids=["secret as bearer", "anon", "publishable", "authenticated"])
+def test_a_key_that_may_not_write_is_the_operators(
+    origin: str, storage: Storage, size: str, key: Supabase, request: pytest.FixtureRequest
+) -> None:
+    """What Storage itself says to a secret key as bearer token, and to roles that row-level security binds."""
+    with pytest.raises(ConfigurationError, match="Storage refused us") as caught:
+        put(SupabaseStorage(replace(key, origin=origin)), request.getfixturevalue(size))
+    assert caught.value.code == "storage.credentials"
+    assert storage.objects == {}
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -404,7 +522,7 @@ def test_a_long_retry_after_is_left_to_the_queue(ours: SupabaseStorage, storage:
     with pytest.raises(TransientError) as caught:
         put(ours, small)
     assert caught.value.retry_after_s == 900.0
-    assert len(storage.asked) == 1
+    assert len(posts(storage)) == 1
 
 
 # -- the rest
@@ -457,16 +575,21 @@ def test_uploading_takes_no_memory(ours: SupabaseStorage, tmp_path: Path) -> Non
     taken = 0
 
     def swallow(server: socket.socket) -> None:
-        """A TUS server of fewest words: begins an upload, then takes pieces."""
+        """A server of fewest words: knows no object, begins an upload, then takes pieces, a connection for each."""
         nonlocal taken
-        line, _ = server.accept()
-        with line:
-            reader = line.makefile("rb")
-            while first := reader.readline():
-                headers = {}
+        while True:
+            line, _ = server.accept()
+            with line:
+                reader = line.makefile("rb")
+                first, headers = reader.readline(), {}
                 while (header := reader.readline()) not in (b"\r\n", b""):
                     name, _, value = header.partition(b":")
                     headers[name.lower()] = value.strip()
+                if first.startswith(b"GET"):
+                    body = rendered(no_object())
+                    head = f"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+                    line.sendall(head.encode() + body)
+                    continue
                 if first.startswith(b"POST"):
                     line.sendall(b"HTTP/1.1 201 Created\r\nLocation: /x/1\r\nContent-Length: 0\r\n\r\n")
                     continue

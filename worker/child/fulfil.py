@@ -118,6 +118,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
     from worker.child.publish import publish
     from worker.codec.encoding import Encoding
     from worker.fetch.fetch import fetch_media
+    from worker.fetch.media_reference import What
     from worker.order.job import parse_job
     from worker.order.track_row import completed_payload
     from worker.render.produce import produce
@@ -132,10 +133,10 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
             code="job.track",
             customer_message="The track of this order could not be found. Please contact support.",
         )
-    payload, is_of_track = completed_payload(order.payload, row)
-    notes = ["The order names no sound, so it was made from the track as it is saved."] if is_of_track else []
+    completed = completed_payload(order.payload, row)
+    notes = ["The order names no sound, so it was made from the track as it is saved."] if completed.is_of_track else []
     job = parse_job(
-        payload,
+        completed.payload,
         max_script_characters=config.max_script_characters,
         max_duration_min=config.max_duration_min,
     )
@@ -152,9 +153,14 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
             customer_message="You have ordered more speech today than can be made in a day. Please try again tomorrow.",
         )
 
-    def fetch(reference: str, *, bucket: str, into: Path, what: str) -> Path:
+    def fetch(reference: str, *, into: Path, what: What) -> Path:
         return fetch_media(
-            reference, bucket=bucket, into=into, config=config, cache_dir=config.cache_dir / "media", what=what
+            reference,
+            what=what,
+            into=into,
+            config=config,
+            user_id=order.user_id,
+            cache_dir=config.cache_dir / "media",
         )
 
     encoding = Encoding.for_quality(job.output.format, job.output.quality)
@@ -164,12 +170,26 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
         produced = produce(
             job,
             track_file,
-            studio=open_studio(config, fetch, speech_store=speech_store(config, storage)),
+            studio=open_studio(
+                config,
+                fetch,
+                speech_store=speech_store(config, storage),
+                catalogue=tell.catalogue,
+                without_music=config.on_missing_music == "without",
+                without_cover="always" if completed.has_tracks_cover else "missing",
+            ),
             encoding=encoding,
             preview=preview_file,
+            preview_s=config.preview_seconds,
             on_progress=lambda stage, fraction: tell.progress(int(90 * fraction), stage),
         )
-        published = publish(order, produced, track_file, preview_file, storage=storage, tell=tell)
+        if produced.music_error is not None:
+            said = produced.music_error.message
+            logger.bind(event="music.left_out", job=order.job_id).warning("made without its music: {}", said)
+        if produced.cover_error is not None:
+            said = produced.cover_error.message
+            logger.bind(event="cover.left_out", job=order.job_id).warning("made without its cover: {}", said)
+        published = publish(order, produced, track_file, preview_file, config=config, storage=storage, tell=tell)
     finally:
         storage.close()
     report = produced.report
@@ -189,7 +209,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
         "file_size_bytes": report.size_bytes,
         "format": report.format,
         "layers": len(report.layers),
-        "notes": [*notes, *report.notes],
+        "notes": [*notes, *report.notes, *published.notes],
         "quality": figures,
     }
     if published.twin is not None and produced.twin_report is not None:
@@ -214,5 +234,6 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
             "preview_url": published.preview,
             "quality": figures,
             "speech_cache": dict(report.speech_cache),
+            "without_music": None if produced.music_error is None else produced.music_error.message,
         },
     )

@@ -23,11 +23,11 @@ from worker.queue.address import read
 from worker.queue.listen import why_polling
 from worker.queue.queue import Queue, open_queue
 from worker.storage.choose import open_storage
-from worker.storage.storage import CONTENT_TYPES, MUSIC, PREVIEWS, RENDERS
+from worker.storage.storage import CONTENT_TYPES, RENDERS
 from worker.tts import available_voices
 
 if TYPE_CHECKING:
-    from worker.storage.supabase_storage import SupabaseStorage
+    from worker.storage.supabase_storage import BucketLimits, SupabaseStorage
 
 _LEAST_DISK_GB = 2.0  # the decoded inputs of a long track, and the track
 _LEAST_MEMORY_MB = 256
@@ -130,26 +130,78 @@ def _buckets(config: Config) -> Iterator[Finding]:
     if not isinstance(storage, SupabaseStorage):
         return
     try:
-        shared = () if config.tts_cache_bucket is None else (config.tts_cache_bucket,)
-        for name in (RENDERS, PREVIEWS, MUSIC, *shared):
-            yield _tried(name, partial(_bucket, storage, name, private=name in shared))
+        yield _tried(RENDERS, lambda: _renders_bucket(storage))
+        yield _tried(config.preview_bucket, lambda: _preview_bucket(storage, config))
+        for name in config.media_buckets:
+            yield _tried(name, partial(_source_bucket, storage, name, needed=True))
+        for name in config.voice_buckets:
+            yield _tried(name, partial(_source_bucket, storage, name, needed=False))
+        if config.tts_cache_bucket is not None:
+            yield _tried(config.tts_cache_bucket, partial(_speech_bucket, storage, config.tts_cache_bucket))
+        yield from _open_to_orders(config)
     finally:
         storage.close()
 
 
-def _bucket(storage: SupabaseStorage, name: str, *, private: bool) -> Finding:
+_MISSING = "the bucket is missing; create it in Supabase under Storage"
+
+
+def _open_to_orders(config: Config) -> Iterator[Finding]:
+    """Buckets that payloads may name although they hold every customer's files."""
+    closed = {RENDERS: "finished tracks", config.tts_cache_bucket: "spoken scripts"}
+    for setting, names in (("MEDIA_BUCKETS", config.media_buckets), ("VOICE_BUCKETS", config.voice_buckets)):
+        for name in names:
+            if setting == "MEDIA_BUCKETS" and (name in config.voice_buckets or name in closed):
+                held = closed.get(name, "recordings")
+                yield Finding(setting, False, f"lists {name!r}: any order could then play other customers' {held}")
+
+
+def _preview_bucket(storage: SupabaseStorage, config: Config) -> Finding:
+    name = config.preview_bucket
     limits = storage.bucket_limits(name)
     if limits is None:
-        return Finding(name, False, "the bucket is missing; create it in Supabase under Storage")
-    if name == PREVIEWS and not limits.public:
-        return Finding(name, False, "the bucket is private; previews are played by their public address")
-    if private and limits.public:
+        return Finding(name, None, f"{_MISSING} (PREVIEW_BUCKET); until then tracks have no preview")
+    if config.preview_url == "public" and not limits.public:
+        return Finding(
+            name, None, "the bucket is private, so tracks have no preview; make it public, or set PREVIEW_URL=path"
+        )
+    if not limits.takes(CONTENT_TYPES["mp3"]):
+        return Finding(name, None, "the bucket takes no audio/mpeg, so tracks have no preview; extend its MIME types")
+    return Finding(name, True, _size_limit(limits))
+
+
+def _source_bucket(storage: SupabaseStorage, name: str, *, needed: bool) -> Finding:
+    limits = storage.bucket_limits(name)
+    if limits is None:
+        mend = "the bucket is missing; orders that name an object in it fail"
+        return Finding(name, False if needed else None, f"{mend} ({'MEDIA' if needed else 'VOICE'}_BUCKETS)")
+    if not needed and limits.public:
+        return Finding(name, None, "the bucket is public; it holds customers' recordings (VOICE_BUCKETS)")
+    return Finding(name, True, _size_limit(limits))
+
+
+def _speech_bucket(storage: SupabaseStorage, name: str) -> Finding:
+    limits = storage.bucket_limits(name)
+    if limits is None:
+        return Finding(name, False, _MISSING)
+    if limits.public:
         return Finding(name, False, "the bucket is public; it holds customers' scripts, spoken (TTS_CACHE_BUCKET)")
-    if private and not limits.takes("application/octet-stream"):
+    if not limits.takes("application/octet-stream"):
         return Finding(name, False, "the bucket takes no application/octet-stream; spoken pieces are of that type")
+    return Finding(name, True, _size_limit(limits))
+
+
+def _size_limit(limits: BucketLimits) -> str:
+    return "no limit" if limits.largest_bytes is None else f"{limits.largest_bytes >> 20} MB a file"
+
+
+def _renders_bucket(storage: SupabaseStorage) -> Finding:
+    name, limits = RENDERS, storage.bucket_limits(RENDERS)
+    if limits is None:
+        return Finding(name, False, _MISSING)
     refused = [ending for ending in ("mp3", "m4a", "aac", "wav", "flac") if not limits.takes(CONTENT_TYPES[ending])]
-    size = "no limit" if limits.largest_bytes is None else f"{limits.largest_bytes >> 20} MB a file"
-    if name == RENDERS and refused:
+    size = _size_limit(limits)
+    if refused:
         return Finding(
             name, None, f"{size}; refuses {', '.join(refused)}: extend its allowed MIME types to deliver those"
         )

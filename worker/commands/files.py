@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from worker.config import Config
 from worker.errors import JobError
+from worker.fetch.media_reference import What, is_bare_name, unicode_forms
 
 if TYPE_CHECKING:
     from worker.render.studio import Fetch
@@ -32,14 +33,12 @@ def read_job(name: str) -> bytes:
 def beside(folder: Path, config: Config) -> Fetch:
     """Find files that a job names: first beside the job file, then as the worker would."""
 
-    def fetch(reference: str, *, bucket: str, into: Path, what: str) -> Path:
-        local = folder / reference
-        if "://" not in reference and local.is_file():
-            return local
+    def fetch(reference: str, *, into: Path, what: What) -> Path:
+        for name in unicode_forms(reference) if is_bare_name(reference) else ():
+            if (folder / name).is_file():
+                return folder / name
         from worker.fetch.fetch import fetch_media  # seldom needed here, and long to load
 
-        return fetch_media(
-            reference, bucket=bucket, into=into, config=config, cache_dir=config.cache_dir / "media", what=what
-        )
+        return fetch_media(reference, what=what, into=into, config=config, cache_dir=config.cache_dir / "media")
 
     return fetch

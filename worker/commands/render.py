@@ -79,6 +79,7 @@ def _render(
                 encoding=encoding,
                 recordings=recordings,
                 preview=options.preview,
+                preview_s=config.preview_seconds,
                 on_progress=bars.track(out.name),
             )
         if to_stdout:

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
@@ -19,7 +19,17 @@ from worker.backoff import Patience, retry_after_s, with_retries
 from worker.config import Config
 from worker.errors import MediaError, ResourceError, TransientError, WorkerError
 from worker.fetch.media_cache import Kept, MediaCache
-from worker.fetch.media_reference import OutsideUrl, StoredObject, parse_reference, refusal
+from worker.fetch.media_reference import (
+    MISSING,
+    OpenUrl,
+    OutsideUrl,
+    Place,
+    Reach,
+    StoredObject,
+    What,
+    parse_reference,
+    refusal,
+)
 from worker.storage.storage_errors import BUCKET_MISSING, ObjectMissing, ObjectTaken, read_answer, sort_answer
 from worker.supabase_access import Supabase, supabase_of
 
@@ -35,18 +45,16 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = (408, 425, 429)
 _SUFFIXES = (".mp3", ".m4a", ".aac", ".wav", ".flac", ".ogg", ".opus", ".webm", ".mp4", ".aiff", ".aif")
 _LONGEST_ERROR_BODY = 65536
-# Every customer's finished tracks: a reference with our key must not reach another customer's.
-_DELIVERIES = "audio-renders"
 
 
 def fetch_media(
     reference: str,
     *,
-    bucket: str,
+    what: What,
     into: Path,
     config: Config,
+    user_id: str | None = None,
     cache_dir: Path | None = None,
-    what: str = "music",
     network: Network | None = None,
     deadline_s: float = DEADLINE_S,
 ) -> Path:
@@ -55,17 +63,19 @@ def fetch_media(
     Parameters
     ----------
     reference : str
-        An object name in `bucket` of this project's own storage (without Supabase: under
-        STORAGE_DIR/`bucket`); a public, signed or authenticated URL of that storage, fetched with the service
-        key as the object it names, so that an expired signature does no harm; or an https URL on one of
-        MEDIA_HOSTS.
+        An object name or a URL of this project's own storage (without Supabase: a name under STORAGE_DIR); or an https
+        URL on one of MEDIA_HOSTS. Music and recordings are read with the service key, as the object that the URL names,
+        so that an expired signature does no harm: music from MEDIA_BUCKETS, recordings from VOICE_BUCKETS below the
+        customer's own folder. What else has a signed URL is fetched as it stands, without the key; so is a cover, by
+        its signed or public URL.
+    what : "music", "uploaded voice" or "cover"
     into : Path
         The job's own folder, where the file is put; it may be read for as long as the folder is there.
+    user_id : str, optional
+        The customer's. An order without one reads no recording with the key.
     cache_dir : Path, optional
         A folder of its own, where downloads are kept for later jobs, up to MEDIA_CACHE_MAX_MB. Each use asks
         the server whether its ETag still holds.
-    what : str
-        For messages: "music", "uploaded voice".
     network : Network, optional
         For tests.
     deadline_s : float
@@ -91,10 +101,9 @@ def fetch_media(
     supabase = supabase_of(config)
     place = parse_reference(
         reference,
-        bucket=bucket,
+        reach=_reach(what, config, user_id, local=supabase is None),
         origin=supabase.origin if supabase else None,
         hosts=config.media_hosts,
-        closed_buckets=(_DELIVERIES, *([config.tts_cache_bucket] if config.tts_cache_bucket else [])),
         what=what,
     )
     if isinstance(place, StoredObject) and supabase is None:
@@ -113,12 +122,23 @@ def fetch_media(
         deadline=time.monotonic() + deadline_s,
     )
     try:
-        return with_retries(lambda: transfer.run(place), patience=_PATIENCE, deadline=transfer.deadline)
+        return transfer.first_of(place)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise ResourceError(
             f"{what}: cannot be written to disk: {error.strerror}", code="resource.disk" if full else None
         ) from error
+
+
+def _reach(what: What, config: Config, user_id: str | None, *, local: bool) -> Reach:
+    """What the key may read. Without Supabase, STORAGE_DIR belongs to whoever asks, unless that is a customer."""
+    if what == "music":
+        return Reach(config.media_buckets)
+    if what == "cover":
+        return Reach(config.media_buckets if local else ())
+    if user_id is None and not local:
+        return Reach((), setting="VOICE_BUCKETS")
+    return Reach(config.voice_buckets, folder="" if user_id is None else f"{user_id}/", setting="VOICE_BUCKETS")
 
 
 @dataclass(frozen=True)
@@ -142,11 +162,30 @@ class _Transfer:
     network: Network
     deadline: float
 
-    def run(self, place: StoredObject | OutsideUrl) -> Path:
+    def first_of(self, place: Place) -> Path:
+        """The first form of the name that is there, each with every try it needs."""
+        if not isinstance(place, StoredObject):
+            return self._tried(place)
+        *others, last = (replace(place, keys=(key,)) for key in place.keys)
+        for form in others:
+            try:
+                return self._tried(form)
+            except MediaError as error:
+                if error.code != MISSING:
+                    raise
+        try:
+            return self._tried(last)
+        except MediaError as error:
+            raise (_missing(self.what, place.shown) if error.code == MISSING else error) from None
+
+    def _tried(self, place: Place) -> Path:
+        return with_retries(lambda: self._run(place), patience=_PATIENCE, deadline=self.deadline)
+
+    def _run(self, place: Place) -> Path:
         """One try, redirects included."""
         identity = place.identity
-        if isinstance(place, StoredObject) and self.supabase is not None:
-            identity = f"{self.supabase.origin}/{identity}"
+        if not isinstance(place, OutsideUrl) and self.supabase is not None:
+            identity = f"{self.supabase.origin}/{identity.lstrip('/')}"
         kept = self.cache.find(identity)
         out = self.into / _file_name(identity)
         out.unlink(missing_ok=True)
@@ -165,7 +204,7 @@ class _Transfer:
             at = self._next_hop(at, answer.location)
         raise refusal(self.what, place.shown, f"redirects more than {MAX_REDIRECTS} times")
 
-    def _ask(self, at: StoredObject | OutsideUrl, kept: Kept | None) -> _Got:
+    def _ask(self, at: Place, kept: Kept | None) -> _Got:
         condition = {"If-None-Match": kept.etag} if kept else {}
         part = self.into / f"{uuid.uuid4().hex}.part"
         whole = False
@@ -179,9 +218,7 @@ class _Transfer:
             if not whole:
                 part.unlink(missing_ok=True)
 
-    def _open(
-        self, at: StoredObject | OutsideUrl, condition: Mapping[str, str]
-    ) -> AbstractContextManager[httpcore.Response]:
+    def _open(self, at: Place, condition: Mapping[str, str]) -> AbstractContextManager[httpcore.Response]:
         from worker.fetch.guarded_http import get
 
         if isinstance(at, OutsideUrl):
@@ -198,12 +235,18 @@ class _Transfer:
         # The operator's own address, whatever network it is on. The key goes here and, since no redirect of
         # this origin is followed, nowhere else.
         own = urlsplit(self.supabase.origin)
+        target, key = "", {}
+        if isinstance(at, OpenUrl):
+            target = at.target
+        else:
+            target = f"/storage/v1/object/authenticated/{quote(at.bucket, safe='')}/{quote(at.key)}"
+            key = self.supabase.headers()
         return get(
             own.hostname or "",
-            f"/storage/v1/object/authenticated/{quote(at.bucket, safe='')}/{quote(at.key)}",
+            target,
             what=self.what,
             shown=at.shown,
-            headers={**self.supabase.headers(), **condition},
+            headers={**key, **condition},
             deadline=self.deadline,
             network=self.network,
             checked=False,
@@ -211,9 +254,7 @@ class _Transfer:
             port=own.port,
         )
 
-    def _read(
-        self, at: StoredObject | OutsideUrl, response: httpcore.Response, part: Path, *, conditional: bool
-    ) -> _Got:
+    def _read(self, at: Place, response: httpcore.Response, part: Path, *, conditional: bool) -> _Got:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
         status = response.status
         if status == 304 and conditional:
@@ -245,7 +286,7 @@ class _Transfer:
                 file.write(piece)
         return _Got(file=part, etag=headers.get("etag", ""))
 
-    def _next_hop(self, at: StoredObject | OutsideUrl, location: str) -> OutsideUrl:
+    def _next_hop(self, at: Place, location: str) -> OutsideUrl:
         assert isinstance(at, OutsideUrl)  # noqa: S101 - only these are redirected
         try:
             onward = urljoin(f"https://{at.host}{at.target}", location)
@@ -253,13 +294,11 @@ class _Transfer:
             raise refusal(self.what, at.shown, "redirects to no valid URL") from None
         # With no origin: a redirect from outside is never fetched with the key, even where it leads to our
         # own storage.
-        hop = parse_reference(onward, bucket="", origin=None, hosts=self.hosts, what=f"{self.what}, redirected")
+        hop = parse_reference(onward, reach=Reach(()), origin=None, hosts=self.hosts, what=f"{self.what}, redirected")
         assert isinstance(hop, OutsideUrl)  # noqa: S101 - urljoin keeps the scheme
         return hop
 
-    def _sorted(
-        self, at: StoredObject | OutsideUrl, status: int, headers: Mapping[str, str], body: bytes
-    ) -> WorkerError:
+    def _sorted(self, at: Place, status: int, headers: Mapping[str, str], body: bytes) -> WorkerError:
         if isinstance(at, StoredObject):
             sorted_out = sort_answer(read_answer(status, headers, body), bucket=at.bucket, key=at.key)
             unnamed_bucket = not at.named and getattr(sorted_out, "code", "") == BUCKET_MISSING
@@ -268,6 +307,11 @@ class _Transfer:
             if isinstance(sorted_out, ObjectTaken):
                 return TransientError(f"{self.what}: {at.shown}: {sorted_out}", code="media.unavailable")
             return sorted_out
+        if isinstance(at, OpenUrl):  # Storage's true status is in the body
+            answer = read_answer(status, headers, body)
+            status = answer.status
+            if getattr(sort_answer(answer, bucket="", key=at.shown), "code", "") == BUCKET_MISSING:
+                return refusal(self.what, at.shown, "is in no public bucket")
         if status in (404, 410):
             return _missing(self.what, at.shown)
         if status >= 500 or status in _PASSING:
@@ -278,7 +322,7 @@ class _Transfer:
             )
         return refusal(self.what, at.shown, f"answers {status}")
 
-    def _too_large(self, at: StoredObject | OutsideUrl, found: str) -> MediaError:
+    def _too_large(self, at: Place, found: str) -> MediaError:
         return MediaError(
             f"{self.what}: {at.shown} {found}; at most {self.max_mb} MB are taken (MEDIA_MAX_MB)",
             code="media.too_large",
@@ -289,7 +333,7 @@ class _Transfer:
 def _missing(what: str, shown: str) -> MediaError:
     return MediaError(
         f"{what}: {shown} does not exist",
-        code="media.missing",
+        code=MISSING,
         customer_message=f"The {what} of this order could not be found. Please choose another one, or contact support.",
     )
 
@@ -304,13 +348,13 @@ def _file_name(identity: str) -> str:
 
 def _in_local_tree(place: StoredObject, storage_dir: Path, what: str) -> Path:
     root = (storage_dir / place.bucket).resolve()
-    path = (root / place.key).resolve()
-    if not path.is_relative_to(root):  # a symbolic link out of the tree
-        raise refusal(what, place.shown, "leads out of STORAGE_DIR")
-    try:
-        found = path.is_file()
-    except OSError:  # a name that no file can have
-        found = False
-    if not found:
-        raise _missing(what, place.shown)
-    return path
+    for key in place.keys:
+        path = (root / key).resolve()
+        if not path.is_relative_to(root):  # a symbolic link out of the tree
+            raise refusal(what, place.shown, "leads out of STORAGE_DIR")
+        try:
+            if path.is_file():
+                return path
+        except OSError:  # a name that no file can have
+            continue
+    raise _missing(what, place.shown)

@@ -2,14 +2,16 @@
 
 A reference is written by strangers. It is parsed once, here, into the very parts that are later used to
 connect, so that no two parsers can disagree about where it leads; everything that is not plainly allowed is
-refused.
+refused. Our key opens every customer's files, so a `Reach` says what it is used for.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+import unicodedata
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from worker.errors import MediaError
@@ -17,7 +19,18 @@ from worker.supabase_access import is_loopback
 
 # Letters, digits and hyphens (RFC 952, 1123), and the underscore that some buckets' hosts have.
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*")
-_OBJECT_PATH = re.compile(r"/storage/v1/object/(?:public/|sign/|authenticated/|)(?P<bucket>[^/]+)/(?P<key>.+)")
+_OBJECT_PATH = re.compile(
+    r"/storage/v1/object/(?:(?P<way>public|sign|authenticated)/|)(?P<bucket>[^/]+)/(?P<key>.+)", re.DOTALL
+)
+# A storage URL with another URL where the object's name belongs: code that took `url` for an object name made it.
+_WRAPPED = re.compile(
+    r"https?://[^/?#]*/storage/v1/object/(?:public/|sign/|authenticated/|)[^/?#]+/(?P<inner>https?(?::|%(?:25)*3a).*)",
+    re.DOTALL | re.IGNORECASE,
+)
+MISSING = "media.missing"
+REFUSED = "media.refused"
+_MOST_WRAPPINGS = 20
+_MOST_DECODINGS = _MOST_WRAPPINGS + 2
 # Words that stand in a bucket's place in Storage's own routes.
 _ROUTES = frozenset({"public", "sign", "authenticated", "info", "list", "list-v2", "upload", "copy", "move"})
 _LONGEST_REFERENCE = 4096
@@ -27,19 +40,59 @@ _SIGNATURES = frozenset({"token", "signature", "sig", "expires", "policy", "key-
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
+What = Literal["music", "uploaded voice", "cover"]
+"""Kinds of media, in the words that messages use."""
+
+
 @dataclass(frozen=True)
-class StoredObject:
-    """An object in one of this project's own buckets.
+class Reach:
+    """What the service key may read for an order.
 
     Attributes
     ----------
+    buckets : tuple of str
+        Bare names are in the first one. Empty: the key reads nothing.
+    folder : str
+        In these buckets only what begins so, such as ``<user_id>/``; empty: all.
+    setting : str
+        For messages: what lists the buckets.
+    """
+
+    buckets: tuple[str, ...]
+    folder: str = ""
+    setting: str = "MEDIA_BUCKETS"
+
+    def refuses(self, bucket: str, key: str) -> str | None:
+        """Why an object may not be read with the key; None where it may."""
+        if bucket not in self.buckets:
+            listed = f"{self.setting} does not list" if self.buckets else "is not read with the service key"
+            return f"is in bucket {bucket!r}, which {listed}"
+        if not key.startswith(self.folder):
+            return f"is in bucket {bucket!r}, but not below the customer's own folder"
+        return None
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object in one of this project's own buckets, to be read with the key.
+
+    Attributes
+    ----------
+    keys : tuple of str
+        Its name, and other forms of it that may be meant: composed and decomposed accents (Unicode NFC, NFD), and,
+        where the URL was wrapped in another, once more decoded.
     named : bool
         Given as a bare name, in the bucket the worker chose; else as a URL that names its bucket itself.
     """
 
     bucket: str
-    key: str
+    keys: tuple[str, ...]
     named: bool
+
+    @property
+    def key(self) -> str:
+        """The name as it was given."""
+        return self.keys[0]
 
     @property
     def shown(self) -> str:
@@ -50,6 +103,29 @@ class StoredObject:
     def identity(self) -> str:
         """The same for each way to name the object."""
         return self.shown
+
+
+@dataclass(frozen=True)
+class OpenUrl:
+    """A public or signed URL of this project's storage, fetched as it stands, without the key.
+
+    Attributes
+    ----------
+    target : str
+        Path and query, percent-encoded, as it goes on the wire to the project's own origin.
+    """
+
+    target: str
+
+    @property
+    def shown(self) -> str:
+        """For messages: without the signature."""
+        return self.target.partition("?")[0].removeprefix("/storage/v1/object/")
+
+    @property
+    def identity(self) -> str:
+        """With the signature: whose it is, only Storage knows."""
+        return self.target
 
 
 @dataclass(frozen=True)
@@ -84,30 +160,35 @@ class OutsideUrl:
         return f"https://{self.host}{path}" + (f"?{urlencode(kept)}" if kept else "")
 
 
+Place = StoredObject | OpenUrl | OutsideUrl
+
+
 def parse_reference(
-    reference: str,
-    *,
-    bucket: str,
-    origin: str | None,
-    hosts: Collection[str],
-    closed_buckets: Collection[str] = (),
-    what: str = "media",
-) -> StoredObject | OutsideUrl:
+    reference: str, *, reach: Reach, origin: str | None, hosts: Collection[str], what: str = "media"
+) -> Place:
     """Sort a reference.
 
     Parameters
     ----------
     reference : str
-        An object name in `bucket`; a public, signed or authenticated URL of this project's storage; or an
-        https URL.
+        An object name in the first bucket of `reach`; a public, signed or authenticated URL of this project's storage,
+        also one that is wrapped in others; or an https URL.
+    reach : Reach
     origin : str, optional
         Of this project's Supabase.
     hosts : collection of str
         MEDIA_HOSTS: exact names, or ``*.suffix`` for every name below one.
-    closed_buckets : collection of str
-        Own buckets that no reference may reach into, such as the one with all customers' finished tracks.
     what : str
         For messages: "music", "uploaded voice".
+
+    Returns
+    -------
+    StoredObject
+        Where `reach` has it.
+    OpenUrl
+        For a signed URL of this project beyond `reach`; and for a public one where `reach` has no bucket at all.
+    OutsideUrl
+        For the other allowed hosts.
 
     Raises
     ------
@@ -124,22 +205,31 @@ def parse_reference(
         raise refusal(what, "the reference", f"is {'empty' if not text else 'too long'}")
     if any(ord(character) < 0x20 or ord(character) == 0x7F or character == "\\" for character in text):
         raise refusal(what, "the reference", "has control characters or backslashes")
-    if ":" not in text.partition("/")[0] and not text.startswith("//"):
-        return StoredObject(bucket, _checked_key(text, what), named=True)
+    if is_bare_name(text):
+        if not reach.buckets:
+            raise refusal(what, repr(text[:80]), "is a bare name; a public or signed URL is needed")
+        return _stored(reach.buckets[0], text, reach, what, named=True)
+    text, wrappings = _unwrapped(text, what)
     parts = _split(text, what)
-    own = _own_object(parts, origin, what)
-    if own is not None:
-        if own.bucket in closed_buckets:
-            raise refusal(what, own.shown, f"is in bucket {own.bucket!r}, which is not for media")
-        return own
-    return _outside(parts, hosts, what)
+    own = _own_place(parts, origin, reach, what, wrapped=wrappings > 0)
+    return _outside(parts, hosts, what) if own is None else own
+
+
+def is_bare_name(text: str) -> bool:
+    """Whether a reference is an object's name, or a file's, and no URL."""
+    return ":" not in text.partition("/")[0] and not text.startswith("//")
+
+
+def unicode_forms(name: str) -> tuple[str, ...]:
+    """A name as it is, and with its accents composed (NFC) and decomposed (NFD): file systems and browsers differ."""
+    return tuple(dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))))
 
 
 def refusal(what: str, shown: str, why: str) -> MediaError:
     """The one form of "we do not fetch that"."""
     return MediaError(
         f"{what}: {shown} {why}",
-        code="media.refused",
+        code=REFUSED,
         customer_message=f"The {what} of this order cannot be used. Please choose another one, or contact support.",
     )
 
@@ -160,7 +250,28 @@ def _split(text: str, what: str) -> SplitResult:
     return parts
 
 
-def _own_object(parts: SplitResult, origin: str | None, what: str) -> StoredObject | None:
+def _unwrapped(text: str, what: str) -> tuple[str, int]:
+    """The innermost URL of storage URLs within storage URLs, and how many were around it.
+
+    The outer ones are only text: nothing is fetched from them, whatever host they name.
+    """
+    for count in range(_MOST_WRAPPINGS):
+        found = _WRAPPED.fullmatch(text)
+        if found is None:
+            return text, count
+        inner = found["inner"]
+        if not inner.lower().startswith(("http:", "https:")):  # encoded as a whole; then the query is the outer URL's
+            inner = inner.partition("?")[0]
+            while not inner.lower().startswith(("http:", "https:")):
+                inner = _decoded(inner, what)
+        text = re.sub(r"^(https?):/+", r"\1://", inner, flags=re.IGNORECASE)  # some servers make one slash of two
+    raise refusal(what, "the reference", "is a URL wrapped in too many others")
+
+
+def _own_place(
+    parts: SplitResult, origin: str | None, reach: Reach, what: str, *, wrapped: bool
+) -> StoredObject | OpenUrl | None:
+    """An object of this project; None for a URL that leads elsewhere."""
     if origin is None:
         return None
     project = urlsplit(origin)
@@ -175,7 +286,38 @@ def _own_object(parts: SplitResult, origin: str | None, what: str) -> StoredObje
     bucket, key = _decoded(found["bucket"], what), _decoded(found["key"], what)
     if "/" in bucket or bucket in _ROUTES:
         raise refusal(what, shown, "names no bucket")
-    return StoredObject(_checked_key(bucket, what), _checked_key(key, what), named=False)
+    bucket, key = _checked_key(bucket, what), _checked_key(key, what)
+    why = reach.refuses(bucket, key)
+    if why is None:
+        return _stored(bucket, key, reach, what, named=False, wrapped=wrapped)
+    path = f"{quote(bucket, safe='')}/{quote(key)}"
+    if found["way"] == "sign":
+        token = dict(parse_qsl(parts.query)).get("token", "")
+        return OpenUrl(f"/storage/v1/object/sign/{path}?{urlencode({'token': token})}")
+    if found["way"] == "public" and not reach.buckets:
+        return OpenUrl(f"/storage/v1/object/public/{path}")
+    raise refusal(what, f"{bucket}/{key}", why)
+
+
+def _stored(bucket: str, key: str, reach: Reach, what: str, *, named: bool, wrapped: bool = False) -> StoredObject:
+    """An object within reach, with every form of its name that is within reach, too."""
+    forms = [_checked_key(key, what)]
+    if wrapped:
+        forms += [decoded for decoded in _decodings(key) if decoded != key]
+    keys = tuple(dict.fromkeys(form for name in forms for form in unicode_forms(name)))
+    why = reach.refuses(bucket, keys[0])
+    if why is not None:
+        raise refusal(what, f"{bucket}/{key}", why)
+    return StoredObject(bucket, tuple(key for key in keys if reach.refuses(bucket, key) is None), named)
+
+
+def _decodings(text: str) -> Iterator[str]:
+    """A text, and what becomes of it when it is percent-decoded again and again."""
+    for _ in range(_MOST_DECODINGS):
+        yield text
+        text, before = unquote(text), text
+        if text == before:
+            return
 
 
 def _place(parts: SplitResult) -> tuple[str, str, int]:
@@ -224,8 +366,10 @@ def _decoded(text: str, what: str) -> str:
 
 def _checked_key(key: str, what: str) -> str:
     """An object name that can leave neither its bucket nor, on disk, its folder."""
-    parts = key.split("/")
-    odd = any(ord(character) < 0x20 or ord(character) == 0x7F or character == "\\" for character in key)
-    if odd or len(key) > _LONGEST_KEY or any(part in ("", ".", "..") for part in parts):
+    for text in _decodings(key):  # whoever decodes it once more must find no way out, either
+        odd = any(ord(character) < 0x20 or ord(character) == 0x7F or character == "\\" for character in text)
+        if odd or any(part in ("", ".", "..") for part in text.split("/")):
+            raise refusal(what, repr(key[:80]), "is no object name")
+    if len(key) > _LONGEST_KEY:
         raise refusal(what, repr(key[:80]), "is no object name")
     return key

@@ -1,4 +1,6 @@
-"""When a letter is written: to the owner of a finished track, to the operators when an order has failed."""
+"""When a letter is written: to the owner of a finished track, to the operators when an order has failed or has been
+made without its music.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from worker.config import Config
 from worker.errors import WorkerError
 from worker.loop.loop import Watch
 from worker.loop.running import Ended
-from worker.mail import notify_failed, notify_ready
+from worker.mail import notify_failed, notify_ready, notify_without_music
 from worker.queue.claims import JobRow
 
 
@@ -61,6 +63,14 @@ class Letters(Watch):
                 duration_s=_number(ended.summary, "duration_s"),
                 preview_url=_text(ended.summary, "preview_url"),
             )
+            if (why := _text(ended.summary, "without_music")) is not None:
+                notify_without_music(
+                    self._config,
+                    job_id=claim.job_id,
+                    message=why,
+                    track_id=claim.track_id,
+                    user_id=claim.user_id,
+                )
             return
         notify_failed(
             self._config,

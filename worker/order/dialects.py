@@ -53,11 +53,9 @@ SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
         "background_music.url",
         "background_music.track_id",
         "backgroundMusic.track_id",
-        "backgroundMusic.id",
-        "background_music.id",
-        "backgroundMusic.name",
-        "background_music.name",
     ),
+    "backgroundMusic.id": ("backgroundMusic.id", "background_music.id"),
+    "backgroundMusic.name": ("backgroundMusic.name", "background_music.name"),
     "solfeggio.enabled": ("solfeggio.enabled",),
     "solfeggio.hz": ("solfeggio.hz", "solfeggio.frequency"),
     "solfeggio.wave": ("solfeggio.wave",),
@@ -127,7 +125,8 @@ _APP_KEYS: Final = frozenset(
 
 # Text where an empty form field means that nothing was chosen.
 _BLANK_IS_ABSENT: Final = frozenset(
-    {"voice.id", "voice.model", "voice.url", "voice.instructions", "backgroundMusic.url", "session"}
+    {"voice.id", "voice.model", "voice.url", "voice.instructions", "session"}
+    | {"backgroundMusic.url", "backgroundMusic.id", "backgroundMusic.name"}
     | {"metadata.title", "metadata.artist", "metadata.album", "metadata.cover"}
 )
 _CHOICES: Final = frozenset(

@@ -107,6 +107,8 @@ def _seed_of(job: RenderJob) -> int:
     """Derive a seed from what is heard, so that the same job sounds the same on every machine."""
     unheard: dict[str, Any] = {**dict.fromkeys(NOT_SOUND, True), "voice": {"high_pass_hz", "declick"}}
     content = job.model_dump(mode="json", by_alias=True, exclude=unheard)
+    if (music := job.background_music) is not None:
+        content["backgroundMusic"] = {"url": music.url or music.id or music.name}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 

@@ -96,9 +96,11 @@ class VoiceChoice(_Model):
 
 
 class BackgroundMusic(_Model):
-    """Where the music is: a URL or an object name."""
+    """Where the music is: `url` is a URL or an object name, `id` the catalogue's id or slug, `name` a title."""
 
-    url: Reference
+    url: Reference | None = None
+    id: Reference | None = None
+    name: Reference | None = None
 
 
 class SolfeggioTone(_Model):

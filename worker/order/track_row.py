@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import JobError
@@ -16,7 +17,24 @@ _SOUND = ("backgroundMusic", "background_music", "solfeggio", "binaural", "sessi
 _LONGEST_TITLE = 500
 
 
-def completed_payload(payload: Mapping[str, Any], row: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], bool]:
+@dataclass(frozen=True)
+class Completed:
+    """A payload, and what of it was taken from the track.
+
+    Attributes
+    ----------
+    payload : mapping
+    is_of_track : bool
+        The payload names nothing that sounds, so the sound was taken from the track.
+    has_tracks_cover : bool
+    """
+
+    payload: Mapping[str, Any]
+    is_of_track: bool = False
+    has_tracks_cover: bool = False
+
+
+def completed_payload(payload: Mapping[str, Any], row: Mapping[str, Any] | None) -> Completed:
     """Fill in what the payload leaves to the track.
 
     Parameters
@@ -28,9 +46,7 @@ def completed_payload(payload: Mapping[str, Any], row: Mapping[str, Any] | None)
 
     Returns
     -------
-    payload : mapping
-    is_of_track : bool
-        The payload names nothing that sounds, so the sound was taken from the track.
+    Completed
 
     Raises
     ------
@@ -38,17 +54,19 @@ def completed_payload(payload: Mapping[str, Any], row: Mapping[str, Any] | None)
         If a column that is needed holds no JSON object.
     """
     if row is None:
-        return payload, False
+        return Completed(payload)
     is_of_track = not _names_sound(payload)
     if is_of_track:
         own = {key: value for key, value in payload.items() if value is not None and key not in ("quality", "format")}
         payload = {**_payload_of(row, payload), **own}
     metadata = payload.get("metadata")
+    has_tracks_cover = False
     if metadata is None or isinstance(metadata, Mapping):
-        title = _text(row.get("title"))
         stated = {key: value for key, value in (metadata or {}).items() if value not in (None, "")}
-        payload = {**payload, "metadata": {**({"title": title[:_LONGEST_TITLE]} if title else {}), **stated}}
-    return payload, is_of_track
+        of_track = {"title": _text(row.get("title"))[:_LONGEST_TITLE], "cover": _text(row.get("cover_image_url"))}
+        payload = {**payload, "metadata": {**{key: value for key, value in of_track.items() if value}, **stated}}
+        has_tracks_cover = bool(of_track["cover"]) and "cover" not in stated
+    return Completed(payload, is_of_track, has_tracks_cover)
 
 
 def _names_sound(payload: Mapping[str, Any]) -> bool:

@@ -31,7 +31,6 @@ LOUDNESS_TOLERANCE_LU = 0.1
 _AIM_LU = 0.05  # a miss of more is worth another encoding
 _MOST_ENCODES = 6
 _LOOK_S = 30
-_PREVIEW_S = 15.0
 PREVIEW_FADE_S = 0.5
 _PREVIEW_ENCODING = Encoding("mp3", 128)
 
@@ -200,16 +199,16 @@ def deliver(
 
 
 def deliver_preview(
-    plan: RenderPlan, delivered: Delivered, out: Path, *, start: int, tags: Tags, ffmpeg: Ffmpeg
+    plan: RenderPlan, delivered: Delivered, out: Path, *, start: int, seconds: float, tags: Tags, ffmpeg: Ffmpeg
 ) -> int:
-    """Encode 15 s of the track at its own gain, faded in and out over 0.5 s; returns the frames.
+    """Encode `seconds` of the track at its own gain, faded in and out over 0.5 s; returns the frames.
 
     Raises
     ------
     QualityError
         If its decoded peaks stay above the limit.
     """
-    length = min(round(_PREVIEW_S * plan.sample_rate), plan.frames)
+    length = min(round(seconds * plan.sample_rate), plan.frames)
     start = max(0, min(start, plan.frames - length))
     fade_frames = min(round(PREVIEW_FADE_S * plan.sample_rate), length // 2)
     fade = Fade(length, fade_frames, fade_frames)

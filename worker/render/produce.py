@@ -14,11 +14,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 from worker.codec.encode import ready_to_encode
 from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.tags import Chapter, Tags
+from worker.errors import MediaError, WorkerError
+from worker.fetch.media_reference import REFUSED
 from worker.order.compile import Compiled, compile_plan
 from worker.order.lyrics import as_lrc, as_webvtt
 from worker.order.media import Media, Music, Speech
@@ -31,6 +34,7 @@ from worker.render.report import Report, layer_loudness, layer_reports, make_rep
 from worker.tts.fitting import FitMode, fitted
 from worker.tts.speech import Said
 
+WithoutCover = Literal["never", "missing", "always"]
 OnProgress = Callable[[str, float], None]
 """Called with the stage in words and the fraction of the whole job that is done."""
 
@@ -58,6 +62,11 @@ class Studio:
         ``fetch_cover(reference, folder) -> bytes``: a JPEG or PNG image.
     fit : "adapt" or "fail"
         What becomes of a recording that is longer than its track.
+    without_music : bool
+        Whether a job that still has something to hear goes without music that cannot be had.
+    without_cover : "never", "missing" or "always"
+        Whether a job goes without a cover that cannot be had: "missing", unless it is refused; "always", for one that
+        the order does not name itself.
     """
 
     ffmpeg: Ffmpeg
@@ -66,6 +75,8 @@ class Studio:
     fetch_music: Callable[[RenderJob, Path], Music]
     fetch_cover: Callable[[str, Path], bytes]
     fit: FitMode = "adapt"
+    without_music: bool = False
+    without_cover: WithoutCover = "never"
 
 
 @dataclass(frozen=True)
@@ -81,12 +92,21 @@ class Produced:
     twin_report : Report or None
     lyrics : tuple of Path
         The spoken lines with their times (LRC, WebVTT), where they were asked for.
+    music_error : MediaError or None
+        Why the track has no music, though the job names some.
+    cover_error : MediaError or None
+        The same of the cover.
+    preview_error : WorkerError or None
+        Why there is no preview, though one was asked for.
     """
 
     report: Report
     twin: Path | None = None
     twin_report: Report | None = None
     lyrics: tuple[Path, ...] = ()
+    music_error: MediaError | None = None
+    cover_error: MediaError | None = None
+    preview_error: WorkerError | None = None
 
 
 @dataclass
@@ -110,6 +130,7 @@ def produce(
     encoding: Encoding,
     recordings: Collection[str] = (),
     preview: Path | None = None,
+    preview_s: float = 15.0,
     on_progress: OnProgress | None = None,
 ) -> Produced:
     """Turn a job into a finished track.
@@ -125,7 +146,9 @@ def produce(
     recordings : collection of "voice", "music"
         Layers that the studio has a recording for, whatever the job says of them.
     preview : Path, optional
-        For a 15 s MP3 from where every layer is heard, at the track's own gain.
+        For an MP3 from where every layer is heard, at the track's own gain. If it cannot be made, a note says so.
+    preview_s : float
+        Length of the preview in seconds.
     on_progress : callable, optional
 
     Returns
@@ -138,6 +161,10 @@ def produce(
         Nothing is left behind, nor half-written.
     """
     watch, said = _Stopwatch(), Said()
+    adapted: list[str] = []
+    music_error: MediaError | None = None
+    cover_error: MediaError | None = None
+    preview_error: WorkerError | None = None
 
     def progress(stage: str, fraction: float) -> None:
         if on_progress is not None:
@@ -166,9 +193,26 @@ def produce(
                 music = None
                 if has_music:
                     progress(stages.FETCHING_MUSIC, 0.0)
-                    music = studio.fetch_music(job, folder)
-                    progress(stages.MUSIC_READY, _FETCHED)
-                cover = studio.fetch_cover(job.metadata.cover, folder) if job.metadata.cover is not None else None
+                    try:
+                        music = studio.fetch_music(job, folder)
+                    except MediaError as error:
+                        if not studio.without_music or set(job.layers) <= {"music"}:
+                            raise
+                        music_error, job = error, job.model_copy(update={"background_music": None})
+                        adapted.append(f"{error.customer_message.partition('.')[0]}; the track was made without it")
+                    else:
+                        progress(stages.MUSIC_READY, _FETCHED)
+                cover = None
+                if job.metadata.cover is not None:
+                    try:
+                        cover = studio.fetch_cover(job.metadata.cover, folder)
+                    except MediaError as error:
+                        if studio.without_cover == "never" or (
+                            studio.without_cover == "missing" and error.code == REFUSED
+                        ):
+                            raise
+                        cover_error = error
+                        adapted.append("The cover of this order could not be used; the track was made without it")
             with watch.stage("speak"):
                 speech = None
                 if recording is not None or job.has_voice:
@@ -230,16 +274,23 @@ def produce(
             progressed(stages.MIXED, 1.0)
             if preview is not None and number == 0:
                 progressed(stages.PREVIEWING, 1.0)
-                with watch.stage("preview"):
-                    deliver_preview(
-                        plan,
-                        delivered,
-                        preview,
-                        start=compiled.heard_from - PREVIEW_FADE_FRAMES,
-                        tags=Tags(title=tags.title),
-                        ffmpeg=studio.ffmpeg,
-                    )
-                progressed(stages.PREVIEWED, 1.0)
+                try:
+                    with watch.stage("preview"):
+                        deliver_preview(
+                            plan,
+                            delivered,
+                            preview,
+                            start=compiled.heard_from - PREVIEW_FADE_FRAMES,
+                            seconds=preview_s,
+                            tags=Tags(title=tags.title),
+                            ffmpeg=studio.ffmpeg,
+                        )
+                except WorkerError as error:  # no reason to keep the track back
+                    preview_error = error
+                    adapted.append("There is no preview: it could not be made")
+                    preview.unlink(missing_ok=True)
+                else:
+                    progressed(stages.PREVIEWED, 1.0)
             reports.append(
                 make_report(
                     made,
@@ -253,16 +304,23 @@ def produce(
                     stage_seconds=watch.seconds,
                     ffmpeg=studio.ffmpeg.version,
                     speech_cache={"hits": said.hits, "misses": said.misses},
-                    notes=(*said.notes, *compiled.notes),
+                    notes=(*adapted, *said.notes, *compiled.notes),
                 )
             )
         lyrics = _write_lyrics(job, compiled, out) if job.lyrics and compiled.spoken else ()
         for _, made, place in wanted:
             made.replace(place)
     progress(stages.FINALIZING, 1.0)
-    if len(reports) == 1:
-        return Produced(reports[0], lyrics=lyrics)
-    return Produced(reports[0], twin=wanted[1][2], twin_report=reports[1], lyrics=lyrics)
+    made_twin = len(reports) > 1
+    return Produced(
+        reports[0],
+        twin=wanted[1][2] if made_twin else None,
+        twin_report=reports[1] if made_twin else None,
+        lyrics=lyrics,
+        music_error=music_error,
+        cover_error=cover_error,
+        preview_error=preview_error,
+    )
 
 
 def _write_lyrics(job: RenderJob, compiled: Compiled, out: Path) -> tuple[Path, ...]:

@@ -12,11 +12,14 @@ from worker.codec.decode import decode
 from worker.codec.ffmpeg import find_ffmpeg
 from worker.config import Config
 from worker.errors import JobError, MediaError
+from worker.fetch.media_reference import What
+from worker.fetch.music import find_music
+from worker.order.compile import SHORTEST_RECORDING_S
 from worker.order.media import Music, Speech
 from worker.order.payload import SAMPLE_RATE_HZ, RenderJob
 from worker.order.script import parse_script
 from worker.render.cores import available_cores
-from worker.render.produce import Studio
+from worker.render.produce import Studio, WithoutCover
 from worker.tts import open_voice
 from worker.tts.cache import RemoteCache, SpeechCache
 from worker.tts.care import Care, measure_clip
@@ -31,15 +34,13 @@ _FOUND = {
     "media.truncated": "is incomplete",
     "media.too_long": "is too long",
 }
-MUSIC_BUCKET = "background-music"
-VOICE_BUCKET = "voice-uploads"
 
 
 class Fetch(Protocol):
     """Gets a file that a job names."""
 
-    def __call__(self, reference: str, *, bucket: str, into: Path, what: str) -> Path:
-        """Bring it into a folder and return its path; `bucket` holds bare object names, `what` is for messages."""
+    def __call__(self, reference: str, *, into: Path, what: What) -> Path:
+        """Bring it into a folder and return its path; what may be read depends on what it is."""
 
 
 def open_studio(
@@ -49,6 +50,9 @@ def open_studio(
     voice_file: Path | None = None,
     music_file: Path | None = None,
     speech_store: RemoteCache | None = None,
+    catalogue: Callable[[str], str | None] | None = None,
+    without_music: bool = False,
+    without_cover: WithoutCover = "never",
 ) -> Studio:
     """Make the studio that jobs are produced in.
 
@@ -61,6 +65,10 @@ def open_studio(
         Used in place of the job's voice and music.
     speech_store : RemoteCache, optional
         Shared store of spoken pieces.
+    catalogue : callable, optional
+        Looks music up by id or slug: its URL or object name, or None.
+    without_music, without_cover : bool
+        As in `Studio`.
     """
     ffmpeg = find_ffmpeg(config.ffmpeg)
     max_seconds = config.max_duration_min * 60
@@ -71,7 +79,7 @@ def open_studio(
         if recording is None and job.voice.provider == "uploaded":
             if job.voice.url is None:
                 raise JobError("voice.url is missing: an uploaded voice needs the recording's URL or object name")
-            recording = fetch(job.voice.url, bucket=VOICE_BUCKET, into=folder, what="uploaded voice")
+            recording = fetch(job.voice.url, into=folder, what="uploaded voice")
         if recording is not None:
             with _named("uploaded voice"):
                 return recorded_speech(
@@ -113,7 +121,13 @@ def open_studio(
         if path is None:
             if job.background_music is None:
                 raise JobError("backgroundMusic.url is missing")
-            path = fetch(job.background_music.url, bucket=MUSIC_BUCKET, into=folder, what="music")
+            path = find_music(
+                lambda reference: fetch(reference, into=folder, what="music"),
+                url=job.background_music.url,
+                track_id=job.background_music.id,
+                name=job.background_music.name,
+                catalogue=catalogue,
+            )
         with _named("music"):
             clip = decode(
                 ffmpeg,
@@ -123,10 +137,12 @@ def open_studio(
                 max_seconds=max_seconds,
                 timeout_s=_DECODE_TIMEOUT_S,
             )
+            if clip.frames < SHORTEST_RECORDING_S * SAMPLE_RATE_HZ:  # here, before a voice is paid for
+                raise MediaError(f"{path.name} has {clip.frames} frames", code="media.empty")
         return Music(clip, integrated_lufs(measure_clip(clip, SAMPLE_RATE_HZ).energies))
 
     def fetch_cover(reference: str, folder: Path) -> bytes:
-        path = fetch(reference, bucket=MUSIC_BUCKET, into=folder, what="cover")
+        path = fetch(reference, into=folder, what="cover")
         if path.stat().st_size > _COVER_BYTES:
             raise MediaError(f"metadata.cover: the image is larger than {_COVER_BYTES >> 20} MB")
         data = path.read_bytes()
@@ -135,7 +151,16 @@ def open_studio(
         return data
 
     threads = config.render_threads or available_cores()
-    return Studio(ffmpeg, threads, speak=speak, fetch_music=fetch_music, fetch_cover=fetch_cover, fit=config.fit)
+    return Studio(
+        ffmpeg,
+        threads,
+        speak=speak,
+        fetch_music=fetch_music,
+        fetch_cover=fetch_cover,
+        fit=config.fit,
+        without_music=without_music,
+        without_cover=without_cover,
+    )
 
 
 @contextmanager

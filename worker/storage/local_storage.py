@@ -41,9 +41,11 @@ class LocalStorage:
         content_type: str,
         cache_control_s: int = FOREVER_S,
         on_progress: Callable[[int], None] | None = None,
+        within_s: float | None = None,
     ) -> Stored:
         """See `Storage.put`. The file appears under its name only when all of it is on disk."""
         del content_type, cache_control_s  # a file system keeps neither
+        del within_s  # nor is there anybody to wait for
         size = path.stat().st_size
         place = self._place(bucket, key)
         try:
@@ -67,6 +69,11 @@ class LocalStorage:
         """See `Storage.size`."""
         place = self._place(bucket, key)
         return place.stat().st_size if place.is_file() else None
+
+    def is_public(self, bucket: str) -> bool | None:
+        """See `Storage.is_public`."""
+        del bucket
+        return True
 
     def public_url(self, bucket: str, key: str) -> str:
         """See `Storage.public_url`."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Protocol
 
 RENDERS = "audio-renders"
-PREVIEWS = "track-previews"
 MUSIC = "background-music"
 # A key holds the hash of its content, so that what is behind it never changes: a year, in seconds.
 FOREVER_S = 31_536_000
@@ -61,11 +60,15 @@ class Storage(Protocol):
         content_type: str,
         cache_control_s: int = FOREVER_S,
         on_progress: Callable[[int], None] | None = None,
+        within_s: float | None = None,
     ) -> Stored:
         """Store a file, whole or not at all; the same file in the same place is success.
 
         Parameters
         ----------
+        within_s : float, optional
+            Give up, with a `TransientError`, after about so many seconds, whatever the service does; the default allows
+            for a poor line and a service that is down for a while.
         on_progress : callable, optional
             Told the bytes sent so far; whatever it raises ends the upload.
 
@@ -83,6 +86,9 @@ class Storage(Protocol):
     def size(self, bucket: str, key: str) -> int | None:
         """In bytes; None where there is no such file."""
 
+    def is_public(self, bucket: str) -> bool | None:
+        """Whether everybody can read a bucket; None where that cannot be found out."""
+
     def public_url(self, bucket: str, key: str) -> str:
         """The address of a file in a public bucket."""
 
@@ -99,7 +105,7 @@ def track_key(track_id: str | None, job_id: str, digest: str, extension: str) ->
 
 
 def preview_key(track_id: str | None, job_id: str, digest: str) -> str:
-    """Place of a preview in `PREVIEWS`: ``<track>/<job>-<hash>.mp3``."""
+    """Place of a preview in PREVIEW_BUCKET: ``<track>/<job>-<hash>.mp3``."""
     return f"{_id(track_id or job_id)}/{_id(job_id)}-{_id(digest)}.mp3"
 
 

@@ -3,13 +3,14 @@
 Through storage3, the storage client of supabase-py, on its own: `import supabase` brings auth, realtime and
 functions for some 15 MB more. What storage3 cannot do goes over the same httpx client: resumable uploads
 (worker/storage/tus.py). storage3's `upload` of a path streams (multipart over an open file), and `x-upsert: false` is
-its default.
+its default. What Storage has already is asked for first, so that no body is sent for nothing.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +36,7 @@ from worker.storage.storage_errors import (
     sort_answer,
 )
 from worker.storage.tus import PIECE_BYTES, ResumableUpload
+from worker.storage.upload_http import upload_client
 from worker.supabase_access import Supabase
 
 T = TypeVar("T")
@@ -44,6 +46,7 @@ _SMALL_S = 60.0
 # An upload may take this long, and besides as long as a line of 2 Mbit/s needs.
 _UPLOAD_S = 300.0
 _UPLOAD_BYTES_PER_S = 250_000
+_SHORT_LIMITS = httpx.Timeout(10.0, connect=5.0)
 
 
 @dataclass(frozen=True)
@@ -76,14 +79,18 @@ class SupabaseStorage:
     ----------
     patience : Patience
         With the service, on each call.
+    limits : httpx.Timeout
+        Of each request.
     """
 
-    def __init__(self, supabase: Supabase, *, patience: Patience | None = None) -> None:
+    def __init__(
+        self, supabase: Supabase, *, patience: Patience | None = None, limits: httpx.Timeout | None = None
+    ) -> None:
+        self._supabase = supabase
         self._url = f"{supabase.origin}/storage/v1"
         self._headers = supabase.headers()
         self._patience = patience or Patience(failures=6)
-        # No redirects: the key must not follow one. HTTP/1.1: an upload gains nothing from HTTP/2's windows.
-        self._http = httpx.Client(timeout=_LIMITS, follow_redirects=False)
+        self._http = upload_client(limits or _LIMITS)
         self._storage = SyncStorageClient(f"{self._url}/", self._headers, http_client=self._http)
 
     def put(
@@ -95,8 +102,25 @@ class SupabaseStorage:
         content_type: str,
         cache_control_s: int = FOREVER_S,
         on_progress: Callable[[int], None] | None = None,
+        within_s: float | None = None,
     ) -> Stored:
         """See `Storage.put`. Over 6 MB in resumable pieces."""
+        if within_s is not None:
+            with closing(self._in_short()) as short:
+                return short._put(path, key, bucket, content_type, cache_control_s, on_progress, within_s)
+        most_s = _UPLOAD_S + path.stat().st_size / _UPLOAD_BYTES_PER_S
+        return self._put(path, key, bucket, content_type, cache_control_s, on_progress, most_s)
+
+    def _put(
+        self,
+        path: Path,
+        key: str,
+        bucket: str,
+        content_type: str,
+        cache_control_s: int,
+        on_progress: Callable[[int], None] | None,
+        within_s: float,
+    ) -> Stored:
         size = path.stat().st_size
         progress: Callable[[], object] | None = None
         if size > PIECE_BYTES:
@@ -115,7 +139,12 @@ class SupabaseStorage:
         else:
             send = self._whole(path, bucket, key, content_type, cache_control_s)
         already_there = self._place(
-            send, bucket=bucket, key=key, size=size, content_type=content_type, progress=progress
+            send,
+            bucket=bucket,
+            key=key,
+            size=size,
+            progress=progress,
+            within_s=within_s,
         )
         if on_progress:
             on_progress(size)
@@ -124,7 +153,7 @@ class SupabaseStorage:
     def put_bytes(self, data: bytes, key: str, *, bucket: str, content_type: str) -> bool:
         """Store a small object; False if one of the same size was there."""
         send = self._whole(data, bucket, key, content_type, FOREVER_S)
-        return not self._place(send, bucket=bucket, key=key, size=len(data), content_type=content_type, progress=None)
+        return not self._place(send, bucket=bucket, key=key, size=len(data), progress=None, within_s=_UPLOAD_S)
 
     def get_bytes(self, bucket: str, key: str) -> bytes | None:
         """Read a small object whole; None where there is none."""
@@ -146,6 +175,14 @@ class SupabaseStorage:
         """See `Storage.public_url`."""
         return f"{self._url}/object/public/{quote(bucket, safe='')}/{quote(key)}"
 
+    def is_public(self, bucket: str) -> bool | None:
+        """See `Storage.is_public`."""
+        with closing(self._in_short()) as short:
+            try:
+                return short._call(lambda: short._storage.get_bucket(bucket), bucket, "").public
+            except (WorkerError, ObjectMissing):
+                return None
+
     def bucket_limits(self, bucket: str) -> BucketLimits | None:
         """What a bucket takes; None where there is no such bucket."""
         try:
@@ -161,6 +198,10 @@ class SupabaseStorage:
     def close(self) -> None:
         """See `Storage.close`."""
         self._http.close()
+
+    def _in_short(self) -> SupabaseStorage:
+        """For what an order must not wait for."""
+        return SupabaseStorage(self._supabase, patience=Patience(failures=3), limits=_SHORT_LIMITS)
 
     def _whole(
         self, file: Path | bytes, bucket: str, key: str, content_type: str, cache_control_s: int
@@ -181,34 +222,40 @@ class SupabaseStorage:
         bucket: str,
         key: str,
         size: int,
-        content_type: str,
         progress: Callable[[], object] | None,
+        within_s: float,
     ) -> bool:
-        """Send until it is in place; True if it was there already."""
+        """Send until it is in place; True if it was there already, which is asked before each sending."""
 
         def once() -> bool:
+            if self._is_there(bucket, key, size):
+                return True
             try:
                 send()
             except ObjectTaken as error:
-                there = self._look(bucket, key)
-                if there == size:
+                if self._is_there(bucket, key, size):
                     return True
-                if there is None:  # another offset of a resumable upload, or another client is finishing one
-                    raise TransientError(f"Storage, {bucket}/{key}: {error}", code="storage.upload") from error
-                raise TransientError(
-                    f"Storage has another file at {bucket}/{key}: {there} bytes, not {size}; nothing is "
-                    "overwritten, take it away",
-                    code="storage.taken",
-                ) from error
+                # another offset of a resumable upload, or another client is finishing one
+                raise TransientError(f"Storage, {bucket}/{key}: {error}", code="storage.upload") from error
             return False
 
-        deadline = time.monotonic() + _UPLOAD_S + size / _UPLOAD_BYTES_PER_S
+        deadline = time.monotonic() + within_s
         try:
             return with_retries(once, patience=self._patience, deadline=deadline, progress=progress)
         except ConfigurationError as error:
             if error.code == TOO_LARGE:
                 raise self._too_large(bucket, size) from error
             raise
+
+    def _is_there(self, bucket: str, key: str, size: int) -> bool:
+        there = self._look(bucket, key)
+        if there not in (None, size):
+            raise TransientError(
+                f"Storage has another file at {bucket}/{key}: {there} bytes, not {size}; nothing is "
+                "overwritten, take it away",
+                code="storage.taken",
+            )
+        return there == size
 
     def _look(self, bucket: str, key: str) -> int | None:
         try:

@@ -26,7 +26,6 @@ from worker.errors import ConfigurationError, MediaError, TransientError
 def test_own_objects_are_fetched_with_the_key(
     project: Config, storage: Storage, tmp_path: Path, reference: str
 ) -> None:
-    storage.expired.add("expired")
     storage.buckets["background-music"].public = False
     path = own(project, tmp_path, reference.format(origin=project.supabase_url))
     assert path.read_bytes() == SONG
@@ -56,8 +55,10 @@ def test_a_missing_bucket_is_the_operators_only_where_the_worker_chose_it(
     project: Config, storage: Storage, tmp_path: Path
 ) -> None:
     with pytest.raises(MediaError):
-        own(project, tmp_path, f"{project.supabase_url}/storage/v1/object/public/nonsense/a.mp3")
+        own(project, tmp_path, f"{project.supabase_url}/storage/v1/object/public/background-music/a.mp3")
     del storage.buckets["background-music"]
+    with pytest.raises(MediaError):
+        own(project, tmp_path, f"{project.supabase_url}/storage/v1/object/public/background-music/a.mp3")
     with pytest.raises(ConfigurationError, match="no bucket 'background-music'"):
         own(project, tmp_path, "a.mp3")
 

@@ -1,0 +1,134 @@
+"""The HTTP client of uploads: it reads an answer that comes before the request's body has been sent.
+
+Storage answers an upload that it refuses as soon as it knows (the name is taken, the type or the size is not allowed),
+while the body is still coming, and keeps the connection; but it reads nothing more from it and answers nothing on it.
+A client that first sends all of its body waits until its time is up, and so does one that uses the connection again.
+Here an answer ends the sending (RFC 9112, 9.5), and a connection that had a body to carry is closed after its answer.
+"""
+
+from __future__ import annotations
+
+import select
+import ssl
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from typing import Any
+
+import httpcore
+import httpx
+
+_SLICE_BYTES = 16 * 1024  # what a socket that can be written to takes without waiting
+_PEEK_S = 0.01
+_WITH_A_BODY = ("POST", "PUT", "PATCH")
+
+
+def upload_client(timeout: httpx.Timeout) -> httpx.Client:
+    """Make the client.
+
+    No redirects: the key must not follow one. HTTP/1.1: an upload gains nothing from HTTP/2's windows. A proxy that the
+    environment names is used; what it is sent is sent whole first.
+    """
+    trust = httpx.create_ssl_context()
+    return httpx.Client(
+        timeout=timeout,
+        verify=trust,
+        follow_redirects=False,
+        mounts={"all://": _Transport(trust)},
+        event_hooks={"request": [_close_after_a_body]},
+    )
+
+
+def _close_after_a_body(request: httpx.Request) -> None:
+    if request.method in _WITH_A_BODY:
+        request.headers["Connection"] = "close"
+
+
+class _Transport(httpx.BaseTransport):
+    """httpx's own one over httpcore, but for the network beneath; answers are small, and read whole."""
+
+    def __init__(self, trust: ssl.SSLContext) -> None:
+        self._pool = httpcore.ConnectionPool(ssl_context=trust, network_backend=_Network(), keepalive_expiry=5.0)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        url = httpcore.URL(
+            scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=request.url.raw_path
+        )
+        assert isinstance(request.stream, Iterable)  # noqa: S101 - for the type checker: this client is not async
+        asked = httpcore.Request(
+            request.method, url, headers=request.headers.raw, content=request.stream, extensions=request.extensions
+        )
+        try:
+            with closing(self._pool.handle_request(asked)) as answer:
+                body = answer.read()
+        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
+            kind = getattr(httpx, type(error).__name__, httpx.TransportError)  # they are named alike
+            raise kind(str(error), request=request) from error
+        return httpx.Response(
+            answer.status, headers=answer.headers, stream=httpx.ByteStream(body), extensions=answer.extensions
+        )
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+class _Network(httpcore.NetworkBackend):
+    def __init__(self) -> None:
+        self._plain = httpcore.SyncBackend()
+
+    def connect_tcp(self, *where: Any, **how: Any) -> httpcore.NetworkStream:
+        return _Stream(self._plain.connect_tcp(*where, **how))
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection that stops sending when it is answered."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+        self._answered = b""
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._answered:
+            begin, self._answered = self._answered[:max_bytes], self._answered[max_bytes:]
+            return begin
+        return self._stream.read(max_bytes, timeout)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send; a `WriteError` says that the answer is there, and httpcore goes on to read it."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for first in range(0, len(buffer), _SLICE_BYTES):
+            while not self._has_room(deadline):
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise httpcore.WriteTimeout("nothing more is taken")
+            self._stream.write(buffer[first : first + _SLICE_BYTES], timeout)
+
+    def _has_room(self, deadline: float | None) -> bool:
+        """Wait until something can be sent, and raise if there is an answer to read."""
+        watch = select.poll()
+        watch.register(self._stream.get_extra_info("socket"), select.POLLIN | select.POLLOUT)
+        left_ms = None if deadline is None else max(0.0, 1000 * (deadline - time.monotonic()))
+        events = sum(event for _, event in watch.poll(left_ms))
+        if events & ~select.POLLOUT and self._is_answered():
+            raise httpcore.WriteError("answered before all was sent")
+        return bool(events & select.POLLOUT)
+
+    def _is_answered(self) -> bool:
+        """Look for an answer in what has come: over TLS it may be no more than a session ticket."""
+        try:
+            self._answered += self._stream.read(65536, _PEEK_S)
+        except httpcore.ReadTimeout:
+            return False
+        except httpcore.ReadError:  # the connection is broken; writing and reading say how
+            return True
+        return True
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
