@@ -362,7 +362,7 @@ def set_password(server: Server, password: str) -> None:
 @pytest.mark.parametrize(
     "password", ["plain", "ge@heim", "a/b", "a?b", "a#b", "a%b", "a b", "ä'\\", "$HOME1", "[x]", ":"]
 )
-def test_a_password_of_any_characters_opens_the_door_when_encoded(guarded: Server, password: str) -> None:
+def test_an_encoded_password_of_any_characters_connects(guarded: Server, password: str) -> None:
     set_password(guarded, password)
     dsn = f"postgresql://customer:{quote(password, safe='')}@127.0.0.1:{guarded.port}/postgres?sslmode=require"
     with connect(read(dsn).conninfo, application="test") as connection:

@@ -184,7 +184,7 @@ def test_a_roll_back_lasts_over_the_next_deploy_without_database_url(supabase, c
     assert open_queue(config, worker_name="test").mode == "leased"
 
 
-def test_a_thief_shows_in_the_answer_of_the_page(supabase):
+def test_a_claim_by_the_old_function_shows_in_the_query_of_the_page(supabase):
     look = block_with("migrating.md", "last_claim")
     execute(supabase, "INSERT INTO audio_job_queue DEFAULT VALUES")
     assert [row["status"] for row in execute(supabase, look)] == ["pending"]
