@@ -208,7 +208,7 @@ def test_a_failed_order_that_is_put_back_is_taken_with_fresh_attempts(leased_dsn
     queue.close()
 
 
-def test_a_customer_can_cancel_and_change_nothing_else_after_the_two_lines(supabase):
+def test_a_customer_can_cancel_and_change_nothing_else(supabase):
     customer = "00000000-0000-0000-0000-000000000001"
     execute(supabase, "INSERT INTO auth.users (id) VALUES (%s)", customer)
     execute(supabase, "INSERT INTO audio_job_queue (user_id) VALUES (%s)", customer)
