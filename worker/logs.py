@@ -149,7 +149,9 @@ def _passwords(address: str) -> set[str]:
     except ValueError:
         password = None
     found = {password, unquote(password)} if password else set()
-    return found | set(re.findall(r"\bpassword\s*=\s*'?([^\s']+)", address))  # libpq's key=value form
+    for given in re.findall(r"\bpassword\s*=\s*'?([^\s']+)", address):  # libpq's key=value form, or a parameter
+        found |= {given, given.split("&")[0], unquote(given.split("&")[0])}
+    return found
 
 
 def _show(config: Config) -> None:

@@ -14,11 +14,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
+from pydantic import SecretStr
 from servers import Server, postgres_server, wanted_versions
 
 from worker.config import Config
 from worker.errors import ConfigurationError, WorkerError
 from worker.queue.address import explained, read
+from worker.queue.listen import why_polling
 from worker.queue.migrate import migrate
 from worker.queue.postgres import connect
 from worker.queue.queue import open_queue
@@ -234,6 +236,21 @@ def test_a_direct_address_without_ipv6_names_the_session_pooler(libpq_says: str)
     assert "IPv6" not in refused
 
 
+def test_the_explanation_is_in_what_the_worker_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise psycopg.OperationalError(f"failed to resolve host '{DIRECT}': [Errno -2] Name or service not known")
+
+    monkeypatch.setattr(psycopg.Connection, "connect", unreachable)  # no test asks a real name server
+    dsn = f"postgresql://postgres:QXZJ@{DIRECT}:5432/postgres"
+    for use in (
+        lambda: open_queue(Config(database_url=SecretStr(dsn)), worker_name="w"),
+        lambda: migrate(dsn),
+        lambda: why_polling(dsn, application="w"),
+    ):
+        with pytest.raises(WorkerError, match=r"IPv6 only.*ession pooler"):
+            use()
+
+
 def test_a_pooler_that_knows_no_such_user_says_how_users_are_called_there() -> None:
     message = explained("FATAL: Tenant or user not found", read(f"postgres://postgres:p@{POOLER}:5432/d").conninfo)
     assert "postgres.PROJECT-REF" in message
@@ -299,8 +316,6 @@ def test_psycopg_s_own_words_are_masked_whatever_they_quote(secret: str) -> None
 
 
 def test_every_command_that_connects_refuses_in_the_same_words() -> None:
-    from pydantic import SecretStr
-
     dsn = "postgresql://postgres:ge@heim@127.0.0.1/x"
     for use in (lambda: open_queue(Config(database_url=SecretStr(dsn)), worker_name="w"), lambda: migrate(dsn)):
         with pytest.raises(WorkerError) as raised:
@@ -347,7 +362,7 @@ def set_password(server: Server, password: str) -> None:
 @pytest.mark.parametrize(
     "password", ["plain", "ge@heim", "a/b", "a?b", "a#b", "a%b", "a b", "ä'\\", "$HOME1", "[x]", ":"]
 )
-def test_a_password_of_any_characters_opens_the_door_when_encoded(guarded: Server, password: str) -> None:
+def test_an_encoded_password_of_any_characters_connects(guarded: Server, password: str) -> None:
     set_password(guarded, password)
     dsn = f"postgresql://customer:{quote(password, safe='')}@127.0.0.1:{guarded.port}/postgres?sslmode=require"
     with connect(read(dsn).conninfo, application="test") as connection:
@@ -367,12 +382,12 @@ def test_sslmode_of_the_address_wins_over_the_environment(guarded: Server, monke
     set_password(guarded, "plain")
     dsn = f"postgresql://customer:plain@127.0.0.1:{guarded.port}/postgres"
     monkeypatch.setenv("PGSSLMODE", "disable")
-    with pytest.raises(psycopg.OperationalError, match="no encryption"):
+    with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
         connect(read(dsn).conninfo, application="test")
     with connect(read(f"{dsn}?sslmode=require").conninfo, application="test") as connection:
         assert connection.pgconn.ssl_in_use
     monkeypatch.setenv("PGSSLMODE", "require")
-    with pytest.raises(psycopg.OperationalError, match="no encryption"):
+    with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
         connect(read(f"{dsn}?sslmode=disable").conninfo, application="test")
 
 
@@ -385,8 +400,6 @@ def test_a_self_signed_certificate_is_refused_where_it_is_to_be_checked(guarded:
 
 
 def test_a_wrong_password_is_a_configuration_error_without_it(guarded: Server) -> None:
-    from pydantic import SecretStr
-
     dsn = f"postgresql://customer:QXZJQXZJ@127.0.0.1:{guarded.port}/postgres?sslmode=require"
     with pytest.raises(ConfigurationError) as raised:
         open_queue(Config(database_url=SecretStr(dsn)), worker_name="w")

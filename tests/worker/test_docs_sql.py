@@ -184,7 +184,7 @@ def test_a_roll_back_lasts_over_the_next_deploy_without_database_url(supabase, c
     assert open_queue(config, worker_name="test").mode == "leased"
 
 
-def test_a_thief_shows_in_the_answer_of_the_page(supabase):
+def test_a_claim_by_the_old_function_shows_in_the_query_of_the_page(supabase):
     look = block_with("migrating.md", "last_claim")
     execute(supabase, "INSERT INTO audio_job_queue DEFAULT VALUES")
     assert [row["status"] for row in execute(supabase, look)] == ["pending"]
@@ -208,7 +208,7 @@ def test_a_failed_order_that_is_put_back_is_taken_with_fresh_attempts(leased_dsn
     queue.close()
 
 
-def test_a_customer_can_cancel_and_change_nothing_else_after_the_two_lines(supabase):
+def test_a_customer_can_cancel_and_change_nothing_else(supabase):
     customer = "00000000-0000-0000-0000-000000000001"
     execute(supabase, "INSERT INTO auth.users (id) VALUES (%s)", customer)
     execute(supabase, "INSERT INTO audio_job_queue (user_id) VALUES (%s)", customer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
+from worker import logs
 from worker.config import SECRETS, Config
 from worker.errors import ConfigurationError
 
@@ -65,3 +66,17 @@ def test_a_setting_that_nothing_has_filled_in_is_refused(given: str) -> None:
 @pytest.mark.parametrize("given", ["", "  ", "''", '""', "\n"])
 def test_an_empty_setting_is_an_absent_one(given: str) -> None:
     assert Config.from_environ({name.upper(): given for name in Config.model_fields}) == Config()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://u:QX%40XZJ@h/d?pgbouncer=true",
+        "jdbc:postgresql://h/d?user=u&password=QX%40XZJ&sslmode=require",
+        "host=h password=QX@XZJ user=u",
+        "host=h password='QX@XZJ'",
+    ],
+)
+def test_the_log_masks_the_password_of_every_form_of_address(address: str) -> None:
+    secrets = logs.secret_values(Config.from_environ({"DATABASE_URL": address}))
+    assert logs.masked("libpq says QX@XZJ is wrong", secrets) == "libpq says *** is wrong"

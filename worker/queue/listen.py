@@ -125,7 +125,8 @@ class Listener:
             return "deaf"
         connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
         self._up = True
-        logger.info("listener: up")
+        kind = self._address.kind
+        logger.info("listener: up{}", "" if kind == "other" else f" ({kind})")
         self._on_wake()  # whatever came while nobody listened
         while True:
             quiet = not self._wait(connection, _PING_S)
