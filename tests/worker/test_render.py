@@ -260,7 +260,9 @@ def test_a_bad_voice_is_one_clear_line(tmp_path, name):
     folder.mkdir()
     path, status, words = _files(folder)[name]
     job = job_file(tmp_path, **TONES)
-    done = run("render", job, "-o", tmp_path / "track.mp3", "--voice", path, "--quiet", cwd=tmp_path)
+    done = run(
+        "render", job, "-o", tmp_path / "track.mp3", "--voice", path, "--quiet", cwd=tmp_path, env={"FIT": "fail"}
+    )
     said = done.stderr.decode()
     assert done.returncode == status, said
     assert words in said
