@@ -11,6 +11,7 @@ import pytest
 from database import execute
 from loguru import logger
 from pydantic import SecretStr
+from standins.keys import ANON_JWT, OPAQUE_KEY, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_JWT, USER_JWT
 from standins.mail import RESEND_KEY, Auth, Resend
 from standins.postgrest import SERVICE_KEY, Response, as_json
 from standins.project import serve_project
@@ -21,7 +22,7 @@ from worker.config import Config
 from worker.loop.journal import Watches
 from worker.loop.letters import Letters
 from worker.loop.loop import Worker
-from worker.mail import failed_letter, notify_failed, notify_ready, ready_letter
+from worker.mail import failed_letter, notify_failed, notify_ready, notify_without_music, ready_letter
 from worker.queue.queue import open_queue
 from worker.queue.retry import MAX_CRASHES
 
@@ -93,6 +94,34 @@ def test_the_owner_is_told(post: Post) -> None:
         assert "https://app.example.com/library" in body
         assert "track-previews/t/j.mp3" in body
     assert post.auth.asked == [f"/admin/users/{USER}"]
+
+
+@pytest.mark.parametrize("key", [SERVICE_JWT, SECRET_KEY, OPAQUE_KEY])
+def test_every_kind_of_key_finds_the_owner(post: Post, key: str) -> None:
+    assert notify_ready(post.with_(supabase_service_role_key=SecretStr(key)), job_id="j1", user_id=USER)
+    assert post.resend.sent[0]["to"] == ["ada@example.com"]
+
+
+@pytest.mark.parametrize("key", [ANON_JWT, PUBLISHABLE_KEY, USER_JWT, "eyJ.wrong.key"])
+def test_a_key_that_may_not_look_up_users_is_named_in_the_log(post: Post, log: list[str], key: str) -> None:
+    assert notify_ready(post.with_(supabase_service_role_key=SecretStr(key)), job_id="j1", user_id=USER) is False
+    assert any("SUPABASE_SERVICE_ROLE_KEY" in line for line in log)
+    assert not any(key in line for line in log)
+
+
+def test_the_operators_are_told_of_music_that_was_left_out(post: Post) -> None:
+    for _ in range(2):
+        assert notify_without_music(
+            post.config, job_id="j1", message="music: background-music/<b>gone.mp3 does not exist\n", track_id="t1"
+        )
+    (letter,) = post.resend.sent
+    assert letter["to"] == ["ops@example.com"]
+    assert "j1" in letter["subject"]
+    for body in (letter["text"], letter["html"]):
+        assert "t1" in body
+        assert "gone.mp3 does not exist" in body
+    assert "<b>" not in letter["html"]
+    assert notify_without_music(post.with_(ops_email=None), job_id="j2", message="x") is False
 
 
 def test_the_operators_are_told(post: Post) -> None:

@@ -571,6 +571,7 @@ def test_an_open_cover_and_a_signed_url_are_fetched_without_the_key(place):
 def test_music_as_the_app_names_it(place):
     """`url` first, wrapped or not; else the catalogue by id or slug; else a name; accents in either form."""
     execute(place.dsn, CATALOGUE)
+    place.project.postgrest.reload()
     for row in CATALOGUE_ROWS:
         execute(place.dsn, "INSERT INTO background_tracks (slug, title, url) VALUES (%s, %s, %s)", *row)
     storage, own = place.project.storage, f"{place.project.url}/storage/v1/object/public/background-music"

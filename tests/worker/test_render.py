@@ -190,6 +190,25 @@ def test_without_out_the_track_goes_to_standard_output(tmp_path):
     assert decoded_frames(tmp_path / "piped.mp3") == 15 * RATE
 
 
+def test_a_preview_is_as_long_as_the_setting_says(tmp_path):
+    job = job_file(tmp_path, **TONES)
+    for seconds, frames in (("4.5", round(4.5 * RATE)), ("60", 15 * RATE)):  # no longer than the track
+        options = ("-o", tmp_path / "track.mp3", "--preview", tmp_path / "preview.mp3", "--quiet")
+        done = run("render", job, *options, cwd=tmp_path, env={"PREVIEW_SECONDS": seconds})
+        assert done.returncode == 0, done.stderr.decode()
+        assert decoded_frames(tmp_path / "preview.mp3") == frames
+
+
+@pytest.mark.parametrize("stored", ["caf\u00e9.flac", "cafe\u0301.flac"])
+def test_music_beside_the_job_is_found_in_either_unicode_form(tmp_path, stored):
+    soundfile.write(tmp_path / stored, 0.1 * Noise("pink", 9, RATE).render(0, 3 * RATE), RATE)
+    for named in ("caf\u00e9.flac", "cafe\u0301.flac"):
+        for music in ({"url": named}, {"id": "nowhere", "name": named.removesuffix(".flac")}):
+            job = job_file(tmp_path, durationMin=0.05, backgroundMusic=music)
+            done = run("render", job, "-o", "track.wav", "--quiet", cwd=tmp_path)
+            assert done.returncode == 0, done.stderr.decode()
+
+
 def test_a_preview_is_fifteen_seconds_at_the_tracks_gain(tmp_path):
     job = job_file(tmp_path, **{**TONES, "durationMin": 0.5})
     done = run("render", job, "-o", tmp_path / "track.mp3", "--preview", tmp_path / "preview.mp3", cwd=tmp_path)
@@ -215,6 +234,8 @@ def test_a_preview_is_fifteen_seconds_at_the_tracks_gain(tmp_path):
         (b'{"script": "Hi.", "voice": {"provider": "elevenlabs"}}', 1, "--voice"),
         (b'{"backgroundMusic": {"url": "nowhere.mp3"}}', 3, "nowhere.mp3"),
         (b'{"backgroundMusic": {"url": "file:///etc/passwd"}}', 3, "file"),
+        (b'{"backgroundMusic": {"url": "nowhere.mp3"}, "solfeggio": {"hz": 528}}', 3, "nowhere.mp3"),
+        (b'{"metadata": {"cover": "nowhere.png"}, "solfeggio": {"hz": 528}}', 3, "nowhere.png"),
     ],
 )
 def test_a_bad_job_is_one_clear_line(tmp_path, job, status, words):

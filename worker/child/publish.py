@@ -80,8 +80,6 @@ def publish(
         return upload(path, RENDERS, key, percent)
 
     def deliver_preview() -> str:
-        if produced.preview_error is not None:
-            raise produced.preview_error
         by_address = config.preview_url == "public"
         if by_address and storage.is_public(config.preview_bucket) is False:
             raise ConfigurationError(
@@ -94,11 +92,14 @@ def publish(
         return file.url if by_address else key
 
     track, preview, notes = deliver(track_file, 92), None, []
-    try:
-        preview = deliver_preview()
-    except WorkerError as error:
-        logger.bind(event="preview.failed", job=order.job_id).warning("preview: {}", error.message)
-        if produced.preview_error is None:  # else the render has noted it
+    log = logger.bind(event="preview.failed", job=order.job_id)
+    if produced.preview_error is not None:  # which the render has noted
+        log.warning("preview: {}", produced.preview_error)
+    else:
+        try:
+            preview = deliver_preview()
+        except WorkerError as error:
+            log.warning("preview: {}", error.message)
             notes.append("There is no preview: it could not be stored")
     twin = None if produced.twin is None else deliver(produced.twin, 97)
     lyrics: dict[str, str] = {}

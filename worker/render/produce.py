@@ -96,8 +96,8 @@ class Produced:
         Why the track has no music, though the job names some.
     cover_error : MediaError or None
         The same of the cover.
-    preview_error : WorkerError or None
-        Why there is no preview, though one was asked for.
+    preview_error : str or None
+        Why there is no preview, though one was asked for; for operators.
     """
 
     report: Report
@@ -106,7 +106,7 @@ class Produced:
     lyrics: tuple[Path, ...] = ()
     music_error: MediaError | None = None
     cover_error: MediaError | None = None
-    preview_error: WorkerError | None = None
+    preview_error: str | None = None
 
 
 @dataclass
@@ -164,7 +164,7 @@ def produce(
     adapted: list[str] = []
     music_error: MediaError | None = None
     cover_error: MediaError | None = None
-    preview_error: WorkerError | None = None
+    preview_error: str | None = None
 
     def progress(stage: str, fraction: float) -> None:
         if on_progress is not None:
@@ -285,8 +285,8 @@ def produce(
                             tags=Tags(title=tags.title),
                             ffmpeg=studio.ffmpeg,
                         )
-                except WorkerError as error:  # no reason to keep the track back
-                    preview_error = error
+                except (WorkerError, OSError) as error:  # no reason to keep the track back
+                    preview_error = str(error)
                     adapted.append("There is no preview: it could not be made")
                     preview.unlink(missing_ok=True)
                 else:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from fetching import HOSTS, SONG, own
+from pydantic import SecretStr
+from standins.keys import SECRET_KEY, SERVICE_JWT
 from standins.postgrest import SERVICE_KEY
-from standins.storage import Storage
+from standins.storage import Bucket, Storage
 from standins.stranger import Stranger
 
 from worker.config import Config
@@ -105,13 +108,100 @@ def test_the_key_follows_no_redirect(project: Config, storage: Storage, somebody
     assert somebody.asked == []
 
 
-def test_a_secret_key_is_no_bearer_token(project: Config, storage: Storage, tmp_path: Path) -> None:
-    from worker.supabase_access import supabase_of
+@pytest.mark.parametrize("key", [SERVICE_JWT, SECRET_KEY])
+def test_both_kinds_of_key_fetch_media(project: Config, storage: Storage, tmp_path: Path, key: str) -> None:
+    storage.buckets["background-music"].public = False
+    config = project.model_copy(update={"supabase_service_role_key": SecretStr(key)})
+    assert own(config, tmp_path, "calm/deep sea.mp3").read_bytes() == SONG
+    assert storage.keys == [key]
 
-    new = Config(supabase_url=project.supabase_url, supabase_service_role_key="sb_secret_x")  # type: ignore[arg-type]
-    supabase = supabase_of(new)
-    assert supabase is not None
-    assert supabase.headers() == {"apikey": "sb_secret_x"}
+
+NAMES = ("caf\u00e9.mp3", "cafe\u0301.mp3")
+
+
+@pytest.mark.parametrize("stored", NAMES)
+@pytest.mark.parametrize("asked", NAMES)
+def test_accents_are_found_in_either_form(
+    project: Config, storage: Storage, tmp_path: Path, stored: str, asked: str
+) -> None:
+    storage.put("background-music", stored, SONG)
+    url = f"{project.supabase_url}/storage/v1/object/public/background-music/{quote(asked)}"
+    for reference in (asked, url):
+        assert own(project, tmp_path, reference).read_bytes() == SONG
+    (tmp_path / "out/background-music").mkdir(parents=True)
+    (tmp_path / "out/background-music" / stored).write_bytes(SONG)
+    assert own(Config(storage_dir=tmp_path / "out"), tmp_path, asked).read_bytes() == SONG
+
+
+def test_a_name_that_is_there_in_no_form_is_missing_as_it_was_given(project: Config, tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match=NAMES[1]) as caught:
+        own(project, tmp_path, NAMES[1])
+    assert caught.value.code == "media.missing"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b'{"statusCode":"404","error":"not_found","message":"Object not found"}', 400, "media.missing"),
+        (b'{"statusCode":"404","error":"Bucket not found","message":"Bucket not found"}', 400, "media.refused"),
+        (b'{"statusCode":"400","error":"InvalidSignature","message":"The signature is invalid"}', 400, "media.refused"),
+        (b'{"statusCode":"400","error":"InvalidJWT","message":"jwt expired"}', 400, "media.refused"),
+    ],
+)
+def test_what_storage_says_of_an_open_url(
+    project: Config, storage: Storage, tmp_path: Path, body: bytes, status: int, code: str
+) -> None:
+    """The signature is the customer's, not ours: a refusal is theirs, and the key is not sent."""
+    storage.fault("GET", "covers", "answer", status=status, body=body)
+    url = f"{project.supabase_url}/storage/v1/object/sign/covers/a.png?token=ey.x.y"
+    with pytest.raises(MediaError) as caught:
+        own(project, tmp_path, url, what="cover")
+    assert caught.value.code == code
+    assert "ey.x.y" not in caught.value.message
+    assert storage.keys == [""]
+
+
+def test_an_open_url_that_stumbles_is_tried_again(project: Config, storage: Storage, tmp_path: Path) -> None:
+    storage.buckets["covers"] = Bucket("covers", public=True)
+    storage.put("covers", "a.png", SONG)
+    storage.fault("GET", "covers", "answer", times=2, status=400, body=b'{"statusCode":"503","error":"SlowDown"}')
+    url = f"{project.supabase_url}/storage/v1/object/public/covers/a.png"
+    cache = tmp_path / "cache"
+    for _ in range(2):
+        assert own(project, tmp_path, url, what="cover", cache_dir=cache).read_bytes() == SONG
+    assert storage.statuses == [200, 304]
+    storage.fault("GET", "covers", "answer", status=302, headers={"Location": "https://evil.example.com/"})
+    with pytest.raises(MediaError) as caught:
+        own(project, tmp_path, url, what="cover")
+    assert caught.value.code == "media.refused"
+
+
+def test_recordings_in_the_local_tree(tmp_path: Path) -> None:
+    """The operator's own machine: any of them without a customer, a customer's own with one."""
+    for name in ("me.wav", "u1/me.wav", "u2/me.wav"):
+        path = tmp_path / "out/voice-uploads" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(SONG)
+    config = Config(storage_dir=tmp_path / "out")
+    for name in ("me.wav", "u2/me.wav"):
+        assert own(config, tmp_path, name, what="uploaded voice").read_bytes() == SONG
+    assert own(config, tmp_path, "u1/me.wav", what="uploaded voice", user_id="u1").read_bytes() == SONG
+    for name in ("me.wav", "u2/me.wav", "u1/../u2/me.wav"):
+        with pytest.raises(MediaError) as caught:
+            own(config, tmp_path, name, what="uploaded voice", user_id="u1")
+        assert caught.value.code == "media.refused"
+
+
+def test_other_buckets_may_be_listed(project: Config, storage: Storage, tmp_path: Path) -> None:
+    for bucket in ("our-music", "our-voices"):
+        storage.buckets[bucket] = Bucket(bucket)
+    storage.put("our-music", "a.mp3", SONG)
+    storage.put("our-voices", "u1/a.wav", SONG)
+    config = project.model_copy(update={"media_buckets": ("our-music",), "voice_buckets": ("our-voices",)})
+    assert own(config, tmp_path, "a.mp3").read_bytes() == SONG
+    assert own(config, tmp_path, "u1/a.wav", what="uploaded voice", user_id="u1").read_bytes() == SONG
+    with pytest.raises(MediaError, match="MEDIA_BUCKETS does not list"):
+        own(config, tmp_path, f"{project.supabase_url}/storage/v1/object/public/background-music/calm/deep%20sea.mp3")
 
 
 def test_without_supabase_names_are_files(tmp_path: Path) -> None:
