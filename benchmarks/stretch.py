@@ -1,7 +1,7 @@
 """The time-stretch beside its peers, on real speech: ``python -m benchmarks.stretch``.
 
-Speech comes from the local voice (hibari) and, where it is installed, espeak-ng. FFmpeg's
-`atempo` and `rubberband` are measured the same way; so is Signalsmith's stretch where ``python-stretch`` can be imported (it is no dependency).
+Speech comes from the local voice (hibari) and, where it is installed, espeak-ng. FFmpeg's `atempo` and `rubberband`
+are measured the same way; so is Signalsmith's stretch where ``python-stretch`` can be imported (it is no dependency).
 """
 
 from __future__ import annotations
