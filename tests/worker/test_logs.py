@@ -26,7 +26,7 @@ from worker.queue.claims import Claim
 SECRETS = Config(
     supabase_service_role_key=SecretStr("service-role-value"),
     database_url=SecretStr("postgresql://app:p%40ss%22word@db:5432/x"),
-    openai_api_key=SecretStr('öpen"ai\\key'),
+    openai_api_key=SecretStr('open"ai\\key'),
     worker_token=SecretStr("short"),
 )
 CLAIM = Claim("job-1", "token", 2, "track-1", None, '{"script": "I am at peace"}', 1.25)
@@ -77,7 +77,7 @@ def test_log_level_is_kept_to_and_checked(out: Out) -> None:
 
 def test_no_secret_of_the_configuration_is_written(out: Out) -> None:
     logs.set_up(SECRETS)
-    logger.bind(header="service-role-value", nested={"deep": ['öpen"ai\\key']}).error('p@ss"word p%40ss%22word')
+    logger.bind(header="service-role-value", nested={"deep": ['open"ai\\key']}).error('p@ss"word p%40ss%22word')
     text = out.getvalue()
     for secret in ("service-role-value", "p@ss", "p%40ss", 'pen\\"ai'):
         assert secret not in text
