@@ -26,8 +26,8 @@ demo: setup  ## render the example jobs into out/
 test: compiled  ## the tests
 	$(BIN)/python -m pytest -n 2
 
-DATABASE_TESTS := $(wildcard tests/worker/test_servers.py tests/worker/test_queue_*.py tests/worker/test_migrate.py \
-  tests/worker/test_poolers.py tests/worker/test_docs_sql.py tests/worker/test_supabase_transport.py)
+DATABASE_TESTS := $(wildcard tests/worker/test_servers.py tests/worker/test_queue_*.py tests/worker/test_production*.py \
+  tests/worker/test_migrate.py tests/worker/test_poolers.py tests/worker/test_docs_sql.py tests/worker/test_supabase_transport.py)
 test-databases: compiled  ## the queue's tests on every supported server, 13 to 18 (fetches what is missing)
 	$(BIN)/python tests/servers.py 13 14 15 16 17 18
 	MINDSCRIPT_TEST_SERVERS=13,14,15,16,17,18 MINDSCRIPT_ALL_SERVERS=1 $(BIN)/python -m pytest -n 2 $(DATABASE_TESTS)
@@ -54,7 +54,7 @@ faults: compiled  ## the long ones: real kills, restarts, races
 	$(BIN)/python -m pytest -m faults -s tests
 
 orders: compiled  ## whole orders of every writer, on every variant of the app's database, at full length
-	$(BIN)/python -m pytest -m orders tests
+	$(BIN)/python -m pytest -n 2 -m orders tests
 
 soak: compiled  ## 300 short jobs in one worker: nothing may grow
 	$(BIN)/python -m pytest -m soak -s tests

@@ -35,6 +35,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
     for voice in (openai_voice, elevenlabs_voice):
         voice._READ_S, voice._PIECE_S = SILENCE_S, 2 * SILENCE_S
     supabase_storage._LIMITS = httpx.Timeout(SILENCE_S)
+    supabase_storage._SHORT_LIMITS = httpx.Timeout(SILENCE_S / 2)
     guarded_http._SILENCE_S = SILENCE_S
     return job.fulfil(order, config, tell, folder)
 

@@ -250,9 +250,12 @@ class Storage:
     def _refuse(
         self, handler: BaseHTTPRequestHandler, path: str, status: int, body: bytes, headers: Mapping[str, str]
     ) -> None:
-        """Answer at once; of an upload nothing more is read then, nor is anything answered on that connection."""
+        """Answer at once; of an upload nothing more is read then, nor is anything answered on that connection.
+
+        A body as short as what a server reads at a time has come with the head.
+        """
         upload = path.startswith("/upload/") or (path.startswith("/object/") and handler.command == "POST")
-        whole = getattr(handler, "body_is_read", False) or not int(handler.headers.get("content-length") or 0)
+        whole = getattr(handler, "body_is_read", False) or int(handler.headers.get("content-length") or 0) <= 65536
         if not upload or whole:
             read_the_rest(handler)
             return answer(handler, status, body, headers)

@@ -179,6 +179,18 @@ def test_every_number_choice_and_switch_of_the_payload_is_in_the_tables_above():
     assert rest == set()
 
 
+def test_only_what_is_played_of_the_music_makes_the_seed():
+    """The same order sounds the same, whatever the catalogue calls its music."""
+    tone = {"solfeggio": {"hz": 528}}
+    seeds = [
+        parse_job({**tone, "backgroundMusic": {"url": "rain.mp3", **more}}).seed
+        for more in ({}, {"id": "rain", "name": "Rain"}, {"id": "other"})
+    ]
+    assert len(set(seeds)) == 1
+    assert parse_job({**tone, "backgroundMusic": {"id": "rain.mp3"}}).seed == seeds[0]
+    assert parse_job({**tone, "backgroundMusic": {"id": "wind.mp3"}}).seed != seeds[0]
+
+
 @pytest.mark.parametrize("hz", [174, 285, 396, 417, 528, 639, 741, 852, 963, 528.0])
 def test_solfeggio_takes_the_nine_tones(hz):
     job = parse_job({"solfeggio": {"enabled": True, "hz": hz}})

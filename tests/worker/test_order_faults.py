@@ -425,7 +425,7 @@ NO_PREVIEW: list[Case] = [
     Case("MIME", faults=({**PREVIEW, **MIME},)),
     Case("too large", faults=({**PREVIEW, **LARGE_PREVIEW},)),
     Case("544 for long", faults=({**PREVIEW, **LOST_DATABASE, "times": 3},)),
-    Case("says nothing", faults=({**PREVIEW, "kind": "stall", "seconds": 11.0, "times": 3},)),
+    Case("says nothing", faults=({**PREVIEW, "kind": "stall", "seconds": 3.0, "times": 3},)),
 ]
 
 

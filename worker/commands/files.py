@@ -39,6 +39,7 @@ def beside(folder: Path, config: Config) -> Fetch:
                 return folder / name
         from worker.fetch.fetch import fetch_media  # seldom needed here, and long to load
 
-        return fetch_media(reference, what=what, into=into, config=config, cache_dir=config.cache_dir / "media")
+        cache_dir = config.cache_dir / "media"
+        return fetch_media(reference, what=what, into=into, config=config, of_anybody=True, cache_dir=cache_dir)
 
     return fetch

@@ -54,6 +54,7 @@ def fetch_media(
     into: Path,
     config: Config,
     user_id: str | None = None,
+    of_anybody: bool = False,
     cache_dir: Path | None = None,
     network: Network | None = None,
     deadline_s: float = DEADLINE_S,
@@ -73,6 +74,8 @@ def fetch_media(
         The job's own folder, where the file is put; it may be read for as long as the folder is there.
     user_id : str, optional
         The customer's. An order without one reads no recording with the key.
+    of_anybody : bool
+        Recordings of every customer may be read: for the command line, whose user holds the key.
     cache_dir : Path, optional
         A folder of its own, where downloads are kept for later jobs, up to MEDIA_CACHE_MAX_MB. Each use asks
         the server whether its ETag still holds.
@@ -101,7 +104,7 @@ def fetch_media(
     supabase = supabase_of(config)
     place = parse_reference(
         reference,
-        reach=_reach(what, config, user_id, local=supabase is None),
+        reach=_reach(what, config, user_id, local=supabase is None, of_anybody=of_anybody),
         origin=supabase.origin if supabase else None,
         hosts=config.media_hosts,
         what=what,
@@ -130,15 +133,16 @@ def fetch_media(
         ) from error
 
 
-def _reach(what: What, config: Config, user_id: str | None, *, local: bool) -> Reach:
-    """What the key may read. Without Supabase, STORAGE_DIR belongs to whoever asks, unless that is a customer."""
+def _reach(what: What, config: Config, user_id: str | None, *, local: bool, of_anybody: bool) -> Reach:
+    """What may be read. Without Supabase, STORAGE_DIR belongs to whoever asks, unless that is a customer."""
     if what == "music":
         return Reach(config.media_buckets)
     if what == "cover":
         return Reach(config.media_buckets if local else ())
-    if user_id is None and not local:
-        return Reach((), setting="VOICE_BUCKETS")
-    return Reach(config.voice_buckets, folder="" if user_id is None else f"{user_id}/", setting="VOICE_BUCKETS")
+    if of_anybody or (local and user_id is None):
+        return Reach(config.voice_buckets, setting="VOICE_BUCKETS")
+    buckets = config.voice_buckets if user_id else ()
+    return Reach(buckets, folder=f"{user_id}/", setting="VOICE_BUCKETS")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import httpx
 
 _SLICE_BYTES = 16 * 1024  # what a socket that can be written to takes without waiting
 _PEEK_S = 0.01
-_WITH_A_BODY = ("POST", "PUT", "PATCH")
+_WITH_A_BODY = ("POST", "PUT", "PATCH", "DELETE")
 
 
 def upload_client(timeout: httpx.Timeout) -> httpx.Client:

@@ -221,3 +221,24 @@ def test_without_supabase_names_are_files(tmp_path: Path) -> None:
         with pytest.raises(MediaError) as caught:
             own(config, tmp_path, reference)
         assert caught.value.code == code
+
+
+def test_the_command_line_reads_every_recording_but_no_other_bucket(
+    project: Config, storage: Storage, tmp_path: Path
+) -> None:
+    """Its user holds the key."""
+    storage.put("voice-uploads", "u2/me.wav", SONG)
+    storage.buckets["backups"] = Bucket("backups")
+    storage.put("backups", "me.wav", SONG)
+    from worker.commands.files import beside
+
+    fetch = beside(tmp_path / "job", project.model_copy(update={"cache_dir": tmp_path / "cache"}))
+    own_url = f"{project.supabase_url}/storage/v1/object/authenticated"
+    for reference in ("u2/me.wav", f"{own_url}/voice-uploads/u2/me.wav"):
+        assert fetch(reference, into=tmp_path, what="uploaded voice").read_bytes() == SONG
+    with pytest.raises(MediaError):
+        fetch(f"{own_url}/backups/me.wav", into=tmp_path, what="uploaded voice")
+    for customer in (None, "", "u1"):
+        with pytest.raises(MediaError) as caught:
+            own(project, tmp_path, "u2/me.wav", what="uploaded voice", user_id=customer)
+        assert caught.value.code == "media.refused"
