@@ -23,7 +23,7 @@ from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError
 from worker.order.payload import VoiceChoice, VoiceSettings
 from worker.order.script import Pause, parse_script
-from worker.tts import available_voices, elevenlabs_voice, open_voice, openai_voice
+from worker.tts import available_voices, elevenlabs_voice, local_voice, open_voice, openai_voice
 from worker.tts.cache import SpeechCache
 from worker.tts.elevenlabs_voice import ElevenLabsVoice
 from worker.tts.openai_voice import OpenAIVoice
@@ -519,3 +519,12 @@ def test_the_local_voice_says_the_same_the_same_way(tmp_path):
     assert np.abs(first).max() > 0.05
     with pytest.raises(JobError, match=r"voice\.id"):
         open_voice(VoiceChoice(provider="local", id="nobody"), Config())
+
+
+def test_a_default_local_voice_that_is_missing_is_for_the_operator(monkeypatch):
+    monkeypatch.setattr(local_voice, "hibari_voices", lambda: ("another",))
+    with pytest.raises(ConfigurationError) as refused:
+        open_voice(VoiceChoice(provider="local"), Config())
+    assert refused.value.code == "voice.unknown"
+    with pytest.raises(JobError):
+        open_voice(VoiceChoice(provider="local", id="heart"), Config())
