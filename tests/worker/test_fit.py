@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import multiprocessing
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -518,9 +520,16 @@ class TestPaceBook:
         (tmp_path / "cache").write_text("a file")
         PaceBook(tmp_path / "cache" / "pace.json").learn("nova", 100, 7.0)
 
-    def test_no_process_loses_what_another_has_learnt(self, tmp_path):
-        import multiprocessing
+    def test_it_waits_for_another_process_but_not_for_ever(self, tmp_path):
+        book = PaceBook(tmp_path / "pace.json")
+        with (tmp_path / ".pace.json.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            book.learn("nova", 1000, 50.0)
+            assert not book.file.exists(), "it would have written over what the other one writes"
+        book.learn("nova", 1000, 50.0)
+        assert book.file.exists()
 
+    def test_no_process_loses_what_another_has_learnt(self, tmp_path):
         context = multiprocessing.get_context("spawn")
         with context.Pool(3) as pool:
             pool.map(learn_often, [(str(tmp_path / "pace.json"), number) for number in range(3)])

@@ -185,6 +185,7 @@ def test_an_unknown_voice_is_the_customers_only_if_the_order_names_it(service, t
         # nothing there speaks this service's language: a wrong base URL
         *((provider, Answer(404, b"<html>404</html>"), "voice.address", {"id": "nova"}) for provider in PROVIDERS),
         ("openai", Answer(404, {"detail": "Not Found"}), "voice.address", {"id": "nova"}),
+        ("openai", openai_refusal(404, "Invalid URL (POST /audio/speech)"), "voice.address", {"model": "tts-1-hd"}),
     ],
 )
 def test_what_this_program_chose_is_never_the_customers_fault(service, tmp_path, provider, answer, code, choice):
