@@ -149,11 +149,13 @@ def talk(*lengths_s: float, pause_s: float = 0.3) -> ArrayClip:
 
 class TestKnownLength:
     def job(self, **fields: Any):
-        return parse_job({"script": "Hi.", "durationMin": 0.5, "fade": {"inMs": 1000, "outMs": 2000}, **fields})
+        times = {"durationMin": 0.5, "fade": {"inMs": 1000, "outMs": 2000}}
+        return parse_job({**times, **fields}, recordings=("voice",))
 
     def fit(self, tmp_path: Path, speech: Speech, fit="adapt", **fields: Any):
         notes: list[str] = []
-        made = fitted(self.job(**fields), speech, fit=fit, folder=tmp_path, notes=notes)
+        script = fields.pop("script", " ".join(part.text for part in speech.parts if isinstance(part, Spoken)))
+        made = fitted(self.job(script=script, **fields), speech, fit=fit, folder=tmp_path, notes=notes)
         compiled = compile_plan(made.job, Media(made.speech))
         assert max(span.stop for span in compiled.spoken) <= 28 * RATE
         return made, compiled.spoken, notes
@@ -195,6 +197,12 @@ class TestKnownLength:
         assert any("whole sentence" in note and "36.9 s" in note for note in notes)
         last = part.clip.read(part.clip.frames - 200, part.clip.frames)
         assert np.abs(last).max() < 1e-3, "it ends in the pause"
+
+    def test_a_piece_that_ends_within_a_sentence_is_no_place_to_end(self, tmp_path):
+        """A sentence that is too long for the voice is spoken in pieces."""
+        parts = (Spoken("One.", talk(8)), Spoken("Two begins,", talk(15)), Spoken("and ends.", talk(15)))
+        made, _, _ = self.fit(tmp_path, Speech(parts, -16))
+        assert [part.text for part in made.speech.parts] == ["One."]
 
     def test_pauses_of_the_script_stay_exact(self, tmp_path):
         parts = (Spoken("One.", talk(10)), Pause(6.25), Spoken("Two.", talk(12)))
