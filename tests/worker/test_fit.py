@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
-import multiprocessing
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -538,13 +539,13 @@ class TestPaceBook:
         assert book.file.exists()
 
     def test_no_process_loses_what_another_has_learnt(self, tmp_path):
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(3) as pool:
-            pool.map(learn_often, [(str(tmp_path / "pace.json"), number) for number in range(3)])
+        program = (
+            "import sys; from pathlib import Path; from worker.tts.pace import PaceBook\n"
+            "for n in range(10): PaceBook(Path(sys.argv[1])).learn(f'{sys.argv[2]}/{n}', 100, 7.0)"
+        )
+        processes = [
+            subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "pace.json"), str(number)])
+            for number in range(3)
+        ]
+        assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
         assert len(json.loads((tmp_path / "pace.json").read_text())) == 30
-
-
-def learn_often(task: tuple[str, int]) -> None:
-    file, number = task
-    for voice_number in range(10):
-        PaceBook(Path(file)).learn(f"{number}/{voice_number}", 100, 7.0)

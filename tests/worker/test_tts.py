@@ -488,7 +488,8 @@ def test_pauses_are_exact_and_gaps_are_the_documented_ones(service, tmp_path):
     assert pauses == [SENTENCE_GAP_S, 2.5, PARAGRAPH_GAP_S]
 
 
-def test_pieces_begin_and_end_in_silence_and_at_one_level(service, tmp_path):
+def test_pieces_begin_and_end_in_silence_and_at_one_level(service, tmp_path, monkeypatch):
+    monkeypatch.setattr(openai_voice, "_READ_S", 30.0)  # minutes of speech take the stand-in a while
     speech = speak(service, tmp_path, ". ".join(f"Sentence number {n} of many" for n in range(300)) + ".")
     clips = [part.clip for part in speech.parts if not isinstance(part, Pause)]
     assert len(clips) > 1, "4096 characters are OpenAI's limit"
