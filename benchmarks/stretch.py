@@ -1,7 +1,7 @@
 """The time-stretch beside its peers, on real speech: ``python -m benchmarks.stretch``.
 
-Speech comes from the local voice (hibari) and, where it is installed, espeak-ng. FFmpeg's `atempo` and `rubberband`
-are measured the same way; so is Signalsmith's stretch where ``python-stretch`` can be imported (it is no dependency).
+Speech comes from the local voice (hibari) and, where it is installed, espeak-ng. FFmpeg's `atempo` and `rubberband` are
+measured the same way; so is Signalsmith's stretch where `python-stretch` can be imported (it is no dependency).
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def speech() -> dict[str, Sound]:
     """Real speech, mono, at 44.1 kHz."""
     engines: dict[str, _Hibari | _Espeak] = {}
     if has_hibari():
-        engines["hibari"] = _Hibari("heart")
+        engines["hibari"] = _Hibari(None)
     if program := espeak_path():
-        engines["espeak-ng"] = _Espeak(program, "en")
+        engines["espeak-ng"] = _Espeak(program, None)
     sounds = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, engine in engines.items():

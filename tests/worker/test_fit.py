@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -147,11 +150,13 @@ def talk(*lengths_s: float, pause_s: float = 0.3) -> ArrayClip:
 
 class TestKnownLength:
     def job(self, **fields: Any):
-        return parse_job({"script": "Hi.", "durationMin": 0.5, "fade": {"inMs": 1000, "outMs": 2000}, **fields})
+        times = {"durationMin": 0.5, "fade": {"inMs": 1000, "outMs": 2000}}
+        return parse_job({**times, **fields}, recordings=("voice",))
 
     def fit(self, tmp_path: Path, speech: Speech, fit="adapt", **fields: Any):
         notes: list[str] = []
-        made = fitted(self.job(**fields), speech, fit=fit, folder=tmp_path, notes=notes)
+        script = fields.pop("script", " ".join(part.text for part in speech.parts if isinstance(part, Spoken)))
+        made = fitted(self.job(script=script, **fields), speech, fit=fit, folder=tmp_path, notes=notes)
         compiled = compile_plan(made.job, Media(made.speech))
         assert max(span.stop for span in compiled.spoken) <= 28 * RATE
         return made, compiled.spoken, notes
@@ -193,6 +198,12 @@ class TestKnownLength:
         assert any("whole sentence" in note and "36.9 s" in note for note in notes)
         last = part.clip.read(part.clip.frames - 200, part.clip.frames)
         assert np.abs(last).max() < 1e-3, "it ends in the pause"
+
+    def test_a_piece_that_ends_within_a_sentence_is_no_place_to_end(self, tmp_path):
+        """A sentence that is too long for the voice is spoken in pieces."""
+        parts = (Spoken("One.", talk(8)), Spoken("Two begins,", talk(15)), Spoken("and ends.", talk(15)))
+        made, _, _ = self.fit(tmp_path, Speech(parts, -16))
+        assert [part.text for part in made.speech.parts] == ["One."]
 
     def test_pauses_of_the_script_stay_exact(self, tmp_path):
         parts = (Spoken("One.", talk(10)), Pause(6.25), Spoken("Two.", talk(12)))
@@ -291,9 +302,8 @@ class Stage:
             **settings,
         )
 
-        def fetch(reference: str, *, bucket: str, into: Path, what: str) -> Path:
-            name = "me.wav" if bucket == "voice-uploads" else "rain.flac"
-            return self.folder / name
+        def fetch(reference: str, *, into: Path, what: str) -> Path:
+            return self.folder / ("rain.flac" if what == "music" else "me.wav")
 
         encoding = Encoding("flac")
         return produce(
@@ -518,16 +528,23 @@ class TestPaceBook:
         (tmp_path / "cache").write_text("a file")
         PaceBook(tmp_path / "cache" / "pace.json").learn("nova", 100, 7.0)
 
+    def test_it_waits_for_another_process_but_not_for_ever(self, tmp_path):
+        book = PaceBook(tmp_path / "pace.json")
+        with (tmp_path / ".pace.json.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            book.learn("nova", 1000, 50.0)
+            assert not book.file.exists(), "it would have written over what the other one writes"
+        book.learn("nova", 1000, 50.0)
+        assert book.file.exists()
+
     def test_no_process_loses_what_another_has_learnt(self, tmp_path):
-        import multiprocessing
-
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(3) as pool:
-            pool.map(learn_often, [(str(tmp_path / "pace.json"), number) for number in range(3)])
+        program = (
+            "import sys; from pathlib import Path; from worker.tts.pace import PaceBook\n"
+            "for n in range(10): PaceBook(Path(sys.argv[1])).learn(f'{sys.argv[2]}/{n}', 100, 7.0)"
+        )
+        processes = [
+            subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "pace.json"), str(number)])
+            for number in range(3)
+        ]
+        assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
         assert len(json.loads((tmp_path / "pace.json").read_text())) == 30
-
-
-def learn_often(task: tuple[str, int]) -> None:
-    file, number = task
-    for voice_number in range(10):
-        PaceBook(Path(file)).learn(f"{number}/{voice_number}", 100, 7.0)

@@ -9,6 +9,7 @@ import pyloudnorm
 import pytest
 import soundfile
 
+from dsp.blocks import ArrayClip
 from dsp.noise import Noise
 from worker.codec.encoding import Encoding
 from worker.codec.ffmpeg import find_ffmpeg
@@ -23,7 +24,7 @@ from worker.render import studio as studio_module
 from worker.render.produce import produce
 from worker.render.studio import open_studio
 from worker.tts.cache import SpeechCache
-from worker.tts.care import LEAD_S, TAIL_S, Care
+from worker.tts.care import LEAD_S, TAIL_S, Care, tidied
 from worker.tts.speech import SENTENCE_GAP_S, speak_script
 
 RATE = 44_100
@@ -152,6 +153,15 @@ def test_pieces_are_trimmed_and_end_in_nothing(tmp_path, care, abrupt):
         assert words - 0.01 * RATE < part.clip.frames <= longest + 0.05 * RATE
         assert np.abs(samples[[0, -1]]).max() < 1e-4 * np.abs(samples).max()
         assert np.abs(samples[2000:-8000]).max() > 0.5 * np.abs(samples).max()
+
+
+@pytest.mark.parametrize("speed", [0.5, 1.0, 1.5])
+def test_the_silence_kept_around_a_piece_follows_its_speed(speed):
+    """Or a short piece would miss the length that its speed asks for."""
+    silence = np.zeros(RATE)
+    sound = np.concatenate([silence, 0.3 * Noise("pink", 1, RATE).render(0, RATE)[:, 0], silence])
+    piece = tidied(ArrayClip(np.stack([sound, sound], axis=1).astype(np.float32)), RATE, care=Care(), speed=speed)
+    assert piece.frames - RATE == pytest.approx((LEAD_S + TAIL_S) / speed * RATE, abs=100)
 
 
 @pytest.mark.parametrize("care", [{}, {"highPassHz": 100, "declick": True}], ids=["usual", "all"])

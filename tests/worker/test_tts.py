@@ -23,7 +23,7 @@ from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError
 from worker.order.payload import VoiceChoice, VoiceSettings
 from worker.order.script import Pause, parse_script
-from worker.tts import available_voices, elevenlabs_voice, open_voice, openai_voice
+from worker.tts import available_voices, elevenlabs_voice, local_voice, open_voice, openai_voice
 from worker.tts.cache import SpeechCache
 from worker.tts.elevenlabs_voice import ElevenLabsVoice
 from worker.tts.openai_voice import OpenAIVoice
@@ -185,6 +185,7 @@ def test_an_unknown_voice_is_the_customers_only_if_the_order_names_it(service, t
         # nothing there speaks this service's language: a wrong base URL
         *((provider, Answer(404, b"<html>404</html>"), "voice.address", {"id": "nova"}) for provider in PROVIDERS),
         ("openai", Answer(404, {"detail": "Not Found"}), "voice.address", {"id": "nova"}),
+        ("openai", openai_refusal(404, "Invalid URL (POST /audio/speech)"), "voice.address", {"model": "tts-1-hd"}),
     ],
 )
 def test_what_this_program_chose_is_never_the_customers_fault(service, tmp_path, provider, answer, code, choice):
@@ -487,7 +488,8 @@ def test_pauses_are_exact_and_gaps_are_the_documented_ones(service, tmp_path):
     assert pauses == [SENTENCE_GAP_S, 2.5, PARAGRAPH_GAP_S]
 
 
-def test_pieces_begin_and_end_in_silence_and_at_one_level(service, tmp_path):
+def test_pieces_begin_and_end_in_silence_and_at_one_level(service, tmp_path, monkeypatch):
+    monkeypatch.setattr(openai_voice, "_READ_S", 30.0)  # minutes of speech take the stand-in a while
     speech = speak(service, tmp_path, ". ".join(f"Sentence number {n} of many" for n in range(300)) + ".")
     clips = [part.clip for part in speech.parts if not isinstance(part, Pause)]
     assert len(clips) > 1, "4096 characters are OpenAI's limit"
@@ -519,3 +521,12 @@ def test_the_local_voice_says_the_same_the_same_way(tmp_path):
     assert np.abs(first).max() > 0.05
     with pytest.raises(JobError, match=r"voice\.id"):
         open_voice(VoiceChoice(provider="local", id="nobody"), Config())
+
+
+def test_a_default_local_voice_that_is_missing_is_for_the_operator(monkeypatch):
+    monkeypatch.setattr(local_voice, "hibari_voices", lambda: ("another",))
+    with pytest.raises(ConfigurationError) as refused:
+        open_voice(VoiceChoice(provider="local"), Config())
+    assert refused.value.code == "voice.unknown"
+    with pytest.raises(JobError):
+        open_voice(VoiceChoice(provider="local", id="heart"), Config())

@@ -50,7 +50,7 @@ _allowed: dict[str, int] = {}
 """By key: index into FORMATS of the best format its account has not refused, for the life of the process."""
 
 _refuse_context: set[str] = set()
-"""Models that have refused to be told what comes before or after a piece, for the life of the process."""
+"""Models that have refused the text before or after a piece, for the life of the process."""
 
 
 class ElevenLabsVoice:
@@ -165,7 +165,7 @@ class ElevenLabsVoice:
             if not is_last and status < 500 and about_format(reason):
                 return False
             if self.hears_context and status in (400, 422) and _about_context(reason):
-                # what a piece is told of its neighbours is our choice; without it, it is spoken all the same
+                # the neighbouring text is our addition; the piece can be spoken without it
                 _refuse_context.add(self._model)
                 self.hears_context = False
                 return self._once(utterance, into, output_format, is_last=is_last)

@@ -182,8 +182,8 @@ def about_format(reason: Reason) -> bool:
 def _about_model(reason: Reason, asked: Asked, status: int) -> bool:
     if reason.field in _MODEL_FIELDS or any("model" in code for code in reason.codes) or status == 410:
         return True
-    # OpenAI's answer to a model that is not served at this address
-    return asked.provider == "openai" and status == 404 and reason.message.startswith("Invalid URL")
+    # OpenAI's answer to a model of another endpoint; with another path it is about the base URL
+    return asked.provider == "openai" and status == 404 and "(POST /v1/audio/speech)" in reason.message
 
 
 def _about_length(reason: Reason) -> bool:

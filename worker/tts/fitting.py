@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Final, Literal
 
@@ -184,7 +185,7 @@ def fitted(job: RenderJob, speech: Speech, *, fit: FitMode, folder: Path, notes:
     made = (
         _shortened_recording(speech, room, folder, notes)
         if is_recording
-        else _shortened_words(speech, room, folder, notes)
+        else _shortened_words(speech, job.script, room, folder, notes)
     )
     first = None if made is None else begins_at(made.room, _frames(made.speech.parts))
     if made is None or first is None:
@@ -203,12 +204,12 @@ class _Made:
     room: Room
 
 
-def _shortened_words(speech: Speech, room: Room, folder: Path, notes: list[str]) -> _Made | None:
+def _shortened_words(speech: Speech, script: str, room: Room, folder: Path, notes: list[str]) -> _Made | None:
     """Speech of known text: faster, else up to the last whole sentence, else as far as there is room."""
     words, silences = _words_and_silences(speech.parts)
     tempo = tempo_to_fit(words, silences, room.frames)
     if tempo is None:
-        endings = list(_endings(speech.parts))
+        endings = list(_endings(speech.parts, script))
         last = last_ending_that_fits(endings, room.frames)
         if last is None:
             room = room.with_fade_in
@@ -289,9 +290,13 @@ def quiet_stretches(clip: Clip, sample_rate: int) -> list[tuple[int, int]]:
     ]
 
 
-def _endings(parts: Sequence[Spoken | Pause]) -> Iterator[Ending]:
-    """Every place after a whole sentence: the ends of the pieces, and within them the pauses that belong to one."""
-    words = silences = waiting = 0
+def _endings(parts: Sequence[Spoken | Pause], script: str) -> Iterator[Ending]:
+    """Every place after a whole sentence: ends of pieces, and within them the pauses that belong to one.
+
+    A piece may end within a sentence that was too long for the voice, so its end is looked up in the script.
+    """
+    whole = set(accumulate(_letters(sentence) for sentence in _sentences(script)))
+    words = silences = waiting = letters = 0
     for number, part in enumerate(parts):
         if isinstance(part, Pause):
             waiting += round(part.seconds * SAMPLE_RATE_HZ)
@@ -300,7 +305,14 @@ def _endings(parts: Sequence[Spoken | Pause]) -> Iterator[Ending]:
         for frames, sentences in sentence_ends(part.clip, part.text, SAMPLE_RATE_HZ):
             yield Ending(number, frames, sentences, words + frames, silences)
         words += part.clip.frames
-        yield Ending(number, part.clip.frames, _count(part.text), words, silences)
+        letters += _letters(part.text)
+        if letters in whole:
+            yield Ending(number, part.clip.frames, len(_sentences(part.text)), words, silences)
+
+
+def _letters(text: str) -> int:
+    """Characters that gluing and cutting leave as they are: all but white space."""
+    return sum(map(len, text.split()))
 
 
 def sentence_ends(clip: Clip, text: str, sample_rate: int) -> list[tuple[int, int]]:
@@ -375,10 +387,6 @@ def _spoken(parts: Sequence[Spoken | Pause]) -> list[Spoken]:
 
 def _sentences(text: str) -> list[str]:
     return [part.text for part in parse_script(text) if isinstance(part, Sentence)]
-
-
-def _count(text: str) -> int:
-    return len(_sentences(text))
 
 
 def _words_and_silences(parts: Sequence[Spoken | Pause]) -> tuple[int, int]:

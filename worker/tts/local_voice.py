@@ -17,10 +17,10 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from worker.errors import ConfigurationError, JobError, TransientError
+from worker.errors import ConfigurationError, JobError, TransientError, WorkerError
 from worker.tts.voice import Utterance
 
-DEFAULT_HIBARI = "heart"
+DEFAULT_HIBARI, DEFAULT_ESPEAK = "heart", "en"
 _SECONDS_PER_SENTENCE = 120.0
 _ESPEAK_WORDS_PER_MINUTE = 160  # a calm pace
 MEND = (
@@ -45,7 +45,7 @@ class LocalVoice:
     ConfigurationError
         If there is no offline voice here.
     JobError
-        If there is one, but not of that name.
+        If there is one, but not of the name that the order gives.
     """
 
     provider = "local"
@@ -57,9 +57,9 @@ class LocalVoice:
         self.speed = self.tempo = speed
         self._engine: _Hibari | _Espeak
         if has_hibari():
-            self._engine = _Hibari(voice_id or DEFAULT_HIBARI)
+            self._engine = _Hibari(voice_id)
         elif espeak := espeak_path():
-            self._engine = _Espeak(espeak, voice_id or "en")
+            self._engine = _Espeak(espeak, voice_id)
         else:
             raise ConfigurationError(f"voice.provider local: there is no offline voice here; {MEND}")
         self.fingerprint = self.pace_key = self._engine.fingerprint
@@ -97,15 +97,25 @@ def espeak_path() -> str | None:
     return shutil.which("espeak-ng")
 
 
+def _unknown(stated: str | None, found: str) -> WorkerError:
+    """A voice that is not here: the order's fault only if the order names it."""
+    if stated is None:
+        return ConfigurationError(f"voice.provider local: {found}; {MEND}", code="voice.unknown")
+    return JobError(
+        f"voice.id: {found}",
+        code="voice.unknown",
+        customer_message="The chosen voice is not available any more. Please choose another voice.",
+    )
+
+
 class _Hibari:
-    def __init__(self, name: str) -> None:
+    def __init__(self, stated: str | None) -> None:
         from importlib.metadata import version
 
-        present = hibari_voices()
+        name, present = stated or DEFAULT_HIBARI, hibari_voices()
         if name not in present:
-            raise JobError(
-                f"voice.id: found {name!r}, the local voices on this machine are {', '.join(present)}",
-                code="voice.unknown",
+            raise _unknown(
+                stated, f"found {name!r}, the local voices on this machine are {', '.join(present) or 'none'}"
             )
         self._name = name
         self._process: subprocess.Popen[bytes] | None = None
@@ -180,9 +190,10 @@ def _without_secrets() -> dict[str, str]:
 
 
 class _Espeak:
-    def __init__(self, program: str, name: str) -> None:
+    def __init__(self, program: str, stated: str | None) -> None:
         self._program = program
-        self._name = name
+        self._stated = stated
+        self._name = name = stated or DEFAULT_ESPEAK
         self.fingerprint = f"espeak-ng {name} pace={_ESPEAK_WORDS_PER_MINUTE}"
 
     def speak(self, text: str, into: Path) -> None:
@@ -202,7 +213,7 @@ class _Espeak:
         if done.returncode or not into.exists():
             said = done.stderr.decode(errors="replace").strip().splitlines()
             if any("voice" in line.lower() for line in said):
-                raise JobError(f"voice.id: espeak-ng has no voice {self._name!r}", code="voice.unknown")
+                raise _unknown(self._stated, f"espeak-ng has no voice {self._name!r}")
             raise TransientError(f"espeak-ng failed: {said[-1] if said else done.returncode}", code="voice.failed")
 
     def close(self) -> None:
