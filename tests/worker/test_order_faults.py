@@ -523,6 +523,7 @@ def test_the_service_key_opens_no_object_of_another_customer(place):
         place.order(Case(str(payload), payload, says="media.refused"))
     nobodys = place.order(Case("of nobody", says="media.refused"))
     execute(place.dsn, "UPDATE audio_job_queue SET user_id = NULL WHERE id = %s", nobodys.job_id)
+    execute(place.dsn, "UPDATE tracks SET user_id = NULL WHERE id = %s", nobodys.track_id)
     with place.worker() as worker:
         place.wait(worker, ended)
 
