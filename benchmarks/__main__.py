@@ -17,7 +17,7 @@ from benchmarks.environment import environment
 from benchmarks.pieces import BOTH_PASSES, pieces
 from benchmarks.render import PEERS, Figure, compare, growth, memory, ratios, scaling
 from worker.allocator import keep_freed_memory
-from worker.codec.ffmpeg import find_ffmpeg
+from worker.ffmpeg.program import find_ffmpeg
 
 SECTIONS = ("compare", "pieces", "check", "memory", "scaling")
 

@@ -14,9 +14,9 @@ from benchmarks.pieces import four_layers
 from dsp.loudness import LoudnessMeter
 from worker.codec.encode import encode
 from worker.codec.encoding import Encoding
-from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.tags import Tags
-from worker.render.cores import available_cores
+from worker.cores import available_cores
+from worker.ffmpeg.program import Ffmpeg
 from worker.render.master import Master, programme
 
 _MINUTES = 10

@@ -32,15 +32,15 @@ from dsp.blocks import Block, spans
 from dsp.limiter import limit
 from dsp.loudness import LoudnessMeter, integrated_lufs
 from worker.codec.aac import aac_coder
-from worker.codec.decode import decode
 from worker.codec.encode import encode
 from worker.codec.encoders import encode_pieces
 from worker.codec.encoding import Encoding
-from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
 from worker.codec.mp3 import mp3_coder
 from worker.codec.pieces import Coder, Pcm, Track, cut
-from worker.codec.pipe import Limits, Pipe
 from worker.codec.tags import Tags
+from worker.ffmpeg.pipe import Limits, Pipe
+from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
+from worker.media.decode import decode
 
 RATE = 44100
 KBPS = (128, 192, 320)

@@ -6,8 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from worker.child.fulfil import Fulfilled, Order, Tell
 from worker.config import Config
+from worker.job.run import Fulfilled, Order, Tell
 
 
 def nothing(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
@@ -17,6 +17,6 @@ def nothing(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled
 
 
 if __name__ == "__main__":
-    from worker.commands.work import work
+    from worker.cli.work import work
 
     sys.exit(work(Config.from_environ(), drain=False, job="benchmarks.empty:nothing"))

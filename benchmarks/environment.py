@@ -10,8 +10,8 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from worker.codec.ffmpeg import Ffmpeg
-from worker.render.cores import available_cores
+from worker.cores import available_cores
+from worker.ffmpeg.program import Ffmpeg
 
 _PACKAGES = ("mindscript-audio-worker", "numpy", "scipy", "soundfile", "pydub")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from worker.codec.ffmpeg import Ffmpeg
+from worker.ffmpeg.program import Ffmpeg
 
 RATE = 44_100
 VOICE_S = 20

@@ -30,7 +30,7 @@ from dsp.limiter import Reduction, limit
 from dsp.loudness import LoudnessMeter, integrated_lufs, measure
 from dsp.noise import Noise
 from dsp.true_peak import REACH_FRAMES, TruePeak, frame_peaks
-from worker.codec.ffmpeg import find_ffmpeg
+from worker.ffmpeg.program import find_ffmpeg
 
 RATE = 44_100
 CEILING_DBTP = -1.0

@@ -32,10 +32,10 @@ from rich.console import Console
 from rich.table import Table
 
 from worker.config import Config
+from worker.embedded.postgres import embedded_postgres
 from worker.queue.claims import Claim
-from worker.queue.embedded import embedded_postgres
 from worker.queue.migrate import migrate
-from worker.queue.queue import Queue, open_queue
+from worker.queue.service import Queue, open_queue
 
 T = TypeVar("T")
 Connection = psycopg.Connection[dict[str, Any]]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.cost import Cost, cost_of
 from benchmarks.material import prepare
-from worker.codec.ffmpeg import Ffmpeg
+from worker.ffmpeg.program import Ffmpeg
 
 Say = Callable[[str], None]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dsp.blocks import ArrayClip
 from dsp.stretch import stretched
-from worker.codec.ffmpeg import find_ffmpeg
+from worker.ffmpeg.program import find_ffmpeg
 from worker.tts.local_voice import _ESPEAK_WORDS_PER_MINUTE, _Espeak, _Hibari, espeak_path, has_hibari
 
 RATE = 44_100

@@ -25,8 +25,8 @@ from production import OWNER, PLATFORM, ROLES, VARIANTS, Variant, app_schema
 from psycopg.rows import dict_row
 from servers import postgres_server, server_versions, wanted_versions
 
+from worker.embedded.postgres import embedded_postgres
 from worker.queue.claims import Claim
-from worker.queue.embedded import embedded_postgres
 from worker.queue.migrate import migrate
 
 __all__ = ["VARIANTS", "Databases", "Variant"]

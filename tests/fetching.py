@@ -1,4 +1,4 @@
-"""How the tests of `worker.fetch` fetch."""
+"""How the tests of `worker.media` fetch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from standins.stranger import Stranger
 
 from worker.config import Config
-from worker.fetch.fetch import fetch_media
+from worker.media.download import fetch_media
 
 HOSTS = ("media.example.com", "*.cdn.example.com")
 SONG = b"ID3" + bytes(range(256)) * 40

@@ -36,7 +36,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from worker.queue.embedded import _owner, _reachable
+from worker.embedded.postgres import _owner, _reachable
 
 ALL_VERSIONS = (13, 14, 15, 16, 17, 18)
 _DEFAULT = "15,17"

@@ -19,7 +19,7 @@ def main() -> int:
     # Forty thousand objects are loaded, none of them garbage: the collector need not look through them a hundred times.
     gc.set_threshold(10_000)
     from worker.allocator import keep_freed_memory
-    from worker.cli import run
+    from worker.cli.main import run
 
     keep_freed_memory()
     status = run(sys.argv[1:])

@@ -13,7 +13,7 @@ from benchmarks.sound.programmes import Programme, everyday, hard
 from benchmarks.sound.room import Room, decibels, lufs_of, projected, rms, true_peak_dbtp
 from benchmarks.sound.row import Row
 from worker.errors import WorkerError
-from worker.order.payload import LAYERS
+from worker.payload.schema import LAYERS
 
 LOUDNESS_LU, MOST_DBTP = 0.1, -1.0
 FORMATS = (

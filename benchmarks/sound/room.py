@@ -14,13 +14,13 @@ import pyloudnorm
 import soundfile
 from numpy.typing import NDArray
 
+from worker.cli.files import beside
 from worker.codec.encoding import Encoding, Format, Quality
-from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
-from worker.commands.files import beside
 from worker.config import Config
-from worker.order.compile import Compiled, compile_plan
-from worker.order.job import parse_job
-from worker.order.media import Media
+from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
+from worker.payload.parse import parse_job
+from worker.plan.compile import Compiled, compile_plan
+from worker.plan.recordings import Media
 from worker.render.produce import produce
 from worker.render.report import Report
 from worker.render.studio import open_studio

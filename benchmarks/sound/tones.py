@@ -13,7 +13,7 @@ from benchmarks.sound.programmes import SHORT_FADES
 from benchmarks.sound.room import RATE, Room, decibels, plan_of, rms, tones_in
 from benchmarks.sound.row import Row
 from dsp.plan import RenderPlan, render
-from worker.order.payload import SOLFEGGIO_HZ
+from worker.payload.schema import SOLFEGGIO_HZ
 
 HOURS = 8
 _STRETCH_S, _CHUNK_S = 10, 1

@@ -10,7 +10,7 @@ import pytest
 from database import Databases, Variant, remove
 from field import Field
 
-from worker.queue.embedded import embedded_postgres
+from worker.embedded.postgres import embedded_postgres
 
 
 @pytest.fixture(scope="session")

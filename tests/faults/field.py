@@ -16,8 +16,8 @@ from figures import tell
 from psycopg.types.json import Jsonb
 from standins.worker_process import WorkerProcess
 
-from worker.loop.heartbeat import Rhythm
-from worker.queue.embedded import EmbeddedPostgres
+from worker.embedded.postgres import EmbeddedPostgres
+from worker.service.heartbeat import Rhythm
 
 # Every write that leaves an order ended, or a track published, is noted: a second one cannot hide.
 _BOOK = """

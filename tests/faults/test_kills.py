@@ -159,7 +159,7 @@ def test_a_job_that_kills_its_parent(field: Field) -> None:
     jobs = [job for _ in range(5) for job in (*field.order(do="kill parent"), *field.order(2))]
     field.wait_until_all_ended(60)
     assert all(field.status(job) == "completed" for job in jobs)
-    nurseries = sum("worker.child.nursery" in " ".join(process.cmdline()) for process in worker.family())
+    nurseries = sum("worker.job.fork_server" in " ".join(process.cmdline()) for process in worker.family())
     assert worker.stop() == 0
     field.count(
         say="a job that kills its parent process (5 of them)",

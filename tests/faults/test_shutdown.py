@@ -135,10 +135,10 @@ def test_cancelling_stops_the_render_within_five_seconds(either_field: Field) ->
 def _is_job(process: psutil.Process) -> bool:
     try:
         return (
-            "worker.child.nursery" in " ".join(process.cmdline())
+            "worker.job.fork_server" in " ".join(process.cmdline())
             and process.parent() is not None
             and (
-                "worker.child.nursery" in " ".join(process.parent().cmdline())  # type: ignore[union-attr]
+                "worker.job.fork_server" in " ".join(process.parent().cmdline())  # type: ignore[union-attr]
             )
         )
     except psutil.Error:

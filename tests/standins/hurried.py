@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.child.fulfil import Fulfilled, Order, Tell
 from worker.config import Config
+from worker.job.run import Fulfilled, Order, Tell
 
 SILENCE_S = 4.0
 ROOT = Path(__file__).parents[2]
@@ -27,8 +27,8 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
     """Fulfil an order as ever."""
     import httpx
 
-    from worker.child import fulfil as job
-    from worker.fetch import guarded_http
+    from worker.job import run as job
+    from worker.media import guarded_http
     from worker.storage import supabase_storage
     from worker.tts import elevenlabs_voice, openai_voice
 
@@ -89,9 +89,9 @@ def hurried_worker(folder: Path, **settings: str) -> Iterator[Hurried]:
 
 def main() -> int:
     """Be that process."""
-    from worker.commands.work import work
+    from worker.cli.work import work
     from worker.errors import WorkerError
-    from worker.loop import loop
+    from worker.service import worker as loop
 
     loop._TROUBLE_S = (1.0, 1.0)
     try:

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from worker import errors
-from worker.child.fulfil import Fulfilled, Order, Tell
 from worker.config import Config
+from worker.job.run import Fulfilled, Order, Tell
 
 PERFORM = "standins.jobs:perform"
 _STEP_S = 0.05

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from worker.fetch.guarded_http import Network
+from worker.media.guarded_http import Network
 
 PUBLIC = "93.184.215.14"
 Page = Callable[[BaseHTTPRequestHandler], None]

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from worker.loop.heartbeat import Rhythm
+from worker.service.heartbeat import Rhythm
 
 TESTS = Path(__file__).parents[1]
 
@@ -136,7 +136,7 @@ def main() -> int:
     """Be that process."""
     from standins.jobs import PERFORM
 
-    from worker.commands.work import work
+    from worker.cli.work import work
     from worker.config import Config
     from worker.errors import WorkerError
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from dsp.blocks import Block
-from worker.codec.decode import opened_sound
 from worker.codec.encode import encode
 from worker.codec.encoding import Encoding
-from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.pieces import Pcm
 from worker.codec.tags import Tags
+from worker.ffmpeg.program import Ffmpeg
+from worker.media.decode import opened_sound
 
 RATE = 44100
 

@@ -20,10 +20,10 @@ from servers import Server, postgres_server, wanted_versions
 from worker.config import Config
 from worker.errors import ConfigurationError, WorkerError
 from worker.queue.address import explained, read
-from worker.queue.listen import why_polling
+from worker.queue.listener import why_polling
 from worker.queue.migrate import migrate
 from worker.queue.postgres import connect
-from worker.queue.queue import open_queue
+from worker.queue.service import open_queue
 
 DIRECT = "db.abcdefghijklmnop.supabase.co"
 POOLER = "aws-0-eu-central-1.pooler.supabase.com"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.child import memory
+from worker import cores
 from worker.config import Config
-from worker.render import cores
+from worker.job import memory
 
 MB = 1 << 20
 

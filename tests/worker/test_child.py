@@ -16,11 +16,11 @@ import psutil
 import pytest
 from standins.jobs import PERFORM
 
-from worker.child.child import Child, Nursery
-from worker.child.fulfil import Fulfilled, Order
-from worker.child.line import Failed, MayPublish, Message, Progress, Uploaded
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, LeaseLost, ResourceError, TransientError
+from worker.job.channel import Failed, MayPublish, Message, Progress, Uploaded
+from worker.job.process import Child, Nursery
+from worker.job.run import Fulfilled, Order
 
 _LIMIT = 512 << 20
 
@@ -266,6 +266,6 @@ def test_a_job_that_is_no_function_is_an_error(nursery: Nursery, tmp_path: Path)
 
 
 def test_what_jobs_are_forked_from_is_in_the_batch_class():
-    code = "import os, worker.child.preload; print(os.sched_getscheduler(0) == os.SCHED_BATCH)"
+    code = "import os, worker.job.preload; print(os.sched_getscheduler(0) == os.SCHED_BATCH)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "True\n"

@@ -18,10 +18,10 @@ from dsp.plan import RenderPlan, render
 from dsp.recorded import Looped, Placed
 from dsp.tones import Binaural, Isochronic, Monaural, Tone, ToneSequence
 from worker.errors import JobError, MediaError
-from worker.order.compile import Compiled, compile_plan
-from worker.order.job import RenderJob, parse_job
-from worker.order.media import Media, Music, Speech, Spoken
-from worker.order.script import Pause
+from worker.payload.parse import RenderJob, parse_job
+from worker.payload.script import Pause
+from worker.plan.compile import Compiled, compile_plan
+from worker.plan.recordings import Media, Music, Speech, Spoken
 
 SR = 44_100
 

@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import children
 
-from worker.codec.clip import FileClip
-from worker.codec.decode import decode, opened_sound
-from worker.codec.decoder import decoder, decoders_ahead
-from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
-from worker.codec.pipe import Limits, Pipe
 from worker.errors import MediaError, ResourceError, TransientError
+from worker.ffmpeg.pipe import Limits, Pipe
+from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
+from worker.media.clip import FileClip
+from worker.media.decode import decode, opened_sound
+from worker.media.decoder import decoder, decoders_ahead
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from worker.cli import build_parser
+from worker.cli.main import build_parser
 from worker.config import Config
-from worker.loop.metrics import Metrics
-from worker.loop.state import State
-from worker.order.job import parse_job
+from worker.payload.parse import parse_job
+from worker.service.metrics import Metrics
+from worker.service.state import State
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

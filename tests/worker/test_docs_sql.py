@@ -13,11 +13,11 @@ from database import ROLES, VARIANTS, Databases, execute
 from pydantic import SecretStr
 from servers import postgres_server, wanted_versions
 
-from worker.commands import orders
+from worker.cli import jobs as orders
 from worker.config import Config
 from worker.errors import JobError
 from worker.queue.migrate import migrate
-from worker.queue.queue import open_queue
+from worker.queue.service import open_queue
 
 DOCS = Path(__file__).parents[2] / "docs"
 

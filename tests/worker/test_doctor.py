@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from standins.storage import Bucket
 from standins.supabase import supabase_standin
 
-from worker.commands.doctor import examine
+from worker.cli.doctor import examine
 from worker.config import Config
 
 

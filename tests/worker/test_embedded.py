@@ -19,9 +19,9 @@ import psycopg
 import pytest
 from database import remove
 
+from worker.embedded import postgres as embedded
+from worker.embedded.postgres import embedded_postgres
 from worker.errors import ConfigurationError
-from worker.queue import embedded
-from worker.queue.embedded import embedded_postgres
 from worker.queue.migrate import migrate
 
 PATIENCE_S = 30.0
@@ -74,7 +74,7 @@ def user_of_its_own(directory: Path) -> subprocess.Popen[str]:
         """
         import sys, time
         from pathlib import Path
-        from worker.queue.embedded import embedded_postgres
+        from worker.embedded.postgres import embedded_postgres
         with embedded_postgres(Path(sys.argv[1]), settings={"fsync": "off"}) as server:
             print(server.dsn, flush=True)
             time.sleep(600)

@@ -19,9 +19,9 @@ from dsp.blocks import Block
 from worker.codec import wav
 from worker.codec.encode import encode, ready_to_encode
 from worker.codec.encoding import Encoding
-from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
 from worker.codec.tags import Tags
 from worker.errors import ConfigurationError, ResourceError, TransientError
+from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
 
 FORMATS = ("mp3", "m4a", "aac", "wav", "flac")
 LOSSLESS_DB = {"wav": -96.0, "flac": -145.0}

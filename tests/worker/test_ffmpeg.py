@@ -17,10 +17,10 @@ import pytest
 import soundfile
 from processes import children
 
-from worker.codec.decoder import decoders_ahead
-from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg, parse_version
-from worker.codec.pipe import Limits, Pipe, through
 from worker.errors import ConfigurationError, MediaError, ResourceError, TransientError
+from worker.ffmpeg.pipe import Limits, Pipe, through
+from worker.ffmpeg.program import Ffmpeg, find_ffmpeg, parse_version
+from worker.media.decoder import decoders_ahead
 
 ENDLESS = ("-f", "lavfi", "-i", "sine", "-f", "s16le", "pipe:1")
 ENCODER = ("-f", "s16le", "-ar", "44100", "-ac", "2", "-i", "pipe:0", "-f", "s16le", "pipe:1")
@@ -338,8 +338,8 @@ class TestFailing:
 PARENT = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is started with it ignored
-from worker.codec.ffmpeg import find_ffmpeg
-from worker.codec.pipe import Pipe
+from worker.ffmpeg.program import find_ffmpeg
+from worker.ffmpeg.pipe import Pipe
 with Pipe(find_ffmpeg(), {arguments!r}, feed={feed}) as pipe:
     {act}
     print("ready", flush=True)

@@ -24,8 +24,10 @@ from dsp.noise import Noise
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import JobError
-from worker.order.compile import compile_plan
-from worker.order.fit import (
+from worker.payload.parse import parse_job
+from worker.payload.script import Pause, Sentence
+from worker.plan.compile import compile_plan
+from worker.plan.fit import (
     MOST_TEMPO,
     Ending,
     Room,
@@ -38,9 +40,7 @@ from worker.order.fit import (
     sentences_that_fit,
     tempo_to_fit,
 )
-from worker.order.job import parse_job
-from worker.order.media import Media, Speech, Spoken
-from worker.order.script import Pause, Sentence
+from worker.plan.recordings import Media, Speech, Spoken
 from worker.render.produce import Produced, produce
 from worker.render.studio import open_studio
 from worker.tts import elevenlabs_voice

@@ -13,9 +13,9 @@ import soundfile
 from codec_signals import RATE, encode_sound, tones
 from processes import children
 
-from worker.codec.decode import decode
-from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
 from worker.errors import MediaError
+from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
+from worker.media.decode import decode
 
 
 @pytest.fixture(scope="module")

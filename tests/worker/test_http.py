@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-import worker.loop.http
+import worker.service.http_server
 from worker.errors import ConfigurationError
-from worker.loop.http import LONGEST_BODY_BYTES, Answers, Server
+from worker.service.http_server import LONGEST_BODY_BYTES, Answers, Server
 
 TOKEN = "a-long-token-for-tests"
 
@@ -73,7 +73,7 @@ def facts() -> Facts:
 
 @pytest.fixture
 def port(facts: Facts, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    monkeypatch.setattr(worker.loop.http, "_LOOK_S", 0.02)
+    monkeypatch.setattr(worker.service.http_server, "_LOOK_S", 0.02)
     server = Server(0, facts.answers(), host="127.0.0.1", longest_s=1.0)
     yield server.port
     server.close()

@@ -15,9 +15,9 @@ from codec_signals import RATE, encode_sound
 
 from dsp.noise import Noise
 from dsp.tones import Binaural, Isochronic, Monaural, Tone
-from worker.codec.ffmpeg import find_ffmpeg
-from worker.render.canvas import HIGHEST_HZ, LOWEST_HZ, MOST_COLUMNS, ROWS, Canvas
-from worker.render.inspection import Inspection, Inspector
+from worker.ffmpeg.program import find_ffmpeg
+from worker.inspect.inspection import Inspection, Inspector
+from worker.inspect.waveform import HIGHEST_HZ, LOWEST_HZ, MOST_COLUMNS, ROWS, Canvas
 
 
 def run(*arguments: str | Path, hide: str = "") -> subprocess.CompletedProcess[str]:

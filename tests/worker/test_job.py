@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.errors import JobError
-from worker.order.dialects import SPELLINGS
-from worker.order.job import RenderJob, job_json_schema, parse_job
+from worker.payload.aliases import SPELLINGS
+from worker.payload.parse import RenderJob, job_json_schema, parse_job
 
 TONE = {"solfeggio": {"enabled": True, "hz": 528}}
 BASE: dict[str, Any] = {"script": "I am calm.", "binaural": {"enabled": True}, **TONE}

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from worker.errors import JobError
-from worker.order.dialects import SPELLINGS
-from worker.order.job import RenderJob, parse_job
-from worker.order.sessions import SESSIONS
+from worker.payload.aliases import SPELLINGS
+from worker.payload.parse import RenderJob, parse_job
+from worker.payload.sessions import SESSIONS
 
 ROOT = Path(__file__).parents[2]
 FULL = {

@@ -14,12 +14,12 @@ from dsp.recorded import Looped, Placed
 from dsp.tones import Binaural, Isochronic, Monaural, Tone, ToneSequence
 from worker.codec import encode as encoding_of_tracks
 from worker.codec.encoding import Encoding
-from worker.codec.ffmpeg import find_ffmpeg
 from worker.codec.tags import Tags
 from worker.errors import JobError, QualityError
-from worker.order.compile import SpokenSpan
+from worker.ffmpeg.program import find_ffmpeg
+from worker.plan.compile import SpokenSpan
 from worker.render import deliver as delivery
-from worker.render.listening import Heard, Listener
+from worker.render.analysis import Heard, Listener
 from worker.render.master import measure_mix
 
 

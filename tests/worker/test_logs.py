@@ -18,10 +18,10 @@ from pydantic import SecretStr
 from worker import logs
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError
-from worker.loop.journal import Journal, Watches
-from worker.loop.loop import Watch
-from worker.loop.running import Ended
 from worker.queue.claims import Claim
+from worker.service.observers import Journal, Watches
+from worker.service.runner import Ended
+from worker.service.worker import Watch
 
 SECRETS = Config(
     supabase_service_role_key=SecretStr("service-role-value"),

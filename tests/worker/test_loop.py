@@ -17,12 +17,12 @@ from standins.jobs import PERFORM
 
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
-from worker.loop import loop
-from worker.loop.heartbeat import Rhythm
-from worker.loop.loop import Watch, Worker
-from worker.loop.running import Ended
 from worker.queue import retry
-from worker.queue.queue import Queue, open_queue
+from worker.queue.service import Queue, open_queue
+from worker.service import worker as loop
+from worker.service.heartbeat import Rhythm
+from worker.service.runner import Ended
+from worker.service.worker import Watch, Worker
 
 HURRY = Rhythm(beat_s=0.3, look_s=0.1, lost_after_s=3.0, rescue_s=0.3, finish_within_s=1.0)
 

@@ -16,15 +16,15 @@ from standins.mail import RESEND_KEY, Auth, Resend
 from standins.postgrest import SERVICE_KEY, Response, as_json
 from standins.project import serve_project
 
-from worker import mail
 from worker.backoff import Patience
 from worker.config import Config
-from worker.loop.journal import Watches
-from worker.loop.letters import Letters
-from worker.loop.loop import Worker
-from worker.mail import failed_letter, notify_failed, notify_ready, notify_without_music, ready_letter
-from worker.queue.queue import open_queue
 from worker.queue.retry import MAX_CRASHES
+from worker.queue.service import open_queue
+from worker.service import email as mail
+from worker.service.email import failed_letter, notify_failed, notify_ready, notify_without_music, ready_letter
+from worker.service.notifications import Letters
+from worker.service.observers import Watches
+from worker.service.worker import Worker
 
 USER = "0b0e7a1e-6d3f-4a54-9d53-0f3b1b1a9b11"
 

@@ -7,8 +7,8 @@ from urllib.parse import quote, unquote
 import pytest
 
 from worker.errors import MediaError
-from worker.fetch.guarded_http import is_public
-from worker.fetch.media_reference import OpenUrl, OutsideUrl, Place, Reach, StoredObject, parse_reference
+from worker.media.guarded_http import is_public
+from worker.media.reference import OpenUrl, OutsideUrl, Place, Reach, StoredObject, parse_reference
 
 ORIGIN = "https://ref.supabase.co"
 HOSTS = ("media.example.com", "*.cdn.example.com")

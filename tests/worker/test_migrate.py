@@ -12,7 +12,7 @@ from database import VARIANTS, Databases, Variant, execute, payload_of, row_of
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
 from worker.queue.migrate import migrate, migration_sql, scripts
-from worker.queue.queue import Standing, open_queue
+from worker.queue.service import Standing, open_queue
 
 FUNCTIONS = {
     "worker_version", "worker_standing", "worker_payload", "worker_claim", "worker_track", "worker_catalogue",

@@ -26,10 +26,10 @@ from worker.codec.encode import try_stretch
 from worker.codec.encoder import encoders_ahead
 from worker.codec.encoders import Encoders, encode_pieces
 from worker.codec.encoding import Encoding
-from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
 from worker.codec.mp3 import Music, info_frame, mp3_coder, split_frames
 from worker.codec.pieces import Coder, Track, cut
 from worker.codec.tags import Tags
+from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
 
 SIGNALS: dict[str, Callable[[int], Block]] = {
     "tones": tones, "noise": pink, "speech": speech_like, "music": music_like

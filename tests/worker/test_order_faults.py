@@ -26,7 +26,7 @@ from standins.storage import MB, Bucket, Refused, locked_body, no_bucket, render
 from standins.supabase import supabase_standin
 from test_hostile_media import flac_of_silence, wav_bytes
 
-from worker.codec.ffmpeg import find_ffmpeg
+from worker.ffmpeg.program import find_ffmpeg
 
 
 def png() -> bytes:

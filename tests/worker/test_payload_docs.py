@@ -10,9 +10,9 @@ import pytest
 from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from pydantic import BaseModel
 
-from worker.order.dialects import SPELLINGS
-from worker.order.job import parse_job
-from worker.order.payload import RenderJob
+from worker.payload.aliases import SPELLINGS
+from worker.payload.parse import parse_job
+from worker.payload.schema import RenderJob
 
 PAGE = Path(__file__).parents[2] / "docs" / "job-payload.md"
 ELSEWHERE = {"output.format": "outputFormat"}  # canonical names that the page calls otherwise

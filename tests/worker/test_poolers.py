@@ -19,15 +19,16 @@ from production import OWNER
 from pydantic import SecretStr
 from servers import PoolMode, Server, need_pgbouncer, pgbouncer, postgres_server, wanted_versions
 
-from worker.commands import doctor
+from worker.cli import doctor
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError
-from worker.queue import address, listen
+from worker.queue import address
+from worker.queue import listener as listen
 from worker.queue.claims import Standing
-from worker.queue.listen import Listener, why_polling
+from worker.queue.listener import Listener, why_polling
 from worker.queue.migrate import migrate
-from worker.queue.queue import Queue, open_queue
 from worker.queue.retry import Outcome
+from worker.queue.service import Queue, open_queue
 
 LONG_S = 30.0  # far beyond what anything here takes
 

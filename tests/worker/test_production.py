@@ -22,7 +22,7 @@ from standins.project import serve_project
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError
 from worker.queue.claims import PAYLOAD_LIMIT_BYTES
-from worker.queue.queue import Claim, Outcome, Queue, Standing, open_queue
+from worker.queue.service import Claim, Outcome, Queue, Standing, open_queue
 
 VERSIONS = [version for version in wanted_versions() if version in server_versions()] or [first_version()]
 DIMENSIONS: dict[str, list[Any]] = {

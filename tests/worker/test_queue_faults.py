@@ -14,9 +14,9 @@ from standins.proxy import HalfOpen, Proxy
 
 from worker.config import Config
 from worker.errors import ConfigurationError, Kind, TransientError
-from worker.queue import queue as queue_module
+from worker.queue import service as queue_module
 from worker.queue.migrate import migrate
-from worker.queue.queue import Claim, Queue, Standing, open_queue
+from worker.queue.service import Claim, Queue, Standing, open_queue
 from worker.queue.transport import classify
 
 

@@ -19,14 +19,14 @@ from figures import tell
 from standins.proxy import Proxy
 
 from worker.config import Config
+from worker.embedded.postgres import embedded_postgres
 from worker.errors import Cancelled, ConfigurationError, JobError, ResourceError, TransientError
-from worker.queue.embedded import embedded_postgres
 from worker.queue.leased import LeasedMode
 from worker.queue.migrate import migrate
 from worker.queue.plain import PlainMode
 from worker.queue.plain_dialect import DIALECTS
 from worker.queue.postgres import PostgresTransport
-from worker.queue.queue import Claim, Outcome, Queue, Standing, open_queue
+from worker.queue.service import Claim, Outcome, Queue, Standing, open_queue
 
 Open = Callable[..., Queue]
 

@@ -13,9 +13,9 @@ import pytest
 from standins.proxy import Proxy
 
 from worker.config import Config
-from worker.queue import listen
-from worker.queue.listen import Listener
-from worker.queue.queue import open_queue
+from worker.queue import listener as listen
+from worker.queue.listener import Listener
+from worker.queue.service import open_queue
 
 PATIENCE_S = 20.0  # far beyond what anything here takes
 

@@ -27,8 +27,8 @@ from psycopg.rows import dict_row
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError
 from worker.queue.claims import Claim, Outcome, Standing
-from worker.queue.queue import Queue, open_queue
 from worker.queue.retry import MAX_ATTEMPTS, MAX_CRASHES
+from worker.queue.service import Queue, open_queue
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from worker.errors import ConfigurationError, JobError, ShuttingDown, TransientE
 from worker.queue.plain import PlainMode
 from worker.queue.plain_dialect import DIALECTS
 from worker.queue.postgres import PostgresTransport
-from worker.queue.queue import Claim, Outcome, Queue, Standing, open_queue
+from worker.queue.service import Claim, Outcome, Queue, Standing, open_queue
 
 TRANSPORTS = ("postgres", "supabase")
 

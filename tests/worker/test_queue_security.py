@@ -14,14 +14,14 @@ import pytest
 from database import Databases, Variant, execute, new_track, payload_of, row_of
 from standins.supabase import supabase_standin
 
-from worker.commands.doctor import examine
-from worker.commands.findings import Finding
+from worker.cli.doctor import examine
+from worker.cli.findings import Finding
 from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.queue.examine import examined, exposed_functions, public_may_create, try_endings, try_leased_endings
 from worker.queue.migrate import migrate
 from worker.queue.plain_dialect import DIALECTS
-from worker.queue.queue import Standing, open_queue
+from worker.queue.service import Standing, open_queue
 
 EACH_SERVER = True
 

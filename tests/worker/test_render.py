@@ -18,7 +18,7 @@ import pytest
 import soundfile
 
 from dsp.noise import Noise
-from worker.codec.ffmpeg import find_ffmpeg
+from worker.ffmpeg.program import find_ffmpeg
 
 RATE = 44_100
 TONES = {"durationMin": 0.25, "solfeggio": {"hz": 528}, "binaural": {"band": "theta"}}
@@ -434,8 +434,8 @@ def test_twins_differ_by_the_beat_alone_and_both_keep_their_promise(tmp_path):
 
 @pytest.mark.parametrize("ending", ["lrc", "vtt"])
 def test_lyrics_name_each_line_where_it_is_spoken(tmp_path, ending):
-    from worker.order.lyrics import as_lrc, as_webvtt
-    from worker.order.repetitions import SpokenSpan
+    from worker.plan.lyrics import as_lrc, as_webvtt
+    from worker.plan.repetitions import SpokenSpan
 
     spoken = (
         SpokenSpan("I am <calm> & safe.", 44_100, 88_200, 0),

@@ -57,7 +57,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def test_a_render_loads_nothing_that_it_does_not_need(tmp_path):
-    program = "import sys\nfrom worker.cli import run\nprint(run(sys.argv[1:]), *sys.modules)"
+    program = "import sys\nfrom worker.cli.main import run\nprint(run(sys.argv[1:]), *sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program, *prepared(tmp_path)],
         cwd=tmp_path,

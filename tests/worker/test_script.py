@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from worker.errors import JobError
-from worker.order.script import Pause, Sentence, parse_script, pieces
+from worker.payload.script import Pause, Sentence, parse_script, pieces
 
 
 def texts(script: str) -> list[str]:

@@ -11,15 +11,15 @@ import soundfile
 
 from dsp.blocks import ArrayClip
 from dsp.noise import Noise
+from worker.cli.files import beside
 from worker.codec.encoding import Encoding
-from worker.codec.ffmpeg import find_ffmpeg
-from worker.commands.files import beside
 from worker.config import Config
 from worker.errors import JobError
-from worker.order.compile import compile_plan
-from worker.order.job import parse_job
-from worker.order.media import Media
-from worker.order.script import Pause, parse_script
+from worker.ffmpeg.program import find_ffmpeg
+from worker.payload.parse import parse_job
+from worker.payload.script import Pause, parse_script
+from worker.plan.compile import compile_plan
+from worker.plan.recordings import Media
 from worker.render import studio as studio_module
 from worker.render.produce import produce
 from worker.render.studio import open_studio

@@ -14,9 +14,9 @@ import pytest
 
 from worker.config import Config
 from worker.errors import ConfigurationError, ResourceError, TransientError
+from worker.storage.base import CONTENT_TYPES, Stored, preview_key, track_key
 from worker.storage.choose import open_storage
 from worker.storage.local_storage import LocalStorage
-from worker.storage.storage import CONTENT_TYPES, Stored, preview_key, track_key
 
 KEY = "tracks/t1/j1-0123.mp3"
 

@@ -21,8 +21,8 @@ from standins.storage import MB, Bucket, Storage, locked_body, no_object, produc
 from worker.backoff import Patience
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
+from worker.storage.base import FOREVER_S, Stored
 from worker.storage.choose import open_storage
-from worker.storage.storage import FOREVER_S, Stored
 from worker.storage.supabase_storage import BucketLimits, SupabaseStorage
 from worker.storage.tus import PIECE_BYTES
 from worker.supabase_access import Supabase, supabase_of

@@ -12,8 +12,8 @@ from standins.project import serve_project
 
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
-from worker.queue.queue import Claim, Outcome, Queue, Standing, open_queue
-from worker.queue.supabase_rpc import SupabaseTransport
+from worker.queue.service import Claim, Outcome, Queue, Standing, open_queue
+from worker.queue.supabase import SupabaseTransport
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from codec_signals import RATE, decoded, encode_sound, tones
 
-from worker.codec.ffmpeg import Ffmpeg, find_ffmpeg
-from worker.codec.pipe import Pipe
 from worker.codec.tags import COVER_BYTES, Chapter, Tags, id3v2
 from worker.errors import JobError
+from worker.ffmpeg.pipe import Pipe
+from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVQI12P4z8AAAAMBAQAY3Y2wAAAAAElFTkSuQmCC")
 JPEG = b"\xff\xd8\xff\xe0" + bytes(100)

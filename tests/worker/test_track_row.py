@@ -9,8 +9,8 @@ import pytest
 from standins.writers import track_row
 
 from worker.errors import JobError
-from worker.order.job import parse_job
-from worker.order.track_row import completed_payload
+from worker.payload.parse import parse_job
+from worker.payload.track_row import completed_payload
 
 AGAIN = {"quality": "high", "format": "flac", "requested_at": "2026-11-29T03:00:00Z"}
 

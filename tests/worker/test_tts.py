@@ -18,11 +18,11 @@ from standins.speech import (
 
 from dsp.blocks import spans
 from worker.backoff import Patience
-from worker.codec.ffmpeg import find_ffmpeg
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError
-from worker.order.payload import VoiceChoice, VoiceSettings
-from worker.order.script import Pause, parse_script
+from worker.ffmpeg.program import find_ffmpeg
+from worker.payload.schema import VoiceChoice, VoiceSettings
+from worker.payload.script import Pause, parse_script
 from worker.tts import available_voices, elevenlabs_voice, local_voice, open_voice, openai_voice
 from worker.tts.cache import SpeechCache
 from worker.tts.elevenlabs_voice import ElevenLabsVoice

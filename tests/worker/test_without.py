@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from worker.cli.files import beside
 from worker.codec.encoding import Encoding
-from worker.commands.files import beside
 from worker.config import Config
 from worker.errors import MediaError, TransientError
-from worker.order.job import parse_job
+from worker.payload.parse import parse_job
 from worker.render.produce import Produced, produce
 from worker.render.studio import open_studio
 

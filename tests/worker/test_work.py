@@ -20,8 +20,8 @@ from database import row_of
 from standins.worker_process import worker_process
 
 from worker.config import Config
-from worker.loop.heartbeat import Rhythm
-from worker.queue.queue import open_queue
+from worker.queue.service import open_queue
+from worker.service.heartbeat import Rhythm
 
 HURRY = Rhythm(beat_s=0.5, look_s=0.2, rescue_s=0.5, finish_within_s=1.0)
 

@@ -15,11 +15,11 @@ from dsp.blocks import Block
 from worker.codec import adts, m4a
 from worker.codec.coded import Coded, Frame
 from worker.codec.encoders import encode_pieces
-from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.m4a import FRAME_SAMPLES, Sound
 from worker.codec.pcm import float_blocks
 from worker.codec.pieces import Coder, Track
-from worker.codec.pipe import Pipe, through
+from worker.ffmpeg.pipe import Pipe, through
+from worker.ffmpeg.program import Ffmpeg
 
 _DELAY = 1024  # PCM frames that the encoder puts before the first
 _PIECE_SECONDS = (60, 160)

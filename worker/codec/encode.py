@@ -15,12 +15,12 @@ from dsp.blocks import Block
 from worker.codec import encoder, encoders, wav
 from worker.codec.aac import aac_coder, write_adts, write_m4a
 from worker.codec.encoding import Encoding
-from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.flac import FULL_SCALE, to_int24, write_flac
 from worker.codec.mp3 import mp3_coder, write_mp3
 from worker.codec.pieces import Coder, Pcm, Track, cut
 from worker.codec.tags import Tags
 from worker.errors import ResourceError
+from worker.ffmpeg.program import Ffmpeg
 
 
 def encode(

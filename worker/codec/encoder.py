@@ -7,9 +7,9 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from worker.codec.ffmpeg import Ffmpeg
-from worker.codec.pipe import Pipe
 from worker.errors import WorkerError
+from worker.ffmpeg.pipe import Pipe
+from worker.ffmpeg.program import Ffmpeg
 
 # PCM goes to FFmpeg as WAV without an end, since that demuxer can be told to make large packets: FFmpeg 9 hands them
 # from thread to thread, and with those of raw PCM (`-f f32le`) its `time` is a twentieth longer, for the same bytes.

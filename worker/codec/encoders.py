@@ -20,8 +20,8 @@ from worker.codec.coded import Coded
 from worker.codec.encoder import FRAME_BYTES, encoder
 from worker.codec.parallel import side_by_side
 from worker.codec.pieces import Coder, Piece, Track, cut, piece_of
-from worker.codec.pipe import Pipe
 from worker.errors import TransientError
+from worker.ffmpeg.pipe import Pipe
 
 _SILENCE = bytes(1 << 16)
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from dsp.blocks import Block
 from worker.codec.pcm import float_blocks
 from worker.codec.pieces import Track
-from worker.codec.pipe import Pipe, through
 from worker.codec.tags import Chapter, Tags, image_type, plain
+from worker.ffmpeg.pipe import Pipe, through
 
 FULL_SCALE = 1 << 23
 

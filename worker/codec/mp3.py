@@ -27,10 +27,10 @@ from dsp.blocks import BLOCK_FRAMES, Block
 from worker.codec.coded import Coded, Frame, split
 from worker.codec.encoder import mp3_arguments
 from worker.codec.encoders import encode_pieces
-from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.mpeg import HEADER_BYTES, read_header
 from worker.codec.pieces import Coder, Track, cut
 from worker.codec.tags import id3v2
+from worker.ffmpeg.program import Ffmpeg
 
 FRAME_SAMPLES = 1152  # MPEG-1 layer III
 ENCODER_DELAY = 576  # LAME's

@@ -14,8 +14,8 @@ from itertools import accumulate, pairwise
 
 from dsp.blocks import Block
 from worker.codec.coded import Coded
-from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.tags import Tags
+from worker.ffmpeg.program import Ffmpeg
 
 Pcm = Callable[[int, int], Iterator[Block]]
 """Finished PCM of any stretch [start, stop), as float32 blocks of any length; called from several threads."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from worker.codec.sniff import id3v2_bytes
+from worker.media.sniff import id3v2_bytes
 
 _FRAME_BYTES = 1441  # the largest of MPEG-1 layer III
 

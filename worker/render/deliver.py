@@ -19,10 +19,10 @@ from dsp.loudness import LoudnessMeter, Measurement, hop_frames, integrated_lufs
 from dsp.plan import RenderPlan, render
 from worker.codec.encode import encode
 from worker.codec.encoding import Encoding
-from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.tags import Tags
 from worker.errors import JobError, QualityError
-from worker.render.listening import Listener
+from worker.ffmpeg.program import Ffmpeg
+from worker.render.analysis import Listener
 from worker.render.master import Master, find_master, programme, too_loud
 from worker.render.silence import silent_stretch, sounds_below_treble
 

@@ -18,17 +18,17 @@ from typing import Literal
 
 from worker.codec.encode import ready_to_encode
 from worker.codec.encoding import Encoding
-from worker.codec.ffmpeg import Ffmpeg
 from worker.codec.tags import Chapter, Tags
 from worker.errors import MediaError, WorkerError
-from worker.fetch.media_reference import REFUSED
-from worker.order.compile import Compiled, compile_plan
-from worker.order.lyrics import as_lrc, as_webvtt
-from worker.order.media import Media, Music, Speech
-from worker.order.payload import SAMPLE_RATE_HZ, RenderJob
+from worker.ffmpeg.program import Ffmpeg
+from worker.media.reference import REFUSED
+from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
+from worker.plan.compile import Compiled, compile_plan
+from worker.plan.lyrics import as_lrc, as_webvtt
+from worker.plan.recordings import Media, Music, Speech
 from worker.render import stages
+from worker.render.analysis import Listener
 from worker.render.deliver import PREVIEW_FADE_S, deliver, deliver_preview
-from worker.render.listening import Listener
 from worker.render.master import measure_mix
 from worker.render.report import Report, layer_loudness, layer_reports, make_report
 from worker.tts.fitting import FitMode, fitted

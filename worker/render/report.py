@@ -13,9 +13,9 @@ from dsp.loudness import integrated_lufs, loudness_range_lu, measure
 from dsp.plan import RenderPlan, render_layer
 from worker.codec.encoding import Encoding
 from worker.codec.signature import mp3_encoder
-from worker.order.compile import Compiled
+from worker.plan.compile import Compiled
+from worker.render.analysis import Heard
 from worker.render.deliver import Delivered
-from worker.render.listening import Heard
 
 _LAYER_SECONDS = 20.0
 _COURSE_POINTS = 60

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Protocol
 
 from dsp.loudness import integrated_lufs
-from worker.codec.decode import decode
-from worker.codec.ffmpeg import find_ffmpeg
 from worker.config import Config
+from worker.cores import available_cores
 from worker.errors import JobError, MediaError
-from worker.fetch.media_reference import What
-from worker.fetch.music import find_music
-from worker.order.compile import SHORTEST_RECORDING_S
-from worker.order.media import Music, Speech
-from worker.order.payload import SAMPLE_RATE_HZ, RenderJob
-from worker.order.script import parse_script
-from worker.render.cores import available_cores
+from worker.ffmpeg.program import find_ffmpeg
+from worker.media.decode import decode
+from worker.media.music import find_music
+from worker.media.reference import What
+from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
+from worker.payload.script import parse_script
+from worker.plan.compile import SHORTEST_RECORDING_S
+from worker.plan.recordings import Music, Speech
 from worker.render.produce import Studio, WithoutCover
 from worker.tts import open_voice
 from worker.tts.cache import RemoteCache, SpeechCache

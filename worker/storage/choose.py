@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from worker.config import Config
+from worker.storage.base import Storage
 from worker.storage.local_storage import LocalStorage
-from worker.storage.storage import Storage
 from worker.supabase_access import supabase_of
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from worker.errors import ConfigurationError, ResourceError, TransientError
-from worker.storage.storage import FOREVER_S, Stored
+from worker.storage.base import FOREVER_S, Stored
 
 _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
 _COMING = ".incoming"

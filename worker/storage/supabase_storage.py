@@ -25,7 +25,7 @@ from storage3.types import FileOptions
 
 from worker.backoff import Patience, with_retries
 from worker.errors import ConfigurationError, TransientError, WorkerError
-from worker.storage.storage import FOREVER_S, Stored
+from worker.storage.base import FOREVER_S, Stored
 from worker.storage.storage_errors import (
     BUCKET_MISSING,
     TOO_LARGE,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from worker.config import Config
 from worker.errors import ConfigurationError
-from worker.order.payload import VoiceChoice
+from worker.payload.schema import VoiceChoice
 from worker.tts.voice import Utterance, Voice
 
 __all__ = ["Utterance", "Voice", "VoiceInfo", "available_voices", "open_voice"]

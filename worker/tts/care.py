@@ -15,7 +15,7 @@ from dsp.envelope import raised_cosine
 from dsp.high_pass import HighPass
 from dsp.loudness import LoudnessMeter, Measurement, integrated_lufs, rounded_db
 from dsp.stretch import stretched
-from worker.codec.clip import FileClip
+from worker.media.clip import FileClip
 
 LEAD_S = 0.02  # kept before the first sound of a piece, at speed 1
 TAIL_S = 0.12  # kept after its last, so that no breath or reverberation is cut off; at speed 1, too

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from worker.backoff import Patience, with_retries
 from worker.config import Config
-from worker.order.payload import VoiceChoice
+from worker.payload.schema import VoiceChoice
 from worker.tts.failures import (
     ENOUGH_TO_TELL,
     Asked,

@@ -12,8 +12,10 @@ import numpy as np
 
 from dsp.blocks import Clip, db_to_gain, spans
 from dsp.loudness import integrated_lufs
-from worker.codec.clip import FileClip
-from worker.order.fit import (
+from worker.media.clip import FileClip
+from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
+from worker.payload.script import Pause, Sentence, parse_script
+from worker.plan.fit import (
     MOST_TEMPO,
     Ending,
     Parts,
@@ -29,9 +31,7 @@ from worker.order.fit import (
     tempo_to_fit,
     voice_too_long,
 )
-from worker.order.media import Speech, Spoken
-from worker.order.payload import SAMPLE_RATE_HZ, RenderJob
-from worker.order.script import Pause, Sentence, parse_script
+from worker.plan.recordings import Speech, Spoken
 from worker.tts.cache import SpeechCache
 from worker.tts.care import EDGE_S, TAIL_S, Tidied, measure_clip, write_stretched
 from worker.tts.pace import PaceBook, spoken_characters

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from worker.backoff import Patience, with_retries
 from worker.config import Config
 from worker.errors import ConfigurationError
-from worker.order.payload import VoiceChoice
+from worker.payload.schema import VoiceChoice
 from worker.tts.failures import Asked, about_format, check_type, read_reason, refusal, too_slow, unreachable
 from worker.tts.models import choose_model
 from worker.tts.voice import Utterance

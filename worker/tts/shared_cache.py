@@ -9,7 +9,7 @@ from loguru import logger
 
 from worker.config import Config
 from worker.errors import WorkerError
-from worker.storage.storage import Storage
+from worker.storage.base import Storage
 from worker.tts.cache import RemoteCache
 
 if TYPE_CHECKING:

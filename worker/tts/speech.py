@@ -11,12 +11,12 @@ import numpy as np
 
 from dsp.blocks import Clip, spans
 from dsp.loudness import Measurement, integrated_lufs, joined
-from worker.codec.clip import FileClip
-from worker.codec.decode import decode
-from worker.codec.ffmpeg import Ffmpeg
 from worker.errors import MediaError, TransientError
-from worker.order.media import Speech, Spoken
-from worker.order.script import Pause, Sentence, pieces, with_gaps
+from worker.ffmpeg.program import Ffmpeg
+from worker.media.clip import FileClip
+from worker.media.decode import decode
+from worker.payload.script import Pause, Sentence, pieces, with_gaps
+from worker.plan.recordings import Speech, Spoken
 from worker.tts.cache import SpeechCache
 from worker.tts.care import (
     AS_IT_IS,

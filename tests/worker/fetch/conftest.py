@@ -13,7 +13,7 @@ from standins.stranger import PUBLIC, Stranger, stranger
 
 from worker.backoff import Patience
 from worker.config import Config
-from worker.fetch import fetch as fetch_module
+from worker.media import download as fetch_module
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from fetching import SONG, outside
 from standins.stranger import Stranger, page
 
 from worker.errors import MediaError
-from worker.fetch.media_cache import MediaCache
+from worker.media.cache import MediaCache
 
 
 def test_an_unchanged_file_is_not_sent_again(somebody: Stranger, tmp_path: Path) -> None:

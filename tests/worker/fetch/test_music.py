@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from worker.errors import ConfigurationError, MediaError, TransientError, WorkerError
-from worker.fetch.music import find_music
+from worker.media.music import find_music
 
 
 def find(

@@ -17,7 +17,7 @@ from standins.postgrest import SERVICE_KEY
 from standins.stranger import PUBLIC, Stranger, page, raw, redirect
 
 from worker.errors import MediaError, ResourceError, TransientError
-from worker.fetch.guarded_http import Network
+from worker.media.guarded_http import Network
 
 ORIGIN = "https://ref.supabase.co"
 SOON_S = 1.0  # long enough to get to where it stalls, on any machine

@@ -1,0 +1,215 @@
+"""`mindscript-worker doctor`: everything the worker needs, checked; a line each, with the mend."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from worker.cli.database import with_database
+from worker.cli.doctor_database import examine_database
+from worker.cli.findings import Finding
+from worker.config import Config
+from worker.errors import WorkerError
+from worker.ffmpeg.program import find_ffmpeg
+from worker.job.memory import job_memory_limit_bytes
+from worker.queue.address import read
+from worker.queue.listener import why_polling
+from worker.queue.service import Queue, open_queue
+from worker.storage.base import CONTENT_TYPES, RENDERS
+from worker.storage.choose import open_storage
+from worker.tts import available_voices
+
+if TYPE_CHECKING:
+    from worker.storage.supabase_storage import BucketLimits, SupabaseStorage
+
+_LEAST_DISK_GB = 2.0  # the decoded inputs of a long track, and the track
+_LEAST_MEMORY_MB = 256
+_MOST_SKEW_S = 5.0
+_NEEDED_COLUMNS = ("id", "track_id", "user_id", "status", "progress", "stage", "result", "error", "started_at")
+_TRACK_COLUMNS = ("audio_url", "preview_url", "duration_seconds", "status")
+
+
+def doctor(config: Config) -> int:
+    """Print all findings; 1 when any of them keeps the worker from working."""
+    console = Console()
+    signs = {True: "[green]ok  [/]", None: "[yellow]note[/]", False: "[red]bad [/]"}
+    failed = False
+    for finding in examine(config):
+        failed = failed or finding.good is False
+        console.print(f"{signs[finding.good]} {finding.what:<17} {escape(finding.says)}", soft_wrap=True)
+    return 1 if failed else 0
+
+
+def examine(config: Config) -> Iterator[Finding]:
+    """Check one thing after the other; a check that fails never stops the next."""
+    yield _tried("FFmpeg", lambda: _ffmpeg(config))
+    try:
+        with with_database(config) as config:
+            queue = open_queue(config, worker_name="mindscript-doctor")
+            try:
+                yield Finding("queue", True, queue.describe())
+                yield _tried("columns", lambda: _columns(queue))
+                yield _tried("waking", lambda: _waking(config, queue))
+                yield _tried("clock", lambda: _clock(queue))
+                yield from examine_database(config, queue)
+            finally:
+                queue.close()
+    except WorkerError as error:
+        yield Finding("queue", False, error.message)
+    yield from _buckets(config)
+    for voice in available_voices(config):
+        yield Finding(f"voice {voice.provider}", True if voice.usable else None, voice.detail)
+    yield _disk(config.cache_dir)
+    limit_mb = job_memory_limit_bytes(config) >> 20
+    yield Finding("memory", limit_mb >= _LEAST_MEMORY_MB, f"a job may take {limit_mb} MB (MEMORY_LIMIT_MB overrides)")
+    if config.port is not None and config.worker_token is None:
+        yield Finding("WORKER_TOKEN", None, "not set: there is no POST /process")
+
+
+def _tried(what: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except WorkerError as error:
+        return Finding(what, False, error.message)
+
+
+def _ffmpeg(config: Config) -> Finding:
+    ffmpeg = find_ffmpeg(config.ffmpeg)
+    return Finding("FFmpeg", True, f"{ffmpeg.version} at {ffmpeg.path}")
+
+
+def _columns(queue: Queue) -> Finding:
+    missing = [name for name in _NEEDED_COLUMNS if not queue.has_column("audio_job_queue", name)]
+    if missing:
+        return Finding("columns", False, f"audio_job_queue lacks {', '.join(missing)}; run `mindscript-worker migrate`")
+    lacking = [name for name in _TRACK_COLUMNS if not queue.has_column("tracks", name)]
+    if lacking:
+        return Finding("columns", None, f"tracks lacks {', '.join(lacking)}: left out when a track is finished")
+    return Finding("columns", True, "all there")
+
+
+def _waking(config: Config, queue: Queue) -> Finding:
+    if queue.mode == "plain":
+        return Finding("waking", None, "by polling; `mindscript-worker migrate` adds leases and NOTIFY")
+    if config.database_url is None:
+        return Finding("waking", None, "by polling; set DATABASE_URL (port 5432) to be woken at once")
+    dsn = config.database_url.get_secret_value()
+    kind = read(dsn).kind
+    if (reason := why_polling(dsn, application="mindscript-doctor")) is not None:
+        return Finding("waking", None, reason)
+    return Finding("waking", True, f"by NOTIFY, and by polling{'' if kind == 'other' else f' ({kind})'}")
+
+
+def _clock(queue: Queue) -> Finding:
+    """The worker needs no common clock; a large difference still confuses people who read logs."""
+    skew_s = queue.now().timestamp() - time.time()
+    good = True if abs(skew_s) <= _MOST_SKEW_S else None
+    return Finding("clock", good, f"{skew_s:+.1f} s between the database's clock and this one's")
+
+
+def _buckets(config: Config) -> Iterator[Finding]:
+    try:
+        storage = open_storage(config)
+    except WorkerError as error:
+        yield Finding("storage", False, error.message)
+        return
+    from worker.storage.local_storage import LocalStorage
+
+    if isinstance(storage, LocalStorage):
+        yield Finding("storage", True, f"local folder {config.storage_dir} (STORAGE_DIR)")
+        return
+    from worker.storage.supabase_storage import SupabaseStorage
+
+    if not isinstance(storage, SupabaseStorage):
+        return
+    try:
+        yield _tried(RENDERS, lambda: _renders_bucket(storage))
+        yield _tried(config.preview_bucket, lambda: _preview_bucket(storage, config))
+        for name in config.media_buckets:
+            yield _tried(name, partial(_source_bucket, storage, name, needed=True))
+        for name in config.voice_buckets:
+            yield _tried(name, partial(_source_bucket, storage, name, needed=False))
+        if config.tts_cache_bucket is not None:
+            yield _tried(config.tts_cache_bucket, partial(_speech_bucket, storage, config.tts_cache_bucket))
+        yield from _open_to_orders(config)
+    finally:
+        storage.close()
+
+
+_MISSING = "the bucket is missing; create it in Supabase under Storage"
+
+
+def _open_to_orders(config: Config) -> Iterator[Finding]:
+    """Buckets that payloads may name although they hold every customer's files."""
+    closed = {RENDERS: "finished tracks", config.tts_cache_bucket: "spoken scripts"}
+    for setting, names in (("MEDIA_BUCKETS", config.media_buckets), ("VOICE_BUCKETS", config.voice_buckets)):
+        for name in names:
+            if setting == "MEDIA_BUCKETS" and (name in config.voice_buckets or name in closed):
+                held = closed.get(name, "recordings")
+                yield Finding(setting, False, f"lists {name!r}: any order could then play other customers' {held}")
+
+
+def _preview_bucket(storage: SupabaseStorage, config: Config) -> Finding:
+    name = config.preview_bucket
+    limits = storage.bucket_limits(name)
+    if limits is None:
+        return Finding(name, None, f"{_MISSING} (PREVIEW_BUCKET); until then tracks have no preview")
+    if config.preview_url == "public" and not limits.public:
+        return Finding(
+            name, None, "the bucket is private, so tracks have no preview; make it public, or set PREVIEW_URL=path"
+        )
+    if not limits.takes(CONTENT_TYPES["mp3"]):
+        return Finding(name, None, "the bucket takes no audio/mpeg, so tracks have no preview; extend its MIME types")
+    return Finding(name, True, _size_limit(limits))
+
+
+def _source_bucket(storage: SupabaseStorage, name: str, *, needed: bool) -> Finding:
+    limits = storage.bucket_limits(name)
+    if limits is None:
+        mend = "the bucket is missing; orders that name an object in it fail"
+        return Finding(name, False if needed else None, f"{mend} ({'MEDIA' if needed else 'VOICE'}_BUCKETS)")
+    if not needed and limits.public:
+        return Finding(name, None, "the bucket is public; it holds customers' recordings (VOICE_BUCKETS)")
+    return Finding(name, True, _size_limit(limits))
+
+
+def _speech_bucket(storage: SupabaseStorage, name: str) -> Finding:
+    limits = storage.bucket_limits(name)
+    if limits is None:
+        return Finding(name, False, _MISSING)
+    if limits.public:
+        return Finding(name, False, "the bucket is public; it holds customers' scripts, spoken (TTS_CACHE_BUCKET)")
+    if not limits.takes("application/octet-stream"):
+        return Finding(name, False, "the bucket takes no application/octet-stream; spoken pieces are of that type")
+    return Finding(name, True, _size_limit(limits))
+
+
+def _size_limit(limits: BucketLimits) -> str:
+    return "no limit" if limits.largest_bytes is None else f"{limits.largest_bytes >> 20} MB a file"
+
+
+def _renders_bucket(storage: SupabaseStorage) -> Finding:
+    name, limits = RENDERS, storage.bucket_limits(RENDERS)
+    if limits is None:
+        return Finding(name, False, _MISSING)
+    refused = [ending for ending in ("mp3", "m4a", "aac", "wav", "flac") if not limits.takes(CONTENT_TYPES[ending])]
+    size = _size_limit(limits)
+    if refused:
+        return Finding(
+            name, None, f"{size}; refuses {', '.join(refused)}: extend its allowed MIME types to deliver those"
+        )
+    return Finding(name, True, size)
+
+
+def _disk(folder: Path) -> Finding:
+    while not folder.exists():
+        folder = folder.parent
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    return Finding("disk", True if free_gb >= _LEAST_DISK_GB else None, f"{free_gb:.1f} GB free under {folder}")

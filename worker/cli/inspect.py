@@ -1,0 +1,223 @@
+"""`mindscript-worker inspect`: what a finished file holds, measured on its decoded sound, and a picture of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from worker.codec.signature import mp3_encoder
+from worker.config import Config
+from worker.errors import ConfigurationError, JobError, WorkerError
+from worker.ffmpeg.program import find_ffmpeg
+from worker.inspect.inspection import FoundBeat, Inspection, Inspector
+from worker.inspect.waveform import Canvas
+from worker.media.clip import SourceFacts
+from worker.media.decode import opened_sound
+
+Span = tuple[float, float]
+
+_CUE = re.compile(r"(?:(\d+):)?(\d\d):(\d\d\.\d{3}) --> (?:(\d+):)?(\d\d):(\d\d\.\d{3})")
+
+
+def inspect(options: argparse.Namespace, config: Config) -> int:
+    """Run the command."""
+    file: Path = options.file
+    picture: Path | None = options.picture
+    if picture is not None:
+        if find_spec("matplotlib") is None:
+            raise ConfigurationError(
+                "--picture needs matplotlib: pip install 'mindscript-audio-worker[picture]'", code="configuration.extra"
+            )
+        if not picture.parent.is_dir():
+            raise WorkerError(f"{picture}: there is no folder {picture.parent}", code="output.folder")
+    target_lufs = None if options.report is None else _target_of(options.report)
+    voice = _voice(file, options.lyrics)
+    with opened_sound(find_ffmpeg(config.ffmpeg), file) as sound:
+        inspector = Inspector(sound.sample_rate)
+        canvas = None if picture is None else Canvas(sound.sample_rate)
+        for block in sound.blocks:
+            inspector.add(block)
+            if canvas is not None:
+                canvas.add(block)
+        facts = sound.facts()
+    result = inspector.result()
+    figures = _figures(file, facts, result, voice)
+    if canvas is not None and picture is not None:
+        from worker.cli.picture import draw
+
+        draw(
+            picture,
+            title=file.name,
+            subtitle=_subtitle(figures, result),
+            drawn=canvas.drawn(),
+            energies=inspector.measurement().energies,
+            result=result,
+            voice=voice,
+            target_lufs=target_lufs,
+        )
+    if options.json:
+        print(json.dumps(figures, indent=2))
+    else:
+        _print(figures, result, picture)
+    return 0
+
+
+def _target_of(report: Path) -> float | None:
+    try:
+        target = json.loads(report.read_bytes()).get("target_lufs")
+    except OSError as error:
+        raise JobError(f"--report: {report}: {error.strerror}") from None
+    except (ValueError, AttributeError):
+        raise JobError(f"--report: {report} is no report of `render --report`") from None
+    return float(target) if isinstance(target, int | float) else None
+
+
+def _voice(file: Path, lyrics: Path | None) -> tuple[Span, ...]:
+    """Where the voice sounds, by the lyrics beside the file or those that were named."""
+    named = lyrics is not None
+    lyrics = lyrics or file.with_suffix(".vtt")
+    if not named and not lyrics.is_file():
+        return ()
+    try:
+        text = lyrics.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobError(f"--lyrics: {lyrics} cannot be read: {error}") from None
+    if not text.removeprefix("\ufeff").startswith("WEBVTT"):
+        raise JobError(f"--lyrics: {lyrics} is no WebVTT file")
+    return tuple((_seconds(*cue[:3]), _seconds(*cue[3:])) for cue in _CUE.findall(text))
+
+
+def _seconds(hours: str, minutes: str, seconds: str) -> float:
+    return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def _figures(file: Path, facts: SourceFacts, result: Inspection, voice: Sequence[Span]) -> dict[str, Any]:
+    size = file.stat().st_size
+    return {
+        "file": file.name,
+        "codec": facts.codec,
+        "encoder": mp3_encoder(file) if facts.codec == "mp3" else None,
+        "channels": facts.channels,
+        "size_bytes": size,
+        "average_kbps": round(size * 8 / 1000 / result.duration_s, 1),
+        **asdict(result),
+        "voice": {"spans": len(voice), "seconds": round(sum(stop - start for start, stop in voice), 2)}
+        if voice
+        else None,
+    }
+
+
+def clock(seconds: float, digits: int = 0) -> str:
+    """Minutes and seconds, or hours, as people read them."""
+    seconds = round(seconds, digits)
+    minutes, rest = divmod(seconds, 60)
+    width = 2 if not digits else 3 + digits
+    tail = f"{int(minutes) % 60:02d}:{rest:0{width}.{digits}f}"
+    return f"{int(minutes) // 60}:{tail}" if minutes >= 60 else f"{int(minutes)}:{rest:0{width}.{digits}f}"
+
+
+def hertz(value: float) -> str:
+    """A frequency to a hundredth, without zeros that say nothing."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def signed(value: float | None, unit: str, digits: int = 1) -> str:
+    """A figure with its unit and a true minus sign; a dash for none."""
+    return "–" if value is None else f"{value:.{digits}f} {unit}".replace("-", "−")
+
+
+def beat_in_words(beat: FoundBeat) -> str:
+    """A beat as its label says it."""
+    if beat.mode == "binaural":
+        return f"L {hertz(beat.low_hz)} Hz / R {hertz(beat.high_hz)} Hz: {hertz(abs(beat.beat_hz))} Hz beat"
+    if beat.mode == "monaural":
+        return f"{hertz(beat.low_hz)} + {hertz(beat.high_hz)} Hz: {hertz(beat.beat_hz)} Hz beat in both ears"
+    return f"{hertz(beat.low_hz)} Hz in {hertz(beat.beat_hz)} pulses a second"
+
+
+def _subtitle(figures: dict[str, Any], result: Inspection) -> str:
+    return "  ·  ".join(
+        (
+            f"{figures['codec'].upper()} {figures['average_kbps']:.0f} kbit/s",
+            clock(result.duration_s),
+            signed(result.integrated_lufs, "LUFS"),
+            f"LRA {result.loudness_range_lu:.1f} LU",
+            signed(result.true_peak_dbtp, "dBTP"),
+        )
+    )
+
+
+def _print(figures: dict[str, Any], result: Inspection, picture: Path | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False, title=figures["file"], title_justify="left")
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    encoder = f", {figures['encoder']}" if figures["encoder"] else ""
+    ears = "stereo" if figures["channels"] == 2 else "mono"
+    rows: list[tuple[str, str]] = [
+        (
+            "format",
+            f"{figures['codec']}, {figures['average_kbps']:g} kbit/s, {result.sample_rate_hz} Hz, {ears}{encoder}",
+        ),
+        ("length", f"{clock(result.duration_s, 3)} ({result.frames} frames)"),
+        ("loudness", f"{signed(result.integrated_lufs, 'LUFS', 2)}, range {result.loudness_range_lu:.2f} LU"),
+        (
+            "loudest",
+            f"{signed(result.max_short_term_lufs, 'LUFS', 2)} short-term, "
+            f"{signed(result.max_momentary_lufs, 'LUFS', 2)} momentary",
+        ),
+        (
+            "peak",
+            f"{signed(result.true_peak_dbtp, 'dBTP', 2)}, {signed(result.sample_peak_dbfs, 'dBFS', 2)} by samples",
+        ),
+    ]
+    for ear in ("left", "right"):
+        tones = result.tones[ear]
+        rows.append(
+            (
+                f"tones, {ear}",
+                "\n".join(
+                    f"{tone.hz:.4f} Hz  {signed(tone.level_dbfs, 'dBFS')}  {clock(tone.from_s)}–{clock(tone.to_s)}"
+                    for tone in tones
+                )
+                or "none that is steady",
+            )
+        )
+    for beat in result.beats:
+        rows.append(("beat", f"{beat_in_words(beat)} ({beat.mode}, {beat.beat_hz:.4f} Hz)"))
+        if beat.mode == "binaural":
+            left, right = (
+                "masked" if beat.leakage_db[ear] is None else signed(beat.leakage_db[ear], "dB")
+                for ear in ("left", "right")
+            )
+            rows.append(("leakage", f"left {left}, right {right}"))
+    silence, step = result.longest_silence, result.largest_step
+    rows.append(("silence", "none" if silence is None else f"{silence.seconds:.1f} s from {clock(silence.from_s, 1)}"))
+    if result.clicks:
+        clicks = "\n".join(
+            f"at {clock(click.at_s, 2)}, {click.above_surroundings_db:.0f} dB above its surroundings"
+            for click in result.clicks
+        )
+    else:
+        clicks = "none"
+        if step is not None:
+            clicks += (
+                f"; largest step {step.above_surroundings_db:.1f} dB above its surroundings, at {clock(step.at_s, 2)}"
+            )
+    rows.append(("clicks", clicks))
+    rows.append(("DC", ", ".join(f"{ear} {value:.1e}" for ear, value in result.dc_offset.items()).replace("-", "−")))
+    if figures["voice"]:
+        rows.append(("voice", f"{figures['voice']['spans']} lines, {clock(figures['voice']['seconds'])}"))
+    if picture is not None:
+        rows.append(("picture", str(picture)))
+    for name, value in rows:
+        table.add_row(name, value)
+    Console(highlight=False).print(table)

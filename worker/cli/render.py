@@ -1,0 +1,119 @@
+"""`mindscript-worker render`: one job file into one track, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from worker.cli.files import beside, read_job
+from worker.cli.screen import Row, closing_table, progress_bars
+from worker.codec.encoder import encoders_ahead, mp3_arguments
+from worker.codec.encoding import Encoding
+from worker.config import Config
+from worker.cores import available_cores, compute_in_batch
+from worker.errors import JobError, MediaError, ResourceError, WorkerError
+from worker.ffmpeg.program import find_ffmpeg
+from worker.payload.parse import parse_job
+from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
+
+FORMATS = ("mp3", "m4a", "aac", "wav", "flac")
+
+
+def render(options: argparse.Namespace, config: Config) -> int:
+    """Run the command."""
+    for option, path in (("--voice", options.voice), ("--music", options.music)):
+        if path is not None and not path.is_file():
+            raise MediaError(f"{option}: there is no file {path}")
+    recordings = tuple(name for name in ("voice", "music") if getattr(options, name) is not None)
+    job = parse_job(
+        read_job(options.job),
+        max_script_characters=config.max_script_characters,
+        max_duration_min=config.max_duration_min,
+        recordings=recordings,  # type: ignore[arg-type]
+    )
+    if job.unknown_keys and options.debug:
+        from loguru import logger
+
+        logger.debug("ignored keys of the job: {}", ", ".join(job.unknown_keys))
+    out, encoding, to_stdout = _destination(options, job)
+    for path in (out, options.preview, options.report):
+        if path is not None and not path.parent.is_dir():
+            raise WorkerError(f"{path}: there is no folder {path.parent}", code="output.folder")
+    compute_in_batch()
+    # What the mix needs takes one core to load. Unless a voice has to speak first, the others start encoders meanwhile.
+    at_once = encoding.format == "mp3" and ("voice" in recordings or not job.has_voice)
+    others = (config.render_threads or available_cores()) - 1 if at_once else 0
+    arguments = mp3_arguments(encoding.kbps, reservoir=False)
+    with encoders_ahead(find_ffmpeg(config.ffmpeg), arguments, SAMPLE_RATE_HZ, others):
+        return _render(job, out, options, config, encoding=encoding, recordings=recordings, to_stdout=to_stdout)
+
+
+def _render(
+    job: RenderJob,
+    out: Path,
+    options: argparse.Namespace,
+    config: Config,
+    *,
+    encoding: Encoding,
+    recordings: tuple[str, ...],
+    to_stdout: bool,
+) -> int:
+    from worker.render.produce import produce
+    from worker.render.studio import open_studio
+
+    folder = Path.cwd() if options.job == "-" else Path(options.job).resolve().parent
+    studio = open_studio(config, beside(folder, config), voice_file=options.voice, music_file=options.music)
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="mindscript-out-") as spool:
+        track = Path(spool) / f"track.{encoding.format}" if to_stdout else out
+        with progress_bars(quiet=options.quiet) as bars:
+            produced = produce(
+                job,
+                track,
+                studio=studio,
+                encoding=encoding,
+                recordings=recordings,
+                preview=options.preview,
+                preview_s=config.preview_seconds,
+                on_progress=bars.track(out.name),
+            )
+        if to_stdout:
+            with track.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+    report = produced.report
+    figures = report.as_json()
+    rows = [Row.of(figures, out, time.perf_counter() - started)]
+    if produced.twin is not None and produced.twin_report is not None:
+        figures["twin"] = produced.twin_report.as_json()
+        rows.append(Row.of(figures["twin"], produced.twin, time.perf_counter() - started))
+    if options.report is not None:
+        options.report.write_text(json.dumps(figures, indent=2) + "\n")
+    if not options.quiet:
+        closing_table(rows)
+        for note in report.notes:
+            print(f"note: {note}", file=sys.stderr)
+    return 0
+
+
+def _destination(options: argparse.Namespace, job: RenderJob) -> tuple[Path, Encoding, bool]:
+    """Where the track goes, in which format, and whether that is standard output."""
+    format_ = job.output.format
+    out: Path | None = options.out
+    to_stdout = str(out) == "-" or (out is None and not sys.stdout.isatty())
+    if out is None or to_stdout:
+        name = "track" if options.job == "-" else Path(options.job).stem
+        return Path(f"{name}.{format_}"), Encoding.for_quality(format_, job.output.quality), to_stdout
+    if out.is_dir():
+        raise ResourceError(f"{out}: this is a folder, a file is needed", code="output.folder")
+    ending = out.suffix.lower().removeprefix(".")
+    if ending not in FORMATS:
+        raise JobError(
+            f"--out: found the ending {out.suffix!r}, allowed are {', '.join('.' + name for name in FORMATS)}"
+        )
+    return out, Encoding.for_quality(ending, job.output.quality), False  # type: ignore[arg-type]

@@ -1,0 +1,149 @@
+"""`mindscript-worker work`: the polling worker, for ever or until the queue is empty."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from worker import logs
+from worker.cli.database import with_database
+from worker.config import Config
+from worker.errors import TransientError
+from worker.ffmpeg.program import find_ffmpeg
+from worker.job.process import DEFAULT_JOB
+from worker.queue.listener import Listener
+from worker.queue.service import LEASE_S, Queue, open_queue
+from worker.service.heartbeat import Rhythm
+from worker.service.notifications import Letters
+from worker.service.observers import Journal, Watches
+from worker.service.stopping import Bell, Stopping
+from worker.service.worker import Watch, Worker, worker_name
+from worker.storage.choose import open_storage
+
+if TYPE_CHECKING:
+    from worker.service.metrics import Metrics
+
+_RECONNECT_S = (1.0, 30.0)
+# Heroku kills 30 s after SIGTERM. Whatever hangs then (a database that has gone) is left behind: the job's process ends
+# with us, and its lease runs out.
+_HARD_STOP_S = 23.0
+
+
+def work(
+    config: Config, *, drain: bool, job: str = DEFAULT_JOB, rhythm: Rhythm | None = None, lease_s: float = LEASE_S
+) -> int:
+    """Run the worker; returns when it was told to stop, or, draining, when the queue is empty.
+
+    Parameters
+    ----------
+    config : Config
+    drain : bool
+    job : str
+        ``module:function`` run in a job's process.
+    rhythm, lease_s
+        For tests, which have less time.
+
+    Raises
+    ------
+    ConfigurationError
+        If FFmpeg, the database or a credential is missing or refused.
+    """
+    logs.set_up(config)
+    ffmpeg = find_ffmpeg(config.ffmpeg)
+    open_storage(config).close()
+    bell = Bell()
+    stopping = Stopping(bell)
+    _on_signal(stopping.set)
+    with with_database(config) as config, ExitStack() as stack:
+        queue = _open_queue(config, stopping, bell, lease_s)
+        if queue is None:
+            return 0
+        stack.callback(queue.close)
+        watches: list[Watch] = [Journal()]
+        if config.resend_api_key is not None:
+            watches.append(Letters(config, queue.job))
+        worker = Worker(config, queue, drain=drain, job=job, rhythm=rhythm, watch=Watches(watches))
+        _on_signal(worker.stop)
+        if stopping.is_set():
+            return 0
+        logger.bind(event="started", mode=queue.mode, transport=queue.transport).info(
+            "worker {} on {}, FFmpeg {}", worker.state.name, queue.describe(), ffmpeg.version
+        )
+        if config.database_url is not None and queue.mode == "leased":
+            stack.enter_context(_listening(config, worker))
+        if config.port is not None:
+            from worker.service.metrics import Metrics
+
+            metrics = Metrics(worker.state)
+            watches.append(metrics)
+            stack.enter_context(_serving(config, config.port, worker, metrics))
+        worker.run()
+        logger.bind(event="stopped").info("worker {} stopped", worker.state.name)
+    return 0
+
+
+def _on_signal(stop: Callable[[], None]) -> None:
+    """Have SIGTERM and SIGINT call `stop`, and this process end with 0 soon after, whatever hangs."""
+
+    def told(_number: int, _frame: object) -> None:
+        if signal.getitimer(signal.ITIMER_REAL)[0] == 0.0:
+            signal.setitimer(signal.ITIMER_REAL, _HARD_STOP_S)
+        stop()
+
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, told)
+
+
+def _open_queue(config: Config, stopping: Stopping, bell: Bell, lease_s: float) -> Queue | None:
+    """Connect, waiting for a database that is not up yet; None when told to stop before that."""
+    pause_s = _RECONNECT_S[0]
+    while not stopping.is_set():
+        try:
+            return open_queue(config, worker_name=worker_name(config), lease_s=lease_s)
+        except TransientError as error:
+            logger.bind(event="waiting").warning("{}; next try in {:.0f} s", error.message, pause_s)
+            bell.wait(pause_s)
+            pause_s = min(2 * pause_s, _RECONNECT_S[1])
+    return None
+
+
+@contextmanager
+def _listening(config: Config, worker: Worker) -> Iterator[None]:
+    assert config.database_url is not None  # noqa: S101 - for the type checker
+    listener = Listener(
+        config.database_url.get_secret_value(),
+        on_wake=worker.wake,
+        on_cancel=worker.cancelled,
+        application=f"{worker.state.name} listener",
+    )
+    worker.state.listening = lambda: listener.up
+    listener.start()
+    try:
+        yield
+    finally:
+        listener.stop()
+
+
+@contextmanager
+def _serving(config: Config, port: int, worker: Worker, metrics: Metrics) -> Iterator[None]:
+    from worker.service.http_server import Answers, Server
+
+    state = worker.state
+    answers = Answers(
+        health=lambda: (state.alive, state.health()),
+        ready=lambda: (state.ready, state.readiness()),
+        metrics=metrics.text,
+        process=worker.wake,
+        token=config.worker_token.get_secret_value() if config.worker_token is not None else None,
+    )
+    server = Server(port, answers)
+    try:
+        yield
+    finally:
+        server.close()

@@ -1,0 +1,369 @@
+"""The one way in which FFmpeg is run: fed and read through pipes, bounded on every side, and always ended.
+
+No FFmpeg outlives this process: each hangs on a pipe, which closes when this process dies, even by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import math
+import os
+import re
+import resource
+import selectors
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self
+
+from worker.errors import ConfigurationError, ResourceError, TransientError, WorkerError
+from worker.ffmpeg.program import MEND, Ffmpeg, clean_environment, give_way
+
+_LINES_KEPT = 40
+_LINE_BYTES = 2048
+_READ_BYTES = 1 << 18
+_PIPE_BYTES = 1 << 20  # what an unprivileged process may ask for; fewer changes between the two sides
+_LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one FFmpeg process may take.
+
+    Parameters
+    ----------
+    seconds : float or None
+        From start to end; None where the caller sets the pace.
+    stall_seconds : float
+        That one read, one write or the ending may wait.
+    memory_bytes : int or None
+        Of private writable memory; the kernel holds it to that, on Linux.
+    writes_files : bool
+        False: it can write to its pipes and nowhere else, on Linux.
+    """
+
+    seconds: float | None = None
+    stall_seconds: float = 120.0
+    memory_bytes: int | None = None
+    writes_files: bool = False
+
+
+class Pipe:
+    """One FFmpeg process; a context manager that never leaves it behind.
+
+    Parameters
+    ----------
+    ffmpeg : Ffmpeg
+    arguments : sequence of str
+        What comes after the options common to all.
+    feed : bool
+        Whether the caller writes its standard input.
+    collect : bool
+        True: standard output is gathered here, for `take` and `finish`. False: the caller reads it.
+    limits : Limits
+    pass_fd : int, optional
+        A file descriptor that the process inherits.
+    aside : bool
+        Nobody waits for it yet: it gives way to others.
+    blame : callable, optional
+        Makes the error of a failure that is not the machine's, from what FFmpeg said, line by line.
+    on_line : callable, optional
+        Called with each line that FFmpeg says, from another thread; FFmpeg then says more than errors.
+
+    Raises
+    ------
+    ConfigurationError
+        If the program cannot be run.
+    ResourceError
+        If no memory or process is left for it.
+    """
+
+    def __init__(
+        self,
+        ffmpeg: Ffmpeg,
+        arguments: Sequence[str],
+        *,
+        feed: bool = False,
+        collect: bool = False,
+        limits: Limits | None = None,
+        pass_fd: int | None = None,
+        aside: bool = False,
+        blame: Callable[[Sequence[str]], WorkerError] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        self._limits = limits or Limits()
+        self._blame = blame or _encoder_failed
+        self._on_line = on_line
+        self._errors: deque[str] = deque(maxlen=_LINES_KEPT)
+        self._collected = bytearray() if collect else None
+        self._arrived = threading.Condition()  # guards the collected bytes
+        self._awaited: float = math.inf  # so many of them are waited for
+        self._timed_out = False
+        self._silent = False  # it says and gives nothing more
+        # One thread may write while another reads, so each kind of waiting has its own start.
+        self._since: dict[str, float | None] = {"write": None, "read": None, "end": None}
+        common = ("-nostdin", "-nostats", "-loglevel", "level+info" if on_line else "level+error")
+        try:
+            self._process = subprocess.Popen(
+                [ffmpeg.path, *common, "-filter_threads", "1", *arguments],
+                stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                env=clean_environment(),
+                pass_fds=() if pass_fd is None else (pass_fd,),
+                # A group of its own: a Ctrl-C or SIGTERM to our group is ours to answer.
+                process_group=0,
+            )
+        except BlockingIOError:
+            raise ResourceError("no process is left to run FFmpeg", code="resource.processes") from None
+        except MemoryError:
+            raise ResourceError("no memory is left to run FFmpeg", code="resource.memory") from None
+        except OSError as error:
+            raise ConfigurationError(
+                f"{ffmpeg.path} cannot be run: {error.strerror}: {MEND}", code="configuration.ffmpeg"
+            ) from None
+        if aside:
+            give_way(self._process.pid)
+        self._confine()
+        self._deadline = None if self._limits.seconds is None else time.monotonic() + self._limits.seconds
+        self._watcher = threading.Thread(target=self._watch, name="ffmpeg-watch", daemon=True)
+        try:
+            self._watcher.start()
+        except RuntimeError:
+            self.kill()
+            self._process.wait()
+            raise ResourceError("no thread is left to watch FFmpeg", code="resource.processes") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+        self._watcher.join()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def kill(self) -> None:
+        """End the process and all it started at once; safe from any thread, and when it has ended already."""
+        if self._process.returncode is None:  # not yet waited for, so that its number is still its own
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Write all of `data` to the process's standard input.
+
+        Raises
+        ------
+        WorkerError
+            If the process has ended; its kind tells why.
+        """
+        assert self._process.stdin is not None  # noqa: S101 - a fed process was asked for
+        descriptor = self._process.stdin.fileno()
+        view = memoryview(data).cast("B")
+        try:
+            with self._waiting("write"):
+                while view:
+                    view = view[os.write(descriptor, view) :]
+        except BrokenPipeError:
+            raise self._failure() from None
+
+    def read(self, size: int = _READ_BYTES) -> bytes:
+        """Read up to `size` bytes of the process's standard output; empty at its end."""
+        assert self._process.stdout is not None  # noqa: S101
+        with self._waiting("read"):
+            return os.read(self._process.stdout.fileno(), size)
+
+    def take(self, size: int) -> bytes:
+        """Wait until `size` bytes are collected, and take them off.
+
+        Raises
+        ------
+        WorkerError
+            If the process ends before.
+        """
+        assert self._collected is not None  # noqa: S101 - collecting was asked for
+        with self._waiting("read"), self._arrived:
+            self._awaited = size
+            collected = self._collected
+            self._arrived.wait_for(lambda: len(collected) >= size or self._silent)
+            self._awaited = math.inf
+            with memoryview(collected) as view:
+                taken = bytes(view[:size])
+            del collected[:size]
+        if len(taken) < size:
+            raise self._failure()
+        return taken
+
+    def close_input(self) -> None:
+        """Tell the process that nothing more comes."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def finish(self) -> bytes:
+        """Close the input, wait for a good end, and return what was collected.
+
+        Raises
+        ------
+        WorkerError
+            If the process ended badly; its kind tells why.
+        """
+        self.close_input()
+        if self._wait() != 0:
+            raise self._failure()
+        collected, self._collected = bytes(self._collected or b""), None  # not kept beside its copy
+        return collected
+
+    def _wait(self) -> int:
+        with self._waiting("end"):
+            self._watcher.join()
+            return self._process.wait()
+
+    @contextlib.contextmanager
+    def _waiting(self, what: Literal["write", "read", "end"]) -> Iterator[None]:
+        self._since[what] = time.monotonic()
+        try:
+            yield
+        finally:
+            self._since[what] = None
+
+    def _confine(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+                with contextlib.suppress(OSError):  # the user's share of pipe memory is used up: slower, no harm
+                    fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        if not hasattr(resource, "prlimit"):
+            return
+        # From outside, since code between fork and exec is not safe beside threads.
+        limits = {resource.RLIMIT_CORE: 0}
+        if self._limits.memory_bytes is not None:
+            limits[resource.RLIMIT_DATA] = self._limits.memory_bytes
+        if not self._limits.writes_files:
+            limits[resource.RLIMIT_FSIZE] = 0
+        for limit, most in limits.items():
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended already
+                resource.prlimit(self._process.pid, limit, (most, most))
+
+    def _watch(self) -> None:
+        """Drain what the process says (and gives, when collected) until it ends; kill it when it is late."""
+        assert self._process.stderr is not None and self._process.stdout is not None  # noqa: S101, PT018
+        said = bytearray()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stderr, selectors.EVENT_READ, said)
+            if self._collected is not None:
+                selector.register(self._process.stdout, selectors.EVENT_READ, self._collected)
+            while selector.get_map():
+                for key, _ in selector.select(timeout=_LOOK_SECONDS):
+                    data = os.read(key.fd, _READ_BYTES)
+                    with self._arrived:
+                        key.data.extend(data)
+                        if key.data is self._collected and len(self._collected) >= self._awaited:
+                            self._arrived.notify_all()
+                    if key.data is said:
+                        self._hear(said, end=not data)
+                    if not data:
+                        selector.unregister(key.fileobj)
+                if not self._timed_out and self._late():
+                    self._timed_out = True
+                    self.kill()
+        with self._arrived:
+            self._silent = True
+            self._arrived.notify_all()
+
+    def _late(self) -> bool:
+        now = time.monotonic()
+        if self._deadline is not None and now > self._deadline:
+            return True
+        return any(
+            since is not None and now - since > self._limits.stall_seconds for since in list(self._since.values())
+        )
+
+    def _hear(self, said: bytearray, *, end: bool) -> None:
+        *lines, rest = said.split(b"\n")
+        if end or len(rest) > _LINE_BYTES:
+            lines, rest = [*lines, rest], bytearray()
+        said[:] = rest
+        for raw in lines:
+            line = raw[:_LINE_BYTES].decode(errors="replace").rstrip()
+            if "[error]" in line or "[fatal]" in line:
+                self._errors.append(re.sub(r"\[[^\]]* @ 0x[0-9a-f]+\] |\[(error|fatal)\] ", "", line))
+            if self._on_line is not None:
+                self._on_line(line)
+
+    def _failure(self) -> WorkerError:
+        status = self._wait()
+        errors = list(self._errors) or [f"it ended with status {status}"]
+        words, everything = "; ".join(errors[:2]), "\n".join(errors)
+        if self._timed_out:
+            return TransientError("FFmpeg took too long and was stopped", code="ffmpeg.timeout")
+        if "No space left on device" in everything or status == -signal.SIGXFSZ:
+            return ResourceError("the disk is full", code="resource.disk")
+        # A header may speak of more than any memory holds: then it is the file that is wrong, however often we try.
+        starved = "Cannot allocate memory" in everything and "error reading header" not in everything
+        if starved or status == -signal.SIGKILL:
+            return ResourceError(f"FFmpeg was killed or ran out of memory ({words})", code="resource.memory")
+        missing = re.search(
+            r"Unknown (encoder|decoder|input format) '[^']*'|Requested output format .* not", everything
+        )
+        if missing:
+            return ConfigurationError(
+                f"this FFmpeg lacks a part that is needed ({missing[0]}): {MEND}", code="configuration.ffmpeg"
+            )
+        if status in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP) or "received signal" in everything:
+            return TransientError("FFmpeg was stopped from outside", code="ffmpeg.stopped")
+        return self._blame(errors)
+
+
+def through(pipe: Pipe, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    """Feed a process from a thread of its own, and give its output as it comes.
+
+    Parameters
+    ----------
+    pipe : Pipe
+        Fed, and not collecting.
+    chunks : iterable of bytes
+        Iterated in the other thread; what it raises is raised here, after the output up to there.
+
+    Yields
+    ------
+    bytes
+
+    Raises
+    ------
+    WorkerError
+        If the process fails.
+    """
+
+    def feed() -> None:
+        try:
+            for chunk in chunks:
+                pipe.write(chunk)
+        finally:
+            pipe.close_input()
+            if isinstance(chunks, Generator):
+                chunks.close()
+
+    with ThreadPoolExecutor(1, thread_name_prefix="ffmpeg-feed") as pool:
+        feeding = pool.submit(feed)
+        try:
+            while data := pipe.read():
+                yield data
+            feeding.result()
+            pipe.finish()
+        finally:
+            pipe.kill()
+
+
+def _encoder_failed(errors: Sequence[str]) -> WorkerError:
+    return TransientError(f"FFmpeg failed: {'; '.join(errors[:2])}", code="ffmpeg.failed")

@@ -1,0 +1,216 @@
+"""Audio files in: through FFmpeg (`worker.media.decoder`) to raw float32 on disk, or block by block."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from dsp.blocks import Block
+from worker.errors import MediaError, ResourceError
+from worker.ffmpeg.program import Ffmpeg
+from worker.media.clip import SAMPLE_BYTES, FileClip, SourceFacts
+from worker.media.decoder import Decoder, decoder
+
+Samples = NDArray[np.float32]  # (frames, 1 or 2)
+
+_RATES_HZ = (4_000, 384_000)
+_LARGEST_SAMPLE = 2.0**32  # a float file may be far above full scale; beyond this it is not sound
+_MISSING_SECONDS = 0.25  # how much shorter than its header says a file may be
+_NOT_NUMBERS_SHARE = 1e-3
+
+
+def decode(
+    ffmpeg: Ffmpeg,
+    source: Path,
+    into: Path,
+    *,
+    sample_rate: int,
+    max_seconds: float,
+    timeout_s: float,
+) -> FileClip:
+    """Decode a recording once, resample it, and keep it on disk for random access.
+
+    Parameters
+    ----------
+    ffmpeg : Ffmpeg
+    source : Path
+        A file of any provenance.
+    into : Path
+        The raw float32 file to write; mono stays one channel. Removed again on failure.
+    sample_rate : int
+        In Hz, of the clip.
+    max_seconds : float
+        Longer recordings are refused.
+    timeout_s : float
+        For the whole decoding.
+
+    Returns
+    -------
+    FileClip
+        Of `resampled_frames`, with the encoder's padding left out.
+
+    Raises
+    ------
+    MediaError
+        If the file is missing, not audio, empty, damaged, cut short or too long; names it.
+    ResourceError
+        If the disk is full or FFmpeg ran out of memory.
+    TransientError
+        If it took longer than `timeout_s`.
+    """
+    try:
+        with (
+            decoder(ffmpeg, source, timeout_s=timeout_s) as decoding,
+            into.open("wb") as file,
+        ):
+            stream = _Stream(decoding, max_seconds)
+            for samples in _resampled(stream, sample_rate):
+                file.write(samples.data)
+        return FileClip(into, channels=stream.channels, facts=stream.facts())
+    except OSError as error:
+        into.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise ResourceError(f"the disk is full: {source.name} cannot be decoded", code="resource.disk") from None
+        raise
+    except BaseException:
+        into.unlink(missing_ok=True)
+        raise
+
+
+@dataclass(frozen=True)
+class OpenSound:
+    """A file that is being decoded at its own rate.
+
+    Attributes
+    ----------
+    sample_rate : int
+        In Hz.
+    blocks : iterator of float32 arrays, shape (frames, 2)
+        One channel is given to both ears.
+    facts : callable
+        ``facts() -> SourceFacts``; complete once the blocks are through.
+    """
+
+    sample_rate: int
+    blocks: Iterator[Block]
+    facts: Callable[[], SourceFacts]
+
+
+@contextlib.contextmanager
+def opened_sound(ffmpeg: Ffmpeg, source: Path, *, max_seconds: float = 24 * 3600.0) -> Iterator[OpenSound]:
+    """Decode a file block by block at its own rate; errors as of `decode`."""
+    with decoder(ffmpeg, source, timeout_s=60.0 + max_seconds) as decoding:
+        stream = _Stream(decoding, max_seconds)
+        blocks = (samples if stream.channels == 2 else np.repeat(samples, 2, axis=1) for samples in stream)
+        yield OpenSound(stream.sample_rate, blocks, stream.facts)
+
+
+class _Stream:
+    """The sound of one file at its own rate, as FFmpeg gives it."""
+
+    def __init__(self, decoding: Decoder, max_seconds: float) -> None:
+        self._pipe = decoding.pipe
+        self._name = decoding.name
+        self._max_seconds = max_seconds
+        self._heard = decoding.heard
+        self._rest = b""
+        self.sample_rate, self.channels = self._header()
+        self.frames = 0
+        self._not_numbers = 0
+
+    def facts(self) -> SourceFacts:
+        return SourceFacts(self._heard.codec, self.sample_rate, self.channels)
+
+    def __iter__(self) -> Iterator[Samples]:
+        width = SAMPLE_BYTES * self.channels
+        most = int(self._max_seconds * self.sample_rate)
+        while data := self._rest + self._pipe.read():
+            whole = len(data) // width * width
+            self._rest = data[whole:]
+            if not whole:
+                if not (more := self._pipe.read()):
+                    break
+                self._rest += more
+                continue
+            samples = np.frombuffer(data, "<f4", whole // SAMPLE_BYTES).reshape(-1, self.channels)
+            self.frames += len(samples)
+            if self.frames > most:
+                raise MediaError(
+                    f"{self._name} is longer than the {self._max_seconds:.0f} s that are allowed",
+                    code="media.too_long",
+                )
+            yield self._sane(samples)
+        self._pipe.finish()
+        self._judge()
+
+    def _sane(self, samples: Samples) -> Samples:
+        with np.errstate(invalid="ignore"):
+            good = np.abs(samples) <= _LARGEST_SAMPLE  # false for NaN
+        if good.all():
+            return samples
+        self._not_numbers += int(good.size - np.count_nonzero(good))
+        return np.where(good, samples, np.float32(0))
+
+    def _judge(self) -> None:
+        if self.frames == 0:
+            raise MediaError(f"{self._name} holds no sound", code="media.empty")
+        if self._not_numbers > _NOT_NUMBERS_SHARE * self.frames * self.channels:
+            raise MediaError(
+                f"{self._name} is damaged: {self._not_numbers} of its samples are not numbers",
+                code="media.damaged",
+            )
+        seconds = self.frames / self.sample_rate
+        promised = self._heard.promised_seconds
+        if promised is not None and seconds < promised - _MISSING_SECONDS:
+            raise MediaError(
+                f"{self._name} is cut short: it says {promised:.2f} s, but only {seconds:.2f} s are there",
+                code="media.truncated",
+            )
+
+    def _header(self) -> tuple[int, int]:
+        """Read the WAV header in which FFmpeg tells the rate and the number of channels."""
+        data = b""
+        while b"data" not in data[12:]:
+            more = self._pipe.read()
+            if not more:
+                self._pipe.finish()
+                raise MediaError(f"{self._name} holds no sound", code="media.empty")
+            data += more
+        channels, sample_rate = struct.unpack_from("<HI", data, data.index(b"fmt ") + 10)
+        if not _RATES_HZ[0] <= sample_rate <= _RATES_HZ[1]:
+            raise MediaError(
+                f"{self._name} has a sample rate of {sample_rate} Hz; {_RATES_HZ[0]} to {_RATES_HZ[1]} are allowed",
+                code="media.invalid",
+            )
+        self._rest = data[data.index(b"data", 12) + 8 :]
+        return sample_rate, channels
+
+
+def resampled_frames(frames: int, from_rate: int, to_rate: int) -> int:
+    """Length of a recording at another rate: rounded, and never nothing."""
+    return max(1, round(frames * to_rate / from_rate))
+
+
+def _resampled(stream: _Stream, sample_rate: int) -> Iterator[Samples]:
+    """Bring a stream to another rate, at its exact length."""
+    if stream.sample_rate == sample_rate:
+        yield from stream
+        return
+    resampler = soxr.ResampleStream(stream.sample_rate, sample_rate, stream.channels, dtype="float32", quality=soxr.VHQ)
+    done = 0
+    for samples in stream:
+        out = resampler.resample_chunk(samples).reshape(-1, stream.channels)
+        done += len(out)
+        yield out
+    last = resampler.resample_chunk(np.empty((0, stream.channels), np.float32), last=True).reshape(-1, stream.channels)
+    length = resampled_frames(stream.frames, stream.sample_rate, sample_rate)
+    missing = length - done - len(last)
+    yield last[:missing] if missing < 0 else np.pad(last, ((0, missing), (0, 0)))

@@ -1,0 +1,364 @@
+"""Music and uploaded recordings: a reference in a payload becomes a file on this machine, or a clear
+refusal.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urljoin, urlsplit
+
+from worker.backoff import Patience, retry_after_s, with_retries
+from worker.config import Config
+from worker.errors import MediaError, ResourceError, TransientError, WorkerError
+from worker.media.cache import Kept, MediaCache
+from worker.media.reference import (
+    MISSING,
+    OpenUrl,
+    OutsideUrl,
+    Place,
+    Reach,
+    StoredObject,
+    What,
+    parse_reference,
+    refusal,
+)
+from worker.storage.storage_errors import BUCKET_MISSING, ObjectMissing, ObjectTaken, read_answer, sort_answer
+from worker.supabase_access import Supabase, supabase_of
+
+if TYPE_CHECKING:
+    import httpcore
+
+    from worker.media.guarded_http import Network
+
+MAX_REDIRECTS = 3
+DEADLINE_S = 300.0
+_PATIENCE = Patience(failures=3)
+_REDIRECTS = (301, 302, 303, 307, 308)
+_PASSING = (408, 425, 429)
+_SUFFIXES = (".mp3", ".m4a", ".aac", ".wav", ".flac", ".ogg", ".opus", ".webm", ".mp4", ".aiff", ".aif")
+_LONGEST_ERROR_BODY = 65536
+
+
+def fetch_media(
+    reference: str,
+    *,
+    what: What,
+    into: Path,
+    config: Config,
+    user_id: str | None = None,
+    of_anybody: bool = False,
+    cache_dir: Path | None = None,
+    network: Network | None = None,
+    deadline_s: float = DEADLINE_S,
+) -> Path:
+    """Bring a media file here.
+
+    Parameters
+    ----------
+    reference : str
+        An object name or a URL of this project's own storage (without Supabase: a name under STORAGE_DIR); or an https
+        URL on one of MEDIA_HOSTS. Music and recordings are read with the service key, as the object that the URL names,
+        so that an expired signature does no harm: music from MEDIA_BUCKETS, recordings from VOICE_BUCKETS below the
+        customer's own folder. What else has a signed URL is fetched as it stands, without the key; so is a cover, by
+        its signed or public URL.
+    what : "music", "uploaded voice" or "cover"
+    into : Path
+        The job's own folder, where the file is put; it may be read for as long as the folder is there.
+    user_id : str, optional
+        The customer's. An order without one reads no recording with the key.
+    of_anybody : bool
+        Recordings of every customer may be read: for the command line, whose user holds the key.
+    cache_dir : Path, optional
+        A folder of its own, where downloads are kept for later jobs, up to MEDIA_CACHE_MAX_MB. Each use asks
+        the server whether its ETag still holds.
+    network : Network, optional
+        For tests.
+    deadline_s : float
+        For the whole transfer, all tries and redirects included.
+
+    Returns
+    -------
+    path : Path
+        A regular file, only to be read. Nothing has looked inside it: it holds a stranger's bytes.
+
+    Raises
+    ------
+    MediaError
+        ``media.refused`` for what may not be fetched, ``media.missing`` for what is not there,
+        ``media.too_large``.
+    TransientError
+        For 5xx, timeouts, a transfer over the deadline.
+    ConfigurationError
+        If our own storage refuses the key, or the bucket does not exist.
+    ResourceError
+        If the disk is full.
+    """
+    supabase = supabase_of(config)
+    place = parse_reference(
+        reference,
+        reach=_reach(what, config, user_id, local=supabase is None, of_anybody=of_anybody),
+        origin=supabase.origin if supabase else None,
+        hosts=config.media_hosts,
+        what=what,
+    )
+    if isinstance(place, StoredObject) and supabase is None:
+        return _in_local_tree(place, config.storage_dir, what)
+    from worker.media.guarded_http import Network  # here: with httpcore and TLS it costs some 10 MB
+
+    max_bytes = config.media_cache_max_mb * 1_000_000 if cache_dir else 0
+    transfer = _Transfer(
+        what=what,
+        into=into,
+        supabase=supabase,
+        hosts=config.media_hosts,
+        max_mb=config.media_max_mb,
+        cache=MediaCache(cache_dir or into, max_bytes=max_bytes),
+        network=network or Network(),
+        deadline=time.monotonic() + deadline_s,
+    )
+    try:
+        return transfer.first_of(place)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise ResourceError(
+            f"{what}: cannot be written to disk: {error.strerror}", code="resource.disk" if full else None
+        ) from error
+
+
+def _reach(what: What, config: Config, user_id: str | None, *, local: bool, of_anybody: bool) -> Reach:
+    """What may be read. Without Supabase, STORAGE_DIR belongs to whoever asks, unless that is a customer."""
+    if what == "music":
+        return Reach(config.media_buckets)
+    if what == "cover":
+        return Reach(config.media_buckets if local else ())
+    if of_anybody or (local and user_id is None):
+        return Reach(config.voice_buckets, setting="VOICE_BUCKETS")
+    buckets = config.voice_buckets if user_id else ()
+    return Reach(buckets, folder=f"{user_id}/", setting="VOICE_BUCKETS")
+
+
+@dataclass(frozen=True)
+class _Got:
+    """What one request brought: a new file, word that the kept one still holds, or another place to ask."""
+
+    file: Path | None = None
+    etag: str = ""
+    unchanged: bool = False
+    location: str = ""
+
+
+@dataclass(frozen=True)
+class _Transfer:
+    what: str
+    into: Path
+    supabase: Supabase | None
+    hosts: tuple[str, ...]
+    max_mb: int
+    cache: MediaCache
+    network: Network
+    deadline: float
+
+    def first_of(self, place: Place) -> Path:
+        """The first form of the name that is there, each with every try it needs."""
+        if not isinstance(place, StoredObject):
+            return self._tried(place)
+        *others, last = (replace(place, keys=(key,)) for key in place.keys)
+        for form in others:
+            try:
+                return self._tried(form)
+            except MediaError as error:
+                if error.code != MISSING:
+                    raise
+        try:
+            return self._tried(last)
+        except MediaError as error:
+            raise (_missing(self.what, place.shown) if error.code == MISSING else error) from None
+
+    def _tried(self, place: Place) -> Path:
+        return with_retries(lambda: self._run(place), patience=_PATIENCE, deadline=self.deadline)
+
+    def _run(self, place: Place) -> Path:
+        """One try, redirects included."""
+        identity = place.identity
+        if not isinstance(place, OutsideUrl) and self.supabase is not None:
+            identity = f"{self.supabase.origin}/{identity.lstrip('/')}"
+        kept = self.cache.find(identity)
+        out = self.into / _file_name(identity)
+        out.unlink(missing_ok=True)
+        at = place
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = self._ask(at, kept)
+            if answer.unchanged and kept is not None:
+                if self.cache.hand_out(kept, out):
+                    return out
+                kept = None  # dropped by another process meanwhile: ask again, for the whole
+                answer = self._ask(at, None)
+            if answer.file is not None:
+                answer.file.replace(out)
+                self.cache.keep(out, identity, answer.etag)
+                return out
+            at = self._next_hop(at, answer.location)
+        raise refusal(self.what, place.shown, f"redirects more than {MAX_REDIRECTS} times")
+
+    def _ask(self, at: Place, kept: Kept | None) -> _Got:
+        condition = {"If-None-Match": kept.etag} if kept else {}
+        part = self.into / f"{uuid.uuid4().hex}.part"
+        whole = False
+        try:
+            with self._open(at, condition) as response:
+                got = self._read(at, response, part, conditional=kept is not None)
+            # Only now: leaving the `with` is what says that the body was whole.
+            whole = got.file is not None
+            return got
+        finally:
+            if not whole:
+                part.unlink(missing_ok=True)
+
+    def _open(self, at: Place, condition: Mapping[str, str]) -> AbstractContextManager[httpcore.Response]:
+        from worker.media.guarded_http import get
+
+        if isinstance(at, OutsideUrl):
+            return get(
+                at.host,
+                at.target,
+                what=self.what,
+                shown=at.shown,
+                headers=condition,
+                deadline=self.deadline,
+                network=self.network,
+            )
+        assert self.supabase is not None  # noqa: S101 - parse_reference finds own URLs only with an origin
+        # The operator's own address, whatever network it is on. The key goes here and, since no redirect of
+        # this origin is followed, nowhere else.
+        own = urlsplit(self.supabase.origin)
+        target, key = "", {}
+        if isinstance(at, OpenUrl):
+            target = at.target
+        else:
+            target = f"/storage/v1/object/authenticated/{quote(at.bucket, safe='')}/{quote(at.key)}"
+            key = self.supabase.headers()
+        return get(
+            own.hostname or "",
+            target,
+            what=self.what,
+            shown=at.shown,
+            headers={**key, **condition},
+            deadline=self.deadline,
+            network=self.network,
+            checked=False,
+            scheme=own.scheme,
+            port=own.port,
+        )
+
+    def _read(self, at: Place, response: httpcore.Response, part: Path, *, conditional: bool) -> _Got:
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+        status = response.status
+        if status == 304 and conditional:
+            return _Got(unchanged=True)
+        if status in _REDIRECTS and isinstance(at, OutsideUrl):
+            return _Got(location=headers.get("location", ""))
+        if status != 200:
+            body = bytearray()
+            for piece in response.iter_stream():
+                body += piece
+                if len(body) > _LONGEST_ERROR_BODY:
+                    break
+            raise self._sorted(at, status, headers, bytes(body))
+        if headers.get("content-encoding", "identity").lower() not in ("identity", ""):
+            raise refusal(
+                self.what,
+                at.shown,
+                f"comes compressed ({headers['content-encoding']}), which was not asked for",
+            )
+        promised = headers.get("content-length", "")
+        if promised.isdecimal() and int(promised) > self.max_mb * 1_000_000:
+            raise self._too_large(at, f"is {int(promised) / 1e6:.0f} MB")
+        taken = 0
+        with part.open("xb") as file:
+            for piece in response.iter_stream():
+                taken += len(piece)
+                if taken > self.max_mb * 1_000_000:
+                    raise self._too_large(at, "goes on")
+                file.write(piece)
+        return _Got(file=part, etag=headers.get("etag", ""))
+
+    def _next_hop(self, at: Place, location: str) -> OutsideUrl:
+        assert isinstance(at, OutsideUrl)  # noqa: S101 - only these are redirected
+        try:
+            onward = urljoin(f"https://{at.host}{at.target}", location)
+        except ValueError:
+            raise refusal(self.what, at.shown, "redirects to no valid URL") from None
+        # With no origin: a redirect from outside is never fetched with the key, even where it leads to our
+        # own storage.
+        hop = parse_reference(onward, reach=Reach(()), origin=None, hosts=self.hosts, what=f"{self.what}, redirected")
+        assert isinstance(hop, OutsideUrl)  # noqa: S101 - urljoin keeps the scheme
+        return hop
+
+    def _sorted(self, at: Place, status: int, headers: Mapping[str, str], body: bytes) -> WorkerError:
+        if isinstance(at, StoredObject):
+            sorted_out = sort_answer(read_answer(status, headers, body), bucket=at.bucket, key=at.key)
+            unnamed_bucket = not at.named and getattr(sorted_out, "code", "") == BUCKET_MISSING
+            if isinstance(sorted_out, ObjectMissing) or unnamed_bucket:
+                return _missing(self.what, at.shown)
+            if isinstance(sorted_out, ObjectTaken):
+                return TransientError(f"{self.what}: {at.shown}: {sorted_out}", code="media.unavailable")
+            return sorted_out
+        if isinstance(at, OpenUrl):  # Storage's true status is in the body
+            answer = read_answer(status, headers, body)
+            status = answer.status
+            if getattr(sort_answer(answer, bucket="", key=at.shown), "code", "") == BUCKET_MISSING:
+                return refusal(self.what, at.shown, "is in no public bucket")
+        if status in (404, 410):
+            return _missing(self.what, at.shown)
+        if status >= 500 or status in _PASSING:
+            return TransientError(
+                f"{self.what}: {at.shown} answers {status}",
+                code="media.unavailable",
+                retry_after_s=retry_after_s(headers.get("retry-after")),
+            )
+        return refusal(self.what, at.shown, f"answers {status}")
+
+    def _too_large(self, at: Place, found: str) -> MediaError:
+        return MediaError(
+            f"{self.what}: {at.shown} {found}; at most {self.max_mb} MB are taken (MEDIA_MAX_MB)",
+            code="media.too_large",
+            customer_message=f"The {self.what} of this order is too large: at most {self.max_mb} MB.",
+        )
+
+
+def _missing(what: str, shown: str) -> MediaError:
+    return MediaError(
+        f"{what}: {shown} does not exist",
+        code=MISSING,
+        customer_message=f"The {what} of this order could not be found. Please choose another one, or contact support.",
+    )
+
+
+def _file_name(identity: str) -> str:
+    """A name of ours; only a well-known ending is the stranger's, since some of FFmpeg's readers look at
+    it.
+    """
+    suffix = PurePosixPath(identity.partition("?")[0]).suffix.lower()
+    return hashlib.sha256(identity.encode()).hexdigest()[:16] + (suffix if suffix in _SUFFIXES else "")
+
+
+def _in_local_tree(place: StoredObject, storage_dir: Path, what: str) -> Path:
+    root = (storage_dir / place.bucket).resolve()
+    for key in place.keys:
+        path = (root / key).resolve()
+        if not path.is_relative_to(root):  # a symbolic link out of the tree
+            raise refusal(what, place.shown, "leads out of STORAGE_DIR")
+        try:
+            if path.is_file():
+                return path
+        except OSError:  # a name that no file can have
+            continue
+    raise _missing(what, place.shown)

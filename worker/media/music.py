@@ -1,0 +1,68 @@
+"""Where a piece of music may be: the app sends `{id, name, url}`, and only `url` is what is played."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+from worker.errors import MediaError
+from worker.media.reference import MISSING, REFUSED, is_bare_name
+
+_ENDINGS = (".mp3", ".m4a", ".wav", ".flac", ".ogg")
+
+
+def find_music(
+    get: Callable[[str], Path],
+    *,
+    url: str | None,
+    track_id: str | None,
+    name: str | None,
+    catalogue: Callable[[str], str | None] | None = None,
+) -> Path:
+    """Bring a piece of music here, from the first place that has it.
+
+    Parameters
+    ----------
+    get : callable
+        Fetches a URL or an object name, as `fetch_media` does.
+    url : str, optional
+        What is played: tried first.
+    track_id : str, optional
+        Id or slug in the catalogue, whose answer is tried next; and, as an older payload may mean it, an object name.
+    name : str, optional
+        A title; tried last, as an object name. Names without an ending are tried with the usual ones, too.
+    catalogue : callable, optional
+        Gives the catalogue's URL or object name for an id or slug, or None.
+
+    Raises
+    ------
+    MediaError
+        About the first place, if none has it.
+    """
+    first: MediaError | None = None
+    tried: set[str] = set()
+    for reference in _places(url, track_id, name, catalogue):
+        if reference in tried:
+            continue
+        tried.add(reference)
+        try:
+            return get(reference)
+        except MediaError as error:
+            if error.code not in (MISSING, REFUSED):
+                raise  # it is there, but too large
+            first = first or error
+    raise first or MediaError("music: the order names none", code=MISSING)
+
+
+def _places(
+    url: str | None, track_id: str | None, name: str | None, catalogue: Callable[[str], str | None] | None
+) -> Iterator[str]:
+    if url:
+        yield url
+    if track_id and catalogue is not None and (listed := catalogue(track_id)):
+        yield listed
+    for title in (track_id, name):
+        if title and is_bare_name(title):
+            yield title
+            if PurePosixPath(title).suffix.lower() not in _ENDINGS:
+                yield from (f"{title}{ending}" for ending in _ENDINGS)

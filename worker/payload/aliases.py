@@ -1,0 +1,347 @@
+"""The two payload dialects: every spelling of every field, brought to the web app's keys.
+
+Nothing is checked here but that a section is an object; the models of `worker.payload.schema` check the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from worker.errors import JobError
+from worker.payload.messages import SHOWN_CHARACTERS, Loc, shown
+from worker.payload.sessions import SESSIONS, session_values
+
+Dialect = Literal["app", "edge"]
+
+# Beat by band where none is stated (contract, "binaural.band")
+BAND_BEAT_HZ: Final = {"delta": 2.0, "theta": 6.0, "alpha": 10.0, "beta": 20.0, "gamma": 40.0}
+DEFAULT_MODEL: Final = {"openai": "tts-1", "elevenlabs": "eleven_multilingual_v2"}
+EDGE_SPEED: Final = 1.0
+LONGEST_SESSION_MIN: Final = 1440
+
+_MUSIC_LEVEL = tuple(
+    f"{music}.{key}" for key in ("volume_db", "volume") for music in ("backgroundMusic", "background_music")
+)
+# The app's key first; the first one that is not null wins.
+SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
+    "script": ("script",),
+    "voice.provider": ("voice.provider",),
+    "voice.id": ("voice.id", "voice.voice_id", "voice_id"),
+    "voice.model": ("voice.model",),
+    "voice.speed": ("voice.speed", "voice.settings.speed"),
+    "voice.url": ("voice.url",),
+    "voice.instructions": ("voice.instructions",),
+    "voice.shuffle": ("voice.shuffle",),
+    "voice.highPassHz": ("voice.highPassHz",),
+    "voice.declick": ("voice.declick",),
+    "voice.settings.stability": ("voice.settings.stability",),
+    "voice.settings.similarity_boost": ("voice.settings.similarity_boost",),
+    "voice.settings.style": ("voice.settings.style",),
+    "voice.settings.use_speaker_boost": ("voice.settings.use_speaker_boost",),
+    "durationMin": ("durationMin", "duration"),
+    "pauseSec": ("pauseSec", "loop.pause_seconds"),
+    "pauseJitterSec": ("pauseJitterSec",),
+    "loopMode": ("loopMode", "loop.enabled"),
+    "intervalSec": ("intervalSec", "loop.interval_seconds"),
+    "startDelaySec": ("startDelaySec", "start_delay_seconds"),
+    "backgroundMusic.url": (
+        "backgroundMusic.url",
+        "background_music.url",
+        "background_music.track_id",
+        "backgroundMusic.track_id",
+    ),
+    "backgroundMusic.id": ("backgroundMusic.id", "background_music.id"),
+    "backgroundMusic.name": ("backgroundMusic.name", "background_music.name"),
+    "solfeggio.enabled": ("solfeggio.enabled",),
+    "solfeggio.hz": ("solfeggio.hz", "solfeggio.frequency"),
+    "solfeggio.wave": ("solfeggio.wave",),
+    "solfeggio.sequence": ("solfeggio.sequence",),
+    "solfeggio.crossfadeSec": ("solfeggio.crossfadeSec",),
+    "binaural.enabled": ("binaural.enabled",),
+    "binaural.band": ("binaural.band",),
+    "binaural.beatHz": ("binaural.beatHz", "binaural.beat_frequency"),
+    "binaural.carrierHz": ("binaural.carrierHz", "binaural.base_frequency"),
+    "binaural.mode": ("binaural.mode",),
+    "binaural.speakersMode": ("binaural.speakersMode",),
+    "binaural.timeline": ("binaural.timeline",),
+    "gains.voiceDb": ("gains.voiceDb",),
+    "gains.musicDb": ("gains.musicDb", *_MUSIC_LEVEL),
+    "gains.solfeggioDb": ("gains.solfeggioDb", "solfeggio.volume_db", "solfeggio.volume"),
+    "gains.binauralDb": ("gains.binauralDb", "binaural.volume_db", "binaural.volume"),
+    "gains.reference": ("gains.reference",),
+    **{
+        f"gains.timeline.{layer}": (f"gains.timeline.{layer}",)
+        for layer in ("voice", "music", "solfeggio", "binaural", "noise")
+    },
+    "carrierType": ("carrierType",),
+    "carrierGainDb": ("carrierGainDb",),
+    "fade.inMs": ("fade.inMs",),
+    "fade.outMs": ("fade.outMs",),
+    "safety.targetLufs": ("safety.targetLufs", "output.target_lufs"),
+    "safety.limiter": ("safety.limiter",),
+    "output.format": ("outputFormat", "output.format"),
+    "output.quality": ("output.quality",),
+    "output.normalize": ("output.normalize",),
+    "ducking.enabled": ("ducking.enabled",),
+    "ducking.depthDb": ("ducking.depthDb",),
+    "ducking.attackMs": ("ducking.attackMs",),
+    "ducking.holdMs": ("ducking.holdMs",),
+    "ducking.releaseMs": ("ducking.releaseMs",),
+    "deliver": ("deliver",),
+    "session": ("session",),
+    "metadata.title": ("metadata.title",),
+    "metadata.artist": ("metadata.artist",),
+    "metadata.album": ("metadata.album",),
+    "metadata.cover": ("metadata.cover",),
+    "chapters": ("chapters",),
+    "lyrics": ("lyrics",),
+    "seed": ("seed",),
+}
+_KNOWN: Final = frozenset(name for names in SPELLINGS.values() for name in names)
+_SECTIONS: Final = tuple(
+    dict.fromkeys(name[:dot] for name in _KNOWN for dot in (at for at, letter in enumerate(name) if letter == "."))
+)
+
+# Keys that only one dialect has. One key of the app's makes a mixed payload the app's; keys of later features
+# (session, ducking, …) and those that both dialects share tell nothing.
+_EDGE_KEYS: Final = frozenset(
+    {"background_music.track_id", "background_music.url", "background_music.volume", "voice.voice_id"}
+    | {"solfeggio.frequency", "solfeggio.volume", "output.normalize", "output.target_lufs"}
+    | {"binaural.base_frequency", "binaural.beat_frequency", "binaural.volume"}
+)
+_APP_KEYS: Final = frozenset(
+    {"voice.id", "voice.speed", "durationMin", "duration", "pauseSec", "loop.pause_seconds", "loopMode"}
+    | {"loop.enabled", "intervalSec", "startDelaySec", "start_delay_seconds", "outputFormat"}
+    | {"backgroundMusic.url", "backgroundMusic.id", "backgroundMusic.name", "backgroundMusic.volume_db"}
+    | {"solfeggio.enabled", "solfeggio.hz", "solfeggio.wave", "solfeggio.volume_db"}
+    | {"binaural.enabled", "binaural.beatHz", "binaural.carrierHz", "binaural.volume_db"}
+    | {"gains.voiceDb", "gains.musicDb", "gains.solfeggioDb", "gains.binauralDb"}
+    | {"carrierType", "carrierGainDb", "fade.inMs", "fade.outMs", "safety.targetLufs", "safety.limiter"}
+)
+
+# Text where an empty form field means that nothing was chosen.
+_BLANK_IS_ABSENT: Final = frozenset(
+    {"voice.id", "voice.model", "voice.url", "voice.instructions", "session"}
+    | {"backgroundMusic.url", "backgroundMusic.id", "backgroundMusic.name"}
+    | {"metadata.title", "metadata.artist", "metadata.album", "metadata.cover"}
+)
+_CHOICES: Final = frozenset(
+    {
+        "voice.provider",
+        "loopMode",
+        "solfeggio.wave",
+        "binaural.band",
+        "binaural.mode",
+        "binaural.speakersMode",
+    }
+    | {"gains.reference", "carrierType", "output.format", "output.quality", "session"}
+)
+# What switches a layer on where `enabled` does not say; in the older dialect a level alone does, too.
+_TONE_KEYS: Final = {
+    "solfeggio": frozenset({"hz", "sequence"}),
+    "binaural": frozenset({"band", "beatHz", "carrierHz", "mode", "timeline"}),
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A payload in the web app's keys.
+
+    Attributes
+    ----------
+    values : dict
+        Nested, nulls left out, ready for `RenderJob`.
+    written_as : mapping
+        From a place in `values` to the sender's name of it.
+    dialect : "app" or "edge"
+    carrier_is_left_ear : bool
+        The carrier was stated as `binaural.base_frequency`, which is the left ear's tone.
+    unknown_keys : tuple of str
+        Keys that mean nothing here.
+    """
+
+    values: dict[str, Any]
+    written_as: Mapping[Loc, str]
+    dialect: Dialect
+    carrier_is_left_ear: bool
+    unknown_keys: tuple[str, ...]
+
+
+def load_payload(payload: Mapping[str, Any] | str | bytes) -> Mapping[str, Any]:
+    """Read JSON text, or JSON text within JSON text, as some rows hold it; a mapping passes as it is.
+
+    Raises
+    ------
+    JobError
+        If the text is not UTF-8, not JSON (with line and column), or no object.
+    """
+    loaded: object = payload
+    if isinstance(payload, str | bytes):
+        try:
+            text = payload.decode("utf-8-sig") if isinstance(payload, bytes) else payload
+            loaded = json.loads(text)
+            if isinstance(loaded, str) and loaded.lstrip().startswith("{"):
+                loaded = json.loads(loaded)
+        except UnicodeDecodeError as error:
+            raise JobError(f"the job is not valid JSON: byte {error.start} is not UTF-8") from None
+        except json.JSONDecodeError as error:
+            raise JobError(
+                f"the job is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+            ) from None
+        except (RecursionError, ValueError) as error:  # nested, or a number written, beyond all measure
+            raise JobError(f"the job is not valid JSON: {error}") from None
+    if not isinstance(loaded, Mapping):
+        raise JobError(f"the job: found {shown(loaded)}, allowed is an object")
+    return loaded
+
+
+def read_payload(payload: Mapping[str, Any]) -> Reading:
+    """Translate a payload of either dialect.
+
+    Raises
+    ------
+    JobError
+        If a section is not an object.
+    """
+    for section in _SECTIONS:
+        found = _look_up(payload, section)
+        if found is not None and not isinstance(found, Mapping):
+            raise JobError(f"{section}: found {shown(found)}, allowed is an object")
+    stated = {name: value for name in _KNOWN if (value := _look_up(payload, name)) is not None}
+    dialect: Dialect = "edge" if _EDGE_KEYS & stated.keys() and not _APP_KEYS & stated.keys() else "app"
+    values: dict[str, Any] = {}
+    written_as: dict[Loc, str] = {}
+    chosen: dict[str, str] = {}
+    for key, names in SPELLINGS.items():
+        # the name to complain about where nothing is stated: the one this dialect would use
+        usual = next((name for name in names if name in _EDGE_KEYS), names[0]) if dialect == "edge" else names[0]
+        loc: Loc = tuple(key.split("."))
+        written_as[loc] = usual
+        for name in names:
+            value = _tidied(key, stated.get(name))
+            if value is not None:
+                _put(values, loc, value)
+                written_as[loc] = name
+                chosen[key] = name
+                break
+    _settle(values, dialect, chosen)
+    return Reading(
+        values,
+        written_as,
+        dialect,
+        chosen.get("binaural.carrierHz") == "binaural.base_frequency",
+        tuple(_unknown(payload, "")),
+    )
+
+
+def _look_up(payload: Mapping[str, Any], name: str) -> Any:
+    found: Any = payload
+    for key in name.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def _put(values: dict[str, Any], loc: Loc, value: Any) -> None:
+    *sections, key = loc
+    for section in sections:
+        values = values.setdefault(str(section), {})
+    values[str(key)] = value
+
+
+def _tidied(key: str, value: Any) -> Any:
+    """Bring a value to the form that the models compare."""
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, str):
+        if key in _BLANK_IS_ABSENT and not value.strip():
+            return None
+        if key in _CHOICES:
+            value = value.strip().lower()
+        if key == "output.quality" and value == "standard":
+            return "medium"
+    return value
+
+
+def _settle(values: dict[str, Any], dialect: Dialect, chosen: Mapping[str, str]) -> None:
+    """Fill in the defaults that depend on other fields."""
+    if (name := _text(values.get("session"))) in SESSIONS:
+        _take_up_session(values, name)
+    for section, tone_keys in _TONE_KEYS.items():
+        tone = values.get(section)
+        level_only = dialect == "edge" and chosen.get(f"gains.{section}Db", "").startswith(section)
+        if tone is None and level_only:
+            tone = values[section] = {}
+        if tone is not None:
+            tone.setdefault("enabled", level_only or not tone_keys.isdisjoint(tone))
+    binaural = values.get("binaural", {})
+    if "beatHz" not in binaural and (band := _text(binaural.get("band"))) in BAND_BEAT_HZ:
+        binaural["beatHz"] = BAND_BEAT_HZ[band]
+    voice = values.setdefault("voice", {})
+    provider = _text(voice.get("provider", "openai"))
+    if "model" not in voice and provider in DEFAULT_MODEL:
+        voice["model"] = DEFAULT_MODEL[provider]
+    if dialect == "edge":
+        voice.setdefault("speed", EDGE_SPEED)
+        values.setdefault("durationMin", None)
+        if values["durationMin"] is None:
+            values.setdefault("startDelaySec", None)
+
+
+def _text(value: Any) -> str:
+    """A value to look a name up by; of another kind it is no name (and is refused later)."""
+    return value if isinstance(value, str) else ""
+
+
+def _take_up_session(values: dict[str, Any], name: str) -> None:
+    """Put a session under what the job states; a stated beat or carrier replaces the session's course of it."""
+    stated = values.get("durationMin")
+    # a length that will be refused makes no difference here
+    usable = isinstance(stated, int | float) and 0 < stated <= LONGEST_SESSION_MIN
+    for key, value in session_values(name, stated if usable else None).items():
+        if key == "binaural":
+            values[key] = _session_beat(value, values.get(key, {}))
+        elif key == "fade":
+            values[key] = value | values.get(key, {})
+        else:
+            values.setdefault(key, value)
+
+
+def _session_beat(session: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
+    gone = {"beatHz"} if {"band", "beatHz"} & stated.keys() else set()
+    gone |= {"carrierHz"} & stated.keys()
+    course = ({key: value for key, value in point.items() if key not in gone} for point in session["timeline"])
+    kept = {key: value for key, value in session.items() if key not in gone}
+    return kept | {"timeline": tuple(point for point in course if len(point) > 1)} | stated
+
+
+def _unknown(section: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for key, value in section.items():
+        name = f"{prefix}{key}"
+        if name in _SECTIONS:
+            if isinstance(value, Mapping):
+                yield from _unknown(value, f"{name}.")
+        elif name not in _KNOWN:
+            yield name
+
+
+def not_finite(payload: Mapping[str, Any]) -> tuple[str, float] | None:
+    """Find a NaN or an infinity anywhere in a payload, with its path; JSON has no such numbers."""
+    waiting: list[tuple[str, Any]] = [("", payload)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            return path, value
+        if isinstance(value, Mapping):
+            waiting += [(f"{path}.{_key(key)}" if path else _key(key), inner) for key, inner in value.items()]
+        elif isinstance(value, list | tuple):
+            waiting += [(f"{path}[{index}]", inner) for index, inner in enumerate(value)]
+    return None
+
+
+def _key(key: object) -> str:
+    """A stranger's key, short and on one line."""
+    return json.dumps(str(key)[:SHOWN_CHARACTERS])[1:-1]

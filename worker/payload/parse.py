@@ -1,0 +1,119 @@
+"""The job: a payload of either dialect becomes one validated, frozen `RenderJob`.
+
+`worker.payload.schema` holds the models; `worker.payload.aliases` translates every spelling into their keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from worker.errors import JobError
+from worker.payload.aliases import Reading, load_payload, not_finite, read_payload
+from worker.payload.messages import refusal, shown
+from worker.payload.schema import LAYERS, Layer, RenderJob
+
+__all__ = ["DEFAULT_DURATION_MIN", "LAYERS", "Layer", "RenderJob", "job_json_schema", "parse_job"]
+
+DEFAULT_DURATION_MIN: Final = 5.0
+# what neither chance nor words depend on: two jobs that differ here only are spoken in the same order
+NOT_SOUND: Final = frozenset({"seed", "output", "metadata", "deliver", "gains", "safety", "chapters", "lyrics"})
+
+
+def parse_job(
+    payload: Mapping[str, Any] | str | bytes,
+    *,
+    max_script_characters: int = 5000,
+    max_duration_min: float = 480.0,
+    recordings: Collection[Literal["voice", "music"]] = (),
+) -> RenderJob:
+    """Read and check a job of either dialect.
+
+    Parameters
+    ----------
+    payload : mapping, str or bytes
+        The payload, or its JSON text (UTF-8).
+    max_script_characters : int
+        Longest script.
+    max_duration_min : float
+        Longest track, in minutes.
+    recordings : collection of "voice", "music"
+        Layers whose sound comes from elsewhere (`--voice`, `--music`), whatever the payload says of them.
+
+    Returns
+    -------
+    job : RenderJob
+        All aliases resolved, all defaults filled in, layers that are off are None.
+
+    Raises
+    ------
+    JobError
+        One line: the field as the sender wrote it, what was found, what is allowed. No script is quoted.
+    """
+    loaded = load_payload(payload)
+    reading = read_payload(loaded)
+    length = f"a number from 0.05 to {max_duration_min:g} (minutes)"
+    try:
+        job = RenderJob.model_validate(reading.values)
+    except ValidationError as error:
+        raise refusal(error, RenderJob, written_as=reading.written_as, allowed={("durationMin",): length}) from None
+    if (found := not_finite(loaded)) is not None:
+        raise JobError(f"{found[0]}: found {shown(found[1])}, allowed is a finite number")
+    if len(job.script) > max_script_characters:
+        raise JobError(f"script: found {len(job.script)} characters, allowed are at most {max_script_characters}")
+    if job.duration_min is not None and job.duration_min > max_duration_min:
+        name = reading.written_as["durationMin",]
+        raise JobError(f"{name}: found {job.duration_min:g}, allowed is {length}")
+    return _settled(job, reading, recordings)
+
+
+def _settled(job: RenderJob, reading: Reading, recordings: Collection[str]) -> RenderJob:
+    """Take out what is off, check what depends on several fields, and fill in the rest."""
+    changes: dict[str, Any] = {"dialect": reading.dialect, "unknown_keys": reading.unknown_keys}
+    if job.solfeggio is not None:
+        if not job.solfeggio.enabled:
+            changes["solfeggio"] = None
+        elif not job.solfeggio.tones:
+            name = reading.written_as["solfeggio", "hz"]
+            raise JobError(f"{name}: found nothing, needed when solfeggio is on: a Solfeggio frequency in Hz")
+    if job.binaural is not None:
+        if not job.binaural.enabled:
+            changes["binaural"] = None
+        elif reading.carrier_is_left_ear:
+            # the older dialect names the left ear's tone, not the middle of the two
+            middle_hz = job.binaural.carrier_hz + job.binaural.beat_hz / 2
+            changes["binaural"] = job.binaural.model_copy(update={"carrier_hz": middle_hz})
+    if job.voice.provider == "uploaded" and job.voice.url is None and "voice" not in recordings:
+        raise JobError("voice.url: found nothing, needed when voice.provider is uploaded: the recording's URL")
+    if job.ducking is not None and not job.ducking.enabled:
+        changes["ducking"] = None
+    job = job.model_copy(update=changes)
+    voiced = job.has_voice or "voice" in recordings
+    if not (voiced or "music" in recordings or job.layers):
+        raise JobError(
+            "the job has no layer: at least one of script, backgroundMusic, solfeggio, binaural and "
+            "carrierType is needed"
+        )
+    if job.duration_min is None and not voiced:
+        job = job.model_copy(update={"duration_min": DEFAULT_DURATION_MIN})
+    return job if job.seed is not None else job.model_copy(update={"seed": _seed_of(job)})
+
+
+def _seed_of(job: RenderJob) -> int:
+    """Derive a seed from what is heard, so that the same job sounds the same on every machine."""
+    unheard: dict[str, Any] = {**dict.fromkeys(NOT_SOUND, True), "voice": {"high_pass_hz", "declick"}}
+    content = job.model_dump(mode="json", by_alias=True, exclude=unheard)
+    if (music := job.background_music) is not None:
+        content["backgroundMusic"] = {"url": music.url or music.id or music.name}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def job_json_schema() -> dict[str, Any]:
+    """Give the JSON schema of the web app's dialect, with every default and range."""
+    model: type[BaseModel] = RenderJob
+    return model.model_json_schema(by_alias=True)

@@ -1,0 +1,53 @@
+"""The spoken lines with their times, as LRC and WebVTT."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from worker.plan.repetitions import SpokenSpan
+
+
+def as_lrc(spoken: Sequence[SpokenSpan], sample_rate: int, *, title: str | None = None) -> str:
+    """Lines as ``[mm:ss.xx]text``; an empty line where a voice falls silent for a while.
+
+    Parameters
+    ----------
+    spoken : sequence of SpokenSpan
+        In frames, in order; those without words (an uploaded recording) are left out.
+    sample_rate : int
+        In Hz.
+    title : str, optional
+    """
+    lines = [f"[ti:{' '.join(title.split())}]"] if title else []
+    words = [span for span in spoken if span.text]
+    for span, following in zip(words, [*words[1:], None], strict=False):
+        lines.append(f"[{_lrc_time(span.start / sample_rate)}]{' '.join(span.text.split())}")
+        if following is None or following.start - span.stop > sample_rate:
+            lines.append(f"[{_lrc_time(span.stop / sample_rate)}]")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def as_webvtt(spoken: Sequence[SpokenSpan], sample_rate: int) -> str:
+    """Cues of a WebVTT file (W3C WebVTT 1), one for each spoken line."""
+    cues = [
+        f"{_vtt_time(span.start / sample_rate)} --> {_vtt_time(span.stop / sample_rate)}\n{_vtt_text(span.text)}\n"
+        for span in spoken
+        if span.text
+    ]
+    return "\n".join(["WEBVTT\n", *cues])
+
+
+def _lrc_time(seconds: float) -> str:
+    hundredths = round(seconds * 100)
+    return f"{hundredths // 6000:02d}:{hundredths // 100 % 60:02d}.{hundredths % 100:02d}"
+
+
+def _vtt_time(seconds: float) -> str:
+    thousandths = round(seconds * 1000)
+    minutes, rest = divmod(thousandths, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}.{rest % 1000:03d}"
+
+
+def _vtt_text(text: str) -> str:
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return " ".join(escaped.split())

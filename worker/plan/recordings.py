@@ -1,0 +1,63 @@
+"""What is spoken and played, decoded: the recordings that a plan is compiled from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dsp.blocks import Clip
+from worker.payload.script import Pause
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One synthesised or recorded piece of speech.
+
+    Attributes
+    ----------
+    text : str
+        What is said; empty for an uploaded recording whose words nobody knows.
+    clip : Clip
+        At the plan's sample rate.
+    """
+
+    text: str
+    clip: Clip
+
+
+@dataclass(frozen=True)
+class Speech:
+    """One repetition of the voice: pieces laid end to end, with exact silences between them.
+
+    Attributes
+    ----------
+    parts : tuple of Spoken or Pause
+    loudness_lufs : float
+        Integrated over all pieces together; -inf when they are silent.
+    """
+
+    parts: tuple[Spoken | Pause, ...]
+    loudness_lufs: float
+
+
+@dataclass(frozen=True)
+class Music:
+    """The music bed.
+
+    Attributes
+    ----------
+    clip : Clip
+        At the plan's sample rate.
+    loudness_lufs : float
+        Integrated over the whole clip; -inf when it is silent.
+    """
+
+    clip: Clip
+    loudness_lufs: float
+
+
+@dataclass(frozen=True)
+class Media:
+    """All recordings of a job; None where it has none."""
+
+    speech: Speech | None = None
+    music: Music | None = None
