@@ -33,7 +33,7 @@ from dsp.limiter import limit
 from dsp.loudness import LoudnessMeter, integrated_lufs
 from worker.codec.aac import aac_coder
 from worker.codec.encode import encode
-from worker.codec.encoders import encode_pieces
+from worker.codec.encoders import encode_segments
 from worker.codec.encoding import Encoding
 from worker.codec.mp3 import mp3_coder
 from worker.codec.pieces import Coder, Pcm, Track, cut
@@ -296,7 +296,7 @@ def coded_by(coder: Coder, sound: Block, ffmpeg: Ffmpeg) -> tuple[list[bytes], B
     """Encode with a coder; the coded frames, and what they decode to."""
     heard: list[Block] = []
     track = Track(pcm_of(sound), len(sound), RATE, Tags(), ffmpeg, threads=2, on_decoded=heard.append)
-    coded = [frame for piece in encode_pieces(track, coder) for frame in piece]
+    coded = [frame for piece in encode_segments(track, coder) for frame in piece]
     return coded, np.concatenate(heard)
 
 

@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 
 from worker.config import Config
-from worker.job.run import Fulfilled, Order, Tell
+from worker.job.run import Channel, JobInput, JobOutput
 
 
-def nothing(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
+def nothing(order: JobInput, config: Config, tell: Channel, folder: Path) -> JobOutput:
     """Note when it ran."""
     del config, tell, folder
-    return Fulfilled({"url": order.job_id, "ran_at": time.time()}, {}, {})
+    return JobOutput({"url": order.job_id, "ran_at": time.time()}, {}, {})
 
 
 if __name__ == "__main__":

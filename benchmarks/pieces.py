@@ -28,7 +28,7 @@ _BEGIN = 600 * BLOCK_FRAMES  # 15 minutes into the track: what is far out must n
 
 
 @dataclass(frozen=True)
-class Piece:
+class Segment:
     """One piece of the DSP.
 
     Attributes
@@ -50,7 +50,7 @@ class Piece:
 BOTH_PASSES = "both passes"
 
 
-def pieces() -> list[Piece]:
+def pieces() -> list[Segment]:
     """Measure every source, the mix, what measures and masters it, and both passes as a whole."""
     plan = four_layers()
     blocks = [render(plan, first, last) for first, last in _spans()]
@@ -155,10 +155,10 @@ def _spans() -> Iterator[tuple[int, int]]:
     return spans(_BEGIN, _BEGIN + _FRAMES, BLOCK_FRAMES)
 
 
-def _measured(name: str, work: Callable[[], object]) -> Piece:
+def _measured(name: str, work: Callable[[], object]) -> Segment:
     work()  # tables and caches
     best = min(_cpu_s(work) for _ in range(_ROUNDS))
-    return Piece(name, best * 60 * RATE / _FRAMES)
+    return Segment(name, best * 60 * RATE / _FRAMES)
 
 
 def _cpu_s(work: Callable[[], object]) -> float:

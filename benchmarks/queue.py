@@ -190,8 +190,8 @@ def calls(bench: Bench, counts: Counts) -> list[Figure]:
 
 def _one(queue: Queue, timed: Callable[[str, Callable[[], Any]], Any]) -> None:
     claim: Claim = timed("claim", queue.claim)
-    timed("beat", lambda: queue.beat(claim, progress=50, stage="Mixing"))
-    timed("look", lambda: queue.standing(claim))
+    timed("beat", lambda: queue.heartbeat(claim, progress=50, stage="Mixing"))
+    timed("look", lambda: queue.claim_status(claim))
     timed("finish", lambda: queue.finish(claim, result={"url": "x"}, track={}))
 
 

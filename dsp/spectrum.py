@@ -37,7 +37,7 @@ Ear = NDArray[np.float32] | NDArray[np.float64]
 """One ear, shape (frames,)."""
 
 
-class Thinner:
+class Decimator:
     """Low-pass and thin out a stretch, fed block by block; how it is cut into blocks makes no difference.
 
     Parameters

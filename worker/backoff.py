@@ -18,7 +18,7 @@ _LONGEST_WANTED_S = 3600.0
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to bear with a service.
 
     Attributes
@@ -37,7 +37,7 @@ class Patience:
 def with_retries(
     action: Callable[[], T],
     *,
-    patience: Patience,
+    retry_policy: RetryPolicy,
     deadline: float,
     progress: Callable[[], object] | None = None,
     sleep: Callable[[float], None] = time.sleep,
@@ -69,9 +69,9 @@ def with_retries(
             now_at = progress() if progress else None
             failures = 1 if now_at != stood_at else failures + 1
             stood_at = now_at
-            longest = min(patience.longest_wait_s, patience.first_wait_s * 2.0 ** (failures - 1))
+            longest = min(retry_policy.longest_wait_s, retry_policy.first_wait_s * 2.0 ** (failures - 1))
             wait_s = max(longest * random.uniform(0.5, 1.0), error.retry_after_s or 0.0)
-            if failures >= patience.failures or time.monotonic() + wait_s > deadline:
+            if failures >= retry_policy.failures or time.monotonic() + wait_s > deadline:
                 raise
             sleep(wait_s)
 

@@ -7,7 +7,7 @@ import pytest
 
 from dsp.blocks import spans
 from dsp.noise import Noise
-from dsp.spectrum import Spectrum, Thinner, leakage_db, steady_lines, without_overtones
+from dsp.spectrum import Decimator, Spectrum, leakage_db, steady_lines, without_overtones
 from dsp.tones import Binaural, Isochronic, Monaural, Tone
 from tests.dsp.signals import Samples
 
@@ -15,7 +15,7 @@ RATE = 44_100
 
 
 def thinned(sound: Samples, *, size: int = 66_150, rate: int = RATE) -> tuple[Samples, float]:
-    thinner = Thinner(rate)
+    thinner = Decimator(rate)
     for first, last in spans(0, len(sound), size):
         thinner.add(sound[first:last].astype(np.float32))
     return thinner.kept(), thinner.sample_rate

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from standins.worker_process import WorkerProcess
 
 from worker.embedded.postgres import EmbeddedPostgres
-from worker.service.heartbeat import Rhythm
+from worker.service.heartbeat import WorkerTimings
 
 # Every write that leaves an order ended, or a track published, is noted: a second one cannot hide.
 _BOOK = """
@@ -41,7 +41,7 @@ CREATE TRIGGER zz_note AFTER UPDATE OF audio_url ON tracks FOR EACH ROW EXECUTE 
 """
 
 # Leases of seconds, for what does not depend on their length.
-BRISK = Rhythm(beat_s=0.6, look_s=0.3, lost_after_s=2.2, rescue_s=0.5, finish_within_s=1.0)
+BRISK = WorkerTimings(heartbeat_s=0.6, check_s=0.3, lost_after_s=2.2, rescue_s=0.5, finish_within_s=1.0)
 BRISK_LEASE_S = 3.0
 
 
@@ -71,7 +71,7 @@ class Field:
     def worker(
         self,
         *,
-        rhythm: Rhythm | None = None,
+        timings: WorkerTimings | None = None,
         lease_s: float = 60.0,
         dsn: str | None = None,
         drain: bool = False,
@@ -86,13 +86,13 @@ class Field:
             "WORKER_NAME": f"w{number}",
             **{name.upper(): str(value) for name, value in settings.items()},
         }
-        worker = WorkerProcess(environment, rhythm or Rhythm(), lease_s, drain, self.folder).start()
+        worker = WorkerProcess(environment, timings or WorkerTimings(), lease_s, drain, self.folder).start()
         self.workers.append(worker)
         return worker
 
     def brisk(self, **settings: object) -> WorkerProcess:
         """Start a worker whose lease is a matter of seconds."""
-        return self.worker(rhythm=BRISK, lease_s=BRISK_LEASE_S, **settings)  # type: ignore[arg-type]
+        return self.worker(timings=BRISK, lease_s=BRISK_LEASE_S, **settings)  # type: ignore[arg-type]
 
     def order(self, count: int = 1, **payload: object) -> list[str]:
         """Insert orders in one statement, each with a track; their ids."""
@@ -169,9 +169,9 @@ def eventually(condition: Callable[[], object], timeout_s: float = 30.0, *, ever
         time.sleep(every_s)
 
 
-def descendants_left(folder: Path, *, patience_s: float = 10.0) -> list[psutil.Process]:
+def descendants_left(folder: Path, *, retry_for_s: float = 10.0) -> list[psutil.Process]:
     """Processes with this folder as TMPDIR (all that our workers start) that still live after a while."""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + retry_for_s
     while True:
         found = [
             process

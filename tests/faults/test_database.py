@@ -88,7 +88,7 @@ def _done(field: Field) -> int:
 def test_half_open_connections_of_the_listener_and_the_queue(field: Field) -> None:
     """Every connection goes silent without a word; an order that comes then is taken up within 15 s."""
     with HalfOpen(field.dsn) as proxy:
-        luck = random.Random(1)
+        jitter = random.Random(1)
         worker = field.worker(dsn=proxy.dsn)  # production's 10 s between polls
         worker.wait_for("started")
         eventually(lambda: "listener: up" in worker.text())
@@ -96,7 +96,7 @@ def test_half_open_connections_of_the_listener_and_the_queue(field: Field) -> No
         for _ in range(4):
             (job,) = field.order()
             eventually(lambda job=job: field.status(job) == "completed", 15)  # type: ignore[misc]
-            time.sleep(luck.uniform(0.2, 8.0))
+            time.sleep(jitter.uniform(0.2, 8.0))
             proxy.freeze()
             (job,) = field.order()
             at = time.monotonic()

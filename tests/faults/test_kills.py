@@ -19,15 +19,15 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 def test_kill_9_at_fifty_random_moments_with_eight_workers(field: Field) -> None:
     """Production's lease and rhythm: what a dead worker held is back in the queue within 75 s."""
-    luck = random.Random(20)
+    jitter = random.Random(20)
     kills, workers_n = 50, 8
     settings = {"poll_interval_ms": 1000, "max_jobs_per_cycle": 100}
     workers = [field.worker(**settings) for _ in range(workers_n)]
     field.order(250, do="sleep", seconds=1.2)
     killed_at: dict[str, float] = {}
     for _ in range(kills):
-        time.sleep(luck.uniform(0.1, 1.6))
-        place = luck.randrange(workers_n)
+        time.sleep(jitter.uniform(0.1, 1.6))
+        place = jitter.randrange(workers_n)
         killed_at[workers[place].settings["WORKER_NAME"]] = time.time()
         workers[place].kill()
         workers[place] = field.worker(**settings)
@@ -175,7 +175,7 @@ def test_the_job_dies_with_its_worker_at_once(field: Field) -> None:
     for round_number in range(10):
         note = field.folder / f"note{round_number}"
         job = field.order(do="family", seconds=600, note=str(note), attempts=1)
-        worker = field.worker(rhythm=BRISK, lease_s=BRISK_LEASE_S, poll_interval_ms=200)
+        worker = field.worker(timings=BRISK, lease_s=BRISK_LEASE_S, poll_interval_ms=200)
         eventually(lambda note=note: note.exists() and len(note.read_text().split()) == 2)  # type: ignore[misc]
         pids = [int(word) for word in note.read_text().split()]
         os.kill(worker.pid, signal.SIGKILL)

@@ -103,7 +103,7 @@ def test_sigterm_with_the_database_gone(field: Field, how: str) -> None:
 def test_cancelling_stops_the_render_within_five_seconds(either_field: Field) -> None:
     """In plain mode nobody tells the worker: it looks. Not a byte is published afterwards."""
     field = either_field
-    luck = random.Random(3)
+    jitter = random.Random(3)
     ledger = field.folder / "ledger"
     count = 8
     jobs = field.order(count, do="sleep", seconds=25, ledger=str(ledger))
@@ -114,7 +114,7 @@ def test_cancelling_stops_the_render_within_five_seconds(either_field: Field) ->
     assert len(sessions) == count
     slowest = 0.0
     for job in jobs:
-        time.sleep(luck.uniform(0.0, 0.7))
+        time.sleep(jitter.uniform(0.0, 0.7))
         before = {pid for pid in sessions if psutil.pid_exists(pid)}
         at = time.monotonic()
         execute(field.dsn, "UPDATE audio_job_queue SET status = 'cancelled' WHERE id = %s", job)

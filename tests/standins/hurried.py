@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from worker.config import Config
-from worker.job.run import Fulfilled, Order, Tell
+from worker.job.run import Channel, JobInput, JobOutput
 
 SILENCE_S = 4.0
 ROOT = Path(__file__).parents[2]
 
 
-def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
+def run_job(order: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
     """Fulfil an order as ever."""
     import httpx
 
@@ -37,7 +37,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
     supabase_storage._LIMITS = httpx.Timeout(SILENCE_S)
     supabase_storage._SHORT_LIMITS = httpx.Timeout(SILENCE_S / 2)
     guarded_http._SILENCE_S = SILENCE_S
-    return job.fulfil(order, config, tell, folder)
+    return job.run_job(order, config, channel, folder)
 
 
 @dataclass
@@ -95,7 +95,7 @@ def main() -> int:
 
     loop._TROUBLE_S = (1.0, 1.0)
     try:
-        return work(Config.from_environ(), drain=False, job="standins.hurried:fulfil")
+        return work(Config.from_environ(), drain=False, job="standins.hurried:run_job")
     except WorkerError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return error.exit_status

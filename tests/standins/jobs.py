@@ -16,21 +16,21 @@ from pathlib import Path
 
 from worker import errors
 from worker.config import Config
-from worker.job.run import Fulfilled, Order, Tell
+from worker.job.run import Channel, JobInput, JobOutput
 
 PERFORM = "standins.jobs:perform"
 _STEP_S = 0.05
 
 
-def perform(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
+def perform(order: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
     """Do what the payload says, then publish."""
     payload = order.payload
     deeds = payload.get("do", "nothing")
     if order.attempt <= int(payload.get("attempts", 1_000_000)):
         for deed in [deeds] if isinstance(deeds, str) else deeds:
-            _DEEDS[deed](order, tell, folder)
+            _DEEDS[deed](order, channel, folder)
     if "ledger" in payload:
-        tell.may_publish()
+        channel.may_publish()
         with Path(str(payload["ledger"])).open("a") as ledger:
             ledger.write(f"{order.job_id} {order.attempt} {time.time()}\n")
     if "upload" in payload:
@@ -38,102 +38,102 @@ def perform(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled
         target = config.storage_dir / bucket / key
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(b"track")
-        tell.uploaded(bucket, key)
+        channel.uploaded(bucket, key)
         time.sleep(float(payload.get("linger", 0)))
     path = f"audio-renders/tracks/{order.track_id}/{order.job_id}-0.mp3"
-    return Fulfilled(
+    return JobOutput(
         {"url": path, "audioUrl": path},
         {"audio_url": path, "status": "published"},
         {"stages": {"sleep": float(payload.get("seconds", 0))}, "lufs": -16.0, "dbtp": -1.5},
     )
 
 
-def _nothing(order: Order, tell: Tell, folder: Path) -> None:
-    del order, tell, folder
+def _nothing(order: JobInput, channel: Channel, folder: Path) -> None:
+    del order, channel, folder
 
 
-def _sleep(order: Order, tell: Tell, folder: Path) -> None:
+def _sleep(order: JobInput, channel: Channel, folder: Path) -> None:
     seconds = float(order.payload.get("seconds", 1))
     started = time.monotonic()
     while (gone := time.monotonic() - started) < seconds:
-        tell.progress(int(90 * gone / seconds), "Sleeping")
+        channel.progress(int(90 * gone / seconds), "Sleeping")
         time.sleep(min(_STEP_S, seconds))
     (folder / "sheet").write_bytes(b"z" * 1000)
 
 
-def _silent(order: Order, tell: Tell, folder: Path) -> None:
-    del tell, folder
+def _silent(order: JobInput, channel: Channel, folder: Path) -> None:
+    del channel, folder
     time.sleep(float(order.payload.get("seconds", 1)))
 
 
-def _kill_self(order: Order, tell: Tell, folder: Path) -> None:
-    del tell, folder
+def _kill_self(order: JobInput, channel: Channel, folder: Path) -> None:
+    del channel, folder
     os.kill(os.getpid(), int(order.payload.get("signal", signal.SIGKILL)))
 
 
-def _segfault(order: Order, tell: Tell, folder: Path) -> None:
-    del order, tell, folder
+def _segfault(order: JobInput, channel: Channel, folder: Path) -> None:
+    del order, channel, folder
     ctypes.string_at(0)
 
 
-def _exit(order: Order, tell: Tell, folder: Path) -> None:
-    del tell, folder
+def _exit(order: JobInput, channel: Channel, folder: Path) -> None:
+    del channel, folder
     os._exit(int(order.payload.get("code", 3)))
 
 
-def _allocate(order: Order, tell: Tell, folder: Path) -> None:
+def _allocate(order: JobInput, channel: Channel, folder: Path) -> None:
     """Take memory until something gives way; in pieces that are small beside any limit."""
     del order, folder
     kept = []
     while True:
         kept.append(bytearray(os.urandom(1) * (4 << 20)))
-        tell.progress(min(99, len(kept)), "Allocating")
+        channel.progress(min(99, len(kept)), "Allocating")
 
 
-def _allocate_apart(order: Order, tell: Tell, folder: Path) -> None:
+def _allocate_apart(order: JobInput, channel: Channel, folder: Path) -> None:
     """The same in processes of its own, none of which is large."""
-    del order, tell, folder
+    del order, channel, folder
     eat = "x = bytearray(b'1') * (40 << 20); import time; time.sleep(600)"
     while True:
         subprocess.Popen([sys.executable, "-c", eat])
         time.sleep(0.05)
 
 
-def _kill_parent(order: Order, tell: Tell, folder: Path) -> None:
-    del order, tell, folder
+def _kill_parent(order: JobInput, channel: Channel, folder: Path) -> None:
+    del order, channel, folder
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(0.5)
 
 
-def _kill_worker(order: Order, tell: Tell, folder: Path) -> None:
+def _kill_worker(order: JobInput, channel: Channel, folder: Path) -> None:
     """Kill the worker itself: the nursery's parent."""
-    del order, tell, folder
-    nursery = Path(f"/proc/{os.getppid()}/stat").read_text()
-    os.kill(int(nursery.rpartition(")")[2].split()[1]), signal.SIGKILL)
+    del order, channel, folder
+    fork_server = Path(f"/proc/{os.getppid()}/stat").read_text()
+    os.kill(int(fork_server.rpartition(")")[2].split()[1]), signal.SIGKILL)
     time.sleep(60)
 
 
-def _family(order: Order, tell: Tell, folder: Path) -> None:
+def _family(order: JobInput, channel: Channel, folder: Path) -> None:
     """Start a process in a group of its own, as FFmpeg is, note its id and wait."""
     process = subprocess.Popen(["sleep", "600"], process_group=0)
     Path(str(order.payload["note"])).write_text(f"{os.getpid()} {process.pid}")
-    _sleep(order, tell, folder)
+    _sleep(order, channel, folder)
 
 
-def _fail(order: Order, tell: Tell, folder: Path) -> None:
-    del tell, folder
+def _fail(order: JobInput, channel: Channel, folder: Path) -> None:
+    del channel, folder
     kind = getattr(errors, str(order.payload["error"]))
     retry_after_s = order.payload.get("retry_after_s")
     raise kind(str(order.payload.get("message", "as asked")), code="test.asked", retry_after_s=retry_after_s)
 
 
-def _bug(order: Order, tell: Tell, folder: Path) -> None:
-    del tell, folder
+def _bug(order: JobInput, channel: Channel, folder: Path) -> None:
+    del channel, folder
     raise KeyError(str(order.payload.get("script", "nothing")))
 
 
-def _full_disk(order: Order, tell: Tell, folder: Path) -> None:
-    del order, tell, folder
+def _full_disk(order: JobInput, channel: Channel, folder: Path) -> None:
+    del order, channel, folder
     raise OSError(28, "No space left on device")
 
 

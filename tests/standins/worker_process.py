@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from worker.service.heartbeat import Rhythm
+from worker.service.heartbeat import WorkerTimings
 
 TESTS = Path(__file__).parents[1]
 
@@ -36,7 +36,7 @@ class WorkerProcess:
     """
 
     settings: Mapping[str, str]
-    rhythm: Rhythm = field(default_factory=Rhythm)
+    timings: WorkerTimings = field(default_factory=WorkerTimings)
     lease_s: float = 60.0
     drain: bool = False
     folder: Path | None = None
@@ -44,7 +44,7 @@ class WorkerProcess:
 
     def start(self) -> WorkerProcess:
         """Start it as the leader of a group of its own, as a dyno's or a terminal's command is."""
-        told = {"drain": self.drain, "rhythm": asdict(self.rhythm), "lease_s": self.lease_s}
+        told = {"drain": self.drain, "rhythm": asdict(self.timings), "lease_s": self.lease_s}
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
         self.log = open(self.folder / f"{id(self)}.log", "w+") if self.folder else subprocess.PIPE  # noqa: PTH123, SIM115
         self.process = subprocess.Popen(
@@ -117,12 +117,12 @@ def worker_process(
     folder: Path,
     settings: Mapping[str, str],
     *,
-    rhythm: Rhythm | None = None,
+    timings: WorkerTimings | None = None,
     lease_s: float = 60.0,
     drain: bool = False,
 ) -> Iterator[WorkerProcess]:
     """A worker for the length of a block; killed at the end if it still runs."""
-    worker = WorkerProcess(settings, rhythm or Rhythm(), lease_s, drain, folder).start()
+    worker = WorkerProcess(settings, timings or WorkerTimings(), lease_s, drain, folder).start()
     try:
         yield worker
     finally:
@@ -146,7 +146,7 @@ def main() -> int:
             Config.from_environ(),
             drain=told["drain"],
             job=PERFORM,
-            rhythm=Rhythm(**told["rhythm"]),
+            timings=WorkerTimings(**told["rhythm"]),
             lease_s=told["lease_s"],
         )
     except WorkerError as error:

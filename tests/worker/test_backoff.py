@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from worker.backoff import Patience, retry_after_s, with_retries
+from worker.backoff import RetryPolicy, retry_after_s, with_retries
 from worker.errors import ConfigurationError, TransientError
 
 
@@ -26,10 +26,10 @@ class Service:
         return "done"
 
 
-def run(service: Service, waits: list[float], *, deadline_s: float = 1e6, **patience: float) -> str:
+def run(service: Service, waits: list[float], *, deadline_s: float = 1e6, **retry_policy: float) -> str:
     return with_retries(
         service,
-        patience=Patience(**patience),  # type: ignore[arg-type]
+        retry_policy=RetryPolicy(**retry_policy),  # type: ignore[arg-type]
         deadline=time.monotonic() + deadline_s,
         sleep=waits.append,
     )
@@ -76,7 +76,7 @@ def test_progress_renews_patience() -> None:
     service = Service(*[TransientError("x")] * 9)
     result = with_retries(
         service,
-        patience=Patience(failures=2),
+        retry_policy=RetryPolicy(failures=2),
         deadline=time.monotonic() + 1e6,
         progress=lambda: service.asked,
         sleep=lambda _: None,

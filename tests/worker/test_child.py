@@ -19,16 +19,16 @@ from standins.jobs import PERFORM
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, LeaseLost, ResourceError, TransientError
 from worker.job.channel import Failed, MayPublish, Message, Progress, Uploaded
-from worker.job.process import Child, Nursery
-from worker.job.run import Fulfilled, Order
+from worker.job.process import ForkServer, JobProcess
+from worker.job.run import JobInput, JobOutput
 
 _LIMIT = 512 << 20
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
-        yield nursery
+def fork_server() -> Iterator[ForkServer]:
+    with ForkServer() as fork_server:
+        yield fork_server
 
 
 @dataclass
@@ -37,25 +37,25 @@ class Told:
 
     messages: list[Message]
     ending: str
-    child: Child
+    child: JobProcess
 
     @property
     def last(self) -> Message | None:
         return self.messages[-1] if self.messages else None
 
 
-def job(nursery: Nursery, folder: Path, function: str = PERFORM, **payload: object) -> Child:
-    order = Order("job-1", None, None, json.dumps(payload))
-    return Child(nursery, function, order=order, config=Config(), folder=folder, memory_bytes=_LIMIT)
+def job(fork_server: ForkServer, folder: Path, function: str = PERFORM, **payload: object) -> JobProcess:
+    order = JobInput("job-1", None, None, json.dumps(payload))
+    return JobProcess(fork_server, function, order=order, config=Config(), folder=folder, memory_bytes=_LIMIT)
 
 
-def hear_out(child: Child, *, until: Callable[[Message], bool] = lambda _: False) -> Told:
+def hear_out(child: JobProcess, *, until: Callable[[Message], bool] = lambda _: False) -> Told:
     said: list[Message] = []
     deadline = time.monotonic() + 20
     while (more := child.messages(1)) is not None:
         assert time.monotonic() < deadline, "the job has not come to its end"
         said += more
-        if said and (isinstance(said[-1], Fulfilled | Failed) or until(said[-1])):
+        if said and (isinstance(said[-1], JobOutput | Failed) or until(said[-1])):
             break
     return Told(said, child.close(), child)
 
@@ -67,11 +67,11 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_a_job_reports_its_progress_and_its_result(nursery: Nursery, tmp_path: Path) -> None:
-    told = hear_out(job(nursery, tmp_path, do="sleep", seconds=0.2))
+def test_a_job_reports_its_progress_and_its_result(fork_server: ForkServer, tmp_path: Path) -> None:
+    told = hear_out(job(fork_server, tmp_path, do="sleep", seconds=0.2))
     stages = [message for message in told.messages if isinstance(message, Progress)]
     assert [message.percent for message in stages] == sorted({message.percent for message in stages})
-    assert isinstance(told.last, Fulfilled)
+    assert isinstance(told.last, JobOutput)
     assert told.last.result["url"] == "audio-renders/tracks/None/job-1-0.mp3"
     assert told.ending == "exit status 0"
 
@@ -85,9 +85,9 @@ def test_a_job_reports_its_progress_and_its_result(nursery: Nursery, tmp_path: P
     ],
 )
 def test_a_death_without_a_word_is_told_from_a_result(
-    nursery: Nursery, tmp_path: Path, payload: dict[str, object], ending: str
+    fork_server: ForkServer, tmp_path: Path, payload: dict[str, object], ending: str
 ) -> None:
-    told = hear_out(job(nursery, tmp_path, **payload))
+    told = hear_out(job(fork_server, tmp_path, **payload))
     assert told.messages == []
     assert told.ending == ending
     assert told.child.was_killed == (ending == "killed by SIGKILL")
@@ -104,11 +104,11 @@ def test_a_death_without_a_word_is_told_from_a_result(
     ],
 )
 def test_errors_travel_with_their_kind(
-    nursery: Nursery, tmp_path: Path, payload: dict[str, object], kind: type[Exception], code: str | None
+    fork_server: ForkServer, tmp_path: Path, payload: dict[str, object], kind: type[Exception], code: str | None
 ) -> None:
     if payload.get("error") == "LeaseLost":
         payload = {"do": "sleep", "seconds": 0, "ledger": str(tmp_path / "ledger")}
-    child = job(nursery, tmp_path, **payload)
+    child = job(fork_server, tmp_path, **payload)
     if kind is LeaseLost:
         while not any(isinstance(message, MayPublish) for message in child.messages(20) or ()):
             pass
@@ -132,31 +132,31 @@ def test_an_error_keeps_what_it_says_and_how_long_to_wait() -> None:
     )
 
 
-def test_what_a_bug_says_stays_in_the_process(nursery: Nursery, tmp_path: Path) -> None:
+def test_what_a_bug_says_stays_in_the_process(fork_server: ForkServer, tmp_path: Path) -> None:
     """A KeyError quotes its key, and that may be the customer's text."""
-    told = hear_out(job(nursery, tmp_path, do="bug", script="I am calm"))
+    told = hear_out(job(fork_server, tmp_path, do="bug", script="I am calm"))
     assert isinstance(told.last, Failed)
     assert "I am calm" not in told.last.message
     assert "KeyError at jobs.py:" in told.last.message
 
 
-@pytest.mark.parametrize("standing", ["held", "cancelled", "lost"])
-def test_nothing_is_published_without_leave(nursery: Nursery, tmp_path: Path, standing: str) -> None:
+@pytest.mark.parametrize("claim_status", ["held", "cancelled", "lost"])
+def test_nothing_is_published_without_leave(fork_server: ForkServer, tmp_path: Path, claim_status: str) -> None:
     ledger = tmp_path / "ledger"
-    child = job(nursery, tmp_path, do="nothing", ledger=str(ledger))
+    child = job(fork_server, tmp_path, do="nothing", ledger=str(ledger))
     while not any(isinstance(message, MayPublish) for message in child.messages(20) or ()):
         pass
     assert child.messages(0.1) == []
     assert not ledger.exists()
-    child.answer(standing)
+    child.answer(claim_status)
     told = hear_out(child)
-    assert isinstance(told.last, Fulfilled) == (standing == "held")
-    assert ledger.exists() == (standing == "held")
+    assert isinstance(told.last, JobOutput) == (claim_status == "held")
+    assert ledger.exists() == (claim_status == "held")
 
 
-def test_closing_ends_all_that_the_job_has_started(nursery: Nursery, tmp_path: Path) -> None:
+def test_closing_ends_all_that_the_job_has_started(fork_server: ForkServer, tmp_path: Path) -> None:
     note = tmp_path / "note"
-    child = job(nursery, tmp_path, do="family", seconds=600, note=str(note))
+    child = job(fork_server, tmp_path, do="family", seconds=600, note=str(note))
     eventually(lambda: note.exists() and len(note.read_text().split()) == 2)
     pids = [int(word) for word in note.read_text().split()]
     child.messages(0.1)
@@ -168,8 +168,8 @@ def test_closing_ends_all_that_the_job_has_started(nursery: Nursery, tmp_path: P
 def test_a_job_ends_with_the_line_to_its_worker(tmp_path: Path) -> None:
     """As when the worker is killed: nobody closes the child, the sockets just go."""
     note = tmp_path / "note"
-    with Nursery() as nursery:
-        child = job(nursery, tmp_path, do="family", seconds=600, note=str(note))
+    with ForkServer() as fork_server:
+        child = job(fork_server, tmp_path, do="family", seconds=600, note=str(note))
         eventually(lambda: note.exists() and len(note.read_text().split()) == 2)
         pids = [int(word) for word in note.read_text().split()]
         assert child._line is not None
@@ -179,37 +179,37 @@ def test_a_job_ends_with_the_line_to_its_worker(tmp_path: Path) -> None:
         child.close()
 
 
-def test_a_job_leaves_nothing_running_when_it_ends_by_itself(nursery: Nursery, tmp_path: Path) -> None:
+def test_a_job_leaves_nothing_running_when_it_ends_by_itself(fork_server: ForkServer, tmp_path: Path) -> None:
     """Its worker may be gone by then, and close nothing."""
     note = tmp_path / "note"
-    child = job(nursery, tmp_path, do="family", seconds=0, note=str(note))
-    while (more := child.messages(20)) is not None and not any(isinstance(message, Fulfilled) for message in more):
+    child = job(fork_server, tmp_path, do="family", seconds=0, note=str(note))
+    while (more := child.messages(20)) is not None and not any(isinstance(message, JobOutput) for message in more):
         pass
     started = int(note.read_text().split()[1])
     eventually(lambda: not psutil.pid_exists(started))
     child.close()
 
 
-def test_what_a_job_said_before_it_was_killed_is_not_lost(nursery: Nursery, tmp_path: Path) -> None:
+def test_what_a_job_said_before_it_was_killed_is_not_lost(fork_server: ForkServer, tmp_path: Path) -> None:
     """It may have uploaded something that must be taken back."""
     done = tmp_path / "audio-renders" / "key"
     config = Config(storage_dir=tmp_path)
-    order = Order("job-1", None, None, '{"upload": "audio-renders/key", "linger": 600}')
-    child = Child(nursery, PERFORM, order=order, config=config, folder=tmp_path, memory_bytes=_LIMIT)
+    order = JobInput("job-1", None, None, '{"upload": "audio-renders/key", "linger": 600}')
+    child = JobProcess(fork_server, PERFORM, order=order, config=config, folder=tmp_path, memory_bytes=_LIMIT)
     eventually(done.exists)
     time.sleep(0.05)
     child.close()
-    assert child.unheard == [Uploaded("audio-renders", "key")]
+    assert child.unread == [Uploaded("audio-renders", "key")]
 
 
-def test_a_signal_to_everybody_ends_no_job(nursery: Nursery, tmp_path: Path) -> None:
+def test_a_signal_to_everybody_ends_no_job(fork_server: ForkServer, tmp_path: Path) -> None:
     """Heroku sends SIGTERM to every process of a dyno; Ctrl-C goes to every process of a terminal."""
     note = tmp_path / "note"
-    child = job(nursery, tmp_path, do="family", seconds=3, note=str(note))
+    child = job(fork_server, tmp_path, do="family", seconds=3, note=str(note))
     eventually(lambda: note.exists() and len(note.read_text().split()) == 2)
     grandchild = psutil.Process(int(note.read_text().split()[1]))
     for number in (signal.SIGTERM, signal.SIGINT):
-        for pid in (nursery.pid, child.pid, grandchild.pid):
+        for pid in (fork_server.pid, child.pid, grandchild.pid):
             if pid is not None:
                 os.kill(pid, number)
     told = hear_out(child, until=lambda message: isinstance(message, Progress) and message.percent > 50)
@@ -218,28 +218,28 @@ def test_a_signal_to_everybody_ends_no_job(nursery: Nursery, tmp_path: Path) -> 
 
 
 def test_a_nursery_that_dies_is_replaced_and_its_job_finishes(tmp_path: Path) -> None:
-    with Nursery() as nursery:
-        child = job(nursery, tmp_path, do="sleep", seconds=0.5)
+    with ForkServer() as fork_server:
+        child = job(fork_server, tmp_path, do="sleep", seconds=0.5)
         while not child.messages(20):
             pass
-        assert nursery.pid is not None
-        os.kill(nursery.pid, signal.SIGKILL)
-        assert isinstance(hear_out(child).last, Fulfilled)
-        assert isinstance(hear_out(job(nursery, tmp_path, do="nothing")).last, Fulfilled)
+        assert fork_server.pid is not None
+        os.kill(fork_server.pid, signal.SIGKILL)
+        assert isinstance(hear_out(child).last, JobOutput)
+        assert isinstance(hear_out(job(fork_server, tmp_path, do="nothing")).last, JobOutput)
 
 
-def test_a_job_without_end_of_memory_ends_by_an_error_of_its_own(nursery: Nursery, tmp_path: Path) -> None:
-    told = hear_out(job(nursery, tmp_path, do="allocate"))
+def test_a_job_without_end_of_memory_ends_by_an_error_of_its_own(fork_server: ForkServer, tmp_path: Path) -> None:
+    told = hear_out(job(fork_server, tmp_path, do="allocate"))
     assert isinstance(told.last, Failed)
     assert told.last.code == "resource.memory"
 
 
-def test_jobs_leave_no_descriptors_and_no_processes(nursery: Nursery, tmp_path: Path) -> None:
-    hear_out(job(nursery, tmp_path, do="nothing"))
-    process, born = psutil.Process(), psutil.Process(nursery.pid)
+def test_jobs_leave_no_descriptors_and_no_processes(fork_server: ForkServer, tmp_path: Path) -> None:
+    hear_out(job(fork_server, tmp_path, do="nothing"))
+    process, born = psutil.Process(), psutil.Process(fork_server.pid)
     before = process.num_fds(), born.num_fds(), len(process.children(recursive=True))
     for payload in ({"do": "nothing"}, {"do": "kill self"}, {"do": "bug"}) * 3:
-        hear_out(job(nursery, tmp_path, **payload))
+        hear_out(job(fork_server, tmp_path, **payload))
     # at most: the first job's own may have been counted while it was still being reaped
     eventually(
         lambda: all(
@@ -251,8 +251,8 @@ def test_jobs_leave_no_descriptors_and_no_processes(nursery: Nursery, tmp_path: 
     )
 
 
-def test_the_kernel_would_kill_the_job_before_the_worker(nursery: Nursery, tmp_path: Path) -> None:
-    child = job(nursery, tmp_path, do="silent", seconds=30)
+def test_the_kernel_would_kill_the_job_before_the_worker(fork_server: ForkServer, tmp_path: Path) -> None:
+    child = job(fork_server, tmp_path, do="silent", seconds=30)
     eventually(lambda: child.messages(0.05) is not None and child.pid is not None)
     score = Path(f"/proc/{child.pid}/oom_score_adj")
     eventually(lambda: score.read_text().strip() == "800")
@@ -260,8 +260,8 @@ def test_the_kernel_would_kill_the_job_before_the_worker(nursery: Nursery, tmp_p
     child.close()
 
 
-def test_a_job_that_is_no_function_is_an_error(nursery: Nursery, tmp_path: Path) -> None:
-    told = hear_out(job(nursery, tmp_path, function="standins.jobs:no_such"))
+def test_a_job_that_is_no_function_is_an_error(fork_server: ForkServer, tmp_path: Path) -> None:
+    told = hear_out(job(fork_server, tmp_path, function="standins.jobs:no_such"))
     assert isinstance(told.last, Failed)
 
 

@@ -198,7 +198,7 @@ def test_a_claim_by_the_old_function_shows_in_the_query_of_the_page(supabase):
 def test_a_failed_order_that_is_put_back_is_taken_with_fresh_attempts(leased_dsn):
     queue = open_queue(Config(database_url=leased_dsn), worker_name="test")
     job_id = queue.enqueue({"durationMin": 1})
-    queue.settle(queue.claim(), JobError("no"), crashed=False)
+    queue.resolve_failure(queue.claim(), JobError("no"), crashed=False)
     execute(
         leased_dsn,
         block_with("operations.md", "SET status = 'pending'").replace("0" * 8 + "-0000-0000-0000-" + "0" * 12, job_id),
@@ -252,9 +252,9 @@ def test_the_role_of_the_security_page_can_work_and_do_nothing_else(leased_dsn):
         assert queue.mode == "leased"
         claim = queue.claim()
         assert claim.job_id == str(job_id)
-        queue.beat(claim, progress=1, stage="x")
+        queue.heartbeat(claim, progress=1, stage="x")
         queue.finish(claim, result={"url": "x"}, track={})
-        queue.rescue_orders()
+        queue.rescue_jobs()
         assert queue.job(claim.job_id).status == "completed"
         assert queue.depth()["completed"] == 1
         queue.close()

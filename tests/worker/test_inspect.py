@@ -17,7 +17,7 @@ from dsp.noise import Noise
 from dsp.tones import Binaural, Isochronic, Monaural, Tone
 from worker.ffmpeg.program import find_ffmpeg
 from worker.inspect.inspection import Inspection, Inspector
-from worker.inspect.waveform import HIGHEST_HZ, LOWEST_HZ, MOST_COLUMNS, ROWS, Canvas
+from worker.inspect.waveform import HIGHEST_HZ, LOWEST_HZ, MOST_COLUMNS, ROWS, WaveformBuilder
 
 
 def run(*arguments: str | Path, hide: str = "") -> subprocess.CompletedProcess[str]:
@@ -140,7 +140,7 @@ def test_the_picture_is_drawn_with_the_voice_of_the_lyrics_beside_the_file(tmp_p
 
 
 def test_a_drawing_is_no_larger_for_a_long_track():
-    canvas = Canvas(RATE)
+    canvas = WaveformBuilder(RATE)
     tone = (0.5 * Tone(440.0, RATE).render(0, 60 * RATE)).astype(np.float32)
     for _ in range(10):
         canvas.add(tone)

@@ -19,7 +19,7 @@ from worker.errors import JobError, QualityError
 from worker.ffmpeg.program import find_ffmpeg
 from worker.plan.compile import SpokenSpan
 from worker.render import deliver as delivery
-from worker.render.analysis import Heard, Listener
+from worker.render.analysis import DeliveredAnalysis, DeliveredAnalyzer
 from worker.render.master import measure_mix
 
 
@@ -45,24 +45,24 @@ def delivered(
         tags=Tags(),
         ffmpeg=find_ffmpeg(),
         threads=2,
-        make_listener=lambda: Listener(plan, spoken),
+        make_analyzer=lambda: DeliveredAnalyzer(plan, spoken),
     )
 
 
-def heard(plan: RenderPlan, spoken=(), *, sound=None) -> Heard:
+def heard(plan: RenderPlan, spoken=(), *, sound=None) -> DeliveredAnalysis:
     """What a listener hears of a plan itself, or of another sound in its place."""
-    listener = Listener(plan, spoken)
+    analyzer = DeliveredAnalyzer(plan, spoken)
     sound = np.sum([layer.source.render(0, plan.frames) for layer in plan.layers], axis=0) if sound is None else sound
     for first in range(0, plan.frames, 50_000):
-        listener.add(sound[first : first + 50_000].astype(np.float32))
-    return listener.heard()
+        analyzer.add(sound[first : first + 50_000].astype(np.float32))
+    return analyzer.heard()
 
 
 @pytest.mark.parametrize(("format", "kbps", "leak_db"), [("flac", None, -80), ("mp3", 192, -60), ("m4a", 192, -60)])
 def test_tones_alone_arrive_in_their_own_ear(tmp_path, format, kbps, leak_db):
-    listener = delivered(plan_of(30, *TONES), tmp_path, format=format, kbps=kbps).listener
-    assert listener is not None
-    report = listener.heard()
+    analyzer = delivered(plan_of(30, *TONES), tmp_path, format=format, kbps=kbps).analyzer
+    assert analyzer is not None
+    report = analyzer.heard()
     for ear, due in (("left", (197.0, 528.0)), ("right", (203.0, 528.0))):
         assert [tone.measured_hz for tone in report.tones[ear]] == pytest.approx(due, abs=1e-3)
         leaked = report.leakage_db[ear]

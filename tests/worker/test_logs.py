@@ -19,9 +19,9 @@ from worker import logs
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError
 from worker.queue.claims import Claim
-from worker.service.observers import Journal, Watches
-from worker.service.runner import Ended
-from worker.service.worker import Watch
+from worker.service.observers import JobLog, JobObservers
+from worker.service.runner import JobResult
+from worker.service.worker import JobObserver
 
 SECRETS = Config(
     supabase_service_role_key=SecretStr("service-role-value"),
@@ -150,7 +150,7 @@ def test_warnings_of_libraries_come_in_and_their_chatter_does_not(out: Out) -> N
 def test_a_job_has_one_line_with_its_figures(out: Out) -> None:
     logs.set_up(Config())
     summary = {"stages": {"speak": 1.5}, "lufs": -16.02, "dbtp": float("-inf"), "title": "Mine", "quality": {"x": 1}}
-    Journal().ended(Ended(CLAIM, "completed", None, summary, 4.2))
+    JobLog().ended(JobResult(CLAIM, "completed", None, summary, 4.2))
     (line,) = lines(out)
     assert line["event"] == "job"
     assert (line["job"], line["track"], line["attempt"], line["outcome"]) == ("job-1", "track-1", 2, "completed")
@@ -162,19 +162,19 @@ def test_a_job_has_one_line_with_its_figures(out: Out) -> None:
 
 def test_a_failed_job_says_why(out: Out) -> None:
     logs.set_up(Config())
-    Journal().ended(Ended(CLAIM, "failed", JobError("bpm: 300 is above 200", code="job.invalid"), {}, 0.1))
+    JobLog().ended(JobResult(CLAIM, "failed", JobError("bpm: 300 is above 200", code="job.invalid"), {}, 0.1))
     (line,) = lines(out)
     assert (line["level"], line["code"]) == ("warning", "job.invalid")
     assert "bpm: 300 is above 200" in line["message"]
 
 
 def test_one_watch_that_fails_keeps_no_other_from_hearing(out: Out) -> None:
-    class Broken(Watch):
-        def ended(self, ended: Ended) -> None:
+    class Broken(JobObserver):
+        def ended(self, ended: JobResult) -> None:
             raise ZeroDivisionError("I am at peace")
 
     logs.set_up(Config())
-    Watches([Broken(), Journal()]).ended(Ended(CLAIM, "completed", None, {}, 0.1))
+    JobObservers([Broken(), JobLog()]).ended(JobResult(CLAIM, "completed", None, {}, 0.1))
     assert [line["event"] for line in lines(out)] == ["watch.bug", "job"]
     assert "I am at peace" not in out.getvalue()
 

@@ -20,18 +20,18 @@ from worker.errors import ConfigurationError, TransientError
 from worker.queue import retry
 from worker.queue.service import Queue, open_queue
 from worker.service import worker as loop
-from worker.service.heartbeat import Rhythm
-from worker.service.runner import Ended
-from worker.service.worker import Watch, Worker
+from worker.service.heartbeat import WorkerTimings
+from worker.service.runner import JobResult
+from worker.service.worker import JobObserver, Worker
 
-HURRY = Rhythm(beat_s=0.3, look_s=0.1, lost_after_s=3.0, rescue_s=0.3, finish_within_s=1.0)
+HURRY = WorkerTimings(heartbeat_s=0.3, check_s=0.1, lost_after_s=3.0, rescue_s=0.3, finish_within_s=1.0)
 
 
-class Heard(Watch):
+class Heard(JobObserver):
     def __init__(self) -> None:
-        self.all: list[Ended] = []
+        self.all: list[JobResult] = []
 
-    def ended(self, ended: Ended) -> None:
+    def ended(self, ended: JobResult) -> None:
         self.all.append(ended)
 
 
@@ -43,7 +43,7 @@ class Works:
     folder: Path
     queue: Queue
     config: Config
-    rhythm: Rhythm = HURRY
+    timings: WorkerTimings = HURRY
     heard: Heard = field(default_factory=Heard)
     worker: Worker | None = None
 
@@ -54,7 +54,7 @@ class Works:
         self.config = self.config.model_copy(update=settings)
 
     def make(self, *, drain: bool = False) -> Worker:
-        self.worker = Worker(self.config, self.queue, drain=drain, job=PERFORM, rhythm=self.rhythm, watch=self.heard)
+        self.worker = Worker(self.config, self.queue, drain=drain, job=PERFORM, timings=self.timings, watch=self.heard)
         return self.worker
 
     def drain(self) -> None:
@@ -196,7 +196,7 @@ def test_a_job_without_end_of_memory_gets_one_more_try(works: Works, do: str) ->
 
 
 def test_a_job_that_hangs_counts_as_crashed(works: Works) -> None:
-    works.rhythm = Rhythm(look_s=0.1, silent_s=0.2)
+    works.timings = WorkerTimings(check_s=0.1, silent_s=0.2)
     job = works.order(do="silent", seconds=600, attempts=1)
     works.drain()
     assert works.outcomes() == ["retried", "completed"]
@@ -270,7 +270,7 @@ def test_cancelling_stops_the_render_and_nothing_is_published(works: Works) -> N
 
 
 def test_a_word_of_the_listener_cancels_without_waiting_for_the_next_look(works: Works) -> None:
-    works.rhythm = Rhythm(look_s=600, beat_s=600)
+    works.timings = WorkerTimings(check_s=600, heartbeat_s=600)
     job = works.order(do="sleep", seconds=600)
     with works.working() as worker:
         eventually(lambda: worker.state.running and worker.state.running[0].stage == "Sleeping")
@@ -317,27 +317,27 @@ def test_without_a_heartbeat_the_job_is_given_up_and_nothing_is_finished(
     def away(*_: object, **__: object) -> None:
         raise TransientError("no answer")
 
-    works.rhythm = Rhythm(beat_s=0.1, look_s=0.05, lost_after_s=0.5)
+    works.timings = WorkerTimings(heartbeat_s=0.1, check_s=0.05, lost_after_s=0.5)
     ledger = works.folder / "ledger"
     job = works.order(do="sleep", seconds=2, ledger=str(ledger))
     with works.working() as worker:
         eventually(lambda: worker.state.running)
-        monkeypatch.setattr(works.queue, "beat", away)
-        monkeypatch.setattr(works.queue, "standing", away)
+        monkeypatch.setattr(works.queue, "heartbeat", away)
+        monkeypatch.setattr(works.queue, "claim_status", away)
         eventually(lambda: works.outcomes() == ["lost"])
     assert works.row(job)["status"] == "processing"  # its lease runs out; then any worker takes it up
     assert not ledger.exists()
 
 
 def test_heartbeats_outlast_a_database_that_is_away_for_a_moment(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    beat, failures = works.queue.beat, iter([TransientError("once"), ZeroDivisionError("a bug")])
+    heartbeat, failures = works.queue.heartbeat, iter([TransientError("once"), ZeroDivisionError("a bug")])
 
     def sometimes(*arguments: Any, **more: Any) -> Any:
         for error in failures:
             raise error
-        return beat(*arguments, **more)
+        return heartbeat(*arguments, **more)
 
-    monkeypatch.setattr(works.queue, "beat", sometimes)
+    monkeypatch.setattr(works.queue, "heartbeat", sometimes)
     works.order(do="sleep", seconds=1.0)
     works.drain()
     assert works.outcomes() == ["completed"]
@@ -364,7 +364,7 @@ def test_orders_of_dead_workers_are_rescued(works: Works) -> None:
 
 
 def test_stopping_releases_what_takes_longer_and_finishes_what_does_not(works: Works) -> None:
-    works.rhythm = Rhythm(look_s=0.1, finish_within_s=4.0)
+    works.timings = WorkerTimings(check_s=0.1, finish_within_s=4.0)
     works.set(worker_concurrency=2)
     long, short = works.order(do="sleep", seconds=600), works.order(do="sleep", seconds=1.5)
     waiting = works.order()
@@ -382,7 +382,7 @@ def test_stopping_releases_what_takes_longer_and_finishes_what_does_not(works: W
 def test_a_failure_on_the_way_out_costs_no_attempt(works: Works) -> None:
     """A SIGTERM to everybody may be what it failed of."""
     job = works.order(do=["sleep", "kill self"], seconds=0.5)
-    works.rhythm = Rhythm(finish_within_s=60)
+    works.timings = WorkerTimings(finish_within_s=60)
     with works.working() as worker:
         eventually(lambda: worker.state.running and worker.state.running[0].percent > 10)
         worker.stop()
@@ -409,7 +409,7 @@ def test_the_loop_goes_on_whatever_a_claim_does(works: Works, monkeypatch: pytes
 
 
 def test_a_watch_that_fails_costs_nothing(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_ended: Ended) -> None:
+    def fail(_ended: JobResult) -> None:
         works.heard.all.append(_ended)
         raise ZeroDivisionError
 

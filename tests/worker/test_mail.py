@@ -16,14 +16,14 @@ from standins.mail import RESEND_KEY, Auth, Resend
 from standins.postgrest import SERVICE_KEY, Response, as_json
 from standins.project import serve_project
 
-from worker.backoff import Patience
+from worker.backoff import RetryPolicy
 from worker.config import Config
 from worker.queue.retry import MAX_CRASHES
 from worker.queue.service import open_queue
 from worker.service import email as mail
-from worker.service.email import failed_letter, notify_failed, notify_ready, notify_without_music, ready_letter
-from worker.service.notifications import Letters
-from worker.service.observers import Watches
+from worker.service.email import failed_email, notify_failed, notify_ready, notify_without_music, ready_email
+from worker.service.notifications import EmailNotifier
+from worker.service.observers import JobObservers
 from worker.service.worker import Worker
 
 USER = "0b0e7a1e-6d3f-4a54-9d53-0f3b1b1a9b11"
@@ -43,7 +43,7 @@ class Post:
 
 @pytest.fixture
 def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
-    monkeypatch.setattr(mail, "_PATIENCE", Patience(failures=3, first_wait_s=0.01, longest_wait_s=0.02))
+    monkeypatch.setattr(mail, "_PATIENCE", RetryPolicy(failures=3, first_wait_s=0.01, longest_wait_s=0.02))
     resend, auth = Resend(), Auth({USER: "ada@example.com"})
     with serve_project({"/auth/v1": auth, "/resend": resend}) as url:
         config = Config.from_environ(
@@ -151,7 +151,7 @@ def test_a_lost_answer_sends_no_second_letter(post: Post) -> None:
 
 def test_what_people_write_is_escaped() -> None:
     title = "<script>alert('x')</script> & \"more\"\r\nBcc: all@example.com"
-    letter = ready_letter(
+    letter = ready_email(
         "a@example.com",
         job_id="j",
         title=title,
@@ -166,7 +166,7 @@ def test_what_people_write_is_escaped() -> None:
     assert "\n" not in letter.subject
     assert "\r" not in letter.subject
     assert "under a minute" in letter.text
-    letter = failed_letter(
+    letter = failed_email(
         "a", job_id="j", code="<i>", message="<b>x</b>\n" * 500, attempts=1, track_id=None, user_id=None
     )
     assert "<b>" not in letter.html
@@ -261,7 +261,7 @@ def test_nobody_there_is_no_failure(post: Post, log: list[str]) -> None:
 
 def test_a_service_that_stalls_is_left(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mail, "_REQUEST_S", 0.05)
-    monkeypatch.setattr(mail, "_PATIENCE", Patience(failures=2, first_wait_s=0.01, longest_wait_s=0.02))
+    monkeypatch.setattr(mail, "_PATIENCE", RetryPolicy(failures=2, first_wait_s=0.01, longest_wait_s=0.02))
 
     class Slow(Resend):
         def __call__(self, request: object) -> Response:
@@ -290,7 +290,7 @@ def test_the_operators_hear_of_an_order_that_no_worker_has_survived(post: Post, 
         execute(leased_dsn, "UPDATE audio_job_queue SET run_after = now()")
         assert dead.claim() is not None
         dead.close()
-        worker = Worker(config, rescuer, drain=True, watch=Watches([Letters(config, rescuer.job)]))
+        worker = Worker(config, rescuer, drain=True, watch=JobObservers([EmailNotifier(config, rescuer.job)]))
         worker._rescue()
     until = time.monotonic() + 20
     while not post.resend.sent:

@@ -12,7 +12,7 @@ from database import VARIANTS, Databases, Variant, execute, payload_of, row_of
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
 from worker.queue.migrate import migrate, migration_sql, scripts
-from worker.queue.service import Standing, open_queue
+from worker.queue.service import ClaimStatus, open_queue
 
 FUNCTIONS = {
     "worker_version", "worker_standing", "worker_payload", "worker_claim", "worker_track", "worker_catalogue",
@@ -94,8 +94,8 @@ def test_orders_in_the_works_are_finished_by_the_plain_worker_that_holds_them(da
     assert (plain.mode, leased.mode) == ("plain", "leased")
     assert leased.claim() is None
     assert leased.rescue() == 0
-    assert plain.beat(claim, progress=50, stage="s") is Standing.HELD
-    assert plain.finish(claim, result={"a": 1}, track={}) is Standing.HELD
+    assert plain.heartbeat(claim, progress=50, stage="s") is ClaimStatus.HELD
+    assert plain.finish(claim, result={"a": 1}, track={}) is ClaimStatus.HELD
     assert row_of(dsn, claim.job_id)["status"] == "completed"
     for queue in (plain, leased):
         queue.close()
@@ -163,7 +163,7 @@ def test_the_way_back_in_the_docs_leads_to_plain_mode(leased_dsn: str) -> None:
     queue.enqueue({})
     claim = queue.claim()
     assert claim is not None
-    assert queue.finish(claim, result={}, track={}) is Standing.HELD
+    assert queue.finish(claim, result={}, track={}) is ClaimStatus.HELD
     queue.close()
     migrate(leased_dsn)  # and forth again
 

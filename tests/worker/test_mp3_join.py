@@ -24,7 +24,7 @@ from worker.codec import mp3
 from worker.codec.aac import aac_coder
 from worker.codec.encode import try_stretch
 from worker.codec.encoder import encoders_ahead
-from worker.codec.encoders import Encoders, encode_pieces
+from worker.codec.encoders import Encoders, encode_segments
 from worker.codec.encoding import Encoding
 from worker.codec.mp3 import Music, info_frame, mp3_coder, split_frames
 from worker.codec.pieces import Coder, Track, cut
@@ -51,7 +51,7 @@ def encoded(sound: Block, coder: Coder, ffmpeg: Ffmpeg) -> tuple[list[bytes], Bl
     heard: list[Block] = []
     coded = [
         frame
-        for piece in encode_pieces(track_of(sound, ffmpeg, threads=2, on_decoded=heard.append), coder)
+        for piece in encode_segments(track_of(sound, ffmpeg, threads=2, on_decoded=heard.append), coder)
         for frame in piece
     ]
     return coded, np.concatenate(heard)
@@ -93,7 +93,7 @@ def test_an_encoder_gives_each_piece_what_a_new_one_would(ffmpeg, rate, kbps):
     pieces = cut(len(sound), coder)
     assert len(pieces) >= 4
     track = replace(track_of(sound, ffmpeg), sample_rate=rate)
-    by_one = [bytes(frame) for piece in encode_pieces(track, coder) for frame in piece]
+    by_one = [bytes(frame) for piece in encode_segments(track, coder) for frame in piece]
     by_many: list[bytes] = []
     for piece in pieces:
         with Encoders(track, coder, pieces=1) as encoders:
@@ -114,7 +114,7 @@ def test_mp3_encoders_take_piece_after_piece_and_those_of_aac_one_each(ffmpeg, a
             seen.update(child.pid for child in children())
             yield block
 
-    list(encode_pieces(replace(track_of(sound, ffmpeg, threads=2), pcm=pcm), coder))
+    list(encode_segments(replace(track_of(sound, ffmpeg, threads=2), pcm=pcm), coder))
     assert pieces > 3
     assert len(seen) == (pieces if aac else 2)
     assert not children()
@@ -132,7 +132,7 @@ def test_an_encoder_that_was_started_ahead_is_used_and_makes_the_same(ffmpeg):
 
     def in_pieces() -> list[bytes]:
         track = replace(track_of(sound, ffmpeg, threads=2), pcm=pcm)
-        return [bytes(piece.data) for piece in encode_pieces(track, coder)]
+        return [bytes(piece.data) for piece in encode_segments(track, coder)]
 
     with encoders_ahead(ffmpeg, coder.arguments, RATE, 1):
         (ahead,) = children()

@@ -24,7 +24,7 @@ from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError
 from worker.queue import address
 from worker.queue import listener as listen
-from worker.queue.claims import Standing
+from worker.queue.claims import ClaimStatus
 from worker.queue.listener import Listener, why_polling
 from worker.queue.migrate import migrate
 from worker.queue.retry import Outcome
@@ -91,21 +91,21 @@ def test_claim_beat_finish_fail_retry_and_rescue(poolers: Poolers, mode: PoolMod
         assert set(by_id) == {finished, failed, retried, rescued}
         assert orders.claim() is None
         for claim in by_id.values():
-            assert orders.beat(claim, progress=5, stage="Finalizing") is Standing.HELD
+            assert orders.heartbeat(claim, progress=5, stage="Finalizing") is ClaimStatus.HELD
         result = {"audioUrl": "x", "duration": 1}
         held = orders.finish(
             by_id[finished], result=result, track={"audio_url": "audio-renders/x", "status": "published"}
         )
-        assert held is Standing.HELD
-        assert orders.settle(by_id[failed], JobError("no")) is Outcome.FAILED
-        assert orders.settle(by_id[retried], TransientError("later")) is Outcome.RETRIED
+        assert held is ClaimStatus.HELD
+        assert orders.resolve_failure(by_id[failed], JobError("no")) is Outcome.FAILED
+        assert orders.resolve_failure(by_id[retried], TransientError("later")) is Outcome.RETRIED
         if kind == "leased":
             execute(
                 direct, "UPDATE audio_job_queue SET lease_expires_at = now() - interval '1 s' WHERE id = %s", rescued
             )
         else:
             age_row(direct, "11 minutes")
-        assert rescued in orders.rescue_orders().put_back
+        assert rescued in orders.rescue_jobs().put_back
         assert row_of(direct, finished)["status"] == "completed"
         assert row_of(direct, failed)["status"] == "failed"
         assert execute(direct, "SELECT count(*) n FROM tracks WHERE status = 'published'")[0]["n"] == 1

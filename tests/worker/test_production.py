@@ -22,7 +22,7 @@ from standins.project import serve_project
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError
 from worker.queue.claims import PAYLOAD_LIMIT_BYTES
-from worker.queue.service import Claim, Outcome, Queue, Standing, open_queue
+from worker.queue.service import Claim, ClaimStatus, Outcome, Queue, open_queue
 
 VERSIONS = [version for version in wanted_versions() if version in server_versions()] or [first_version()]
 DIMENSIONS: dict[str, list[Any]] = {
@@ -100,7 +100,7 @@ def done(claim: Claim) -> tuple[dict[str, Any], dict[str, Any]]:
     return result, track
 
 
-def finished(queue: Queue, claim: Claim) -> Standing:
+def finished(queue: Queue, claim: Claim) -> ClaimStatus:
     result, track = done(claim)
     return queue.finish(claim, result=result, track=track)
 
@@ -132,19 +132,19 @@ def test_every_job_ends_once_and_as_the_app_expects(made, chosen) -> None:
         good, again, bad, lost = (queue.enqueue({"n": n}, track_id=t, user_id=USER) for n, t in enumerate(tracks))
         claim = claimed(queue)
         assert (claim.job_id, payload_of(claim), claim.track_id, claim.user_id) == (good, {"n": 0}, tracks[0], USER)
-        assert queue.beat(claim, progress=40, stage="Mixing audio layers") is Standing.HELD
+        assert queue.heartbeat(claim, progress=40, stage="Mixing audio layers") is ClaimStatus.HELD
         assert row_of(dsn, good)["stage"] == "Mixing audio layers"
-        assert finished(queue, claim) is Standing.HELD
-        assert finished(queue, claim) is Standing.HELD, "asked again after a lost answer"
+        assert finished(queue, claim) is ClaimStatus.HELD
+        assert finished(queue, claim) is ClaimStatus.HELD, "asked again after a lost answer"
         released = claimed(queue)
         assert queue.release(released, reason="shutdown")
         claim = claimed(queue)
         assert (claim.job_id, claim.attempt) == (again, 1)
-        assert finished(queue, claim) is Standing.HELD
-        assert queue.settle(claimed(queue), JobError("durationMin: found 999")) is Outcome.FAILED
+        assert finished(queue, claim) is ClaimStatus.HELD
+        assert queue.resolve_failure(claimed(queue), JobError("durationMin: found 999")) is Outcome.FAILED
         claim = claimed(queue)
         execute(dsn, "UPDATE audio_job_queue SET status = 'cancelled' WHERE id = %s", lost)
-        assert finished(queue, claim) is Standing.CANCELLED
+        assert finished(queue, claim) is ClaimStatus.CANCELLED
     for job_id, track_id in ((good, tracks[0]), (again, tracks[1])):
         row, track = row_of(dsn, job_id), track_of(dsn, track_id)
         assert (row["status"], row["progress"], row["stage"], row["error"]) == ("completed", 100, "Complete", None)
@@ -175,7 +175,7 @@ def test_a_job_overtaken_by_a_younger_one_leaves_the_track(made, chosen) -> None
             claim = claimed(queue)
             younger = queue.enqueue({}, track_id=track_id, user_id=USER)
             execute(dsn, "UPDATE audio_job_queue SET status = %s WHERE id = %s", status, younger)
-            assert finished(queue, claim) is Standing.HELD
+            assert finished(queue, claim) is ClaimStatus.HELD
             row, track = row_of(dsn, job_id), track_of(dsn, track_id)
             assert (row["status"], row["stage"]) == ("completed", "Complete")
             assert row["result"].get("superseded", False) is superseded, status
@@ -186,7 +186,7 @@ def test_a_job_overtaken_by_a_younger_one_leaves_the_track(made, chosen) -> None
         claim = claimed(queue)
         execute(dsn, "INSERT INTO auth.users (id) VALUES (%s)", OTHER)
         queue.enqueue({}, track_id=stranger, user_id=OTHER)
-        assert finished(queue, claim) is Standing.HELD
+        assert finished(queue, claim) is ClaimStatus.HELD
         assert track_of(dsn, stranger)["status"] == "published", "another customer's job for it counts for nothing"
 
 
@@ -203,10 +203,10 @@ def test_only_the_customers_own_track_is_read_or_written(made, chosen) -> None:
         assert row is not None
         assert (row["title"], row["script"]) == ("t", "mine")
         assert row["voice_config"] == '{"provider": "openai"}', "customers write it: it stays text"
-        assert finished(queue, claim) is Standing.HELD
+        assert finished(queue, claim) is ClaimStatus.HELD
         claim = claimed(queue)
         assert queue.track_row(claim) is None
-        assert finished(queue, claim) is Standing.HELD
+        assert finished(queue, claim) is ClaimStatus.HELD
     assert track_of(dsn, own)["status"] == "published"
     assert track_of(dsn, foreign)["status"] == "draft"
 
@@ -277,7 +277,7 @@ def test_a_payload_never_stops_the_worker_that_claims_it(made, chosen) -> None:
             claim = claimed(queue)
             assert claim.payload_text
             assert claim.attempt == 1
-            assert queue.settle(claim, JobError("not JSON")) is Outcome.FAILED
+            assert queue.resolve_failure(claim, JobError("not JSON")) is Outcome.FAILED
         claim = claimed(queue)
         assert (claim.attempt, claim.crashes) == (1, 0)
         execute(dsn, f"UPDATE audio_job_queue SET result = ({HOSTILE['nested']})::jsonb WHERE status = 'processing'")
@@ -346,10 +346,10 @@ def test_customers_cannot_write_the_workers_columns(databases, made, version) ->
             execute(dsn, "DELETE FROM audio_job_queue WHERE id <> %s", job_id)
             for _ in range(3):
                 claim = claimed(queue)
-                assert queue.settle(claim, TransientError("down")) is Outcome.RETRIED
+                assert queue.resolve_failure(claim, TransientError("down")) is Outcome.RETRIED
                 execute(dsn, "UPDATE audio_job_queue SET run_after = NULL")
             claim = claimed(queue)
-            assert queue.settle(claim, JobError("bad")) is Outcome.FAILED
+            assert queue.resolve_failure(claim, JobError("bad")) is Outcome.FAILED
             before = execute(dsn, own, job_id)[0]
             for name, value in forged.items():
                 page.execute(f"UPDATE audio_job_queue SET {name} = {value} WHERE id = %s", (job_id,))
@@ -359,8 +359,8 @@ def test_customers_cannot_write_the_workers_columns(databases, made, version) ->
             claim = claimed(queue)
             assert claim.attempt == 5
             page.execute("UPDATE audio_job_queue SET status = 'pending' WHERE id = %s", (job_id,))
-            assert queue.standing(claim) is Standing.LOST, "put back by its owner while it ran"
-        assert queue.settle(claimed(queue), JobError("bad")) is Outcome.FAILED
+            assert queue.claim_status(claim) is ClaimStatus.LOST, "put back by its owner while it ran"
+        assert queue.resolve_failure(claimed(queue), JobError("bad")) is Outcome.FAILED
         with psycopg.connect(dsn, autocommit=True) as server_side:
             server_side.execute("SET ROLE service_role")
             server_side.execute("UPDATE audio_job_queue SET status = 'pending' WHERE id = %s", (job_id,))
@@ -419,8 +419,8 @@ def test_a_row_that_cannot_be_ended_never_holds_up_others(made, transport, lease
         with pytest.raises(ConfigurationError):
             finished(queue, claims[1])
         with pytest.raises(ConfigurationError):
-            queue.settle(claims[1], JobError("bad"))
-        assert finished(queue, claims[0]) is Standing.HELD
+            queue.resolve_failure(claims[1], JobError("bad"))
+        assert finished(queue, claims[0]) is ClaimStatus.HELD
         if leased:
             execute(dsn, "UPDATE audio_job_queue SET lease_expires_at = now() WHERE status = 'processing'")
         age_row(dsn, "11 minutes")
@@ -456,8 +456,8 @@ def test_a_complete_job_that_fails_is_done_without(made, transport, body, sqlsta
     )
     with opened(dsn, transport) as queue:
         good, bad = (queue.enqueue({}, track_id=new_track(dsn, USER), user_id=USER) for _ in range(2))
-        assert finished(queue, claimed(queue)) is Standing.HELD
-        assert queue.settle(claimed(queue), JobError("bad")) is Outcome.FAILED
+        assert finished(queue, claimed(queue)) is ClaimStatus.HELD
+        assert queue.resolve_failure(claimed(queue), JobError("bad")) is Outcome.FAILED
     assert (row_of(dsn, good)["status"], row_of(dsn, bad)["status"]) == ("completed", "failed"), sqlstate
     assert row_of(dsn, bad)["error"] == "bad"
     assert len(notifications(dsn)) == 2
@@ -480,10 +480,10 @@ def test_a_worker_that_dies_between_the_writes_is_made_good(made, call, complete
         result, track = done(claim)
         postgrest.fail_writes_from(call, after=1 if call == "audio_job_queue" else 0)
         with suppress(TransientError):
-            dying.finish(claim, result=result, track=track, patience_s=0.2)
+            dying.finish(claim, result=result, track=track, retry_for_s=0.2)
         postgrest.work_again()
         if row_of(dsn, job_id)["status"] == "processing":
-            assert finished(dying, claim) is Standing.HELD  # it lives, after all
+            assert finished(dying, claim) is ClaimStatus.HELD  # it lives, after all
         heir.rescue()
         row = row_of(dsn, job_id)
         assert (row["status"], row["stage"]) == ("completed", "Complete")
@@ -552,5 +552,5 @@ def test_an_enum_without_cancelled_works(made) -> None:
             queue.enqueue({})
             assert queue.depth() == {"pending": 1, "processing": 0, "completed": 0, "failed": 0, "cancelled": 0}
             claim = claimed(queue)
-            assert queue.standing(claim) is Standing.HELD
-            assert finished(queue, claim) is Standing.HELD
+            assert queue.claim_status(claim) is ClaimStatus.HELD
+            assert finished(queue, claim) is ClaimStatus.HELD

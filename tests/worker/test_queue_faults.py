@@ -16,7 +16,7 @@ from worker.config import Config
 from worker.errors import ConfigurationError, Kind, TransientError
 from worker.queue import service as queue_module
 from worker.queue.migrate import migrate
-from worker.queue.service import Claim, Queue, Standing, open_queue
+from worker.queue.service import Claim, ClaimStatus, Queue, open_queue
 from worker.queue.transport import classify
 
 
@@ -86,7 +86,7 @@ def test_idle_connections_that_the_server_closed_are_not_used(orders: Queue, lea
     terminate_all(leased_dsn)
     claim = claimed(orders)
     terminate_all(leased_dsn)
-    assert orders.beat(claim, progress=1, stage="s") is Standing.HELD
+    assert orders.heartbeat(claim, progress=1, stage="s") is ClaimStatus.HELD
 
 
 def test_a_statement_that_is_cut_off_is_transient_and_the_next_one_works(leased_dsn: str) -> None:
@@ -96,8 +96,8 @@ def test_a_statement_that_is_cut_off_is_transient_and_the_next_one_works(leased_
         claim = claimed(orders)
         proxy.swallow_next_answer()
         with pytest.raises(TransientError):
-            orders.beat(claim, progress=1, stage="s")
-        assert orders.beat(claim, progress=1, stage="s") is Standing.HELD
+            orders.heartbeat(claim, progress=1, stage="s")
+        assert orders.heartbeat(claim, progress=1, stage="s") is ClaimStatus.HELD
         orders.close()
 
 
@@ -111,9 +111,9 @@ def test_a_half_open_connection_ends_a_call_in_time(leased_dsn: str, monkeypatch
         claim = claimed(orders)
         proxy.stall()
         with pytest.raises(TransientError):
-            orders.beat(claim, progress=1, stage="s")
+            orders.heartbeat(claim, progress=1, stage="s")
         proxy.resume()
-        assert orders.beat(claim, progress=1, stage="s") is Standing.HELD
+        assert orders.heartbeat(claim, progress=1, stage="s") is ClaimStatus.HELD
         orders.close()
 
 
@@ -129,7 +129,7 @@ def test_a_half_open_connection_that_was_idle_fails_no_call(leased_dsn: str, mon
         time.sleep(0.2)
         proxy.freeze()
         claim = claimed(orders)
-        assert orders.beat(claim, progress=1, stage="s") is Standing.HELD
+        assert orders.heartbeat(claim, progress=1, stage="s") is ClaimStatus.HELD
         orders.close()
 
 
@@ -142,10 +142,10 @@ def test_finish_outlasts_a_database_that_is_away(
     databases.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     databases.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
     with pytest.raises(TransientError):
-        orders.finish(claim, result={}, track={}, patience_s=0)
+        orders.finish(claim, result={}, track={}, retry_for_s=0)
     back = threading.Timer(0.6, databases.execute, (f"ALTER DATABASE {name} ALLOW_CONNECTIONS true",))
     back.start()
-    assert orders.finish(claim, result={"a": 1}, track={}) is Standing.HELD
+    assert orders.finish(claim, result={"a": 1}, track={}) is ClaimStatus.HELD
     back.join()
     assert row_of(leased_dsn, claim.job_id)["result"] == {"a": 1}
 
@@ -215,19 +215,19 @@ def test_threads_do_not_wait_for_each_other(orders: Queue, leased_dsn: str) -> N
     claims = {claim.job_id: claim for claim in (claimed(orders), claimed(orders))}
     with psycopg.connect(leased_dsn) as blocker, ThreadPoolExecutor(1) as pool:
         blocker.execute("SELECT FROM audio_job_queue WHERE id = %s FOR UPDATE", (first,))
-        hanging = pool.submit(orders.beat, claims[first], progress=1, stage="s")
+        hanging = pool.submit(orders.heartbeat, claims[first], progress=1, stage="s")
         for _ in range(20):
-            assert orders.beat(claims[second], progress=1, stage="s") is Standing.HELD
+            assert orders.heartbeat(claims[second], progress=1, stage="s") is ClaimStatus.HELD
         assert not hanging.done()
         blocker.rollback()
-        assert hanging.result(30) is Standing.HELD
+        assert hanging.result(30) is ClaimStatus.HELD
 
 
 def test_connections_do_not_pile_up(orders: Queue, leased_dsn: str) -> None:
     orders.enqueue({})
     claim = claimed(orders)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda n: orders.beat(claim, progress=n % 100, stage="s"), range(200)))
+        list(pool.map(lambda n: orders.heartbeat(claim, progress=n % 100, stage="s"), range(200)))
     assert 1 <= connections(leased_dsn) <= 4
     orders.close()
     eventually(lambda: connections(leased_dsn) == 0)

@@ -26,7 +26,7 @@ from worker.queue.migrate import migrate
 from worker.queue.plain import PlainMode
 from worker.queue.plain_dialect import DIALECTS
 from worker.queue.postgres import PostgresTransport
-from worker.queue.service import Claim, Outcome, Queue, Standing, open_queue
+from worker.queue.service import Claim, ClaimStatus, Outcome, Queue, open_queue
 
 Open = Callable[..., Queue]
 
@@ -72,7 +72,7 @@ def test_an_order_goes_through(orders: Queue, leased_dsn: str) -> None:
         job_id, 1, {"script": "Breathe."}, str(track),
     )  # fmt: skip
     assert 0 <= claim.waited_s < 60
-    assert orders.beat(claim, progress=40, stage="Mixing") is Standing.HELD
+    assert orders.heartbeat(claim, progress=40, stage="Mixing") is ClaimStatus.HELD
     row = row_of(leased_dsn, job_id)
     assert (row["status"], row["progress"], row["stage"], row["claimed_by"]) == (
         "processing",
@@ -86,7 +86,7 @@ def test_an_order_goes_through(orders: Queue, leased_dsn: str) -> None:
         "status": "published",
         "no_such": 1,
     }
-    assert orders.finish(claim, result={"url": "x", "durationMs": 1}, track=written) is Standing.HELD
+    assert orders.finish(claim, result={"url": "x", "durationMs": 1}, track=written) is ClaimStatus.HELD
     row = row_of(leased_dsn, job_id)
     assert (row["status"], row["progress"], row["result"]) == (
         "completed",
@@ -117,7 +117,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing(leased_dsn: str, trials: in
     mode = LeasedMode(PostgresTransport(leased_dsn, application="t"), worker_name="w", lease_s=60)
     job_id = str(execute(leased_dsn, "INSERT INTO audio_job_queue (payload) VALUES ('{}') RETURNING id")[0]["id"])
     states = ("pending", "processing", "completed", "failed", "cancelled")
-    luck = random.Random(7)
+    jitter = random.Random(7)
     accepted = 0
     for trial in range(trials):
         stale = Claim(job_id, str(uuid.uuid4()), 1, None, None, None, 0.0)
@@ -126,21 +126,21 @@ def test_a_worker_that_lost_its_lease_writes_nothing(leased_dsn: str, trials: in
                 leased_dsn,
                 "UPDATE audio_job_queue SET status = %s, claim_token = gen_random_uuid(),"
                 " lease_expires_at = now() + interval '1 minute'",
-                luck.choice(states),
+                jitter.choice(states),
             )
             before = row_of(leased_dsn, job_id)
-        write = luck.choice(
+        write = jitter.choice(
             [
-                lambda c: mode.beat(c, progress=99, stage="stolen"),
+                lambda c: mode.heartbeat(c, progress=99, stage="stolen"),
                 lambda c: mode.release(c, code="stolen", delay_s=0),
                 lambda c: mode.retry(c, code="stolen", delay_s=0, crashed=True),
                 lambda c: mode.fail(c, code="stolen", message="stolen", crashed=False),
                 lambda c: mode.finish(c, result={"stolen": True}, track={"audio_url": "stolen"}),
             ]
         )
-        standing = write(stale)
-        expected = Standing.CANCELLED if before["status"] == "cancelled" else Standing.LOST
-        accepted += standing is not expected or row_of(leased_dsn, job_id) != before
+        claim_status = write(stale)
+        expected = ClaimStatus.CANCELLED if before["status"] == "cancelled" else ClaimStatus.LOST
+        accepted += claim_status is not expected or row_of(leased_dsn, job_id) != before
     mode.close()
     tell(
         "writes of a worker that lost its lease",
@@ -174,9 +174,9 @@ def test_a_lost_answer_to_the_last_write_is_asked_for_again(leased_dsn: str, end
         claim = claimed(orders)
         proxy.swallow_next_answer()
         if end == "finish":
-            assert orders.finish(claim, result={"a": 1}, track={}) is Standing.HELD
+            assert orders.finish(claim, result={"a": 1}, track={}) is ClaimStatus.HELD
         else:
-            assert orders.settle(claim, JobError("bad")) is Outcome.FAILED
+            assert orders.resolve_failure(claim, JobError("bad")) is Outcome.FAILED
         assert row_of(leased_dsn, claim.job_id)["status"] == ("completed" if end == "finish" else "failed")
         orders.close()
 
@@ -189,7 +189,7 @@ def test_eight_workers_claim_five_hundred_orders_each_once(leased_dsn: str) -> N
         taken = []
         while claim := queue.claim():
             taken.append(claim.job_id)
-            assert queue.finish(claim, result={}, track={}) is Standing.HELD
+            assert queue.finish(claim, result={}, track={}) is ClaimStatus.HELD
         queue.close()
         return taken
 
@@ -204,29 +204,29 @@ def test_eight_workers_claim_five_hundred_orders_each_once(leased_dsn: str) -> N
 def test_rescue_racing_finish_ends_the_order_once(orders: Queue, others: Queue, leased_dsn: str, races: int) -> None:
     """The lease has run out: one of them wins. Either it is finished, or it is back and lost to the first."""
     winners: Counter[str] = Counter()
-    luck = random.Random(5)
+    jitter = random.Random(5)
     for _ in range(races):
         orders.enqueue({})
         claim = claimed(orders)
         expire(leased_dsn)
         gate = threading.Barrier(2)
 
-        def finish(claim: Claim = claim, gate: threading.Barrier = gate) -> Standing:
+        def finish(claim: Claim = claim, gate: threading.Barrier = gate) -> ClaimStatus:
             gate.wait()
             return orders.finish(claim, result={"by": "first"}, track={})
 
         with ThreadPoolExecutor(1) as pool:
             finishing = pool.submit(finish)
             gate.wait()
-            time.sleep(luck.uniform(0, 0.0008))  # finish has more to do before it asks
+            time.sleep(jitter.uniform(0, 0.0008))  # finish has more to do before it asks
             rescued = others.rescue()
-            standing = finishing.result()
+            claim_status = finishing.result()
         row = row_of(leased_dsn, claim.job_id)
-        winners["both" if rescued and standing is Standing.HELD else "rescue" if rescued else "finish"] += 1
-        if standing is Standing.HELD:
+        winners["both" if rescued and claim_status is ClaimStatus.HELD else "rescue" if rescued else "finish"] += 1
+        if claim_status is ClaimStatus.HELD:
             assert (row["status"], rescued) == ("completed", 0)
         else:
-            assert (standing, row["status"], rescued, row["result"]) == (Standing.LOST, "pending", 1, None)
+            assert (claim_status, row["status"], rescued, row["result"]) == (ClaimStatus.LOST, "pending", 1, None)
         execute(leased_dsn, "DELETE FROM audio_job_queue")
     tell(
         "rescue racing finish",
@@ -243,7 +243,7 @@ def test_a_lease_that_ran_out_but_was_not_rescued_is_still_ours(orders: Queue, l
     orders.enqueue({})
     claim = claimed(orders)
     expire(leased_dsn)
-    assert orders.beat(claim, progress=1, stage="s") is Standing.HELD
+    assert orders.heartbeat(claim, progress=1, stage="s") is ClaimStatus.HELD
     assert orders.rescue() == 0
 
 
@@ -260,12 +260,12 @@ def test_rescue_leaves_live_leases_alone_and_counts_the_crash(orders: Queue, oth
         1,
         "crash",
     )
-    assert orders.beat(claim, progress=50, stage="late") is Standing.LOST
-    assert orders.standing(claim) is Standing.LOST
+    assert orders.heartbeat(claim, progress=50, stage="late") is ClaimStatus.LOST
+    assert orders.claim_status(claim) is ClaimStatus.LOST
     assert orders.release(claim, reason="late") is False
-    assert orders.settle(claim, TransientError("late")) is Outcome.LOST
-    assert orders.finish(claim, result={"late": 1}, track={}) is Standing.LOST
-    assert others.finish(again, result={"again": 1}, track={}) is Standing.HELD
+    assert orders.resolve_failure(claim, TransientError("late")) is Outcome.LOST
+    assert orders.finish(claim, result={"late": 1}, track={}) is ClaimStatus.LOST
+    assert others.finish(again, result={"again": 1}, track={}) is ClaimStatus.HELD
     assert row_of(leased_dsn, claim.job_id)["result"] == {"again": 1}
 
 
@@ -285,19 +285,19 @@ def test_three_dead_workers_are_poison(orders: Queue, leased_dsn: str) -> None:
 
 def test_crashes_of_child_and_worker_are_counted_together(orders: Queue, leased_dsn: str) -> None:
     job_id = orders.enqueue({})
-    assert orders.settle(claimed(orders), TransientError("signal 9"), crashed=True) is Outcome.RETRIED
+    assert orders.resolve_failure(claimed(orders), TransientError("signal 9"), crashed=True) is Outcome.RETRIED
     due_now(leased_dsn)
     claimed(orders)
     expire(leased_dsn)
     orders.rescue()
-    assert orders.settle(claimed(orders), TransientError("signal 9"), crashed=True) is Outcome.POISON
+    assert orders.resolve_failure(claimed(orders), TransientError("signal 9"), crashed=True) is Outcome.POISON
     assert row_of(leased_dsn, job_id)["error_code"] == "poison"
 
 
 def test_an_attempt_beyond_the_fifth_is_not_made_by_rescue(orders: Queue, leased_dsn: str) -> None:
     job_id = orders.enqueue({})
     for _ in range(4):
-        assert orders.settle(claimed(orders), TransientError("down")) is Outcome.RETRIED
+        assert orders.resolve_failure(claimed(orders), TransientError("down")) is Outcome.RETRIED
         due_now(leased_dsn)
     assert claimed(orders).attempt == 5
     expire(leased_dsn)
@@ -311,7 +311,7 @@ def test_transient_errors_wait_and_then_give_up(orders: Queue, leased_dsn: str) 
     for attempt in range(1, 6):
         claim = claimed(orders)
         assert claim.attempt == attempt
-        outcome = orders.settle(claim, TransientError("provider down", code="voice.down"))
+        outcome = orders.resolve_failure(claim, TransientError("provider down", code="voice.down"))
         if attempt < 5:
             assert outcome is Outcome.RETRIED
             assert orders.claim() is None, "not before its time"
@@ -330,7 +330,7 @@ def test_configuration_and_shutdown_do_not_count_as_attempts(orders: Queue, leas
     for _ in range(7):
         claim = claimed(orders)
         assert claim.attempt == 1
-        assert orders.settle(claim, ConfigurationError("key refused")) is Outcome.RELEASED
+        assert orders.resolve_failure(claim, ConfigurationError("key refused")) is Outcome.RELEASED
         assert orders.claim() is None
         due_now(leased_dsn)
     assert orders.release(claimed(orders), reason="shutdown") is True
@@ -340,20 +340,20 @@ def test_configuration_and_shutdown_do_not_count_as_attempts(orders: Queue, leas
 
 def test_out_of_memory_gets_one_more_try(orders: Queue, leased_dsn: str) -> None:
     orders.enqueue({})
-    assert orders.settle(claimed(orders), ResourceError("child out of memory")) is Outcome.RETRIED
+    assert orders.resolve_failure(claimed(orders), ResourceError("child out of memory")) is Outcome.RETRIED
     due_now(leased_dsn)
-    assert orders.settle(claimed(orders), ResourceError("child out of memory")) is Outcome.FAILED
+    assert orders.resolve_failure(claimed(orders), ResourceError("child out of memory")) is Outcome.FAILED
 
 
 def test_a_cancelled_order_stays_cancelled(orders: Queue, leased_dsn: str) -> None:
     job_id = orders.enqueue({})
     claim = claimed(orders)
     execute(leased_dsn, "UPDATE audio_job_queue SET status = 'cancelled'")
-    assert orders.standing(claim) is Standing.CANCELLED
-    assert orders.beat(claim, progress=70, stage="s") is Standing.CANCELLED
-    assert orders.settle(claim, TransientError("x")) is Outcome.CANCELLED
-    assert orders.settle(claim, Cancelled()) is Outcome.CANCELLED
-    assert orders.finish(claim, result={}, track={"status": "published"}) is Standing.CANCELLED
+    assert orders.claim_status(claim) is ClaimStatus.CANCELLED
+    assert orders.heartbeat(claim, progress=70, stage="s") is ClaimStatus.CANCELLED
+    assert orders.resolve_failure(claim, TransientError("x")) is Outcome.CANCELLED
+    assert orders.resolve_failure(claim, Cancelled()) is Outcome.CANCELLED
+    assert orders.finish(claim, result={}, track={"status": "published"}) is ClaimStatus.CANCELLED
     assert orders.rescue() == 0
     assert orders.claim() is None
     assert row_of(leased_dsn, job_id)["status"] == "cancelled"
@@ -362,7 +362,7 @@ def test_a_cancelled_order_stays_cancelled(orders: Queue, leased_dsn: str) -> No
 @pytest.mark.parametrize("restarts", [1, pytest.param(20, marks=pytest.mark.faults)])
 def test_a_database_that_is_shot_during_finish(restarts: int, server_folder: Path) -> None:
     """As `pg_ctl restart -m immediate`: it ends once, whether the answer, the commit or nothing got through."""
-    luck = random.Random(3)
+    jitter = random.Random(3)
     with embedded_postgres(server_folder / "server", settings={"fsync": "off"}) as server:
         migrate(server.dsn)
         orders = open_queue(Config(database_url=server.dsn), worker_name="w")
@@ -383,9 +383,9 @@ def test_a_database_that_is_shot_during_finish(restarts: int, server_folder: Pat
             claim = claimed(orders)
             pid = server.pid
             assert pid is not None
-            shot = threading.Timer(luck.uniform(0, 0.003), os.kill, (pid, signal.SIGQUIT))
+            shot = threading.Timer(jitter.uniform(0, 0.003), os.kill, (pid, signal.SIGQUIT))
             shot.start()
-            assert orders.finish(claim, result={"a": 1}, track={}) is Standing.HELD
+            assert orders.finish(claim, result={"a": 1}, track={}) is ClaimStatus.HELD
             shot.join()
             while server.pid in (None, pid):
                 time.sleep(0.01)
@@ -408,8 +408,8 @@ def test_an_order_that_is_deleted_is_lost(orders: Queue, leased_dsn: str) -> Non
     orders.enqueue({})
     claim = claimed(orders)
     execute(leased_dsn, "DELETE FROM audio_job_queue")
-    assert orders.beat(claim, progress=1, stage="s") is Standing.LOST
-    assert orders.finish(claim, result={}, track={}) is Standing.LOST
+    assert orders.heartbeat(claim, progress=1, stage="s") is ClaimStatus.LOST
+    assert orders.finish(claim, result={}, track={}) is ClaimStatus.LOST
 
 
 def test_an_order_put_back_by_hand_gets_five_fresh_attempts(orders: Queue, leased_dsn: str) -> None:
@@ -439,8 +439,8 @@ class TestWithWorkersThatKnowNoLeases:
         assert orders.claim() is None
         assert plain.claim() is None
         for queue, claim in zip((orders, plain, orders, plain), taken, strict=True):
-            assert queue.beat(claim, progress=9, stage="s") is Standing.HELD
-            assert queue.finish(claim, result={}, track={}) is Standing.HELD
+            assert queue.heartbeat(claim, progress=9, stage="s") is ClaimStatus.HELD
+            assert queue.finish(claim, result={}, track={}) is ClaimStatus.HELD
 
     @pytest.mark.parametrize("then", ["leased", "plain"])
     def test_the_old_reset_of_a_live_render_takes_it_from_its_holder(
@@ -453,14 +453,14 @@ class TestWithWorkersThatKnowNoLeases:
             leased_dsn,
             "UPDATE audio_job_queue SET status = 'pending', started_at = NULL WHERE status = 'processing'",
         )
-        assert orders.standing(claim) is Standing.LOST
-        assert orders.beat(claim, progress=80, stage="s") is Standing.LOST
+        assert orders.claim_status(claim) is ClaimStatus.LOST
+        assert orders.heartbeat(claim, progress=80, stage="s") is ClaimStatus.LOST
         taker = others if then == "leased" else plain
         again = claimed(taker)
         assert again.job_id == claim.job_id
-        assert orders.beat(claim, progress=80, stage="s") is Standing.LOST
-        assert orders.finish(claim, result={"by": "first"}, track={}) is Standing.LOST
-        assert taker.finish(again, result={"by": "second"}, track={}) is Standing.HELD
+        assert orders.heartbeat(claim, progress=80, stage="s") is ClaimStatus.LOST
+        assert orders.finish(claim, result={"by": "first"}, track={}) is ClaimStatus.LOST
+        assert taker.finish(again, result={"by": "second"}, track={}) is ClaimStatus.HELD
         assert row_of(leased_dsn, claim.job_id)["result"] == {"by": "second"}
 
     def test_a_claim_function_that_takes_stuck_rows_directly_takes_it_too(self, orders: Queue, leased_dsn: str) -> None:
@@ -470,8 +470,8 @@ class TestWithWorkersThatKnowNoLeases:
             leased_dsn,
             "UPDATE audio_job_queue SET started_at = clock_timestamp() WHERE status = 'processing'",
         )
-        assert orders.beat(claim, progress=80, stage="s") is Standing.LOST
-        assert orders.finish(claim, result={}, track={}) is Standing.LOST
+        assert orders.heartbeat(claim, progress=80, stage="s") is ClaimStatus.LOST
+        assert orders.finish(claim, result={}, track={}) is ClaimStatus.LOST
 
     def test_a_plain_row_is_rescued_after_ten_quiet_minutes_only(
         self, orders: Queue, plain: Queue, leased_dsn: str
@@ -484,9 +484,9 @@ class TestWithWorkersThatKnowNoLeases:
         assert orders.rescue() == 1
         again = claimed(orders)
         assert (again.job_id, again.crashes) == (claim.job_id, 1)
-        assert plain.finish(claim, result={"late": 1}, track={}) is Standing.LOST
-        assert plain.beat(claim, progress=1, stage="late") is Standing.LOST
-        assert orders.finish(again, result={}, track={}) is Standing.HELD
+        assert plain.finish(claim, result={"late": 1}, track={}) is ClaimStatus.LOST
+        assert plain.heartbeat(claim, progress=1, stage="late") is ClaimStatus.LOST
+        assert orders.finish(again, result={}, track={}) is ClaimStatus.HELD
 
     def test_a_plain_workers_stale_progress_does_not_extend_a_lease(
         self, orders: Queue, plain: Queue, leased_dsn: str
@@ -512,10 +512,10 @@ def test_a_migrated_production_database_in_every_way_of_ending(databases: Databa
     track_values = {"audio_url": "a", "preview_url": "p", "duration_seconds": 9, "status": "published"}
     claim = claimed(queue)
     assert payload_of(claim) == {"n": 0}
-    assert queue.beat(claim, progress=5, stage="s") is Standing.HELD
-    assert queue.finish(claim, result={"url": "u"}, track=track_values) is Standing.HELD
-    assert queue.settle(claimed(queue), JobError("field x")) is Outcome.FAILED
-    assert queue.settle(claimed(queue), TransientError("t")) is Outcome.RETRIED
+    assert queue.heartbeat(claim, progress=5, stage="s") is ClaimStatus.HELD
+    assert queue.finish(claim, result={"url": "u"}, track=track_values) is ClaimStatus.HELD
+    assert queue.resolve_failure(claimed(queue), JobError("field x")) is Outcome.FAILED
+    assert queue.resolve_failure(claimed(queue), TransientError("t")) is Outcome.RETRIED
     assert queue.release(claimed(queue), reason="shutdown") is True
     claimed(queue)
     expire(dsn)

@@ -65,7 +65,7 @@ def test_an_insert_wakes_and_a_cancel_names_the_order(leased_dsn: str) -> None:
         assert ears.wakes.get(timeout=PATIENCE_S) == "wake"
         claim = orders.claim()
         assert claim is not None
-        orders.beat(claim, progress=5, stage="Rendering")
+        orders.heartbeat(claim, progress=5, stage="Rendering")
         assert ears.quiet(), "claims and heartbeats must not ring"
         execute(leased_dsn, "UPDATE audio_job_queue SET status = 'cancelled'")
         assert ears.cancels.get(timeout=PATIENCE_S) == job_id

@@ -26,7 +26,7 @@ from psycopg.rows import dict_row
 
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError
-from worker.queue.claims import Claim, Outcome, Standing
+from worker.queue.claims import Claim, ClaimStatus, Outcome
 from worker.queue.retry import MAX_ATTEMPTS, MAX_CRASHES
 from worker.queue.service import Queue, open_queue
 
@@ -63,12 +63,12 @@ class Machine(RuleBasedStateMachine):
     def worker(self, number: int) -> Queue:
         return self.workers[number % 2]
 
-    def expected(self, claim: Claim) -> Standing:
+    def expected(self, claim: Claim) -> ClaimStatus:
         model = self.model[claim.job_id]
         if model.status == "cancelled":
-            return Standing.CANCELLED
+            return ClaimStatus.CANCELLED
         held = model.status == "processing" and model.holder == claim.token
-        return Standing.HELD if held else Standing.LOST
+        return ClaimStatus.HELD if held else ClaimStatus.LOST
 
     def change(self, job_id: str, **changes: object) -> None:
         self.model[job_id] = replace(self.model[job_id], **changes)  # type: ignore[arg-type]
@@ -93,21 +93,21 @@ class Machine(RuleBasedStateMachine):
         return claim
 
     @rule(claim=claims, number=st.integers(0, 1))
-    def beat(self, claim: Claim, number: int) -> None:
+    def heartbeat(self, claim: Claim, number: int) -> None:
         expected = self.expected(claim)
-        assert self.worker(number).beat(claim, progress=1, stage="s") is expected
-        if expected is Standing.HELD:
+        assert self.worker(number).heartbeat(claim, progress=1, stage="s") is expected
+        if expected is ClaimStatus.HELD:
             self.change(claim.job_id, expired=False)
 
     @rule(claim=claims)
     def look(self, claim: Claim) -> None:
-        assert self.workers[0].standing(claim) is self.expected(claim)
+        assert self.workers[0].claim_status(claim) is self.expected(claim)
 
     @rule(claim=claims)
     def expire(self, claim: Claim) -> None:
         statement = "UPDATE audio_job_queue SET lease_expires_at = now() - interval '1 s' WHERE claim_token = %s"
         self.connection.execute(statement, (claim.token,))
-        if self.expected(claim) is Standing.HELD:
+        if self.expected(claim) is ClaimStatus.HELD:
             self.change(claim.job_id, expired=True)
 
     @rule(target=claims, number=st.integers(0, 1), again=st.booleans())
@@ -133,13 +133,13 @@ class Machine(RuleBasedStateMachine):
     def release(self, claim: Claim, delayed: bool) -> None:
         expected = self.expected(claim)
         released = self.workers[0].release(claim, reason="shutdown", delay_s=60 if delayed else 0)
-        assert released is (expected is Standing.HELD)
+        assert released is (expected is ClaimStatus.HELD)
         if released:
             attempt = self.model[claim.job_id].attempt - 1
             self.change(claim.job_id, status="pending", holder=None, attempt=attempt, due=not delayed)
 
     @rule(claim=claims, which=st.sampled_from(["transient", "permanent", "configuration", "crash"]))
-    def settle(self, claim: Claim, which: str) -> None:
+    def resolve_failure(self, claim: Claim, which: str) -> None:
         expected = self.expected(claim)
         model = self.model[claim.job_id]
         # A worker settles once; a claim that was settled before is stale or ended, and says so.
@@ -150,9 +150,9 @@ class Machine(RuleBasedStateMachine):
             "configuration": ConfigurationError("c"),
             "crash": TransientError("c"),
         }[which]
-        outcome = self.workers[0].settle(claim, error, crashed=which == "crash")
-        if expected is not Standing.HELD:
-            stale = {Outcome.CANCELLED} if expected is Standing.CANCELLED else {Outcome.LOST}
+        outcome = self.workers[0].resolve_failure(claim, error, crashed=which == "crash")
+        if expected is not ClaimStatus.HELD:
+            stale = {Outcome.CANCELLED} if expected is ClaimStatus.CANCELLED else {Outcome.LOST}
             assert outcome in (stale | {Outcome.FAILED, Outcome.POISON} if ended else stale)
             return
         if which == "configuration":
@@ -197,12 +197,12 @@ class Machine(RuleBasedStateMachine):
     def finish(self, claim: Claim) -> None:
         expected = self.expected(claim)
         model = self.model[claim.job_id]
-        standing = self.workers[0].finish(claim, result={"by": claim.token}, track={})
+        claim_status = self.workers[0].finish(claim, result={"by": claim.token}, track={})
         if model.status == "completed" and model.finished_by == claim.token:
-            assert standing is Standing.HELD, "finishing twice is finishing once"
+            assert claim_status is ClaimStatus.HELD, "finishing twice is finishing once"
             return
-        assert standing is expected
-        if standing is Standing.HELD:
+        assert claim_status is expected
+        if claim_status is ClaimStatus.HELD:
             self.change(claim.job_id, status="completed", finished_by=claim.token)
 
     @invariant()

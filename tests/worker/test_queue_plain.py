@@ -16,7 +16,7 @@ from worker.errors import ConfigurationError, JobError, ShuttingDown, TransientE
 from worker.queue.plain import PlainMode
 from worker.queue.plain_dialect import DIALECTS
 from worker.queue.postgres import PostgresTransport
-from worker.queue.service import Claim, Outcome, Queue, Standing, open_queue
+from worker.queue.service import Claim, ClaimStatus, Outcome, Queue, open_queue
 
 TRANSPORTS = ("postgres", "supabase")
 
@@ -75,19 +75,19 @@ def test_an_order_goes_through_in_every_variant(databases: Databases, variant: V
         )
         claim = claimed(queue)
         assert (claim.job_id, payload_of(claim), claim.track_id) == (first, {"script": "0"}, track)
-        assert queue.beat(claim, progress=30, stage="Mixing") is Standing.HELD
+        assert queue.heartbeat(claim, progress=30, stage="Mixing") is ClaimStatus.HELD
         row = row_of(dsn, first)
         assert (row["status"], row["progress"], row["stage"]) == ("processing", 30, "Mixing")
         result = {"url": "u", "duration": 60}
         written = {"audio_url": "u", "preview_url": "p", "duration_seconds": 60, "status": "published"}
-        assert queue.finish(claim, result=result, track=written) is Standing.HELD
-        assert queue.finish(claim, result=result, track=written) is Standing.HELD, "asked again after a lost answer"
+        assert queue.finish(claim, result=result, track=written) is ClaimStatus.HELD
+        assert queue.finish(claim, result=result, track=written) is ClaimStatus.HELD, "asked again after a lost answer"
         row = row_of(dsn, first)
         assert (row["status"], row["progress"], row["result"]) == ("completed", 100, result)
         after = execute(dsn, "SELECT * FROM tracks WHERE id = %s", track)[0]
         assert written.items() <= after.items()
         assert after["updated_at"] > after["created_at"]
-        assert queue.settle(claimed(queue), JobError("durationMin: 999")) is Outcome.FAILED
+        assert queue.resolve_failure(claimed(queue), JobError("durationMin: 999")) is Outcome.FAILED
         row = row_of(dsn, second)
         assert (row["status"], row["error"]) == ("failed", "durationMin: 999")
         assert queue.depth()["completed"] == queue.depth()["failed"] == 1
@@ -102,7 +102,7 @@ def test_a_track_table_without_preview_url_costs_nothing(databases: Databases, t
     with opened(dsn, transport) as queue:
         queue.enqueue({}, track_id=track)
         written = {"audio_url": "u", "preview_url": "p", "status": "published"}
-        assert queue.finish(claimed(queue), result={}, track=written) is Standing.HELD
+        assert queue.finish(claimed(queue), result={}, track=written) is ClaimStatus.HELD
     assert execute(dsn, "SELECT audio_url, status FROM tracks") == [{"audio_url": "u", "status": "published"}]
     databases.release(dsn)
 
@@ -112,14 +112,14 @@ def test_an_order_that_another_took_is_lost(orders: Queue, dsn: str) -> None:
     orders.enqueue({})
     claim = claimed(orders)
     execute(dsn, "UPDATE audio_job_queue SET status = 'pending', started_at = NULL")
-    assert orders.standing(claim) is Standing.LOST
+    assert orders.claim_status(claim) is ClaimStatus.LOST
     again = claimed(orders)
-    assert orders.beat(claim, progress=50, stage="late") is Standing.LOST
-    assert orders.settle(claim, TransientError("late")) is Outcome.LOST
-    assert orders.settle(claim, JobError("late")) is Outcome.LOST
+    assert orders.heartbeat(claim, progress=50, stage="late") is ClaimStatus.LOST
+    assert orders.resolve_failure(claim, TransientError("late")) is Outcome.LOST
+    assert orders.resolve_failure(claim, JobError("late")) is Outcome.LOST
     assert orders.release(claim, reason="late") is False
-    assert orders.finish(claim, result={"by": "first"}, track={}) is Standing.LOST
-    assert orders.finish(again, result={"by": "second"}, track={}) is Standing.HELD
+    assert orders.finish(claim, result={"by": "first"}, track={}) is ClaimStatus.LOST
+    assert orders.finish(again, result={"by": "second"}, track={}) is ClaimStatus.HELD
     row = row_of(dsn, claim.job_id)
     assert (row["status"], row["result"], row["progress"]) == ("completed", {"by": "second"}, 100)
 
@@ -128,10 +128,10 @@ def test_a_cancelled_order_stays_cancelled(orders: Queue, dsn: str) -> None:
     orders.enqueue({})
     claim = claimed(orders)
     execute(dsn, "UPDATE audio_job_queue SET status = 'cancelled'")
-    assert orders.standing(claim) is Standing.CANCELLED
-    assert orders.beat(claim, progress=50, stage="s") is Standing.CANCELLED
-    assert orders.settle(claim, TransientError("x")) is Outcome.CANCELLED
-    assert orders.finish(claim, result={}, track={}) is Standing.CANCELLED
+    assert orders.claim_status(claim) is ClaimStatus.CANCELLED
+    assert orders.heartbeat(claim, progress=50, stage="s") is ClaimStatus.CANCELLED
+    assert orders.resolve_failure(claim, TransientError("x")) is Outcome.CANCELLED
+    assert orders.finish(claim, result={}, track={}) is ClaimStatus.CANCELLED
     assert row_of(dsn, claim.job_id)["status"] == "cancelled"
 
 
@@ -140,7 +140,7 @@ def test_shutdown_puts_the_order_back_with_its_attempt_not_counted(orders: Queue
     for _ in range(3):
         claim = claimed(orders)
         assert claim.attempt == 1
-        assert orders.settle(claim, ShuttingDown()) is Outcome.RELEASED
+        assert orders.resolve_failure(claim, ShuttingDown()) is Outcome.RELEASED
         row = row_of(dsn, claim.job_id)
         assert (row["status"], row["started_at"], row["progress"]) == ("pending", None, 0)
 
@@ -154,7 +154,7 @@ def test_a_retry_waits_though_the_table_has_no_column_for_it(
     for attempt in range(1, 6):
         claim = claimed(orders)
         assert claim.attempt == attempt
-        outcome = orders.settle(claim, TransientError("down"))
+        outcome = orders.resolve_failure(claim, TransientError("down"))
         if attempt == 5:
             assert outcome is Outcome.FAILED
             break
@@ -173,7 +173,7 @@ def test_a_parked_order_is_touched_and_goes_back_when_the_worker_ends(
 ) -> None:
     clock, queue = parking(dsn)
     job_id = queue.enqueue({})
-    assert queue.settle(claimed(queue), ConfigurationError("no key")) is Outcome.RELEASED
+    assert queue.resolve_failure(claimed(queue), ConfigurationError("no key")) is Outcome.RELEASED
     age_row(dsn, "5 minutes")
     clock[0] += 16
     queue.rescue()
@@ -187,7 +187,7 @@ def test_a_parked_order_is_touched_and_goes_back_when_the_worker_ends(
 def test_a_parked_order_that_was_cancelled_is_let_go(dsn: str) -> None:
     clock, queue = parking(dsn)
     job_id = queue.enqueue({})
-    queue.settle(claimed(queue), TransientError("down"))
+    queue.resolve_failure(claimed(queue), TransientError("down"))
     execute(dsn, "UPDATE audio_job_queue SET status = 'cancelled'")
     clock[0] += 60
     assert queue.claim() is None
@@ -219,7 +219,7 @@ def test_an_order_put_back_by_hand_starts_anew(orders: Queue, dsn: str) -> None:
     execute(dsn, "UPDATE audio_job_queue SET status = 'pending'")
     claim = claimed(orders)
     assert (claim.attempt, claim.crashes, claim.last_error_code) == (1, 0, None)
-    assert orders.settle(claim, JobError("bad")) is Outcome.FAILED
+    assert orders.resolve_failure(claim, JobError("bad")) is Outcome.FAILED
     assert row_of(dsn, claim.job_id)["result"] is None
 
 
@@ -227,7 +227,7 @@ def test_a_live_render_is_not_rescued(orders: Queue, dsn: str) -> None:
     orders.enqueue({})
     claim = claimed(orders)
     age_row(dsn, "11 minutes")
-    assert orders.beat(claim, progress=10, stage="s") is Standing.HELD
+    assert orders.heartbeat(claim, progress=10, stage="s") is ClaimStatus.HELD
     assert orders.rescue() == 0
 
 
@@ -260,7 +260,7 @@ def test_each_function_may_speak_its_own_dialect(databases: Databases) -> None:
         with opened(dsn, transport) as queue:
             queue.enqueue({})
             claim = claimed(queue)
-            assert queue.beat(claim, progress=33, stage="s") is Standing.HELD
+            assert queue.heartbeat(claim, progress=33, stage="s") is ClaimStatus.HELD
             assert row_of(dsn, claim.job_id)["progress"] == 33
-            assert queue.finish(claim, result={}, track={}) is Standing.HELD
+            assert queue.finish(claim, result={}, track={}) is ClaimStatus.HELD
     databases.release(dsn)

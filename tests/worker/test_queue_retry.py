@@ -28,8 +28,8 @@ def claim(*, attempt: int = 1, crashes: int = 0, last: str | None = None) -> Cla
 
 @pytest.mark.parametrize(("attempt", "longest"), [(1, 5), (2, 10), (3, 20), (4, 40), (8, 640), (9, 900), (60, 900)])
 def test_the_wait_doubles_up_to_a_quarter_of_an_hour(attempt: int, longest: float) -> None:
-    assert wait_s(attempt, luck=0.0) == longest / 2
-    assert wait_s(attempt, luck=0.999999) == pytest.approx(longest, rel=1e-5)
+    assert wait_s(attempt, jitter=0.0) == longest / 2
+    assert wait_s(attempt, jitter=0.999999) == pytest.approx(longest, rel=1e-5)
 
 
 @pytest.mark.parametrize("error", [JobError("bad field"), MediaError("not audio")])
@@ -42,14 +42,14 @@ def test_permanent_errors_fail_at_once_in_their_own_words(error: WorkerError) ->
 
 @pytest.mark.parametrize("error", [TransientError("secret host down"), QualityError("too quiet"), KeyError("bug")])
 def test_transient_errors_and_bugs_are_tried_five_times(error: Exception) -> None:
-    outcomes = [decide(claim(attempt=n), error, luck=0.5).outcome for n in range(1, MAX_ATTEMPTS + 1)]
+    outcomes = [decide(claim(attempt=n), error, jitter=0.5).outcome for n in range(1, MAX_ATTEMPTS + 1)]
     assert outcomes == [Outcome.RETRIED] * 4 + [Outcome.FAILED]
     assert decide(claim(attempt=5), error).message == APOLOGY
 
 
 def test_retry_after_is_a_floor_and_no_ceiling() -> None:
-    assert decide(claim(), TransientError("429", retry_after_s=77.0), luck=0.0).delay_s == 77.0
-    assert decide(claim(attempt=4), TransientError("429", retry_after_s=1.0), luck=0.0).delay_s == 20.0
+    assert decide(claim(), TransientError("429", retry_after_s=77.0), jitter=0.0).delay_s == 77.0
+    assert decide(claim(attempt=4), TransientError("429", retry_after_s=1.0), jitter=0.0).delay_s == 20.0
 
 
 def test_configuration_errors_never_use_up_an_attempt() -> None:

@@ -21,7 +21,7 @@ from worker.errors import ConfigurationError
 from worker.queue.examine import examined, exposed_functions, public_may_create, try_endings, try_leased_endings
 from worker.queue.migrate import migrate
 from worker.queue.plain_dialect import DIALECTS
-from worker.queue.service import Standing, open_queue
+from worker.queue.service import ClaimStatus, open_queue
 
 EACH_SERVER = True
 
@@ -182,7 +182,7 @@ def test_migrate_brings_schema_1_up_while_its_workers_run(databases: Databases) 
     assert old("worker_claim(p_token => gen_random_uuid(), p_worker => 'old', p_lease_s => 60)") is None
     assert old("worker_finish(%s, %s, '{\"by\": \"old\"}', '{}')", ids[0], token) == "held"
     assert old("worker_fail(%s, %s, 'x', 'bad', false)", ids[2], other) == "held"
-    assert new.finish(mine, result={"by": "new"}, track={}) is Standing.HELD
+    assert new.finish(mine, result={"by": "new"}, track={}) is ClaimStatus.HELD
     assert [row_of(dsn, job_id)["status"] for job_id in ids] == ["completed", "completed", "failed"]
     assert old("worker_rescue(3, 5, 'sorry')")["put_back"] == []
     new.close()

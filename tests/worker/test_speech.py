@@ -24,7 +24,7 @@ from worker.render import studio as studio_module
 from worker.render.produce import produce
 from worker.render.studio import open_studio
 from worker.tts.cache import SpeechCache
-from worker.tts.care import LEAD_S, TAIL_S, Care, tidied
+from worker.tts.care import LEAD_S, TAIL_S, VoiceProcessing, trimmed
 from worker.tts.speech import SENTENCE_GAP_S, speak_script
 
 RATE = 44_100
@@ -35,14 +35,14 @@ PLAIN = {
     "output": {"normalize": False},
     "outputFormat": "flac",
 }
-BOTH = Care(high_pass_hz=100.0, declick=True)
+BOTH = VoiceProcessing(high_pass_hz=100.0, declick=True)
 BY_LEVEL_DB = {"One.": -12.0, "Two.": -18.0, "Three.": -15.0}
 
 
 class Sayings:
     """A voice whose words are noise of known level and length, in a second of silence; `abrupt`: without silence."""
 
-    provider, limit_characters, fingerprint, hears_context, notes = "local", 0, "sayings", False, ()
+    provider, limit_characters, fingerprint, uses_context, notes = "local", 0, "sayings", False, ()
     speed, tempo, pace_key = 1.0, 1.0, "sayings"
 
     def __init__(self, *, abrupt: bool = False) -> None:
@@ -78,7 +78,7 @@ def delivered(folder: Path, job: dict, *, recording: np.ndarray | None = None) -
     return soundfile.read(out, always_2d=True)[0]
 
 
-def spoken(folder: Path, script: str, *, care: Care, abrupt: bool = False):
+def spoken(folder: Path, script: str, *, processing: VoiceProcessing, abrupt: bool = False):
     folder.mkdir(exist_ok=True)
     return speak_script(
         parse_script(script),
@@ -87,7 +87,7 @@ def spoken(folder: Path, script: str, *, care: Care, abrupt: bool = False):
         ffmpeg=find_ffmpeg(),
         folder=folder,
         sample_rate=RATE,
-        care=care,
+        processing=processing,
     )
 
 
@@ -142,10 +142,10 @@ def test_an_end_in_silence_is_left_alone(tmp_path):
     assert np.abs(track[: len(recording), 0] - recording).max() <= LSB
 
 
-@pytest.mark.parametrize("care", [Care(), BOTH], ids=["usual", "all"])
+@pytest.mark.parametrize("processing", [VoiceProcessing(), BOTH], ids=["usual", "all"])
 @pytest.mark.parametrize("abrupt", [False, True])
-def test_pieces_are_trimmed_and_end_in_nothing(tmp_path, care, abrupt):
-    speech = spoken(tmp_path, "One. Two. Three.", care=care, abrupt=abrupt)
+def test_pieces_are_trimmed_and_end_in_nothing(tmp_path, processing, abrupt):
+    speech = spoken(tmp_path, "One. Two. Three.", processing=processing, abrupt=abrupt)
     for part in (part for part in speech.parts if not isinstance(part, Pause)):
         samples = part.clip.read(0, part.clip.frames)
         words = (1.5 + len(part.text) / 20) * RATE
@@ -160,17 +160,21 @@ def test_the_silence_kept_around_a_piece_follows_its_speed(speed):
     """Or a short piece would miss the length that its speed asks for."""
     silence = np.zeros(RATE)
     sound = np.concatenate([silence, 0.3 * Noise("pink", 1, RATE).render(0, RATE)[:, 0], silence])
-    piece = tidied(ArrayClip(np.stack([sound, sound], axis=1).astype(np.float32)), RATE, care=Care(), speed=speed)
+    piece = trimmed(
+        ArrayClip(np.stack([sound, sound], axis=1).astype(np.float32)), RATE, processing=VoiceProcessing(), speed=speed
+    )
     assert piece.frames - RATE == pytest.approx((LEAD_S + TAIL_S) / speed * RATE, abs=100)
 
 
-@pytest.mark.parametrize("care", [{}, {"highPassHz": 100, "declick": True}], ids=["usual", "all"])
-def test_pauses_stay_exact_and_levels_are_even(tmp_path, sayings, care):
+@pytest.mark.parametrize("processing", [{}, {"highPassHz": 100, "declick": True}], ids=["usual", "all"])
+def test_pauses_stay_exact_and_levels_are_even(tmp_path, sayings, processing):
     script = "One. Two. [pause 1.2345s] Three."
-    job = {"script": script, "voice": {"provider": "local", **care}, "startDelaySec": 0.5, "loopMode": False}
+    job = {"script": script, "voice": {"provider": "local", **processing}, "startDelaySec": 0.5, "loopMode": False}
     track = delivered(tmp_path, {**job, "durationMin": 0.25})
-    settings = Care(care.get("highPassHz"), care.get("declick", False))
-    clips = [part.clip for part in spoken(tmp_path / "again", script, care=settings).parts if hasattr(part, "clip")]
+    settings = VoiceProcessing(processing.get("highPassHz"), processing.get("declick", False))
+    clips = [
+        part.clip for part in spoken(tmp_path / "again", script, processing=settings).parts if hasattr(part, "clip")
+    ]
     at = RATE // 2
     levels = []
     expected = np.zeros_like(track)
@@ -184,13 +188,13 @@ def test_pauses_stay_exact_and_levels_are_even(tmp_path, sayings, care):
 
 def test_pieces_are_never_evened_by_more_than_is_natural(tmp_path, monkeypatch):
     monkeypatch.setitem(BY_LEVEL_DB, "Two.", -40.0)
-    speech = spoken(tmp_path, "One. Two. Three.", care=Care())
+    speech = spoken(tmp_path, "One. Two. Three.", processing=VoiceProcessing())
     gains_db = [20 * np.log10(part.clip.gain) for part in speech.parts if hasattr(part, "clip")]
     assert max(gains_db) == pytest.approx(4.0)
 
 
 def test_pieces_are_evened_by_thousandths_of_a_decibel_so_that_the_meters_last_bits_are_not_heard(tmp_path):
-    speech = spoken(tmp_path, "One. Two. Three.", care=Care())
+    speech = spoken(tmp_path, "One. Two. Three.", processing=VoiceProcessing())
     gains_db = np.array([20 * np.log10(part.clip.gain) for part in speech.parts if hasattr(part, "clip")])
     assert np.abs(gains_db).max() > 1
     assert gains_db == pytest.approx(np.round(gains_db, 3), abs=1e-9)
@@ -207,7 +211,7 @@ def test_the_twentieth_repetition_is_not_the_first_again_but_the_same_job_is(tmp
     }
     first, second = delivered(tmp_path, job), delivered(tmp_path, job)
     assert np.array_equal(first, second)
-    speech = spoken(tmp_path / "again", job["script"], care=Care())
+    speech = spoken(tmp_path / "again", job["script"], processing=VoiceProcessing())
     orders: dict[int, list[str]] = {}
     for span in compile_plan(parse_job({**PLAIN, **job}), Media(speech)).spoken:
         orders.setdefault(span.repetition, []).append(span.text)

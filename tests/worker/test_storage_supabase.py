@@ -18,7 +18,7 @@ from standins.postgrest import SERVICE_KEY
 from standins.project import serve_project
 from standins.storage import MB, Bucket, Storage, locked_body, no_object, production_buckets, rendered
 
-from worker.backoff import Patience
+from worker.backoff import RetryPolicy
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
 from worker.storage.base import FOREVER_S, Stored
@@ -51,7 +51,7 @@ def origin(_storage: Storage) -> Iterator[str]:
 def _ours(origin: str) -> Iterator[SupabaseStorage]:
     supabase = supabase_of(Config(supabase_url=origin, supabase_service_role_key=SERVICE_KEY))  # type: ignore[arg-type]
     assert supabase is not None
-    opened = SupabaseStorage(supabase, patience=Patience(failures=4, first_wait_s=0.01, longest_wait_s=0.02))
+    opened = SupabaseStorage(supabase, retry_policy=RetryPolicy(failures=4, first_wait_s=0.01, longest_wait_s=0.02))
     yield opened
     opened.close()
 

@@ -12,7 +12,7 @@ from standins.project import serve_project
 
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
-from worker.queue.service import Claim, Outcome, Queue, Standing, open_queue
+from worker.queue.service import Claim, ClaimStatus, Outcome, Queue, open_queue
 from worker.queue.supabase import SupabaseTransport
 
 
@@ -45,17 +45,17 @@ def test_leased_mode_in_full(orders: Queue, leased_dsn: str) -> None:
     ids = [orders.enqueue({"n": n}, track_id=new_track(leased_dsn)) for n in range(4)]
     claim = claimed(orders)
     assert (claim.job_id, payload_of(claim), claim.attempt) == (ids[0], {"n": 0}, 1)
-    assert orders.beat(claim, progress=30, stage="Mixing") is Standing.HELD
-    assert orders.standing(claim) is Standing.HELD
+    assert orders.heartbeat(claim, progress=30, stage="Mixing") is ClaimStatus.HELD
+    assert orders.claim_status(claim) is ClaimStatus.HELD
     written = {"audio_url": "a", "duration_seconds": 60, "status": "published"}
-    assert orders.finish(claim, result={"url": "a"}, track=written) is Standing.HELD
-    assert orders.settle(claimed(orders), TransientError("x")) is Outcome.RETRIED
+    assert orders.finish(claim, result={"url": "a"}, track=written) is ClaimStatus.HELD
+    assert orders.resolve_failure(claimed(orders), TransientError("x")) is Outcome.RETRIED
     assert orders.release(claimed(orders), reason="shutdown") is True
     execute(leased_dsn, "UPDATE audio_job_queue SET lease_expires_at = now() WHERE status = 'processing'")
     assert orders.rescue() == 0
     claim = claimed(orders)
     execute(leased_dsn, "UPDATE audio_job_queue SET status = 'cancelled' WHERE id = %s", claim.job_id)
-    assert orders.beat(claim, progress=1, stage="s") is Standing.CANCELLED
+    assert orders.heartbeat(claim, progress=1, stage="s") is ClaimStatus.CANCELLED
     assert orders.depth() == {"pending": 2, "processing": 0, "completed": 1, "failed": 0, "cancelled": 1}
     newest = orders.jobs(limit=2)
     assert [job.job_id for job in newest] == [ids[3], ids[2]]
@@ -82,7 +82,7 @@ def test_a_lost_finish_answer_is_asked_for_again(
     orders.enqueue({})
     claim = claimed(orders)
     project[0].drop_answer_to("rpc/worker_finish")
-    assert orders.finish(claim, result={"a": 1}, track={}) is Standing.HELD
+    assert orders.finish(claim, result={"a": 1}, track={}) is ClaimStatus.HELD
     assert project[0].asked.count("POST rpc/worker_finish") == 2
     assert row_of(leased_dsn, claim.job_id)["result"] == {"a": 1}
 
@@ -106,9 +106,9 @@ def test_what_passes_is_transient(project: tuple[Postgrest, str], orders: Queue,
     claim = claimed(orders)
     project[0].answer_next(answer)
     with pytest.raises(TransientError):
-        orders.beat(claim, progress=1, stage="s")
+        orders.heartbeat(claim, progress=1, stage="s")
     project[0].answer_next(answer, answer)
-    assert orders.finish(claim, result={}, track={}) is Standing.HELD, "the last write is tried again"
+    assert orders.finish(claim, result={}, track={}) is ClaimStatus.HELD, "the last write is tried again"
 
 
 def test_a_stale_schema_cache_costs_no_order(project: tuple[Postgrest, str], orders: Queue, leased_dsn: str) -> None:
@@ -118,12 +118,12 @@ def test_a_stale_schema_cache_costs_no_order(project: tuple[Postgrest, str], ord
     for function in ("worker_heartbeat", "worker_finish", "worker_fail"):
         project[0].forget_function(function)
     with pytest.raises(ConfigurationError, match="schema cache"):
-        orders.beat(claim, progress=1, stage="s")
+        orders.heartbeat(claim, progress=1, stage="s")
     with pytest.raises(ConfigurationError, match="schema cache"):
         orders.finish(claim, result={}, track={})
     assert row_of(leased_dsn, claim.job_id)["status"] == "processing"
     project[0].reload()
-    assert orders.finish(claim, result={}, track={}) is Standing.HELD
+    assert orders.finish(claim, result={}, track={}) is ClaimStatus.HELD
 
 
 def test_a_refused_key_names_the_variable(project: tuple[Postgrest, str]) -> None:

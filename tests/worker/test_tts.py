@@ -17,7 +17,7 @@ from standins.speech import (
 )
 
 from dsp.blocks import spans
-from worker.backoff import Patience
+from worker.backoff import RetryPolicy
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError
 from worker.ffmpeg.program import find_ffmpeg
@@ -27,11 +27,11 @@ from worker.tts import available_voices, elevenlabs_voice, local_voice, open_voi
 from worker.tts.cache import SpeechCache
 from worker.tts.elevenlabs_voice import ElevenLabsVoice
 from worker.tts.openai_voice import OpenAIVoice
-from worker.tts.speech import PARAGRAPH_GAP_S, SENTENCE_GAP_S, Said, recorded_speech, speak_script
+from worker.tts.speech import PARAGRAPH_GAP_S, SENTENCE_GAP_S, SpeechStats, recorded_speech, speak_script
 from worker.tts.voice import Utterance
 
 RATE = 44_100
-HASTE = Patience(failures=3, first_wait_s=0.01, longest_wait_s=0.02)
+HASTE = RetryPolicy(failures=3, first_wait_s=0.01, longest_wait_s=0.02)
 QUOTA = {
     "error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}
 }
@@ -58,7 +58,7 @@ def voice(service, provider: str, *, setting: str | None = None, **choice):
         elevenlabs_base_url=service.url,
     )
     kind = OpenAIVoice if provider == "openai" else ElevenLabsVoice
-    return kind(VoiceChoice(provider=provider, **choice), config, patience=HASTE)
+    return kind(VoiceChoice(provider=provider, **choice), config, retry_policy=HASTE)
 
 
 PROVIDERS = ("openai", "elevenlabs")
@@ -220,7 +220,7 @@ def test_context_that_is_refused_is_left_out_from_then_on(service, tmp_path):
     for request in service.requests[1:]:
         assert not {"previous_text", "next_text", "previous_request_ids"} & request["body"].keys()
     assert len(service.requests) == 3
-    assert not voice(service, "elevenlabs").hears_context
+    assert not voice(service, "elevenlabs").uses_context
 
 
 @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ def test_elevenlabs_v3_is_told_nothing_of_the_other_pieces(service, tmp_path, mo
     there.speak(Utterance("Two.", previous="One."), tmp_path / "b")
     for request in service.requests:
         assert not {"previous_text", "next_text", "previous_request_ids"} & set(request["body"])
-    assert not there.hears_context
+    assert not there.uses_context
     assert there.limit_characters == 3000
 
 
@@ -410,7 +410,7 @@ def speak(service, tmp_path, script, *, cache=None, said=None, **choice):
 
 def test_nothing_is_paid_twice(service, tmp_path):
     for expected in (1, 1, 2):
-        said = Said()
+        said = SpeechStats()
         speed = 0.9 if expected == 1 else 1.1  # another voice sounds otherwise, and is paid
         speak(service, tmp_path, "I am calm.", said=said, speed=speed)
         assert len(service.requests) == expected
@@ -435,7 +435,7 @@ def test_a_piece_that_is_damaged_in_the_shared_store_is_taken_out_of_it(service,
 
     store, said = Store(), []
     for number in range(3):
-        said.append(Said())
+        said.append(SpeechStats())
         cache = SpeechCache(tmp_path / f"dyno-{number}", 100, store)
         speak(service, tmp_path, "I am calm.", cache=cache, said=said[-1])
         if number == 0:

@@ -21,9 +21,9 @@ from standins.worker_process import worker_process
 
 from worker.config import Config
 from worker.queue.service import open_queue
-from worker.service.heartbeat import Rhythm
+from worker.service.heartbeat import WorkerTimings
 
-HURRY = Rhythm(beat_s=0.5, look_s=0.2, rescue_s=0.5, finish_within_s=1.0)
+HURRY = WorkerTimings(heartbeat_s=0.5, check_s=0.2, rescue_s=0.5, finish_within_s=1.0)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_life_from_start_to_sigterm(settings: dict[str, str], tmp_path: Path) 
     """NOTIFY wakes it though it polls once a minute; its port tells; SIGTERM to everybody ends it with 0."""
     port = free_port()
     with worker_process(
-        tmp_path, {**settings, "PORT": str(port), "WORKER_TOKEN": "a-long-token"}, rhythm=HURRY
+        tmp_path, {**settings, "PORT": str(port), "WORKER_TOKEN": "a-long-token"}, timings=HURRY
     ) as worker:
         assert worker.wait_for("started")["mode"] == "leased"
         eventually(lambda: ask(port, "/health")[0] == 200 and json.loads(ask(port, "/health")[1])["listener"])
@@ -117,7 +117,7 @@ def test_a_life_from_start_to_sigterm(settings: dict[str, str], tmp_path: Path) 
 def test_what_a_killed_worker_leaves_is_cleared_by_the_next(settings: dict[str, str], tmp_path: Path) -> None:
     note = tmp_path / "note"
     job = enqueue(settings["DATABASE_URL"], do="family", seconds=600, note=str(note), attempts=1)
-    with worker_process(tmp_path, settings, rhythm=HURRY, lease_s=1.0) as worker:
+    with worker_process(tmp_path, settings, timings=HURRY, lease_s=1.0) as worker:
         eventually(lambda: note.exists() and len(note.read_text().split()) == 2)
         family = worker.family()
         pids = [int(word) for word in note.read_text().split()]
@@ -125,7 +125,7 @@ def test_what_a_killed_worker_leaves_is_cleared_by_the_next(settings: dict[str, 
     eventually(lambda: not any(psutil.pid_exists(pid) for pid in pids))
     eventually(lambda: not any(process.is_running() for process in family))
     assert any(tmp_path.glob("mindscript-worker-*"))
-    with worker_process(tmp_path, settings, rhythm=HURRY) as worker:
+    with worker_process(tmp_path, settings, timings=HURRY) as worker:
         eventually(lambda: row_of(settings["DATABASE_URL"], job)["status"] == "completed")
         assert worker.stop() == 0
     assert not any(tmp_path.glob("mindscript-worker-*"))
@@ -176,13 +176,13 @@ def test_a_bad_configuration_ends_it_with_1_and_names_the_variable(
 
 def test_a_drain_ends_by_itself_and_a_second_signal_changes_nothing(settings: dict[str, str], tmp_path: Path) -> None:
     job = enqueue(settings["DATABASE_URL"], do="sleep", seconds=0.1)
-    with worker_process(tmp_path, settings, rhythm=HURRY, drain=True) as worker:
+    with worker_process(tmp_path, settings, timings=HURRY, drain=True) as worker:
         assert worker.process.wait(20) == 0
     assert row_of(settings["DATABASE_URL"], job)["status"] == "completed"
 
     job = enqueue(settings["DATABASE_URL"], do="sleep", seconds=1.5)
-    rhythm = Rhythm(finish_within_s=10)
-    with worker_process(tmp_path, settings, rhythm=rhythm) as worker:
+    timings = WorkerTimings(finish_within_s=10)
+    with worker_process(tmp_path, settings, timings=timings) as worker:
         eventually(lambda: row_of(settings["DATABASE_URL"], job)["stage"] == "Sleeping")
         time.sleep(0.5)
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):

@@ -30,7 +30,7 @@ from worker.queue.service import open_queue
 from worker.render import stages
 from worker.render.produce import OnProgress, produce
 from worker.render.studio import open_studio
-from worker.service.runner import Ended
+from worker.service.runner import JobResult
 from worker.storage.base import MUSIC
 
 _MUSIC_FILES = ("*.flac", "*.mp3", "*.wav", "*.m4a", "*.ogg")
@@ -82,7 +82,7 @@ class _Order:
 
 def _through_the_queue(jobs: list[Path], config: Config, bars: Bars) -> tuple[list[Row], dict[str, str]]:
     """Migrate, enqueue, work until the queue is empty."""
-    from worker.service.worker import Watch, Worker
+    from worker.service.worker import JobObserver, Worker
 
     rows: dict[str, Row] = {}
     failed: dict[str, str] = {}
@@ -96,10 +96,10 @@ def _through_the_queue(jobs: list[Path], config: Config, bars: Bars) -> tuple[li
         queue = open_queue(config, worker_name="mindscript-demo")
         orders = {queue.enqueue(json.loads(path.read_bytes())): _Order(path, bars.track(path.stem)) for path in jobs}
 
-        class Hand(Watch):
+        class Hand(JobObserver):
             """Takes each track out of the storage tree and lays it where it is easily found."""
 
-            def ended(self, ended: Ended) -> None:
+            def ended(self, ended: JobResult) -> None:
                 order = orders.get(ended.claim.job_id)
                 if order is None:
                     return

@@ -16,7 +16,7 @@ from worker.config import Config
 from worker.errors import ConfigurationError, JobError, WorkerError
 from worker.ffmpeg.program import find_ffmpeg
 from worker.inspect.inspection import FoundBeat, Inspection, Inspector
-from worker.inspect.waveform import Canvas
+from worker.inspect.waveform import WaveformBuilder
 from worker.media.clip import SourceFacts
 from worker.media.decode import opened_sound
 
@@ -40,7 +40,7 @@ def inspect(options: argparse.Namespace, config: Config) -> int:
     voice = _voice(file, options.lyrics)
     with opened_sound(find_ffmpeg(config.ffmpeg), file) as sound:
         inspector = Inspector(sound.sample_rate)
-        canvas = None if picture is None else Canvas(sound.sample_rate)
+        canvas = None if picture is None else WaveformBuilder(sound.sample_rate)
         for block in sound.blocks:
             inspector.add(block)
             if canvas is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from dsp.loudness import Energies, momentary_lufs, short_term_lufs
 from worker.cli.inspect import Span, beat_in_words, clock, hertz
 from worker.inspect.inspection import Inspection
-from worker.inspect.waveform import HIGHEST_HZ, LOWEST_HZ, Drawn
+from worker.inspect.waveform import HIGHEST_HZ, LOWEST_HZ, Waveform
 
 _PAPER, _INK, _SOFT, _GRID = "#fbfaf7", "#24303d", "#7d8793", "#e4e2dc"
 _WAVE, _VOICE, _TARGET = "#3f6c8f", "#d98032", "#b23a48"
@@ -32,7 +32,7 @@ def draw(
     *,
     title: str,
     subtitle: str,
-    drawn: Drawn,
+    drawn: Waveform,
     energies: Energies,
     result: Inspection,
     voice: Sequence[Span],
@@ -84,7 +84,7 @@ def _save(figure: Any, out: Path) -> None:
     few.save(out, format="PNG", optimize=True)
 
 
-def _wave(axes: Any, drawn: Drawn, voice: Sequence[Span]) -> None:
+def _wave(axes: Any, drawn: Waveform, voice: Sequence[Span]) -> None:
     times = (np.arange(len(drawn.lows)) + 0.5) * drawn.wave_s
     spoken = np.zeros(len(times), bool)
     for start, stop in voice:
@@ -138,7 +138,7 @@ def _thinned(times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
     return times[:count].reshape(-1, step).mean(axis=1), values[:count].reshape(-1, step).mean(axis=1)
 
 
-def _spectrum(axes: Any, drawn: Drawn, result: Inspection) -> None:
+def _spectrum(axes: Any, drawn: Waveform, result: Inspection) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
     sky = LinearSegmentedColormap.from_list("sky", _SKY)

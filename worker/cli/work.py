@@ -18,11 +18,11 @@ from worker.ffmpeg.program import find_ffmpeg
 from worker.job.process import DEFAULT_JOB
 from worker.queue.listener import Listener
 from worker.queue.service import LEASE_S, Queue, open_queue
-from worker.service.heartbeat import Rhythm
-from worker.service.notifications import Letters
-from worker.service.observers import Journal, Watches
-from worker.service.stopping import Bell, Stopping
-from worker.service.worker import Watch, Worker, worker_name
+from worker.service.heartbeat import WorkerTimings
+from worker.service.notifications import EmailNotifier
+from worker.service.observers import JobLog, JobObservers
+from worker.service.stopping import Stopping, WakeEvent
+from worker.service.worker import JobObserver, Worker, worker_name
 from worker.storage.choose import open_storage
 
 if TYPE_CHECKING:
@@ -35,7 +35,12 @@ _HARD_STOP_S = 23.0
 
 
 def work(
-    config: Config, *, drain: bool, job: str = DEFAULT_JOB, rhythm: Rhythm | None = None, lease_s: float = LEASE_S
+    config: Config,
+    *,
+    drain: bool,
+    job: str = DEFAULT_JOB,
+    timings: WorkerTimings | None = None,
+    lease_s: float = LEASE_S,
 ) -> int:
     """Run the worker; returns when it was told to stop, or, draining, when the queue is empty.
 
@@ -56,18 +61,18 @@ def work(
     logs.set_up(config)
     ffmpeg = find_ffmpeg(config.ffmpeg)
     open_storage(config).close()
-    bell = Bell()
-    stopping = Stopping(bell)
+    wake_event = WakeEvent()
+    stopping = Stopping(wake_event)
     _on_signal(stopping.set)
     with with_database(config) as config, ExitStack() as stack:
-        queue = _open_queue(config, stopping, bell, lease_s)
+        queue = _open_queue(config, stopping, wake_event, lease_s)
         if queue is None:
             return 0
         stack.callback(queue.close)
-        watches: list[Watch] = [Journal()]
+        watches: list[JobObserver] = [JobLog()]
         if config.resend_api_key is not None:
-            watches.append(Letters(config, queue.job))
-        worker = Worker(config, queue, drain=drain, job=job, rhythm=rhythm, watch=Watches(watches))
+            watches.append(EmailNotifier(config, queue.job))
+        worker = Worker(config, queue, drain=drain, job=job, timings=timings, watch=JobObservers(watches))
         _on_signal(worker.stop)
         if stopping.is_set():
             return 0
@@ -100,7 +105,7 @@ def _on_signal(stop: Callable[[], None]) -> None:
         signal.signal(number, told)
 
 
-def _open_queue(config: Config, stopping: Stopping, bell: Bell, lease_s: float) -> Queue | None:
+def _open_queue(config: Config, stopping: Stopping, wake_event: WakeEvent, lease_s: float) -> Queue | None:
     """Connect, waiting for a database that is not up yet; None when told to stop before that."""
     pause_s = _RECONNECT_S[0]
     while not stopping.is_set():
@@ -108,7 +113,7 @@ def _open_queue(config: Config, stopping: Stopping, bell: Bell, lease_s: float) 
             return open_queue(config, worker_name=worker_name(config), lease_s=lease_s)
         except TransientError as error:
             logger.bind(event="waiting").warning("{}; next try in {:.0f} s", error.message, pause_s)
-            bell.wait(pause_s)
+            wake_event.wait(pause_s)
             pause_s = min(2 * pause_s, _RECONNECT_S[1])
     return None
 

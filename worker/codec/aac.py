@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 from dsp.blocks import Block
 from worker.codec import adts, m4a
-from worker.codec.coded import Coded, Frame
-from worker.codec.encoders import encode_pieces
+from worker.codec.coded import EncodedFrames, Frame
+from worker.codec.encoders import encode_segments
 from worker.codec.m4a import FRAME_SAMPLES, Sound
 from worker.codec.pcm import float_blocks
 from worker.codec.pieces import Coder, Track
@@ -46,7 +46,7 @@ def write_m4a(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
     file.seek(data_at)
     sizes: list[int] = []
     config = b""
-    for coded in encode_pieces(track, coder):
+    for coded in encode_segments(track, coder):
         bare = [frame[adts.HEADER_BYTES :] for frame in coded]
         config = config or _audio_specific_config(bytes(coded.part(0, 1).data))
         file.writelines(bare)
@@ -64,7 +64,7 @@ def write_m4a(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
 
 def write_adts(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
     """Encode a track to bare AAC frames; parameters and errors as of `write_m4a`."""
-    for coded in encode_pieces(track, aac_coder(track.sample_rate, bitrate_kbps)):
+    for coded in encode_segments(track, aac_coder(track.sample_rate, bitrate_kbps)):
         file.write(coded.data)
         del coded  # not kept while the next are waited for
 
@@ -95,7 +95,7 @@ def _audio_specific_config(frame: Frame) -> bytes:
     return struct.pack(">H", object_type << 11 | rate_index << 7 | channels << 3)
 
 
-def _decoded(ffmpeg: Ffmpeg, parts: list[Coded], skip: int) -> Iterator[Block]:
+def _decoded(ffmpeg: Ffmpeg, parts: list[EncodedFrames], skip: int) -> Iterator[Block]:
     arguments = ("-f", "aac", "-i", "pipe:0", "-c:a", "pcm_f32le", "-f", "f32le", "-ac", "2", "pipe:1")
     with Pipe(ffmpeg, arguments, feed=True) as pipe:
         for block in float_blocks(through(pipe, [part.data for part in parts])):

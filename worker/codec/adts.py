@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.codec.coded import Coded, split
+from worker.codec.coded import EncodedFrames, split
 
 HEADER_BYTES = 7
 
@@ -19,6 +19,6 @@ def frame_bytes(data: bytes, at: int = 0) -> int | None:
     return length if length > HEADER_BYTES else None
 
 
-def split_frames(data: bytes) -> Coded:
+def split_frames(data: bytes) -> EncodedFrames:
     """Cut an ADTS stream into its frames; `ValueError` if it is not frames from its first byte to its last."""
     return split(data, frame_bytes, "ADTS")

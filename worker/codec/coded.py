@@ -11,7 +11,7 @@ Frame = bytes | memoryview
 
 
 @dataclass(frozen=True)
-class Coded:
+class EncodedFrames:
     """Some frames of a stream.
 
     Attributes
@@ -32,19 +32,19 @@ class Coded:
         for size, end in zip(self.sizes, accumulate(self.sizes), strict=True):
             yield view[end - size : end]
 
-    def part(self, first: int, stop: int) -> Coded:
+    def part(self, first: int, stop: int) -> EncodedFrames:
         """Frames `[first, stop)`, as far as there are any, as a view."""
         sizes = self.sizes[first:stop]
         begin = sum(self.sizes[:first])
-        return Coded(memoryview(self.data)[begin : begin + sum(sizes)], sizes)
+        return EncodedFrames(memoryview(self.data)[begin : begin + sum(sizes)], sizes)
 
-    def last(self, count: int) -> Coded:
+    def last(self, count: int) -> EncodedFrames:
         """A copy of the last frames, which does not hold on to the others."""
         part = self.part(max(0, len(self) - count), len(self))
-        return Coded(bytes(part.data), part.sizes)
+        return EncodedFrames(bytes(part.data), part.sizes)
 
 
-def split(data: bytes, size_at: Callable[[bytes, int], int | None], name: str) -> Coded:
+def split(data: bytes, size_at: Callable[[bytes, int], int | None], name: str) -> EncodedFrames:
     """Cut a stream into its frames.
 
     Parameters
@@ -67,4 +67,4 @@ def split(data: bytes, size_at: Callable[[bytes, int], int | None], name: str) -
             raise ValueError(f"no whole {name} frame at byte {at} of {len(data)}")
         sizes.append(size)
         at += size
-    return Coded(data, sizes)
+    return EncodedFrames(data, sizes)

@@ -16,17 +16,17 @@ from typing import Self
 import numpy as np
 
 from dsp.blocks import Block
-from worker.codec.coded import Coded
+from worker.codec.coded import EncodedFrames
 from worker.codec.encoder import FRAME_BYTES, encoder
-from worker.codec.parallel import side_by_side
-from worker.codec.pieces import Coder, Piece, Track, cut, piece_of
+from worker.codec.parallel import parallel_map
+from worker.codec.pieces import Coder, Segment, Track, cut, segment_of
 from worker.errors import TransientError
 from worker.ffmpeg.pipe import Pipe
 
 _SILENCE = bytes(1 << 16)
 
 
-def encode_pieces(track: Track, coder: Coder) -> Iterator[Coded]:
+def encode_segments(track: Track, coder: Coder) -> Iterator[EncodedFrames]:
     """Encode a track piece by piece, several at a time; what is written of one is heard before the next.
 
     Yields
@@ -41,7 +41,7 @@ def encode_pieces(track: Track, coder: Coder) -> Iterator[Coded]:
     """
     pieces = cut(track.frames, coder)
     total = sum(piece.stop - piece.start for piece in pieces)
-    before: list[Coded] = []  # the last frames of the piece before
+    before: list[EncodedFrames] = []  # the last frames of the piece before
     heard = 0
     with Encoders(track, coder, pieces=len(pieces)) as encoders:
 
@@ -49,7 +49,7 @@ def encode_pieces(track: Track, coder: Coder) -> Iterator[Coded]:
             if track.on_progress is not None:
                 track.on_progress(track.frames * encoders.taken // total)
 
-        for coded in side_by_side(
+        for coded in parallel_map(
             pieces, encoders.encode, threads=track.threads, while_waiting=tell, at_the_end=encoders.stop
         ):
             yield coded
@@ -78,7 +78,7 @@ def try_stretch(track: Track, coder: Coder, start: int, stop: int) -> Iterator[B
     begin = max(0, first - coder.run_up) // coder.align * coder.align
     last = (stop - 1 + coder.delay) // coder.frame_samples + 1
     with Encoders(track, coder, pieces=1) as encoders:
-        coded = encoders.encode(piece_of(begin, first - begin, last, track.frames, coder))
+        coded = encoders.encode(segment_of(begin, first - begin, last, track.frames, coder))
     wanted = stop - start
     for block in coder.decode(track.ffmpeg, [coded], start + coder.delay - first * coder.frame_samples):
         yield block[:wanted]
@@ -136,7 +136,7 @@ class Encoders:
             for pipe in self._running:
                 pipe.kill()
 
-    def encode(self, piece: Piece) -> Coded:
+    def encode(self, piece: Segment) -> EncodedFrames:
         """Encode one piece and keep what is wanted of it; may be called from several threads."""
         coder = self._coder
         with self._lock:
@@ -159,7 +159,7 @@ class Encoders:
             raise TransientError(f"FFmpeg gave {len(kept)} of {piece.keep} coded frames", code="ffmpeg.failed")
         return kept
 
-    def _at_rest(self, pipe: Pipe, piece: Piece) -> bytes:
+    def _at_rest(self, pipe: Pipe, piece: Segment) -> bytes:
         """Let an encoder rest after a piece, and take what it gave, from the rest before on.
 
         The rest also drives the piece out of the encoder: whatever FFmpeg keeps back is shorter.
@@ -172,7 +172,7 @@ class Encoders:
             self._idle.append(pipe)
         return data
 
-    def _feed(self, pipe: Pipe, piece: Piece) -> None:
+    def _feed(self, pipe: Pipe, piece: Segment) -> None:
         """Give a piece's sound to an encoder."""
         for block in self._in_turn(self._track.pcm(piece.start, piece.stop)):
             if self._stopped:

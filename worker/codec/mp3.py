@@ -24,9 +24,9 @@ from typing import BinaryIO
 import fastcrc
 
 from dsp.blocks import BLOCK_FRAMES, Block
-from worker.codec.coded import Coded, Frame, split
+from worker.codec.coded import EncodedFrames, Frame, split
 from worker.codec.encoder import mp3_arguments
-from worker.codec.encoders import encode_pieces
+from worker.codec.encoders import encode_segments
 from worker.codec.mpeg import HEADER_BYTES, read_header
 from worker.codec.pieces import Coder, Track, cut
 from worker.codec.tags import id3v2
@@ -74,7 +74,7 @@ def write_mp3(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
     file.write(id3v2(track.tags))
     header_at = file.tell()
     header, encoder, music = b"", b"", Music()
-    for coded in encode_pieces(track, coder):
+    for coded in encode_segments(track, coder):
         if not header:
             encoder = encoder_name(coded)
             header = info_frame(bytes(coded.part(0, 1).data), music, encoder=encoder)
@@ -122,12 +122,12 @@ class Music:
     size: int = 0
     crc: int = 0
 
-    def followed_by(self, coded: Coded) -> Music:
+    def followed_by(self, coded: EncodedFrames) -> Music:
         """Add frames."""
         return Music(self.frames + len(coded), self.size + len(coded.data), fastcrc.crc16.arc(coded.data, self.crc))
 
 
-def split_frames(data: bytes) -> Coded:
+def split_frames(data: bytes) -> EncodedFrames:
     """Cut an MP3 stream into its frames; `ValueError` if it is not frames from its first byte to its last."""
     sizes: dict[bytes, int] = {}  # by the bytes that tell it, of which a stream has few
 
@@ -140,7 +140,7 @@ def split_frames(data: bytes) -> Coded:
     return split(data, size_at, "MPEG")
 
 
-def encoder_name(coded: Coded) -> bytes:
+def encoder_name(coded: EncodedFrames) -> bytes:
     """Find the name that LAME leaves in the spare bits of its frames; players look for it in the header."""
     names = re.findall(rb"LAME\d\.\d{1,3}", coded.part(0, _SIGNED_FRAMES).data)
     return max(names, key=len, default=b"LAME3.100")  # the longest, since a frame may end within it
@@ -198,7 +198,7 @@ def info_frame(like: Frame, music: Music, *, encoder: bytes = b"LAME", delay: in
     return (start + struct.pack(">H", fastcrc.crc16.arc(start))).ljust(own, b"\0")
 
 
-def _decoded(_: Ffmpeg, parts: list[Coded], skip: int) -> Iterator[Block]:
+def _decoded(_: Ffmpeg, parts: list[EncodedFrames], skip: int) -> Iterator[Block]:
     """Decode frames in this process: libsndfile's decoder takes half the time of an FFmpeg behind a pipe."""
     import soundfile  # here, since its library is loaded only where something is encoded
 

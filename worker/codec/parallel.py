@@ -13,7 +13,7 @@ ResultT = TypeVar("ResultT")
 _LOOK_SECONDS = 0.2
 
 
-def side_by_side(
+def parallel_map(
     pieces: Sequence[PieceT],
     work: Callable[[PieceT], ResultT],
     *,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from dsp.blocks import Block
-from worker.codec.coded import Coded
+from worker.codec.coded import EncodedFrames
 from worker.codec.tags import Tags
 from worker.ffmpeg.program import Ffmpeg
 
@@ -93,8 +93,8 @@ class Coder:
     """
 
     arguments: tuple[str, ...]
-    split: Callable[[bytes], Coded]
-    decode: Callable[[Ffmpeg, list[Coded], int], Iterator[Block]]
+    split: Callable[[bytes], EncodedFrames]
+    decode: Callable[[Ffmpeg, list[EncodedFrames], int], Iterator[Block]]
     frame_samples: int
     delay: int
     run_up: int
@@ -117,7 +117,7 @@ class Coder:
 
 
 @dataclass(frozen=True)
-class Piece:
+class Segment:
     """PCM frames [start, stop) to encode; `drop` coded frames are left out, then `keep` are kept."""
 
     start: int
@@ -126,18 +126,18 @@ class Piece:
     keep: int
 
 
-def cut(frames: int, coder: Coder) -> tuple[Piece, ...]:
+def cut(frames: int, coder: Coder) -> tuple[Segment, ...]:
     """Cut a track of `frames` PCM frames; what is kept of all pieces together is one encoding of it."""
     coded = coder.coded_frames(frames)
     if coded < 2 * coder.shortest:
-        return (Piece(0, frames, 0, coded),)
+        return (Segment(0, frames, 0, coded),)
     pieces, first = [], 0
     for length in _lengths(coded, coder):
         drop = coder.run_up if first else 0
         stop = first + length + coder.run_up
         if coded - stop < _LEAST_RUN_UPS * coder.run_up:
             stop = coded
-        pieces.append(piece_of(first, drop, stop, frames, coder))
+        pieces.append(segment_of(first, drop, stop, frames, coder))
         if stop == coded:
             break
         first += length
@@ -158,7 +158,7 @@ def _lengths(coded: int, coder: Coder) -> Iterator[int]:
     yield from (stop - start for start, stop in pairwise([*ends, coder.aligned(coded)]))
 
 
-def piece_of(begin: int, drop: int, stop: int, frames: int, coder: Coder) -> Piece:
+def segment_of(begin: int, drop: int, stop: int, frames: int, coder: Coder) -> Segment:
     """Make the piece that is encoded from coded frame `begin` and kept up to `stop`."""
     last = min(frames, (stop + coder.run_on) * coder.frame_samples)
-    return Piece(begin * coder.frame_samples, last, drop, stop - begin - drop)
+    return Segment(begin * coder.frame_samples, last, drop, stop - begin - drop)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dsp.blocks import Block, spans
 from dsp.dither import to_int16
-from worker.codec.parallel import side_by_side
+from worker.codec.parallel import parallel_map
 from worker.codec.pieces import Track
 from worker.codec.tags import Tags, id3v2
 
@@ -41,7 +41,7 @@ def write_wav(track: Track, file: BinaryIO) -> None:
         return list(_rounded(track.pcm(*piece), piece[0]))
 
     done = 0
-    for samples in side_by_side(pieces, rounded, threads=track.threads):
+    for samples in parallel_map(pieces, rounded, threads=track.threads):
         for block in samples:
             file.write(block.astype("<i2", copy=False).data)
             done += len(block)

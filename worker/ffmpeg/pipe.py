@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from worker.errors import ConfigurationError, ResourceError, TransientError, WorkerError
-from worker.ffmpeg.program import MEND, Ffmpeg, clean_environment, give_way
+from worker.ffmpeg.program import MEND, Ffmpeg, clean_environment, lower_priority
 
 _LINES_KEPT = 40
 _LINE_BYTES = 2048
@@ -131,7 +131,7 @@ class Pipe:
                 f"{ffmpeg.path} cannot be run: {error.strerror}: {MEND}", code="configuration.ffmpeg"
             ) from None
         if aside:
-            give_way(self._process.pid)
+            lower_priority(self._process.pid)
         self._confine()
         self._deadline = None if self._limits.seconds is None else time.monotonic() + self._limits.seconds
         self._watcher = threading.Thread(target=self._watch, name="ffmpeg-watch", daemon=True)

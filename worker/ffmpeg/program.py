@@ -138,7 +138,7 @@ def parse_version(answer: str) -> tuple[str, bool]:
     return version, library is not None and (int(library[1]), int(library[2])) >= _OLDEST_LIBAVCODEC
 
 
-def give_way(pid: int) -> None:
+def lower_priority(pid: int) -> None:
     """Let a process wait for others rather than they for it; where cores are idle it is as fast as ever."""
     with contextlib.suppress(OSError, AttributeError):  # it has ended already; or this is no POSIX system
         os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + _ASIDE_NICE)

@@ -19,7 +19,7 @@ from dsp.loudness import (
     momentary_lufs,
     short_term_lufs,
 )
-from dsp.spectrum import Line, Spectrum, Thinner, leakage_db, steady_lines, without_overtones
+from dsp.spectrum import Decimator, Line, Spectrum, leakage_db, steady_lines, without_overtones
 
 SECTION_S = 10.0
 _HOP_S = 5.0
@@ -229,7 +229,7 @@ class _Tones:
     """Steady tones, in sections of ten seconds, one every five; two must agree."""
 
     def __init__(self, sample_rate: int) -> None:
-        self._thinner = Thinner(sample_rate)
+        self._thinner = Decimator(sample_rate)
         self._rate = self._thinner.sample_rate
         self._length, self._hop = round(SECTION_S * self._rate), round(_HOP_S * self._rate)
         self._waiting: Block = np.zeros((0, 2), np.float32)

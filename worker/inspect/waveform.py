@@ -22,7 +22,7 @@ _FIRST_HOPS = 8  # in a window, while the track is short; later one
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Waveform:
     """A finished drawing.
 
     Attributes
@@ -44,7 +44,7 @@ class Drawn:
     spectrum_s: float
 
 
-class Canvas:
+class WaveformBuilder:
     """Give it a file block by block, then ask for the drawing."""
 
     def __init__(self, sample_rate: int) -> None:
@@ -64,11 +64,11 @@ class Canvas:
         self._lows.extend(pieces.min(axis=1, keepdims=True))
         self._highs.extend(pieces.max(axis=1, keepdims=True))
 
-    def drawn(self) -> Drawn:
+    def drawn(self) -> Waveform:
         """Finish the drawing."""
         lows, highs = self._lows.columns(), self._highs.columns()
         levels, spectrum_s = self._spectrum.finish()
-        return Drawn(lows[:, 0], highs[:, 0], self._lows.width * _WAVE_FRAMES / self._rate, levels, spectrum_s)
+        return Waveform(lows[:, 0], highs[:, 0], self._lows.width * _WAVE_FRAMES / self._rate, levels, spectrum_s)
 
 
 class _Columns:

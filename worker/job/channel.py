@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from worker import errors
 from worker.config import Config
 from worker.errors import Cancelled, Interrupted, LeaseLost, ResourceError, TransientError, WorkerError
-from worker.job.run import Fulfilled, Order
+from worker.job.run import JobInput, JobOutput
 from worker.logs import where
 
 # No space, no quota, no memory, no descriptors.
@@ -36,7 +36,7 @@ class Assignment:
     """
 
     function: str
-    order: Order
+    order: JobInput
     config: Config
     folder: Path
     memory_bytes: int
@@ -52,7 +52,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class MayPublish:
-    """The job asks whether it is still ours, and waits for the answer: a `Standing` as text."""
+    """The job asks whether it is still ours, and waits for the answer: a `ClaimStatus` as text."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Failed:
 
 
 Question = AskTrack | AskCatalogue | AskCharacters
-Message = Progress | MayPublish | Uploaded | Question | Failed | Fulfilled
+Message = Progress | MayPublish | Uploaded | Question | Failed | JobOutput
 
 
 def out_of_memory(found_bytes: int, limit_bytes: int) -> ResourceError:

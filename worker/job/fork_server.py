@@ -26,7 +26,7 @@ import sys
 from collections.abc import Callable
 
 STATUS = struct.Struct("<cq")  # what it tells, and the number
-BORN, ENDED = b"b", b"e"  # with the process id; with the exit code, negative for a signal
+STARTED, ENDED = b"b", b"e"  # with the process id; with the exit code, negative for a signal
 # The worker decides about these, for itself and all below it. They stay blocked, not ignored: FFmpeg would set its own
 # handlers, but a mask it inherits.
 BLOCKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -96,7 +96,7 @@ def _be_a_job(run: Callable[[int], None], line: int, status: int) -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
-        os.write(status, STATUS.pack(BORN, os.getpid()))
+        os.write(status, STATUS.pack(STARTED, os.getpid()))
         os.close(status)
         run(line)
         code = 0

@@ -18,9 +18,9 @@ from worker.config import Config
 from worker.errors import Interrupted, WorkerError
 from worker.job.channel import Assignment, Failed, Line, Message
 from worker.job.process_tree import kill_session
-from worker.job.run import Fulfilled, Order
+from worker.job.run import JobInput, JobOutput
 
-JobFunction = Callable[[Order, Config, Line, Path], Fulfilled]
+JobFunction = Callable[[JobInput, Config, Line, Path], JobOutput]
 _MAPPED_ONLY_BYTES = 256 << 20  # a render maps some 150 MB more than it has resident
 _OOM_SCORE = "800"  # if the kernel must kill, then a job and not the worker (proc(5): -1000 to 1000)
 

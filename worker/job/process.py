@@ -23,18 +23,18 @@ from typing import Self
 from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.job.channel import Answer, Assignment, Failed, Message
-from worker.job.fork_server import BORN, STATUS
+from worker.job.fork_server import STARTED, STATUS
 from worker.job.process_tree import kill_session, session_resident_bytes
-from worker.job.run import Fulfilled, Order
+from worker.job.run import JobInput, JobOutput
 
-DEFAULT_JOB = "worker.job.run:fulfil"
+DEFAULT_JOB = "worker.job.run:run_job"
 _STUCK_S = 10  # a message that has begun must end, and a job must listen
 _LEAVE_S = 0.5
 _REAP_S = 10.0
 _NURSERY_END_S = 5.0
 
 
-class Nursery:
+class ForkServer:
     """The process that jobs are forked from, started at once and again should it die. Use in a ``with``."""
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class Nursery:
             self._process = None
 
 
-class Child:
+class JobProcess:
     """A job's process.
 
     Attributes
@@ -135,21 +135,28 @@ class Child:
     """
 
     def __init__(
-        self, nursery: Nursery, function: str, *, order: Order, config: Config, folder: Path, memory_bytes: int
+        self,
+        fork_server: ForkServer,
+        function: str,
+        *,
+        order: JobInput,
+        config: Config,
+        folder: Path,
+        memory_bytes: int,
     ) -> None:
         self._pid: int | None = None
         self._exit_code: int | None = None
         self._reported = False
-        self.unheard: list[Message] = []
+        self.unread: list[Message] = []
         ours, theirs = socket.socketpair()
-        patience = struct.pack("ll", _STUCK_S, 0)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
+        retry_policy = struct.pack("ll", _STUCK_S, 0)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, retry_policy)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, retry_policy)
         self._line: Connection | None = Connection(ours.detach())
         self._status, status = os.pipe()
         try:
             with theirs:
-                nursery.fork(theirs.fileno(), status)
+                fork_server.fork(theirs.fileno(), status)
         except ConfigurationError:
             self._line.close()
             os.close(self._status)
@@ -177,7 +184,7 @@ class Child:
         said = self._said()
         if self._exit_code is not None and not said:
             self._hang_up()
-        self._reported = self._reported or any(isinstance(message, Failed | Fulfilled) for message in said)
+        self._reported = self._reported or any(isinstance(message, Failed | JobOutput) for message in said)
         return said if said or self._line is not None else None
 
     def answer(self, value: object) -> None:
@@ -197,7 +204,7 @@ class Child:
         elif self._pid is not None:
             self._kill()
             self._await_end(_REAP_S)
-        self.unheard += self._said()
+        self.unread += self._said()
         self._hang_up()  # a process that we do not know yet ends by that
         if self._exit_code is None:
             self._kill()
@@ -251,7 +258,7 @@ class Child:
             self._status = -1
             return
         what, number = STATUS.unpack(told)
-        if what == BORN:
+        if what == STARTED:
             self._pid = number
         else:
             self._exit_code = number

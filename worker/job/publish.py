@@ -11,7 +11,7 @@ from loguru import logger
 
 from worker.config import Config
 from worker.errors import ConfigurationError, WorkerError
-from worker.job.run import Order, Tell
+from worker.job.run import Channel, JobInput
 from worker.render import stages
 from worker.render.produce import Produced
 from worker.storage.base import CONTENT_TYPES, RENDERS, Storage, Stored, preview_key, track_key
@@ -45,14 +45,14 @@ class Published:
 
 
 def publish(
-    order: Order,
+    order: JobInput,
     produced: Produced,
     track_file: Path,
     preview_file: Path,
     *,
     config: Config,
     storage: Storage,
-    tell: Tell,
+    channel: Channel,
 ) -> Published:
     """Upload a track, its preview, its twin and its lyrics.
 
@@ -67,12 +67,12 @@ def publish(
     """
 
     def upload(path: Path, bucket: str, key: str, percent: int, *, within_s: float | None = None) -> Stored:
-        tell.may_publish()
-        tell.progress(percent, stages.UPLOADING)
+        channel.may_publish()
+        channel.progress(percent, stages.UPLOADING)
         content_type = CONTENT_TYPES[path.suffix.removeprefix(".")]
         file = storage.put(path, key, bucket=bucket, content_type=content_type, within_s=within_s)
         if not file.already_there:  # else an earlier run's, which may have been published
-            tell.uploaded(bucket, key)
+            channel.uploaded(bucket, key)
         return file
 
     def deliver(path: Path, percent: int) -> Stored:
@@ -108,7 +108,7 @@ def publish(
             lyrics[path.suffix] = deliver(path, 98).path
         except ConfigurationError as error:  # a bucket that takes audio only
             logger.bind(event="lyrics.refused", job=order.job_id).warning("lyrics: {}", error.message)
-    tell.progress(99, stages.FINALIZING)
+    channel.progress(99, stages.FINALIZING)
     return Published(track.path, preview, None if twin is None else twin.path, lyrics, tuple(notes))
 
 

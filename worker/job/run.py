@@ -20,7 +20,7 @@ PAID_PROVIDERS = ("openai", "elevenlabs")
 
 
 @dataclass(frozen=True)
-class Order:
+class JobInput:
     """What was claimed: the row's ids and its payload.
 
     Attributes
@@ -49,7 +49,7 @@ class Order:
         return load_payload(self.payload_text) if self.payload_text is not None else {}
 
 
-class Tell(Protocol):
+class Channel(Protocol):
     """The child's line to its worker."""
 
     def progress(self, percent: int, stage: str) -> None:
@@ -78,7 +78,7 @@ class Tell(Protocol):
 
 
 @dataclass(frozen=True)
-class Fulfilled:
+class JobOutput:
     """What the finished order is made of.
 
     Attributes
@@ -96,7 +96,7 @@ class Fulfilled:
     summary: dict[str, Any] = field(default_factory=dict)
 
 
-def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
+def run_job(order: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
     """Render an order and put the track and its preview into storage.
 
     Parameters
@@ -126,7 +126,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
     from worker.storage.choose import open_storage
     from worker.tts.shared_cache import speech_store
 
-    row = None if order.track_id is None else tell.track_row()
+    row = None if order.track_id is None else channel.track_row()
     if order.track_id is not None and row is None:
         raise JobError(
             f"track {order.track_id} is not there, or not the customer's whose job this is",
@@ -145,7 +145,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
         logger.bind(event="job.unknown_keys", job=order.job_id).debug("ignored: {}", ", ".join(job.unknown_keys))
 
     characters = len(job.script) if job.has_voice and job.voice.provider in PAID_PROVIDERS else 0
-    if characters and config.max_characters_per_day is not None and not tell.may_speak(characters):
+    if characters and config.max_characters_per_day is not None and not channel.may_speak(characters):
         raise JobError(
             f"script: {characters} characters are more than MAX_CHARACTERS_PER_DAY ({config.max_characters_per_day}) "
             "leaves this customer today",
@@ -174,14 +174,14 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
                 config,
                 fetch,
                 speech_store=speech_store(config, storage),
-                catalogue=tell.catalogue,
+                catalogue=channel.catalogue,
                 without_music=config.on_missing_music == "without",
                 without_cover="always" if completed.has_tracks_cover else "missing",
             ),
             encoding=encoding,
             preview=preview_file,
             preview_s=config.preview_seconds,
-            on_progress=lambda stage, fraction: tell.progress(int(90 * fraction), stage),
+            on_progress=lambda stage, fraction: channel.progress(int(90 * fraction), stage),
         )
         if produced.music_error is not None:
             said = produced.music_error.message
@@ -189,7 +189,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
         if produced.cover_error is not None:
             said = produced.cover_error.message
             logger.bind(event="cover.left_out", job=order.job_id).warning("made without its cover: {}", said)
-        published = publish(order, produced, track_file, preview_file, config=config, storage=storage, tell=tell)
+        published = publish(order, produced, track_file, preview_file, config=config, storage=storage, channel=channel)
     finally:
         storage.close()
     report = produced.report
@@ -221,7 +221,7 @@ def fulfil(order: Order, config: Config, tell: Tell, folder: Path) -> Fulfilled:
     track = {"audio_url": published.track, "duration_seconds": seconds, "status": "published"}
     if published.preview is not None:
         track["preview_url"] = published.preview
-    return Fulfilled(
+    return JobOutput(
         result=result,
         track=track,
         summary={

@@ -31,7 +31,7 @@ _DECODERS = (
 )
 
 
-class Heard:
+class LogParser:
     """What FFmpeg says about itself and its input, line by line."""
 
     def __init__(self, program: Path) -> None:
@@ -87,7 +87,7 @@ class Decoder:
 
     name: str
     pipe: Pipe
-    heard: Heard
+    heard: LogParser
 
 
 @contextlib.contextmanager
@@ -100,7 +100,7 @@ def decoder(ffmpeg: Ffmpeg, source: Path, *, timeout_s: float, aside: bool = Fal
     if ready is not None:
         yield ready
         return
-    name, heard = source.name, Heard(ffmpeg.path)
+    name, heard = source.name, LogParser(ffmpeg.path)
     with _regular_file(source) as descriptor:
         arguments = (
             *("-threads", "1", "-protocol_whitelist", "file", "-codec_whitelist", _DECODERS),

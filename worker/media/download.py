@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
 
-from worker.backoff import Patience, retry_after_s, with_retries
+from worker.backoff import RetryPolicy, retry_after_s, with_retries
 from worker.config import Config
 from worker.errors import MediaError, ResourceError, TransientError, WorkerError
 from worker.media.cache import Kept, MediaCache
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 MAX_REDIRECTS = 3
 DEADLINE_S = 300.0
-_PATIENCE = Patience(failures=3)
+_PATIENCE = RetryPolicy(failures=3)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = (408, 425, 429)
 _SUFFIXES = (".mp3", ".m4a", ".aac", ".wav", ".flac", ".ogg", ".opus", ".webm", ".mp4", ".aiff", ".aif")
@@ -183,7 +183,7 @@ class _Transfer:
             raise (_missing(self.what, place.shown) if error.code == MISSING else error) from None
 
     def _tried(self, place: Place) -> Path:
-        return with_retries(lambda: self._run(place), patience=_PATIENCE, deadline=self.deadline)
+        return with_retries(lambda: self._run(place), retry_policy=_PATIENCE, deadline=self.deadline)
 
     def _run(self, place: Place) -> Path:
         """One try, redirects included."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from worker.errors import JobError
-from worker.payload.messages import SHOWN_CHARACTERS, Loc, shown
+from worker.payload.messages import SHOWN_CHARACTERS, Loc, format_value
 from worker.payload.sessions import SESSIONS, session_values
 
 Dialect = Literal["app", "edge"]
@@ -195,7 +195,7 @@ def load_payload(payload: Mapping[str, Any] | str | bytes) -> Mapping[str, Any]:
         except (RecursionError, ValueError) as error:  # nested, or a number written, beyond all measure
             raise JobError(f"the job is not valid JSON: {error}") from None
     if not isinstance(loaded, Mapping):
-        raise JobError(f"the job: found {shown(loaded)}, allowed is an object")
+        raise JobError(f"the job: found {format_value(loaded)}, allowed is an object")
     return loaded
 
 
@@ -210,7 +210,7 @@ def read_payload(payload: Mapping[str, Any]) -> Reading:
     for section in _SECTIONS:
         found = _look_up(payload, section)
         if found is not None and not isinstance(found, Mapping):
-            raise JobError(f"{section}: found {shown(found)}, allowed is an object")
+            raise JobError(f"{section}: found {format_value(found)}, allowed is an object")
     stated = {name: value for name in _KNOWN if (value := _look_up(payload, name)) is not None}
     dialect: Dialect = "edge" if _EDGE_KEYS & stated.keys() and not _APP_KEYS & stated.keys() else "app"
     values: dict[str, Any] = {}

@@ -59,13 +59,13 @@ def refusal(
         line = f"{name}: {first['ctx']['error']}"
     else:
         limits = allowed.get(first["loc"]) or (marks[0] if marks else _allowed(annotation, metadata))
-        value = "nothing" if first["type"] == "missing" else shown(first["input"])
+        value = "nothing" if first["type"] == "missing" else format_value(first["input"])
         line = f"{name}: found {value}, allowed is {limits}"
     more = len(found) - 1
     return JobError(line + (f" (and {more} more error{'s' * (more > 1)})" if more else ""))
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """Say what was found, short and on one line; containers by their kind only."""
     if isinstance(value, Mapping):
         return "an object"

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from worker.errors import JobError
 from worker.payload.aliases import Reading, load_payload, not_finite, read_payload
-from worker.payload.messages import refusal, shown
+from worker.payload.messages import format_value, refusal
 from worker.payload.schema import LAYERS, Layer, RenderJob
 
 __all__ = ["DEFAULT_DURATION_MIN", "LAYERS", "Layer", "RenderJob", "job_json_schema", "parse_job"]
@@ -62,7 +62,7 @@ def parse_job(
     except ValidationError as error:
         raise refusal(error, RenderJob, written_as=reading.written_as, allowed={("durationMin",): length}) from None
     if (found := not_finite(loaded)) is not None:
-        raise JobError(f"{found[0]}: found {shown(found[1])}, allowed is a finite number")
+        raise JobError(f"{found[0]}: found {format_value(found[1])}, allowed is a finite number")
     if len(job.script) > max_script_characters:
         raise JobError(f"script: found {len(job.script)} characters, allowed are at most {max_script_characters}")
     if job.duration_min is not None and job.duration_min > max_duration_min:
@@ -105,8 +105,8 @@ def _settled(job: RenderJob, reading: Reading, recordings: Collection[str]) -> R
 
 def _seed_of(job: RenderJob) -> int:
     """Derive a seed from what is heard, so that the same job sounds the same on every machine."""
-    unheard: dict[str, Any] = {**dict.fromkeys(NOT_SOUND, True), "voice": {"high_pass_hz", "declick"}}
-    content = job.model_dump(mode="json", by_alias=True, exclude=unheard)
+    unread: dict[str, Any] = {**dict.fromkeys(NOT_SOUND, True), "voice": {"high_pass_hz", "declick"}}
+    content = job.model_dump(mode="json", by_alias=True, exclude=unread)
     if (music := job.background_music) is not None:
         content["backgroundMusic"] = {"url": music.url or music.id or music.name}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))

@@ -22,7 +22,7 @@ from worker.payload.schema import Binaural as BinauralField
 from worker.payload.schema import Ducking as DuckingField
 from worker.plan.fit import fade_frames, voice_too_long
 from worker.plan.recordings import Media, Speech
-from worker.plan.repetitions import Rhythm, Schedule, SpokenSpan, Utterance, derived_seed, schedule, utterance
+from worker.plan.repetitions import RepetitionPlan, Schedule, SpokenSpan, Utterance, derived_seed, schedule, utterance
 
 __all__ = ["Compiled", "SpokenSpan", "compile_plan"]
 
@@ -168,7 +168,7 @@ def _fade(job: RenderJob, frames: int, notes: list[str]) -> Fade:
 
 
 def _placed(job: RenderJob, voice: Utterance, fade: Fade) -> Schedule:
-    rhythm = Rhythm(
+    repetition_plan = RepetitionPlan(
         first=_first_word(job),
         until=fade.frames - fade.out_frames,
         mode="once" if job.duration_min is None else job.loop_mode,
@@ -178,7 +178,7 @@ def _placed(job: RenderJob, voice: Utterance, fade: Fade) -> Schedule:
         shuffle=job.voice.shuffle,
         seed=job.seed or 0,
     )
-    placed = schedule(voice, rhythm)
+    placed = schedule(voice, repetition_plan)
     if placed.repetitions == 0:
         raise voice_too_long(job, voice.words_stop)
     return placed

@@ -73,7 +73,7 @@ def utterance(speech: Speech, sample_rate: int) -> Utterance:
 
 
 @dataclass(frozen=True)
-class Rhythm:
+class RepetitionPlan:
     """When the voice comes again.
 
     Attributes
@@ -117,7 +117,7 @@ class Schedule:
     repetitions: int
 
 
-def schedule(voice: Utterance, rhythm: Rhythm) -> Schedule:
+def schedule(voice: Utterance, repetition_plan: RepetitionPlan) -> Schedule:
     """Place as many whole repetitions as fit.
 
     Parameters
@@ -135,19 +135,19 @@ def schedule(voice: Utterance, rhythm: Rhythm) -> Schedule:
     spoken: list[SpokenSpan] = []
     which: list[int] = []
     order: tuple[int, ...] = tuple(range(len(voice.pieces)))
-    start, number = rhythm.first, 0
-    while start + voice.words_stop <= rhythm.until:
-        if rhythm.shuffle and number:
-            order = _shuffled(order, number, rhythm.seed)
+    start, number = repetition_plan.first, 0
+    while start + voice.words_stop <= repetition_plan.until:
+        if repetition_plan.shuffle and number:
+            order = _shuffled(order, number, repetition_plan.seed)
         for offset, index in voice.laid_out(order):
             piece = voice.pieces[index]
             begins = start + offset
             spoken.append(SpokenSpan(piece.text, begins, begins + piece.clip.frames, number))
             which.append(index)
         number += 1
-        if rhythm.mode == "once":
+        if repetition_plan.mode == "once":
             break
-        start = _next_start(start, voice.frames, number, rhythm)
+        start = _next_start(start, voice.frames, number, repetition_plan)
     return Schedule(
         tuple(piece.clip for piece in voice.pieces),
         tuple(span.start for span in spoken),
@@ -157,13 +157,16 @@ def schedule(voice: Utterance, rhythm: Rhythm) -> Schedule:
     )
 
 
-def _next_start(start: int, length: int, number: int, rhythm: Rhythm) -> int:
+def _next_start(start: int, length: int, number: int, repetition_plan: RepetitionPlan) -> int:
     shift = 0
-    if rhythm.jitter:
-        shift = derived_seed(rhythm.seed, f"jitter/{number}") % (2 * rhythm.jitter + 1) - rhythm.jitter
-    if rhythm.mode == "interval":
-        return max(start + rhythm.interval + shift, start + length)
-    return start + length + max(rhythm.pause + shift, 0)
+    if repetition_plan.jitter:
+        shift = (
+            derived_seed(repetition_plan.seed, f"jitter/{number}") % (2 * repetition_plan.jitter + 1)
+            - repetition_plan.jitter
+        )
+    if repetition_plan.mode == "interval":
+        return max(start + repetition_plan.interval + shift, start + length)
+    return start + length + max(repetition_plan.pause + shift, 0)
 
 
 def _shuffled(before: tuple[int, ...], number: int, seed: int) -> tuple[int, ...]:

@@ -47,7 +47,7 @@ class Claim:
     payload_bytes: int | None = None
 
 
-class Standing(StrEnum):
+class ClaimStatus(StrEnum):
     """What the row says about our claim."""
 
     HELD = "held"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from loguru import logger
 
 from worker.errors import TransientError
-from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, Rescued, Standing
+from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, ClaimStatus, Rescued
 from worker.queue.retry import APOLOGY, MAX_ATTEMPTS, MAX_CRASHES
 from worker.queue.transport import Row, Transport
 
@@ -78,22 +78,22 @@ class LeasedMode:
         asked = {**_fence(claim), "p_characters": characters, "p_limit": limit}
         return bool(self._transport.scalar("worker_may_speak", asked))
 
-    def beat(self, claim: Claim, *, progress: int, stage: str | None) -> Standing:
+    def heartbeat(self, claim: Claim, *, progress: int, stage: str | None) -> ClaimStatus:
         return self._ask("worker_heartbeat", claim, p_lease_s=self._lease_s, p_progress=progress, p_stage=stage)
 
-    def standing(self, claim: Claim) -> Standing:
+    def claim_status(self, claim: Claim) -> ClaimStatus:
         return self._ask("worker_standing", claim)
 
-    def release(self, claim: Claim, *, code: str, delay_s: float) -> Standing:
+    def release(self, claim: Claim, *, code: str, delay_s: float) -> ClaimStatus:
         return self._ask("worker_release", claim, p_code=code, p_delay_s=delay_s)
 
-    def retry(self, claim: Claim, *, code: str, delay_s: float, crashed: bool) -> Standing:
+    def retry(self, claim: Claim, *, code: str, delay_s: float, crashed: bool) -> ClaimStatus:
         return self._ask("worker_retry", claim, p_code=code, p_delay_s=delay_s, p_crashed=crashed)
 
-    def fail(self, claim: Claim, *, code: str, message: str, crashed: bool) -> Standing:
+    def fail(self, claim: Claim, *, code: str, message: str, crashed: bool) -> ClaimStatus:
         return self._ask("worker_fail", claim, p_code=code, p_error=message, p_crashed=crashed)
 
-    def finish(self, claim: Claim, *, result: Mapping[str, Any], track: Mapping[str, Any]) -> Standing:
+    def finish(self, claim: Claim, *, result: Mapping[str, Any], track: Mapping[str, Any]) -> ClaimStatus:
         return self._ask("worker_finish", claim, p_result=dict(result), p_track=dict(track))
 
     @property
@@ -115,8 +115,8 @@ class LeasedMode:
     def close(self) -> None:
         """Nothing is kept outside the database."""
 
-    def _ask(self, function: str, claim: Claim, **arguments: Any) -> Standing:
-        return Standing(self._transport.scalar(function, {**_fence(claim), **arguments}))
+    def _ask(self, function: str, claim: Claim, **arguments: Any) -> ClaimStatus:
+        return ClaimStatus(self._transport.scalar(function, {**_fence(claim), **arguments}))
 
 
 def _fence(claim: Claim) -> dict[str, Any]:

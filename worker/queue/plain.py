@@ -24,7 +24,7 @@ from typing import Any, Literal
 from loguru import logger
 
 from worker.errors import ConfigurationError, TransientError, WorkerError
-from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, Rescued, Standing
+from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, ClaimStatus, Rescued
 from worker.queue.plain_dialect import Dialect
 from worker.queue.retry import APOLOGY, MAX_CRASHES
 from worker.queue.transport import AsText, Row, StatementRefusedError, Transport
@@ -184,25 +184,25 @@ class PlainMode:
 
     # -- holding and ending
 
-    def beat(self, claim: Claim, *, progress: int, stage: str | None) -> Standing:
+    def heartbeat(self, claim: Claim, *, progress: int, stage: str | None) -> ClaimStatus:
         with self._transport.atomically():
-            standing = self.standing(claim)
-            if standing is Standing.HELD:
+            claim_status = self.claim_status(claim)
+            if claim_status is ClaimStatus.HELD:
                 names = self._dialect.progress
                 values = (claim.job_id, min(100, max(0, progress)), stage)
                 self._transport.scalar("update_job_progress", dict(zip(names, values, strict=True)))
-        return standing
+        return claim_status
 
-    def standing(self, claim: Claim) -> Standing:
+    def claim_status(self, claim: Claim) -> ClaimStatus:
         return self._look(claim)[1]
 
-    def release(self, claim: Claim, *, code: str, delay_s: float) -> Standing:
+    def release(self, claim: Claim, *, code: str, delay_s: float) -> ClaimStatus:
         return self._put_back(claim, delay_s, claim.attempt - 1, claim.crashes, code)
 
-    def retry(self, claim: Claim, *, code: str, delay_s: float, crashed: bool) -> Standing:
+    def retry(self, claim: Claim, *, code: str, delay_s: float, crashed: bool) -> ClaimStatus:
         return self._put_back(claim, delay_s, claim.attempt, claim.crashes + crashed, code)
 
-    def fail(self, claim: Claim, *, code: str, message: str, crashed: bool) -> Standing:
+    def fail(self, claim: Claim, *, code: str, message: str, crashed: bool) -> ClaimStatus:
         """Touch the row on the condition that it is ours, then end it.
 
         With psycopg the touch locks the row until the transaction ends. Over HTTP it makes the row fresh, so that
@@ -212,12 +212,12 @@ class PlainMode:
         del code, crashed  # there is no column for them
         with self._transport.atomically():
             if not self._transport.update(TABLE, {"result": None}, where=self._own(claim)):
-                status, standing = self._look(claim)
-                return Standing.HELD if status == "failed" else standing  # an earlier answer was lost
+                status, claim_status = self._look(claim)
+                return ClaimStatus.HELD if status == "failed" else claim_status  # an earlier answer was lost
             self._end(claim.job_id, "failed", where=self._own(claim), result=None, error=message)
-        return Standing.HELD
+        return ClaimStatus.HELD
 
-    def finish(self, claim: Claim, *, result: Mapping[str, Any], track: Mapping[str, Any]) -> Standing:
+    def finish(self, claim: Claim, *, result: Mapping[str, Any], track: Mapping[str, Any]) -> ClaimStatus:
         """End the row as `fail` does; then write the track, and then the whole result.
 
         `complete_job` gets the result without `url`: with it, some databases write the track themselves, as
@@ -226,12 +226,12 @@ class PlainMode:
         with self._transport.atomically():
             touched = {"result": None, "stage": _UNFINISHED}
             if not self._transport.update(TABLE, touched, where=self._own(claim)):
-                status, standing = self._look(claim)
+                status, claim_status = self._look(claim)
                 if status != "completed":
-                    return standing
+                    return claim_status
                 # completed with our started_at: an earlier answer was lost, maybe before the track was written
                 self._finish_track(claim.job_id)
-                return Standing.HELD
+                return ClaimStatus.HELD
             whole, written = dict(result), dict(track)
             if claim.track_id is not None and self._is_superseded(claim):
                 whole, written = {**whole, "superseded": True}, {}
@@ -240,7 +240,7 @@ class PlainMode:
             self._end(claim.job_id, "completed", where=self._own(claim), result=unfinished, error=None)
             self._write_track(claim.track_id, claim.user_id, written)
             self._write_result(claim.job_id, whole)
-        return Standing.HELD
+        return ClaimStatus.HELD
 
     @property
     def waiting(self) -> int:
@@ -301,15 +301,15 @@ class PlainMode:
         own = {"id": claim.job_id, "status": "processing"}
         return {**own, "started_at": claim.token} if claim.token else own
 
-    def _look(self, claim: Claim) -> tuple[str, Standing]:
+    def _look(self, claim: Claim) -> tuple[str, ClaimStatus]:
         rows = self._transport.select(TABLE, ["status", "started_at"], where={"id": claim.job_id}, limit=1)
         if not rows:
-            return "", Standing.LOST
+            return "", ClaimStatus.LOST
         status, started = str(rows[0]["status"]), _moment(rows[0]["started_at"])
         same = not claim.token or (started is not None and started == _moment(claim.token))
         if status == "cancelled":
-            return status, Standing.CANCELLED
-        return status if same else "", Standing.HELD if same and status == "processing" else Standing.LOST
+            return status, ClaimStatus.CANCELLED
+        return status if same else "", ClaimStatus.HELD if same and status == "processing" else ClaimStatus.LOST
 
     def _end(
         self,
@@ -345,23 +345,23 @@ class PlainMode:
         if not self._transport.update(TABLE, ended, where=where):
             raise TransientError(f"job {job_id} could not be ended: its row has changed meanwhile", code="database")
 
-    def _put_back(self, claim: Claim, delay_s: float, attempt: int, crashes: int, code: str) -> Standing:
+    def _put_back(self, claim: Claim, delay_s: float, attempt: int, crashes: int, code: str) -> ClaimStatus:
         notes = {"worker": {"attempt": attempt, "crashes": crashes, "code": code}}
         if delay_s <= 0:
             return self._to_pending(claim, notes)
         if not self._transport.update(
             TABLE, {"result": notes, "progress": 0, "stage": _WAITING}, where=self._own(claim)
         ):
-            return self.standing(claim)
+            return self.claim_status(claim)
         with self._lock:
             now = self._clock()
             self._parked.append(_Parked(claim, due=now + delay_s, touched=now))
-        return Standing.HELD
+        return ClaimStatus.HELD
 
-    def _to_pending(self, claim: Claim, result: Mapping[str, Any] | None = None) -> Standing:
+    def _to_pending(self, claim: Claim, result: Mapping[str, Any] | None = None) -> ClaimStatus:
         if self._transport.update(TABLE, _pending(result), where=self._own(claim)):
-            return Standing.HELD
-        return self.standing(claim)
+            return ClaimStatus.HELD
+        return self.claim_status(claim)
 
     def _tend(self) -> None:
         """Put back the parked jobs that are due; touch the others."""

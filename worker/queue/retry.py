@@ -52,13 +52,13 @@ class Decision:
     crashed: bool = False
 
 
-def wait_s(attempt: int, *, luck: float) -> float:
-    """The pause after failed attempt number `attempt` (from 1): exponential, capped, spread by `luck` in [0, 1)."""
+def wait_s(attempt: int, *, jitter: float) -> float:
+    """The pause after failed attempt number `attempt` (from 1): exponential, capped, spread by `jitter` in [0, 1)."""
     longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(attempt - 1, 20))
-    return longest * (0.5 + 0.5 * luck)
+    return longest * (0.5 + 0.5 * jitter)
 
 
-def decide(claim: Claim, error: Exception, *, crashed: bool = False, luck: float | None = None) -> Decision:
+def decide(claim: Claim, error: Exception, *, crashed: bool = False, jitter: float | None = None) -> Decision:
     """Sort an attempt's end.
 
     Parameters
@@ -93,6 +93,6 @@ def decide(claim: Claim, error: Exception, *, crashed: bool = False, luck: float
     given_up = kind is Kind.PERMANENT or (kind is Kind.RESOURCE and again) or claim.attempt >= MAX_ATTEMPTS
     if given_up:
         return Decision(Action.FAIL, Outcome.FAILED, code, message=message, crashed=crashed)
-    luck = random.random() if luck is None else luck
-    delay_s = max(wait_s(claim.attempt, luck=luck), floor_s or 0.0)
+    jitter = random.random() if jitter is None else jitter
+    delay_s = max(wait_s(claim.attempt, jitter=jitter), floor_s or 0.0)
     return Decision(Action.RETRY, Outcome.RETRIED, code, delay_s, crashed=crashed)

@@ -15,14 +15,14 @@ from loguru import logger
 
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
-from worker.queue.claims import Claim, JobRow, Outcome, Rescued, Standing
+from worker.queue.claims import Claim, ClaimStatus, JobRow, Outcome, Rescued
 from worker.queue.leased import LeasedMode
 from worker.queue.plain import TABLE, PlainMode
 from worker.queue.plain_dialect import find_dialect
 from worker.queue.retry import Action, decide
 from worker.queue.transport import Row, StatementRefusedError, Transport
 
-__all__ = ["LEASE_S", "Claim", "JobRow", "Outcome", "Queue", "Rescued", "Standing", "open_queue"]
+__all__ = ["LEASE_S", "Claim", "ClaimStatus", "JobRow", "Outcome", "Queue", "Rescued", "open_queue"]
 
 LEASE_S = 60.0
 SCHEMA = 2  # what worker_version() answers after this release's migration
@@ -47,12 +47,12 @@ class Mode(Protocol):
     def track_row(self, claim: Claim) -> Row | None: ...
     def catalogue(self, claim: Claim, reference: str) -> str | None: ...
     def may_speak(self, claim: Claim, characters: int, limit: int) -> bool: ...
-    def beat(self, claim: Claim, *, progress: int, stage: str | None) -> Standing: ...
-    def standing(self, claim: Claim) -> Standing: ...
-    def release(self, claim: Claim, *, code: str, delay_s: float) -> Standing: ...
-    def retry(self, claim: Claim, *, code: str, delay_s: float, crashed: bool) -> Standing: ...
-    def fail(self, claim: Claim, *, code: str, message: str, crashed: bool) -> Standing: ...
-    def finish(self, claim: Claim, *, result: Mapping[str, Any], track: Mapping[str, Any]) -> Standing: ...
+    def heartbeat(self, claim: Claim, *, progress: int, stage: str | None) -> ClaimStatus: ...
+    def claim_status(self, claim: Claim) -> ClaimStatus: ...
+    def release(self, claim: Claim, *, code: str, delay_s: float) -> ClaimStatus: ...
+    def retry(self, claim: Claim, *, code: str, delay_s: float, crashed: bool) -> ClaimStatus: ...
+    def fail(self, claim: Claim, *, code: str, message: str, crashed: bool) -> ClaimStatus: ...
+    def finish(self, claim: Claim, *, result: Mapping[str, Any], track: Mapping[str, Any]) -> ClaimStatus: ...
     def rescue(self) -> Rescued: ...
     def close(self) -> None: ...
 
@@ -60,7 +60,7 @@ class Mode(Protocol):
 class Queue:
     """Orders in `audio_job_queue`. Every method may be called from any thread, and raises only `WorkerError`.
 
-    Writes that end an attempt (`release`, `finish`, `settle`) try again for `patience_s` while the database
+    Writes that end an attempt (`release`, `finish`, `resolve_failure`) try again for `retry_for_s` while the database
     does not answer: they may be repeated without harm, and much work hangs on them. All others try once.
     """
 
@@ -88,15 +88,15 @@ class Queue:
         """Take the oldest order that is due; None when there is none."""
         return self._mode.claim()
 
-    def beat(self, claim: Claim, *, progress: int, stage: str | None) -> Standing:
+    def heartbeat(self, claim: Claim, *, progress: int, stage: str | None) -> ClaimStatus:
         """Extend the lease (leased) or touch the row (plain), and write progress (0..100) and stage."""
-        return self._mode.beat(claim, progress=progress, stage=stage)
+        return self._mode.heartbeat(claim, progress=progress, stage=stage)
 
-    def standing(self, claim: Claim) -> Standing:
+    def claim_status(self, claim: Claim) -> ClaimStatus:
         """Look, and write nothing."""
-        return self._mode.standing(claim)
+        return self._mode.claim_status(claim)
 
-    def release(self, claim: Claim, *, reason: str, delay_s: float = 0.0, patience_s: float = 30.0) -> bool:
+    def release(self, claim: Claim, *, reason: str, delay_s: float = 0.0, retry_for_s: float = 30.0) -> bool:
         """Put the order back, its attempt not counted.
 
         Parameters
@@ -114,12 +114,12 @@ class Queue:
         released : bool
             False when the order was not ours any more.
         """
-        standing = _patiently(lambda: self._mode.release(claim, code=reason, delay_s=delay_s), patience_s)
-        return standing is Standing.HELD
+        claim_status = _patiently(lambda: self._mode.release(claim, code=reason, delay_s=delay_s), retry_for_s)
+        return claim_status is ClaimStatus.HELD
 
     def finish(
-        self, claim: Claim, *, result: Mapping[str, Any], track: Mapping[str, Any], patience_s: float = 30.0
-    ) -> Standing:
+        self, claim: Claim, *, result: Mapping[str, Any], track: Mapping[str, Any], retry_for_s: float = 30.0
+    ) -> ClaimStatus:
         """Write the track row, then complete the order; with Postgres in one transaction.
 
         Parameters
@@ -137,9 +137,11 @@ class Queue:
         standing : Standing
             HELD: done, now or by an earlier call whose answer was lost. Else nothing was written.
         """
-        return _patiently(lambda: self._mode.finish(claim, result=result, track=track), patience_s)
+        return _patiently(lambda: self._mode.finish(claim, result=result, track=track), retry_for_s)
 
-    def settle(self, claim: Claim, error: Exception, *, crashed: bool = False, patience_s: float = 30.0) -> Outcome:
+    def resolve_failure(
+        self, claim: Claim, error: Exception, *, crashed: bool = False, retry_for_s: float = 30.0
+    ) -> Outcome:
         """Decide what becomes of an order whose attempt ended in `error`, and do it.
 
         Parameters
@@ -159,7 +161,7 @@ class Queue:
         """
         decision = decide(claim, error, crashed=crashed)
 
-        def write() -> Standing:
+        def write() -> ClaimStatus:
             match decision.action:
                 case Action.RETRY:
                     return self._mode.retry(
@@ -172,19 +174,19 @@ class Queue:
                         claim, code=decision.code, message=decision.message, crashed=decision.crashed
                     )
                 case Action.NOTHING:
-                    return Standing.HELD
+                    return ClaimStatus.HELD
 
-        standing = _patiently(write, patience_s)
-        if standing is Standing.HELD:
+        claim_status = _patiently(write, retry_for_s)
+        if claim_status is ClaimStatus.HELD:
             return decision.outcome
-        return Outcome.CANCELLED if standing is Standing.CANCELLED else Outcome.LOST
+        return Outcome.CANCELLED if claim_status is ClaimStatus.CANCELLED else Outcome.LOST
 
     def rescue(self) -> int:
         """Put back, or give up as poison, the orders whose worker has died; how many."""
-        rescued = self.rescue_orders()
+        rescued = self.rescue_jobs()
         return len(rescued.put_back) + len(rescued.given_up)
 
-    def rescue_orders(self) -> Rescued:
+    def rescue_jobs(self) -> Rescued:
         """`rescue`, with the orders' ids."""
         rescued = self._mode.rescue()
         for job_id in rescued.put_back:
@@ -333,9 +335,9 @@ def _open_transport(config: Config, worker_name: str) -> Transport:
     return SupabaseTransport(config.supabase_url, config.supabase_service_role_key.get_secret_value())
 
 
-def _patiently(write: Callable[[], T], patience_s: float) -> T:
+def _patiently(write: Callable[[], T], retry_for_s: float) -> T:
     """Repeat a fenced write while the database does not answer; the queue's one retry place."""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + retry_for_s
     tries = 0
     while True:
         try:

@@ -17,7 +17,7 @@ from dsp.blocks import Block, gain_to_db
 from dsp.envelope import Breakpoints, Curve, Fade
 from dsp.plan import RenderPlan
 from dsp.recorded import Looped
-from dsp.spectrum import MAIN_LOBE_BINS, Line, Spectrum, Thinner, leakage_db
+from dsp.spectrum import MAIN_LOBE_BINS, Decimator, Line, Spectrum, leakage_db
 from dsp.tones import Binaural, Frequency, Isochronic, Monaural, Tone, ToneSequence
 from worker.plan.compile import SpokenSpan
 
@@ -67,7 +67,7 @@ class SeamReport:
 
 
 @dataclass(frozen=True)
-class Heard:
+class DeliveredAnalysis:
     """What was heard.
 
     Attributes
@@ -93,7 +93,7 @@ class Heard:
     seams: tuple[SeamReport, ...]
 
 
-class Listener:
+class DeliveredAnalyzer:
     """Give it the decoded file block by block, then ask what it heard.
 
     Parameters
@@ -106,7 +106,7 @@ class Listener:
         self._plan = plan
         self._spoken = spoken
         self._start, self._stop = listening_place(plan, spoken)
-        self._thinner = Thinner(plan.sample_rate)
+        self._thinner = Decimator(plan.sample_rate)
         self._analysis: _Analysis | None = None
         self._frame = 0
         self._cuts = [_Cut(frame, plan) for frame in _seams(plan)]
@@ -125,13 +125,13 @@ class Listener:
                 break
             cut.add(block, begin)
 
-    def heard(self) -> Heard:
+    def heard(self) -> DeliveredAnalysis:
         """Work out what was heard."""
         rate = self._plan.sample_rate
         if self._analysis is None:  # the sound ended early
             self._analysis = self._analyse()
         found = self._analysis
-        return Heard(
+        return DeliveredAnalysis(
             from_s=round(self._start / rate, 3),
             seconds=round((self._stop - self._start) / rate, 3),
             tones=found.tones,

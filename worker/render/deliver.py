@@ -22,7 +22,7 @@ from worker.codec.encoding import Encoding
 from worker.codec.tags import Tags
 from worker.errors import JobError, QualityError
 from worker.ffmpeg.program import Ffmpeg
-from worker.render.analysis import Listener
+from worker.render.analysis import DeliveredAnalyzer
 from worker.render.master import Master, find_master, programme, too_loud
 from worker.render.silence import silent_stretch, sounds_below_treble
 
@@ -86,7 +86,7 @@ class Delivered:
     reduction: Reduction
     encodes: int
     tries: tuple[Try, ...] = ()
-    listener: Listener | None = None
+    analyzer: DeliveredAnalyzer | None = None
 
     @property
     def integrated_lufs(self) -> float:
@@ -111,7 +111,7 @@ def deliver(
     ffmpeg: Ffmpeg,
     threads: int,
     on_progress: Callable[[float], None] | None = None,
-    make_listener: Callable[[], Listener] | None = None,
+    make_analyzer: Callable[[], DeliveredAnalyzer] | None = None,
 ) -> Delivered:
     """Make the file, and make it again until its decoded sound is as loud as asked and its peaks are low enough.
 
@@ -156,7 +156,7 @@ def deliver(
                 raise
             raise too_loud(target_lufs, MOST_DBTP, _reached(tries)) from None  # not the ceiling it had come to
         meter = LoudnessMeter(plan.sample_rate, true_peak=True)
-        listener = None if make_listener is None else make_listener()
+        analyzer = None if make_analyzer is None else make_analyzer()
         encode(
             _amplified(plan, master, level_db, reduction),
             plan.frames,
@@ -167,12 +167,12 @@ def deliver(
             ffmpeg=ffmpeg,
             threads=threads,
             on_progress=None if on_progress is None else lambda done: on_progress(done / plan.frames),
-            on_decoded=meter.add if listener is None else _both(meter.add, listener.add),
+            on_decoded=meter.add if analyzer is None else _both(meter.add, analyzer.add),
         )
         heard = meter.measurement()
         lufs, dbtp = integrated_lufs(heard.energies), gain_to_db(heard.true_peak)
         tries.append(Try(master.gain_db, master.ceiling_dbtp, level_db, lufs, dbtp))
-        delivered = Delivered(master, heard, reduction, number, tuple(tries), listener)
+        delivered = Delivered(master, heard, reduction, number, tuple(tries), analyzer)
         _check_sound(delivered, mix, plan)
         # a file is held to the loudness its master has: without a limiter that may be less than the target
         miss_lu = _miss(delivered.integrated_lufs, master, target_lufs)

@@ -27,12 +27,12 @@ from worker.plan.compile import Compiled, compile_plan
 from worker.plan.lyrics import as_lrc, as_webvtt
 from worker.plan.recordings import Media, Music, Speech
 from worker.render import stages
-from worker.render.analysis import Listener
+from worker.render.analysis import DeliveredAnalyzer
 from worker.render.deliver import PREVIEW_FADE_S, deliver, deliver_preview
 from worker.render.master import measure_mix
 from worker.render.report import Report, layer_loudness, layer_reports, make_report
 from worker.tts.fitting import FitMode, fitted
-from worker.tts.speech import Said
+from worker.tts.speech import SpeechStats
 
 WithoutCover = Literal["never", "missing", "always"]
 OnProgress = Callable[[str, float], None]
@@ -71,7 +71,7 @@ class Studio:
 
     ffmpeg: Ffmpeg
     threads: int
-    speak: Callable[[RenderJob, Path, Callable[[float], None], Said], Speech]
+    speak: Callable[[RenderJob, Path, Callable[[float], None], SpeechStats], Speech]
     fetch_music: Callable[[RenderJob, Path], Music]
     fetch_cover: Callable[[str, Path], bytes]
     fit: FitMode = "adapt"
@@ -160,7 +160,7 @@ def produce(
     WorkerError
         Nothing is left behind, nor half-written.
     """
-    watch, said = _Stopwatch(), Said()
+    watch, said = _Stopwatch(), SpeechStats()
     adapted: list[str] = []
     music_error: MediaError | None = None
     cover_error: MediaError | None = None
@@ -269,7 +269,7 @@ def produce(
                     ffmpeg=studio.ffmpeg,
                     threads=studio.threads,
                     on_progress=lambda done: progressed(stages.MIXING, _MEASURED + (1 - _MEASURED) * done),
-                    make_listener=partial(Listener, plan, compiled.spoken),
+                    make_analyzer=partial(DeliveredAnalyzer, plan, compiled.spoken),
                 )
             progressed(stages.MIXED, 1.0)
             if preview is not None and number == 0:

@@ -14,7 +14,7 @@ from dsp.plan import RenderPlan, render_layer
 from worker.codec.encoding import Encoding
 from worker.codec.signature import mp3_encoder
 from worker.plan.compile import Compiled
-from worker.render.analysis import Heard
+from worker.render.analysis import DeliveredAnalysis
 from worker.render.deliver import Delivered
 
 _LAYER_SECONDS = 20.0
@@ -88,7 +88,7 @@ class Report:
     encodes: int
     repetitions: int
     layers: Mapping[str, LayerReport]
-    heard: Heard | None
+    heard: DeliveredAnalysis | None
     gain_history: GainHistory
     encoder: str
     stage_seconds: Mapping[str, float]
@@ -183,7 +183,7 @@ def make_report(
         encodes=delivered.encodes,
         repetitions=compiled.repetitions,
         layers=layers,
-        heard=None if delivered.listener is None else delivered.listener.heard(),
+        heard=None if delivered.analyzer is None else delivered.analyzer.heard(),
         gain_history=_gain_history(delivered, plan),
         encoder=_encoder(file, encoding.format, ffmpeg),
         stage_seconds=stage_seconds,

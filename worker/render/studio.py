@@ -22,10 +22,10 @@ from worker.plan.recordings import Music, Speech
 from worker.render.produce import Studio, WithoutCover
 from worker.tts import open_voice
 from worker.tts.cache import RemoteCache, SpeechCache
-from worker.tts.care import Care, measure_clip
+from worker.tts.care import VoiceProcessing, measure_clip
 from worker.tts.fitting import script_that_fits
 from worker.tts.pace import PaceBook
-from worker.tts.speech import Said, recorded_speech, speak_script
+from worker.tts.speech import SpeechStats, recorded_speech, speak_script
 
 _DECODE_TIMEOUT_S = 900.0
 _COVER_BYTES = 10 << 20
@@ -73,9 +73,9 @@ def open_studio(
     ffmpeg = find_ffmpeg(config.ffmpeg)
     max_seconds = config.max_duration_min * 60
 
-    def speak(job: RenderJob, folder: Path, on_progress: Callable[[float], None], said: Said) -> Speech:
+    def speak(job: RenderJob, folder: Path, on_progress: Callable[[float], None], said: SpeechStats) -> Speech:
         recording = voice_file
-        care = Care(job.voice.high_pass_hz, job.voice.declick)
+        processing = VoiceProcessing(job.voice.high_pass_hz, job.voice.declick)
         if recording is None and job.voice.provider == "uploaded":
             if job.voice.url is None:
                 raise JobError("voice.url is missing: an uploaded voice needs the recording's URL or object name")
@@ -89,7 +89,7 @@ def open_studio(
                     sample_rate=SAMPLE_RATE_HZ,
                     max_seconds=max_seconds,
                     speed=job.voice.recording_speed,
-                    care=care,
+                    processing=processing,
                 )
         voice = open_voice(job.voice, config)
         cache = SpeechCache(config.cache_dir / "speech", config.tts_cache_max_mb, speech_store)
@@ -112,7 +112,7 @@ def open_studio(
             sample_rate=SAMPLE_RATE_HZ,
             on_progress=on_progress,
             said=said,
-            care=care,
+            processing=processing,
             paces=paces,
         )
 

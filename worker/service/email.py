@@ -17,12 +17,12 @@ from typing import Any
 
 from loguru import logger
 
-from worker.backoff import Patience, retry_after_s, with_retries
+from worker.backoff import RetryPolicy, retry_after_s, with_retries
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError, WorkerError
 from worker.supabase_access import supabase_of
 
-_PATIENCE = Patience(failures=3)
+_PATIENCE = RetryPolicy(failures=3)
 _TOTAL_S = 20.0
 _REQUEST_S = 8.0
 _LONGEST_MESSAGE = 500
@@ -32,7 +32,7 @@ _sdk = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Letter:
+class Email:
     """A letter, ready to go.
 
     Attributes
@@ -73,7 +73,7 @@ def notify_ready(
         if address is None:
             logger.info("job {}: no letter, its owner has no address", job_id)
             return False
-        letter = ready_letter(
+        letter = ready_email(
             address,
             job_id=job_id,
             title=title,
@@ -109,7 +109,7 @@ def notify_failed(
     to = config.ops_email
 
     def send() -> bool:
-        letter = failed_letter(
+        letter = failed_email(
             to,
             job_id=job_id,
             code=code,
@@ -139,13 +139,13 @@ def notify_without_music(
     to = config.ops_email
 
     def send() -> bool:
-        _send(config, without_music_letter(to, job_id=job_id, message=message, track_id=track_id, user_id=user_id))
+        _send(config, without_music_email(to, job_id=job_id, message=message, track_id=track_id, user_id=user_id))
         return True
 
     return _quietly(config, job_id, send)
 
 
-def ready_letter(
+def ready_email(
     to: str,
     *,
     job_id: str,
@@ -153,7 +153,7 @@ def ready_letter(
     duration_s: float | None,
     preview_url: str | None,
     app_url: str | None,
-) -> Letter:
+) -> Email:
     """Write the owner's letter. Pure."""
     name = _one_line(title or "", _LONGEST_TITLE)
     called = f"“{name}”" if name else "Your track"
@@ -164,7 +164,7 @@ def ready_letter(
         for label, url in (("Open your library", app_url), ("Hear the preview", preview_url))
         if url and url.startswith(("https://", "http://"))
     ]
-    return Letter(
+    return Email(
         to,
         f"{called} is ready" if name else "Your track is ready",
         "\n\n".join([*lines, *(f"{label}: {url}" for label, url in links)]) + "\n",
@@ -173,7 +173,7 @@ def ready_letter(
     )
 
 
-def failed_letter(
+def failed_email(
     to: str,
     *,
     job_id: str,
@@ -182,7 +182,7 @@ def failed_letter(
     attempts: int | None,
     track_id: str | None,
     user_id: str | None,
-) -> Letter:
+) -> Email:
     """Write the operators' letter. Pure."""
     facts = {
         "Job": job_id,
@@ -201,7 +201,7 @@ def failed_letter(
     )
 
 
-def without_music_letter(to: str, *, job_id: str, message: str, track_id: str | None, user_id: str | None) -> Letter:
+def without_music_email(to: str, *, job_id: str, message: str, track_id: str | None, user_id: str | None) -> Email:
     """Write the operators' letter about a track that was delivered without its music. Pure."""
     facts = {
         "Job": job_id,
@@ -213,9 +213,9 @@ def without_music_letter(to: str, *, job_id: str, message: str, track_id: str | 
     return _ops_letter(to, subject, "An order was delivered without its music", facts, f"job-without-music/{job_id}")
 
 
-def _ops_letter(to: str, subject: str, heading: str, facts: Mapping[str, str], key: str) -> Letter:
+def _ops_letter(to: str, subject: str, heading: str, facts: Mapping[str, str], key: str) -> Email:
     lines = [f"{name}: {value}" for name, value in facts.items()]
-    return Letter(to, subject, f"{heading}.\n\n" + "\n".join(lines) + "\n", _page(heading, lines, []), key)
+    return Email(to, subject, f"{heading}.\n\n" + "\n".join(lines) + "\n", _page(heading, lines, []), key)
 
 
 def _page(heading: str, lines: list[str], links: list[tuple[str, str]]) -> str:
@@ -278,14 +278,14 @@ def _owner_address(config: Config, user_id: str | None) -> str | None:
             raise ConfigurationError(f"auth answers {response.status_code}; check SUPABASE_SERVICE_ROLE_KEY")
         return str(response.json().get("email") or "") or None
 
-    return with_retries(ask, patience=_PATIENCE, deadline=time.monotonic() + _TOTAL_S)
+    return with_retries(ask, retry_policy=_PATIENCE, deadline=time.monotonic() + _TOTAL_S)
 
 
-def _send(config: Config, letter: Letter) -> None:
-    with_retries(lambda: _send_once(config, letter), patience=_PATIENCE, deadline=time.monotonic() + _TOTAL_S)
+def _send(config: Config, letter: Email) -> None:
+    with_retries(lambda: _send_once(config, letter), retry_policy=_PATIENCE, deadline=time.monotonic() + _TOTAL_S)
 
 
-def _send_once(config: Config, letter: Letter) -> None:
+def _send_once(config: Config, letter: Email) -> None:
     try:
         import resend
         from resend.exceptions import NoContentError, ResendError

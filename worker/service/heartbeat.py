@@ -11,7 +11,7 @@ from loguru import logger
 
 from worker.errors import WorkerError
 from worker.logs import where
-from worker.queue.claims import Claim, Standing
+from worker.queue.claims import Claim, ClaimStatus
 from worker.queue.service import Queue
 
 _AGAIN_S = 0.5
@@ -19,7 +19,7 @@ _LAST_CALL_S = 1.0
 
 
 @dataclass(frozen=True)
-class Rhythm:
+class WorkerTimings:
     """How often a worker does what, in seconds. The defaults are production's; tests are in more of a hurry.
 
     The lease itself, 60 s, is the queue's (`open_queue`).
@@ -40,8 +40,8 @@ class Rhythm:
         A job that has said nothing for so long hangs: an upload over a very poor line says less than any other stage.
     """
 
-    beat_s: float = 15.0
-    look_s: float = 3.0
+    heartbeat_s: float = 15.0
+    check_s: float = 3.0
     lost_after_s: float = 45.0
     rescue_s: float = 15.0
     finish_within_s: float = 18.0
@@ -60,14 +60,14 @@ class Heartbeat:
         On the monotonic clock, before the claim was sent: the lease is no longer than from there.
     """
 
-    def __init__(self, queue: Queue, claim: Claim, rhythm: Rhythm, *, claimed_at: float) -> None:
+    def __init__(self, queue: Queue, claim: Claim, timings: WorkerTimings, *, claimed_at: float) -> None:
         self._queue = queue
         self._claim = claim
-        self._rhythm = rhythm
+        self._rhythm = timings
         self._log = logger.bind(job=claim.job_id)
         self._progress: tuple[int, str | None] = (0, None)
         self._heard_at = claimed_at
-        self._verdict = Standing.HELD
+        self._verdict = ClaimStatus.HELD
         self._wake = threading.Event()
         self._stopping = False
         self._beating = threading.Lock()  # the thread and `check` never overlap
@@ -84,10 +84,10 @@ class Heartbeat:
         self._thread.join(_LAST_CALL_S)
 
     @property
-    def standing(self) -> Standing:
+    def claim_status(self) -> ClaimStatus:
         """What the row last said; LOST when it has not been heard for too long."""
-        if self._verdict is Standing.HELD and time.monotonic() - self._heard_at > self._rhythm.lost_after_s:
-            return Standing.LOST
+        if self._verdict is ClaimStatus.HELD and time.monotonic() - self._heard_at > self._rhythm.lost_after_s:
+            return ClaimStatus.LOST
         return self._verdict
 
     def report(self, percent: int, stage: str) -> None:
@@ -97,32 +97,32 @@ class Heartbeat:
         if new_stage:
             self._wake.set()
 
-    def look_now(self) -> None:
+    def check_now(self) -> None:
         """Look at the row at once: somebody said that it was cancelled."""
         self._wake.set()
 
-    def check(self, give_up: Callable[[], bool]) -> Standing | None:
+    def check(self, give_up: Callable[[], bool]) -> ClaimStatus | None:
         """Beat now and say how the claim stands.
 
         While the database does not answer it is asked again, until the job counts as lost, or until `give_up` says
         so: None, nobody knows.
         """
-        while self.standing is Standing.HELD and not self._beat():
+        while self.claim_status is ClaimStatus.HELD and not self._beat():
             if give_up():
                 return None
             time.sleep(_AGAIN_S)
-        return self.standing
+        return self.claim_status
 
     def _run(self) -> None:
-        beat_at = time.monotonic() + self._rhythm.look_s
-        while not self._stopping and self._verdict is Standing.HELD:
-            woken = self._wake.wait(self._rhythm.look_s)
+        beat_at = time.monotonic() + self._rhythm.check_s
+        while not self._stopping and self._verdict is ClaimStatus.HELD:
+            woken = self._wake.wait(self._rhythm.check_s)
             self._wake.clear()
             if self._stopping:
                 return
             if woken or time.monotonic() >= beat_at:
                 if self._beat():
-                    beat_at = time.monotonic() + self._rhythm.beat_s
+                    beat_at = time.monotonic() + self._rhythm.heartbeat_s
             else:
                 self._look()
 
@@ -132,7 +132,7 @@ class Heartbeat:
             percent, stage = self._progress
             asked_at = time.monotonic()  # the lease is no longer than from here
             try:
-                standing = self._queue.beat(self._claim, progress=percent, stage=stage)
+                claim_status = self._queue.heartbeat(self._claim, progress=percent, stage=stage)
             except WorkerError as error:
                 self._log.bind(event="heartbeat.failed").warning("heartbeat: {}", error.message)
                 return False
@@ -140,17 +140,17 @@ class Heartbeat:
                 self._log.bind(event="heartbeat.bug").opt(exception=error).error("heartbeat: a bug, {}", where(error))
                 return False
             self._heard_at = asked_at
-            self._hear(standing)
+            self._hear(claim_status)
             return True
 
     def _look(self) -> None:
         try:
-            self._hear(self._queue.standing(self._claim))
+            self._hear(self._queue.claim_status(self._claim))
         except WorkerError as error:
             self._log.bind(event="look.failed").debug("look: {}", error.message)
         except Exception as error:  # noqa: BLE001 - as above
             self._log.bind(event="look.bug").opt(exception=error).error("look: a bug, {}", where(error))
 
-    def _hear(self, standing: Standing) -> None:
-        if standing is not Standing.HELD and self._verdict is Standing.HELD:
-            self._verdict = standing
+    def _hear(self, claim_status: ClaimStatus) -> None:
+        if claim_status is not ClaimStatus.HELD and self._verdict is ClaimStatus.HELD:
+            self._verdict = claim_status

@@ -10,14 +10,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from worker.job.process_tree import resident_bytes, session_resident_bytes
-from worker.service.runner import Ended
+from worker.service.runner import JobResult
 from worker.service.state import State
-from worker.service.worker import Watch
+from worker.service.worker import JobObserver
 
 _SECONDS = (0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800)
 
 
-class Metrics(Watch):
+class Metrics(JobObserver):
     """Counts jobs as they end, on a registry of its own.
 
     Parameters
@@ -47,7 +47,7 @@ class Metrics(Watch):
         )
         self._fenced = Counter("mindscript_fenced", "Jobs that turned out not to be ours any more", registry=registry)
 
-    def ended(self, ended: Ended) -> None:
+    def ended(self, ended: JobResult) -> None:
         """Count a job."""
         self._jobs.labels(ended.outcome).inc()
         self._seconds.labels(ended.outcome).observe(ended.seconds)

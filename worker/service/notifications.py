@@ -11,11 +11,11 @@ from worker.config import Config
 from worker.errors import WorkerError
 from worker.queue.claims import JobRow
 from worker.service.email import notify_failed, notify_ready, notify_without_music
-from worker.service.runner import Ended
-from worker.service.worker import Watch
+from worker.service.runner import JobResult
+from worker.service.worker import JobObserver
 
 
-class Letters(Watch):
+class EmailNotifier(JobObserver):
     """Writes each in a thread of its own: the post never holds up a job.
 
     Parameters
@@ -29,7 +29,7 @@ class Letters(Watch):
         self._config = config
         self._find = find
 
-    def ended(self, ended: Ended) -> None:
+    def ended(self, ended: JobResult) -> None:
         """Write, if there is something to say."""
         if ended.outcome in ("completed", "failed", "poison"):
             threading.Thread(target=self._write, args=(ended,), name="letter").start()
@@ -52,7 +52,7 @@ class Letters(Watch):
             track_id=row.track_id if row is not None else None,
         )
 
-    def _write(self, ended: Ended) -> None:
+    def _write(self, ended: JobResult) -> None:
         claim = ended.claim
         if ended.outcome == "completed":
             notify_ready(

@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 from loguru import logger
 
 from worker.logs import where
-from worker.service.runner import Ended
-from worker.service.worker import Watch
+from worker.service.runner import JobResult
+from worker.service.worker import JobObserver
 
 _FIGURES = ("stages", "lufs", "dbtp", "duration_s", "speech_cache")
 _AS_IT_SHOULD = ("completed", "released", "cancelled")
 
 
-class Journal(Watch):
+class JobLog(JobObserver):
     """Writes it: order, attempt, stage times, loudness, peak, outcome."""
 
-    def ended(self, ended: Ended) -> None:
+    def ended(self, ended: JobResult) -> None:
         """Write the line of one job."""
         claim, error = ended.claim, ended.error
         line = logger.bind(
@@ -36,7 +36,7 @@ class Journal(Watch):
         line.log(level, "job {} {} in {:.2f} s{}", claim.job_id, ended.outcome, ended.seconds, reason)
 
 
-class Watches(Watch):
+class JobObservers(JobObserver):
     """Several at once; one that fails does not keep the others from hearing.
 
     Parameters
@@ -45,10 +45,10 @@ class Watches(Watch):
         May grow while nobody works yet.
     """
 
-    def __init__(self, watches: Sequence[Watch]) -> None:
+    def __init__(self, watches: Sequence[JobObserver]) -> None:
         self._watches = watches
 
-    def ended(self, ended: Ended) -> None:
+    def ended(self, ended: JobResult) -> None:
         """Tell all of them."""
         self._tell(lambda watch: watch.ended(ended))
 
@@ -56,7 +56,7 @@ class Watches(Watch):
         """Tell all of them."""
         self._tell(lambda watch: watch.given_up(job_id))
 
-    def _tell(self, tell: Callable[[Watch], None]) -> None:
+    def _tell(self, tell: Callable[[JobObserver], None]) -> None:
         for watch in self._watches:
             try:
                 tell(watch)

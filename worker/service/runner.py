@@ -33,13 +33,13 @@ from worker.job.channel import (
     out_of_memory,
 )
 from worker.job.memory import kills_by_the_kernel
-from worker.job.process import Child, Nursery, no_process
-from worker.job.run import Fulfilled, Order
+from worker.job.process import ForkServer, JobProcess, no_process
+from worker.job.run import JobInput, JobOutput
 from worker.job.workspace import job_folder
-from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, Outcome, Standing
+from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, ClaimStatus, Outcome
 from worker.queue.retry import MAX_ATTEMPTS
 from worker.queue.service import Queue
-from worker.service.heartbeat import Heartbeat, Rhythm
+from worker.service.heartbeat import Heartbeat, WorkerTimings
 from worker.service.stopping import Stopping
 
 _TICK_S = 0.25  # of looks at standing and memory
@@ -55,7 +55,7 @@ class CrashError(TransientError):
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobResult:
     """How a job ended.
 
     Attributes
@@ -78,7 +78,7 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Shop:
+class WorkerContext:
     """What every job of a worker is done with.
 
     Attributes
@@ -93,9 +93,9 @@ class Shop:
 
     queue: Queue
     config: Config
-    rhythm: Rhythm
+    timings: WorkerTimings
     function: str
-    nursery: Nursery
+    fork_server: ForkServer
     folder: Path
     memory_limit_bytes: int
     stopping: Stopping
@@ -113,7 +113,7 @@ class RunningJob:
         On the monotonic clock, before the claim was sent.
     """
 
-    shop: Shop
+    context: WorkerContext
     claim: Claim
     claimed_at: float
     started_at: float = field(default_factory=time.monotonic)
@@ -126,9 +126,9 @@ class RunningJob:
     def cancelled(self) -> None:
         """Hear that the customer may have cancelled: the row is looked at, at once."""
         if self._heartbeat is not None:
-            self._heartbeat.look_now()
+            self._heartbeat.check_now()
 
-    def run(self) -> Ended:
+    def run(self) -> JobResult:
         """Run the job to its end, and write that end into the queue."""
         error: Exception | None = None
         summary: dict[str, object] = {}
@@ -141,16 +141,16 @@ class RunningJob:
         else:
             summary = dict(result.summary)
             outcome, error = self._finish(result)
-        return Ended(self.claim, outcome, error, summary, time.monotonic() - self.started_at)
+        return JobResult(self.claim, outcome, error, summary, time.monotonic() - self.started_at)
 
-    def _render(self) -> Fulfilled:
+    def _render(self) -> JobOutput:
         """Have the job done in a process of its own, the lease kept meanwhile."""
-        shop = self.shop
+        context = self.context
         _check_claim(self.claim)
         try:
             with (
-                Heartbeat(shop.queue, self.claim, shop.rhythm, claimed_at=self.claimed_at) as heartbeat,
-                job_folder(shop.folder) as folder,
+                Heartbeat(context.queue, self.claim, context.timings, claimed_at=self.claimed_at) as heartbeat,
+                job_folder(context.folder) as folder,
             ):
                 self._heartbeat = heartbeat
                 self._go_on(heartbeat)
@@ -162,23 +162,23 @@ class RunningJob:
         finally:
             self._heartbeat = None
 
-    def _in_process(self, folder: Path, heartbeat: Heartbeat) -> Fulfilled:
-        shop, claim = self.shop, self.claim
+    def _in_process(self, folder: Path, heartbeat: Heartbeat) -> JobOutput:
+        context, claim = self.context, self.claim
         kills = kills_by_the_kernel()
-        child = Child(
-            shop.nursery,
-            shop.function,
-            order=Order(claim.job_id, claim.track_id, claim.user_id, claim.payload_text, claim.attempt),
-            config=shop.config,
+        child = JobProcess(
+            context.fork_server,
+            context.function,
+            order=JobInput(claim.job_id, claim.track_id, claim.user_id, claim.payload_text, claim.attempt),
+            config=context.config,
             folder=folder,
-            memory_bytes=shop.memory_limit_bytes,
+            memory_bytes=context.memory_limit_bytes,
         )
         try:
             result = self._listen(child, heartbeat)
         finally:
             ending = child.close()
             self.session = None
-            self.uploads += [message for message in child.unheard if isinstance(message, Uploaded)]
+            self.uploads += [message for message in child.unread if isinstance(message, Uploaded)]
         if result is not None:
             return result
         if child.pid is None:
@@ -187,7 +187,7 @@ class RunningJob:
             raise ResourceError("the kernel ended the render for want of memory", code="resource.memory")
         raise CrashError(f"the render's process died: {ending}")
 
-    def _listen(self, child: Child, heartbeat: Heartbeat) -> Fulfilled | None:
+    def _listen(self, child: JobProcess, heartbeat: Heartbeat) -> JobOutput | None:
         """Hear the job out; None when it has died without a result."""
         heard_at = time.monotonic()
         while True:
@@ -210,25 +210,25 @@ class RunningJob:
                         self.uploads.append(message)
                     case Failed():
                         raise message.error()
-                    case Fulfilled():
+                    case JobOutput():
                         return message
             self._go_on(heartbeat)
-            if time.monotonic() - heard_at > self.shop.rhythm.silent_s:
-                raise CrashError(f"the render has said nothing for {self.shop.rhythm.silent_s:.0f} s")
+            if time.monotonic() - heard_at > self.context.timings.silent_s:
+                raise CrashError(f"the render has said nothing for {self.context.timings.silent_s:.0f} s")
             found = child.memory_bytes()
-            if found > self.shop.memory_limit_bytes:
-                raise out_of_memory(found, self.shop.memory_limit_bytes)
+            if found > self.context.memory_limit_bytes:
+                raise out_of_memory(found, self.context.memory_limit_bytes)
 
     def _check(self, heartbeat: Heartbeat) -> str:
         """Ask the database whether the job is still ours, before something is published."""
-        standing = heartbeat.check(lambda: self.shop.stopping.seconds > self.shop.rhythm.finish_within_s)
-        if standing is None:
+        claim_status = heartbeat.check(lambda: self.context.stopping.seconds > self.context.timings.finish_within_s)
+        if claim_status is None:
             raise ShuttingDown
-        return standing.value
+        return claim_status.value
 
     def _look_up(self, question: Question) -> object:
         """Ask the database what the job wants to know; a failure travels to the job as its answer."""
-        queue = self.shop.queue
+        queue = self.context.queue
         try:
             match question:
                 case AskTrack():
@@ -236,19 +236,19 @@ class RunningJob:
                 case AskCatalogue():
                     return queue.catalogue(self.claim, question.reference)
                 case AskCharacters():
-                    limit = self.shop.config.max_characters_per_day
+                    limit = self.context.config.max_characters_per_day
                     return limit is None or queue.may_speak(self.claim, question.characters, limit=limit)
         except WorkerError as error:
             return Failed.of(error)
 
     def _go_on(self, heartbeat: Heartbeat, *, done: bool = False) -> None:
         """Raise when there is no point in going on."""
-        if heartbeat.standing is Standing.CANCELLED:
+        if heartbeat.claim_status is ClaimStatus.CANCELLED:
             raise Cancelled
-        if heartbeat.standing is Standing.LOST:
+        if heartbeat.claim_status is ClaimStatus.LOST:
             raise LeaseLost
-        left_s = self.shop.rhythm.finish_within_s - self.shop.stopping.seconds
-        if self.shop.stopping.is_set() and not done and self._rest_s() > left_s:
+        left_s = self.context.timings.finish_within_s - self.context.stopping.seconds
+        if self.context.stopping.is_set() and not done and self._rest_s() > left_s:
             raise ShuttingDown
 
     def _rest_s(self) -> float:
@@ -257,19 +257,19 @@ class RunningJob:
             return math.inf
         return (time.monotonic() - self.started_at) * (100 - self.percent) / self.percent
 
-    def _finish(self, result: Fulfilled) -> tuple[str, Exception | None]:
+    def _finish(self, result: JobOutput) -> tuple[str, Exception | None]:
         try:
-            standing = self.shop.queue.finish(
-                self.claim, result=result.result, track=result.track, patience_s=self._patience_s()
+            claim_status = self.context.queue.finish(
+                self.claim, result=result.result, track=result.track, retry_for_s=self._patience_s()
             )
         except WorkerError as error:
             return self._settle(error), error
-        if standing is Standing.HELD:
+        if claim_status is ClaimStatus.HELD:
             return "completed", None
-        if standing is Standing.CANCELLED:
+        if claim_status is ClaimStatus.CANCELLED:
             self._unpublish()
-            return standing.value, Cancelled()
-        return standing.value, LeaseLost()
+            return claim_status.value, Cancelled()
+        return claim_status.value, LeaseLost()
 
     def _unpublish(self) -> None:
         """Take back what a cancelled job has uploaded. A lost job's files belong to whoever has it now."""
@@ -278,7 +278,7 @@ class RunningJob:
         from worker.storage.choose import open_storage
 
         try:
-            storage = open_storage(self.shop.config)
+            storage = open_storage(self.context.config)
             try:
                 for upload in self.uploads:
                     storage.remove(upload.bucket, [upload.key])
@@ -289,18 +289,20 @@ class RunningJob:
 
     def _settle(self, error: WorkerError | Interrupted) -> str:
         crashed = isinstance(error, CrashError)
-        if self.shop.stopping.is_set() and isinstance(error, WorkerError) and error.kind is Kind.TRANSIENT:
+        if self.context.stopping.is_set() and isinstance(error, WorkerError) and error.kind is Kind.TRANSIENT:
             # Heroku tells every process of a dyno to stop: what fails now may have failed for that.
             error, crashed = ShuttingDown(), False
         try:
-            return self.shop.queue.settle(self.claim, error, crashed=crashed, patience_s=self._patience_s()).value
+            return self.context.queue.resolve_failure(
+                self.claim, error, crashed=crashed, retry_for_s=self._patience_s()
+            ).value
         except WorkerError as failure:
             # The lease runs out and any worker takes the order up again: nothing is lost.
             logger.bind(event="settle.failed", job=self.claim.job_id).warning("settle: {}", failure.message)
             return Outcome.LOST.value
 
     def _patience_s(self) -> float:
-        return _SHUTDOWN_PATIENCE_S if self.shop.stopping.is_set() else _SETTLE_PATIENCE_S
+        return _SHUTDOWN_PATIENCE_S if self.context.stopping.is_set() else _SETTLE_PATIENCE_S
 
 
 def _check_claim(claim: Claim) -> None:

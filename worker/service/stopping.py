@@ -12,7 +12,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 
-class Bell:
+class WakeEvent:
     """Wakes who waits for it; rung before the wait, it ends the wait at once."""
 
     def __init__(self) -> None:
@@ -42,8 +42,8 @@ class Stopping:
     bell : Bell
     """
 
-    def __init__(self, bell: Bell) -> None:
-        self._bell = bell
+    def __init__(self, wake_event: WakeEvent) -> None:
+        self._bell = wake_event
         self._since: float | None = None
 
     def set(self, *, at_once: bool = False) -> None:

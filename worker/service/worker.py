@@ -14,15 +14,15 @@ from loguru import logger
 from worker.config import Config
 from worker.errors import ConfigurationError, WorkerError
 from worker.job.memory import job_memory_limit_bytes
-from worker.job.process import DEFAULT_JOB, Nursery
+from worker.job.process import DEFAULT_JOB, ForkServer
 from worker.job.workspace import workspace
 from worker.logs import where
 from worker.queue.claims import Claim
 from worker.queue.service import Queue
-from worker.service.heartbeat import Rhythm
-from worker.service.runner import Ended, RunningJob, Shop
+from worker.service.heartbeat import WorkerTimings
+from worker.service.runner import JobResult, RunningJob, WorkerContext
 from worker.service.state import State
-from worker.service.stopping import Bell, Stopping
+from worker.service.stopping import Stopping, WakeEvent
 
 _JITTER = 0.2
 _RESCUE_SPREAD = (0.8, 0.96)  # of the interval: with the lease's 60 s it stays below 75 s
@@ -38,10 +38,10 @@ def worker_name(config: Config) -> str:
     return config.worker_name or config.dyno or f"{socket.gethostname()}-{os.getpid()}"
 
 
-class Watch:
+class JobObserver:
     """Hears how each job ended. This one does nothing with it."""
 
-    def ended(self, ended: Ended) -> None:
+    def ended(self, ended: JobResult) -> None:
         """Called from the job's thread, once the queue knows."""
 
     def given_up(self, job_id: str) -> None:
@@ -73,16 +73,16 @@ class Worker:
         *,
         drain: bool = False,
         job: str = DEFAULT_JOB,
-        rhythm: Rhythm | None = None,
-        watch: Watch | None = None,
+        timings: WorkerTimings | None = None,
+        watch: JobObserver | None = None,
     ) -> None:
         self._config = config
         self._queue = queue
         self._drain = drain
         self._job = job
-        self._rhythm = rhythm or Rhythm()
-        self._watch = watch or Watch()
-        self._bell = Bell()
+        self._rhythm = timings or WorkerTimings()
+        self._watch = watch or JobObserver()
+        self._bell = WakeEvent()
         self._stopping = Stopping(self._bell)
         self._hinted = True  # somebody says that there may be orders
         self._share = 0  # what is left of this cycle's
@@ -123,22 +123,22 @@ class Worker:
         """
         with (
             workspace() as folder,
-            Nursery() as nursery,
+            ForkServer() as fork_server,
             ThreadPoolExecutor(self._config.worker_concurrency, thread_name_prefix="job") as pool,
         ):
-            shop = Shop(
+            context = WorkerContext(
                 queue=self._queue,
                 config=self._config,
-                rhythm=self._rhythm,
+                timings=self._rhythm,
                 function=self._job,
-                nursery=nursery,
+                fork_server=fork_server,
                 folder=folder,
                 memory_limit_bytes=job_memory_limit_bytes(self._config),
                 stopping=self._stopping,
             )
             try:
                 while not self._stopping.is_set():
-                    self._go_round(lambda claim, at: pool.submit(self._run, RunningJob(shop, claim, at)))
+                    self._go_round(lambda claim, at: pool.submit(self._run, RunningJob(context, claim, at)))
                     if self._drained():
                         break
                     self._bell.wait(self._pause_s())
@@ -215,7 +215,7 @@ class Worker:
             self.state.running.remove(running)
             self._bell.ring()
 
-    def _ended(self, ended: Ended) -> None:
+    def _ended(self, ended: JobResult) -> None:
         self.state.outcomes[ended.outcome] = self.state.outcomes.get(ended.outcome, 0) + 1
         if isinstance(ended.error, ConfigurationError):
             self._in_trouble(ended.error)
@@ -248,7 +248,7 @@ class Worker:
             return
         self._rescue_at = time.monotonic() + self._rhythm.rescue_s * random.uniform(*_RESCUE_SPREAD)
         try:
-            rescued = self._queue.rescue_orders()
+            rescued = self._queue.rescue_jobs()
         except WorkerError as error:
             logger.bind(event="rescue.failed").warning("rescue: {}", error.message)
             return

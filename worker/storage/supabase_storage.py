@@ -23,7 +23,7 @@ from storage3 import SyncStorageClient
 from storage3.exceptions import StorageApiError
 from storage3.types import FileOptions
 
-from worker.backoff import Patience, with_retries
+from worker.backoff import RetryPolicy, with_retries
 from worker.errors import ConfigurationError, TransientError, WorkerError
 from worker.storage.base import FOREVER_S, Stored
 from worker.storage.storage_errors import (
@@ -84,12 +84,12 @@ class SupabaseStorage:
     """
 
     def __init__(
-        self, supabase: Supabase, *, patience: Patience | None = None, limits: httpx.Timeout | None = None
+        self, supabase: Supabase, *, retry_policy: RetryPolicy | None = None, limits: httpx.Timeout | None = None
     ) -> None:
         self._supabase = supabase
         self._url = f"{supabase.origin}/storage/v1"
         self._headers = supabase.headers()
-        self._patience = patience or Patience(failures=6)
+        self._patience = retry_policy or RetryPolicy(failures=6)
         self._http = upload_client(limits or _LIMITS)
         self._storage = SyncStorageClient(f"{self._url}/", self._headers, http_client=self._http)
 
@@ -201,7 +201,7 @@ class SupabaseStorage:
 
     def _in_short(self) -> SupabaseStorage:
         """For what an order must not wait for."""
-        return SupabaseStorage(self._supabase, patience=Patience(failures=3), limits=_SHORT_LIMITS)
+        return SupabaseStorage(self._supabase, retry_policy=RetryPolicy(failures=3), limits=_SHORT_LIMITS)
 
     def _whole(
         self, file: Path | bytes, bucket: str, key: str, content_type: str, cache_control_s: int
@@ -241,7 +241,7 @@ class SupabaseStorage:
 
         deadline = time.monotonic() + within_s
         try:
-            return with_retries(once, patience=self._patience, deadline=deadline, progress=progress)
+            return with_retries(once, retry_policy=self._patience, deadline=deadline, progress=progress)
         except ConfigurationError as error:
             if error.code == TOO_LARGE:
                 raise self._too_large(bucket, size) from error
@@ -288,7 +288,7 @@ class SupabaseStorage:
         )
 
     def _retried(self, action: Callable[[], T]) -> T:
-        return with_retries(action, patience=self._patience, deadline=time.monotonic() + _SMALL_S)
+        return with_retries(action, retry_policy=self._patience, deadline=time.monotonic() + _SMALL_S)
 
     def _call(self, action: Callable[[], T], bucket: str, key: str, content_type: str = "") -> T:
         """Once, with every failure sorted."""

@@ -22,12 +22,12 @@ TAIL_S = 0.12  # kept after its last, so that no breath or reverberation is cut 
 EDGE_S = 0.005
 CUT_EDGE_S = 0.02  # of an end that is cut in the middle of sound, where `declick` is on
 SILENCE_DB = -45.0  # below a piece's own peak
-MOST_EVENING_DB = 4.0
+LARGEST_LEVEL_MATCH_DB = 4.0
 _EVENED_FROM_S = 1.0  # a shorter piece is too short to be judged by itself
 
 
 @dataclass(frozen=True)
-class Care:
+class VoiceProcessing:
     """What is done to a voice beyond evening and trimming; off by default.
 
     Attributes
@@ -42,11 +42,11 @@ class Care:
     declick: bool = False
 
 
-AS_IT_IS = Care()
+UNPROCESSED = VoiceProcessing()
 
 
 @dataclass(frozen=True)
-class Tidied:
+class TrimmedClip:
     """A stretch of a clip at a gain, with raised-cosine edges so that no cut clicks.
 
     Parameters
@@ -94,11 +94,11 @@ def measure_clip(clip: Clip, sample_rate: int) -> Measurement:
     return meter.measurement()
 
 
-def without_rumble(clip: FileClip, into: Path, *, care: Care, sample_rate: int) -> FileClip:
+def without_rumble(clip: FileClip, into: Path, *, processing: VoiceProcessing, sample_rate: int) -> FileClip:
     """High-pass a clip, where care asks for it, into another file; the first one is closed and removed."""
-    if care.high_pass_hz is None:
+    if processing.high_pass_hz is None:
         return clip
-    high_pass = HighPass(care.high_pass_hz, sample_rate)
+    high_pass = HighPass(processing.high_pass_hz, sample_rate)
     with into.open("wb") as file, clip:
         for first, last in spans(0, clip.frames):
             file.write(np.ascontiguousarray(high_pass.add(clip.read(first, last))[:, : clip.channels]).data)
@@ -128,16 +128,16 @@ def write_stretched(clip: Clip, into: Path, *, frames: int, channels: int, sampl
             file.write(np.ascontiguousarray(block[:, :channels]).data)
 
 
-def tidied(clip: Clip, sample_rate: int, *, care: Care, speed: float = 1.0) -> Tidied:
+def trimmed(clip: Clip, sample_rate: int, *, processing: VoiceProcessing, speed: float = 1.0) -> TrimmedClip:
     """Cut the silence off both ends of a piece and give it edges; what is kept of it is longer at a slow `speed`."""
     begins, ends = _sound(clip)
     first = max(0, begins - round(LEAD_S / speed * sample_rate))
     last = min(clip.frames, ends + round(TAIL_S / speed * sample_rate))
-    cut = _cut_ends(clip, first, last, begins, ends, sample_rate) if care.declick else (False, False)
+    cut = _cut_ends(clip, first, last, begins, ends, sample_rate) if processing.declick else (False, False)
     return _with_edges(clip, first, last, cut, sample_rate, usual_s=EDGE_S)
 
 
-def declicked(clip: Clip, sample_rate: int) -> Tidied:
+def declicked(clip: Clip, sample_rate: int) -> TrimmedClip:
     """Soften the ends of a recording that is taken as it is, where they are cut in the middle of sound."""
     begins, ends = _sound(clip)
     cut = _cut_ends(clip, 0, clip.frames, begins, ends, sample_rate)
@@ -164,13 +164,13 @@ def _cut_ends(clip: Clip, first: int, last: int, begins: int, ends: int, sample_
 
 def _with_edges(
     clip: Clip, first: int, last: int, cut: tuple[bool, bool], sample_rate: int, *, usual_s: float
-) -> Tidied:
+) -> TrimmedClip:
     rise, fall = (min(round((CUT_EDGE_S if is_cut else usual_s) * sample_rate), (last - first) // 2) for is_cut in cut)
-    return Tidied(clip, first, last, rise_frames=rise, fall_frames=fall)
+    return TrimmedClip(clip, first, last, rise_frames=rise, fall_frames=fall)
 
 
-def evened(clips: Sequence[Tidied], heard: Sequence[Measurement], sample_rate: int) -> list[Tidied]:
-    """Bring pieces to their median loudness, by no more than `MOST_EVENING_DB`; short ones are left alone."""
+def match_levels(clips: Sequence[TrimmedClip], heard: Sequence[Measurement], sample_rate: int) -> list[TrimmedClip]:
+    """Bring pieces to their median loudness, by no more than `LARGEST_LEVEL_MATCH_DB`; short ones are left alone."""
     levels = [
         integrated_lufs(measurement.energies) if clip.frames >= _EVENED_FROM_S * sample_rate else -math.inf
         for clip, measurement in zip(clips, heard, strict=True)
@@ -181,7 +181,11 @@ def evened(clips: Sequence[Tidied], heard: Sequence[Measurement], sample_rate: i
     middle = statistics.median(known)
 
     def change_db(level: float) -> float:
-        return max(-MOST_EVENING_DB, min(MOST_EVENING_DB, rounded_db(middle - level))) if math.isfinite(level) else 0.0
+        return (
+            max(-LARGEST_LEVEL_MATCH_DB, min(LARGEST_LEVEL_MATCH_DB, rounded_db(middle - level)))
+            if math.isfinite(level)
+            else 0.0
+        )
 
     return [
         replace(clip, gain=clip.gain * db_to_gain(change_db(level))) for clip, level in zip(clips, levels, strict=True)

@@ -7,7 +7,7 @@ import wave
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worker.backoff import Patience, with_retries
+from worker.backoff import RetryPolicy, with_retries
 from worker.config import Config
 from worker.payload.schema import VoiceChoice
 from worker.tts.failures import (
@@ -42,7 +42,7 @@ _PIECE_S = 180.0
 # Chunks as they come: of a fixed size, a drip would keep us waiting.
 _REQUEST_OPTIONS: Any = {"max_retries": 0, "chunk_size": None}
 _ALL_TRIES_S = 300.0
-_PATIENCE = Patience(failures=4, first_wait_s=0.5, longest_wait_s=8.0)
+_PATIENCE = RetryPolicy(failures=4, first_wait_s=0.5, longest_wait_s=8.0)
 _CONTEXT = ("previous_request_ids", "previous_text", "next_text")
 _STABILITY_STEPS = 2  # eleven_v3 knows 0, 0.5 and 1 only
 
@@ -64,7 +64,7 @@ class ElevenLabsVoice:
 
     provider = "elevenlabs"
 
-    def __init__(self, choice: VoiceChoice, config: Config, *, patience: Patience = _PATIENCE) -> None:
+    def __init__(self, choice: VoiceChoice, config: Config, *, retry_policy: RetryPolicy = _PATIENCE) -> None:
         if config.elevenlabs_api_key is None:
             from worker.tts import missing_key
 
@@ -97,8 +97,8 @@ class ElevenLabsVoice:
                 )
         self.notes = tuple(notes)
         self._settings: dict[str, Any] = {**given, "speed": asked_speed}
-        self._patience = patience
-        self.hears_context = not is_v3 and self._model not in _refuse_context
+        self._patience = retry_policy
+        self.uses_context = not is_v3 and self._model not in _refuse_context
         self._requests: list[str] = []
         self._spoken_last = ""
         self._opened: ElevenLabs | None = None
@@ -112,7 +112,7 @@ class ElevenLabsVoice:
         """Write the spoken piece as WAV or MP3, in the best format that the account allows."""
         with_retries(
             lambda: self._in_best_format(utterance, into),
-            patience=self._patience,
+            retry_policy=self._patience,
             deadline=time.monotonic() + _ALL_TRIES_S,
         )
 
@@ -164,10 +164,10 @@ class ElevenLabsVoice:
             reason = read_reason(error.body)
             if not is_last and status < 500 and about_format(reason):
                 return False
-            if self.hears_context and status in (400, 422) and _about_context(reason):
+            if self.uses_context and status in (400, 422) and _about_context(reason):
                 # the neighbouring text is our addition; the piece can be spoken without it
                 _refuse_context.add(self._model)
-                self.hears_context = False
+                self.uses_context = False
                 return self._once(utterance, into, output_format, is_last=is_last)
             raise refusal(
                 Asked(
@@ -192,7 +192,7 @@ class ElevenLabsVoice:
 
     def _context(self, utterance: Utterance) -> dict[str, Any]:
         """What the piece continues: the requests just made, or, where the last piece came from the cache, its words."""
-        if not self.hears_context:
+        if not self.uses_context:
             return {}
         context: dict[str, Any] = {"next_text": utterance.following}
         if utterance.previous == self._spoken_last and self._requests:

@@ -33,7 +33,7 @@ from worker.plan.fit import (
 )
 from worker.plan.recordings import Speech, Spoken
 from worker.tts.cache import SpeechCache
-from worker.tts.care import EDGE_S, TAIL_S, Tidied, measure_clip, write_stretched
+from worker.tts.care import EDGE_S, TAIL_S, TrimmedClip, measure_clip, write_stretched
 from worker.tts.pace import PaceBook, spoken_characters
 from worker.tts.speech import piece_key, spaced_pieces
 from worker.tts.voice import Utterance, Voice
@@ -357,7 +357,7 @@ def _until(parts: Sequence[Spoken | Pause], ending: Ending) -> tuple[Spoken | Pa
 
 
 def _ended(clip: Clip, frames: int, fall_s: float) -> Clip:
-    return Tidied(clip, 0, frames, fall_frames=min(round(fall_s * SAMPLE_RATE_HZ), frames // 2))
+    return TrimmedClip(clip, 0, frames, fall_frames=min(round(fall_s * SAMPLE_RATE_HZ), frames // 2))
 
 
 def _faster(speech: Speech, tempo: float, folder: Path, notes: list[str]) -> Speech:

@@ -50,7 +50,7 @@ class LocalVoice:
 
     provider = "local"
     limit_characters = 0
-    hears_context = False
+    uses_context = False
     notes: tuple[str, ...] = ()
 
     def __init__(self, voice_id: str | None, speed: float) -> None:

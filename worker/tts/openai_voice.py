@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worker.backoff import Patience, with_retries
+from worker.backoff import RetryPolicy, with_retries
 from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.payload.schema import VoiceChoice
@@ -29,7 +29,7 @@ FORMATS = ("flac", "mp3")  # lossless first; a service at another OPENAI_BASE_UR
 _CONNECT_S, _READ_S = 10.0, 60.0
 _PIECE_S = 180.0
 _ALL_TRIES_S = 300.0
-_PATIENCE = Patience(failures=4, first_wait_s=0.5, longest_wait_s=8.0)
+_PATIENCE = RetryPolicy(failures=4, first_wait_s=0.5, longest_wait_s=8.0)
 
 _allowed: dict[str, int] = {}
 """By base URL: index into FORMATS of the best format that its service has not refused, for the life of the process."""
@@ -45,9 +45,9 @@ class OpenAIVoice:
     """
 
     provider = "openai"
-    hears_context = False
+    uses_context = False
 
-    def __init__(self, choice: VoiceChoice, config: Config, *, patience: Patience = _PATIENCE) -> None:
+    def __init__(self, choice: VoiceChoice, config: Config, *, retry_policy: RetryPolicy = _PATIENCE) -> None:
         if config.openai_api_key is None:
             from worker.tts import missing_key
 
@@ -65,7 +65,7 @@ class OpenAIVoice:
         self.limit_characters = SMALL_LIMIT_CHARACTERS if self._model.startswith(_IN_TOKENS) else LIMIT_CHARACTERS
         takes_instructions = not self._model.startswith(_WITHOUT_INSTRUCTIONS)
         self._instructions = choice.instructions if takes_instructions else None
-        self._patience = patience
+        self._patience = retry_policy
         self._opened: OpenAI | None = None
         self.fingerprint = (
             f"openai {self._model} {self._voice} speed={self._asked_speed:g} instructions={self._instructions or ''}"
@@ -76,7 +76,7 @@ class OpenAIVoice:
         """Write the spoken piece as FLAC, or as MP3 where the service knows no FLAC."""
         with_retries(
             lambda: self._in_best_format(utterance, into),
-            patience=self._patience,
+            retry_policy=self._patience,
             deadline=time.monotonic() + _ALL_TRIES_S,
         )
 

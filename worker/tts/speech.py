@@ -1,4 +1,4 @@
-"""The script, spoken: pieces from a voice or its cache, decoded, tidied at both ends and evened in level (`care`)."""
+"""The script, spoken: pieces from a voice or its cache, decoded, trimmed at both ends and matched in level."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from worker.payload.script import Pause, Sentence, pieces, with_gaps
 from worker.plan.recordings import Speech, Spoken
 from worker.tts.cache import SpeechCache
 from worker.tts.care import (
-    AS_IT_IS,
-    Care,
-    Tidied,
+    UNPROCESSED,
+    TrimmedClip,
+    VoiceProcessing,
     at_tempo,
     declicked,
-    evened,
+    match_levels,
     measure_clip,
-    tidied,
+    trimmed,
     without_rumble,
 )
 from worker.tts.failures import PieceTooLongError
@@ -41,7 +41,7 @@ _LONGEST_PIECE_S = 3600.0
 
 
 @dataclass
-class Said:
+class SpeechStats:
     """What `speak_script` did beside speaking: for the report and the log.
 
     Attributes
@@ -65,8 +65,8 @@ def speak_script(
     folder: Path,
     sample_rate: int,
     on_progress: Callable[[float], None] | None = None,
-    said: Said | None = None,
-    care: Care = AS_IT_IS,
+    said: SpeechStats | None = None,
+    processing: VoiceProcessing = UNPROCESSED,
     paces: PaceBook | None = None,
 ) -> Speech:
     """Have a script spoken.
@@ -102,10 +102,10 @@ def speak_script(
     WorkerError
         As the voice does; TransientError if it gave silence.
     """
-    said = said if said is not None else Said()
+    said = said if said is not None else SpeechStats()
     waiting = list(spaced_pieces(parts, voice))
     spoken: list[Spoken | Pause] = []
-    clips: list[Tidied] = []
+    clips: list[TrimmedClip] = []
     heard: list[Measurement] = []
     said_before = ""
     number = 0
@@ -129,9 +129,9 @@ def speak_script(
                 waiting[number:] = spaced_pieces(tuple(waiting[number:]), voice, limit_characters=limit)
                 continue
             filtered = without_rumble(
-                clip, folder / f"speech-{number:04d}.highpass", care=care, sample_rate=sample_rate
+                clip, folder / f"speech-{number:04d}.highpass", processing=processing, sample_rate=sample_rate
             )
-            piece = tidied(filtered, sample_rate, care=care, speed=voice.speed)
+            piece = trimmed(filtered, sample_rate, processing=processing, speed=voice.speed)
             clips.append(piece)
             heard.append(measure_clip(piece, sample_rate))
             spoken.append(Spoken(part.text, piece))
@@ -144,7 +144,7 @@ def speak_script(
         paces.learn(voice.pace_key, characters, sum(clip.frames for clip in clips) / sample_rate * voice.speed)
     said.hits, said.misses = cache.hits, cache.misses
     said.notes.extend(voice.notes)
-    level = evened(clips, heard, sample_rate)
+    level = match_levels(clips, heard, sample_rate)
     loudness = integrated_lufs(
         joined(heard).energies
         if len(heard) == 1
@@ -173,7 +173,7 @@ def spaced_pieces(
 
 def piece_key(utterance: Utterance, voice: Voice) -> str:
     """Name a piece in the cache."""
-    context = (utterance.previous, utterance.following) if voice.hears_context else ()
+    context = (utterance.previous, utterance.following) if voice.uses_context else ()
     return SpeechCache.key(voice.fingerprint, utterance.text, *context)
 
 
@@ -185,7 +185,7 @@ def recorded_speech(
     sample_rate: int,
     max_seconds: float,
     speed: float = 1.0,
-    care: Care = AS_IT_IS,
+    processing: VoiceProcessing = UNPROCESSED,
 ) -> Speech:
     """Take a recording as the whole speech, untouched but for sample rate, speed and the care that is asked for.
 
@@ -205,8 +205,8 @@ def recorded_speech(
         timeout_s=_DECODE_TIMEOUT_S,
     )
     decoded = at_tempo(decoded, folder / "voice.stretched", tempo=speed, sample_rate=sample_rate)
-    clip: Clip = without_rumble(decoded, folder / "voice.highpass", care=care, sample_rate=sample_rate)
-    if care.declick:
+    clip: Clip = without_rumble(decoded, folder / "voice.highpass", processing=processing, sample_rate=sample_rate)
+    if processing.declick:
         clip = declicked(clip, sample_rate)
     return Speech((Spoken("", clip),), integrated_lufs(measure_clip(clip, sample_rate).energies))
 

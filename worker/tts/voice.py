@@ -52,7 +52,7 @@ class Voice(Protocol):
         """Everything but speed and text that decides how long its words take."""
 
     @property
-    def hears_context(self) -> bool:
+    def uses_context(self) -> bool:
         """Whether what comes before and after changes how a piece sounds."""
 
     @property

@@ -11,14 +11,14 @@ from standins.project import serve_project
 from standins.storage import Storage, production_buckets
 from standins.stranger import PUBLIC, Stranger, stranger
 
-from worker.backoff import Patience
+from worker.backoff import RetryPolicy
 from worker.config import Config
 from worker.media import download as fetch_module
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch_module, "_PATIENCE", Patience(failures=3, first_wait_s=0.01, longest_wait_s=0.02))
+    monkeypatch.setattr(fetch_module, "_PATIENCE", RetryPolicy(failures=3, first_wait_s=0.01, longest_wait_s=0.02))
 
 
 @pytest.fixture(scope="module")
