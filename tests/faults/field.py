@@ -19,7 +19,8 @@ from standins.worker_process import WorkerProcess
 from worker.embedded.postgres import EmbeddedPostgres
 from worker.service.heartbeat import WorkerTimings
 
-# Every write that leaves an order ended, or a track published, is noted: a second one cannot hide.
+# Every write that leaves a job ended, or a track published, is noted: a second one cannot hide. In plain mode one
+# transaction ends the row and then completes its result.
 _BOOK = """
 CREATE TABLE public.book (
     job uuid, what text, worker text,
@@ -132,7 +133,8 @@ class Field:
         rows = execute(
             self.dsn,
             "SELECT q.status, coalesce(e.n, 0) AS ended, coalesce(p.n, 0) AS published FROM audio_job_queue q"
-            " LEFT JOIN (SELECT job, count(*) n FROM book WHERE what = 'ended' GROUP BY job) e ON e.job = q.id"
+            " LEFT JOIN (SELECT job, count(DISTINCT transaction) n FROM book WHERE what = 'ended'"
+            " GROUP BY job) e ON e.job = q.id"
             " LEFT JOIN (SELECT job, count(DISTINCT transaction) n FROM book WHERE what = 'published'"
             " GROUP BY job) p ON p.job = q.id",
         )
