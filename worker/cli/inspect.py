@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from worker.codec.signature import mp3_encoder
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, WorkerError
 from worker.ffmpeg.program import find_ffmpeg
@@ -19,6 +18,7 @@ from worker.inspect.inspection import FoundBeat, Inspection, Inspector
 from worker.inspect.waveform import WaveformBuilder
 from worker.media.clip import SourceFacts
 from worker.media.decode import opened_sound
+from worker.media.signature import mp3_encoder
 
 Span = tuple[float, float]
 

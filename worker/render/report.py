@@ -12,7 +12,7 @@ from dsp.blocks import BLOCK_FRAMES, gain_to_db, spans
 from dsp.loudness import integrated_lufs, loudness_range_lu, measure
 from dsp.plan import RenderPlan, render_layer
 from worker.codec.encoding import Encoding
-from worker.codec.signature import mp3_encoder
+from worker.media.signature import mp3_encoder
 from worker.plan.compile import Compiled
 from worker.render.analysis import DeliveredAnalysis
 from worker.render.deliver import Delivered
