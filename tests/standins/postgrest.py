@@ -113,6 +113,7 @@ class Postgrest:
         self._next: list[Response] = []
         self._drop_answer_to: str | None = None
         self._failing: tuple[str, int] | None = None
+        self.knows_casts = True
         self.asked: list[str] = []  # "POST rpc/worker_claim", in order
         self.reload()
 
@@ -207,6 +208,9 @@ class Postgrest:
                      FROM pg_roles, unnest(rolconfig) setting WHERE rolname = %s""",
                 (role,),
             )
+            if not self.knows_casts and re.search(r"::|->", request.parameter("select") or ""):
+                chosen = request.parameter("select")
+                return refused(400, "42703", f"column {path}.{chosen} does not exist")
             if path.startswith("rpc/"):
                 return self._rpc(connection, request, path.removeprefix("rpc/"), json.loads(request.body or b"{}"))
             if path not in self._columns:
@@ -276,7 +280,8 @@ class Postgrest:
         condition, values = _filters(request)
         order = request.parameter("order")
         column, _, direction = (order or "").partition(".")
-        query = sql.SQL("SELECT coalesce(json_agg(t), '[]') FROM (SELECT {} FROM public.{} WHERE {} {} {}) t").format(
+        rows = "SELECT coalesce(json_agg(t), '[]')::text, count(*) FROM (SELECT {} FROM public.{} WHERE {} {} {}) t"
+        query = sql.SQL(rows).format(
             _selected(request),
             sql.Identifier(table),
             condition,
@@ -287,14 +292,13 @@ class Postgrest:
             else sql.SQL(""),
             sql.SQL("LIMIT {}").format(sql.Literal(int(request.parameter("limit") or 1_000_000))),
         )
-        rows = _one(connection, query, values)
+        text, found = connection.execute(query, values).fetchone() or ("[]", 0)  # passed on as Postgres writes it
         total = "*"
         if "count=exact" in request.headers.get("prefer", ""):
             counting = sql.SQL("SELECT count(*) FROM public.{} WHERE {}").format(sql.Identifier(table), condition)
             total = str(_one(connection, counting, values))
-        span = f"0-{len(rows) - 1}" if rows else "*"
-        response = as_json(200, rows, Content_Range=f"{span}/{total}")
-        return Response(200, b"", response.headers) if request.method == "HEAD" else response
+        headers = as_json(200, [], Content_Range=f"{f'0-{found - 1}' if found else '*'}/{total}").headers
+        return Response(200, b"" if request.method == "HEAD" else text.encode(), headers)
 
     def _write(self, connection: psycopg.Connection, request: Request, table: str) -> Response:
         given = json.loads(request.body)

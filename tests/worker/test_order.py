@@ -195,6 +195,28 @@ def test_speech_is_paid_once_even_by_another_dyno(project, leased_dsn, tmp_path)
     assert len(objects(project, "speech")) == 2
 
 
+def test_a_customer_over_the_daily_characters_is_refused_unpaid(project, leased_dsn, tmp_path):
+    with speech_service() as openai:
+        ids = []
+        for script in ("I am calm.", "I am safe and well."):
+            job_id, _ = ordered(leased_dsn, {"script": script, "durationMin": 0.2}, project.url)
+            voice = json.dumps({"voice": {"provider": "openai"}})
+            execute(leased_dsn, "UPDATE audio_job_queue SET payload = payload || %s WHERE id = %s", voice, job_id)
+            ids.append(job_id)
+        drained(
+            project,
+            tmp_path,
+            MAX_CHARACTERS_PER_DAY="25",
+            OPENAI_API_KEY="sk-secret-key",
+            OPENAI_BASE_URL=f"{openai.url}/v1",
+        )
+        assert [request["body"]["input"] for request in openai.requests] == ["I am calm."]
+    done, refused = (row_of(leased_dsn, job_id) for job_id in ids)
+    assert done["status"] == "completed"
+    assert (refused["status"], refused["error_code"]) == ("failed", "job.characters")
+    assert "tomorrow" in refused["error"]
+
+
 def test_the_owner_and_the_operators_are_told_once(project, leased_dsn, tmp_path):
     resend = Resend(lose_answers=1)
     project.auth.users[CUSTOMER] = "ada@example.com"

@@ -313,6 +313,32 @@ def test_a_payload_over_the_limit_is_not_read(made, chosen) -> None:
         assert len(claim.payload_text or "") == PAYLOAD_LIMIT_BYTES
 
 
+def test_a_gateway_that_knows_no_casts_will_do(made) -> None:
+    """The values are then read whole, within the limit of every answer; what cannot be read fails its job alone."""
+    dsn = made(Variant("lacking", "production", "job_data", "enum"))
+    postgrest = Postgrest(dsn)
+    postgrest.knows_casts = False
+    with serve_project({"/rest/v1": postgrest}) as url:
+        queue = open_queue(Config(supabase_url=url, supabase_service_role_key=SERVICE_JWT), worker_name="w")
+        good = queue.enqueue({"n": 1}, track_id=new_track(dsn, USER), user_id=USER)
+        claim = claimed(queue)
+        assert (claim.job_id, payload_of(claim), claim.attempt) == (good, {"n": 1}, 1)
+        assert queue.release(claim, reason="shutdown")
+        claim = claimed(queue)
+        assert (claim.attempt, claim.last_error_code) == (1, "shutdown")
+        assert finished(queue, claim) is Standing.HELD
+        assert queue.track_row(claim) is not None
+        execute(dsn, f"INSERT INTO audio_job_queue (job_data) VALUES (({HOSTILE['digits']})::jsonb)")
+        claim = claimed(queue)
+        assert claim.payload_text is None
+        assert queue.settle(claim, JobError("cannot be read")) is Outcome.FAILED
+        queue.close()
+    assert (
+        track_of(dsn, execute(dsn, "SELECT track_id FROM audio_job_queue WHERE id = %s", good)[0]["track_id"])["status"]
+        == "published"
+    )
+
+
 # -- customers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _LIMIT = httpx.Timeout(10.0, connect=8.0)
 _CLOCK_AGE_S = 30.0
+_NO_SUCH_SELECT = ("42703", "PGRST100")  # no such column; the query cannot be parsed
 
 
 class SupabaseTransport:
@@ -54,6 +56,7 @@ class SupabaseTransport:
         self.name: Literal["postgres", "supabase"] = "supabase"
         self._answer = threading.local()
         self._clock: tuple[datetime, float] | None = None
+        self._makes_text = True  # until the gateway refuses to
         # HTTP/1.1: one HTTP/2 connection shared by threads ends after 20,000 streams, with all of them in
         # flight.
         hooks: dict[str, list[Callable[..., Any]]] = {"response": [self._note], "request": [_uncompressed]}
@@ -101,13 +104,28 @@ class SupabaseTransport:
         newest_first: bool = False,
         limit: int = 1000,
     ) -> list[Row]:
-        query = _equals(self._client.table(table).select(",".join(map(_column, columns))), where).limit(limit)
-        if since is not None:
-            query = query.gte(*since)
-        if newest_first:
-            query = query.order("created_at", desc=True)
-        data: Any = self._send(query.execute).data
-        return list(data)
+        def selected(names: Sequence[str]) -> list[Row]:
+            query = _equals(self._client.table(table).select(",".join(names)), where).limit(limit)
+            if since is not None:
+                query = query.gte(*since)
+            if newest_first:
+                query = query.order("created_at", desc=True)
+            data: Any = self._send(query.execute).data
+            if not isinstance(data, list):  # what postgrest-py makes of JSON that it cannot load
+                raise AnswerTooLargeError("Supabase: the answer cannot be read", code="database")
+            return data
+
+        texts = [column for column in columns if isinstance(column, AsText)]
+        if not texts or self._makes_text:
+            try:
+                return selected([_column(column) for column in columns])
+            except WorkerError:
+                if not texts or self._answer.code not in _NO_SUCH_SELECT:
+                    raise
+        # A gateway that knows no casts: the whole value is read, within the limit of every answer.
+        rows = selected([column.column if isinstance(column, AsText) else column for column in columns])
+        self._makes_text = False
+        return [{**row, **{column.name: _as_text(row.get(column.column), column) for column in texts}} for row in rows]
 
     def update(self, table: str, values: Mapping[str, Any], *, where: Mapping[str, Any]) -> int:
         query = _equals(self._client.table(table).update(dict(values)), where).select("id")
@@ -185,6 +203,8 @@ class SupabaseTransport:
             raise self._classified(error.message or "", error.code, error.details) from error
         except _TooLarge as error:
             raise AnswerTooLargeError(f"Supabase: {error}", code="database") from None
+        except (RecursionError, ValueError):  # nested, or a number written, beyond what Python can read
+            raise AnswerTooLargeError("Supabase: the answer cannot be read", code="database") from None
         except httpx.HTTPError as error:
             raise TransientError(
                 f"Supabase does not answer: {type(error).__name__}: {error}", code="database"
@@ -246,6 +266,13 @@ class _BoundedStream(httpx.SyncByteStream):
 
 class _TooLarge(httpx.TransportError):
     pass
+
+
+def _as_text(value: object, column: AsText) -> str | None:
+    """What PostgREST would have made of a JSON value."""
+    if column.member is not None:
+        value = value.get(column.member) if isinstance(value, dict) else None
+    return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
 def _column(column: str | AsText) -> str:
