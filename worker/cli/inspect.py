@@ -1,4 +1,4 @@
-"""`mindscript-worker inspect`: what a finished file holds, measured on its decoded sound, and a picture of it."""
+"""`mindscript-worker inspect`: measures a finished file's decoded sound, and draws a picture of it."""
 
 from __future__ import annotations
 

@@ -11,10 +11,8 @@ reservoir), which a join would tear apart, so segments are encoded without it; a
 from __future__ import annotations
 
 import io
-import os
 import re
 import struct
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -216,24 +214,14 @@ def _decoded(_: Ffmpeg, parts: list[EncodedFrames], skip: int) -> Iterator[Block
 
     class Streamed(soundfile.SoundFile):  # type: ignore[misc]  # which has no types
         def seekable(self) -> bool:
-            return False  # else it seeks to where it is after every block, and decodes what is before once more
+            return False  # else it seeks after every block, and decodes the frames before once more
 
-    # Behind a gapless header the decoder itself leaves out what is to be skipped, and nothing else.
+    # Behind a gapless header the decoder itself leaves out the frames to skip, and no others.
     stream = StreamFacts(sum(map(len, parts)), sum(len(part.data) for part in parts))
     first = bytes(parts[0].part(0, 1).data)
     header = info_frame(first, stream, delay=skip - DECODER_DELAY, padding=DECODER_DELAY)
-    with _in_memory() as file:
-        for data in (header, *(part.data for part in parts)):
-            file.write(data)
-        parts.clear()
-        file.seek(0)
-        with Streamed(file if isinstance(file, io.BytesIO) else file.fileno(), closefd=False) as sound:
-            while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
-                yield block
-
-
-def _in_memory() -> BinaryIO:
-    """Make a file that is on no disk: the kernel's, so that libsndfile need not call Python for every few KB of it."""
-    if sys.platform == "linux":
-        return os.fdopen(os.memfd_create("encoded"), "wb+")
-    return io.BytesIO()
+    file = io.BytesIO(b"".join((header, *(part.data for part in parts))))
+    parts.clear()
+    with Streamed(file) as sound:
+        while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+            yield block
