@@ -13,11 +13,12 @@ from benchmarks.material import prepare
 from benchmarks.pieces import four_layers
 from dsp.loudness import LoudnessMeter
 from worker.codec.encode import encode
-from worker.codec.encoding import Encoding
+from worker.codec.formats import Encoding
+from worker.codec.segments import Track
 from worker.codec.tags import Tags
 from worker.cores import available_cores
 from worker.ffmpeg.program import Ffmpeg
-from worker.render.master import Master, programme
+from worker.render.programme import Programme
 
 _MINUTES = 10
 _ROUNDS = 5
@@ -62,18 +63,12 @@ def check_cost(ffmpeg: Ffmpeg) -> CheckCost:
 def _encoding_s(folder: Path, ffmpeg: Ffmpeg, *, checked: bool) -> float:
     """Wall time of what the job does once its level is known."""
     plan = four_layers(_MINUTES * 60 * 44_100)
-    master = Master(gain=1.0, ceiling_dbtp=-1.8, limiting=True, integrated_lufs=-16.0)
+    programme = Programme(plan, 1.0, -1.8, limiting=True)
     meter = LoudnessMeter(plan.sample_rate, true_peak=True)
+    on_decoded = meter.add if checked else None
     started = time.perf_counter()
-    encode(
-        lambda start, stop: programme(plan, master, start, stop),
-        plan.frames,
-        folder / "encoded.mp3",
-        encoding=Encoding("mp3", 192),
-        sample_rate=plan.sample_rate,
-        tags=Tags(),
-        ffmpeg=ffmpeg,
-        threads=available_cores(),
-        on_decoded=meter.add if checked else None,
+    track = Track(
+        programme.blocks, plan.frames, plan.sample_rate, Tags(), ffmpeg, available_cores(), on_decoded=on_decoded
     )
+    encode(track, folder / "encoded.mp3", Encoding("mp3", 192))
     return time.perf_counter() - started

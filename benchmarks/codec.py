@@ -33,10 +33,10 @@ from dsp.limiter import limit
 from dsp.loudness import LoudnessMeter, integrated_lufs
 from worker.codec.aac import aac_coder
 from worker.codec.encode import encode
-from worker.codec.encoders import encode_segments
-from worker.codec.encoding import Encoding
+from worker.codec.encoder_processes import encode_segments
+from worker.codec.formats import Encoding
 from worker.codec.mp3 import mp3_coder
-from worker.codec.pieces import Coder, Pcm, Track, cut
+from worker.codec.segments import Pcm, SegmentCoder, Track, cut
 from worker.codec.tags import Tags
 from worker.ffmpeg.pipe import Limits, Pipe
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
@@ -123,17 +123,8 @@ def encoded(
 ) -> Block:
     """Encode a sound; returns what the check heard."""
     heard: list[Block] = []
-    encode(
-        pcm_of(sound),
-        len(sound),
-        out,
-        encoding=encoding,
-        sample_rate=RATE,
-        tags=Tags(),
-        ffmpeg=ffmpeg,
-        threads=threads,
-        on_decoded=heard.append if check else None,
-    )
+    on_decoded = heard.append if check else None
+    encode(Track(pcm_of(sound), len(sound), RATE, Tags(), ffmpeg, threads, on_decoded=on_decoded), out, encoding)
     return np.concatenate(heard) if check else sound[:0]
 
 
@@ -151,17 +142,9 @@ def speed(ffmpeg: Ffmpeg, folder: Path, seconds: int) -> None:
             yield np.take(minute, np.arange(first, last) % len(minute), axis=0)
 
     def ours(encoding: Encoding, threads: int, *, check: bool) -> None:
-        encode(
-            pcm,
-            frames,
-            folder / f"out.{encoding.format}",
-            encoding=encoding,
-            sample_rate=RATE,
-            tags=Tags(),
-            ffmpeg=ffmpeg,
-            threads=threads,
-            on_decoded=(lambda _: None) if check else None,
-        )
+        on_decoded = (lambda _: None) if check else None
+        track = Track(pcm, frames, RATE, Tags(), ffmpeg, threads, on_decoded=on_decoded)
+        encode(track, folder / f"out.{encoding.format}", encoding)
 
     def alone(encoding: Encoding) -> None:
         codec = {"mp3": "libmp3lame", "m4a": "aac", "flac": "flac"}[encoding.format]
@@ -204,16 +187,7 @@ def peak_megabytes(pcm: Pcm, encoding: Encoding, ffmpeg: Ffmpeg, folder: Path) -
                     if child.name() != "python":  # between fork and exec it is we ourselves
                         most = max(most, child.memory_info().rss)
 
-    encode(
-        watched,
-        RATE * 120,
-        folder / f"out.{encoding.format}",
-        encoding=encoding,
-        sample_rate=RATE,
-        tags=Tags(),
-        ffmpeg=ffmpeg,
-        threads=2,
-    )
+    encode(Track(watched, RATE * 120, RATE, Tags(), ffmpeg, 2), folder / f"out.{encoding.format}", encoding)
     return most / 1e6
 
 
@@ -221,7 +195,7 @@ def lufs(sound: Block) -> float:
     """Integrated loudness."""
     meter = LoudnessMeter(RATE)
     meter.add(sound)
-    return integrated_lufs(meter.measurement().energies)
+    return integrated_lufs(meter.result().energies)
 
 
 def level(ffmpeg: Ffmpeg, folder: Path, _: int) -> None:
@@ -263,7 +237,7 @@ def peaks(ffmpeg: Ffmpeg, folder: Path, _: int) -> None:
         for kbps in KBPS if form in ("mp3", "m4a") else (None,):
             meter = LoudnessMeter(RATE, true_peak=True)
             meter.add(encoded(limited, Encoding(form, kbps), ffmpeg, folder / f"a.{form}"))
-            print(f"  {form:4} {kbps or '':>4} {20 * np.log10(meter.measurement().true_peak):+6.2f} dBTP")
+            print(f"  {form:4} {kbps or '':>4} {20 * np.log10(meter.result().true_peak):+6.2f} dBTP")
 
 
 def joins(ffmpeg: Ffmpeg, _: Path, __: int) -> None:
@@ -275,24 +249,24 @@ def joins(ffmpeg: Ffmpeg, _: Path, __: int) -> None:
     ):
         for kbps in KBPS:
             full = coder_of(kbps)
-            run_ups = (full.run_up,) if name == "mp3" else (40, 400, full.run_up)
+            run_ups = (full.preroll,) if name == "mp3" else (40, 400, full.preroll)
             for signal, make in SIGNALS.items():
                 told = []
-                for run_up in run_ups:
-                    coder = replace(full, run_up=run_up, shortest=300, longest=400)
-                    sound = make(coder.frame_samples * (400 + 4 * run_up))
+                for preroll in run_ups:
+                    coder = replace(full, preroll=preroll, shortest=300, longest=400)
+                    sound = make(coder.frame_samples * (400 + 4 * preroll))
                     one = replace(coder, shortest=10**9)
                     coded, joined = coded_by(coder, sound, ffmpeg)
                     single_coded, single = coded_by(one, sound, ffmpeg)
                     rises = rises_db(coder, sound, joined, single)
                     same = sum(a == b for a, b in zip(coded, single_coded, strict=True)) / len(coded)
                     told.append(
-                        f"run-up {run_up}: {max(rises):+5.1f} at {len(rises) // 3} joins, {same:.1%} bytes equal"
+                        f"run-up {preroll}: {max(rises):+5.1f} at {len(rises) // 3} joins, {same:.1%} bytes equal"
                     )
                 print(f"  {name} {kbps:4} {signal:7} " + "; ".join(told), flush=True)
 
 
-def coded_by(coder: Coder, sound: Block, ffmpeg: Ffmpeg) -> tuple[list[bytes], Block]:
+def coded_by(coder: SegmentCoder, sound: Block, ffmpeg: Ffmpeg) -> tuple[list[bytes], Block]:
     """Encode with a coder; the coded frames, and what they decode to."""
     heard: list[Block] = []
     track = Track(pcm_of(sound), len(sound), RATE, Tags(), ffmpeg, threads=2, on_decoded=heard.append)
@@ -300,7 +274,7 @@ def coded_by(coder: Coder, sound: Block, ffmpeg: Ffmpeg) -> tuple[list[bytes], B
     return coded, np.concatenate(heard)
 
 
-def rises_db(coder: Coder, sound: Block, joined: Block, single: Block) -> list[float]:
+def rises_db(coder: SegmentCoder, sound: Block, joined: Block, single: Block) -> list[float]:
     """Noise of the joined sound over that of the single one in windows at each join, floored at -110 dBFS."""
     window, floor, rises = RATE // 20, 10 ** (-110 / 10), []
     for piece in cut(len(sound), coder)[1:]:

@@ -73,7 +73,7 @@ def true_peak(samples: Block) -> None:
     running = TruePeak()
     for block in in_blocks(samples):
         running.add(block)
-    running.peak()
+    running.result()
 
 
 def true_peak_everywhere(samples: Block) -> None:
@@ -87,7 +87,7 @@ def meter_and_true_peak(samples: Block) -> None:
     meter = LoudnessMeter(RATE, true_peak=True)
     for block in in_blocks(samples):
         meter.add(block)
-    meter.measurement()
+    meter.result()
 
 
 def limited(samples: Block, reduction: Reduction | None = None) -> Iterator[Block]:

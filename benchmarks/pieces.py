@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.material import MUSIC, RATE, voice
-from dsp.blocks import BLOCK_FRAMES, ArrayClip, Block, Source, db_to_gain, spans
+from dsp.blocks import BLOCK_FRAMES, Block, Source, db_to_gain, spans
 from dsp.dither import to_int16
 from dsp.envelope import Breakpoints, Constant, Decibels, Ducking, Fade
 from dsp.limiter import limit
@@ -19,6 +19,7 @@ from dsp.noise import Noise
 from dsp.plan import Layer, RenderPlan, render
 from dsp.recorded import Looped, Placed
 from dsp.tones import Binaural, Isochronic, Monaural, Tone, ToneSequence
+from tests.clips import ArrayClip
 
 _SECONDS = 60
 _ROUNDS = 7
@@ -126,14 +127,14 @@ def _metered(blocks: list[Block], *, true_peak: bool = False) -> object:
     meter = LoudnessMeter(RATE, true_peak=true_peak)
     for block in blocks:
         meter.add(block)
-    return meter.measurement()
+    return meter.result()
 
 
 def _measure_pass(plan: RenderPlan) -> object:
     meter = LoudnessMeter(RATE)
     for first, last in _spans():
         meter.add(render(plan, first, last))
-    return meter.measurement()
+    return meter.result()
 
 
 def _render_pass(plan: RenderPlan) -> None:

@@ -17,8 +17,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from dsp.blocks import ArrayClip
 from dsp.stretch import stretched
+from tests.clips import ArrayClip
 from worker.ffmpeg.program import find_ffmpeg
 from worker.tts.local_voice import _ESPEAK_WORDS_PER_MINUTE, _Espeak, _Hibari, espeak_path, has_hibari
 

@@ -1,4 +1,4 @@
-"""Which tones belong together: a beat between the ears, in both ears, or in pulses."""
+"""Finds beats among steady tones: between the two ears, in both channels, or in pulses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Mode = Literal["binaural", "monaural", "isochronic"]
 
 _FASTEST_HZ = 101.0
 _SAME_HZ = 0.05
-_APART_DB = 20.0  # so much weaker in the other ear, it is leakage and no tone
+_APART_DB = 20.0  # so much weaker than in the other channel, a line is leakage
 _ALIKE_DB = 1.0
 
 
@@ -26,7 +26,7 @@ class Beat:
     mode : str
         ``binaural``: a tone for each ear; ``monaural``: two tones in both; ``isochronic``: one tone in pulses.
     low_hz, high_hz : float
-        Left and right ear; the two tones; carrier and its first upper side tone.
+        Left and right channel; the two tones; carrier and its first upper side tone.
     """
 
     mode: Mode
@@ -35,23 +35,24 @@ class Beat:
 
     @property
     def hz(self) -> float:
-        """Beats a second; for two ears right less left."""
+        """Beats a second; for a binaural beat right less left."""
         return self.high_hz - self.low_hz
 
 
-def own_lines(lines: Sequence[Line], other_ear: Sequence[Line]) -> list[Line]:
-    """Leave out what has leaked over: lines that are far stronger in the other ear."""
+def own_lines(lines: Sequence[Line], other_channel: Sequence[Line]) -> list[Line]:
+    """Leave out leakage: lines that are far stronger in the other channel."""
     return [
         line
         for line in lines
         if not any(
-            abs(line.hz - other.hz) < _SAME_HZ and other.level_dbfs > line.level_dbfs + _APART_DB for other in other_ear
+            abs(line.hz - other.hz) < _SAME_HZ and other.level_dbfs > line.level_dbfs + _APART_DB
+            for other in other_channel
         )
     ]
 
 
 def find_beat(left: Sequence[Line], right: Sequence[Line]) -> Beat | None:
-    """Find the strongest beat among the steady lines of both ears; None if there is none."""
+    """Find the strongest beat among the steady lines of both channels; None if there is none."""
     left, right = own_lines(left, right), own_lines(right, left)
     only_left = [line for line in left if not _in(line.hz, right)]
     only_right = [line for line in right if not _in(line.hz, left)]

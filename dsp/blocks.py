@@ -1,10 +1,9 @@
-"""Array types, stretches and decibels that every piece of `dsp` speaks in."""
+"""Blocks of audio, spans of frames, decibels: the types that all of `dsp` works on."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -14,11 +13,11 @@ Block = NDArray[np.float32]
 """Audio of shape (frames, 2), full scale ±1."""
 
 BLOCK_FRAMES = 132_300
-"""3 s at 44.1 kHz: whole hops of the loudness meter, which else would have to put every block's end to the next."""
+"""3 s at 44.1 kHz: whole hops of the loudness meter, which would otherwise copy every block's end to the next."""
 
 
 def spans(start: int, stop: int, size: int = BLOCK_FRAMES) -> Iterator[tuple[int, int]]:
-    """Cut `[start, stop)` into stretches of at most `size` frames; none for an empty one.
+    """Cut `[start, stop)` into spans of at most `size` frames; none for an empty one.
 
     Raises
     ------
@@ -41,11 +40,16 @@ def gain_to_db(gain: float) -> float:
     return 20.0 * math.log10(gain) if gain > 0.0 else -math.inf
 
 
+def finite(value: float, digits: int = 2) -> float | None:
+    """Round a figure for people; None where it is infinite or none."""
+    return round(float(value), digits) if math.isfinite(value) else None
+
+
 def amplify(block: Block, gain: NDArray[np.float64] | NDArray[np.float32] | float) -> Block:
     """Apply a linear gain in place: one for all frames, or of shape (frames,)."""
     if isinstance(gain, np.ndarray):
         gain = gain.astype(np.float32, copy=False)
-        block[:, 0] *= gain  # ear by ear: many times as fast as to spread the gain over both
+        block[:, 0] *= gain  # one by one: many times as fast as to broadcast the gain
         block[:, 1] *= gain
     elif gain != 1.0:
         block *= np.float32(gain)
@@ -63,27 +67,8 @@ class Clip(Protocol):
         """Read frames `[start, stop)`, into `out` if there is one; requires ``0 <= start <= stop <= frames``."""
 
 
-@dataclass(frozen=True)
-class ArrayClip:
-    """A clip held in memory, shape (frames, 2)."""
-
-    samples: Block
-
-    @property
-    def frames(self) -> int:
-        """Length in frames."""
-        return len(self.samples)
-
-    def read(self, start: int, stop: int, out: Block | None = None) -> Block:
-        """Read frames `[start, stop)`."""
-        if out is None:
-            return self.samples[start:stop]
-        out[:] = self.samples[start:stop]
-        return out
-
-
 class Source(Protocol):
-    """Sound as a function of the absolute frame: any stretch, in any order, gives the same samples."""
+    """Sound as a function of the absolute frame: any span, in any order, gives the same samples."""
 
     def render(self, start: int, stop: int) -> Block:
         """Make frames `[start, stop)`."""

@@ -39,11 +39,11 @@ def to_int16(block: Block, start: int, *, seed: int) -> NDArray[np.int16]:
     while frame < stop:
         number, offset = divmod(frame, _CHUNK_FRAMES)
         last = min(stop, (number + 1) * _CHUNK_FRAMES)
-        stretch = block[frame - start : last - start] * np.float32(_FULL_SCALE)
-        stretch += _triangular(seed, number)[offset : offset + last - frame]
-        np.rint(stretch, out=stretch)
-        np.clip(stretch, -_FULL_SCALE, _FULL_SCALE - 1.0, out=stretch)
-        samples[frame - start : last - start] = stretch
+        scaled = block[frame - start : last - start] * np.float32(_FULL_SCALE)
+        scaled += _triangular(seed, number)[offset : offset + last - frame]
+        np.rint(scaled, out=scaled)
+        np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1.0, out=scaled)
+        samples[frame - start : last - start] = scaled
         frame = last
     return samples
 

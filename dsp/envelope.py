@@ -69,17 +69,17 @@ class Breakpoints:
     def integral(self, start: int, stop: int) -> Values:
         """Integral from frame 0 up to each frame of `[start, stop)`, in closed form (value x frames).
 
-        Within a piece that begins at frame ``f`` with value ``v`` and slope ``s``, and with ``d = n - f``, the
+        Within a section that begins at frame ``f`` with value ``v`` and slope ``s``, and with ``d = n - f``, the
         integral grows by ``v*d + s*d**2/2``.
         """
         n = np.arange(start, stop)
-        piece = np.clip(np.searchsorted(self._edges, n, side="right") - 1, 0, None)
-        distance = (n - self._edges[piece]).astype(np.float64)
-        return self._sums[piece] + distance * (self._values[piece] + 0.5 * self._slopes[piece] * distance)
+        section = np.clip(np.searchsorted(self._edges, n, side="right") - 1, 0, None)
+        distance = (n - self._edges[section]).astype(np.float64)
+        return self._sums[section] + distance * (self._values[section] + 0.5 * self._slopes[section] * distance)
 
     @cached_property
     def _edges(self) -> NDArray[np.int64]:
-        """First frame of each piece: frame 0, every point after it, and what lies before frame 0."""
+        """First frame of each section: frame 0 and every point after it."""
         return np.array([0, *(frame for frame in self.frames if frame > 0)], dtype=np.int64)
 
     @cached_property
@@ -166,11 +166,11 @@ class Fade:
 
 @dataclass(frozen=True)
 class Ducking:
-    """A gain that steps aside for speech, and is already down when the first word begins.
+    """A gain that falls before speech, so that it is down when the first word begins.
 
-    Before each stretch of speech the gain falls by `depth_db` over `attack_frames` (look-ahead), stays down through
+    Before each span of speech the gain falls by `depth_db` over `attack_frames` (look-ahead), stays down through
     the speech and `hold_frames` after it, then rises over `release_frames`; raised cosines in decibels. Where two
-    stretches are close, the deeper of their curves counts, so the music does not pump between sentences.
+    spans are close, the deeper of their curves counts, so the music does not pump between sentences.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Look-ahead true-peak limiter with a finite memory, so that any stretch of a track can be limited on its own.
+"""Look-ahead true-peak limiter with a finite memory, so that any span of a track can be limited on its own.
 
-For each frame the reduction that its peak needs is known (in dB, true peak, both ears linked). From there:
+For each frame the reduction that its peak needs is known (in dB, true peak, both channels linked). From there:
 
 1. *release*: a reduction fades out along a straight line in dB, so a frame's reduction is the largest of all lines that
    reach it; none is longer than `MOST_DB` / `RELEASE_DB_PER_S`.
@@ -27,9 +27,9 @@ from dsp.true_peak import REACH_FRAMES, frame_peaks
 LOOK_AHEAD_S = 0.005
 RELEASE_DB_PER_S = 60.0
 MOST_DB = 30.0
-MARGIN_DB = 0.1  # a gain that moves lifts what lies between the samples a little above what was measured
-_MOST_GAIN = 2.0**60  # more would only overflow: what it amplifies is clipped long before
-_BEFORE = REACH_FRAMES + 1  # what peaks between the frame before a block and its first holds that one down, too
+MARGIN_DB = 0.1  # a moving gain lifts the peaks between the samples a little above the measured ones
+_MOST_GAIN = 2.0**60  # more would only overflow: the sound is clipped long before
+_BEFORE = REACH_FRAMES + 1  # a peak between the last frame before a block and its first holds down both
 _GAIN_FRAMES = 8192
 _NEPERS_PER_DB = math.log(10.0) / 20.0
 
@@ -38,7 +38,7 @@ Decibels = NDArray[np.float64]
 
 @dataclass
 class Reduction:
-    """What the limiter did, gathered while the blocks of one stretch or of several, from several threads, are drawn.
+    """Accumulator of gain reductions; several threads may add the blocks of their spans.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Reduction:
 
     max_db: float = 0.0
     frames: int = 0
-    _starts: array[int] = field(default_factory=lambda: array("q"))  # an eighth of what pairs in a list take
+    _starts: array[int] = field(default_factory=lambda: array("q"))  # an eighth of the memory of pairs in a list
     _largest_db: array[float] = field(default_factory=lambda: array("d"))
     _lock: Lock = field(default_factory=Lock)
 
@@ -63,7 +63,7 @@ class Reduction:
             self._largest_db.append(largest_db)
 
     @property
-    def course(self) -> Iterator[tuple[int, float]]:
+    def history(self) -> Iterator[tuple[int, float]]:
         """First frame and largest reduction in dB of each block with any, in no order."""
         return zip(self._starts, self._largest_db, strict=True)
 
@@ -89,7 +89,7 @@ def limit(
         ``render(start, stop)`` gives float32 blocks of shape (stop - start, 2) of the track at absolute frames; they
         are not changed.
     start, stop : int
-        The stretch to make; ``0 <= start <= stop <= frames``.
+        The span to make; ``0 <= start <= stop <= frames``.
     frames : int
         Length of the track; there is silence outside it.
     sample_rate : int
@@ -99,17 +99,17 @@ def limit(
     ceiling_dbtp : float
         Maximum true peak in dBTP; <= 0.
     reduction : Reduction, optional
-        Gathers what the limiter did.
+        Accumulator of the limiter's gain reductions.
     release_db : float
-        A reduction that may still be fading out at `start`: so long before it the limiter begins. Less than `MOST_DB`
-        is for a caller who knows that there was less.
+        The largest reduction that may still be fading out at `start`; it sets the limiter's preroll. Less than
+        `MOST_DB` is for a caller who knows that there was less.
     block_frames : int
         Of most of the blocks.
 
     Yields
     ------
     block : float32 array, shape (n, 2)
-        ``stop - start`` frames in total; the same samples however the track is cut into stretches. The caller's own.
+        ``stop - start`` frames in total; the same samples however the track is cut into spans. The caller's own.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def limit(
     if gain < 0 or not np.isfinite(gain):
         raise ValueError(f"gain is {gain}; a finite gain of at least 0 is needed")
     if not 0 <= start <= stop <= frames:
-        raise ValueError(f"stretch [{start}, {stop}) of a track of {frames} frames")
+        raise ValueError(f"span [{start}, {stop}) of a track of {frames} frames")
     reduction = reduction or Reduction()
     return _limited(render, start, stop, frames, sample_rate, gain, ceiling_dbtp, reduction, release_db, block_frames)
 
@@ -144,19 +144,19 @@ def _limited(
 ) -> Iterator[Block]:
     ahead = max(1, round(LOOK_AHEAD_S * sample_rate))
     step_db = RELEASE_DB_PER_S / sample_rate
-    run_up = int(release_db / step_db) + 2 * ahead
+    preroll = int(release_db / step_db) + 2 * ahead
     ceiling, aim = db_to_gain(ceiling_dbtp), db_to_gain(ceiling_dbtp - MARGIN_DB)
     amplification = np.float32(min(gain, _MOST_GAIN))
 
-    first = max(0, start - run_up)
-    heard = first - _BEFORE  # frames up to here are in `samples`
+    first = max(0, start - preroll)
+    rendered = first - _BEFORE  # frames up to here are in `samples`
     samples: Block = np.empty((0, 2), np.float32)
     released = np.zeros(ahead)  # reductions of the frames before the block
     for begin, end in spans(first, stop, block_frames):
         # samples of [begin - _BEFORE, end + ahead + REACH_FRAMES): each frame is rendered once
         until = end + ahead + REACH_FRAMES
-        samples = _continued(samples, render, heard, until, frames, amplification)
-        heard = until
+        samples = _continued(samples, render, rendered, until, frames, amplification)
+        rendered = until
         block = samples[_BEFORE : _BEFORE + end - begin]
         kept = samples[end - begin :].copy()
         at, needed_db = _needed(samples, aim)
@@ -208,14 +208,14 @@ def _continued(
 
 
 def _needed(padded: Block, aim: float) -> tuple[NDArray[np.intp], Decibels]:
-    """Frames that must be turned down, so that neither they nor what lies around them exceeds the aim, and by how much.
+    """Frames that must be turned down so that no peak at or beside them exceeds the aim, and by how much.
 
-    Counted from the frame that has `_BEFORE` others before it.
+    Frames are counted from the one that has `_BEFORE` others before it.
     """
     peaks = frame_peaks(padded, aim)
     if not peaks.max() > aim:
         return np.empty(0, np.intp), np.empty(0)
-    # what lies between a frame and the next is held down by both
+    # a peak between two frames holds down both
     peaks = np.maximum(peaks[1:], peaks[:-1])
     at = np.flatnonzero(peaks > aim)
     return at, np.minimum(20.0 * np.log10(peaks[at] / aim), MOST_DB)
@@ -228,7 +228,7 @@ def _released(at: NDArray[np.intp], needed_db: Decibels, before_db: float, *, fr
     heights = np.maximum.accumulate(np.append(before_db, needed_db + step_db * (at + 1)))
     released = np.repeat(heights, np.diff(at, prepend=0, append=frames))
     released -= step_db * np.arange(1, frames + 1)
-    released[released < 1e-9] = 0.0  # below a line's end, or what rounding leaves there
+    released[released < 1e-9] = 0.0  # beyond a line's end, or left by rounding
     return released
 
 
@@ -244,11 +244,11 @@ def _smoothed(path: Decibels, frames: int, ahead: int) -> Decibels:
     -------
     smooth : float64 array, shape (frames,)
     """
-    # in stretches that a transform of moderate size holds, and only where there is something to smooth
+    # in spans that fit a transform of moderate size, and only where there is something to smooth
     spectrum, size = _smoother(ahead)
     step = size - ahead
-    stretches = -(-frames // step)
-    highest = np.zeros(stretches * step + ahead)
+    count = -(-frames // step)
+    highest = np.zeros(count * step + ahead)
     highest[: frames + ahead] = _largest_ahead(path, ahead + 1)
     surroundings = np.lib.stride_tricks.sliding_window_view(highest, size)[::step]
     busy = np.flatnonzero(surroundings.max(axis=1))
@@ -257,7 +257,7 @@ def _smoothed(path: Decibels, frames: int, ahead: int) -> Decibels:
     # the transform's rounding must not let a frame have less than it needs, nor a little where there is nothing
     mean += 1e-9
     mean[mean < 1e-7] = 0.0
-    smooth = np.zeros((stretches, step))
+    smooth = np.zeros((count, step))
     smooth[busy] = mean
     return smooth.reshape(-1)[:frames]
 

@@ -1,11 +1,10 @@
 """Programme loudness by ITU-R BS.1770-5, loudness range by EBU Tech 3342.
 
-The meter keeps one figure per 100 ms hop: the K-weighted energy of both ears. Everything else (integrated, momentary,
-short-term, range) follows from those, also at another gain, without looking at the audio again.
+The meter keeps one figure per 100 ms hop: the K-weighted energy of both channels. Everything else (integrated,
+momentary, short-term, range) follows from those, also at another gain, without the audio.
 
-K-weighting runs as matrix products instead of a recursion per sample: a block of the cascade's output is its
-zero-state response, a fixed triangular matrix times the input, plus the response to the state at the block's start;
-the states of a hop follow from each other by two more products. This is the same filter, an order of magnitude faster.
+K-weighting runs as matrix products over blocks (`dsp.block_filter`); the states of a hop follow from each other by two
+more products.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dsp.block_filter import block_matrices
 from dsp.blocks import Block
 from dsp.true_peak import TruePeak
 
@@ -28,46 +28,38 @@ RELATIVE_GATE_LU = -10.0  # BS.1770-5 Annex 1
 RANGE_RELATIVE_GATE_LU = -20.0  # EBU Tech 3342
 RANGE_PERCENTILES = (10.0, 95.0)  # EBU Tech 3342
 OFFSET_LUFS = -0.691  # BS.1770-5 Annex 1, equation 2
-GATING_BLOCK_TENTHS = 4  # 400 ms with 75 % overlap
-SHORT_TERM_TENTHS = 30  # 3 s, EBU Tech 3341
-RUN_UP_HOPS = 4  # after 0.4 s nothing is left of a K-filter's past: its poles have decayed by more than 300 dB
+GATING_BLOCK_HOPS = 4  # 400 ms with 75 % overlap
+SHORT_TERM_HOPS = 30  # 3 s, EBU Tech 3341
+PREROLL_HOPS = 4  # after 0.4 s a K-filter's past has decayed by more than 300 dB
 _LARGEST_BLOCK_FRAMES = 42
 _HOPS_AT_ONCE = 10
 
 Energies = NDArray[np.float32]
-"""K-weighted mean square per hop, both ears summed, shape (hops,).
+"""K-weighted mean square per hop, both channels summed, shape (hops,).
 
-Kept for a whole track, and so in 24 bits: 0.0000003 dB. What is reckoned with them is float64.
+Kept for a whole track, and so as float32: 0.0000003 dB. Sums of them are float64.
 """
 
 
-def hop_frames(sample_rate: int, *, hops_per_s: int = 10) -> int:
-    """Frames of a hop: 100 ms, as BS.1770 steps, unless finer ones are asked for.
-
-    Raises
-    ------
-    ValueError
-        If `hops_per_s` is not a multiple of 10.
-    """
-    if hops_per_s < 10 or hops_per_s % 10:
-        raise ValueError(f"hops_per_s is {hops_per_s}; a multiple of 10 is needed")
-    return round(sample_rate / hops_per_s)
+def hop_frames(sample_rate: int) -> int:
+    """Frames of a hop: 100 ms, as BS.1770 steps."""
+    return round(sample_rate / 10)
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a meter has heard.
+    """The figures of a loudness meter.
 
     Attributes
     ----------
     energies : float32 array, shape (hops,)
-        K-weighted mean square of each whole hop, both ears summed.
+        K-weighted mean square of each whole hop, both channels summed.
     peaks : float32 array, shape (hops,)
         Sample peak of each whole hop, full scale 1; empty where they were not asked for.
     frames : int
-        Heard in all, the unfinished hop included.
+        All of them, the unfinished hop included.
     sample_peak : float
-        Of everything heard.
+        Of all frames.
     true_peak : float
         Linear; the sample peak where no true peak was asked for.
     """
@@ -80,45 +72,42 @@ class Measurement:
 
 
 class LoudnessMeter:
-    """Feed blocks, read a `Measurement`; how the audio is cut into blocks makes no difference.
+    """Accumulator of a `Measurement`; how the audio is cut into blocks makes no difference.
 
     Parameters
     ----------
     sample_rate : int
         In Hz.
-    run_up_hops : int
-        Leading hops that only warm the filter up and are not reported: so a stretch in the middle of a track,
-        started `RUN_UP_HOPS` early, measures as it does in the whole.
+    preroll_hops : int
+        Leading hops that only settle the filter and are not reported: so a span in the middle of a track, begun
+        `PREROLL_HOPS` early, measures as it does in the whole.
     true_peak : bool
         Measure the true peak, too.
     hop_peaks : bool
         Keep the sample peak of each hop.
-    hops_per_s : int
-        10, or a multiple for finer momentary and short-term loudness.
     """
 
     def __init__(
         self,
         sample_rate: int,
         *,
-        run_up_hops: int = 0,
+        preroll_hops: int = 0,
         true_peak: bool = False,
         hop_peaks: bool = False,
-        hops_per_s: int = 10,
     ) -> None:
-        self._hop = hop_frames(sample_rate, hops_per_s=hops_per_s)
+        self._hop = hop_frames(sample_rate)
         self._filter = _k_weighting(sample_rate, self._hop)
         self._state = np.zeros((2, 4))
         self._rest: Block = np.empty((0, 2), np.float32)
-        self._skip = run_up_hops
-        self._frames = -run_up_hops * self._hop
+        self._skip = preroll_hops
+        self._frames = -preroll_hops * self._hop
         self._energies, self._peaks = array("f"), array("f")  # grow in place, where many small parts would scatter
         self._hop_peaks = hop_peaks
         self._sample_peak = 0.0
         self._true_peak = TruePeak() if true_peak else None
 
     def add(self, block: Block) -> None:
-        """Hear a block, float32 of shape (frames, 2).
+        """Measure a block, float32 of shape (frames, 2).
 
         Raises
         ------
@@ -136,19 +125,19 @@ class LoudnessMeter:
             block = block[missing:]
             if len(self._rest) < self._hop:
                 return
-            self._hear(self._rest)
+            self._measure(self._rest)
         whole = len(block) // self._hop * self._hop
         if whole:
-            self._hear(block[:whole])
+            self._measure(block[:whole])
         self._rest = block[whole:].copy()
 
-    def measurement(self) -> Measurement:
-        """Figures of all that was heard so far."""
+    def result(self) -> Measurement:
+        """Figures of all blocks so far."""
         sample_peak = max(self._sample_peak, float(np.abs(self._rest).max(initial=0.0)))
         true_peak = 0.0
         if self._true_peak is not None:
             sample_peak = max(sample_peak, self._true_peak.sample_peak)
-            true_peak = self._true_peak.peak()
+            true_peak = self._true_peak.result()
         return Measurement(
             energies=np.array(self._energies, np.float32),
             peaks=np.array(self._peaks, np.float32),
@@ -157,7 +146,7 @@ class LoudnessMeter:
             true_peak=max(sample_peak, true_peak),
         )
 
-    def _hear(self, hops: Block) -> None:
+    def _measure(self, hops: Block) -> None:
         """Measure whole hops."""
         samples = np.ascontiguousarray(hops.T).reshape(2, -1, self._hop)
         squares, self._state = self._filter.mean_squares(samples, self._state)
@@ -174,7 +163,7 @@ class LoudnessMeter:
 
 
 def joined(parts: Sequence[Measurement]) -> Measurement:
-    """Put measurements of consecutive stretches together; all but the last must end on a hop."""
+    """Put measurements of consecutive spans together; all but the last must end on a hop."""
     return Measurement(
         energies=np.concatenate([part.energies for part in parts]),
         peaks=np.concatenate([part.peaks for part in parts]),
@@ -184,21 +173,21 @@ def joined(parts: Sequence[Measurement]) -> Measurement:
     )
 
 
-def measure(blocks: Iterable[Block], sample_rate: int, *, true_peak: bool = False, hops_per_s: int = 10) -> Measurement:
+def measure(blocks: Iterable[Block], sample_rate: int, *, true_peak: bool = False) -> Measurement:
     """Measure a programme given block by block."""
-    meter = LoudnessMeter(sample_rate, true_peak=true_peak, hops_per_s=hops_per_s)
+    meter = LoudnessMeter(sample_rate, true_peak=true_peak)
     for block in blocks:
         meter.add(block)
-    return meter.measurement()
+    return meter.result()
 
 
-def integrated_lufs(energies: Energies, *, gain: float = 1.0, hops_per_s: int = 10) -> float:
+def integrated_lufs(energies: Energies, *, gain: float = 1.0) -> float:
     """Integrated loudness at a linear gain; -inf when everything is below the gate.
 
     BS.1770-5 Annex 1, equations 3 to 7: 400 ms blocks, gated at -70 LUFS and then 10 LU below their mean. A programme
     shorter than one block counts as one.
     """
-    blocks = _sliding_mean(energies, GATING_BLOCK_TENTHS, hops_per_s)[:: hops_per_s // 10] * gain**2
+    blocks = _sliding_mean(energies, GATING_BLOCK_HOPS) * gain**2
     loud = blocks[blocks > _energy(ABSOLUTE_GATE_LUFS)]
     if not len(loud):
         return -math.inf
@@ -207,20 +196,20 @@ def integrated_lufs(energies: Energies, *, gain: float = 1.0, hops_per_s: int = 
 
 
 def rounded_db(gain_db: float) -> float:
-    """A gain that follows from a measurement, in thousandths of a dB.
+    """Round a gain that follows from a measurement, to thousandths of a dB.
 
-    The last bits of what is measured differ with the processor and with how the audio is cut into blocks; so they do
-    not reach the samples.
+    The last bits of a measurement differ with the processor and with how the audio is cut into blocks; so they do not
+    reach the samples.
     """
     return round(gain_db, 3)
 
 
-def loudness_range_lu(energies: Energies, *, hops_per_s: int = 10) -> float:
+def loudness_range_lu(energies: Energies) -> float:
     """Loudness range by EBU Tech 3342: 10th to 95th percentile of gated short-term loudness; 0 for silence.
 
     A percentile is the nearest of the values: NumPy's, between two of them, would load `numpy.ma`.
     """
-    blocks = _sliding_mean(energies, SHORT_TERM_TENTHS, hops_per_s)[:: hops_per_s // 10]
+    blocks = _sliding_mean(energies, SHORT_TERM_HOPS)
     loud = blocks[blocks > _energy(ABSOLUTE_GATE_LUFS)]
     if not len(loud):
         return 0.0
@@ -230,19 +219,18 @@ def loudness_range_lu(energies: Energies, *, hops_per_s: int = 10) -> float:
     return float(10.0 * np.log10(high / low))
 
 
-def momentary_lufs(energies: Energies, *, hops_per_s: int = 10) -> NDArray[np.float64]:
+def momentary_lufs(energies: Energies) -> NDArray[np.float64]:
     """Loudness of every 400 ms, a value per hop (EBU Tech 3341); -inf where it is silent."""
-    return _lufs_of(_sliding_mean(energies, GATING_BLOCK_TENTHS, hops_per_s))
+    return _lufs_of(_sliding_mean(energies, GATING_BLOCK_HOPS))
 
 
-def short_term_lufs(energies: Energies, *, hops_per_s: int = 10) -> NDArray[np.float64]:
+def short_term_lufs(energies: Energies) -> NDArray[np.float64]:
     """Loudness of every 3 s, a value per hop (EBU Tech 3341); -inf where it is silent."""
-    return _lufs_of(_sliding_mean(energies, SHORT_TERM_TENTHS, hops_per_s))
+    return _lufs_of(_sliding_mean(energies, SHORT_TERM_HOPS))
 
 
-def _sliding_mean(energies: Energies, tenths: int, hops_per_s: int) -> NDArray[np.float64]:
-    """Mean over so many tenths of a second, from each hop on; over everything when there is less."""
-    hops = tenths * hops_per_s // 10
+def _sliding_mean(energies: Energies, hops: int) -> NDArray[np.float64]:
+    """Mean over so many hops, from each on; over everything when there is less."""
     if not len(energies):
         return np.empty(0)
     if len(energies) < hops:
@@ -293,28 +281,28 @@ def k_weighting_coefficients(sample_rate: int) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class _Chain:
-    """How the states of a filter follow from each other over `steps` equal stretches that are filtered from silence.
+    """State transitions over `steps` equal spans, each filtered from silence.
 
     Attributes
     ----------
-    carried : float64 array, shape (steps * 4, (steps + 1) * 4)
-        States that the stretches leave behind to the states at their starts and (last) at the end of all.
-    aged : float64 array, shape (4, (steps + 1) * 4)
-        State at the start of all to the states at the stretches' starts and at the end.
+    left : float64 array, shape (steps * 4, (steps + 1) * 4)
+        States that the spans leave behind to the states at their starts and (last) at the end of all.
+    transition : float64 array, shape (4, (steps + 1) * 4)
+        State at the start of all to the states at the spans' starts and at the end.
     """
 
-    carried: NDArray[np.float64]
-    aged: NDArray[np.float64]
+    left: NDArray[np.float64]
+    transition: NDArray[np.float64]
 
     @classmethod
     def of(cls, step: NDArray[np.float64], steps: int) -> Self:
-        """Chain stretches over each of which a state ages by the matrix `step`."""
+        """Chain spans of state transition `step` each."""
         powers = [np.linalg.matrix_power(step, n).T for n in range(steps + 1)]
-        carried = np.zeros((steps * 4, (steps + 1) * 4))
+        left = np.zeros((steps * 4, (steps + 1) * 4))
         for source in range(steps):
             for target in range(source + 1, steps + 1):
-                carried[4 * source : 4 * source + 4, 4 * target : 4 * target + 4] = powers[target - source - 1]
-        return cls(carried, np.concatenate(powers, axis=1))
+                left[4 * source : 4 * source + 4, 4 * target : 4 * target + 4] = powers[target - source - 1]
+        return cls(left, np.concatenate(powers, axis=1))
 
 
 @dataclass(frozen=True)
@@ -323,19 +311,19 @@ class _BlockFilter:
 
     Attributes
     ----------
-    forced : float32 array, shape (block, block)
-        Input block to its zero-state output ``y``.
+    zero_state : float32 array, shape (block, block)
+        Input block to its zero-state response ``y``.
     left : float32 array, shape (block, 8)
-        Input block to the state it leaves behind, and to ``2 free @ y``.
-    free_energy : float64 array, shape (4, 4)
-        ``free @ free.T``, where `free`, of shape (4, block), takes the state at a block's start to its output.
+        Input block to the state it leaves behind, and to ``2 zero_input @ y``.
+    zero_input_energy : float64 array, shape (4, 4)
+        ``zero_input @ zero_input.T``, of the matrix from the state at a block's start to its zero-input response.
     blocks, groups, hops : _Chain
         Over the blocks of a group, over the groups of a hop, and over `_HOPS_AT_ONCE` hops.
     """
 
-    forced: NDArray[np.float32]
+    zero_state: NDArray[np.float32]
     left: NDArray[np.float32]
-    free_energy: NDArray[np.float64]
+    zero_input_energy: NDArray[np.float64]
     blocks: _Chain
     groups: _Chain
     hops: _Chain
@@ -347,38 +335,38 @@ class _BlockFilter:
 
         Parameters
         ----------
-        samples : float32 array, shape (ears, hops, frames)
-        state : float64 array, shape (ears, 4)
+        samples : float32 array, shape (channels, hops, frames)
+        state : float64 array, shape (channels, 4)
 
         Returns
         -------
-        squares : float64 array, shape (ears, hops)
-        state : float64 array, shape (ears, 4)
+        squares : float64 array, shape (channels, hops)
+        state : float64 array, shape (channels, 4)
         """
-        ears, hops, frames = samples.shape
-        blocks = samples.reshape(-1, len(self.forced))
+        channels, hops, frames = samples.shape
+        blocks = samples.reshape(-1, len(self.zero_state))
         # taken apart as items of 16 bytes: NumPy takes many times longer over rows of four
         left, cross = np.ascontiguousarray((blocks @ self.left).view(np.complex128).T).view(np.float32)
-        in_group = left.astype(np.float64).reshape(-1, len(self.blocks.carried)) @ self.blocks.carried
-        in_hop = (in_group[:, -4:].reshape(ears * hops, -1) @ self.groups.carried).reshape(ears, hops, -1)
-        before = np.empty((ears, hops, 4))
+        in_group = left.astype(np.float64).reshape(-1, len(self.blocks.left)) @ self.blocks.left
+        in_hop = (in_group[:, -4:].reshape(channels * hops, -1) @ self.groups.left).reshape(channels, hops, -1)
+        before = np.empty((channels, hops, 4))
         for first in range(0, hops, _HOPS_AT_ONCE):
             last = min(first + _HOPS_AT_ONCE, hops)
             begins, ends = 4 * (last - first), 4 * (last - first + 1)
-            states = in_hop[:, first:last, -4:].reshape(ears, begins) @ self.hops.carried[:begins, :ends]
-            states += state @ self.hops.aged[:, :ends]
-            before[:, first:last] = states[:, :-4].reshape(ears, -1, 4)
+            states = in_hop[:, first:last, -4:].reshape(channels, begins) @ self.hops.left[:begins, :ends]
+            states += state @ self.hops.transition[:, :ends]
+            before[:, first:last] = states[:, :-4].reshape(channels, -1, 4)
             state = states[:, -4:]
-        in_hop += before @ self.groups.aged
-        in_group += in_hop[:, :, :-4].reshape(-1, 4) @ self.blocks.aged
+        in_hop += before @ self.groups.transition
+        in_group += in_hop[:, :, :-4].reshape(-1, 4) @ self.blocks.transition
         starts = in_group[:, :-4].reshape(-1, 4)
-        # |y + s free|^2 = |y|^2 + s . (2 free y + free free^T s): the output itself is never needed.
+        # |y + s Z|^2 = |y|^2 + s . (2 Z y + Z Z^T s) with Z = zero_input: the output itself is never needed.
         # Its square is summed in float32, by BLAS in many runs: within 0.000001 dB of a sum in float64.
-        forced = (blocks @ self.forced).reshape(ears, hops, frames)
-        free = starts @ self.free_energy
-        free += cross.reshape(-1, 4)
-        free *= starts
-        squares = np.vecdot(forced, forced) + free.reshape(ears, hops, -1).sum(axis=2)
+        outputs = (blocks @ self.zero_state).reshape(channels, hops, frames)
+        zero_input = starts @ self.zero_input_energy
+        zero_input += cross.reshape(-1, 4)
+        zero_input *= starts
+        squares = np.vecdot(outputs, outputs) + zero_input.reshape(channels, hops, -1).sum(axis=2)
         return np.maximum(squares, 0.0) / frames, state
 
 
@@ -388,42 +376,17 @@ def _k_weighting(sample_rate: int, frames: int) -> _BlockFilter:
     block = _largest_divisor(frames, _LARGEST_BLOCK_FRAMES)
     blocks = frames // block
     per_group = _largest_divisor(blocks, math.isqrt(blocks))
-    a, b, c, d = _state_space(k_weighting_coefficients(sample_rate))
-    powers = [np.linalg.matrix_power(a, n) for n in range(block + 1)]
-    impulse = np.array([d, *(c @ powers[n] @ b for n in range(block - 1))])
-    free = np.array([c @ powers[n] for n in range(block)]).T
-    forced, left = np.zeros((block, block)), np.empty((block, 8))
-    for n in range(block):
-        forced[n, n:] = impulse[: block - n]
-        left[n, :4] = powers[block - 1 - n] @ b
-    left[:, 4:] = 2.0 * forced @ free.T
+    matrices = block_matrices(k_weighting_coefficients(sample_rate), block)
+    cross = 2.0 * matrices.zero_state @ matrices.zero_input.T
     return _BlockFilter(
-        forced.astype(np.float32),
-        left.astype(np.float32),
-        free @ free.T,
-        _Chain.of(powers[block], per_group),
-        _Chain.of(np.linalg.matrix_power(powers[block], per_group), blocks // per_group),
-        _Chain.of(np.linalg.matrix_power(powers[block], blocks), _HOPS_AT_ONCE),
+        matrices.zero_state.astype(np.float32),
+        np.concatenate([matrices.left, cross], axis=1).astype(np.float32),
+        matrices.zero_input @ matrices.zero_input.T,
+        _Chain.of(matrices.transition, per_group),
+        _Chain.of(np.linalg.matrix_power(matrices.transition, per_group), blocks // per_group),
+        _Chain.of(np.linalg.matrix_power(matrices.transition, blocks), _HOPS_AT_ONCE),
     )
 
 
 def _largest_divisor(number: int, most: int) -> int:
     return max(divisor for divisor in range(1, most + 1) if number % divisor == 0)
-
-
-def _state_space(
-    sections: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]:
-    """``x' = A x + B u, y = C x + D u`` of two second-order sections in series (transposed direct form II)."""
-    a, b, c, d = np.zeros((0, 0)), np.zeros(0), np.zeros(0), 1.0
-    for b0, b1, b2, _, a1, a2 in sections:
-        own_a = np.array([[-a1, 1.0], [-a2, 0.0]])
-        own_b = np.array([b1 - a1 * b0, b2 - a2 * b0])
-        own_c = np.array([1.0, 0.0])
-        size = len(b)
-        joint = np.zeros((size + 2, size + 2))
-        joint[:size, :size] = a
-        joint[size:, :size] = np.outer(own_b, c)
-        joint[size:, size:] = own_a
-        a, b, c, d = joint, np.concatenate([b, own_b * d]), np.concatenate([b0 * c, own_c]), d * float(b0)
-    return a, b, c, d

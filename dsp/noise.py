@@ -1,6 +1,6 @@
 """Noise beds: white, pink and brown, with random access and no period.
 
-White noise comes from a counter-based generator, so that any frame can be had without those before it. Colour is a
+White noise comes from a counter-based generator, so any frame can be made without those before it. Colour is a
 linear-phase FIR over canonical chunks: a sample depends on its neighbourhood alone, never on where a block began.
 """
 
@@ -19,14 +19,14 @@ Colour = Literal["white", "pink", "brown"]
 
 _CHUNK_FRAMES = 65_536
 _REACH_FRAMES = 8_192  # half the length of the colouring filter
-_LOWEST_HZ = 20.0  # below, the noise falls off: nothing is heard there, and brown noise would wander without end
+_LOWEST_HZ = 20.0  # below, the noise falls off: it would be inaudible, and brown noise would wander without end
 _EXPONENT = {"white": 0.0, "pink": 0.5, "brown": 1.0}  # amplitude falls with frequency to this power
 _RMS = 0.5**0.5  # of a sine of peak 1, so that one gain means one power for tones and noise
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Steady noise, independent in each ear, with the RMS of a full-scale sine (-3.01 dBFS).
+    """Steady noise, independent in each channel, with the RMS of a full-scale sine (-3.01 dBFS).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The plan: a track as a pure function of time. Any stretch can be made on its own, in any order, on any thread."""
+"""The plan: a track as a pure function of time. Any span can be made on its own, in any order, on any thread."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class RenderPlan:
-    """What a track is made of, before the master gain and the limiter.
+    """A track before the master gain and the limiter.
 
     Parameters
     ----------

@@ -61,7 +61,7 @@ class Placed:
         return block
 
     def silent(self, start: int, stop: int) -> bool:
-        """Tell whether nothing is placed within `[start, stop)`."""
+        """Whether nothing is placed within `[start, stop)`."""
         return bool(np.searchsorted(self._stops, start, "right") >= np.searchsorted(self._starts, stop, "left"))
 
 
@@ -69,8 +69,8 @@ class Placed:
 class Looped:
     """A clip over and over, each end crossfaded at equal power into the next beginning.
 
-    The first pass starts clean at frame 0; the clip comes round every ``clip.frames - crossfade_frames``. A track
-    no longer than the clip hears it once, without a seam.
+    The first pass starts clean at frame 0; the clip begins again every ``clip.frames - crossfade_frames``. A track
+    no longer than the clip has it once, without a seam.
 
     Parameters
     ----------
@@ -113,10 +113,10 @@ class Looped:
             last = min(stop, frame + until - offset)
             samples = self.clip.read(offset, offset + last - frame, block[frame - start : last - start])
             if in_seam:
-                stretch = slice(offset, offset + last - frame)
+                seam = slice(offset, offset + last - frame)
                 ending = np.empty_like(samples)
-                self.clip.read(self.period_frames + stretch.start, self.period_frames + stretch.stop, ending)
-                amplify(samples, self._rise[stretch])
-                samples += amplify(ending, self._rise[::-1][stretch])
+                self.clip.read(self.period_frames + seam.start, self.period_frames + seam.stop, ending)
+                amplify(samples, self._rise[seam])
+                samples += amplify(ending, self._rise[::-1][seam])
             frame = last
         return block

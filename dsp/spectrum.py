@@ -1,7 +1,7 @@
-"""Steady tones in a stretch of sound: their frequencies, levels, and what masks them.
+"""Steady tones in a span of sound: their frequencies, levels, and what masks them.
 
-Tones of a session lie below 2 kHz, so the sound is thinned out first: a linear-phase low-pass keeps every eighth
-frame of 44.1 kHz. Then one transform of the whole stretch, under a window whose side lobes are below -92 dB, shows
+Tones of a session lie below 2 kHz, so the sound is decimated first: by eight at 44.1 kHz, after a linear-phase
+low-pass. Then one transform of the whole span, under a window whose side lobes are below -92 dB, shows
 tones that lie 0.2 Hz apart in 20 s.
 """
 
@@ -20,25 +20,25 @@ from dsp.blocks import Block
 HIGHEST_HZ = 2_000.0
 LOWEST_HZ = 20.0
 MAIN_LOBE_BINS = 4
-"""Half the width of a tone's line, in units of one over the stretch's length."""
+"""Half the width of a tone's line, in units of one over the span's length."""
 STANDS_OUT_DB = 12.0
-"""A line so far above what is around it is a tone."""
+"""A line so far above its surroundings is a tone."""
 
-_THINNED_HZ = 5_500
+_DECIMATED_HZ = 5_500
 _TAPS_PER_PHASE = 32
 _KAISER_BETA = 10.0  # 100 dB
 _AROUND_BINS = 40
 _HARRIS = (0.35875, 0.48829, 0.14128, 0.01168)  # 4-term Blackman-Harris, Harris 1978, table 1
 _MOST_LINES = 32
 _STEADY_DB = 1.5
-_STEADY_RADIANS = 0.1  # over half a stretch, in which its pitch may have moved that little
+_STEADY_RADIANS = 0.1  # over half a span
 
-Ear = NDArray[np.float32] | NDArray[np.float64]
-"""One ear, shape (frames,)."""
+Channel = NDArray[np.float32] | NDArray[np.float64]
+"""One channel, shape (frames,)."""
 
 
 class Decimator:
-    """Low-pass and thin out a stretch, fed block by block; how it is cut into blocks makes no difference.
+    """Low-pass and decimate, block by block; how the sound is cut into blocks makes no difference.
 
     Parameters
     ----------
@@ -48,13 +48,13 @@ class Decimator:
     Attributes
     ----------
     factor : int
-        Of how many frames one is kept.
+        One of so many frames is kept.
     sample_rate : float
-        In Hz, of what is kept; flat to within 0.01 dB up to `HIGHEST_HZ`, aliases 100 dB down.
+        In Hz, of the result; flat to within 0.01 dB up to `HIGHEST_HZ`, aliases 100 dB down.
     """
 
     def __init__(self, sample_rate: int) -> None:
-        self.factor = max(1, sample_rate // _THINNED_HZ)
+        self.factor = max(1, sample_rate // _DECIMATED_HZ)
         self.sample_rate = sample_rate / self.factor
         self._taps = _low_pass(self.factor)
         self._rest: Block = np.zeros((0, 2), np.float32)
@@ -70,18 +70,18 @@ class Decimator:
             self._rest = samples
             return
         kept = np.empty((count, 2), np.float32)
-        for ear in (0, 1):
-            phases = np.ascontiguousarray(samples[: rows * self.factor, ear]).reshape(rows, self.factor)
+        for channel in (0, 1):
+            phases = np.ascontiguousarray(samples[: rows * self.factor, channel]).reshape(rows, self.factor)
             products = self._taps.T @ phases.T
             total = products[0, :count].copy()
             for shift in range(1, reach):
                 total += products[shift, shift : shift + count]
-            kept[:, ear] = total
+            kept[:, channel] = total
         self._kept.append(kept)
         self._rest = samples[count * self.factor :].copy()
 
-    def kept(self) -> Block:
-        """All that was kept so far, shape (frames, 2)."""
+    def result(self) -> Block:
+        """All frames kept so far, shape (frames, 2)."""
         return np.concatenate([np.zeros((0, 2), np.float32), *self._kept])
 
     def clear(self) -> None:
@@ -116,7 +116,7 @@ class Line:
 
 
 class Spectrum:
-    """What one ear hears in a stretch, by frequency.
+    """Amplitudes of one channel in a span, by frequency.
 
     Parameters
     ----------
@@ -133,14 +133,14 @@ class Spectrum:
     1987). On 20 s of a tone alone that is right to 0.0001 Hz and 0.01 dB.
     """
 
-    def __init__(self, samples: Ear, sample_rate: float) -> None:
+    def __init__(self, samples: Channel, sample_rate: float) -> None:
         if len(samples) < 64:
-            raise ValueError(f"a stretch of {len(samples)} frames; at least 64 are needed")
+            raise ValueError(f"a span of {len(samples)} frames; at least 64 are needed")
         window = _window(len(samples))
         size = 1 << (2 * len(samples) - 1).bit_length()
         transform = np.fft.rfft(samples * window, size)
         self.resolution_hz = sample_rate / len(samples)
-        """One over the length of the stretch."""
+        """One over the length of the span."""
         self.bin_hz = sample_rate / size
         self.amplitudes: NDArray[np.float64] = np.abs(transform).astype(np.float64) * (2.0 / window.sum())
 
@@ -199,11 +199,11 @@ class Spectrum:
         return Line(hz=float((peak + shift) * self.bin_hz), level_dbfs=float(level * 20.0 / math.log(10.0)))
 
 
-def steady_lines(samples: Ear, sample_rate: float) -> list[Line]:
-    """Find what sounds on at one pitch and one level through a whole stretch, strongest first.
+def steady_lines(samples: Channel, sample_rate: float) -> list[Line]:
+    """Find the tones of one pitch and one level through a whole span, strongest first.
 
     Of the lines in the spectrum those are kept that are as loud in the first half as in the middle and the last one
-    (within 1.5 dB), and whose phase runs on evenly: notes and words come and go and glide, a tone stays.
+    (within 1.5 dB), and whose phase advances evenly; notes and words do not.
 
     Parameters
     ----------
@@ -220,18 +220,18 @@ def steady_lines(samples: Ear, sample_rate: float) -> list[Line]:
     for line in lines:
         turn = 2.0 * np.pi * line.hz / sample_rate
         wave = np.exp(-1j * turn * n) * window
-        heard = np.array([(samples[at : at + half] @ wave) * np.exp(-1j * turn * at) for at in starts])
-        sizes = np.abs(heard)
+        parts = np.array([(samples[at : at + half] @ wave) * np.exp(-1j * turn * at) for at in starts])
+        sizes = np.abs(parts)
         if sizes.min() <= 0.0 or 20.0 * np.log10(sizes.max() / sizes.min()) > _STEADY_DB:
             continue
-        drift = np.angle(heard[2] * heard[0] * np.conj(heard[1]) ** 2)
+        drift = np.angle(parts[2] * parts[0] * np.conj(parts[1]) ** 2)
         if abs(drift) < _STEADY_RADIANS:
             steady.append(line)
     return steady
 
 
 def without_overtones(lines: Sequence[Line], *, within_hz: float = 0.05) -> list[Line]:
-    """Leave out what is a whole multiple of a stronger line."""
+    """Leave out whole multiples of a stronger line."""
     kept: list[Line] = []
     for line in lines:
         multiples = (line.hz / other.hz for other in kept)
@@ -244,12 +244,11 @@ def without_overtones(lines: Sequence[Line], *, within_hz: float = 0.05) -> list
 
 
 def leakage_db(own: Spectrum, own_hz: float, other_hz: float, *, masked_from_db: float = -60.0) -> float | None:
-    """Level of the other ear's tone in this ear, relative to this ear's own tone, in dB.
+    """Level of the other channel's tone in this channel, relative to this channel's own tone, in dB.
 
-    Music, voice and coding noise are heard at that frequency as well, so this is an upper bound: where nothing stands
-    out, it is the level of what is there. None when that says nothing: when the two tones are too close to tell
-    apart in this stretch, or the frequency is masked, that is when nothing stands out from surroundings that are
-    louder than `masked_from_db`.
+    Music, voice and coding noise sound at that frequency as well, so this is an upper bound: where nothing stands out,
+    it is their level. None when the two tones are too close to separate in this span, or the frequency is masked: when
+    nothing stands out from surroundings louder than `masked_from_db`.
     """
     if abs(own_hz - other_hz) < 2 * MAIN_LOBE_BINS * own.resolution_hz:
         return None

@@ -20,8 +20,8 @@ from dsp.blocks import Block, spans
 from dsp.envelope import Breakpoints, Values, raised_cosine
 
 Wave = Literal["sine", "triangle", "square"]
-Ear = NDArray[np.float32]
-"""One ear, shape (frames,)."""
+Channel = NDArray[np.float32]
+"""One channel, shape (frames,)."""
 
 _TABLE_FRAMES = 13_230  # a fifth of a block, so that most tables are used whole
 _HIGHEST_SHARE = 0.45  # of the sample rate: partials above stay out, so none comes near Nyquist
@@ -102,13 +102,13 @@ def _partials(wave: Wave, frequency_hz: float, sample_rate: int) -> tuple[tuple[
     return numbers, tuple(8.0 / math.pi**2 * (-1.0) ** ((k - 1) // 2) / k**2 for k in numbers)
 
 
-def _steady(frequency_hz: float, start: int, stop: int, sample_rate: int, wave: Wave, out: Ear) -> None:
+def _steady(frequency_hz: float, start: int, stop: int, sample_rate: int, wave: Wave, out: Channel) -> None:
     """Write frames `[start, stop)` of a steady tone into `out`, which may be strided."""
     numbers, amplitudes = _partials(wave, frequency_hz, sample_rate)
     table = _table(frequency_hz, sample_rate, numbers)
     size = table.shape[1]
     for first, last in spans(start - start % size, stop, size):
-        # The whole table, always at the same place in time: the samples do not depend on where this stretch begins,
+        # The whole table, always at the same place in time: the samples do not depend on where this span begins,
         # not even by the order in which a matrix product happens to add. In float64, for what one processor's order
         # makes of it and another's is then gone with the rounding.
         angle = 2.0 * np.pi * (_turns(frequency_hz, first, sample_rate) * np.array(numbers) % 1.0)
@@ -119,7 +119,7 @@ def _steady(frequency_hz: float, start: int, stop: int, sample_rate: int, wave: 
         out[begin - start : last - start] = (rotation @ table)[begin - first : last - first]
 
 
-def _moving(frequency_hz: Breakpoints, start: int, stop: int, sample_rate: int, wave: Wave, out: Ear) -> None:
+def _moving(frequency_hz: Breakpoints, start: int, stop: int, sample_rate: int, wave: Wave, out: Channel) -> None:
     """Write frames `[start, stop)` of a tone whose frequency moves; the phase is the integral of the frequency."""
     # partials are chosen for the highest frequency of the whole line, so that none comes and goes
     numbers, amplitudes = _partials(wave, max(frequency_hz.values), sample_rate)
@@ -140,8 +140,8 @@ def _sine_table(frequency_hz: float, sample_rate: int) -> NDArray[np.float32]:
     return rows
 
 
-def _steady_ears(ears_hz: tuple[float, float], start: int, stop: int, sample_rate: int) -> Block:
-    """Make frames `[start, stop)` of a steady sine in each ear.
+def _steady_channels(ears_hz: tuple[float, float], start: int, stop: int, sample_rate: int) -> Block:
+    """Make frames `[start, stop)` of a steady sine in each channel.
 
     Blocks of a tone of whole Hz are all the same, of half Hz every other one: they are made once.
     """
@@ -154,7 +154,7 @@ def _steady_ears(ears_hz: tuple[float, float], start: int, stop: int, sample_rat
 
 
 def _ears(ears_hz: tuple[float, float], phases: tuple[int, int], start: int, stop: int, sample_rate: int) -> Block:
-    """`_steady_ears` of frames counted from one at which the phases are as of `_phase`."""
+    """`_steady_channels` of frames counted from one at which the phases are as of `_phase`."""
     block: Block = np.empty((stop - start, 2), np.float32)
     _steady_sine(ears_hz[0], phases[0], start, stop, sample_rate, block[:, 0])
     if ears_hz[1] == ears_hz[0]:
@@ -167,12 +167,12 @@ def _ears(ears_hz: tuple[float, float], phases: tuple[int, int], start: int, sto
 _ears_again = lru_cache(maxsize=8)(_ears)
 
 
-def _steady_sine(frequency_hz: float, phase: int, start: int, stop: int, sample_rate: int, out: Ear) -> None:
+def _steady_sine(frequency_hz: float, phase: int, start: int, stop: int, sample_rate: int, out: Channel) -> None:
     """`_steady` of a sine, several times as fast, and yet the same samples on every processor."""
     cosine, sine = _sine_table(frequency_hz, sample_rate)
     turns, frames = _ratio(frequency_hz, sample_rate)
     # Each row is a table turned to its place in time. All rows at once: of many small products each would let go of
-    # Python's lock and wait for it again, while another thread makes another stretch.
+    # Python's lock and wait for it again, while another thread makes another span.
     places = [(phase + turns * row) % frames / frames for row in range(0, stop, len(sine))]
     angles = [2.0 * math.pi * place for place in places]
     rows = np.array(list(map(math.sin, angles)), np.float32)[:, None] * cosine
@@ -191,7 +191,7 @@ def _steadied(frequency: Frequency) -> Frequency:
     return frequency
 
 
-def _tone(frequency: Frequency, start: int, stop: int, sample_rate: int, wave: Wave, out: Ear) -> None:
+def _tone(frequency: Frequency, start: int, stop: int, sample_rate: int, wave: Wave, out: Channel) -> None:
     frequency = _steadied(frequency)
     if isinstance(frequency, Breakpoints):
         _moving(frequency, start, stop, sample_rate, wave, out)
@@ -216,7 +216,7 @@ def _shifted(carrier: Frequency, beat: Frequency, share: float) -> Frequency:
 
 @dataclass(frozen=True)
 class Tone:
-    """The same tone in both ears.
+    """The same tone in both channels.
 
     Parameters
     ----------
@@ -237,10 +237,10 @@ class Tone:
         """Make frames `[start, stop)`, shape (stop - start, 2)."""
         frequency = _steadied(self.frequency)
         if self.wave == "sine" and not isinstance(frequency, Breakpoints):
-            return _steady_ears((frequency, frequency), start, stop, self.sample_rate)
-        ear = np.empty(stop - start, np.float32)
-        _tone(self.frequency, start, stop, self.sample_rate, self.wave, ear)
-        return _both(ear)
+            return _steady_channels((frequency, frequency), start, stop, self.sample_rate)
+        tone = np.empty(stop - start, np.float32)
+        _tone(self.frequency, start, stop, self.sample_rate, self.wave, tone)
+        return _both(tone)
 
 
 @dataclass(frozen=True)
@@ -261,19 +261,19 @@ class Binaural:
 
     @cached_property
     def left(self) -> Frequency:
-        """Frequency of the left ear in Hz."""
+        """Frequency of the left channel in Hz."""
         return _shifted(self.carrier, self.beat, -0.5)
 
     @cached_property
     def right(self) -> Frequency:
-        """Frequency of the right ear in Hz."""
+        """Frequency of the right channel in Hz."""
         return _shifted(self.carrier, self.beat, 0.5)
 
     def render(self, start: int, stop: int) -> Block:
         """Make frames `[start, stop)`, shape (stop - start, 2)."""
         left, right = _steadied(self.left), _steadied(self.right)
         if not isinstance(left, Breakpoints) and not isinstance(right, Breakpoints):
-            return _steady_ears((left, right), start, stop, self.sample_rate)
+            return _steady_channels((left, right), start, stop, self.sample_rate)
         block = np.empty((stop - start, 2), np.float32)
         _tone(self.left, start, stop, self.sample_rate, "sine", block[:, 0])
         _tone(self.right, start, stop, self.sample_rate, "sine", block[:, 1])
@@ -282,7 +282,7 @@ class Binaural:
 
 @dataclass(frozen=True)
 class Monaural:
-    """Both tones of a binaural beat in both ears, each at half the amplitude: the beat is in the air already."""
+    """Both tones of a binaural beat in both channels, each at half the amplitude: the beat is in the sound itself."""
 
     carrier: Frequency
     beat: Frequency
@@ -290,13 +290,13 @@ class Monaural:
 
     def render(self, start: int, stop: int) -> Block:
         """Make frames `[start, stop)`, shape (stop - start, 2)."""
-        ears = Binaural(self.carrier, self.beat, self.sample_rate).render(start, stop)
-        return _both(0.5 * (ears[:, 0] + ears[:, 1]))
+        tones = Binaural(self.carrier, self.beat, self.sample_rate).render(start, stop)
+        return _both(0.5 * (tones[:, 0] + tones[:, 1]))
 
 
 @dataclass(frozen=True)
 class Isochronic:
-    """The carrier in pulses, `beat` of them a second, in both ears; peak 1.
+    """The carrier in pulses, `beat` of them a second, in both channels; peak 1.
 
     A pulse takes half a period of the beat; it rises and falls as a raised cosine over a fifth of the period each,
     so there is no click.
@@ -308,10 +308,10 @@ class Isochronic:
 
     def render(self, start: int, stop: int) -> Block:
         """Make frames `[start, stop)`, shape (stop - start, 2)."""
-        ear = np.empty(stop - start, np.float32)
-        _tone(self.carrier, start, stop, self.sample_rate, "sine", ear)
-        ear *= self._gate(start, stop)
-        return _both(ear)
+        tone = np.empty(stop - start, np.float32)
+        _tone(self.carrier, start, stop, self.sample_rate, "sine", tone)
+        tone *= self._gate(start, stop)
+        return _both(tone)
 
     def _gate(self, start: int, stop: int) -> Values:
         if isinstance(self.beat, Breakpoints):
@@ -364,10 +364,10 @@ class ToneSequence:
             first, last = max(start, begins), min(stop, max(ends, begins))
             if first >= last:
                 continue
-            ear = np.empty(last - first, np.float32)
-            _steady(frequency_hz, first, last, self.sample_rate, self.wave, ear)
-            ear *= self._gain(first, last, begins if number else None, None if final else ends)
-            total[first - start : last - start] += ear
+            tone = np.empty(last - first, np.float32)
+            _steady(frequency_hz, first, last, self.sample_rate, self.wave, tone)
+            tone *= self._gain(first, last, begins if number else None, None if final else ends)
+            total[first - start : last - start] += tone
         return _both(total)
 
     def _gain(self, start: int, stop: int, begins: int | None, ends: int | None) -> Values | float:
@@ -380,7 +380,7 @@ class ToneSequence:
         return gain
 
 
-def _both(ear: Ear) -> Block:
-    block: Block = np.empty((len(ear), 2), np.float32)
-    block[:, 0] = block[:, 1] = ear  # ear by ear: several times as fast as `numpy.repeat`
+def _both(samples: Channel) -> Block:
+    block: Block = np.empty((len(samples), 2), np.float32)
+    block[:, 0] = block[:, 1] = samples  # one by one: several times as fast as `numpy.repeat`
     return block

@@ -1,14 +1,14 @@
 """True peak by ITU-R BS.1770-5 Annex 2: the peak of the signal between its samples, at eight times the sample rate
 (the standard asks for at least four).
 
-Interpolating everything would cost more than all else the meter does, and nearly all of it is in vain: between two
-samples a signal rises above both only where it bends. The interpolating filter is a straight line between the two
+Interpolating everything would cost more than the rest of the meter, nearly always for nothing: between two samples a
+signal rises above both only where it bends. The interpolating filter is a straight line between the two
 plus a fixed weighting of the second differences around them, so
 
     |between| <= larger of the two samples + `BEND` * largest second difference within reach
 
-for any signal at all. Only where this bound exceeds what matters, in a stretch of frames and then in a row of it, is
-the signal interpolated; nothing is missed.
+for any signal at all. Only where this bound exceeds what matters, in a chunk of frames and then in a row of it, is the
+signal interpolated; nothing is missed.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ BEND = 0.464
 """No signal leaves the straight line between two samples by more than this times its largest second difference: the
 largest sum of the magnitudes of the filter's taps less the line's, summed twice."""
 
-_STRETCH_FRAMES = 1024
+_CHUNK_FRAMES = 1024
 _ROW_FRAMES = 16
-_STRETCHES_AT_ONCE, _ROWS_AT_ONCE = 64, 512  # so that what is worked on stays in the cache
+_CHUNKS_AT_ONCE, _ROWS_AT_ONCE = 64, 512  # so that it stays in the cache
 
 Levels = NDArray[np.float32]
 
@@ -65,7 +65,7 @@ def _interpolators() -> NDArray[np.float64]:
 
 
 def frame_peaks(padded: Block, floor: float) -> Levels:
-    """Largest magnitude at each frame and between it and the next, over both ears, where it is above a floor.
+    """Largest magnitude at each frame and between it and the next, over both channels, where it is above a floor.
 
     Parameters
     ----------
@@ -80,54 +80,53 @@ def frame_peaks(padded: Block, floor: float) -> Levels:
         Exact where it is above `floor`; elsewhere anything from 0 to `floor`.
     """
     frames = max(len(padded) - 2 * REACH_FRAMES, 0)
-    peaks = np.zeros(max(frames, _STRETCH_FRAMES), np.float32)
-    for first, stretches in _stretches(padded):
-        by_stretch = peaks[first : first + len(stretches) * _STRETCH_FRAMES].reshape(-1, _STRETCH_FRAMES)
-        for some, risen in _risen(stretches, _loudest(stretches), floor):
-            by_stretch[some] = risen
+    peaks = np.zeros(max(frames, _CHUNK_FRAMES), np.float32)
+    for first, chunks in _chunks(padded):
+        by_chunk = peaks[first : first + len(chunks) * _CHUNK_FRAMES].reshape(-1, _CHUNK_FRAMES)
+        for some, risen in _risen(chunks, _loudest(chunks), floor):
+            by_chunk[some] = risen
     return peaks[:frames]
 
 
-def _stretches(padded: Block) -> Iterator[tuple[int, Levels]]:
-    """Cut a block into stretches with what lies around them: the frame where the first begins, and `_surroundings`.
+def _chunks(padded: Block) -> Iterator[tuple[int, Levels]]:
+    """Cut a block into chunks with their surroundings: the frame where the first begins, and `_surroundings`.
 
-    They cover all of it; the last may overlap the one before it. What is shorter than a stretch has silence put behind
-    it.
+    They cover all of it; the last may overlap the one before it. A shorter block is zero-padded.
     """
     frames = max(len(padded) - 2 * REACH_FRAMES, 0)
-    if 0 < frames < _STRETCH_FRAMES:
-        longer = np.zeros((_STRETCH_FRAMES + 2 * REACH_FRAMES, 2), np.float32)
+    if 0 < frames < _CHUNK_FRAMES:
+        longer = np.zeros((_CHUNK_FRAMES + 2 * REACH_FRAMES, 2), np.float32)
         longer[: len(padded)] = padded
         yield 0, _surroundings(longer)
         return
-    over = frames % _STRETCH_FRAMES
+    over = frames % _CHUNK_FRAMES
     if over < frames:
         yield 0, _surroundings(padded[: len(padded) - over])
     if over:
-        yield frames - _STRETCH_FRAMES, _surroundings(padded[-_STRETCH_FRAMES - 2 * REACH_FRAMES :])
+        yield frames - _CHUNK_FRAMES, _surroundings(padded[-_CHUNK_FRAMES - 2 * REACH_FRAMES :])
 
 
-def _loudest(stretches: Levels) -> Levels:
-    """Largest magnitude of the samples of each stretch and its surroundings."""
-    loudest: Levels = np.maximum(stretches.max(axis=1), -stretches.min(axis=1))
+def _loudest(chunks: Levels) -> Levels:
+    """Largest magnitude of the samples of each chunk and its surroundings."""
+    loudest: Levels = np.maximum(chunks.max(axis=1), -chunks.min(axis=1))
     return loudest
 
 
-def _risen(stretches: Levels, loudest: Levels, floor: float) -> Iterator[tuple[NDArray[np.intp], Levels]]:
-    """Give `frame_peaks` of the stretches that may come above the floor: which of them, and a row for each."""
+def _risen(chunks: Levels, loudest: Levels, floor: float) -> Iterator[tuple[NDArray[np.intp], Levels]]:
+    """Give `frame_peaks` of the chunks that may come above the floor: which of them, and a row for each."""
     near = np.flatnonzero(loudest * NEAR > floor)
-    for begin in range(0, len(near), _STRETCHES_AT_ONCE):
-        some = near[begin : begin + _STRETCHES_AT_ONCE]
-        samples = stretches[some]
-        bends = _bends(samples.reshape(-1)).reshape(samples.shape)[:, :-4]  # the last four reach into another stretch
+    for begin in range(0, len(near), _CHUNKS_AT_ONCE):
+        some = near[begin : begin + _CHUNKS_AT_ONCE]
+        samples = chunks[some]
+        bends = _bends(samples.reshape(-1)).reshape(samples.shape)[:, :-4]  # the last four reach into another chunk
         most_bent = np.maximum(bends.max(axis=1), -bends.min(axis=1))
         hot = loudest[some] + np.float32(BEND) * most_bent > floor
         if hot.any():
-            yield some[hot], _stretch_peaks(samples if hot.all() else samples[hot], floor)
+            yield some[hot], _chunk_peaks(samples if hot.all() else samples[hot], floor)
 
 
 def _bends(samples: Levels) -> Levels:
-    """Second differences, each where its first sample is, and four zeros; the ears take turns."""
+    """Second differences, each where its first sample is, and four zeros; channels interleaved."""
     bends = np.empty_like(samples)
     steps = samples[2:] - samples[:-2]
     np.subtract(steps[2:], steps[:-2], out=bends[:-4])
@@ -136,32 +135,32 @@ def _bends(samples: Levels) -> Levels:
 
 
 def _surroundings(padded: Block) -> Levels:
-    """Each stretch with what lies around it, the ears taking turns, shape (stretches, samples); a view.
+    """Each chunk with its surroundings, channels interleaved, shape (chunks, samples); a view.
 
-    NumPy's own sliding windows cost more than what is seen through them.
+    NumPy's own sliding windows cost more than the work on them.
     """
     samples = padded.reshape(-1)
-    step = 2 * _STRETCH_FRAMES
-    count = (len(padded) - 2 * REACH_FRAMES) // _STRETCH_FRAMES
-    shape = (count, 2 * (_STRETCH_FRAMES + 2 * REACH_FRAMES))
+    step = 2 * _CHUNK_FRAMES
+    count = (len(padded) - 2 * REACH_FRAMES) // _CHUNK_FRAMES
+    shape = (count, 2 * (_CHUNK_FRAMES + 2 * REACH_FRAMES))
     return np.ndarray(shape, samples.dtype, samples, strides=(step * samples.itemsize, samples.itemsize))
 
 
-def _stretch_peaks(surroundings: Levels, floor: float) -> Levels:
-    """`frame_peaks` of some stretches, shape (stretches, _STRETCH_FRAMES).
+def _chunk_peaks(surroundings: Levels, floor: float) -> Levels:
+    """`frame_peaks` of some chunks, shape (chunks, _CHUNK_FRAMES).
 
-    Each has a row in `surroundings` that begins and ends `REACH_FRAMES` outside it; the ears take turns.
+    Each has a row in `surroundings` that begins and ends `REACH_FRAMES` outside it; channels interleaved.
     """
     # Each is taken as rows of 16 frames, the first and last of which belong to its surroundings. All are worked on as
     # one sequence; where two of them meet, the bound only gets too high.
-    count, rows = len(surroundings), _STRETCH_FRAMES // _ROW_FRAMES
+    count, rows = len(surroundings), _CHUNK_FRAMES // _ROW_FRAMES
     around = REACH_FRAMES // _ROW_FRAMES
     samples = surroundings.reshape(-1)
-    magnitude = _louder_ear(np.abs(samples))
+    magnitude = _louder_channel(np.abs(samples))
     largest = _row_maxima(magnitude).reshape(count, -1)
     first = magnitude[::_ROW_FRAMES].reshape(count, -1)
     bends = _bends(samples)
-    bend = _row_maxima(_louder_ear(np.abs(bends, out=bends))).reshape(count, -1)
+    bend = _row_maxima(_louder_channel(np.abs(bends, out=bends))).reshape(count, -1)
     bound = np.maximum(largest[:, around : around + rows], first[:, around + 1 : around + 1 + rows])
     near = bend[:, :rows]
     for offset in range(1, 2 * around + 1):
@@ -176,13 +175,13 @@ def _stretch_peaks(surroundings: Levels, floor: float) -> Levels:
         some = tuple(index[begin : begin + _ROWS_AT_ONCE] for index in hot)
         between = _between(windows[some].reshape(-1, _ROW_FRAMES + 2 * REACH_FRAMES))
         peaks[some] = np.maximum(peaks[some], between)
-    return peaks.reshape(count, _STRETCH_FRAMES)
+    return peaks.reshape(count, _CHUNK_FRAMES)
 
 
 def _between(samples: Levels) -> Levels:
-    """Largest magnitude after each frame of each row, of both ears.
+    """Largest magnitude after each frame of each row, over both channels.
 
-    `samples` are rows with their surroundings, the two ears of a row one after the other.
+    `samples` are rows with their surroundings, the two channels of a row one after the other.
     """
     largest = np.zeros((len(samples), _ROW_FRAMES))
     points = np.empty_like(largest)
@@ -207,8 +206,8 @@ def _row_maxima(levels: Levels) -> Levels:
     return levels[::_ROW_FRAMES]
 
 
-def _louder_ear(levels: Levels) -> Levels:
-    """Larger of the two ears, which take turns; NumPy's reduction over two is many times slower."""
+def _louder_channel(levels: Levels) -> Levels:
+    """Larger of the two interleaved channels; NumPy's reduction over two is many times slower."""
     return np.maximum(levels[0::2], levels[1::2])
 
 
@@ -227,25 +226,25 @@ class TruePeak:
         self.sample_peak = 0.0
 
     def add(self, block: Block) -> None:
-        """Hear a block, float32 of shape (frames, 2)."""
+        """Measure a block, float32 of shape (frames, 2)."""
         around = 2 * REACH_FRAMES
         for padded in (np.concatenate([self._past, block[:around]]), block):
             samples, self._peak = _peaks(padded, self._peak)
             self.sample_peak = max(self.sample_peak, samples)
         self._past = np.concatenate([self._past, block[-around:]])[-around:]
 
-    def peak(self) -> float:
-        """Largest magnitude so far, linear; what the last frames do after the end is included."""
+    def result(self) -> float:
+        """Largest magnitude so far, linear, with the interpolation after the last frame."""
         ending = np.concatenate([self._past, np.zeros((2 * REACH_FRAMES, 2), np.float32)])
         return _peaks(ending, self._peak)[1]
 
 
 def _peaks(padded: Block, so_far: float) -> tuple[float, float]:
-    """Sample peak of some frames and their surroundings; the true peak of these and of what was heard so far."""
-    parts = [(stretches, _loudest(stretches)) for _, stretches in _stretches(padded)]
+    """Sample peak of some frames and their surroundings; the true peak of these and of all before."""
+    parts = [(chunks, _loudest(chunks)) for _, chunks in _chunks(padded)]
     samples = max((float(loudest.max()) for _, loudest in parts), default=0.0)
     peak = max(so_far, samples)  # the true peak is no less
-    for stretches, loudest in parts:
-        for _, risen in _risen(stretches, loudest, peak):
-            peak = max(peak, float(risen[:, : len(padded) - 2 * REACH_FRAMES].max()))  # not of silence put behind it
+    for chunks, loudest in parts:
+        for _, risen in _risen(chunks, loudest, peak):
+            peak = max(peak, float(risen[:, : len(padded) - 2 * REACH_FRAMES].max()))  # without the zero-padding
     return samples, peak

@@ -1,12 +1,12 @@
-"""The C library's memory allocator, told to keep what the renderer frees."""
+"""Settings of the C library's memory allocator: it keeps what the renderer frees."""
 
 from __future__ import annotations
 
 import ctypes
 
-_LARGEST_BLOCK_BYTES = 5 << 18  # what is larger, an encoded piece, goes back to the kernel at once
+_LARGEST_BLOCK_BYTES = 5 << 18  # what is larger, an encoded segment, goes back to the kernel at once
 _KEEP_BYTES = 8 << 20
-_MOST_ARENAS = 1  # with more, what one thread frees is of no use to the next, and memory grows with the track
+_MOST_ARENAS = 1  # with more, one thread cannot reuse what another frees, and memory grows with the track
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 
 

@@ -1,4 +1,4 @@
-"""The cores: how many this process may really use, and how it shares them."""
+"""The cores that this process may use, and its scheduling class."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def available_cores() -> int:
 
 
 def compute_in_batch() -> None:
-    """Tell the kernel that this process and all it starts compute, and that nobody waits for an answer of theirs.
+    """Put this process and all it starts into Linux's batch class.
 
-    FFmpeg hands each frame of 26 ms from thread to thread. In Linux's batch class a thread that wakes up lets the
-    other finish what it does. Other systems have no such class: nothing happens.
+    FFmpeg passes each frame of 26 ms from thread to thread; in the batch class a thread that wakes up does not
+    interrupt the other. Other systems have no such class: nothing happens.
     """
     if hasattr(os, "SCHED_BATCH"):
         with contextlib.suppress(OSError):  # a sandbox may forbid it

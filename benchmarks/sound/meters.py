@@ -21,6 +21,7 @@ from dsp.loudness import (
     short_term_lufs,
 )
 from dsp.noise import Noise
+from tests.dsp.fine import finely
 from tests.dsp.signals import both, silence, sine
 
 RATES = (44_100, 48_000)
@@ -53,9 +54,8 @@ def _loudness_cases(rate: int) -> dict[str, float]:
         off[f"3341-{number}"] = abs(integrated_lufs(energies) - _LOUDNESS_OF[number])
     short = measure([_parts(rate, [(-20, 1.34), (-30, 1.66)] * 5)], rate).energies
     off["3341-9"] = _farthest(short_term_lufs(short), -23)
-    fine = {"hops_per_s": 100}
-    moment = measure([_parts(rate, [(-20, 0.18), (-30, 0.22)] * 25)], rate, **fine).energies
-    off["3341-12"] = _farthest(momentary_lufs(moment, **fine)[60:], -23)
+    moment = finely(momentary_lufs, _parts(rate, [(-20, 0.18), (-30, 0.22)] * 25), rate)
+    off["3341-12"] = _farthest(moment[7:], -23)
     for steady, rising, step_s, length_s, loudness in (
         (10, 11, 0.15, 3.0, short_term_lufs),
         (13, 14, 0.02, 0.4, momentary_lufs),
@@ -64,9 +64,9 @@ def _loudness_cases(rate: int) -> dict[str, float]:
             before = silence(number * step_s, sample_rate=rate)
             for case, level in ((steady, -23.0), (rising, -38.0 + number)):
                 tone = sine(level, length_s, sample_rate=rate)
-                heard = measure([before, tone, silence(length_s, sample_rate=rate)], rate, **fine).energies
+                programme = np.concatenate([before, tone, silence(length_s, sample_rate=rate)])
                 key = f"3341-{case}"
-                off[key] = max(off.get(key, 0.0), abs(float(loudness(heard, **fine).max()) - level))
+                off[key] = max(off.get(key, 0.0), abs(float(finely(loudness, programme, rate).max()) - level))
     return off
 
 

@@ -15,7 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from worker.cli.files import beside
-from worker.codec.encoding import Encoding, Format, Quality
+from worker.codec.formats import Encoding, Format, Quality
 from worker.config import Config
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
 from worker.payload.parse import parse_job

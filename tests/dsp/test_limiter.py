@@ -195,8 +195,8 @@ def test_it_says_what_it_did():
     )
     assert reduction.max_db == pytest.approx(7.02 + MARGIN_DB, abs=0.05)
     assert reduction.frames > 0.9 * RATE
-    assert [start for start, _ in reduction.course] == [0]
-    assert [largest_db for _, largest_db in reduction.course] == [reduction.max_db]
+    assert [start for start, _ in reduction.history] == [0]
+    assert [largest_db for _, largest_db in reduction.history] == [reduction.max_db]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from scipy.signal import resample_poly, sosfilt
 
 from dsp.loudness import (
-    RUN_UP_HOPS,
+    PREROLL_HOPS,
     LoudnessMeter,
     hop_frames,
     integrated_lufs,
@@ -22,6 +22,7 @@ from dsp.loudness import (
     short_term_lufs,
 )
 from dsp.noise import Noise
+from tests.dsp.fine import finely
 from tests.dsp.signals import SPLITS, both, silence, sine
 
 RATES = (44_100, 48_000)
@@ -64,8 +65,7 @@ def test_case_9_short_term_is_steady(rate):
 @pytest.mark.parametrize("rate", RATES)
 def test_case_12_momentary_is_steady(rate):
     programme = tones(rate, *([(-20, 0.18), (-30, 0.22)] * 25))
-    energies = measure([programme], rate, hops_per_s=100).energies
-    assert momentary_lufs(energies, hops_per_s=100)[60:] == pytest.approx(-23.0, abs=0.1)
+    assert finely(momentary_lufs, programme, rate)[7:] == pytest.approx(-23.0, abs=0.1)
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -79,8 +79,7 @@ def test_cases_10_and_13_peak_wherever_the_tone_begins(rate, number):
                 silence(1, sample_rate=rate),
             ]
         )
-        energies = measure([programme], rate, hops_per_s=100).energies
-        assert loudness(energies, hops_per_s=100).max() == pytest.approx(-23.0, abs=0.1)
+        assert finely(loudness, programme, rate).max() == pytest.approx(-23.0, abs=0.1)
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -98,8 +97,7 @@ def test_each_segment_peaks_at_its_own_level(rate, step_s, length_s, loudness):
                 silence(length_s - number * step_s, sample_rate=rate),
             ]
         )
-        energies = measure([programme], rate, hops_per_s=100).energies
-        assert loudness(energies, hops_per_s=100).max() == pytest.approx(level, abs=0.1)
+        assert finely(loudness, programme, rate).max() == pytest.approx(level, abs=0.1)
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -188,7 +186,7 @@ def test_block_size_makes_no_difference(size, frames):
     meter = LoudnessMeter(44_100, true_peak=True)
     for first in range(0, frames, size):
         meter.add(samples[first : first + size])
-    pieces = meter.measurement()
+    pieces = meter.result()
     assert pieces.energies == pytest.approx(whole.energies, rel=1e-6)
     assert pieces.frames == whole.frames == frames
     assert pieces.sample_peak == whole.sample_peak
@@ -200,9 +198,9 @@ def test_stretches_put_together_measure_as_the_whole():
     samples = 0.3 * Noise("brown", 3, rate).render(0, 40 * hop + 123)
     first = LoudnessMeter(rate)
     first.add(samples[: 17 * hop])
-    second = LoudnessMeter(rate, run_up_hops=RUN_UP_HOPS)
-    second.add(samples[(17 - RUN_UP_HOPS) * hop :])
-    together, whole = joined([first.measurement(), second.measurement()]), measure([samples], rate)
+    second = LoudnessMeter(rate, preroll_hops=PREROLL_HOPS)
+    second.add(samples[(17 - PREROLL_HOPS) * hop :])
+    together, whole = joined([first.result(), second.result()]), measure([samples], rate)
     assert together.energies == pytest.approx(whole.energies, rel=1e-5)
     assert together.frames == whole.frames
     assert together.sample_peak == whole.sample_peak
@@ -240,5 +238,5 @@ def test_the_peaks_of_the_hops_are_kept_where_they_are_asked_for():
     for asked, peaks in ((True, [0.25, 0.5]), (False, [])):
         meter = LoudnessMeter(44_100, hop_peaks=asked)
         meter.add(block)
-        assert meter.measurement().peaks.tolist() == peaks
-        assert meter.measurement().sample_peak == 0.5
+        assert meter.result().peaks.tolist() == peaks
+        assert meter.result().sample_peak == 0.5

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from clips import ArrayClip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsp.blocks import ArrayClip, db_to_gain, gain_to_db, spans
+from dsp.blocks import db_to_gain, gain_to_db, spans
 from dsp.dither import to_int16
 from dsp.envelope import Breakpoints, Constant, Decibels, Ducking, Fade, Product
 from dsp.noise import Noise

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from clips import ArrayClip
 
-from dsp.blocks import ArrayClip
 from dsp.noise import Noise
 from dsp.recorded import Looped, Placed
 from tests.dsp.signals import SPLITS, both, in_blocks

@@ -15,10 +15,10 @@ RATE = 44_100
 
 
 def thinned(sound: Samples, *, size: int = 66_150, rate: int = RATE) -> tuple[Samples, float]:
-    thinner = Decimator(rate)
+    decimator = Decimator(rate)
     for first, last in spans(0, len(sound), size):
-        thinner.add(sound[first:last].astype(np.float32))
-    return thinner.kept(), thinner.sample_rate
+        decimator.add(sound[first:last].astype(np.float32))
+    return decimator.result(), decimator.sample_rate
 
 
 def spectra(sound: Samples) -> tuple[Spectrum, Spectrum]:

@@ -9,10 +9,10 @@ import sys
 
 import numpy as np
 import pytest
+from clips import ArrayClip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsp.blocks import ArrayClip
 from dsp.noise import Noise
 from dsp.stretch import HOP_S, stretched
 

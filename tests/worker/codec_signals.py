@@ -9,8 +9,8 @@ import numpy as np
 
 from dsp.blocks import Block
 from worker.codec.encode import encode
-from worker.codec.encoding import Encoding
-from worker.codec.pieces import Pcm
+from worker.codec.formats import Encoding
+from worker.codec.segments import Pcm, Track
 from worker.codec.tags import Tags
 from worker.ffmpeg.program import Ffmpeg
 from worker.media.decode import opened_sound
@@ -65,17 +65,8 @@ def encode_sound(
 ) -> Block:
     """Encode a sound by its file's ending; returns what the check of the written file heard."""
     heard: list[Block] = []
-    encode(
-        pcm_of(sound),
-        len(sound),
-        out,
-        encoding=Encoding(out.suffix[1:], kbps),
-        sample_rate=RATE,
-        tags=tags or Tags(),
-        ffmpeg=ffmpeg,
-        threads=threads,
-        on_decoded=heard.append,
-    )
+    track = Track(pcm_of(sound), len(sound), RATE, tags or Tags(), ffmpeg, threads, on_decoded=heard.append)
+    encode(track, out, Encoding(out.suffix[1:], kbps))
     return np.concatenate(heard)
 
 

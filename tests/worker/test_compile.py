@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clips import ArrayClip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsp.blocks import ArrayClip
 from dsp.envelope import Breakpoints, Constant, Fade
 from dsp.noise import Noise
 from dsp.plan import RenderPlan, render

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import struct
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,6 @@ from worker.ffmpeg.pipe import Limits, Pipe
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
 from worker.media.clip import FileClip
 from worker.media.decode import decode, opened_sound
-from worker.media.decoder import decoder, decoders_ahead
 
 
 @pytest.fixture(scope="module")
@@ -52,42 +50,6 @@ def test_a_file_at_the_plans_rate_comes_through_bit_for_bit(ffmpeg, tmp_path):
     assert clip.frames == len(sound)
     assert np.array_equal(clip.read(0, clip.frames), sound)
     assert (clip.facts.codec, clip.facts.sample_rate, clip.facts.channels) == ("pcm_f32le", RATE, 2)
-
-
-def test_a_decoder_that_was_started_ahead_is_used(ffmpeg, tmp_path):
-    sound = tones(200_000)
-    source = wav(tmp_path / "a.wav", sound)
-    with decoders_ahead(str(ffmpeg.path), (source, None)):
-        source.unlink()
-        clip = clip_of(ffmpeg, source)
-        assert np.array_equal(clip.read(0, clip.frames), sound)
-        with pytest.raises(MediaError, match="cannot be read"):  # once
-            clip_of(ffmpeg, source)
-
-
-def test_what_is_wrong_with_a_file_is_told_when_it_is_needed(ffmpeg, tmp_path):
-    page = tmp_path / "page.wav"
-    page.write_text("<html>")
-    with decoders_ahead(str(ffmpeg.path), (page, tmp_path / "gone.wav")):
-        with pytest.raises(MediaError, match=r"page\.wav is not an audio file"):
-            clip_of(ffmpeg, page)
-        with pytest.raises(MediaError, match=r"gone\.wav cannot be read"):
-            clip_of(ffmpeg, tmp_path / "gone.wav")
-
-
-def test_a_decoder_that_was_started_ahead_and_not_needed_is_ended(ffmpeg, tmp_path):
-    source = wav(tmp_path / "a.wav", tones(400_000))
-    with decoders_ahead(str(ffmpeg.path), (source,)):
-        assert len(children()) == 1
-    assert not children()
-
-
-def test_what_is_started_ahead_gives_way_to_what_is_waited_for(ffmpeg, tmp_path):
-    source = wav(tmp_path / "a.wav", tones(400_000))
-    with decoders_ahead(str(ffmpeg.path), (source,)):
-        assert [child.nice() > os.nice(0) for child in children()] == [True]
-    with decoder(ffmpeg, source, timeout_s=60):
-        assert [child.nice() for child in children()] == [os.nice(0)]
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "DOUBLE", "ULAW"])

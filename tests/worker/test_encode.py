@@ -17,13 +17,13 @@ from processes import children
 
 from dsp.blocks import Block
 from worker.codec import wav
-from worker.codec.encode import encode, ready_to_encode
-from worker.codec.encoding import Encoding
+from worker.codec.encode import encode
+from worker.codec.formats import FORMATS, Encoding
+from worker.codec.segments import Track
 from worker.codec.tags import Tags
 from worker.errors import ConfigurationError, ResourceError, TransientError
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
 
-FORMATS = ("mp3", "m4a", "aac", "wav", "flac")
 LOSSLESS_DB = {"wav": -96.0, "flac": -145.0}
 
 
@@ -33,8 +33,7 @@ def ffmpeg() -> Ffmpeg:
 
 
 def encode_plainly(pcm, frames: int, out: Path, ffmpeg: Ffmpeg, **more) -> None:
-    encoding = Encoding.for_quality(out.suffix[1:], "medium")
-    encode(pcm, frames, out, encoding=encoding, sample_rate=RATE, tags=Tags(), ffmpeg=ffmpeg, **more)
+    encode(Track(pcm, frames, RATE, Tags(), ffmpeg, **more), out, Encoding.for_quality(out.suffix[1:], "medium"))
 
 
 def nothing_left(folder: Path) -> bool:
@@ -225,7 +224,7 @@ def test_a_later_piece_that_fails_is_told_while_the_first_is_still_being_made(ff
     assert nothing_left(tmp_path)
 
 
-@pytest.mark.parametrize("ending", [ending for ending in FORMATS if ending != "wav"])  # no FFmpeg writes that
+@pytest.mark.parametrize("ending", ["mp3", "m4a", "aac"])  # no FFmpeg writes the others
 def test_an_ffmpeg_killed_half_way_is_told(ffmpeg, tmp_path, ending):
     def killing(start: int, stop: int) -> Iterator[Block]:
         yield tones(10_000)
@@ -290,37 +289,6 @@ def test_blocks_of_no_frames_are_harmless(ffmpeg, tmp_path, ending):
 
     encode_plainly(with_gaps, 3000, tmp_path / f"a.{ending}", ffmpeg)
     assert (tmp_path / f"a.{ending}").stat().st_size > 1000
-
-
-@pytest.mark.parametrize(
-    ("encoding", "seconds", "begun"),
-    [
-        (Encoding("mp3", 192), 600, 2),
-        (Encoding("mp3", 192), 5, 1),
-        (Encoding("m4a", 192), 600, 2),
-        (Encoding("wav"), 600, 0),
-        (Encoding("flac"), 600, 0),
-    ],
-)
-def test_what_is_started_ahead_of_a_track_is_what_it_begins_with(ffmpeg, tmp_path, encoding, seconds, begun):
-    frames, seen = seconds * RATE, []
-
-    class EnoughError(Exception):
-        pass
-
-    def pcm(start: int, stop: int) -> Iterator[Block]:
-        seen.append({child.pid for child in children()})
-        raise EnoughError
-        yield
-
-    with ready_to_encode(frames, encoding=encoding, sample_rate=RATE, ffmpeg=ffmpeg, threads=2):
-        ahead = {child.pid for child in children()}
-        assert len(ahead) == begun
-        if begun:
-            with pytest.raises(EnoughError):
-                encode_plainly(pcm, frames, tmp_path / f"a.{encoding.format}", ffmpeg, threads=2)
-            assert seen[0] == ahead
-    assert not children()
 
 
 def test_the_temporary_file_lies_beside_the_finished_one(ffmpeg, tmp_path):

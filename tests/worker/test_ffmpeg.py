@@ -11,16 +11,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
-import soundfile
 from processes import children
 
 from worker.errors import ConfigurationError, MediaError, ResourceError, TransientError
 from worker.ffmpeg.pipe import Limits, Pipe, through
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg, parse_version
-from worker.media.decoder import decoders_ahead
 
 ENDLESS = ("-f", "lavfi", "-i", "sine", "-f", "s16le", "pipe:1")
 ENCODER = ("-f", "s16le", "-ar", "44100", "-ac", "2", "-i", "pipe:0", "-f", "s16le", "pipe:1")
@@ -127,22 +124,6 @@ class TestFinding:
             find_ffmpeg(str(mine))
         assert "imageio-ffmpeg" in error.value.message
         assert "\n" not in error.value.message
-
-    def test_one_that_has_said_its_version_when_it_decoded_is_not_asked(self, tmp_path):
-        body = f'[ "$1" = -version ] && exec echo it was asked\n{{\n{says("7.1")}}} | sed "s/^/[info] /" >&2'
-        mine = script(tmp_path / "mine", body)
-        source = tmp_path / "a.wav"
-        soundfile.write(source, np.zeros(100, np.float32), 44_100)
-        with decoders_ahead(str(mine), (source,)):
-            assert find_ffmpeg(str(mine)) == Ffmpeg(mine, "7.1")
-
-    def test_what_is_wrong_with_one_that_decodes_already_is_said_when_it_is_needed(self, tmp_path):
-        mine = script(tmp_path / "mine", says("4.4.2"))
-        source = tmp_path / "a.wav"
-        soundfile.write(source, np.zeros(100, np.float32), 44_100)
-        for name in (str(mine), "/nowhere/ffmpeg", str(tmp_path)):
-            with decoders_ahead(name, (source,)), pytest.raises(ConfigurationError, match=name):
-                find_ffmpeg(name)
 
     def test_a_missing_one_is_an_error(self):
         with pytest.raises(ConfigurationError, match="/nowhere/ffmpeg"):

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from clips import ArrayClip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from standins.orders import sound
 from standins.speech import seconds_of, speech_service
 
-from dsp.blocks import ArrayClip
 from dsp.noise import Noise
-from worker.codec.encoding import Encoding
+from worker.codec.formats import Encoding
 from worker.config import Config
 from worker.errors import JobError
 from worker.payload.parse import parse_job

@@ -144,7 +144,7 @@ def test_a_drawing_is_no_larger_for_a_long_track():
     tone = (0.5 * Tone(440.0, RATE).render(0, 60 * RATE)).astype(np.float32)
     for _ in range(10):
         canvas.add(tone)
-    drawn = canvas.drawn()
+    drawn = canvas.result()
     assert len(drawn.lows) <= MOST_COLUMNS
     assert len(drawn.levels_db) <= MOST_COLUMNS
     assert len(drawn.lows) * drawn.wave_s == pytest.approx(600, rel=0.01)

@@ -22,12 +22,9 @@ from processes import children
 from dsp.blocks import Block
 from worker.codec import mp3
 from worker.codec.aac import aac_coder
-from worker.codec.encode import try_stretch
-from worker.codec.encoder import encoders_ahead
-from worker.codec.encoders import Encoders, encode_segments
-from worker.codec.encoding import Encoding
-from worker.codec.mp3 import Music, info_frame, mp3_coder, split_frames
-from worker.codec.pieces import Coder, Track, cut
+from worker.codec.encoder_processes import Encoders, encode_segments
+from worker.codec.mp3 import StreamFacts, info_frame, mp3_coder, split_frames
+from worker.codec.segments import SegmentCoder, Track, cut
 from worker.codec.tags import Tags
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
 
@@ -46,7 +43,7 @@ def track_of(sound: Block, ffmpeg: Ffmpeg, **more) -> Track:
     return Track(pcm_of(sound), len(sound), RATE, Tags(), ffmpeg, **more)
 
 
-def encoded(sound: Block, coder: Coder, ffmpeg: Ffmpeg) -> tuple[list[bytes], Block]:
+def encoded(sound: Block, coder: SegmentCoder, ffmpeg: Ffmpeg) -> tuple[list[bytes], Block]:
     """Code a sound; returns the coded frames, and what they decode to."""
     heard: list[Block] = []
     coded = [
@@ -57,7 +54,7 @@ def encoded(sound: Block, coder: Coder, ffmpeg: Ffmpeg) -> tuple[list[bytes], Bl
     return coded, np.concatenate(heard)
 
 
-def in_short_pieces(coder: Coder) -> Coder:
+def in_short_pieces(coder: SegmentCoder) -> SegmentCoder:
     return replace(coder, shortest=40, longest=60)
 
 
@@ -96,7 +93,7 @@ def test_an_encoder_gives_each_piece_what_a_new_one_would(ffmpeg, rate, kbps):
     by_one = [bytes(frame) for piece in encode_segments(track, coder) for frame in piece]
     by_many: list[bytes] = []
     for piece in pieces:
-        with Encoders(track, coder, pieces=1) as encoders:
+        with Encoders(track, coder, segments=1) as encoders:
             by_many += map(bytes, encoders.encode(piece))
     assert by_one == by_many
 
@@ -104,7 +101,7 @@ def test_an_encoder_gives_each_piece_what_a_new_one_would(ffmpeg, rate, kbps):
 @pytest.mark.parametrize("aac", [False, True])
 def test_mp3_encoders_take_piece_after_piece_and_those_of_aac_one_each(ffmpeg, aac):
     coder = aac_coder(RATE, 192) if aac else mp3_coder(RATE, 192, 10**9)
-    coder = replace(coder, shortest=40, longest=60, run_up=20)
+    coder = replace(coder, shortest=40, longest=60, preroll=20)
     sound = tones(300 * coder.frame_samples)
     pieces = len(cut(len(sound), coder))
     seen: set[int] = set()
@@ -120,49 +117,7 @@ def test_mp3_encoders_take_piece_after_piece_and_those_of_aac_one_each(ffmpeg, a
     assert not children()
 
 
-def test_an_encoder_that_was_started_ahead_is_used_and_makes_the_same(ffmpeg):
-    sound = tones(30 * RATE)
-    coder = mp3_coder(RATE, 192, len(sound))
-    seen: set[int] = set()
-
-    def pcm(start: int, stop: int) -> Iterator[Block]:
-        for block in pcm_of(sound)(start, stop):
-            seen.update(child.pid for child in children())
-            yield block
-
-    def in_pieces() -> list[bytes]:
-        track = replace(track_of(sound, ffmpeg, threads=2), pcm=pcm)
-        return [bytes(piece.data) for piece in encode_segments(track, coder)]
-
-    with encoders_ahead(ffmpeg, coder.arguments, RATE, 1):
-        (ahead,) = children()
-        made = in_pieces()
-        assert ahead.pid in seen
-        assert len(seen) == 2
-    assert made == in_pieces()
-    assert ahead not in children()
-
-
-def test_encoders_that_were_started_ahead_for_nothing_are_ended(ffmpeg):
-    arguments = mp3_coder(RATE, 192, 600 * RATE).arguments
-    with encoders_ahead(ffmpeg, arguments, RATE, 2):
-        assert len(children()) == 2
-    assert not children()
-    with encoders_ahead(Ffmpeg(Path("/nowhere/ffmpeg"), "9"), arguments, RATE, 2):
-        assert not children()  # what is wrong with it is said when it is needed
-
-
-def test_encoders_that_are_ready_are_counted(ffmpeg):
-    arguments = mp3_coder(RATE, 192, 600 * RATE).arguments
-    with encoders_ahead(ffmpeg, arguments, RATE, 1):
-        (first,) = children()
-        with encoders_ahead(ffmpeg, arguments, RATE, 2):
-            assert len(children()) == 2
-        assert children() == [first]
-    assert not children()
-
-
-def worst_rise_db(sound: Block, joined: Block, single: Block, coder: Coder) -> float:
+def worst_rise_db(sound: Block, joined: Block, single: Block, coder: SegmentCoder) -> float:
     """How much more coding noise there is in the 50 ms around each join than in one encoding at the same place."""
     rises = []
     for piece in cut(len(sound), coder)[1:]:
@@ -177,19 +132,19 @@ def worst_rise_db(sound: Block, joined: Block, single: Block, coder: Coder) -> f
 
 
 @pytest.mark.parametrize(
-    ("signal", "kbps", "run_up"),
+    ("signal", "kbps", "preroll"),
     [
         ("noise", 320, 100),  # at this bit rate the rate control has little to remember
         *(
-            pytest.param(signal, kbps, aac_coder(RATE, kbps).run_up, marks=pytest.mark.faults)
+            pytest.param(signal, kbps, aac_coder(RATE, kbps).preroll, marks=pytest.mark.faults)
             for signal in SIGNALS
             for kbps in (128, 192, 320)
         ),
     ],
 )
-def test_after_a_join_aac_is_as_good_as_one_encoding(ffmpeg, signal, kbps, run_up):
-    coder = replace(aac_coder(RATE, kbps), run_up=run_up, shortest=300, longest=400)
-    sound = SIGNALS[signal](coder.frame_samples * (400 + 3 * coder.run_up))
+def test_after_a_join_aac_is_as_good_as_one_encoding(ffmpeg, signal, kbps, preroll):
+    coder = replace(aac_coder(RATE, kbps), preroll=preroll, shortest=300, longest=400)
+    sound = SIGNALS[signal](coder.frame_samples * (400 + 3 * coder.preroll))
     assert len(cut(len(sound), coder)) > 1
     _, joined = encoded(sound, coder, ffmpeg)
     _, single = encoded(sound, replace(coder, shortest=10**9), ffmpeg)
@@ -206,13 +161,13 @@ def test_pieces_cover_a_track_of_any_length_once(frames, kbps, aac):
         assert piece.start % coder.frame_samples == 0
         assert begin % coder.align == 0
         assert begin + piece.drop == kept
-        assert kept == 0 or piece.drop >= coder.run_up
+        assert kept == 0 or piece.drop >= coder.preroll
         kept += piece.keep
-        assert piece.stop == min(frames, (kept + coder.run_on) * coder.frame_samples)
+        assert piece.stop == min(frames, (kept + coder.postroll) * coder.frame_samples)
         assert piece.keep > 0
         assert piece.stop > piece.start
-        assert piece.stop - piece.start <= (coder.longest + 6 * coder.run_up + 100) * coder.frame_samples
-    assert kept == coder.coded_frames(frames)
+        assert piece.stop - piece.start <= (coder.longest + 6 * coder.preroll + 100) * coder.frame_samples
+    assert kept == coder.encoded_frame_count(frames)
 
 
 @pytest.mark.parametrize("minutes", [2, 5, 10, 33, 60, 480])
@@ -319,37 +274,19 @@ def slow_crc16(data: bytes) -> int:
 def test_a_header_that_cannot_be_right_is_not_written():
     frame = b"\xff\xfb\xb0\x44"
     with pytest.raises(ValueError, match="0 to 4095"):
-        info_frame(frame, Music(), delay=4096)
+        info_frame(frame, StreamFacts(), delay=4096)
     with pytest.raises(ValueError, match="no room"):
-        info_frame(b"\xff\xfb\x10\x44", Music())  # 32 kbit/s
+        info_frame(b"\xff\xfb\x10\x44", StreamFacts())  # 32 kbit/s
     with pytest.raises(ValueError, match="no room"):
-        info_frame(b"RIFF", Music())
+        info_frame(b"RIFF", StreamFacts())
 
 
 def test_a_stream_that_is_torn_is_found_out():
-    frame = info_frame(b"\xff\xfb\xb0\x44", Music())
+    frame = info_frame(b"\xff\xfb\xb0\x44", StreamFacts())
     assert list(split_frames(frame * 3)) == [frame] * 3
     for torn in (frame[:-1], frame + b"x", b"x" + frame):
         with pytest.raises(ValueError, match="no whole MPEG frame at byte"):
             split_frames(torn)
-
-
-@pytest.mark.parametrize("ending", ["mp3", "m4a", "wav", "flac"])
-def test_a_stretch_that_is_tried_is_what_the_whole_will_hold(ffmpeg, ending, tmp_path):
-    sound = music_like(RATE * 24)
-    whole = encode_sound(sound, tmp_path / f"a.{ending}", ffmpeg)
-    encoding = Encoding(ending, 192 if ending in ("mp3", "m4a") else None)
-    for start, stop in ((0, 5000), (RATE * 10 + 7, RATE * 12), (len(sound) - 3000, len(sound))):
-        tried = np.concatenate(
-            list(
-                try_stretch(pcm_of(sound), len(sound), start, stop, encoding=encoding, sample_rate=RATE, ffmpeg=ffmpeg)
-            )
-        )
-        assert len(tried) == stop - start
-        if ending == "m4a":  # its rate control remembers too much for more
-            assert noise_db(tried, whole[start:stop]) < noise_db(whole[start:stop], sound[start:stop]) + 6
-        else:
-            assert np.array_equal(tried, whole[start:stop])
 
 
 def test_decoding_pieces_one_by_one_hears_what_decoding_the_file_does(ffmpeg, tmp_path, monkeypatch):

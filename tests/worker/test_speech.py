@@ -8,11 +8,11 @@ import numpy as np
 import pyloudnorm
 import pytest
 import soundfile
+from clips import ArrayClip
 
-from dsp.blocks import ArrayClip
 from dsp.noise import Noise
 from worker.cli.files import beside
-from worker.codec.encoding import Encoding
+from worker.codec.formats import Encoding
 from worker.config import Config
 from worker.errors import JobError
 from worker.ffmpeg.program import find_ffmpeg

@@ -22,7 +22,7 @@ from typing import Any
 from worker.cli.database import with_database
 from worker.cli.files import beside
 from worker.cli.screen import Bars, Row, closing_table, progress_bars
-from worker.codec.encoding import Encoding
+from worker.codec.formats import Encoding
 from worker.config import Config
 from worker.errors import JobError, WorkerError
 from worker.payload.parse import parse_job
@@ -75,7 +75,7 @@ def _rendered(path: Path, config: Config, on_progress: OnProgress) -> Row:
 
 
 @dataclass(frozen=True)
-class _Order:
+class _DemoJob:
     path: Path
     on_progress: OnProgress
 
@@ -94,42 +94,44 @@ def _through_the_queue(jobs: list[Path], config: Config, bars: Bars) -> tuple[li
             shutil.copyfile(music, shelf / music.name)
     with with_database(config) as config:
         queue = open_queue(config, worker_name="mindscript-demo")
-        orders = {queue.enqueue(json.loads(path.read_bytes())): _Order(path, bars.track(path.stem)) for path in jobs}
+        demo_jobs = {
+            queue.enqueue(json.loads(path.read_bytes())): _DemoJob(path, bars.track(path.stem)) for path in jobs
+        }
 
-        class Hand(JobObserver):
-            """Takes each track out of the storage tree and lays it where it is easily found."""
+        class TrackCollector(JobObserver):
+            """Copies each finished track from the storage tree to the top of the folder."""
 
             def ended(self, ended: JobResult) -> None:
-                order = orders.get(ended.claim.job_id)
-                if order is None:
+                demo_job = demo_jobs.get(ended.claim.job_id)
+                if demo_job is None:
                     return
                 if ended.outcome != "completed":
-                    failed[order.path.name] = str(ended.error or ended.outcome)
+                    failed[demo_job.path.name] = str(ended.error or ended.outcome)
                     return
                 figures: Mapping[str, Any] = ended.summary["quality"]  # type: ignore[assignment]
                 names: Mapping[str, str] = ended.summary["files"]  # type: ignore[assignment]
                 for ending, place in names.items():
-                    shutil.copyfile(out / place, out / f"{order.path.stem}{ending}")
-                track = out / f"{order.path.stem}{next(iter(names))}"
-                rows[order.path.name] = Row.of(figures, track, ended.seconds)
-                order.on_progress(stages.COMPLETE, 1.0)
+                    shutil.copyfile(out / place, out / f"{demo_job.path.stem}{ending}")
+                track = out / f"{demo_job.path.stem}{next(iter(names))}"
+                rows[demo_job.path.name] = Row.of(figures, track, ended.seconds)
+                demo_job.on_progress(stages.COMPLETE, 1.0)
 
-        worker = Worker(config, queue, drain=True, watch=Hand())
+        worker = Worker(config, queue, drain=True, watch=TrackCollector())
 
         def show() -> None:
             for job in list(worker.state.running):
-                if job.claim.job_id in orders:
-                    orders[job.claim.job_id].on_progress(job.stage or "", job.percent / 100)
+                if job.claim.job_id in demo_jobs:
+                    demo_jobs[job.claim.job_id].on_progress(job.stage or "", job.percent / 100)
 
-        with _again_and_again(show, every_s=0.1):
+        with _repeating(show, every_s=0.1):
             worker.run()
         queue.close()
     return [rows[path.name] for path in jobs if path.name in rows], failed
 
 
 @contextmanager
-def _again_and_again(action: Callable[[], None], *, every_s: float) -> Iterator[None]:
-    """Call something from a thread while the block runs."""
+def _repeating(action: Callable[[], None], *, every_s: float) -> Iterator[None]:
+    """Call an action from another thread while the block runs."""
     done = threading.Event()
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""`mindscript-worker inspect`: what a finished file holds, measured on its decoded sound, and a picture of it."""
+"""`mindscript-worker inspect`: measures a finished file's decoded sound, and draws a picture of it."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ def inspect(options: argparse.Namespace, config: Config) -> int:
     voice = _voice(file, options.lyrics)
     with opened_sound(find_ffmpeg(config.ffmpeg), file) as sound:
         inspector = Inspector(sound.sample_rate)
-        canvas = None if picture is None else WaveformBuilder(sound.sample_rate)
+        waveform = None if picture is None else WaveformBuilder(sound.sample_rate)
         for block in sound.blocks:
             inspector.add(block)
-            if canvas is not None:
-                canvas.add(block)
+            if waveform is not None:
+                waveform.add(block)
         facts = sound.facts()
     result = inspector.result()
     figures = _figures(file, facts, result, voice)
-    if canvas is not None and picture is not None:
+    if waveform is not None and picture is not None:
         from worker.cli.picture import draw
 
         draw(
             picture,
             title=file.name,
             subtitle=_subtitle(figures, result),
-            drawn=canvas.drawn(),
-            energies=inspector.measurement().energies,
+            drawn=waveform.result(),
+            energies=inspector.energies,
             result=result,
             voice=voice,
             target_lufs=target_lufs,

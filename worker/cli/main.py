@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,21 +102,14 @@ def run(arguments: Sequence[str]) -> int:
     options = build_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with ExitStack() as started:
-            if options.command == "render":
-                from worker.media.decoder import decoders_ahead
+        from worker.config import Config
 
-                # Before anything else is loaded, the configuration, too: it is checked when FFmpeg is needed.
-                ffmpeg = os.environ.get("FFMPEG") or None
-                started.enter_context(decoders_ahead(ffmpeg, (options.voice, options.music)))
-            from worker.config import Config
+        config = Config.from_environ()
+        if options.debug or options.command not in ("work", "render"):  # `work` has its own log, `render` has none
+            from worker import logs
 
-            config = Config.from_environ()
-            if options.debug or options.command not in ("work", "render"):  # `work` has its own log, `render` has none
-                from worker import logs
-
-                logs.for_a_command(debug=options.debug)
-            return _dispatch(options, config)
+            logs.for_a_command(debug=options.debug)
+        return _dispatch(options, config)
     except WorkerError as error:
         if options.debug:
             raise

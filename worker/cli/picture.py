@@ -44,7 +44,7 @@ def draw(
     ----------
     out : Path
     title, subtitle : str
-    drawn : Drawn
+    drawn : Waveform
         Waveform and spectrogram.
     energies : float32 array
         Of the loudness meter, a value every 100 ms.

@@ -12,16 +12,12 @@ from pathlib import Path
 
 from worker.cli.files import beside, read_job
 from worker.cli.screen import Row, closing_table, progress_bars
-from worker.codec.encoder import encoders_ahead, mp3_arguments
-from worker.codec.encoding import Encoding
+from worker.codec.formats import FORMATS, Encoding
 from worker.config import Config
-from worker.cores import available_cores, compute_in_batch
+from worker.cores import compute_in_batch
 from worker.errors import JobError, MediaError, ResourceError, WorkerError
-from worker.ffmpeg.program import find_ffmpeg
 from worker.payload.parse import parse_job
-from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
-
-FORMATS = ("mp3", "m4a", "aac", "wav", "flac")
+from worker.payload.schema import RenderJob
 
 
 def render(options: argparse.Namespace, config: Config) -> int:
@@ -45,24 +41,6 @@ def render(options: argparse.Namespace, config: Config) -> int:
         if path is not None and not path.parent.is_dir():
             raise WorkerError(f"{path}: there is no folder {path.parent}", code="output.folder")
     compute_in_batch()
-    # What the mix needs takes one core to load. Unless a voice has to speak first, the others start encoders meanwhile.
-    at_once = encoding.format == "mp3" and ("voice" in recordings or not job.has_voice)
-    others = (config.render_threads or available_cores()) - 1 if at_once else 0
-    arguments = mp3_arguments(encoding.kbps, reservoir=False)
-    with encoders_ahead(find_ffmpeg(config.ffmpeg), arguments, SAMPLE_RATE_HZ, others):
-        return _render(job, out, options, config, encoding=encoding, recordings=recordings, to_stdout=to_stdout)
-
-
-def _render(
-    job: RenderJob,
-    out: Path,
-    options: argparse.Namespace,
-    config: Config,
-    *,
-    encoding: Encoding,
-    recordings: tuple[str, ...],
-    to_stdout: bool,
-) -> int:
     from worker.render.produce import produce
     from worker.render.studio import open_studio
 
@@ -116,4 +94,4 @@ def _destination(options: argparse.Namespace, job: RenderJob) -> tuple[Path, Enc
         raise JobError(
             f"--out: found the ending {out.suffix!r}, allowed are {', '.join('.' + name for name in FORMATS)}"
         )
-    return out, Encoding.for_quality(ending, job.output.quality), False  # type: ignore[arg-type]
+    return out, Encoding.for_quality(ending, job.output.quality), False

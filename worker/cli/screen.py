@@ -1,4 +1,4 @@
-"""What a person at a terminal sees: a progress bar per track and a closing table. All of it on standard error."""
+"""Output for a terminal, on standard error: a progress bar per track and a closing table."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""AAC from FFmpeg's own encoder: as M4A, exact to the sample, or as bare ADTS frames, which know no length.
+"""AAC from FFmpeg's own encoder: as M4A, exact to the sample, or as bare ADTS frames, which hold no length.
 
-The encoder's rate control looks back over many seconds, so pieces never come out as the same bytes as one encoding
-of the whole. With 800 frames of run-up their noise after a join is within 1 dB of it; with 400 it is up to 4 dB above,
-with 40 up to 30 dB (benchmarks/codec.py measures it).
+The encoder's rate control looks back over many seconds, so segments never come out as the same bytes as one encoding
+of the whole. With a preroll of 800 frames their noise after a join is within 1 dB of it; with 400 it is up to 4 dB
+above, with 40 up to 30 dB (benchmarks/codec.py measures it).
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
+import numpy as np
+
 from dsp.blocks import Block
-from worker.codec import adts, m4a
-from worker.codec.coded import EncodedFrames, Frame
-from worker.codec.encoders import encode_segments
-from worker.codec.m4a import FRAME_SAMPLES, Sound
-from worker.codec.pcm import float_blocks
-from worker.codec.pieces import Coder, Track
+from worker.codec import m4a_index
+from worker.codec.encoded_frames import EncodedFrames, Frame, split
+from worker.codec.encoder_processes import encode_segments
+from worker.codec.frame_headers import ADTS_HEADER_BYTES, adts_frame_bytes
+from worker.codec.m4a_index import FRAME_SAMPLES, AacStream
+from worker.codec.segments import SegmentCoder, Track
 from worker.ffmpeg.pipe import Pipe, through
 from worker.ffmpeg.program import Ffmpeg
 
 _DELAY = 1024  # PCM frames that the encoder puts before the first
-_PIECE_SECONDS = (60, 160)
+_DECODED_FRAME_BYTES = 8
+_SEGMENT_SECONDS = (60, 160)
 
 
 def write_m4a(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
@@ -40,51 +43,51 @@ def write_m4a(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
         If the encoder fails.
     """
     coder = aac_coder(track.sample_rate, bitrate_kbps)
-    sound = Sound(track.sample_rate, track.frames, _DELAY, bytes(2), [1] * coder.coded_frames(track.frames))
-    start = m4a.file_type()
-    data_at = len(start) + len(m4a.index(sound, track.tags, data_at=0)) + 8
+    stream = AacStream(track.sample_rate, track.frames, _DELAY, bytes(2), [1] * coder.encoded_frame_count(track.frames))
+    start = m4a_index.file_type()
+    data_at = len(start) + len(m4a_index.index(stream, track.tags, data_at=0)) + 8
     file.seek(data_at)
     sizes: list[int] = []
     config = b""
-    for coded in encode_segments(track, coder):
-        bare = [frame[adts.HEADER_BYTES :] for frame in coded]
-        config = config or _audio_specific_config(bytes(coded.part(0, 1).data))
+    for encoded in encode_segments(track, coder):
+        bare = [frame[ADTS_HEADER_BYTES:] for frame in encoded]
+        config = config or _audio_specific_config(bytes(encoded.part(0, 1).data))
         file.writelines(bare)
         sizes.extend(map(len, bare))
-        del coded, bare  # not kept while the next are waited for
-    titles = m4a.chapter_titles(track.tags)
+        del encoded, bare  # not kept while the next are waited for
+    titles = m4a_index.chapter_titles(track.tags)
     file.writelines(titles)
     data_bytes = 8 + sum(sizes) + sum(map(len, titles))
     file.seek(0)
     file.write(start)
-    sound = Sound(track.sample_rate, track.frames, _DELAY, config, sizes)
-    file.write(m4a.index(sound, track.tags, data_at=data_at))
+    stream = AacStream(track.sample_rate, track.frames, _DELAY, config, sizes)
+    file.write(m4a_index.index(stream, track.tags, data_at=data_at))
     file.write(struct.pack(">I4s", data_bytes, b"mdat"))
 
 
 def write_adts(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
     """Encode a track to bare AAC frames; parameters and errors as of `write_m4a`."""
-    for coded in encode_segments(track, aac_coder(track.sample_rate, bitrate_kbps)):
-        file.write(coded.data)
-        del coded  # not kept while the next are waited for
+    for encoded in encode_segments(track, aac_coder(track.sample_rate, bitrate_kbps)):
+        file.write(encoded.data)
+        del encoded  # not kept while the next are waited for
 
 
-def aac_coder(sample_rate: int, bitrate_kbps: int) -> Coder:
-    """Say how AAC is encoded in pieces."""
-    shortest, longest = (int(seconds * sample_rate / FRAME_SAMPLES) for seconds in _PIECE_SECONDS)
-    return Coder(
+def aac_coder(sample_rate: int, bitrate_kbps: int) -> SegmentCoder:
+    """Settings for AAC."""
+    shortest, longest = (int(seconds * sample_rate / FRAME_SAMPLES) for seconds in _SEGMENT_SECONDS)
+    return SegmentCoder(
         arguments=("-c:a", "aac", "-b:a", f"{bitrate_kbps}k", "-flush_packets", "0", "-f", "adts", "pipe:1"),
-        split=adts.split_frames,
+        split=lambda data: split(data, adts_frame_bytes, "ADTS"),
         decode=_decoded,
         frame_samples=FRAME_SAMPLES,
         delay=_DELAY,
-        run_up=800,
-        run_on=4,
+        preroll=800,
+        postroll=4,
         overlap=2,
         align=1,
         longest=longest,
         shortest=shortest,
-        shares=(1, 1),
+        weights=(1, 1),
     )
 
 
@@ -97,7 +100,12 @@ def _audio_specific_config(frame: Frame) -> bytes:
 
 def _decoded(ffmpeg: Ffmpeg, parts: list[EncodedFrames], skip: int) -> Iterator[Block]:
     arguments = ("-f", "aac", "-i", "pipe:0", "-c:a", "pcm_f32le", "-f", "f32le", "-ac", "2", "pipe:1")
+    rest = b""
     with Pipe(ffmpeg, arguments, feed=True) as pipe:
-        for block in float_blocks(through(pipe, [part.data for part in parts])):
+        for chunk in through(pipe, [part.data for part in parts]):
+            data = rest + chunk
+            whole = len(data) // _DECODED_FRAME_BYTES * _DECODED_FRAME_BYTES
+            rest = data[whole:]
+            block = np.frombuffer(data, "<f4", whole // 4).reshape(-1, 2)
             yield block[skip:]
             skip = max(0, skip - len(block))

@@ -1,21 +1,18 @@
-"""MP3 files: an encoder's frames behind a gapless header of our own.
+"""MP3 files: LAME's frames behind a gapless header of our own.
 
 The header is the Xing/Info frame with LAME's extension (LAME's `VbrTag.c`; "MP3 Info Tag revision 1").
 It tells a player how many frames there are, where they lie, and how much at both ends is padding; its checksums are
 CRC-16/ARC.
 
-A track of some length is encoded in pieces. LAME keeps up to 511 bytes of a frame in those before it (the bit
-reservoir), which a join would tear apart, so pieces are made without it; a short track, made in one, has its
-benefit.
+A track of some length is encoded in segments. LAME keeps up to 511 bytes of a frame in those before it (the bit
+reservoir), which a join would tear apart, so segments are encoded without it; a short track, one segment, has it.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import re
 import struct
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -24,11 +21,10 @@ from typing import BinaryIO
 import fastcrc
 
 from dsp.blocks import BLOCK_FRAMES, Block
-from worker.codec.coded import EncodedFrames, Frame, split
-from worker.codec.encoder import mp3_arguments
-from worker.codec.encoders import encode_segments
-from worker.codec.mpeg import HEADER_BYTES, read_header
-from worker.codec.pieces import Coder, Track, cut
+from worker.codec.encoded_frames import EncodedFrames, Frame, split
+from worker.codec.encoder_processes import encode_segments
+from worker.codec.frame_headers import MPEG_HEADER_BYTES, read_mpeg_header
+from worker.codec.segments import SegmentCoder, Track, cut
 from worker.codec.tags import id3v2
 from worker.ffmpeg.program import Ffmpeg
 
@@ -45,10 +41,11 @@ _QUALITY = 57  # LAME's default settings, in LAME's own way of counting
 _CONSTANT_BITRATE = 1
 _JOINT_STEREO = 3
 
-_SHORTEST_PIECE_S, _LONGEST_PIECE_S = 10, 128
-_LONG_TRACK_S, _ITS_PIECES_S = 3600, 64  # of many pieces some three are kept at a time, and never the smallest
-_REST_FRAMES = 98  # of silence, after which LAME gives what it does when new; with half as many a few bits differ
+_SHORTEST_SEGMENT_S, _LONGEST_SEGMENT_S = 10, 128
+_LONG_TRACK_S, _ITS_SEGMENTS_S = 3600, 64  # of many segments some three are in memory at a time
+_FLUSH_FRAMES = 98  # of silence, after which LAME is as new; with half as many a few bits differ
 _SIGNED_FRAMES = 1000  # among so many there are enough with bits to spare
+_OUTPUT_BYTES = 16384  # what FFmpeg keeps back: less than the shortest frames of a flush
 _RESERVOIR_FRAMES = 3  # at least 417 bytes each; the reservoir is 511 (11172-3, main_data_begin), and one overlaps
 
 
@@ -73,87 +70,100 @@ def write_mp3(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
     coder = mp3_coder(track.sample_rate, bitrate_kbps, track.frames)
     file.write(id3v2(track.tags))
     header_at = file.tell()
-    header, encoder, music = b"", b"", Music()
-    for coded in encode_segments(track, coder):
+    header, encoder, stream = b"", b"", StreamFacts()
+    for encoded in encode_segments(track, coder):
         if not header:
-            encoder = encoder_name(coded)
-            header = info_frame(bytes(coded.part(0, 1).data), music, encoder=encoder)
+            encoder = encoder_name(encoded)
+            header = info_frame(bytes(encoded.part(0, 1).data), stream, encoder=encoder)
             file.write(header)  # keeps the place until all is known
-        file.write(coded.data)
-        music = music.followed_by(coded)
-        del coded  # not kept while the next is waited for
-    padding = music.frames * FRAME_SAMPLES - ENCODER_DELAY - track.frames
+        file.write(encoded.data)
+        stream = stream.followed_by(encoded)
+        del encoded  # not kept while the next is waited for
+    padding = stream.frames * FRAME_SAMPLES - ENCODER_DELAY - track.frames
     file.seek(header_at)
-    file.write(info_frame(header, music, encoder=encoder, delay=ENCODER_DELAY, padding=padding))
+    file.write(info_frame(header, stream, encoder=encoder, delay=ENCODER_DELAY, padding=padding))
 
 
-def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> Coder:
-    """Say how a track of `frames` PCM frames is encoded to MP3."""
-    longest_s = _LONGEST_PIECE_S if frames <= _LONG_TRACK_S * sample_rate else _ITS_PIECES_S
+def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> SegmentCoder:
+    """Settings for a track of `frames` PCM frames in MP3."""
+    longest_s = _LONGEST_SEGMENT_S if frames <= _LONG_TRACK_S * sample_rate else _ITS_SEGMENTS_S
     frame_bytes = Fraction(144_000 * bitrate_kbps, sample_rate)
-    coder = Coder(
-        arguments=mp3_arguments(bitrate_kbps, reservoir=False),
+    coder = SegmentCoder(
+        arguments=_arguments(bitrate_kbps, reservoir=False),
         split=split_frames,
         decode=_decoded,
         frame_samples=FRAME_SAMPLES,
         delay=ENCODER_DELAY + DECODER_DELAY,
-        run_up=20,  # until LAME has forgotten how it was started, and gives what one encoding would
-        run_on=3,
+        preroll=20,  # until LAME has forgotten how it was started, and gives what one encoding would
+        postroll=3,
         overlap=1,
-        # A frame's length in bytes is a fraction, so every so many frames are a byte longer; pieces that
+        # A frame's length in bytes is a fraction, so every so many frames are a byte longer; segments that
         # start where this pattern starts over keep it.
         align=frame_bytes.denominator,
         align_bytes=frame_bytes.numerator,
         longest=int(longest_s * sample_rate / FRAME_SAMPLES),
-        shortest=int(_SHORTEST_PIECE_S * sample_rate / FRAME_SAMPLES),
-        shares=(10, 10, 8, 8, 4, 4, 2, 2, 1, 1),  # even over two, three or four cores
-        rest=-(-_REST_FRAMES // frame_bytes.denominator) * frame_bytes.denominator,
+        shortest=int(_SHORTEST_SEGMENT_S * sample_rate / FRAME_SAMPLES),
+        weights=(10, 10, 8, 8, 4, 4, 2, 2, 1, 1),  # even over two, three or four cores
+        flush=-(-_FLUSH_FRAMES // frame_bytes.denominator) * frame_bytes.denominator,
     )
     if len(cut(frames, coder)) > 1:
         return coder
-    return replace(coder, arguments=mp3_arguments(bitrate_kbps, reservoir=True), overlap=_RESERVOIR_FRAMES, rest=0)
+    return replace(coder, arguments=_arguments(bitrate_kbps, reservoir=True), overlap=_RESERVOIR_FRAMES, flush=0)
+
+
+def _arguments(bitrate_kbps: int, *, reservoir: bool) -> tuple[str, ...]:
+    """Have LAME give bare frames at a constant bit rate."""
+    return (
+        *("-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-reservoir", str(int(reservoir))),
+        *("-write_xing", "0", "-id3v2_version", "0", "-flush_packets", "0"),
+        *("-f", "mp3", "-blocksize", str(_OUTPUT_BYTES), "pipe:1"),
+    )
 
 
 @dataclass(frozen=True)
-class Music:
-    """The frames behind a header, in figures: their number, bytes and checksum."""
+class StreamFacts:
+    """Number, bytes and checksum of the frames behind a header."""
 
     frames: int = 0
     size: int = 0
     crc: int = 0
 
-    def followed_by(self, coded: EncodedFrames) -> Music:
+    def followed_by(self, encoded: EncodedFrames) -> StreamFacts:
         """Add frames."""
-        return Music(self.frames + len(coded), self.size + len(coded.data), fastcrc.crc16.arc(coded.data, self.crc))
+        return StreamFacts(
+            self.frames + len(encoded), self.size + len(encoded.data), fastcrc.crc16.arc(encoded.data, self.crc)
+        )
 
 
 def split_frames(data: bytes) -> EncodedFrames:
     """Cut an MP3 stream into its frames; `ValueError` if it is not frames from its first byte to its last."""
-    sizes: dict[bytes, int] = {}  # by the bytes that tell it, of which a stream has few
+    sizes: dict[bytes, int] = {}  # by the bytes that it follows from, of which a stream has few
 
     def size_at(data: bytes, at: int) -> int | None:
         size = sizes.get(start := data[at : at + 3])
-        if size is None and (header := read_header(data, at)) is not None:
+        if size is None and (header := read_mpeg_header(data, at)) is not None:
             size = sizes[start] = header.frame_bytes
         return size
 
     return split(data, size_at, "MPEG")
 
 
-def encoder_name(coded: EncodedFrames) -> bytes:
-    """Find the name that LAME leaves in the spare bits of its frames; players look for it in the header."""
-    names = re.findall(rb"LAME\d\.\d{1,3}", coded.part(0, _SIGNED_FRAMES).data)
+def encoder_name(encoded: EncodedFrames) -> bytes:
+    """Find the name that LAME leaves in the spare bits of its frames; the header repeats it for players."""
+    names = re.findall(rb"LAME\d\.\d{1,3}", encoded.part(0, _SIGNED_FRAMES).data)
     return max(names, key=len, default=b"LAME3.100")  # the longest, since a frame may end within it
 
 
-def info_frame(like: Frame, music: Music, *, encoder: bytes = b"LAME", delay: int = 0, padding: int = 0) -> bytes:
+def info_frame(
+    like: Frame, stream: StreamFacts, *, encoder: bytes = b"LAME", delay: int = 0, padding: int = 0
+) -> bytes:
     """Make the first frame of a file: silence to a decoder, the gapless header to a player.
 
     Parameters
     ----------
     like : bytes or memoryview
-        A frame of the stream, whose own header is taken over; of 64 kbit/s or more, so that all fits in.
-    music : Music
+        A frame of the stream, whose own header is copied; of 64 kbit/s or more, so that all fits in.
+    stream : StreamFacts
         What follows.
     encoder : bytes
         As of `encoder_name`; at most 9 bytes.
@@ -168,16 +178,16 @@ def info_frame(like: Frame, music: Music, *, encoder: bytes = b"LAME", delay: in
     if not (0 <= delay <= _LONGEST_DELAY and 0 <= padding <= _LONGEST_DELAY):
         raise ValueError(f"a delay of {delay} and a padding of {padding}; both are 0 to {_LONGEST_DELAY}")
     four = bytes((0xFF, like[1] | 0x01, like[2] & ~0x02, like[3] & ~0x30))  # no checksum, padding or M/S
-    header = read_header(four)
+    header = read_mpeg_header(four)
     if header is None or header.frame_bytes < _UNCHECKED_BYTES + 2:
-        raise ValueError(f"no room for the gapless header in a frame such as {like[:HEADER_BYTES].hex()}")
+        raise ValueError(f"no room for the gapless header in a frame such as {like[:MPEG_HEADER_BYTES].hex()}")
     own = header.frame_bytes
-    total = own + music.size
+    total = own + stream.size
     start = b"".join(
         (
             four,
             bytes(_SIDE_BYTES),
-            struct.pack(">4sIII", b"Info", _ALL_FIELDS, music.frames, total),
+            struct.pack(">4sIII", b"Info", _ALL_FIELDS, stream.frames, total),
             bytes(256 * percent // 100 for percent in range(100)),  # a constant bit rate: a straight line
             struct.pack(">I", _QUALITY),
             struct.pack(
@@ -191,7 +201,7 @@ def info_frame(like: Frame, music: Music, *, encoder: bytes = b"LAME", delay: in
                 0,  # gain applied after encoding: none
                 header.bitrate_kbps,  # the preset
                 total,
-                music.crc,
+                stream.crc,
             ),
         )
     )
@@ -204,24 +214,14 @@ def _decoded(_: Ffmpeg, parts: list[EncodedFrames], skip: int) -> Iterator[Block
 
     class Streamed(soundfile.SoundFile):  # type: ignore[misc]  # which has no types
         def seekable(self) -> bool:
-            return False  # else it seeks to where it is after every block, and decodes what is before once more
+            return False  # else it seeks after every block, and decodes the frames before once more
 
-    # Behind a gapless header the decoder itself leaves out what is to be skipped, and nothing else.
-    music = Music(sum(map(len, parts)), sum(len(part.data) for part in parts))
+    # Behind a gapless header the decoder itself leaves out the frames to skip, and no others.
+    stream = StreamFacts(sum(map(len, parts)), sum(len(part.data) for part in parts))
     first = bytes(parts[0].part(0, 1).data)
-    header = info_frame(first, music, delay=skip - DECODER_DELAY, padding=DECODER_DELAY)
-    with _in_memory() as file:
-        for data in (header, *(part.data for part in parts)):
-            file.write(data)
-        parts.clear()
-        file.seek(0)
-        with Streamed(file if isinstance(file, io.BytesIO) else file.fileno(), closefd=False) as sound:
-            while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
-                yield block
-
-
-def _in_memory() -> BinaryIO:
-    """Make a file that is on no disk: the kernel's, so that libsndfile need not call Python for every few KB of it."""
-    if sys.platform == "linux":
-        return os.fdopen(os.memfd_create("coded"), "wb+")
-    return io.BytesIO()
+    header = info_frame(first, stream, delay=skip - DECODER_DELAY, padding=DECODER_DELAY)
+    file = io.BytesIO(b"".join((header, *(part.data for part in parts))))
+    parts.clear()
+    with Streamed(file) as sound:
+        while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+            yield block

@@ -1,4 +1,4 @@
-"""Several pieces of work at a time, their results in order."""
+"""The parallel map of encoders and renderers: several items at a time, results in order."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-PieceT = TypeVar("PieceT")
+ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 _LOOK_SECONDS = 0.2
 
 
 def parallel_map(
-    pieces: Sequence[PieceT],
-    work: Callable[[PieceT], ResultT],
+    items: Sequence[ItemT],
+    work: Callable[[ItemT], ResultT],
     *,
     threads: int,
     while_waiting: Callable[[], None] | None = None,
     at_the_end: Callable[[], None] | None = None,
 ) -> Iterator[ResultT]:
-    """Work on pieces in several threads, and give the results in order.
+    """Work on items in several threads, and give the results in order.
 
     Parameters
     ----------
-    pieces : sequence
+    items : sequence
     work : callable
-        Called with each piece, from several threads; what it raises comes through and ends the work.
+        Called with each item, from several threads; what it raises comes through and ends the work.
     threads : int
         At least 1.
     while_waiting : callable, optional
@@ -38,15 +38,15 @@ def parallel_map(
     Yields
     ------
     result
-        As many as there are pieces; no more than ``threads + 1`` are worked on or kept at a time, beside the one that
+        As many as there are items; no more than ``threads + 1`` are worked on or kept at a time, beside the one that
         was given last.
     """
-    if not pieces:
+    if not items:
         return
-    threads = min(threads, len(pieces))
-    todo = deque(pieces)
+    threads = min(threads, len(items))
+    todo = deque(items)
     doing: deque[Future[ResultT]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="piece")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="item")
 
     def go_on() -> None:
         while todo and len(doing) < threads + 1:  # more than can run, so that none waits for the reader
@@ -57,9 +57,9 @@ def parallel_map(
         while doing:
             while not doing[0].done():
                 wait([doing[0]], timeout=_LOOK_SECONDS)
-                for piece in doing:
-                    if piece.done():
-                        piece.result()  # one that failed is not kept back until those before it are done
+                for item in doing:
+                    if item.done():
+                        item.result()  # one that failed is not kept back until those before it are done
                 if while_waiting is not None:
                     while_waiting()
             result = doing.popleft().result()

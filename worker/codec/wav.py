@@ -1,23 +1,22 @@
-"""WAV files, 16 bit with dither; beyond 4 GB as RF64 (EBU Tech 3306)."""
+"""WAV files, 16 bit with dither; beyond 4 GB as RF64 (EBU Tech 3306).
+
+The header is ours: all lengths are known before the first sample, so it is written once, and libsndfile writes neither
+the ID3 chunk of cover and chapters nor RF64 only where it is needed.
+"""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dsp.blocks import Block, spans
 from dsp.dither import to_int16
-from worker.codec.parallel import parallel_map
-from worker.codec.pieces import Track
+from worker.codec.segments import Track, converted_blocks
 from worker.codec.tags import Tags, id3v2
 
 _FRAME_BYTES = 4
 _MOST_BYTES = 0xFFFFFFFF
-_PIECE_SECONDS = 10
 _DITHER_SEED = 16
 _PCM = 1
 _INFO_TEXTS = {"title": b"INAM", "artist": b"IART", "album": b"IPRD", "comment": b"ICMT"}
@@ -35,37 +34,11 @@ def write_wav(track: Track, file: BinaryIO) -> None:
     id3 = id3v2(track.tags)
     trailer = _chunk(b"id3 ", id3) if id3 else b""
     file.write(header(track.frames, track.sample_rate, track.tags, trailer_bytes=len(trailer)))
-    pieces = list(spans(0, track.frames, _PIECE_SECONDS * track.sample_rate))
-
-    def rounded(piece: tuple[int, int]) -> list[NDArray[np.int16]]:
-        return list(_rounded(track.pcm(*piece), piece[0]))
-
-    done = 0
-    for samples in parallel_map(pieces, rounded, threads=track.threads):
-        for block in samples:
-            file.write(block.astype("<i2", copy=False).data)
-            done += len(block)
-            if track.on_decoded is not None:
-                track.on_decoded(_heard(block))
-        if track.on_progress is not None:
-            track.on_progress(done)
+    for samples in converted_blocks(track, lambda block, start: to_int16(block, start, seed=_DITHER_SEED)):
+        file.write(samples.astype("<i2", copy=False).data)
+        if track.on_decoded is not None:
+            track.on_decoded(samples.astype(np.float32) * np.float32(2.0**-15))
     file.write(trailer)
-
-
-def quantised(blocks: Iterator[Block], start: int) -> Iterator[Block]:
-    """Give the sound from frame `start` on as the file will hold it."""
-    return map(_heard, _rounded(blocks, start))
-
-
-def _rounded(blocks: Iterator[Block], start: int) -> Iterator[NDArray[np.int16]]:
-    for block in blocks:
-        if len(block):
-            yield to_int16(block, start, seed=_DITHER_SEED)
-            start += len(block)
-
-
-def _heard(samples: NDArray[np.int16]) -> Block:
-    return samples.astype(np.float32) * np.float32(2.0**-15)
 
 
 def header(frames: int, sample_rate: int, tags: Tags, *, trailer_bytes: int = 0) -> bytes:

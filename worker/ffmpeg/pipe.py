@@ -1,6 +1,6 @@
-"""The one way in which FFmpeg is run: fed and read through pipes, bounded on every side, and always ended.
+"""Runs FFmpeg: through pipes, within limits of time and memory, and always to its end.
 
-No FFmpeg outlives this process: each hangs on a pipe, which closes when this process dies, even by SIGKILL.
+No FFmpeg outlives this process: each depends on a pipe, which closes when this process dies, even by SIGKILL.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from types import TracebackType
 from typing import Literal, Self
 
 from worker.errors import ConfigurationError, ResourceError, TransientError, WorkerError
-from worker.ffmpeg.program import MEND, Ffmpeg, clean_environment, lower_priority
+from worker.ffmpeg.program import HINT, Ffmpeg, clean_environment
 
 _LINES_KEPT = 40
 _LINE_BYTES = 2048
 _READ_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20  # what an unprivileged process may ask for; fewer changes between the two sides
-_LOOK_SECONDS = 0.5
+_CHECK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one FFmpeg process may take.
+    """Limits of one FFmpeg process.
 
     Parameters
     ----------
@@ -66,16 +66,14 @@ class Pipe:
     feed : bool
         Whether the caller writes its standard input.
     collect : bool
-        True: standard output is gathered here, for `take` and `finish`. False: the caller reads it.
+        True: `take` and `finish` give standard output. False: the caller reads it.
     limits : Limits
     pass_fd : int, optional
         A file descriptor that the process inherits.
-    aside : bool
-        Nobody waits for it yet: it gives way to others.
     blame : callable, optional
-        Makes the error of a failure that is not the machine's, from what FFmpeg said, line by line.
+        Makes the error of a failure that is not the machine's, from FFmpeg's error lines.
     on_line : callable, optional
-        Called with each line that FFmpeg says, from another thread; FFmpeg then says more than errors.
+        Called from another thread with each line of FFmpeg's log, which then holds more than errors.
 
     Raises
     ------
@@ -94,7 +92,6 @@ class Pipe:
         collect: bool = False,
         limits: Limits | None = None,
         pass_fd: int | None = None,
-        aside: bool = False,
         blame: Callable[[Sequence[str]], WorkerError] | None = None,
         on_line: Callable[[str], None] | None = None,
     ) -> None:
@@ -106,7 +103,7 @@ class Pipe:
         self._arrived = threading.Condition()  # guards the collected bytes
         self._awaited: float = math.inf  # so many of them are waited for
         self._timed_out = False
-        self._silent = False  # it says and gives nothing more
+        self._ended = False  # nothing more comes on its standard output and error
         # One thread may write while another reads, so each kind of waiting has its own start.
         self._since: dict[str, float | None] = {"write": None, "read": None, "end": None}
         common = ("-nostdin", "-nostats", "-loglevel", "level+info" if on_line else "level+error")
@@ -128,10 +125,8 @@ class Pipe:
             raise ResourceError("no memory is left to run FFmpeg", code="resource.memory") from None
         except OSError as error:
             raise ConfigurationError(
-                f"{ffmpeg.path} cannot be run: {error.strerror}: {MEND}", code="configuration.ffmpeg"
+                f"{ffmpeg.path} cannot be run: {error.strerror}: {HINT}", code="configuration.ffmpeg"
             ) from None
-        if aside:
-            lower_priority(self._process.pid)
         self._confine()
         self._deadline = None if self._limits.seconds is None else time.monotonic() + self._limits.seconds
         self._watcher = threading.Thread(target=self._watch, name="ffmpeg-watch", daemon=True)
@@ -157,7 +152,7 @@ class Pipe:
 
     def kill(self) -> None:
         """End the process and all it started at once; safe from any thread, and when it has ended already."""
-        if self._process.returncode is None:  # not yet waited for, so that its number is still its own
+        if self._process.returncode is None:  # not yet waited for, so its pid cannot be another's
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
@@ -167,7 +162,7 @@ class Pipe:
         Raises
         ------
         WorkerError
-            If the process has ended; its kind tells why.
+            If the process has ended; its class depends on the reason.
         """
         assert self._process.stdin is not None  # noqa: S101 - a fed process was asked for
         descriptor = self._process.stdin.fileno()
@@ -197,7 +192,7 @@ class Pipe:
         with self._waiting("read"), self._arrived:
             self._awaited = size
             collected = self._collected
-            self._arrived.wait_for(lambda: len(collected) >= size or self._silent)
+            self._arrived.wait_for(lambda: len(collected) >= size or self._ended)
             self._awaited = math.inf
             with memoryview(collected) as view:
                 taken = bytes(view[:size])
@@ -207,17 +202,17 @@ class Pipe:
         return taken
 
     def close_input(self) -> None:
-        """Tell the process that nothing more comes."""
+        """Close the process's standard input."""
         if self._process.stdin is not None:
             self._process.stdin.close()
 
     def finish(self) -> bytes:
-        """Close the input, wait for a good end, and return what was collected.
+        """Close the input, wait until the process succeeds, and return what was collected.
 
         Raises
         ------
         WorkerError
-            If the process ended badly; its kind tells why.
+            If the process failed; its class depends on the reason.
         """
         self.close_input()
         if self._wait() != 0:
@@ -256,29 +251,29 @@ class Pipe:
                 resource.prlimit(self._process.pid, limit, (most, most))
 
     def _watch(self) -> None:
-        """Drain what the process says (and gives, when collected) until it ends; kill it when it is late."""
+        """Read standard error, and standard output when collecting, until both end; kill a late process."""
         assert self._process.stderr is not None and self._process.stdout is not None  # noqa: S101, PT018
-        said = bytearray()
+        log = bytearray()
         with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stderr, selectors.EVENT_READ, said)
+            selector.register(self._process.stderr, selectors.EVENT_READ, log)
             if self._collected is not None:
                 selector.register(self._process.stdout, selectors.EVENT_READ, self._collected)
             while selector.get_map():
-                for key, _ in selector.select(timeout=_LOOK_SECONDS):
+                for key, _ in selector.select(timeout=_CHECK_SECONDS):
                     data = os.read(key.fd, _READ_BYTES)
                     with self._arrived:
                         key.data.extend(data)
                         if key.data is self._collected and len(self._collected) >= self._awaited:
                             self._arrived.notify_all()
-                    if key.data is said:
-                        self._hear(said, end=not data)
+                    if key.data is log:
+                        self._parse_log(log, end=not data)
                     if not data:
                         selector.unregister(key.fileobj)
                 if not self._timed_out and self._late():
                     self._timed_out = True
                     self.kill()
         with self._arrived:
-            self._silent = True
+            self._ended = True
             self._arrived.notify_all()
 
     def _late(self) -> bool:
@@ -289,11 +284,11 @@ class Pipe:
             since is not None and now - since > self._limits.stall_seconds for since in list(self._since.values())
         )
 
-    def _hear(self, said: bytearray, *, end: bool) -> None:
-        *lines, rest = said.split(b"\n")
+    def _parse_log(self, log: bytearray, *, end: bool) -> None:
+        *lines, rest = log.split(b"\n")
         if end or len(rest) > _LINE_BYTES:
             lines, rest = [*lines, rest], bytearray()
-        said[:] = rest
+        log[:] = rest
         for raw in lines:
             line = raw[:_LINE_BYTES].decode(errors="replace").rstrip()
             if "[error]" in line or "[fatal]" in line:
@@ -309,7 +304,7 @@ class Pipe:
             return TransientError("FFmpeg took too long and was stopped", code="ffmpeg.timeout")
         if "No space left on device" in everything or status == -signal.SIGXFSZ:
             return ResourceError("the disk is full", code="resource.disk")
-        # A header may speak of more than any memory holds: then it is the file that is wrong, however often we try.
+        # A header may ask for more than any memory holds: then the file is wrong, however often we try.
         starved = "Cannot allocate memory" in everything and "error reading header" not in everything
         if starved or status == -signal.SIGKILL:
             return ResourceError(f"FFmpeg was killed or ran out of memory ({words})", code="resource.memory")
@@ -318,7 +313,7 @@ class Pipe:
         )
         if missing:
             return ConfigurationError(
-                f"this FFmpeg lacks a part that is needed ({missing[0]}): {MEND}", code="configuration.ffmpeg"
+                f"this FFmpeg lacks a part that is needed ({missing[0]}): {HINT}", code="configuration.ffmpeg"
             )
         if status in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP) or "received signal" in everything:
             return TransientError("FFmpeg was stopped from outside", code="ffmpeg.stopped")
@@ -326,7 +321,7 @@ class Pipe:
 
 
 def through(pipe: Pipe, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
-    """Feed a process from a thread of its own, and give its output as it comes.
+    """Feed a process from another thread, and give its output as it comes.
 
     Parameters
     ----------

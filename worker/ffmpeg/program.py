@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import re
 import shutil
 import subprocess
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import ConfigurationError
 
 OLDEST = (5, 1)
-_OLDEST_LIBAVCODEC = (
-    59,
-    37,
-)  # of FFmpeg 5.1; tells the age of builds from git, whose version is a date or a hash
+_OLDEST_LIBAVCODEC = (59, 37)  # of FFmpeg 5.1: the age of builds from git, whose version is a date or a hash
 _ANSWER_TIMEOUT_S = 30
-_BANNER_TIMEOUT_S = 2.0
-_ASIDE_NICE = 10  # more than ours: a tenth of our share, where there is not enough for all
-MEND = "install FFmpeg 5.1 or newer, or the Python package imageio-ffmpeg, or set FFMPEG to the program's path"
+HINT = "install FFmpeg 5.1 or newer, or the Python package imageio-ffmpeg, or set FFMPEG to the program's path"
 
 
 @dataclass(frozen=True)
@@ -47,13 +40,13 @@ def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
     Raises
     ------
     ConfigurationError
-        If there is none, or the configured one is missing, fails or is older than 5.1; says how to mend it.
+        If there is none, or the configured one is missing, fails or is older than 5.1; with a hint.
     """
     if configured:
         found = shutil.which(configured)
         if found is None:
             raise ConfigurationError(
-                f"FFMPEG is {configured!r}, which is not a program that can be run: {MEND}",
+                f"FFMPEG is {configured!r}, which is not a program that can be run: {HINT}",
                 code="configuration.ffmpeg",
             )
         return _checked(Path(found))
@@ -69,41 +62,20 @@ def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
 
         return _checked(Path(imageio_ffmpeg.get_ffmpeg_exe()))
     except (ImportError, RuntimeError):  # RuntimeError: the wheel for this platform brings no program
-        raise ConfigurationError(f"no FFmpeg was found{refused}: {MEND}", code="configuration.ffmpeg") from None
-
-
-def expect(path: Path) -> None:
-    """Have `find_ffmpeg` wait a little for a program that was started to work: it will say what it is."""
-    with _news:
-        _expected.add(path)
-
-
-def introduce(path: Path, banner: str) -> None:
-    """Take note of what a program has said of itself when it began to work, so that it need not be started to ask."""
-    with _news:
-        _introduced[path] = banner
-        _news.notify_all()
-
-
-_expected: set[Path] = set()
-_introduced: dict[Path, str] = {}
-_news = threading.Condition()  # guards them
+        raise ConfigurationError(f"no FFmpeg was found{refused}: {HINT}", code="configuration.ffmpeg") from None
 
 
 def _checked(path: Path) -> Ffmpeg:
-    with _news:
-        _news.wait_for(lambda: path in _introduced, timeout=_BANNER_TIMEOUT_S if path in _expected else 0.0)
-        answer = _introduced.get(path)
-    version, new_enough = parse_version(_asked(path) if answer is None else answer)
+    version, new_enough = parse_version(_answer(path))
     if not new_enough:
         raise ConfigurationError(
-            f"{path} is FFmpeg {version}, older than {OLDEST[0]}.{OLDEST[1]}: {MEND}",
+            f"{path} is FFmpeg {version}, older than {OLDEST[0]}.{OLDEST[1]}: {HINT}",
             code="configuration.ffmpeg",
         )
     return Ffmpeg(path, version)
 
 
-def _asked(path: Path) -> str:
+def _answer(path: Path) -> str:
     try:
         return subprocess.run(
             [path, "-version"],
@@ -118,14 +90,14 @@ def _asked(path: Path) -> str:
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it does not answer -version"
-        raise ConfigurationError(f"{path} cannot be run: {reason}: {MEND}", code="configuration.ffmpeg") from None
+        raise ConfigurationError(f"{path} cannot be run: {reason}: {HINT}", code="configuration.ffmpeg") from None
 
 
 def parse_version(answer: str) -> tuple[str, bool]:
-    """Read the answer to `-version`, or a banner: the version as printed, and whether it is 5.1 or newer.
+    """Read the answer to `-version`: the version as printed, and whether it is 5.1 or newer.
 
-    Releases say ``5.1.9-0+deb12u1`` or ``n9.0.2-17-g2a571b6068``; builds from git say ``N-109542-g…`` or a
-    date, and are told by their libavcodec.
+    Releases print ``5.1.9-0+deb12u1`` or ``n9.0.2-17-g2a571b6068``; builds from git print ``N-109542-g…`` or a date,
+    and only their libavcodec shows how old they are.
     """
     first = re.match(r"ffmpeg version (\S+)", answer)
     if first is None:
@@ -136,12 +108,6 @@ def parse_version(answer: str) -> tuple[str, bool]:
         return version, (int(release[1]), int(release[2])) >= OLDEST
     library = re.search(r"^libavcodec\s+(\d+)\.\s*(\d+)\.", answer, re.MULTILINE)
     return version, library is not None and (int(library[1]), int(library[2])) >= _OLDEST_LIBAVCODEC
-
-
-def lower_priority(pid: int) -> None:
-    """Let a process wait for others rather than they for it; where cores are idle it is as fast as ever."""
-    with contextlib.suppress(OSError, AttributeError):  # it has ended already; or this is no POSIX system
-        os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + _ASIDE_NICE)
 
 
 def clean_environment() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""All that can be measured on a finished file, whoever made it, in one pass and in the memory of a few blocks."""
+"""Measures a finished file of any origin, in one pass and in the memory of a few blocks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.beats import Beat, find_beat, own_lines, without_side_tones
-from dsp.blocks import Block, gain_to_db
+from dsp.blocks import Block, finite, gain_to_db
 from dsp.loudness import (
+    Energies,
     LoudnessMeter,
-    Measurement,
     integrated_lufs,
     loudness_range_lu,
     momentary_lufs,
@@ -33,12 +33,12 @@ _CHUNKS_PER_S = 100
 _AROUND_CHUNKS = 15
 _SMALLEST_STEP = 10.0 ** (-50.0 / 20.0)
 _MOST_CLICKS = 10
-_WEAKEST_DB = 20.0  # below the strongest tone of its ear
+_WEAKEST_DB = 20.0  # below the strongest tone of its channel
 
 
 @dataclass(frozen=True)
 class FoundTone:
-    """A steady tone of one ear: how high, how loud (a sine of full scale has 0), and in which stretch of the file."""
+    """A steady tone of one channel: frequency, level (a sine of full scale has 0), and its span of the file."""
 
     hz: float
     level_dbfs: float
@@ -48,7 +48,7 @@ class FoundTone:
 
 @dataclass(frozen=True)
 class FoundBeat:
-    """A beat between tones, see `dsp.beats.Beat`; `leakage_db` by ear for a binaural one, None where masked."""
+    """A beat between tones, see `dsp.beats.Beat`; `leakage_db` by channel for a binaural one, None where masked."""
 
     mode: str
     low_hz: float
@@ -68,7 +68,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Silence:
-    """A stretch whose samples all stay below -80 dBFS, to a tenth of a second."""
+    """A span whose samples all stay below -80 dBFS, to a tenth of a second."""
 
     from_s: float
     seconds: float
@@ -76,7 +76,7 @@ class Silence:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was measured; None where there is nothing to measure."""
+    """The figures of a file; None where there is nothing to measure."""
 
     sample_rate_hz: int
     frames: int
@@ -96,7 +96,7 @@ class Inspection:
 
 
 class Inspector:
-    """Give it a file block by block, then ask for the result.
+    """Accumulator: add a file block by block, then take the result.
 
     Parameters
     ----------
@@ -113,46 +113,43 @@ class Inspector:
         self._tones = _Tones(sample_rate)
 
     def add(self, block: Block) -> None:
-        """Hear the next block."""
+        """Measure the next block."""
         self._frames += len(block)
         self._meter.add(block)
         self._sums += block.sum(axis=0, dtype=np.float64)
         self._steps.add(block)
         self._tones.add(block)
 
-    def measurement(self) -> Measurement:
-        """What the loudness meter has."""
-        return self._meter.measurement()
+    @property
+    def energies(self) -> Energies:
+        """K-weighted energies of the hops so far, as of `dsp.loudness.Measurement`."""
+        return self._meter.result().energies
 
     def result(self) -> Inspection:
         """Work out all figures."""
-        heard = self._meter.measurement()
+        measured = self._meter.result()
         tones, beats = self._tones.result()
-        clicks = self._steps.largest()
+        clicks = self._steps.result()
         return Inspection(
             sample_rate_hz=self._rate,
             frames=self._frames,
             duration_s=round(self._frames / self._rate, 6),
-            integrated_lufs=_finite(integrated_lufs(heard.energies)),
-            loudness_range_lu=round(loudness_range_lu(heard.energies), 2),
-            max_momentary_lufs=_finite(max(momentary_lufs(heard.energies), default=-math.inf)),
-            max_short_term_lufs=_finite(max(short_term_lufs(heard.energies), default=-math.inf)),
-            true_peak_dbtp=_finite(gain_to_db(heard.true_peak)),
-            sample_peak_dbfs=_finite(gain_to_db(heard.sample_peak)),
+            integrated_lufs=finite(integrated_lufs(measured.energies)),
+            loudness_range_lu=round(loudness_range_lu(measured.energies), 2),
+            max_momentary_lufs=finite(max(momentary_lufs(measured.energies), default=-math.inf)),
+            max_short_term_lufs=finite(max(short_term_lufs(measured.energies), default=-math.inf)),
+            true_peak_dbtp=finite(gain_to_db(measured.true_peak)),
+            sample_peak_dbfs=finite(gain_to_db(measured.sample_peak)),
             dc_offset={
-                ear: round(float(total) / max(self._frames, 1), 7) + 0.0
-                for ear, total in zip(("left", "right"), self._sums, strict=True)
+                channel: round(float(total) / max(self._frames, 1), 7) + 0.0
+                for channel, total in zip(("left", "right"), self._sums, strict=True)
             },
             tones=tones,
             beats=beats,
-            longest_silence=_longest_silence(heard.peaks),
+            longest_silence=_longest_silence(measured.peaks),
             largest_step=clicks[0] if clicks else None,
             clicks=tuple(step for step in clicks if step.above_surroundings_db >= CLICK_DB),
         )
-
-
-def _finite(value: float) -> float | None:
-    return round(float(value), 2) if math.isfinite(value) else None
 
 
 def _longest_silence(peaks: NDArray[np.float32]) -> Silence | None:
@@ -187,8 +184,8 @@ class _Steps:
         largest = np.maximum(steps[:, 0], steps[:, 1]).reshape(chunks, self._size).max(axis=1)
         self._judge(np.concatenate([self._maxima, largest]))
 
-    def largest(self) -> list[Step]:
-        """All that were found, those that stand out most first."""
+    def result(self) -> list[Step]:
+        """All steps found, the most prominent first."""
         self._judge(np.concatenate([self._maxima, np.zeros(_AROUND_CHUNKS)]))
         self._maxima = np.zeros(0)
         return self._found
@@ -229,8 +226,8 @@ class _Tones:
     """Steady tones, in sections of ten seconds, one every five; two must agree."""
 
     def __init__(self, sample_rate: int) -> None:
-        self._thinner = Decimator(sample_rate)
-        self._rate = self._thinner.sample_rate
+        self._decimator = Decimator(sample_rate)
+        self._rate = self._decimator.sample_rate
         self._length, self._hop = round(SECTION_S * self._rate), round(_HOP_S * self._rate)
         self._waiting: Block = np.zeros((0, 2), np.float32)
         self._before: Block = np.zeros((0, 2), np.float32)
@@ -239,11 +236,11 @@ class _Tones:
         self._beats: list[tuple[Beat, float | None, float | None]] = []
 
     def add(self, block: Block) -> None:
-        self._thinner.add(block)
-        self._waiting = np.concatenate([self._waiting, self._thinner.kept()])
-        self._thinner.clear()
+        self._decimator.add(block)
+        self._waiting = np.concatenate([self._waiting, self._decimator.result()])
+        self._decimator.clear()
         while len(self._waiting) >= self._length:
-            self._hear(self._waiting[: self._length], self._sections * self._hop)
+            self._analyse(self._waiting[: self._length], self._sections * self._hop)
             self._before = self._waiting[: self._hop].copy()
             self._waiting = self._waiting[self._hop :].copy()
 
@@ -251,34 +248,34 @@ class _Tones:
         first = self._sections * self._hop - len(self._before)
         rest = np.concatenate([self._before, self._waiting])  # the end, together with what lies before it
         if len(rest) >= _SHORTEST_SECTION_S * self._rate:
-            self._hear(rest[-self._length :], first + max(0, len(rest) - self._length))
+            self._analyse(rest[-self._length :], first + max(0, len(rest) - self._length))
         tones = {
-            ear: tuple(
+            channel: tuple(
                 sorted(
                     (_found_tone(track) for track in tracks if len(track.sections) >= min(2, self._sections)),
                     key=lambda tone: (tone.from_s, tone.hz),
                 )
             )
-            for ear, tracks in zip(("left", "right"), self._tracks, strict=True)
+            for channel, tracks in zip(("left", "right"), self._tracks, strict=True)
         }
         return tones, self._found_beats()
 
-    def _hear(self, samples: Block, begin: int) -> None:
+    def _analyse(self, samples: Block, begin: int) -> None:
         end = begin + len(samples)
         self._sections += 1
-        ears = [without_overtones(steady_lines(np.ascontiguousarray(samples[:, ear]), self._rate)) for ear in (0, 1)]
-        beat = find_beat(*ears)
-        left, right = own_lines(ears[0], ears[1]), own_lines(ears[1], ears[0])
-        for ear, lines in enumerate((left, right)):
+        found = [without_overtones(steady_lines(np.ascontiguousarray(column), self._rate)) for column in samples.T]
+        beat = find_beat(*found)
+        left, right = own_lines(found[0], found[1]), own_lines(found[1], found[0])
+        for channel, lines in enumerate((left, right)):
             strongest = max((line.level_dbfs for line in lines), default=0.0)
             for line in without_side_tones(lines, beat):
                 if line.level_dbfs > strongest - _WEAKEST_DB:
-                    self._follow(self._tracks[ear], line, begin / self._rate, end / self._rate)
+                    self._follow(self._tracks[channel], line, begin / self._rate, end / self._rate)
         if beat is None:
             return
         leaked: tuple[float | None, float | None] = (None, None)
         if beat.mode == "binaural":
-            spectra = [Spectrum(samples[:, ear], self._rate) for ear in (0, 1)]
+            spectra = [Spectrum(column, self._rate) for column in samples.T]
             leaked = (
                 leakage_db(spectra[0], beat.low_hz, beat.high_hz),
                 leakage_db(spectra[1], beat.high_hz, beat.low_hz),
@@ -298,16 +295,16 @@ class _Tones:
         track.sections.append((begin_s, end_s))
 
     def _found_beats(self) -> tuple[FoundBeat, ...]:
-        """The beats that were heard in at least two sections, or in the only one."""
+        """The beats found in at least two sections, or in the only one."""
         groups: list[list[tuple[Beat, float | None, float | None]]] = []
-        for heard in self._beats:
+        for entry in self._beats:
             for group in groups:
-                one, other = group[0][0], heard[0]
+                one, other = group[0][0], entry[0]
                 if one.mode == other.mode and abs(one.hz - other.hz) < _SAME_HZ and abs(one.low_hz - other.low_hz) < 1:
-                    group.append(heard)
+                    group.append(entry)
                     break
             else:
-                groups.append([heard])
+                groups.append([entry])
         found = []
         for group in sorted(groups, key=len, reverse=True):
             if len(group) < min(2, self._sections):

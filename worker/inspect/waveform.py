@@ -1,4 +1,4 @@
-"""What a picture of a track needs, gathered block by block: as many columns for eight hours as for a minute."""
+"""Waveform and spectrogram of a track, block by block: as many columns for eight hours as for a minute."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Waveform:
     Attributes
     ----------
     lows, highs : float32 array, shape (columns,)
-        The waveform, both ears together.
+        The waveform, both channels together.
     wave_s : float
         Length of one of its columns.
     levels_db : float32 array, shape (columns, ROWS)
@@ -45,7 +45,7 @@ class Waveform:
 
 
 class WaveformBuilder:
-    """Give it a file block by block, then ask for the drawing."""
+    """Accumulator: add a file block by block, then take the drawing."""
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
@@ -55,19 +55,19 @@ class WaveformBuilder:
         self._spectrum = _Spectrogram(sample_rate)
 
     def add(self, block: Block) -> None:
-        """See the next block."""
+        """Draw the next block."""
         self._spectrum.add(block)
         samples = np.concatenate([self._rest, block])
         whole = len(samples) // _WAVE_FRAMES * _WAVE_FRAMES
         self._rest = samples[whole:].copy()
-        pieces = samples[:whole].reshape(-1, 2 * _WAVE_FRAMES)
-        self._lows.extend(pieces.min(axis=1, keepdims=True))
-        self._highs.extend(pieces.max(axis=1, keepdims=True))
+        chunks = samples[:whole].reshape(-1, 2 * _WAVE_FRAMES)
+        self._lows.extend(chunks.min(axis=1, keepdims=True))
+        self._highs.extend(chunks.max(axis=1, keepdims=True))
 
-    def drawn(self) -> Waveform:
-        """Finish the drawing."""
-        lows, highs = self._lows.columns(), self._highs.columns()
-        levels, spectrum_s = self._spectrum.finish()
+    def result(self) -> Waveform:
+        """The finished drawing."""
+        lows, highs = self._lows.result(), self._highs.result()
+        levels, spectrum_s = self._spectrum.result()
         return Waveform(lows[:, 0], highs[:, 0], self._lows.width * _WAVE_FRAMES / self._rate, levels, spectrum_s)
 
 
@@ -90,7 +90,7 @@ class _Columns:
                 self._columns = [self._join(one, other) for one, other in pairs]
                 self.width *= 2
 
-    def columns(self) -> Column:
+    def result(self) -> Column:
         if self._waiting:
             self._close()
         return np.array(self._columns) if self._columns else np.zeros((1, 1), np.float32)
@@ -126,7 +126,7 @@ class _Spectrogram:
             at += self._hop
         self._waiting = samples[at:].copy()
 
-    def finish(self) -> tuple[NDArray[np.float32], float]:
+    def result(self) -> tuple[NDArray[np.float32], float]:
         self.add(np.zeros((self._size // 2, 2), np.float32))
         powers = np.array(self._columns) if self._columns else np.zeros((1, ROWS), np.float32)
         levels = 10.0 * np.log10(np.maximum(powers, 1e-14))
@@ -135,7 +135,7 @@ class _Spectrogram:
     def _powers(self, samples: Block) -> Column:
         scale = 2.0 / float(self._window.sum())
         transforms = np.fft.rfft(samples.T * self._window, axis=1)
-        powers = (np.abs(transforms) ** 2).max(axis=0) * scale**2  # the ear that hears more: a tone in one is one
+        powers = (np.abs(transforms) ** 2).max(axis=0) * scale**2  # the louder channel: a tone in one is one
         first, last, share = self._rows
         # bins between two rows: the strongest; rows between two bins: on the line from one to the other
         row_of_bins = np.maximum.reduceat(powers, first)

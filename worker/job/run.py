@@ -115,7 +115,7 @@ def run_job(order: JobInput, config: Config, channel: Channel, folder: Path) -> 
         From `tell.may_publish`.
     """
     # Heavy modules are loaded here, in the job's process: the idle worker needs none of them.
-    from worker.codec.encoding import Encoding
+    from worker.codec.formats import Encoding
     from worker.job.publish import publish
     from worker.media.download import fetch_media
     from worker.media.reference import What

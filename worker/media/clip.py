@@ -1,4 +1,4 @@
-"""Recorded audio on disk: random access to a raw float32 file without holding any of it."""
+"""A decoded recording on disk, as raw float32: random access, nothing held in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAMPLE_BYTES = 4
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """What a decoded file was before it was decoded.
+    """Properties of a file before it was decoded.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class FileClip:
     path : Path
         Raw little-endian float32, interleaved.
     channels : int
-        1 or 2, as on disk; one channel is heard in both ears.
+        1 or 2, as on disk; mono goes to both channels.
     facts : SourceFacts, optional
         Where the sound came from.
     """
@@ -82,7 +82,7 @@ class FileClip:
         Raises
         ------
         ValueError
-            If the stretch is not inside the clip, or the clip is closed.
+            If the span is not inside the clip, or the clip is closed.
         """
         if not 0 <= start <= stop <= self._frames:
             raise ValueError(f"frames {start} to {stop} of a clip of {self._frames}")
@@ -98,11 +98,11 @@ class FileClip:
                 raise ValueError(f"{self.path.name} was cut short while it was in use")
             view, offset = view[done:], offset + done
         if self.channels == 1:
-            both[:, 0] = both[:, 1] = samples[:, 0]  # ear by ear: far faster than to spread a column over both
+            both[:, 0] = both[:, 1] = samples[:, 0]  # one by one: far faster than to broadcast a column
         return both
 
     def close(self) -> None:
-        """Let go of the file, which stays on disk."""
+        """Close the file, which stays on disk."""
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)

@@ -1,12 +1,11 @@
-"""Audio files in: through FFmpeg (`worker.media.decoder`) to raw float32 on disk, or block by block."""
+"""Decodes audio files through FFmpeg (`worker.media.decoder`): to raw float32 on disk, or block by block."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +14,17 @@ from numpy.typing import NDArray
 
 from dsp.blocks import Block
 from worker.errors import MediaError, ResourceError
+from worker.ffmpeg.pipe import Pipe
 from worker.ffmpeg.program import Ffmpeg
 from worker.media.clip import SAMPLE_BYTES, FileClip, SourceFacts
-from worker.media.decoder import Decoder, decoder
+from worker.media.decoder import LogParser, decoder
 
 Samples = NDArray[np.float32]  # (frames, 1 or 2)
 
 _RATES_HZ = (4_000, 384_000)
-_LARGEST_SAMPLE = 2.0**32  # a float file may be far above full scale; beyond this it is not sound
-_MISSING_SECONDS = 0.25  # how much shorter than its header says a file may be
-_NOT_NUMBERS_SHARE = 1e-3
+_LARGEST_SAMPLE = 2.0**32  # float files may go far beyond full scale; more than this is no sound
+_MISSING_SECONDS = 0.25  # a file may be so much shorter than its header says
+_MOST_NAN_SHARE = 1e-3
 
 
 def decode(
@@ -68,10 +68,10 @@ def decode(
     """
     try:
         with (
-            decoder(ffmpeg, source, timeout_s=timeout_s) as decoding,
+            decoder(ffmpeg, source, timeout_s=timeout_s) as (pipe, log),
             into.open("wb") as file,
         ):
-            stream = _Stream(decoding, max_seconds)
+            stream = SoundStream(source.name, pipe, log, max_seconds)
             for samples in _resampled(stream, sample_rate):
                 file.write(samples.data)
         return FileClip(into, channels=stream.channels, facts=stream.facts())
@@ -85,49 +85,44 @@ def decode(
         raise
 
 
-@dataclass(frozen=True)
-class OpenSound:
-    """A file that is being decoded at its own rate.
+@contextlib.contextmanager
+def opened_sound(ffmpeg: Ffmpeg, source: Path, *, max_seconds: float = 24 * 3600.0) -> Iterator[SoundStream]:
+    """Decode a file block by block at its own rate; errors as of `decode`."""
+    with decoder(ffmpeg, source, timeout_s=60.0 + max_seconds) as (pipe, log):
+        yield SoundStream(source.name, pipe, log, max_seconds)
+
+
+class SoundStream:
+    """The samples of one file at its own rate, from FFmpeg's pipe.
 
     Attributes
     ----------
     sample_rate : int
         In Hz.
-    blocks : iterator of float32 arrays, shape (frames, 2)
-        One channel is given to both ears.
-    facts : callable
-        ``facts() -> SourceFacts``; complete once the blocks are through.
+    channels : int
+        1 or 2.
+    frames : int
+        So far.
     """
 
-    sample_rate: int
-    blocks: Iterator[Block]
-    facts: Callable[[], SourceFacts]
-
-
-@contextlib.contextmanager
-def opened_sound(ffmpeg: Ffmpeg, source: Path, *, max_seconds: float = 24 * 3600.0) -> Iterator[OpenSound]:
-    """Decode a file block by block at its own rate; errors as of `decode`."""
-    with decoder(ffmpeg, source, timeout_s=60.0 + max_seconds) as decoding:
-        stream = _Stream(decoding, max_seconds)
-        blocks = (samples if stream.channels == 2 else np.repeat(samples, 2, axis=1) for samples in stream)
-        yield OpenSound(stream.sample_rate, blocks, stream.facts)
-
-
-class _Stream:
-    """The sound of one file at its own rate, as FFmpeg gives it."""
-
-    def __init__(self, decoding: Decoder, max_seconds: float) -> None:
-        self._pipe = decoding.pipe
-        self._name = decoding.name
+    def __init__(self, name: str, pipe: Pipe, log: LogParser, max_seconds: float) -> None:
+        self._pipe = pipe
+        self._name = name
         self._max_seconds = max_seconds
-        self._heard = decoding.heard
+        self._log = log
         self._rest = b""
         self.sample_rate, self.channels = self._header()
         self.frames = 0
         self._not_numbers = 0
 
+    @property
+    def blocks(self) -> Iterator[Block]:
+        """The blocks as float32 of shape (frames, 2); mono goes to both channels."""
+        return (samples if self.channels == 2 else np.repeat(samples, 2, axis=1) for samples in self)
+
     def facts(self) -> SourceFacts:
-        return SourceFacts(self._heard.codec, self.sample_rate, self.channels)
+        """Codec, rate and channels; complete once the blocks are through."""
+        return SourceFacts(self._log.codec, self.sample_rate, self.channels)
 
     def __iter__(self) -> Iterator[Samples]:
         width = SAMPLE_BYTES * self.channels
@@ -147,11 +142,11 @@ class _Stream:
                     f"{self._name} is longer than the {self._max_seconds:.0f} s that are allowed",
                     code="media.too_long",
                 )
-            yield self._sane(samples)
+            yield self._finite(samples)
         self._pipe.finish()
-        self._judge()
+        self._check_end()
 
-    def _sane(self, samples: Samples) -> Samples:
+    def _finite(self, samples: Samples) -> Samples:
         with np.errstate(invalid="ignore"):
             good = np.abs(samples) <= _LARGEST_SAMPLE  # false for NaN
         if good.all():
@@ -159,16 +154,16 @@ class _Stream:
         self._not_numbers += int(good.size - np.count_nonzero(good))
         return np.where(good, samples, np.float32(0))
 
-    def _judge(self) -> None:
+    def _check_end(self) -> None:
         if self.frames == 0:
             raise MediaError(f"{self._name} holds no sound", code="media.empty")
-        if self._not_numbers > _NOT_NUMBERS_SHARE * self.frames * self.channels:
+        if self._not_numbers > _MOST_NAN_SHARE * self.frames * self.channels:
             raise MediaError(
                 f"{self._name} is damaged: {self._not_numbers} of its samples are not numbers",
                 code="media.damaged",
             )
         seconds = self.frames / self.sample_rate
-        promised = self._heard.promised_seconds
+        promised = self._log.promised_seconds
         if promised is not None and seconds < promised - _MISSING_SECONDS:
             raise MediaError(
                 f"{self._name} is cut short: it says {promised:.2f} s, but only {seconds:.2f} s are there",
@@ -176,7 +171,7 @@ class _Stream:
             )
 
     def _header(self) -> tuple[int, int]:
-        """Read the WAV header in which FFmpeg tells the rate and the number of channels."""
+        """Read sample rate and number of channels from the WAV header of FFmpeg's output."""
         data = b""
         while b"data" not in data[12:]:
             more = self._pipe.read()
@@ -199,7 +194,7 @@ def resampled_frames(frames: int, from_rate: int, to_rate: int) -> int:
     return max(1, round(frames * to_rate / from_rate))
 
 
-def _resampled(stream: _Stream, sample_rate: int) -> Iterator[Samples]:
+def _resampled(stream: SoundStream, sample_rate: int) -> Iterator[Samples]:
     """Bring a stream to another rate, at its exact length."""
     if stream.sample_rate == sample_rate:
         yield from stream

@@ -1,8 +1,8 @@
-"""FFmpeg on a stranger's file: what it may look at, and what it says.
+"""Runs FFmpeg on a stranger's file, confined.
 
-The file is opened once, as a regular file; its kind is told from its first bytes; FFmpeg gets that very file
-by its descriptor, with the demuxer named, the sound alone mapped, no protocol but `file`, and bounds on time,
-memory and length. Nothing of the file's name or content chooses what FFmpeg does.
+The file is opened once, as a regular file; its first bytes tell its kind; FFmpeg gets that very file by its
+descriptor, with the demuxer named, the sound alone mapped, no protocol but `file`, and limits of time, memory and
+length. Nothing of the file's name or content chooses what FFmpeg does.
 """
 
 from __future__ import annotations
@@ -10,19 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from worker.errors import MediaError, WorkerError
+from worker.errors import MediaError
 from worker.ffmpeg.pipe import Limits, Pipe
-from worker.ffmpeg.program import Ffmpeg, expect, introduce
+from worker.ffmpeg.program import Ffmpeg
 from worker.media.sniff import HEAD_BYTES, KINDS, demuxer_of, id3v2_bytes, missing_bytes
 
 _MEMORY_BYTES = 512 << 20
-_TIMEOUT_S = 900.0  # of a decoder that is started ahead
 # No video or image decoder is opened even to look at a cover.
 _DECODERS = (
     "mp3,mp3float,mp2,mp2float,mp1,mp1float,aac,alac,flac,vorbis,opus,libopus,speex,libspeex,wavpack,"
@@ -32,12 +29,9 @@ _DECODERS = (
 
 
 class LogParser:
-    """What FFmpeg says about itself and its input, line by line."""
+    """Finds codec and length of FFmpeg's input in its log."""
 
-    def __init__(self, program: Path) -> None:
-        self._program = program
-        self._banner: list[str] = []
-        self._introduced = False
+    def __init__(self) -> None:
         self.codec = "unknown"
         self._duration_seconds: float | None = None
         self._streams = 0
@@ -45,19 +39,14 @@ class LogParser:
 
     @property
     def promised_seconds(self) -> float | None:
-        """How long the file says its sound is; None when it does not, or speaks of more than the sound."""
+        """Length of the sound by the file's header; None where that is missing, a guess, or of other streams too."""
         return self._duration_seconds if self._streams == 1 else None
 
     def line(self, line: str) -> None:
-        """Take note of a line."""
+        """Parse the next line."""
         self._over = self._over or line.startswith("[info] Output #0")
         if self._over:
             return
-        if not self._introduced:
-            self._banner.append(line.removeprefix("[info] ").strip())
-            self._introduced = self._banner[-1].startswith("libavcodec")  # what `find_ffmpeg` needs is before it
-            if self._introduced:
-                introduce(self._program, "\n".join(self._banner))
         duration = re.match(r"\[info\]   Duration: (\d+):(\d\d):(\d\d\.\d+)", line)
         if duration:
             hours, minutes, seconds = duration.groups()
@@ -68,43 +57,20 @@ class LogParser:
             if stream[1] == "Audio" and self.codec == "unknown":
                 self.codec = stream[2]
         if "Estimating duration from bitrate" in line:
-            self._streams += 1  # a guess is no promise
-
-
-@dataclass(frozen=True)
-class Decoder:
-    """An FFmpeg that decodes one file.
-
-    Attributes
-    ----------
-    name : str
-        Of the file.
-    pipe : Pipe
-        Gives WAV of float32 at the file's own rate, of one or two channels.
-    heard : Heard
-        What FFmpeg says of the file.
-    """
-
-    name: str
-    pipe: Pipe
-    heard: LogParser
+            self._streams += 1  # a guess
 
 
 @contextlib.contextmanager
-def decoder(ffmpeg: Ffmpeg, source: Path, *, timeout_s: float, aside: bool = False) -> Iterator[Decoder]:
-    """Start to decode a file, or take the decoder that `decoders_ahead` has started, which has a time limit of its own.
+def decoder(ffmpeg: Ffmpeg, source: Path, *, timeout_s: float) -> Iterator[tuple[Pipe, LogParser]]:
+    """Start to decode a file: to WAV of float32 at the file's own rate, of one or two channels.
 
-    Errors are those of `decode.decode`.
+    The log has codec and length once FFmpeg has read the file's header. Errors are those of `decode.decode`.
     """
-    ready = _ready.pop((ffmpeg.path, source), None)
-    if ready is not None:
-        yield ready
-        return
-    name, heard = source.name, LogParser(ffmpeg.path)
+    name, log = source.name, LogParser()
     with _regular_file(source) as descriptor:
         arguments = (
             *("-threads", "1", "-protocol_whitelist", "file", "-codec_whitelist", _DECODERS),
-            *("-f", _kind(descriptor, name), "-i", f"file:/dev/fd/{descriptor}"),
+            *("-f", _demuxer(descriptor, name), "-i", f"file:/dev/fd/{descriptor}"),
             *("-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-bitexact"),
             *("-af", "aformat=channel_layouts=mono|stereo", "-c:a", "pcm_f32le"),
             *("-flush_packets", "0", "-f", "wav", "pipe:1"),
@@ -114,55 +80,20 @@ def decoder(ffmpeg: Ffmpeg, source: Path, *, timeout_s: float, aside: bool = Fal
             arguments,
             limits=Limits(seconds=timeout_s, memory_bytes=_MEMORY_BYTES),
             pass_fd=descriptor,
-            aside=aside,
-            blame=lambda errors: _blamed(name, errors),
-            on_line=heard.line,
+            blame=lambda errors: _error_of(name, errors),
+            on_line=log.line,
         ) as pipe:
-            yield Decoder(name, pipe, heard)
+            yield pipe, log
 
 
-_ready: dict[tuple[Path, Path], Decoder] = {}
-
-
-@contextlib.contextmanager
-def decoders_ahead(configured: str | None, sources: Iterable[Path | None]) -> Iterator[None]:
-    """Start the decoders that will be used while the libraries load: an FFmpeg takes as long to start.
-
-    They give way to that: nothing else can go on before it is done. What they say of themselves is the answer to
-    `find_ffmpeg`, if it comes early enough.
-
-    Nothing is said here of what is wrong with FFmpeg or a file: it is, when they are needed.
-
-    Parameters
-    ----------
-    configured : str or None
-        As of `find_ffmpeg`.
-    sources : iterable of Path or None
-        Files that will be decoded; None is passed over.
-    """
-    program = shutil.which(configured or "ffmpeg")
-    with contextlib.ExitStack() as started:
-        for source in sources:
-            if source is not None and program is not None:
-                with contextlib.suppress(WorkerError):
-                    ffmpeg = Ffmpeg(Path(program), "not known yet")
-                    ahead = decoder(ffmpeg, source, timeout_s=_TIMEOUT_S, aside=True)
-                    _ready[ffmpeg.path, source] = started.enter_context(ahead)
-                    expect(ffmpeg.path)
-        try:
-            yield
-        finally:
-            _ready.clear()
-
-
-def _blamed(name: str, errors: Sequence[str]) -> MediaError:
+def _error_of(name: str, errors: Sequence[str]) -> MediaError:
     if any("matches no streams" in error for error in errors):
         return MediaError(f"{name} holds no sound", code="media.empty")
     unread = [match for error in errors if (match := re.search(r"Codec \((\w+)\) not on whitelist", error))]
     if unread and any("opening decoder" in error for error in errors):
         return MediaError(f"{name} is coded as {unread[-1][1]}, which is not read", code="media.invalid")
-    told = [error for error in errors if "not on whitelist" not in error]
-    return MediaError(f"{name} cannot be decoded: {told[0] if told else errors[0]}", code="media.damaged")
+    others = [error for error in errors if "not on whitelist" not in error]
+    return MediaError(f"{name} cannot be decoded: {others[0] if others else errors[0]}", code="media.damaged")
 
 
 @contextlib.contextmanager
@@ -180,8 +111,8 @@ def _regular_file(source: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _kind(descriptor: int, name: str) -> str:
-    """Tell FFmpeg's demuxer for an open file."""
+def _demuxer(descriptor: int, name: str) -> str:
+    """Choose FFmpeg's demuxer for an open file."""
     size = os.fstat(descriptor).st_size
     if size == 0:
         raise MediaError(f"{name} is empty (0 bytes)", code="media.empty")

@@ -1,14 +1,14 @@
-"""What kind of audio file some bytes are, told from the bytes alone.
+"""Finds the kind of an audio file from its bytes.
 
-A stranger's file is given to FFmpeg with its demuxer named, so that FFmpeg's own guessing, which also knows
-playlists, images and things that fetch other things, is never asked.
+FFmpeg gets a stranger's file with the demuxer named, so that it never guesses: its guesses include playlists, images
+and formats that fetch other files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from worker.codec import adts, mpeg
+from worker.codec.frame_headers import adts_frame_bytes, read_mpeg_header
 
 HEAD_BYTES = 1 << 17
 KINDS = "WAV, MP3, FLAC, Ogg, M4A, AAC, AIFF, AU, CAF, WebM and Matroska"
@@ -63,7 +63,7 @@ def _frames_demuxer(head: bytes, *, whole: bool) -> str | None:
     """Look for MPEG or ADTS frames in a row, since one sync word alone is found in many things."""
     at = head.find(b"\xff")
     while at >= 0:
-        for demuxer, length_at in (("aac", adts.frame_bytes), ("mp3", _mpeg_frame_bytes)):
+        for demuxer, length_at in (("aac", adts_frame_bytes), ("mp3", _mpeg_frame_bytes)):
             position, found = at, 0
             while found < _FRAMES_IN_A_ROW and (length := length_at(head, position)):
                 found, position = found + 1, position + length
@@ -75,12 +75,12 @@ def _frames_demuxer(head: bytes, *, whole: bool) -> str | None:
 
 
 def _mpeg_frame_bytes(data: bytes, at: int) -> int | None:
-    header = mpeg.read_header(data, at)
+    header = read_mpeg_header(data, at)
     return header.frame_bytes if header else None
 
 
 def missing_bytes(read: Callable[[int, int], bytes], demuxer: str, size: int) -> int:
-    """Count the bytes that a file lacks by its own account, where FFmpeg does not count them.
+    """Count the bytes that a file lacks by its own header, where FFmpeg does not notice.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Listening to the delivered file while it is decoded: its tones, ear by ear, and the seams of its music.
+"""Analyses the delivered file while it is decoded: its tones by channel, and the seams of its music.
 
-Twenty seconds stand for the tones: where no voice sounds, if there is such a place. Neither their length nor their
-cost depends on the track's.
+Tones are measured in one span of twenty seconds, without voice if there is such a place: so the cost does not depend on
+the track's length.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from dsp.spectrum import MAIN_LOBE_BINS, Decimator, Line, Spectrum, leakage_db
 from dsp.tones import Binaural, Frequency, Isochronic, Monaural, Tone, ToneSequence
 from worker.plan.compile import SpokenSpan
 
-LISTEN_S = 20.0
+ANALYSED_S = 20.0
 _SHORTEST_S = 2.0
 _PLACES = 41
 _WITHIN_HZ = 0.5
@@ -32,7 +32,7 @@ _STEADY_GAIN = 1e-3
 
 @dataclass(frozen=True)
 class ToneReport:
-    """A tone in one ear; what was measured is None where music or voice mask it.
+    """A tone in one channel; measured figures are None where music or voice mask it.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class ToneReport:
 
 @dataclass(frozen=True)
 class SeamReport:
-    """One end of a crossfade where the music comes round.
+    """One end of a crossfade where the music loops.
 
     Attributes
     ----------
@@ -68,17 +68,17 @@ class SeamReport:
 
 @dataclass(frozen=True)
 class DeliveredAnalysis:
-    """What was heard.
+    """The figures of a delivered file's tones and seams.
 
     Attributes
     ----------
     from_s, seconds : float
-        The stretch that was listened to for tones.
+        The span in which tones were measured.
     tones : mapping of "left", "right" to tuple of ToneReport
-        The fundamentals of what is steady in the stretch.
+        The fundamentals of what is steady in the span.
     beat_expected_hz, beat_hz : float or None
-        Right ear less left (binaural), between the two tones of one ear (monaural), or pulses a second (isochronic).
-        None without a beat, and where it moves all the time.
+        Right channel less left (binaural), between the two tones of one channel (monaural), or pulses a second
+        (isochronic). None without a beat, and where it moves all the time.
     leakage_db : mapping of "left", "right" to float or None
         Binaural only; see `dsp.spectrum.leakage_db`.
     seams : tuple of SeamReport
@@ -90,11 +90,11 @@ class DeliveredAnalysis:
     beat_expected_hz: float | None
     beat_hz: float | None
     leakage_db: dict[str, float | None]
-    seams: tuple[SeamReport, ...]
+    seams: tuple[SeamReport, ...] = ()
 
 
 class DeliveredAnalyzer:
-    """Give it the decoded file block by block, then ask what it heard.
+    """Accumulator: add the decoded file block by block, then take the result.
 
     Parameters
     ----------
@@ -105,51 +105,49 @@ class DeliveredAnalyzer:
     def __init__(self, plan: RenderPlan, spoken: Sequence[SpokenSpan]) -> None:
         self._plan = plan
         self._spoken = spoken
-        self._start, self._stop = listening_place(plan, spoken)
-        self._thinner = Decimator(plan.sample_rate)
-        self._analysis: _Analysis | None = None
+        self._start, self._stop = analysis_span(plan, spoken)
+        self._decimator = Decimator(plan.sample_rate)
+        self._tones: DeliveredAnalysis | None = None
         self._frame = 0
         self._cuts = [_Cut(frame, plan) for frame in _seams(plan)]
         self._ended = [cut.stop for cut in self._cuts]
 
     def add(self, block: Block) -> None:
-        """Hear the next block."""
+        """Analyse the next block."""
         begin, end = self._frame, self._frame + len(block)
         self._frame = end
         if begin < self._stop and self._start < end:
-            self._thinner.add(block[max(0, self._start - begin) : self._stop - begin])
+            self._decimator.add(block[max(0, self._start - begin) : self._stop - begin])
             if end >= self._stop:
-                self._analysis = self._analyse()  # now, while others still encode
+                self._tones = self._analyse()  # now, while others still encode
         for cut in self._cuts[bisect_left(self._ended, begin + 1) :]:
             if cut.start >= end:
                 break
             cut.add(block, begin)
 
-    def heard(self) -> DeliveredAnalysis:
-        """Work out what was heard."""
+    def result(self) -> DeliveredAnalysis:
+        """The figures of the whole file."""
+        found = self._tones or self._analyse()  # the sound ended early
+        return replace(found, seams=tuple(self._seam(cut) for cut in self._cuts if cut.complete))
+
+    def _analyse(self) -> DeliveredAnalysis:
+        samples = self._decimator.result()
+        self._decimator.clear()
         rate = self._plan.sample_rate
-        if self._analysis is None:  # the sound ended early
-            self._analysis = self._analyse()
-        found = self._analysis
+        expected = expected_tones(self._plan, self._start, self._stop)
+        spectra = None
+        if expected.any and len(samples) >= _SHORTEST_S * self._decimator.sample_rate:
+            left, right = (Spectrum(column, self._decimator.sample_rate) for column in samples.T)
+            spectra = (left, right)
+        tones, beat_hz, leakage = _measured(expected, spectra)
         return DeliveredAnalysis(
             from_s=round(self._start / rate, 3),
             seconds=round((self._stop - self._start) / rate, 3),
-            tones=found.tones,
-            beat_expected_hz=found.expected.beat_hz,
-            beat_hz=found.beat_hz,
-            leakage_db=found.leakage_db,
-            seams=tuple(self._seam(cut) for cut in self._cuts if cut.complete),
+            tones=tones,
+            beat_expected_hz=expected.beat_hz,
+            beat_hz=beat_hz,
+            leakage_db=leakage,
         )
-
-    def _analyse(self) -> _Analysis:
-        samples = self._thinner.kept()
-        self._thinner.clear()
-        expected = expected_tones(self._plan, self._start, self._stop)
-        ears = None
-        if expected.any and len(samples) >= _SHORTEST_S * self._thinner.sample_rate:
-            left, right = (Spectrum(samples[:, ear], self._thinner.sample_rate) for ear in (0, 1))
-            ears = (left, right)
-        return _measured(expected, ears)
 
     def _seam(self, cut: _Cut) -> SeamReport:
         masked = any(span.start < cut.stop and cut.start < span.stop for span in self._spoken)
@@ -161,14 +159,14 @@ class DeliveredAnalyzer:
 
 @dataclass(frozen=True)
 class Expected:
-    """Steady tones of a stretch, by the plan.
+    """Steady tones of a span, by the plan.
 
     Attributes
     ----------
     left, right : tuple of float
         Hz.
     beat : tuple of float or None
-        Left and right ear of a binaural beat, the two tones of a monaural one, carrier and first side tone of an
+        Left and right channel of a binaural beat, the two tones of a monaural one, carrier and first side tone of an
         isochronic one; None without one, or where it moves.
     mode : str or None
         ``binaural``, ``monaural`` or ``isochronic``.
@@ -181,7 +179,7 @@ class Expected:
 
     @property
     def any(self) -> bool:
-        """Whether there is anything to listen for."""
+        """Whether there is any."""
         return bool(self.left or self.right)
 
     @property
@@ -191,7 +189,7 @@ class Expected:
 
 
 def expected_tones(plan: RenderPlan, start: int, stop: int) -> Expected:
-    """Tell which tones are steady through frames `[start, stop)` of a plan."""
+    """Find the tones that are steady through frames `[start, stop)` of a plan."""
     both: list[float] = []
     left: list[float] = []
     right: list[float] = []
@@ -242,13 +240,13 @@ def _in_sequence(sequence: ToneSequence, start: int, stop: int) -> list[float]:
     ]
 
 
-def listening_place(plan: RenderPlan, spoken: Sequence[SpokenSpan]) -> tuple[int, int]:
-    """Choose the stretch: between the fades, with most steady tones, least voice, nearest to the middle."""
+def analysis_span(plan: RenderPlan, spoken: Sequence[SpokenSpan]) -> tuple[int, int]:
+    """Choose the span: between the fades, with most steady tones, least voice, nearest to the middle."""
     fade_in, fade_out = (plan.fade.in_frames, plan.fade.out_frames) if isinstance(plan.fade, Fade) else (0, 0)
     first, last = fade_in, plan.frames - fade_out
     if last - first < _SHORTEST_S * plan.sample_rate:
         first, last = 0, plan.frames
-    length = min(last - first, round(LISTEN_S * plan.sample_rate))
+    length = min(last - first, round(ANALYSED_S * plan.sample_rate))
     gains: list[Curve] = [layer.gain for layer in plan.layers if layer.name in ("solfeggio", "binaural")]
     words = np.array([(span.start, span.stop) for span in spoken], dtype=np.int64).reshape(-1, 2).T
     middle = (last - first - length) / 2 + first
@@ -271,44 +269,37 @@ def _moves(gain: Curve, start: int, stop: int) -> bool:
     return max(values) - min(values) > _STEADY_GAIN * max(values)
 
 
-@dataclass(frozen=True)
-class _Analysis:
-    """What the spectra of the stretch show."""
-
-    expected: Expected
-    tones: dict[str, tuple[ToneReport, ...]]
-    beat_hz: float | None
-    leakage_db: dict[str, float | None]
-
-
-def _measured(expected: Expected, ears: tuple[Spectrum, Spectrum] | None) -> _Analysis:
+def _measured(
+    expected: Expected, spectra: tuple[Spectrum, Spectrum] | None
+) -> tuple[dict[str, tuple[ToneReport, ...]], float | None, dict[str, float | None]]:
+    """Tones by channel, beat, and leakage by channel, as of `DeliveredAnalysis`."""
     found: dict[tuple[int, float], Line | None] = {}
 
-    def line(ear: int, hz: float) -> Line | None:
-        if ears is None:
+    def line(channel: int, hz: float) -> Line | None:
+        if spectra is None:
             return None
-        if (ear, hz) not in found:
-            others = [abs(hz - other) for other in (expected.left, expected.right)[ear] if other != hz]
+        if (channel, hz) not in found:
+            others = [abs(hz - other) for other in (expected.left, expected.right)[channel] if other != hz]
             nearest = min(others, default=math.inf)
-            apart = nearest >= 2 * MAIN_LOBE_BINS * ears[ear].resolution_hz
-            found[ear, hz] = ears[ear].line(hz, min(_WITHIN_HZ, 0.4 * nearest)) if apart else None
-        return found[ear, hz]
+            apart = nearest >= 2 * MAIN_LOBE_BINS * spectra[channel].resolution_hz
+            found[channel, hz] = spectra[channel].line(hz, min(_WITHIN_HZ, 0.4 * nearest)) if apart else None
+        return found[channel, hz]
 
     tones = {
-        name: tuple(_tone_report(hz, line(ear, hz)) for hz in due)
-        for ear, (name, due) in enumerate((("left", expected.left), ("right", expected.right)))
+        name: tuple(_tone_report(hz, line(channel, hz)) for hz in due)
+        for channel, (name, due) in enumerate((("left", expected.left), ("right", expected.right)))
     }
     leakage: dict[str, float | None] = {"left": None, "right": None}
     beat_hz = None
-    if expected.beat is not None and ears is not None:
+    if expected.beat is not None and spectra is not None:
         binaural = expected.mode == "binaural"
         low, high = line(0, expected.beat[0]), line(int(binaural), expected.beat[1])
         if low is not None and high is not None:
             beat_hz = round(high.hz - low.hz, 5)
             if binaural:
-                leaked = leakage_db(ears[0], low.hz, high.hz), leakage_db(ears[1], high.hz, low.hz)
-                leakage = {ear: None if db is None else round(db, 1) for ear, db in zip(leakage, leaked, strict=True)}
-    return _Analysis(expected, tones, beat_hz, leakage)
+                leaked = leakage_db(spectra[0], low.hz, high.hz), leakage_db(spectra[1], high.hz, low.hz)
+                leakage = {name: None if db is None else round(db, 1) for name, db in zip(leakage, leaked, strict=True)}
+    return tones, beat_hz, leakage
 
 
 def _tone_report(expected_hz: float, line: Line | None) -> ToneReport:
@@ -334,7 +325,7 @@ def _seams(plan: RenderPlan) -> list[int]:
 
 
 class _Cut:
-    """Sound around a seam, gathered as it comes by; then only its steps are kept."""
+    """Accumulator of the sound around a seam; once it is complete only its step is kept."""
 
     def __init__(self, frame: int, plan: RenderPlan) -> None:
         self.frame = frame
@@ -365,8 +356,8 @@ class _Cut:
 
 def step_db(sound: Block, at: int, *, near: int) -> float:
     """Largest step from sample to sample within `near` frames of `at`, relative to the largest elsewhere, in dB."""
-    ears = np.abs(np.diff(sound, axis=0))
-    steps = np.maximum(ears[:, 0], ears[:, 1])  # NumPy's own reduction over two is many times slower
+    both = np.abs(np.diff(sound, axis=0))
+    steps = np.maximum(both[:, 0], both[:, 1])  # NumPy's own reduction over two is many times slower
     here = float(steps[max(0, at - near) : at + near].max(initial=0.0))
     elsewhere = float(max(steps[: max(0, at - near)].max(initial=0.0), steps[at + near :].max(initial=0.0)))
     if here <= 0.0:

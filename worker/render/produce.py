@@ -1,6 +1,6 @@
 """One job end to end on this machine: prepare the media, compile, measure, deliver, preview, report.
 
-Adapters (the voice, the music's source, FFmpeg) come in as a `Studio`; nothing here knows of queues or clouds.
+Voice, music and FFmpeg come in as a `Studio`; nothing here knows of queues or clouds.
 """
 
 from __future__ import annotations
@@ -11,30 +11,26 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
-from worker.codec.encode import ready_to_encode
-from worker.codec.encoding import Encoding
+from dsp.plan import RenderPlan
+from worker.codec.formats import Encoding
 from worker.codec.tags import Chapter, Tags
 from worker.errors import MediaError, WorkerError
-from worker.ffmpeg.program import Ffmpeg
 from worker.media.reference import REFUSED
 from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
 from worker.plan.compile import Compiled, compile_plan
 from worker.plan.lyrics import as_lrc, as_webvtt
 from worker.plan.recordings import Media, Music, Speech
 from worker.render import stages
-from worker.render.analysis import DeliveredAnalyzer
-from worker.render.deliver import PREVIEW_FADE_S, deliver, deliver_preview
-from worker.render.master import measure_mix
-from worker.render.report import Report, layer_loudness, layer_reports, make_report
-from worker.tts.fitting import FitMode, fitted
+from worker.render.deliver import PREVIEW_FADE_S, Delivered, Delivery, deliver, deliver_preview
+from worker.render.programme import Programme, measure
+from worker.render.report import Report, layer_loudness, make_report
+from worker.render.studio import Studio
+from worker.tts.fitting import fitted
 from worker.tts.speech import SpeechStats
 
-WithoutCover = Literal["never", "missing", "always"]
 OnProgress = Callable[[str, float], None]
 """Called with the stage in words and the fraction of the whole job that is done."""
 
@@ -43,40 +39,6 @@ PREVIEW_FADE_FRAMES = round(PREVIEW_FADE_S * SAMPLE_RATE_HZ)  # the fade-in must
 # Shares of a whole job, for the progress bar
 _FETCHED, _SPOKEN = 0.05, 0.35
 _MEASURED = 0.15  # of what is left
-
-
-@dataclass(frozen=True)
-class Studio:
-    """What a job needs from outside.
-
-    Attributes
-    ----------
-    ffmpeg : Ffmpeg
-    threads : int
-        Stretches of the track to work on at once.
-    speak : callable
-        ``speak(job, folder, on_progress, said) -> Speech``: the voice, decoded into `folder`.
-    fetch_music : callable
-        ``fetch_music(job, folder) -> Music``: the music, decoded into `folder`.
-    fetch_cover : callable
-        ``fetch_cover(reference, folder) -> bytes``: a JPEG or PNG image.
-    fit : "adapt" or "fail"
-        What becomes of a recording that is longer than its track.
-    without_music : bool
-        Whether a job that still has something to hear goes without music that cannot be had.
-    without_cover : "never", "missing" or "always"
-        Whether a job goes without a cover that cannot be had: "missing", unless it is refused; "always", for one that
-        the order does not name itself.
-    """
-
-    ffmpeg: Ffmpeg
-    threads: int
-    speak: Callable[[RenderJob, Path, Callable[[float], None], SpeechStats], Speech]
-    fetch_music: Callable[[RenderJob, Path], Music]
-    fetch_cover: Callable[[str, Path], bytes]
-    fit: FitMode = "adapt"
-    without_music: bool = False
-    without_cover: WithoutCover = "never"
 
 
 @dataclass(frozen=True)
@@ -107,19 +69,6 @@ class Produced:
     music_error: MediaError | None = None
     cover_error: MediaError | None = None
     preview_error: str | None = None
-
-
-@dataclass
-class _Stopwatch:
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - started, 3)
 
 
 def produce(
@@ -160,167 +109,181 @@ def produce(
     WorkerError
         Nothing is left behind, nor half-written.
     """
-    watch, said = _Stopwatch(), SpeechStats()
-    adapted: list[str] = []
-    music_error: MediaError | None = None
-    cover_error: MediaError | None = None
-    preview_error: str | None = None
-
-    def progress(stage: str, fraction: float) -> None:
-        if on_progress is not None:
-            on_progress(stage, fraction)
-
     # Decoded inputs go to the temporary folder; the candidate is made beside `out`, so that it can be renamed.
     with (
         tempfile.TemporaryDirectory(prefix="mindscript-") as inputs,
         tempfile.TemporaryDirectory(prefix=".mindscript-", dir=out.parent) as candidates,
     ):
-        folder, candidate = Path(inputs), Path(candidates) / f"track.{encoding.format}"
-
-        def speak() -> Speech:
-            return studio.speak(
-                job,
-                folder,
-                lambda done: progress(stages.SPEAKING, _FETCHED + (_SPOKEN - _FETCHED) * done),
-                said,
-            )
-
-        with ThreadPoolExecutor(1, thread_name_prefix="recording") as aside:
-            # a recording costs nothing, so it is decoded beside the music
-            recording = aside.submit(speak) if "voice" in recordings else None
-            with watch.stage("fetch"):  # before a voice speaks: a job that lacks its music must not have paid for it
-                has_music = job.background_music is not None or "music" in recordings
-                music = None
-                if has_music:
-                    progress(stages.FETCHING_MUSIC, 0.0)
-                    try:
-                        music = studio.fetch_music(job, folder)
-                    except MediaError as error:
-                        if not studio.without_music or set(job.layers) <= {"music"}:
-                            raise
-                        music_error, job = error, job.model_copy(update={"background_music": None})
-                        adapted.append(f"{error.customer_message.partition('.')[0]}; the track was made without it")
-                    else:
-                        progress(stages.MUSIC_READY, _FETCHED)
-                cover = None
-                if job.metadata.cover is not None:
-                    try:
-                        cover = studio.fetch_cover(job.metadata.cover, folder)
-                    except MediaError as error:
-                        if studio.without_cover == "never" or (
-                            studio.without_cover == "missing" and error.code == REFUSED
-                        ):
-                            raise
-                        cover_error = error
-                        adapted.append("The cover of this order could not be used; the track was made without it")
-            with watch.stage("speak"):
-                speech = None
-                if recording is not None or job.has_voice:
-                    progress(stages.SPEAKING, _FETCHED)
-                    speech = speak() if recording is None else recording.result()
-                    into_track = fitted(job, speech, fit=studio.fit, folder=folder, notes=said.notes)
-                    job, speech = into_track.job, into_track.speech
-                    progress(stages.SPOKEN, _SPOKEN)
-        media = Media(speech, music)
+        production = _Production(job, studio, Path(inputs), on_progress or (lambda stage, fraction: None))
+        media, cover = production.prepare(recordings)
+        job = production.job
         compiled = compile_plan(job, media)
         if job.solfeggio is not None:
-            progress(stages.SOLFEGGIO, _SPOKEN)
+            production.progress(stages.SOLFEGGIO, _SPOKEN)
         if job.binaural is not None:
-            progress(stages.BINAURAL, _SPOKEN)
+            production.progress(stages.BINAURAL, _SPOKEN)
         tags = make_tags(job, compiled, cover)
-        wanted = [(compiled.plan, candidate, out)]
+        delivery = Delivery(encoding, tags, job.target_lufs, job.safety.limiter, tuple(compiled.spoken))
+        candidate = Path(candidates) / f"track.{encoding.format}"
+        tracks = [(compiled.plan, candidate, out)]
         if compiled.twin is not None:
             twin = out.with_name(f"{out.stem}-speakers{out.suffix}")
-            wanted.append((compiled.twin, candidate.with_stem("twin"), twin))
+            tracks.append((compiled.twin, candidate.with_stem("twin"), twin))
         reports = []
-        for number, (plan, made, place) in enumerate(wanted):
-            done_before, share = _SPOKEN + (1 - _SPOKEN) * number / len(wanted), (1 - _SPOKEN) / len(wanted)
-
-            def progressed(stage: str, done: float, done_before: float = done_before, share: float = share) -> None:
-                progress(stage, done_before + share * done)
-
-            with watch.stage("measure"):
-                mix = measure_mix(
-                    plan,
-                    threads=studio.threads,
-                    on_progress=lambda done: progressed(stages.MIXING, _MEASURED * done),
-                )
-            # the layers are measured beside the encoding, and encoders start while the master gain is found
-            with (
-                watch.stage("deliver"),
-                ready_to_encode(
-                    plan.frames,
-                    encoding=encoding,
-                    sample_rate=plan.sample_rate,
-                    ffmpeg=studio.ffmpeg,
-                    threads=studio.threads,
-                ),
-                ThreadPoolExecutor(1, thread_name_prefix="layers") as beside,
-            ):
-                loudness = beside.submit(layer_loudness, plan, compiled.layer_gains_db, _known_lufs(media))
-                delivered = deliver(
-                    plan,
-                    mix,
-                    made,
-                    encoding=encoding,
-                    target_lufs=job.target_lufs,
-                    limiter=job.safety.limiter,
-                    tags=tags,
-                    ffmpeg=studio.ffmpeg,
-                    threads=studio.threads,
-                    on_progress=lambda done: progressed(stages.MIXING, _MEASURED + (1 - _MEASURED) * done),
-                    make_analyzer=partial(DeliveredAnalyzer, plan, compiled.spoken),
-                )
-            progressed(stages.MIXED, 1.0)
+        for number, (plan, made, place) in enumerate(tracks):
+            share = (1 - _SPOKEN) / len(tracks)
+            progress = production.part(_SPOKEN + share * number, share)
+            delivered, loudness = production.deliver(plan, made, delivery, compiled, media, progress)
             if preview is not None and number == 0:
-                progressed(stages.PREVIEWING, 1.0)
-                try:
-                    with watch.stage("preview"):
-                        deliver_preview(
-                            plan,
-                            delivered,
-                            preview,
-                            start=compiled.heard_from - PREVIEW_FADE_FRAMES,
-                            seconds=preview_s,
-                            tags=Tags(title=tags.title),
-                            ffmpeg=studio.ffmpeg,
-                        )
-                except (WorkerError, OSError) as error:  # no reason to keep the track back
-                    preview_error = str(error)
-                    adapted.append("There is no preview: it could not be made")
-                    preview.unlink(missing_ok=True)
-                else:
-                    progressed(stages.PREVIEWED, 1.0)
+                start = compiled.heard_from - PREVIEW_FADE_FRAMES
+                production.preview(delivered.programme, preview, start, preview_s, Tags(title=tags.title), progress)
             reports.append(
                 make_report(
                     made,
+                    delivered,
+                    compiled,
                     name=place.name,
-                    compiled=compiled,
-                    plan=plan,
-                    delivered=delivered,
-                    encoding=encoding,
-                    target_lufs=job.target_lufs,
-                    layers=layer_reports(loudness.result(), compiled.layer_gains_db, delivered.master.gain_db),
-                    stage_seconds=watch.seconds,
+                    loudness=loudness,
                     ffmpeg=studio.ffmpeg.version,
-                    speech_cache={"hits": said.hits, "misses": said.misses},
-                    notes=(*adapted, *said.notes, *compiled.notes),
+                    stage_seconds=production.stage_seconds,
+                    speech_cache={"hits": production.said.hits, "misses": production.said.misses},
+                    notes=(*production.adapted, *production.said.notes, *compiled.notes),
                 )
             )
         lyrics = _write_lyrics(job, compiled, out) if job.lyrics and compiled.spoken else ()
-        for _, made, place in wanted:
+        for _, made, place in tracks:
             made.replace(place)
-    progress(stages.FINALIZING, 1.0)
+    production.progress(stages.FINALIZING, 1.0)
     made_twin = len(reports) > 1
     return Produced(
         reports[0],
-        twin=wanted[1][2] if made_twin else None,
+        twin=tracks[1][2] if made_twin else None,
         twin_report=reports[1] if made_twin else None,
         lyrics=lyrics,
-        music_error=music_error,
-        cover_error=cover_error,
-        preview_error=preview_error,
+        music_error=production.music_error,
+        cover_error=production.cover_error,
+        preview_error=production.preview_error,
     )
+
+
+@dataclass
+class _Production:
+    """The steps of one job, and what it goes without."""
+
+    job: RenderJob
+    studio: Studio
+    folder: Path
+    progress: OnProgress
+    said: SpeechStats = field(default_factory=SpeechStats)
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    adapted: list[str] = field(default_factory=list)
+    music_error: MediaError | None = None
+    cover_error: MediaError | None = None
+    preview_error: str | None = None
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = self.stage_seconds.get(stage, 0.0) + time.perf_counter() - started
+            self.stage_seconds[stage] = round(seconds, 3)
+
+    def part(self, begin: float, share: float) -> OnProgress:
+        """Progress of a part of the job, as a fraction of that part."""
+        return lambda stage, fraction: self.progress(stage, begin + share * fraction)
+
+    def prepare(self, recordings: Collection[str]) -> tuple[Media, bytes | None]:
+        """Fetch music and cover, and have the script spoken; in this order, since speech may have to be paid for."""
+        with ThreadPoolExecutor(1, thread_name_prefix="recording") as beside:
+            # a recording costs nothing, so it is decoded beside the music
+            recording = beside.submit(self._speak) if "voice" in recordings else None
+            with self.timed("fetch"):
+                music = self._fetch_music(recordings)
+                cover = self._fetch_cover()
+            with self.timed("speak"):
+                speech = None
+                if recording is not None or self.job.has_voice:
+                    self.progress(stages.SPEAKING, _FETCHED)
+                    speech = self._speak() if recording is None else recording.result()
+                    into_track = fitted(
+                        self.job, speech, fit=self.studio.fit, folder=self.folder, notes=self.said.notes
+                    )
+                    self.job, speech = into_track.job, into_track.speech
+                    self.progress(stages.SPOKEN, _SPOKEN)
+        return Media(speech, music), cover
+
+    def _speak(self) -> Speech:
+        on_progress = self.part(_FETCHED, _SPOKEN - _FETCHED)
+        return self.studio.speak(self.job, self.folder, lambda done: on_progress(stages.SPEAKING, done), self.said)
+
+    def _fetch_music(self, recordings: Collection[str]) -> Music | None:
+        if self.job.background_music is None and "music" not in recordings:
+            return None
+        self.progress(stages.FETCHING_MUSIC, 0.0)
+        try:
+            music = self.studio.fetch_music(self.job, self.folder)
+        except MediaError as error:
+            if not self.studio.without_music or set(self.job.layers) <= {"music"}:
+                raise
+            self.music_error, self.job = error, self.job.model_copy(update={"background_music": None})
+            self.adapted.append(f"{error.customer_message.partition('.')[0]}; the track was made without it")
+            return None
+        self.progress(stages.MUSIC_READY, _FETCHED)
+        return music
+
+    def _fetch_cover(self) -> bytes | None:
+        if self.job.metadata.cover is None:
+            return None
+        without = self.studio.without_cover
+        try:
+            return self.studio.fetch_cover(self.job.metadata.cover, self.folder)
+        except MediaError as error:
+            if without == "never" or (without == "missing" and error.code == REFUSED):
+                raise
+            self.cover_error = error
+            self.adapted.append("The cover of this order could not be used; the track was made without it")
+            return None
+
+    def deliver(
+        self, plan: RenderPlan, out: Path, delivery: Delivery, compiled: Compiled, media: Media, progress: OnProgress
+    ) -> tuple[Delivered, dict[str, float]]:
+        """Measure the mix and make the file; also the loudness of each layer, measured beside the encoding."""
+        with self.timed("measure"):
+            mix = measure(
+                Programme(plan),
+                threads=self.studio.threads,
+                on_progress=lambda done: progress(stages.MIXING, _MEASURED * done),
+            )
+        with self.timed("deliver"), ThreadPoolExecutor(1, thread_name_prefix="layers") as beside:
+            loudness = beside.submit(layer_loudness, plan, compiled.layer_gains_db, _known_lufs(media))
+            delivered = deliver(
+                plan,
+                mix,
+                out,
+                delivery,
+                ffmpeg=self.studio.ffmpeg,
+                threads=self.studio.threads,
+                on_progress=lambda done: progress(stages.MIXING, _MEASURED + (1 - _MEASURED) * done),
+            )
+        progress(stages.MIXED, 1.0)
+        return delivered, loudness.result()
+
+    def preview(
+        self, programme: Programme, out: Path, start: int, seconds: float, tags: Tags, progress: OnProgress
+    ) -> None:
+        """Make the preview; without one the track is delivered all the same."""
+        progress(stages.PREVIEWING, 1.0)
+        try:
+            with self.timed("preview"):
+                deliver_preview(programme, out, start=start, seconds=seconds, tags=tags, ffmpeg=self.studio.ffmpeg)
+        except (WorkerError, OSError) as error:
+            self.preview_error = str(error)
+            self.adapted.append("There is no preview: it could not be made")
+            out.unlink(missing_ok=True)
+        else:
+            progress(stages.PREVIEWED, 1.0)
 
 
 def _write_lyrics(job: RenderJob, compiled: Compiled, out: Path) -> tuple[Path, ...]:

@@ -1,4 +1,4 @@
-"""Silence where there should be sound: the decoded file's energies beside the mix's, hop by hop."""
+"""Finds silence in the decoded file where the mix sounds, from the energies of both, hop by hop."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ LEAST_HOPS = 10
 _TREBLE_HZ = 15_000.0  # above, a codec may leave out what nobody hears
 
 
-def silent_stretch(due: Energies, decoded: Energies) -> tuple[int, int] | None:
-    """Find the longest stretch of at least a second that is silent in the decoded file and sounds in the mix.
+def silent_span(due: Energies, decoded: Energies) -> tuple[int, int] | None:
+    """Find the longest span of at least a second that is silent in the decoded file and sounds in the mix.
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ def silent_stretch(due: Energies, decoded: Energies) -> tuple[int, int] | None:
 
     Returns
     -------
-    stretch : tuple of int or None
+    span : tuple of int or None
         First hop, and the one after the last.
     """
-    heard = np.zeros_like(due)
-    heard[: len(decoded)] = decoded[: len(due)]
-    missing = (heard < 10.0 ** (SILENT_DBFS / 10.0)) & (due > 10.0 ** (SOUNDING_DBFS / 10.0))
+    energies = np.zeros_like(due)
+    energies[: len(decoded)] = decoded[: len(due)]
+    missing = (energies < 10.0 ** (SILENT_DBFS / 10.0)) & (due > 10.0 ** (SOUNDING_DBFS / 10.0))
     edges = np.flatnonzero(np.diff(np.concatenate([[0], missing.astype(np.int8), [0]]))).reshape(-1, 2)
     if not len(edges):
         return None
@@ -39,18 +39,18 @@ def silent_stretch(due: Energies, decoded: Energies) -> tuple[int, int] | None:
     return (int(first), int(last)) if last - first >= LEAST_HOPS else None
 
 
-def sounds_below_treble(stretch: Block, sample_rate: int) -> bool:
-    """Whether a stretch sounds for a second or more where no codec may leave anything out.
+def sounds_below_treble(samples: Block, sample_rate: int) -> bool:
+    """Whether there is sound for a second or more where no codec may leave anything out.
 
     Parameters
     ----------
-    stretch : float32 array, shape (frames, 2)
+    samples : float32 array, shape (frames, 2)
     sample_rate : int
         In Hz.
     """
     hop = hop_frames(sample_rate)
-    whole = len(stretch) // hop * hop
-    spectra = np.fft.rfft(stretch[:whole].reshape(-1, hop, 2) * np.hanning(hop)[:, None], axis=1)
+    whole = len(samples) // hop * hop
+    spectra = np.fft.rfft(samples[:whole].reshape(-1, hop, 2) * np.hanning(hop)[:, None], axis=1)
     below = np.abs(spectra[:, np.fft.rfftfreq(hop, 1.0 / sample_rate) < _TREBLE_HZ]) ** 2
     # mean square by Parseval; the window lets 3/8 of the energy through
     energies = 2.0 * below.sum(axis=(1, 2)) / hop**2 / 0.375

@@ -1,17 +1,18 @@
-"""Wires a `Studio` from the configuration: which voice speaks, where music comes from, which FFmpeg works."""
+"""The studio: voice, music, cover and FFmpeg of a job, chosen by the configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from dsp.loudness import integrated_lufs
 from worker.config import Config
 from worker.cores import available_cores
 from worker.errors import JobError, MediaError
-from worker.ffmpeg.program import find_ffmpeg
+from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
 from worker.media.decode import decode
 from worker.media.music import find_music
 from worker.media.reference import What
@@ -19,13 +20,14 @@ from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
 from worker.payload.script import parse_script
 from worker.plan.compile import SHORTEST_RECORDING_S
 from worker.plan.recordings import Music, Speech
-from worker.render.produce import Studio, WithoutCover
 from worker.tts import open_voice
 from worker.tts.cache import RemoteCache, SpeechCache
 from worker.tts.care import VoiceProcessing, measure_clip
-from worker.tts.fitting import script_that_fits
+from worker.tts.fitting import FitMode, script_that_fits
 from worker.tts.pace import PaceBook
 from worker.tts.speech import SpeechStats, recorded_speech, speak_script
+
+WithoutCover = Literal["never", "missing", "always"]
 
 _DECODE_TIMEOUT_S = 900.0
 _COVER_BYTES = 10 << 20
@@ -34,6 +36,40 @@ _FOUND = {
     "media.truncated": "is incomplete",
     "media.too_long": "is too long",
 }
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What a job needs from outside.
+
+    Attributes
+    ----------
+    ffmpeg : Ffmpeg
+    threads : int
+        Segments of the track to work on at once.
+    speak : callable
+        ``speak(job, folder, on_progress, said) -> Speech``: the voice, decoded into `folder`.
+    fetch_music : callable
+        ``fetch_music(job, folder) -> Music``: the music, decoded into `folder`.
+    fetch_cover : callable
+        ``fetch_cover(reference, folder) -> bytes``: a JPEG or PNG image.
+    fit : "adapt" or "fail"
+        What becomes of a recording that is longer than its track.
+    without_music : bool
+        Whether a job that still has something to hear goes without music that cannot be had.
+    without_cover : "never", "missing" or "always"
+        Whether a job goes without a cover that cannot be had: "missing", unless it is refused; "always", for one that
+        the order does not name itself.
+    """
+
+    ffmpeg: Ffmpeg
+    threads: int
+    speak: Callable[[RenderJob, Path, Callable[[float], None], SpeechStats], Speech]
+    fetch_music: Callable[[RenderJob, Path], Music]
+    fetch_cover: Callable[[str, Path], bytes]
+    fit: FitMode = "adapt"
+    without_music: bool = False
+    without_cover: WithoutCover = "never"
 
 
 class Fetch(Protocol):
@@ -66,7 +102,7 @@ def open_studio(
     speech_store : RemoteCache, optional
         Shared store of spoken pieces.
     catalogue : callable, optional
-        Looks music up by id or slug: its URL or object name, or None.
+        Gives the URL or object name of music by id or slug, or None.
     without_music, without_cover : bool
         As in `Studio`.
     """
@@ -165,7 +201,7 @@ def open_studio(
 
 @contextmanager
 def _named(what: str) -> Iterator[None]:
-    """Say which file of the order it was: the customer knows no names of ours."""
+    """Name the file by its part in the job: our file names mean nothing to the customer."""
     try:
         yield
     except MediaError as error:

@@ -91,7 +91,7 @@ def measure_clip(clip: Clip, sample_rate: int) -> Measurement:
     meter = LoudnessMeter(sample_rate)
     for first, last in spans(0, clip.frames):
         meter.add(clip.read(first, last))
-    return meter.measurement()
+    return meter.result()
 
 
 def without_rumble(clip: FileClip, into: Path, *, processing: VoiceProcessing, sample_rate: int) -> FileClip:

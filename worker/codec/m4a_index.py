@@ -28,8 +28,8 @@ _NERO_MOST = 255  # chapters; their number and the lengths of their titles have 
 
 
 @dataclass(frozen=True)
-class Sound:
-    """What the index tells of the AAC frames.
+class AacStream:
+    """The AAC frames that an index describes.
 
     Parameters
     ----------
@@ -57,23 +57,23 @@ def file_type() -> bytes:
     return _box(b"ftyp", b"M4A ", struct.pack(">I", 512), b"M4A ", b"isom", b"mp42")
 
 
-def index(sound: Sound, tags: Tags, *, data_at: int) -> bytes:
+def index(stream: AacStream, tags: Tags, *, data_at: int) -> bytes:
     """Make the whole index (`moov`), whose length depends on the number of frames and the tags alone.
 
     Parameters
     ----------
-    sound : Sound
+    stream : AacStream
     tags : Tags
     data_at : int
         Byte of the file at which the first AAC frame lies. The chapters' titles (`chapter_titles`) follow the
         last.
     """
-    tracks = [_audio_track(sound, data_at, chapters=bool(tags.chapters))]
+    tracks = [_audio_track(stream, data_at, chapters=bool(tags.chapters))]
     if tags.chapters:
-        tracks.append(_chapter_track(sound, tags.chapters, data_at + sum(sound.sizes)))
+        tracks.append(_chapter_track(stream, tags.chapters, data_at + sum(stream.sizes)))
     header = _full_box(
         b"mvhd",
-        struct.pack(">4I", 0, 0, sound.sample_rate, sound.samples),
+        struct.pack(">4I", 0, 0, stream.sample_rate, stream.samples),
         struct.pack(">IH10x", 0x10000, 0x100),  # speed and volume: 1
         _UNITY_MATRIX,
         struct.pack(">24xI", len(tracks) + 1),
@@ -98,22 +98,22 @@ def _full_box(kind: bytes, *contents: bytes, version: int = 0, flags: int = 0) -
     return _box(kind, struct.pack(">I", version << 24 | flags), *contents)
 
 
-def _audio_track(sound: Sound, data_at: int, *, chapters: bool) -> bytes:
-    count = len(sound.sizes)
-    media = sound.delay + sound.samples
+def _audio_track(stream: AacStream, data_at: int, *, chapters: bool) -> bytes:
+    count = len(stream.sizes)
+    media = stream.delay + stream.samples
     last = media - (count - 1) * FRAME_SAMPLES  # the last frame counts only as far as the track goes
     full_chunks, rest = divmod(count, _FRAMES_PER_CHUNK)
     chunks = [(1, _FRAMES_PER_CHUNK)] * bool(full_chunks) + [(full_chunks + 1, rest)] * bool(rest)
     offsets, at = [], data_at
     for first in range(0, count, _FRAMES_PER_CHUNK):
         offsets.append(at)
-        at += sum(sound.sizes[first : first + _FRAMES_PER_CHUNK])
+        at += sum(stream.sizes[first : first + _FRAMES_PER_CHUNK])
     table = _box(
         b"stbl",
-        _full_box(b"stsd", struct.pack(">I", 1), _mp4a(sound)),
+        _full_box(b"stsd", struct.pack(">I", 1), _mp4a(stream)),
         _full_box(b"stts", struct.pack(">5I", 2, count - 1, FRAME_SAMPLES, 1, last)),
         _full_box(b"stsc", struct.pack(">I", len(chunks)), *(struct.pack(">3I", *chunk, 1) for chunk in chunks)),
-        _full_box(b"stsz", struct.pack(f">II{count}I", 0, count, *sound.sizes)),
+        _full_box(b"stsz", struct.pack(f">II{count}I", 0, count, *stream.sizes)),
         _full_box(b"stco", struct.pack(f">I{len(offsets)}I", len(offsets), *offsets)),
         # A frame comes out right only when the one before it was decoded (14496-12, 10.1.1.2).
         _full_box(b"sgpd", struct.pack(">4sIIh", b"roll", 2, 1, -1), version=1),
@@ -121,33 +121,33 @@ def _audio_track(sound: Sound, data_at: int, *, chapters: bool) -> bytes:
     )
     return _track(
         _AUDIO_TRACK,
-        _box(b"edts", _full_box(b"elst", struct.pack(">IIiHH", 1, sound.samples, sound.delay, 1, 0))),
+        _box(b"edts", _full_box(b"elst", struct.pack(">IIiHH", 1, stream.samples, stream.delay, 1, 0))),
         _box(b"tref", _box(b"chap", struct.pack(">I", _CHAPTER_TRACK))) if chapters else b"",
-        _media(sound.sample_rate, media, b"soun", _full_box(b"smhd", bytes(4)), table),
-        samples=sound.samples,
+        _media(stream.sample_rate, media, b"soun", _full_box(b"smhd", bytes(4)), table),
+        samples=stream.samples,
         enabled=True,
     )
 
 
-def _mp4a(sound: Sound) -> bytes:
-    count, most = len(sound.sizes), max(sound.sizes)
-    average = round(8 * sum(sound.sizes) * sound.sample_rate / (count * FRAME_SAMPLES))
-    stream = _descriptor(
+def _mp4a(stream: AacStream) -> bytes:
+    count, most = len(stream.sizes), max(stream.sizes)
+    average = round(8 * sum(stream.sizes) * stream.sample_rate / (count * FRAME_SAMPLES))
+    descriptor = _descriptor(
         3,
         struct.pack(">HB", _AUDIO_TRACK, 0),
         _descriptor(
             4,
             struct.pack(">BB", 0x40, 0x15),  # MPEG-4 audio, an audio stream
             most.to_bytes(3, "big"),
-            struct.pack(">II", round(8 * most * sound.sample_rate / FRAME_SAMPLES), average),
-            _descriptor(5, sound.config),
+            struct.pack(">II", round(8 * most * stream.sample_rate / FRAME_SAMPLES), average),
+            _descriptor(5, stream.config),
         ),
         _descriptor(6, b"\x02"),
     )
     return _box(
         b"mp4a",
-        struct.pack(">6xH8xHH4xI", 1, 2, 16, sound.sample_rate << 16),
-        _full_box(b"esds", stream),
+        struct.pack(">6xH8xHH4xI", 1, 2, 16, stream.sample_rate << 16),
+        _full_box(b"esds", descriptor),
     )
 
 
@@ -156,14 +156,14 @@ def _descriptor(tag: int, *contents: bytes) -> bytes:
     return bytes((tag, len(data))) + data
 
 
-def _chapter_track(sound: Sound, chapters: Sequence[Chapter], data_at: int) -> bytes:
+def _chapter_track(stream: AacStream, chapters: Sequence[Chapter], data_at: int) -> bytes:
     """Make QuickTime's chapters: a text track that is not enabled, whose samples are the titles."""
     titles = chapter_titles(Tags(chapters=tuple(chapters)))
     starts = [
         0,
-        *(round(chapter.start_s * sound.sample_rate) for chapter in chapters[1:]),
+        *(round(chapter.start_s * stream.sample_rate) for chapter in chapters[1:]),
     ]  # text has no gaps
-    lengths = [stop - start for start, stop in zip(starts, [*starts[1:], sound.samples], strict=True)]
+    lengths = [stop - start for start, stop in zip(starts, [*starts[1:], stream.samples], strict=True)]
     count = len(titles)
     table = _box(
         b"stbl",
@@ -177,8 +177,8 @@ def _chapter_track(sound: Sound, chapters: Sequence[Chapter], data_at: int) -> b
     header = _box(b"gmhd", look, _box(b"text", _UNITY_MATRIX))
     return _track(
         _CHAPTER_TRACK,
-        _media(sound.sample_rate, sound.samples, b"text", header, table),
-        samples=sound.samples,
+        _media(stream.sample_rate, stream.samples, b"text", header, table),
+        samples=stream.samples,
         enabled=False,
     )
 

@@ -1,4 +1,4 @@
-"""Coded frames, one after another in one buffer: cutting, joining and writing them copies none."""
+"""Encoded frames, one after another in one buffer: cutting, joining and writing them copies none."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 Frame = bytes | memoryview
-"""One coded frame."""
+"""One encoded frame."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def split(data: bytes, size_at: Callable[[bytes, int], int | None], name: str) -
     Raises
     ------
     ValueError
-        If it is not frames from its first byte to its last.
+        If anything but whole frames is in `data`.
     """
     sizes, at = [], 0
     while at < len(data):

@@ -1,16 +1,25 @@
-"""What a track can be encoded to."""
+"""The formats of a track, in one place: bit rates, and how the decoded sound differs from the PCM."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 Format = Literal["mp3", "m4a", "aac", "wav", "flac"]
 Quality = Literal["low", "medium", "high"]
 
+FORMATS: tuple[Format, ...] = get_args(Format)
+LOSSLESS: tuple[Format, ...] = ("wav", "flac")
+
 _KBPS = {"low": 128, "medium": 192, "high": 320}
 _LAME_SCALES = {128: 0.95, 192: 0.97}  # LAME's presets.c, abr_switch_map; the same in LAME 3.100 and 4.1
+
+# How far a codec lets the peaks of a dense programme rise, in dB: benchmarks/codec.py measures it. A lossless file
+# keeps them, but for the last rounding.
+_LOSSLESS_HEADROOM_DB = 0.05
+_HEADROOM_DB = {("mp3", 320): 0.4, ("mp3", 192): 0.8, ("mp3", 128): 1.5}
+_WORST_HEADROOM_DB = 1.6
 
 
 @dataclass(frozen=True)
@@ -25,9 +34,16 @@ class Encoding:
         """By how much the decoded file is louder than the PCM in the encoder's pass band.
 
         LAME scales its input at some bit rates, whatever the sound. What a codec's low-pass and coding take away
-        besides depends on the sound: see `try_stretch`.
+        besides depends on the sound.
         """
         return 20 * math.log10(_LAME_SCALES.get(self.bitrate_kbps or 0, 1.0)) if self.format == "mp3" else 0.0
+
+    @property
+    def headroom_db(self) -> float:
+        """How far below the highest true peak the limiter's ceiling has to be at first."""
+        if self.format in LOSSLESS:
+            return _LOSSLESS_HEADROOM_DB
+        return _HEADROOM_DB.get((self.format, self.kbps), _WORST_HEADROOM_DB)
 
     @property
     def kbps(self) -> int:
@@ -37,4 +53,4 @@ class Encoding:
     @classmethod
     def for_quality(cls, format: Format, quality: Quality) -> Self:
         """Choose the bit rate of a quality: 128, 192 or 320 kbit/s; none for lossless formats."""
-        return cls(format, None if format in ("wav", "flac") else _KBPS[quality])
+        return cls(format, None if format in LOSSLESS else _KBPS[quality])

@@ -1,10 +1,11 @@
-"""The 4-byte header of an MPEG audio frame (ISO/IEC 11172-3 and 13818-3, clause 2.4.2.3)."""
+"""Headers of encoded frames: MPEG audio (ISO/IEC 11172-3 and 13818-3, 2.4.2.3) and ADTS (ISO/IEC 14496-3, 1.A.3.2)."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-HEADER_BYTES = 4
+MPEG_HEADER_BYTES = 4
+ADTS_HEADER_BYTES = 7
 
 _KBPS = {  # (MPEG-1, layer) -> kbit/s of index 1 to 14
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -15,11 +16,12 @@ _KBPS = {  # (MPEG-1, layer) -> kbit/s of index 1 to 14
     (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _MPEG_1, _RESERVED_VERSION = 3, 1
+_LAST_ADTS_RATE = 12  # index
 _SAMPLE_RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 
 
 class MpegHeader(NamedTuple):
-    """What one frame's header says; `frame_bytes` is the length of the whole frame."""
+    """The fields of one frame's header; `frame_bytes` is the length of the whole frame."""
 
     layer: int
     bitrate_kbps: int
@@ -27,9 +29,9 @@ class MpegHeader(NamedTuple):
     frame_bytes: int
 
 
-def read_header(data: bytes, at: int = 0) -> MpegHeader | None:
+def read_mpeg_header(data: bytes, at: int = 0) -> MpegHeader | None:
     """Read the header at byte `at`; None when there is none (free-format frames are not read)."""
-    if len(data) < at + HEADER_BYTES or data[at] != 0xFF or data[at + 1] & 0xE0 != 0xE0:
+    if len(data) < at + MPEG_HEADER_BYTES or data[at] != 0xFF or data[at + 1] & 0xE0 != 0xE0:
         return None
     version, layer = data[at + 1] >> 3 & 3, 4 - (data[at + 1] >> 1 & 3)
     bitrate, rate, padding = data[at + 2] >> 4, data[at + 2] >> 2 & 3, data[at + 2] >> 1 & 1
@@ -42,3 +44,13 @@ def read_header(data: bytes, at: int = 0) -> MpegHeader | None:
     else:
         length = (72_000 if layer == 3 and version != _MPEG_1 else 144_000) * kbps // sample_rate + padding
     return MpegHeader(layer, kbps, sample_rate, length)
+
+
+def adts_frame_bytes(data: bytes, at: int = 0) -> int | None:
+    """Length of the ADTS frame whose header is at byte `at`, itself included; None when there is no header."""
+    if len(data) < at + ADTS_HEADER_BYTES or data[at] != 0xFF or data[at + 1] & 0xF6 != 0xF0:
+        return None
+    if data[at + 2] >> 2 & 15 > _LAST_ADTS_RATE:
+        return None
+    length = (data[at + 3] & 3) << 11 | data[at + 4] << 3 | data[at + 5] >> 5
+    return length if length > ADTS_HEADER_BYTES else None

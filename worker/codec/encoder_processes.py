@@ -1,0 +1,198 @@
+"""FFmpeg processes that encode a track's segments side by side, and the decoding of what they give.
+
+To start an FFmpeg of many libraries takes as long as encoding some ten seconds. So an encoder takes segment after
+segment where silence between them (the flush) makes it forget the one before: its output is then, byte for byte, that
+of a new encoder, and the file does not depend on how many there are.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from worker.codec.encoded_frames import EncodedFrames
+from worker.codec.parallel import parallel_map
+from worker.codec.segments import Segment, SegmentCoder, Track, cut
+from worker.errors import TransientError
+from worker.ffmpeg.pipe import Pipe
+
+# PCM goes to FFmpeg as WAV without an end, since that demuxer can be told to make large packets: FFmpeg 9 hands them
+# from thread to thread, and with those of raw PCM (`-f f32le`) its `time` is a twentieth longer, for the same bytes.
+PCM_INPUT = ("-ignore_length", "1", "-max_size", "65536", "-f", "wav", "-i", "pipe:0")
+
+_FRAME_BYTES = 8
+_FLOAT, _UNKNOWN_BYTES = 3, 0xFFFFFFFF
+_SILENCE = bytes(1 << 16)
+
+
+class _Stopped(Exception):  # noqa: N818 - nobody catches it: the segment is not wanted any more
+    pass
+
+
+class Encoders:
+    """The encoder processes of one track; a context manager that leaves none behind.
+
+    Parameters
+    ----------
+    track : Track
+    coder : SegmentCoder
+    segments : int
+        How many will be encoded: an encoder ends when there is none left to begin.
+
+    Attributes
+    ----------
+    turn : semaphore
+        Held while a block is rendered or measured: by half as many threads as there are, so that they do not all need
+        the memory for it at a time. An encoder has three seconds of sound in its pipe meanwhile.
+    taken : int
+        PCM frames taken in so far.
+    """
+
+    def __init__(self, track: Track, coder: SegmentCoder, *, segments: int) -> None:
+        self._track = track
+        self._coder = coder
+        self._to_begin = segments
+        self._lock = threading.Lock()
+        self._open = ExitStack()
+        self._running: set[Pipe] = set()
+        self._idle: list[Pipe] = []
+        self._stopped = False
+        self.turn = threading.Semaphore(max(1, track.threads // 2))
+        self.taken = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._open.close()
+
+    def stop(self) -> None:
+        """End all processes now, and with them the threads that wait for them."""
+        with self._lock:
+            self._stopped = True
+            for pipe in self._running:
+                pipe.kill()
+
+    def encode(self, segment: Segment) -> EncodedFrames:
+        """Encode one segment without its preroll and postroll; may be called from several threads."""
+        coder = self._coder
+        with self._lock:
+            self._to_begin -= 1
+            pipe = self._idle.pop() if self._idle else None
+        if pipe is None:
+            pipe = self._started()
+            _feed_silence(pipe, coder.flush * coder.frame_samples)
+        self._feed(pipe, segment)
+        if coder.flush and self._to_begin:
+            data = self._flushed(pipe, segment)
+        else:
+            with pipe:
+                data = pipe.finish()
+            with self._lock:
+                self._running.discard(pipe)
+        drop = coder.flush + segment.drop
+        kept = coder.split(data).part(drop, drop + segment.keep)
+        if len(kept) < segment.keep:
+            raise TransientError(f"FFmpeg gave {len(kept)} of {segment.keep} coded frames", code="ffmpeg.failed")
+        return kept
+
+    def _flushed(self, pipe: Pipe, segment: Segment) -> bytes:
+        """Flush an encoder after a segment, and take its output from the flush before on.
+
+        The silence also drives the segment out of the encoder: what FFmpeg keeps back is shorter.
+        """
+        coder = self._coder
+        length = coder.aligned(segment.drop + segment.keep + coder.postroll)
+        _feed_silence(pipe, (length + coder.flush) * coder.frame_samples - (segment.stop - segment.start))
+        data = pipe.take((coder.flush + length) // coder.align * coder.align_bytes)
+        with self._lock:
+            self._idle.append(pipe)
+        return data
+
+    def _feed(self, pipe: Pipe, segment: Segment) -> None:
+        """Give a segment's PCM to an encoder."""
+        blocks = self._track.pcm(segment.start, segment.stop)
+        while True:
+            with self.turn:
+                block = next(blocks, None)
+            if block is None:
+                return
+            if self._stopped:
+                raise _Stopped
+            if len(block):
+                pipe.write(np.ascontiguousarray(block, "<f4").data)
+                with self._lock:
+                    self.taken += len(block)
+
+    def _started(self) -> Pipe:
+        pipe = Pipe(self._track.ffmpeg, (*PCM_INPUT, *self._coder.arguments), feed=True, collect=True)
+        with self._lock:
+            self._open.push(pipe)
+            self._running.add(pipe)
+            if self._stopped:
+                pipe.kill()
+        pipe.write(_endless_wav(self._track.sample_rate))
+        return pipe
+
+
+def encode_segments(track: Track, coder: SegmentCoder) -> Iterator[EncodedFrames]:
+    """Encode a track segment by segment, several at a time; each is decoded again before the next is given.
+
+    Yields
+    ------
+    encoded : EncodedFrames
+        The frames of each segment, in order.
+
+    Raises
+    ------
+    WorkerError
+        If an encoder fails. Whatever the track's functions raise comes through; no process or thread is left.
+    """
+    segments = cut(track.frames, coder)
+    total = sum(segment.stop - segment.start for segment in segments)
+    before: list[EncodedFrames] = []  # the last frames of the segment before
+    decoded = 0
+    with Encoders(track, coder, segments=len(segments)) as encoders:
+
+        def report_progress() -> None:
+            if track.on_progress is not None:
+                track.on_progress(track.frames * encoders.taken // total)
+
+        for encoded in parallel_map(
+            segments, encoders.encode, threads=track.threads, while_waiting=report_progress, at_the_end=encoders.stop
+        ):
+            yield encoded
+            parts = [*before, encoded]
+            skip = len(before[0]) * coder.frame_samples if before else coder.delay
+            before = [encoded.last(coder.overlap)]
+            del encoded  # not kept while the next is waited for
+            if track.on_decoded is not None:
+                for block in coder.decode(track.ffmpeg, parts, skip):
+                    wanted = block[: track.frames - decoded]
+                    decoded += len(wanted)
+                    with encoders.turn:
+                        track.on_decoded(wanted)
+            parts.clear()
+
+
+def _feed_silence(pipe: Pipe, frames: int) -> None:
+    size = frames * _FRAME_BYTES
+    for _ in range(size // len(_SILENCE)):
+        pipe.write(_SILENCE)
+    pipe.write(_SILENCE[: size % len(_SILENCE)])
+
+
+def _endless_wav(sample_rate: int) -> bytes:
+    """Make the header of a WAV stream of float32 stereo whose length is not told."""
+    form = struct.pack("<HHIIHH", _FLOAT, 2, sample_rate, sample_rate * _FRAME_BYTES, _FRAME_BYTES, 32)
+    riff = struct.pack("<4sI4s", b"RIFF", _UNKNOWN_BYTES, b"WAVE")
+    return riff + struct.pack("<4sI", b"fmt ", len(form)) + form + struct.pack("<4sI", b"data", _UNKNOWN_BYTES)
