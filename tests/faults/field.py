@@ -78,7 +78,7 @@ class Field:
         drain: bool = False,
         **settings: object,
     ) -> WorkerProcess:
-        """Start a worker; production's rhythm unless told otherwise."""
+        """Start a worker; production's timings by default."""
         number = len(self.workers)
         environment = {
             "DATABASE_URL": dsn or self.dsn,

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 
 def test_kill_9_at_fifty_random_moments_with_eight_workers(field: Field) -> None:
-    """Production's lease and rhythm: what a dead worker held is back in the queue within 75 s."""
+    """Production's lease and timings: what a dead worker held is back in the queue within 75 s."""
     jitter = random.Random(20)
     kills, workers_n = 50, 8
     settings = {"poll_interval_ms": 1000, "max_jobs_per_cycle": 100}
@@ -154,19 +154,19 @@ def test_a_job_that_kills_its_worker(field: Field) -> None:
 
 
 def test_a_job_that_kills_its_parent(field: Field) -> None:
-    """Its process's parent is the nursery; the worker has another one made and loses nothing."""
+    """The parent is the fork server; the worker starts another one and loses nothing."""
     worker = field.brisk(poll_interval_ms=200)
     jobs = [job for _ in range(5) for job in (*field.order(do="kill parent"), *field.order(2))]
     field.wait_until_all_ended(60)
     assert all(field.status(job) == "completed" for job in jobs)
-    nurseries = sum("worker.job.fork_server" in " ".join(process.cmdline()) for process in worker.family())
+    fork_servers = sum("worker.job.fork_server" in " ".join(process.cmdline()) for process in worker.family())
     assert worker.stop() == 0
     field.count(
         say="a job that kills its parent process (5 of them)",
         must="the worker lives, every job completes",
-        nurseries_after=nurseries,
+        fork_servers_after=fork_servers,
     )
-    assert nurseries == 1
+    assert fork_servers == 1
 
 
 def test_the_job_dies_with_its_worker_at_once(field: Field) -> None:

@@ -82,7 +82,8 @@ class _Order:
 
 def _through_the_queue(jobs: list[Path], config: Config, bars: Bars) -> tuple[list[Row], dict[str, str]]:
     """Migrate, enqueue, work until the queue is empty."""
-    from worker.service.worker import JobObserver, Worker
+    from worker.service.observers import JobObserver
+    from worker.service.worker import Worker
 
     rows: dict[str, Row] = {}
     failed: dict[str, str] = {}
@@ -114,7 +115,7 @@ def _through_the_queue(jobs: list[Path], config: Config, bars: Bars) -> tuple[li
                 rows[order.path.name] = Row.of(figures, track, ended.seconds)
                 order.on_progress(stages.COMPLETE, 1.0)
 
-        worker = Worker(config, queue, drain=True, watch=Hand())
+        worker = Worker(config, queue, drain=True, observers=[Hand()])
 
         def show() -> None:
             for job in list(worker.state.running):
