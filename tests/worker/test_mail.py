@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -17,11 +17,14 @@ from standins.project import serve_project
 
 from worker.backoff import RetryPolicy
 from worker.config import Config
+from worker.errors import MediaError
+from worker.queue.claims import Claim
 from worker.queue.retry import MAX_CRASHES
 from worker.queue.service import open_queue
 from worker.service import email as mail
-from worker.service.email import failed_email, ready_email
+from worker.service.email import Email, failed_email, ready_email
 from worker.service.notifications import EmailNotifier
+from worker.service.runner import JobResult
 from worker.service.worker import Worker
 
 USER = "0b0e7a1e-6d3f-4a54-9d53-0f3b1b1a9b11"
@@ -66,18 +69,45 @@ def log() -> Iterator[list[str]]:
     logger.remove(sink)
 
 
-def notifier(config: Config, request_s: float = 8.0) -> EmailNotifier:
-    return EmailNotifier(config, lambda _: None, request_s=request_s)
+class AtOnce(EmailNotifier):
+    """Sends in the caller's thread, and keeps what came of it."""
+
+    def _start(self, job_id: str, write: Callable[[], Email | None]) -> None:
+        self.sent = self._send(job_id, write)
 
 
-def failed(config: Config, *, request_s: float = 8.0, **how: object) -> bool:
-    return notifier(config, request_s).notify_failed(
-        **{"job_id": "j1", "code": "media.missing", "message": "music: gone", "attempts": 1, **how},  # type: ignore[arg-type]
-    )
+def notified(config: Config, result: JobResult, *, request_s: float = 8.0) -> bool:
+    notifier = AtOnce(config, lambda _: None, request_s=request_s)
+    notifier.sent = False
+    notifier.ended(result)
+    return notifier.sent
+
+
+def ready(config: Config, *, job_id: str, user_id: str | None, **summary: object) -> bool:
+    return notified(config, JobResult(Claim(job_id, "token", 1, None, user_id, None, 0.0), "completed", None, summary, 1.0))
+
+
+def without_music(config: Config, *, job_id: str, message: str, track_id: str | None = None) -> bool:
+    claim = Claim(job_id, "token", 1, track_id, None, None, 0.0)
+    return notified(config, JobResult(claim, "completed", None, {"without_music": message}, 1.0))
+
+
+def failed(
+    config: Config,
+    *,
+    track_id: str | None = None,
+    user_id: str | None = None,
+    attempts: int = 1,
+    request_s: float = 8.0,
+) -> bool:
+    claim = Claim("j1", "token", attempts, track_id, user_id, None, 0.0)
+    error = MediaError("music: gone", code="media.missing")
+    return notified(config, JobResult(claim, "failed", error, {}, 1.0), request_s=request_s)
 
 
 def test_the_owner_gets_an_email(post: Post) -> None:
-    assert notifier(post.config).notify_ready(
+    assert ready(
+        post.config,
         job_id="j1",
         user_id=USER,
         title="Calm mornings",
@@ -98,23 +128,21 @@ def test_the_owner_gets_an_email(post: Post) -> None:
 
 @pytest.mark.parametrize("key", [SERVICE_JWT, SECRET_KEY, OPAQUE_KEY])
 def test_every_kind_of_key_finds_the_owner(post: Post, key: str) -> None:
-    assert notifier(post.with_(supabase_service_role_key=SecretStr(key))).notify_ready(job_id="j1", user_id=USER)
+    assert ready(post.with_(supabase_service_role_key=SecretStr(key)), job_id="j1", user_id=USER)
     assert post.resend.sent[0]["to"] == ["ada@example.com"]
 
 
 @pytest.mark.parametrize("key", [ANON_JWT, PUBLISHABLE_KEY, USER_JWT, "eyJ.wrong.key"])
 def test_a_key_that_may_not_look_up_users_is_named_in_the_log(post: Post, log: list[str], key: str) -> None:
-    assert (
-        notifier(post.with_(supabase_service_role_key=SecretStr(key))).notify_ready(job_id="j1", user_id=USER) is False
-    )
+    assert ready(post.with_(supabase_service_role_key=SecretStr(key)), job_id="j1", user_id=USER) is False
     assert any("SUPABASE_SERVICE_ROLE_KEY" in line for line in log)
     assert not any(key in line for line in log)
 
 
 def test_the_operators_get_an_email_about_missing_music(post: Post) -> None:
     for _ in range(2):
-        assert notifier(post.config).notify_without_music(
-            job_id="j1", message="music: background-music/<b>gone.mp3 does not exist\n", track_id="t1"
+        assert without_music(
+            post.config, job_id="j1", message="music: background-music/<b>gone.mp3 does not exist\n", track_id="t1"
         )
     (email,) = post.resend.sent
     assert email["to"] == ["ops@example.com"]
@@ -123,7 +151,7 @@ def test_the_operators_get_an_email_about_missing_music(post: Post) -> None:
         assert "t1" in body
         assert "gone.mp3 does not exist" in body
     assert "<b>" not in email["html"]
-    assert notifier(post.with_(ops_email=None)).notify_without_music(job_id="j2", message="x") is False
+    assert without_music(post.with_(ops_email=None), job_id="j2", message="x") is False
 
 
 def test_the_operators_get_an_email_about_a_failure(post: Post) -> None:
@@ -137,16 +165,16 @@ def test_the_operators_get_an_email_about_a_failure(post: Post) -> None:
 
 def test_each_email_is_sent_once_for_a_job(post: Post) -> None:
     for _ in range(3):
-        assert notifier(post.config).notify_ready(job_id="j1", user_id=USER)
+        assert ready(post.config, job_id="j1", user_id=USER)
         assert failed(post.config)
     assert sorted(email["key"] for email in post.resend.sent) == ["job-failed/j1", "track-ready/j1"]
-    notifier(post.config).notify_ready(job_id="j2", user_id=USER)
+    ready(post.config, job_id="j2", user_id=USER)
     assert len(post.resend.sent) == 3
 
 
 def test_a_lost_answer_sends_no_second_email(post: Post) -> None:
     post.resend.lose_answers = 1
-    assert notifier(post.config).notify_ready(job_id="j1", user_id=USER)
+    assert ready(post.config, job_id="j1", user_id=USER)
     assert post.resend.asked == 2
     assert len(post.resend.sent) == 1
 
@@ -156,9 +184,7 @@ def test_titles_and_messages_are_escaped() -> None:
     email = ready_email(
         "a@example.com",
         job_id="j",
-        title=title,
-        duration_s=30.0,
-        preview_url="javascript:alert(1)",
+        summary={"title": title, "duration_s": 30.0, "preview_url": "javascript:alert(1)"},
         app_url='https://app.example.com/?a="><b>',
     )
     assert "<script>" not in email.html
@@ -178,7 +204,7 @@ def test_titles_and_messages_are_escaped() -> None:
 
 def test_without_configuration_nothing_is_requested(post: Post) -> None:
     for config in (post.with_(resend_api_key=None), post.with_(resend_from=None)):
-        assert notifier(config).notify_ready(job_id="j", user_id=USER) is False
+        assert ready(config, job_id="j", user_id=USER) is False
         assert failed(config) is False
     assert failed(post.with_(ops_email=None)) is False
     assert post.resend.asked == 0
@@ -187,19 +213,19 @@ def test_without_configuration_nothing_is_requested(post: Post) -> None:
 
 @pytest.mark.parametrize("user_id", [None, "33d9a3a0-0000-4000-8000-000000000000", "not-a-uuid/../../x"])
 def test_an_owner_without_address_gets_no_email(post: Post, user_id: str | None) -> None:
-    assert notifier(post.config).notify_ready(job_id="j", user_id=user_id) is False
+    assert ready(post.config, job_id="j", user_id=user_id) is False
     assert post.resend.asked == 0
     assert all(path == f"/admin/users/{user_id}" for path in post.auth.asked)
 
 
 def test_a_user_with_a_phone_only_gets_no_email(post: Post) -> None:
     post.auth.users[USER] = None
-    assert notifier(post.config).notify_ready(job_id="j", user_id=USER) is False
+    assert ready(post.config, job_id="j", user_id=USER) is False
 
 
 def test_without_supabase_operators_still_get_emails(post: Post) -> None:
     config = post.with_(supabase_url=None, supabase_service_role_key=None)
-    assert notifier(config).notify_ready(job_id="j", user_id=USER) is False
+    assert ready(config, job_id="j", user_id=USER) is False
     assert failed(config) is True
 
 
@@ -215,7 +241,7 @@ def test_without_supabase_operators_still_get_emails(post: Post) -> None:
 )
 def test_transient_errors_are_retried(post: Post, answer: Response) -> None:
     post.resend.next = [answer, answer]
-    assert notifier(post.config).notify_ready(job_id="j", user_id=USER) is True
+    assert ready(post.config, job_id="j", user_id=USER) is True
     assert len(post.resend.sent) == 1
 
 
@@ -236,7 +262,7 @@ def test_transient_errors_are_retried(post: Post, answer: Response) -> None:
 )
 def test_no_failure_of_resend_is_raised(post: Post, log: list[str], answer: Response, tries: int) -> None:
     post.resend.next = [answer] * 9
-    result = notifier(post.config).notify_ready(job_id="j", user_id=USER)
+    result = ready(post.config, job_id="j", user_id=USER)
     assert post.resend.asked == tries
     assert post.resend.sent == []
     if answer.status != 200 or answer.body != b'["what is this"]':
@@ -251,7 +277,7 @@ def test_no_failure_of_resend_is_raised(post: Post, log: list[str], answer: Resp
 )
 def test_no_failure_of_auth_is_raised(post: Post, log: list[str], answer: Response) -> None:
     post.auth.next = [answer] * 9
-    assert notifier(post.config).notify_ready(job_id="j", user_id=USER) is False
+    assert ready(post.config, job_id="j", user_id=USER) is False
     assert post.resend.asked == 0
     assert any("no e-mail" in line for line in log)
 

@@ -1,6 +1,7 @@
 """The processes of a session: list them, measure their memory, kill them. Reads /proc.
 
-`psutil` knows no sessions, and its objects read more of /proc for each process than is needed twice a second.
+`psutil` does not list sessions; with it, the idle worker takes 0.8 MB more, and `session_resident_bytes`, called four
+times a second, twice the time (2.6 ms for 1.3 ms).
 """
 
 from __future__ import annotations

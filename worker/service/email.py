@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from worker.backoff import RetryPolicy, retry_after_s, with_retries
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
+from worker.queue.claims import Claim
 from worker.supabase_access import supabase_of
 
 if TYPE_CHECKING:  # loaded with the first e-mail
@@ -43,30 +44,25 @@ class Email:
     key: str
 
 
-def ready_email(
-    to: str,
-    *,
-    job_id: str,
-    title: str | None,
-    duration_s: float | None,
-    preview_url: str | None,
-    app_url: str | None,
-) -> Email:
+def ready_email(to: str, *, job_id: str, summary: Mapping[str, object], app_url: str | None) -> Email:
     """Write to the owner that the track is ready. Pure.
 
     Parameters
     ----------
-    title : str or None
-        The track's title, as its owner wrote it.
+    summary : mapping
+        `JobOutput.summary`, of which this uses title, duration_s and preview_url, if they are there.
+    app_url : str or None
+        Of the owner's library.
     """
-    name = _one_line(title or "", _LONGEST_TITLE)
+    name = _one_line(str(summary.get("title") or ""), _LONGEST_TITLE)
     called = f"“{name}”" if name else "Your track"
-    length = f" ({_minutes(duration_s)})" if duration_s else ""
+    duration_s = summary.get("duration_s")
+    length = f" ({_minutes(duration_s)})" if isinstance(duration_s, float) and duration_s else ""
     line = f"{called}{length} is finished and waiting in your library."
     links = [
         (label, url)
-        for label, url in (("Open your library", app_url), ("Hear the preview", preview_url))
-        if url and url.startswith(("https://", "http://"))
+        for label, url in (("Open your library", app_url), ("Hear the preview", summary.get("preview_url")))
+        if isinstance(url, str) and url.startswith(("https://", "http://"))
     ]
     return Email(
         to,
@@ -84,8 +80,8 @@ def failed_email(
     code: str,
     message: str,
     attempts: int | None,
-    track_id: str | None,
-    user_id: str | None,
+    track_id: str | None = None,
+    user_id: str | None = None,
 ) -> Email:
     """Write to the operators that a job has failed for good. Pure.
 
@@ -107,7 +103,7 @@ def failed_email(
     return _operators_email(to, subject, "An order has failed for good", facts, f"job-failed/{job_id}")
 
 
-def without_music_email(to: str, *, job_id: str, message: str, track_id: str | None, user_id: str | None) -> Email:
+def without_music_email(to: str, claim: Claim, *, message: str) -> Email:
     """Write to the operators that a track was delivered without its music. Pure.
 
     Parameters
@@ -116,14 +112,14 @@ def without_music_email(to: str, *, job_id: str, message: str, track_id: str | N
         Why the music was not available.
     """
     facts = {
-        "Job": job_id,
-        "Track": track_id or "none",
-        "Customer": user_id or "none",
+        "Job": claim.job_id,
+        "Track": claim.track_id or "none",
+        "Customer": claim.user_id or "none",
         "Music": _one_line(message, _LONGEST_MESSAGE),
     }
-    subject = f"Order {job_id} was delivered without its music"
+    subject = f"Order {claim.job_id} was delivered without its music"
     heading = "An order was delivered without its music"
-    return _operators_email(to, subject, heading, facts, f"job-without-music/{job_id}")
+    return _operators_email(to, subject, heading, facts, f"job-without-music/{claim.job_id}")
 
 
 def owner_address(config: Config, user_id: str | None, *, request_s: float) -> str | None:
