@@ -92,11 +92,11 @@ def main() -> int:
     """Run the worker in this process."""
     from worker.cli.work import work
     from worker.errors import WorkerError
-    from worker.service import worker as service
+    from worker.service.heartbeat import WorkerTimings
 
-    service._TROUBLE_S = (1.0, 1.0)
+    timings = WorkerTimings(trouble_s=(1.0, 1.0))
     try:
-        return work(Config.from_environ(), drain=False, job="standins.hurried:run_job")
+        return work(Config.from_environ(), drain=False, job="standins.hurried:run_job", timings=timings)
     except WorkerError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return error.exit_status

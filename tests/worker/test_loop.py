@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,20 @@ from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
 from worker.queue import retry
 from worker.queue.service import Queue, open_queue
-from worker.service import worker as loop
 from worker.service.heartbeat import WorkerTimings
 from worker.service.observers import JobObserver
 from worker.service.runner import JobResult
 from worker.service.worker import Worker
 
-HURRY = WorkerTimings(heartbeat_s=0.3, check_s=0.1, lost_after_s=3.0, rescue_s=0.3, finish_within_s=1.0)
+HURRY = WorkerTimings(
+    heartbeat_s=0.3,
+    check_s=0.1,
+    lost_after_s=3.0,
+    rescue_s=0.3,
+    finish_within_s=1.0,
+    trouble_s=(0.4, 0.8),
+    drain_poll_s=0.1,
+)
 
 
 class Recorder(JobObserver):
@@ -89,8 +96,6 @@ class Works:
 def works(leased_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works]:
     monkeypatch.setattr(retry, "_FIRST_WAIT_S", 0.1)
     monkeypatch.setattr(retry, "_CONFIGURATION_WAITS_S", (1.0, 1.0))
-    monkeypatch.setattr(loop, "_TROUBLE_S", (0.4, 0.8))
-    monkeypatch.setattr(loop, "_DRAIN_POLL_S", 0.1)
     config = Config(database_url=leased_dsn, poll_interval_ms=100, storage_dir=tmp_path / "out")
     queue = open_queue(config, worker_name="w")
     yield Works(leased_dsn, tmp_path, queue, config)
@@ -199,7 +204,7 @@ def test_out_of_memory_is_retried_once(works: Works, do: str) -> None:
 
 
 def test_a_job_that_hangs_counts_as_crashed(works: Works) -> None:
-    works.timings = WorkerTimings(check_s=0.1, silent_s=0.2)
+    works.timings = replace(HURRY, silent_s=0.2)
     job = works.order(do="silent", seconds=600, attempts=1)
     works.drain()
     assert works.outcomes() == ["retried", "completed"]
@@ -213,7 +218,7 @@ def test_the_fork_server_is_replaced_when_a_job_kills_it(works: Works) -> None:
 
 
 def test_a_configuration_error_releases_the_job_and_backs_off(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_TROUBLE_S", (600.0, 600.0))  # longer than any test run
+    works.timings = replace(HURRY, trouble_s=(600.0, 600.0))  # longer than any test run
     works.set(max_jobs_per_cycle=1, poll_interval_ms=600_000)  # so that no other cycle begins during the job
     job = works.order(do="fail", error="ConfigurationError", message="OPENAI_API_KEY was refused")
     with works.working() as worker:
@@ -268,7 +273,7 @@ def test_cancelling_stops_the_render_and_nothing_is_published(works: Works) -> N
 
 
 def test_a_notification_cancels_before_the_next_check(works: Works) -> None:
-    works.timings = WorkerTimings(check_s=600, heartbeat_s=600)
+    works.timings = replace(HURRY, check_s=600, heartbeat_s=600)
     job = works.order(do="sleep", seconds=600)
     with works.working() as worker:
         eventually(lambda: worker.state.running and worker.state.running[0].stage == "Sleeping")
@@ -313,7 +318,7 @@ def test_a_job_without_heartbeats_is_lost_and_writes_nothing(works: Works, monke
     def away(*_: object, **__: object) -> None:
         raise TransientError("no answer")
 
-    works.timings = WorkerTimings(heartbeat_s=0.1, check_s=0.05, lost_after_s=0.5)
+    works.timings = replace(HURRY, heartbeat_s=0.1, check_s=0.05, lost_after_s=0.5)
     ledger = works.folder / "ledger"
     job = works.order(do="sleep", seconds=2, ledger=str(ledger))
     with works.working() as worker:
@@ -360,7 +365,7 @@ def test_jobs_of_dead_workers_are_rescued(works: Works) -> None:
 
 
 def test_stopping_finishes_short_jobs_and_releases_long_ones(works: Works) -> None:
-    works.timings = WorkerTimings(check_s=0.1, finish_within_s=20.0)
+    works.timings = replace(HURRY, finish_within_s=20.0)
     works.set(worker_concurrency=2)
     long, short = works.order(do="sleep", seconds=600), works.order(do="sleep", seconds=1.5)
     waiting = works.order()
@@ -378,7 +383,7 @@ def test_stopping_finishes_short_jobs_and_releases_long_ones(works: Works) -> No
 def test_a_failure_while_stopping_costs_no_attempt(works: Works) -> None:
     """A SIGTERM to every process may be its cause."""
     job = works.order(do=["sleep", "kill self"], seconds=0.5)
-    works.timings = WorkerTimings(finish_within_s=60)
+    works.timings = replace(HURRY, finish_within_s=60)
     with works.working() as worker:
         eventually(lambda: worker.state.running and worker.state.running[0].percent > 10)
         worker.stop()
@@ -387,8 +392,7 @@ def test_a_failure_while_stopping_costs_no_attempt(works: Works) -> None:
 
 
 def test_the_loop_survives_errors_of_a_claim(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_FAILED_CLAIM_S", (0.05, 0.1))
-    monkeypatch.setattr(loop, "_BUG_PAUSE_S", 0.05)
+    works.timings = replace(HURRY, failed_claim_s=(0.05, 0.1), bug_pause_s=0.05)
     claim = works.queue.claim
     failures = iter([TransientError("no answer"), ConfigurationError("refused"), ZeroDivisionError("a bug")])
 

@@ -84,7 +84,9 @@ def notified(config: Config, result: JobResult, *, request_s: float = 8.0) -> bo
 
 
 def ready(config: Config, *, job_id: str, user_id: str | None, **summary: object) -> bool:
-    return notified(config, JobResult(Claim(job_id, "token", 1, None, user_id, None, 0.0), "completed", None, summary, 1.0))
+    return notified(
+        config, JobResult(Claim(job_id, "token", 1, None, user_id, None, 0.0), "completed", None, summary, 1.0)
+    )
 
 
 def without_music(config: Config, *, job_id: str, message: str, track_id: str | None = None) -> bool:

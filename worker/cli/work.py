@@ -61,6 +61,7 @@ def work(
     stopping = Stopping(wake_event)
     _on_signal(stopping.set)
     with with_database(config) as config, ExitStack() as stack:
+        stack.callback(_ignore_further_signals)
         queue = _open_queue(config, stopping, wake_event, lease_s)
         if queue is None:
             return 0
@@ -94,6 +95,13 @@ def _on_signal(stop: Callable[[], None]) -> None:
     signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
+
+
+def _ignore_further_signals() -> None:
+    """Once stopped, ignore SIGTERM and SIGINT: Python resets handlers as it exits, and one more would then kill it."""
+    if signal.getitimer(signal.ITIMER_REAL)[0] > 0.0:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _open_queue(config: Config, stopping: Stopping, wake_event: WakeEvent, lease_s: float) -> Queue | None:

@@ -39,6 +39,12 @@ class WorkerTimings:
         After SIGTERM, a job that is expected to take no longer may finish.
     silent_s : float
         A job that has sent no message for so long has hung. An upload over a very slow connection sends the fewest.
+    failed_claim_s, trouble_s : pair of float
+        The first wait, and the longest, after the queue has not answered; after an error that an operator must fix.
+    bug_pause_s : float
+        After a bug in the loop.
+    drain_poll_s : float
+        Between polls of a worker that drains the queue.
     """
 
     heartbeat_s: float = 15.0
@@ -47,6 +53,10 @@ class WorkerTimings:
     rescue_s: float = 15.0
     finish_within_s: float = 18.0
     silent_s: float = 3600.0
+    failed_claim_s: tuple[float, float] = (1.0, 10.0)
+    trouble_s: tuple[float, float] = (5.0, 60.0)
+    bug_pause_s: float = 5.0
+    drain_poll_s: float = 1.0
 
 
 class Heartbeat:

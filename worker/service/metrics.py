@@ -38,14 +38,14 @@ class Metrics(JobObserver):
         )
         self._waits = Histogram(
             "mindscript_queue_wait_seconds",
-            "From when an order was due to its claim",
+            "From when a job was due to its claim",
             buckets=_SECONDS,
             registry=registry,
         )
         self._speech = Counter(
             "mindscript_speech_pieces", "Spoken pieces, by where they came from", ["source"], registry=registry
         )
-        self._fenced = Counter("mindscript_fenced", "Jobs that turned out not to be ours any more", registry=registry)
+        self._fenced = Counter("mindscript_fenced", "Jobs whose claim was lost", registry=registry)
 
     def ended(self, result: JobResult) -> None:
         """Count a job."""
@@ -81,15 +81,15 @@ class _Gauges(Collector):
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         state = self._state
-        yield CounterMetricFamily("mindscript_claimed", "Orders taken", value=state.claimed)
+        yield CounterMetricFamily("mindscript_claimed", "Jobs claimed", value=state.claimed)
         yield CounterMetricFamily(
-            "mindscript_rescued", "Orders of dead workers put back or given up", value=state.rescued
+            "mindscript_rescued", "Jobs of dead workers requeued or given up", value=state.rescued
         )
         for name, help_text, value in (
             ("mindscript_listener_up", "1 while NOTIFY is known to arrive", state.listening()),
-            ("mindscript_ready", "1 while the next order would be taken", state.ready),
-            ("mindscript_jobs_running", "Jobs under way", len(state.running)),
-            ("mindscript_loop_age_seconds", "Since the loop last went round", state.age_s),
+            ("mindscript_ready", "1 while the next job would be claimed", state.ready),
+            ("mindscript_jobs_running", "Running jobs", len(state.running)),
+            ("mindscript_loop_age_seconds", "Since the loop last ran", state.age_s),
         ):
             yield GaugeMetricFamily(name, help_text, value=float(value))
         resident = GaugeMetricFamily("mindscript_resident_bytes", "Resident memory", labels=["of"])

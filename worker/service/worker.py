@@ -28,11 +28,7 @@ from worker.service.stopping import Stopping, WakeEvent
 
 _JITTER = 0.2
 _RESCUE_SPREAD = (0.8, 0.96)  # of the interval: with the lease's 60 s a rescue comes within 75 s
-_DRAIN_POLL_S = 1.0
 _LONGEST_WAIT_S = 15.0  # /health shows when the loop last ran
-_BUG_PAUSE_S = 5.0
-_FAILED_CLAIM_S = (1.0, 10.0)  # the first wait after the queue did not answer, and the longest
-_TROUBLE_S = (5.0, 60.0)  # the same after an error that an operator must fix
 
 
 def worker_name(config: Config) -> str:
@@ -153,7 +149,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a bug here must not end the worker
             logger.bind(event="loop.bug").opt(exception=error).error("a bug in the loop, {}; it goes on", where(error))
             self._claims_left = 0
-            self._backoff_until = time.monotonic() + _BUG_PAUSE_S
+            self._backoff_until = time.monotonic() + self._timings.bug_pause_s
 
     def _claim_jobs(self, start: Callable[[Claim, float], Future[None]]) -> None:
         """Begin a cycle if it is time; claim and start as many jobs as the cycle and the pool allow."""
@@ -188,7 +184,7 @@ class Worker:
             self._back_off(error)
             return None
         except WorkerError as error:
-            self._next_cycle_at = time.monotonic() + _backoff_s(_FAILED_CLAIM_S, self._failed_claims)
+            self._next_cycle_at = time.monotonic() + _backoff_s(self._timings.failed_claim_s, self._failed_claims)
             self._failed_claims += 1
             logger.bind(event="claim.failed").warning("the queue does not answer: {}", error.message)
             return None
@@ -237,7 +233,7 @@ class Worker:
         This cycle goes on: other jobs may not need what is missing.
         """
         self._cycle_had_trouble = True
-        pause_s = _backoff_s(_TROUBLE_S, self._troubled_cycles)
+        pause_s = _backoff_s(self._timings.trouble_s, self._troubled_cycles)
         self._backoff_until = time.monotonic() + pause_s
         self._poll_at_once = True  # as soon as the pause is over
         self.state.trouble = error.message
@@ -284,7 +280,7 @@ class Worker:
 
     def _poll_s(self) -> float:
         if self._drain:
-            return _DRAIN_POLL_S
+            return self._timings.drain_poll_s
         return self._config.poll_interval_ms / 1000 * random.uniform(1 - _JITTER, 1 + _JITTER)
 
     def _pause_s(self) -> float:
