@@ -264,6 +264,20 @@ def test_the_kernel_kills_a_job_before_the_worker(fork_server: ForkServer, tmp_p
     running.close()
 
 
+def test_a_fork_that_fails_is_a_configuration_error(tmp_path: Path) -> None:
+    class Full:
+        """Like the fork server on a machine without room for a process: it closes both descriptors."""
+
+        def fork(self, channel: int, status: int) -> None:
+            del channel, status
+
+    before = psutil.Process().num_fds()
+    with pytest.raises(ConfigurationError, match="could not fork") as raised:
+        job(Full(), tmp_path)  # type: ignore[arg-type]
+    assert raised.value.code == "configuration.process"
+    assert psutil.Process().num_fds() == before
+
+
 def test_an_unknown_job_function_is_an_error(fork_server: ForkServer, tmp_path: Path) -> None:
     ended = run_to_end(job(fork_server, tmp_path, function="standins.jobs:no_such"))
     assert isinstance(ended.last, Failed)

@@ -1,4 +1,4 @@
-"""The port: who may ask what, and that nobody can keep it busy."""
+"""The HTTP server: who may request what, and that no client can block it."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def test_an_exception_shows_its_place_and_not_its_words(out: Out) -> None:
     assert line["message"].startswith("failed: KeyError at test_logs.py:")
 
 
-def test_warnings_of_libraries_come_in_and_their_chatter_does_not(out: Out) -> None:
+def test_warnings_of_libraries_are_logged_and_their_info_is_not(out: Out) -> None:
     logs.set_up(Config())
     logging.getLogger("httpx").info("GET https://…")
     logging.getLogger("httpx").warning("slow")

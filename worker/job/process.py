@@ -186,8 +186,7 @@ class JobProcess:
 
     def close(self) -> str:
         """End the job process and everything it has started; return how it ended, in words. Safe to repeat."""
-        if self._has_result:
-            self._await_exit(_EXIT_S)  # it is about to exit by itself
+        self._await_exit(_EXIT_S if self._has_result or self._channel.closed else 0.0)  # it may exit by itself
         self._kill()  # or what it has left behind
         self._await_exit(_REAP_S)
         self.unread += self._receive()

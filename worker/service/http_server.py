@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any
 
 from loguru import logger
 
@@ -52,7 +52,7 @@ class Answers:
     token: str | None
 
 
-class Server:
+class Server(ThreadingHTTPServer):
     """Serves in threads of its own until it is closed.
 
     Parameters
@@ -71,48 +71,43 @@ class Server:
         If the port is not available.
     """
 
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128  # with the default of 5, a few idle clients delay all others by seconds
+
     def __init__(self, port: int, answers: Answers, *, host: str = "", longest_s: float = 10.0) -> None:
-        handler = type("Handler", (_Handler,), {"answers": answers})
+        self.answers = answers
+        self._longest_s = longest_s
+        self._open: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
         try:
-            self._server = _Server((host, port), handler)
+            super().__init__((host, port), _Handler)
         except OSError as error:
             raise ConfigurationError(f"PORT: {port} cannot be listened on: {error.strerror}") from None
-        self._server.longest_s = longest_s
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), name="http", daemon=True)
+        self._thread = threading.Thread(target=self.serve_forever, args=(_POLL_S,), name="http", daemon=True)
         self._thread.start()
 
     @property
     def port(self) -> int:
         """The port that the server listens on."""
-        return int(self._server.server_address[1])
+        return int(self.server_address[1])
 
     def close(self) -> None:
         """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
+        self.shutdown()
+        self.server_close()
         self._thread.join(5)
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128  # with the default of 5, a few idle clients delay all others by seconds
-    longest_s = 10.0
-
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        self._open: dict[socket.socket, float] = {}
-        self._lock = threading.Lock()
-        super().__init__(address, handler)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Limit the connections that are served at a time; further ones are closed."""
         with self._lock:
             if len(self._open) >= _MOST_CONNECTIONS:
                 return False
-            self._open[request] = time.monotonic() + self.longest_s
+            self._open[request] = time.monotonic() + self._longest_s
             return True
 
     def shutdown_request(self, request: Any) -> None:
+        """Forget the connection, then close it."""
         with self._lock:
             self._open.pop(request, None)
         super().shutdown_request(request)
@@ -131,7 +126,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    answers: ClassVar[Answers]
+    server: Server
     protocol_version = "HTTP/1.1"
     server_version = "mindscript"
     sys_version = ""
@@ -162,14 +157,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _get(self) -> None:
         match self._page():
             case "/health":
-                self._facts(*self.answers.health())
+                self._facts(*self.server.answers.health())
             case "/ready":
-                self._facts(*self.answers.ready())
+                self._facts(*self.server.answers.ready())
             case "/metrics":
-                self._send(HTTPStatus.OK, self.answers.metrics(), "text/plain; version=0.0.4; charset=utf-8")
+                self._send(HTTPStatus.OK, self.server.answers.metrics(), "text/plain; version=0.0.4; charset=utf-8")
             case "/":
-                self._send(HTTPStatus.OK, _status_page(*self.answers.health()), "text/html; charset=utf-8")
-            case "/process" if self.answers.token is not None:
+                self._send(HTTPStatus.OK, _status_page(*self.server.answers.health()), "text/html; charset=utf-8")
+            case "/process" if self.server.answers.token is not None:
                 self._error(HTTPStatus.METHOD_NOT_ALLOWED, allow="POST")
             case _:
                 self._error(HTTPStatus.NOT_FOUND)
@@ -178,11 +173,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self._page() in _PAGES:
             self._error(HTTPStatus.METHOD_NOT_ALLOWED, allow="GET, HEAD")
             return
-        if self._page() != "/process" or self.answers.token is None:
+        if self._page() != "/process" or self.server.answers.token is None:
             self._error(HTTPStatus.NOT_FOUND)
             return
         given = self.headers.get("Authorization", "").encode()
-        if not hmac.compare_digest(given, f"Bearer {self.answers.token}".encode()):
+        if not hmac.compare_digest(given, f"Bearer {self.server.answers.token}".encode()):
             self._error(HTTPStatus.UNAUTHORIZED)
             return
         length = self.headers.get("Content-Length", "0")
@@ -194,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if len(self.rfile.read(int(length))) < int(length):  # the body is not used, but a client expects it to be read
             return
-        self.answers.process()
+        self.server.answers.process()
         self._send(HTTPStatus.ACCEPTED, b'{"accepted": true}\n', "application/json")
 
     def _page(self) -> str:
