@@ -136,10 +136,11 @@ def _check_characters(job: RenderJob, config: Config, channel: Channel) -> None:
 
 
 def _log_left_out(produced: Produced, job_input: JobInput) -> None:
-    for what, error in (("music", produced.music_error), ("cover", produced.cover_error)):
-        if error is not None:
-            log = logger.bind(event=f"{what}.left_out", job=job_input.job_id)
-            log.warning("made without its {}: {}", what, error.message)
+    log = logger.bind(job=job_input.job_id)
+    if produced.music_error is not None:
+        log.bind(event="music.left_out").warning("made without its music: {}", produced.music_error.message)
+    if produced.cover_error is not None:
+        log.bind(event="cover.left_out").warning("made without its cover: {}", produced.cover_error.message)
 
 
 def _output(
