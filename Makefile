@@ -45,8 +45,8 @@ format: setup  ## put the code in its house style
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml
 lock: setup  ## write the requirements files anew from pyproject.toml
-	$(COMPILE) --extra mail --extra sentry -o requirements.txt
-	$(COMPILE) --extra mail --extra sentry --extra local -o requirements-demo.txt
+	$(COMPILE) --extra sentry -o requirements.txt
+	$(COMPILE) --extra sentry --extra local -o requirements-demo.txt
 	$(COMPILE) --all-extras -o requirements-dev.txt
 	echo 'setuptools>=77' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header - -o requirements-build.txt
 

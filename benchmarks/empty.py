@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from worker.config import Config
-from worker.job.run import Channel, JobInput, JobOutput
+from worker.job.channel import Channel
+from worker.job.messages import JobInput, JobOutput
 
 
 def nothing(order: JobInput, config: Config, tell: Channel, folder: Path) -> JobOutput:

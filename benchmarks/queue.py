@@ -271,7 +271,7 @@ def idle(bench: Bench, counts: Counts) -> list[Figure]:
     """`mindscript-worker work` with nothing to do: all its processes together."""
     with bench.worker(_REAL) as process:
         bench.wait_for_listener()
-        time.sleep(5)  # until the nursery has loaded all it loads
+        time.sleep(5)  # until the fork server has loaded all it loads
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         before, begin = _cpu_s(family), time.monotonic()
         time.sleep(counts.idle_s)

@@ -1,15 +1,15 @@
-"""Everything that can go wrong, sorted once.
+"""All errors, sorted by what the queue does with the job.
 
 WorkerError                kind            exit   what the queue does
-├── JobError               permanent       2      fails at once; the customer's message is plain
-├── MediaError             permanent       3      fails at once
-├── TransientError         transient       1      tried again later (honours `retry_after_s`)
-├── ConfigurationError     configuration   1      goes back, attempt not counted; the worker backs off, loudly
-├── ResourceError          resource        1      one more try, then permanent
-├── QualityError           transient       1      the delivered file missed its promise; tried again
+├── JobError               permanent       2      the job fails at once; the customer's message is plain
+├── MediaError             permanent       3      the job fails at once
+├── TransientError         transient       1      retried later, after `retry_after_s` at least
+├── ConfigurationError     configuration   1      released, attempt not counted; the worker backs off
+├── ResourceError          resource        1      retried once, then fails
+├── QualityError           transient       1      the delivered file missed its targets; retried
 └── Interrupted            -               130    not a failure
-    ├── Cancelled                                 the customer cancelled the row
-    ├── LeaseLost                                 another worker owns the job now
+    ├── Cancelled                                 the customer cancelled the job
+    ├── LeaseLost                                 another worker has the job now
     └── ShuttingDown                              SIGTERM; the job is released
 """
 
@@ -27,19 +27,19 @@ class Kind(StrEnum):
 
 
 class WorkerError(Exception):
-    """A failure that a person is told about.
+    """A failure with a message for operators and one for the customer.
 
     Parameters
     ----------
     message : str
-        One line for operators and the command line: the field, file or service, what was found, what is allowed.
+        One line for operators and the command line: field, file or service; what was found; what is allowed.
     code : str
         Short machine-readable cause, such as ``"job.invalid"`` or ``"voice.refused"``; kept in the row's error code.
     customer_message : str, optional
-        What the person who ordered the track reads. The default is the message for permanent errors and a
-        plain apology for all others, so that no internals leak.
+        What the customer reads. By default the message of a permanent error, and a plain apology for all others, so
+        that no internals leak.
     retry_after_s : float, optional
-        The least wait that the failing service asked for.
+        The shortest wait that the failing service asked for.
     """
 
     kind: ClassVar[Kind] = Kind.TRANSIENT
@@ -70,7 +70,7 @@ class WorkerError(Exception):
 
 
 class JobError(WorkerError):
-    """The payload cannot be rendered as it stands; names the field."""
+    """The payload cannot be rendered; names the field."""
 
     kind = Kind.PERMANENT
     exit_status = 2
@@ -78,7 +78,7 @@ class JobError(WorkerError):
 
 
 class MediaError(WorkerError):
-    """A recording, music file or voice answer that cannot be used; names the file or URL (without its query)."""
+    """A recording, a music file or a voice's answer cannot be used; names the file or URL (without its query)."""
 
     kind = Kind.PERMANENT
     exit_status = 3
@@ -86,14 +86,14 @@ class MediaError(WorkerError):
 
 
 class TransientError(WorkerError):
-    """A network or service failure that may pass."""
+    """A failure of the network or of a service; a retry may succeed."""
 
     kind = Kind.TRANSIENT
     default_code = "service.unavailable"
 
 
 class ConfigurationError(WorkerError):
-    """Something the operator must mend: names the variable, bucket, function or key."""
+    """An operator must fix something; names the variable, bucket, function or key."""
 
     kind = Kind.CONFIGURATION
     default_code = "configuration"
@@ -107,25 +107,25 @@ class ResourceError(WorkerError):
 
 
 class QualityError(WorkerError):
-    """The delivered file, decoded, missed its promise; it was not published."""
+    """The delivered file, decoded, missed its targets; it was not published."""
 
     kind = Kind.TRANSIENT
     default_code = "quality"
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: somebody asked for the stop
+class Interrupted(Exception):  # noqa: N818 - not an error: the stop was requested
     """The work was stopped from outside; nothing is published."""
 
     exit_status: ClassVar[int] = 130
 
 
 class Cancelled(Interrupted):
-    """The customer cancelled the order."""
+    """The customer cancelled the job."""
 
 
 class LeaseLost(Interrupted):
-    """Another worker owns the job now."""
+    """Another worker has the job now."""
 
 
 class ShuttingDown(Interrupted):
-    """The worker was asked to stop; the job goes back to the queue."""
+    """The worker was asked to stop; the job is released."""

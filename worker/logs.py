@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 _SHORTEST_SECRET = 6
 _MASK = "***"
-# What keys and their carriers look like, whoever put them into a message: keys of OpenAI, Resend and Supabase, JSON web
-# tokens, bearer headers, passwords in addresses, signatures of signed URLs.
+# Keys of OpenAI, Resend and Supabase, JSON web tokens, bearer headers, passwords in addresses and signatures of signed
+# URLs are masked by their form, whether or not they are in the configuration.
 _LOOKS_SECRET = re.compile(
     r"\b(?:sk|re|sb_secret|sb_publishable|xi)[-_][A-Za-z0-9_-]{12,}"
     r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"
@@ -37,14 +37,14 @@ _LOOKS_SECRET = re.compile(
 
 
 @dataclass
-class _Shown:
-    """What may be seen in this process."""
+class _Settings:
+    """This process's level, and the secrets to mask."""
 
     level: int = 0
     secrets: tuple[str, ...] = ()
 
 
-_shown = _Shown()
+_settings = _Settings()
 
 
 def set_up(config: Config) -> None:
@@ -53,17 +53,17 @@ def set_up(config: Config) -> None:
     Raises
     ------
     ConfigurationError
-        If LOG_LEVEL is not a level, or SENTRY_DSN is set and sentry-sdk is not there.
+        If LOG_LEVEL is not a level, or SENTRY_DSN is set and sentry-sdk is not installed.
     """
-    _show(config)
+    _configure(config)
     open_sinks()
     _set_up_sentry(config)
 
 
 def open_sinks() -> None:
-    """Say where the log goes. For the nursery, too: this takes 10 ms that its jobs then save."""
+    """Open the log's outputs. The fork server does this too, which saves each job 10 ms."""
     logger.remove()
-    style: dict[str, Any] = {"filter": _is_shown, "level": 0, "backtrace": False, "diagnose": False}
+    style: dict[str, Any] = {"filter": _is_enabled, "level": 0, "backtrace": False, "diagnose": False}
     if sys.stderr.isatty():
         logger.add(_write_line, format=_line_format, colorize=True, **style)
     else:
@@ -72,19 +72,19 @@ def open_sinks() -> None:
 
 
 def set_up_job(config: Config, job_id: str) -> None:
-    """The same in a job's process, each line with the job's id; what it cannot mend its worker reports to Sentry."""
-    _show(config)
+    """Set up logs in a job process: each line has the job's id. Its worker reports errors to Sentry."""
+    _configure(config)
     logger.configure(extra={"job": job_id})
 
 
 def for_a_command(*, debug: bool) -> None:
-    """Let a command that a person runs say only what is wrong, on standard error."""
+    """Set up logs of a command: only errors, on standard error; with `debug` all but traces."""
     logger.remove()
     logger.add(sys.stderr, level="DEBUG" if debug else "ERROR", format="{level: <7} {message}", backtrace=False)
 
 
 def as_event(record: Record) -> dict[str, Any]:
-    """Make the JSON object of a log line: time, level, event, message, and what was bound to it."""
+    """Make the JSON object of a log line: time, level, event, message, and the bound values."""
     extra = dict(record["extra"])
     event: dict[str, Any] = {
         "time": record["time"].isoformat(timespec="milliseconds"),
@@ -95,7 +95,7 @@ def as_event(record: Record) -> dict[str, Any]:
     }
     exception = record["exception"]
     if exception is not None and exception.type is not None:
-        # The kind and the place, never the values: a traceback's text may quote the payload.
+        # The type and the place, not the text: it may quote the payload.
         event["exception"] = exception.type.__name__
         frames = []
         trace = exception.traceback
@@ -107,7 +107,7 @@ def as_event(record: Record) -> dict[str, Any]:
 
 
 def where(error: BaseException) -> str:
-    """The kind of an error and the place it comes from, without its words: ``KeyError at mix.py:41``."""
+    """Return the type of an error and where it was raised, without its text: ``KeyError at mix.py:41``."""
     trace = error.__traceback__
     if trace is None:
         return type(error).__name__
@@ -117,7 +117,7 @@ def where(error: BaseException) -> str:
 
 
 def masked(value: Any, secrets: tuple[str, ...]) -> Any:
-    """A JSON-like value with every secret in its texts, and all that looks like one, replaced by ``***``."""
+    """Replace every secret in a JSON-like value, and everything that looks like one, by ``***``."""
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, _MASK)
@@ -127,12 +127,12 @@ def masked(value: Any, secrets: tuple[str, ...]) -> Any:
     if isinstance(value, list | tuple):
         return [masked(item, secrets) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return None  # silence has no loudness, and JSON no infinity
+        return None  # the loudness of silence is -inf, which JSON does not have
     return value if value is None or isinstance(value, bool | int | float) else masked(str(value), secrets)
 
 
 def secret_values(config: Config) -> tuple[str, ...]:
-    """All secrets of the configuration, longest first, and the passwords inside addresses, as written and as meant."""
+    """List all secrets of the configuration, longest first, and the passwords in its addresses, quoted and unquoted."""
     secrets: set[str] = set()
     for name in type(config).model_fields:
         value = getattr(config, name)
@@ -149,41 +149,41 @@ def _passwords(address: str) -> set[str]:
     except ValueError:
         password = None
     found = {password, unquote(password)} if password else set()
-    for given in re.findall(r"\bpassword\s*=\s*'?([^\s']+)", address):  # libpq's key=value form, or a parameter
+    for given in re.findall(r"\bpassword\s*=\s*'?([^\s']+)", address):  # libpq's key=value form, or a URL parameter
         found |= {given, given.split("&")[0], unquote(given.split("&")[0])}
     return found
 
 
-def _show(config: Config) -> None:
+def _configure(config: Config) -> None:
     level = config.log_level.upper()
     if level not in LEVELS:
         raise ConfigurationError(f"LOG_LEVEL: found {config.log_level!r}, allowed are {', '.join(LEVELS)}")
-    _shown.level = logger.level(level).no
-    _shown.secrets = secret_values(config)
+    _settings.level = logger.level(level).no
+    _settings.secrets = secret_values(config)
 
 
-def _is_shown(record: Record) -> bool:
-    return record["level"].no >= _shown.level
+def _is_enabled(record: Record) -> bool:
+    return record["level"].no >= _settings.level
 
 
-# One write a line: the worker and its jobs share the stream.
+# One write for each line: the worker and its jobs share the stream.
 def _write_json(message: Message) -> None:
-    sys.stdout.write(json.dumps(masked(as_event(message.record), _shown.secrets)) + "\n")
+    sys.stdout.write(json.dumps(masked(as_event(message.record), _settings.secrets)) + "\n")
     sys.stdout.flush()
 
 
 def _write_line(message: Message) -> None:
-    sys.stderr.write(masked(str(message), _shown.secrets))
+    sys.stderr.write(masked(str(message), _settings.secrets))
     sys.stderr.flush()
 
 
 def _line_format(record: Record) -> str:
-    # Given as a function, so that loguru adds no traceback: its text may quote the payload.
+    # To a format function loguru adds no traceback, whose text may quote the payload.
     return "<dim>{time:HH:mm:ss}</dim> <level>{level: <7}</level> {message}\n"
 
 
 class _FromLogging(logging.Handler):
-    """Passes what libraries log on to our log."""
+    """Passes the log records of libraries to our log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = record.levelname if record.levelname in LEVELS else "WARNING"
@@ -210,7 +210,7 @@ def _set_up_sentry(config: Config) -> None:
 
 
 def _for_sentry(event: Any, _hint: dict[str, Any]) -> Any:
-    """Mask an event, and take out what exceptions say: their words may quote the order."""
+    """Mask an event, and remove the texts of exceptions, which may quote the payload."""
     for exception in event.get("exception", {}).get("values", ()):
         exception["value"] = ""
-    return masked(event, _shown.secrets)
+    return masked(event, _settings.secrets)

@@ -1,4 +1,4 @@
-"""Where the faults happen: real workers on a real queue, and a book in the database that nobody can get around."""
+"""Real workers on a real queue, and triggers that write every end of a job down."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from standins.worker_process import WorkerProcess
 from worker.embedded.postgres import EmbeddedPostgres
 from worker.service.heartbeat import WorkerTimings
 
-# Every write that leaves a job ended, or a track published, is noted: a second one cannot hide. In plain mode one
+# Triggers record every write that ends a job or publishes a track, so a second one is seen. In plain mode one
 # transaction ends the row and then completes its result.
 _BOOK = """
 CREATE TABLE public.book (
@@ -41,14 +41,14 @@ CREATE TRIGGER zz_note AFTER UPDATE ON audio_job_queue FOR EACH ROW EXECUTE FUNC
 CREATE TRIGGER zz_note AFTER UPDATE OF audio_url ON tracks FOR EACH ROW EXECUTE FUNCTION note();
 """
 
-# Leases of seconds, for what does not depend on their length.
+# Leases of a few seconds, for tests that do not depend on their length.
 BRISK = WorkerTimings(heartbeat_s=0.6, check_s=0.3, lost_after_s=2.2, rescue_s=0.5, finish_within_s=1.0)
 BRISK_LEASE_S = 3.0
 
 
 @dataclass
 class Field:
-    """A database and the workers on it.
+    """A database and its workers.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Field:
         drain: bool = False,
         **settings: object,
     ) -> WorkerProcess:
-        """Start a worker; production's rhythm unless told otherwise."""
+        """Start a worker; production's timings by default."""
         number = len(self.workers)
         environment = {
             "DATABASE_URL": dsn or self.dsn,
@@ -92,11 +92,11 @@ class Field:
         return worker
 
     def brisk(self, **settings: object) -> WorkerProcess:
-        """Start a worker whose lease is a matter of seconds."""
+        """Start a worker with a lease of a few seconds."""
         return self.worker(timings=BRISK, lease_s=BRISK_LEASE_S, **settings)  # type: ignore[arg-type]
 
     def order(self, count: int = 1, **payload: object) -> list[str]:
-        """Insert orders in one statement, each with a track; their ids."""
+        """Insert jobs in one statement, each with a track; return their ids."""
         rows = execute(
             self.dsn,
             "WITH fresh AS (SELECT gen_random_uuid() AS id FROM generate_series(1, %s)),"
@@ -116,12 +116,12 @@ class Field:
         return str(stage) if stage is not None else None
 
     def left(self) -> int:
-        """Orders that have not ended."""
+        """Count the jobs that have not ended."""
         unfinished = "SELECT count(*) n FROM audio_job_queue WHERE status IN ('pending', 'processing')"
         return int(execute(self.dsn, unfinished)[0]["n"])
 
     def started(self, *workers: WorkerProcess) -> None:
-        """Wait until they work."""
+        """Wait until they have started."""
         for worker in workers:
             worker.wait_for("started")
 
@@ -129,7 +129,7 @@ class Field:
         eventually(lambda: self.left() == 0, timeout_s)
 
     def count(self, *, say: str, must: str, **more: object) -> dict[str, int]:
-        """Count how the orders ended, print it, and hold it to what must hold always."""
+        """Count how the jobs ended, print it, and check that each ended once."""
         rows = execute(
             self.dsn,
             "SELECT q.status, coalesce(e.n, 0) AS ended, coalesce(p.n, 0) AS published FROM audio_job_queue q"
@@ -151,7 +151,7 @@ class Field:
         return counts
 
     def clear(self) -> None:
-        """End what still runs."""
+        """End the workers that still run."""
         for worker in self.workers:
             if worker.process.poll() is None:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -172,7 +172,7 @@ def eventually(condition: Callable[[], object], timeout_s: float = 30.0, *, ever
 
 
 def descendants_left(folder: Path, *, retry_for_s: float = 10.0) -> list[psutil.Process]:
-    """Processes with this folder as TMPDIR (all that our workers start) that still live after a while."""
+    """List the processes with this TMPDIR (all that our workers start) that still live after a while."""
     deadline = time.monotonic() + retry_for_s
     while True:
         found = [

@@ -47,7 +47,7 @@ def test_the_old_ten_minute_reset_during_a_live_render(field: Field, plain_field
     workers = []
     for place in places.values():
         place.order(do="sleep", seconds=45)
-        workers.append(place.worker(poll_interval_ms=1000))  # production's rhythm
+        workers.append(place.worker(poll_interval_ms=1000))  # production's timings
     oldest = dict.fromkeys(places, 0.0)
     until = time.monotonic() + 45
     while time.monotonic() < until:

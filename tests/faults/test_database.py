@@ -1,4 +1,4 @@
-"""A database that drops, freezes, restarts, or loses an answer on its way."""
+"""A database that drops connections, freezes, restarts, or whose answer is lost."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _done(field: Field) -> int:
 
 
 def test_half_open_connections_of_the_listener_and_the_queue(field: Field) -> None:
-    """Every connection goes silent without a word; an order that comes then is taken up within 15 s."""
+    """Every connection goes silent; a job inserted then is claimed within 15 s."""
     with HalfOpen(field.dsn) as proxy:
         jitter = random.Random(1)
         worker = field.worker(dsn=proxy.dsn)  # production's 10 s between polls
@@ -115,7 +115,7 @@ def test_half_open_connections_of_the_listener_and_the_queue(field: Field) -> No
 
 
 def test_the_claims_answer_is_dropped_after_commit(field: Field) -> None:
-    """The row is ours and we do not know: the next claim asks with the same token, and gets it."""
+    """The worker does not know that it holds the row; the next claim, with the same token, returns it."""
     rounds = 20
     with Proxy(field.dsn) as proxy:
         worker = field.worker(dsn=proxy.dsn)

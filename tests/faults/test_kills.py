@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 
 def test_kill_9_at_fifty_random_moments_with_eight_workers(field: Field) -> None:
-    """Production's lease and rhythm: what a dead worker held is back in the queue within 75 s."""
+    """Production's lease and timings: the jobs of a dead worker are back in the queue within 75 s."""
     jitter = random.Random(20)
     kills, workers_n = 50, 8
     settings = {"poll_interval_ms": 1000, "max_jobs_per_cycle": 100}
@@ -55,7 +55,7 @@ def test_kill_9_at_fifty_random_moments_with_eight_workers(field: Field) -> None
 
 
 def test_sigstop_past_the_lease_then_sigcont(field: Field) -> None:
-    """A worker that was frozen wakes up, and finds its job taken: nothing that it still writes counts."""
+    """A frozen worker wakes up and finds its job lost: nothing that it then writes has an effect."""
     lost = frozen = 0
     for everybody in (False, True, False):
         victims = [field.brisk(worker_concurrency=2) for _ in range(3)]
@@ -126,7 +126,7 @@ def _rss(process: psutil.Process) -> int:
 
 
 def test_a_job_that_kills_its_worker(field: Field) -> None:
-    """Whoever starts the worker starts it again, as a dyno does; the third death is the job's."""
+    """The worker is restarted each time, as a dyno is; after its third crash the job is poison."""
     bad = field.order(do="kill worker")
     good = field.order(12, do="sleep", seconds=0.2)
     deaths = 0
@@ -154,23 +154,23 @@ def test_a_job_that_kills_its_worker(field: Field) -> None:
 
 
 def test_a_job_that_kills_its_parent(field: Field) -> None:
-    """Its process's parent is the nursery; the worker has another one made and loses nothing."""
+    """The parent is the fork server; the worker starts another one and loses nothing."""
     worker = field.brisk(poll_interval_ms=200)
     jobs = [job for _ in range(5) for job in (*field.order(do="kill parent"), *field.order(2))]
     field.wait_until_all_ended(60)
     assert all(field.status(job) == "completed" for job in jobs)
-    nurseries = sum("worker.job.fork_server" in " ".join(process.cmdline()) for process in worker.family())
+    fork_servers = sum("worker.job.fork_server" in " ".join(process.cmdline()) for process in worker.family())
     assert worker.stop() == 0
     field.count(
         say="a job that kills its parent process (5 of them)",
         must="the worker lives, every job completes",
-        nurseries_after=nurseries,
+        fork_servers_after=fork_servers,
     )
-    assert nurseries == 1
+    assert fork_servers == 1
 
 
 def test_the_job_dies_with_its_worker_at_once(field: Field) -> None:
-    """And with it all that it has started: nothing goes on rendering, or uploading, for a worker that is dead."""
+    """With everything it has started: nothing renders or uploads for a dead worker."""
     slowest = 0.0
     for round_number in range(10):
         note = field.folder / f"note{round_number}"

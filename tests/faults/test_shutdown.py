@@ -1,4 +1,4 @@
-"""SIGTERM and cancelling, at production's rhythm."""
+"""SIGTERM and cancelling, with production's timings."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_sigterm_with_the_database_gone(field: Field, how: str) -> None:
 
 
 def test_cancelling_stops_the_render_within_five_seconds(either_field: Field) -> None:
-    """In plain mode nobody tells the worker: it looks. Not a byte is published afterwards."""
+    """In plain mode there is no notification: the worker checks the row. Nothing is published afterwards."""
     field = either_field
     jitter = random.Random(3)
     ledger = field.folder / "ledger"

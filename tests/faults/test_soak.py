@@ -1,4 +1,4 @@
-"""Many jobs in a row in one worker: it does not grow."""
+"""Many jobs in a row in one worker: nothing grows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 
 @dataclass(frozen=True)
 class Size:
-    """What a worker has at a moment when it does nothing."""
+    """What an idle worker holds."""
 
     resident_mb: float
     descriptors: int
@@ -28,7 +28,7 @@ class Size:
     connections: int
 
 
-def test_three_hundred_short_jobs_in_one_worker_leave_nothing_behind(field: Field) -> None:
+def test_300_short_jobs_in_one_worker_leak_nothing(field: Field) -> None:
     """Of every kind: good ones, failures, crashes, cancelled ones; the last hundred cost what the second did."""
     worker = field.worker(poll_interval_ms=200, max_jobs_per_cycle=100, worker_concurrency=2, port=_free_port())
     worker.wait_for("started")
@@ -46,7 +46,7 @@ def test_three_hundred_short_jobs_in_one_worker_leave_nothing_behind(field: Fiel
         for number in range(50):
             field.order(**kinds[number % len(kinds)])
         eventually(lambda: _done(field), 120)
-        time.sleep(2)  # until the last child is reaped
+        time.sleep(2)  # until the last job process is reaped
         sizes.append(_size(worker, field.folder))
     assert worker.stop() == 0
     resident = [size.resident_mb for size in sizes]

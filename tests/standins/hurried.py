@@ -1,7 +1,7 @@
-"""`mindscript-worker work`, whole, in a process of its own, but with less patience.
+"""`mindscript-worker work` in a process of its own, with shorter timeouts.
 
-What production bears with for a minute from services that say nothing, this bears with for four seconds, and it looks
-again sooner for what an operator must mend; nothing else differs.
+A service that does not answer times out after four seconds, not after a minute, and the worker retries sooner after an
+error that an operator must fix. Nothing else differs from production.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from worker.config import Config
-from worker.job.run import Channel, JobInput, JobOutput
+from worker.job.channel import Channel
+from worker.job.messages import JobInput, JobOutput
 
 SILENCE_S = 4.0
 ROOT = Path(__file__).parents[2]
 
 
-def run_job(order: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
-    """Fulfil an order as ever."""
+def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
+    """Run a job, with these timeouts."""
     import httpx
 
     from worker.job import run as job
@@ -37,25 +38,25 @@ def run_job(order: JobInput, config: Config, channel: Channel, folder: Path) -> 
     supabase_storage._LIMITS = httpx.Timeout(SILENCE_S)
     supabase_storage._SHORT_LIMITS = httpx.Timeout(SILENCE_S / 2)
     guarded_http._SILENCE_S = SILENCE_S
-    return job.run_job(order, config, channel, folder)
+    return job.run_job(job_input, config, channel, folder)
 
 
 @dataclass
 class Hurried:
-    """A worker that runs, and its log."""
+    """A running worker, and its log."""
 
     process: subprocess.Popen[bytes]
     log: Path
 
     def events(self) -> list[dict[str, Any]]:
-        """What it has logged so far."""
+        """The events in its log so far."""
         lines = self.log.read_text().splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 @contextmanager
 def hurried_worker(folder: Path, **settings: str) -> Iterator[Hurried]:
-    """A worker for the length of a block, told to stop at its end; it must end with 0."""
+    """Run a worker for the length of a block, then stop it; it must exit with 0."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     log = folder / "log"
     with log.open("wb") as out:
@@ -88,14 +89,14 @@ def hurried_worker(folder: Path, **settings: str) -> Iterator[Hurried]:
 
 
 def main() -> int:
-    """Be that process."""
+    """Run the worker in this process."""
     from worker.cli.work import work
     from worker.errors import WorkerError
-    from worker.service import worker as loop
+    from worker.service.heartbeat import WorkerTimings
 
-    loop._TROUBLE_S = (1.0, 1.0)
+    timings = WorkerTimings(trouble_s=(1.0, 1.0))
     try:
-        return work(Config.from_environ(), drain=False, job="standins.hurried:run_job")
+        return work(Config.from_environ(), drain=False, job="standins.hurried:run_job", timings=timings)
     except WorkerError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return error.exit_status

@@ -1,4 +1,4 @@
-"""Small jobs that behave, or misbehave, as their payload says; run by a real worker in place of a render.
+"""Small jobs that behave, or misbehave, as their payload asks; run by a real worker in place of a render.
 
 ``{"do": "sleep", "seconds": 2}``, or several deeds: ``{"do": ["sleep", "kill self"]}``. With ``"attempts": 1`` only the
 first attempt misbehaves. What a job "uploads" is a line in a file, so that a test can see when, and whether.
@@ -16,23 +16,24 @@ from pathlib import Path
 
 from worker import errors
 from worker.config import Config
-from worker.job.run import Channel, JobInput, JobOutput
+from worker.job.channel import Channel
+from worker.job.messages import JobInput, JobOutput
 
 PERFORM = "standins.jobs:perform"
 _STEP_S = 0.05
 
 
-def perform(order: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
+def perform(job_input: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
     """Do what the payload says, then publish."""
-    payload = order.payload
+    payload = job_input.payload
     deeds = payload.get("do", "nothing")
-    if order.attempt <= int(payload.get("attempts", 1_000_000)):
+    if job_input.attempt <= int(payload.get("attempts", 1_000_000)):
         for deed in [deeds] if isinstance(deeds, str) else deeds:
-            _DEEDS[deed](order, channel, folder)
+            _DEEDS[deed](job_input, channel, folder)
     if "ledger" in payload:
         channel.may_publish()
         with Path(str(payload["ledger"])).open("a") as ledger:
-            ledger.write(f"{order.job_id} {order.attempt} {time.time()}\n")
+            ledger.write(f"{job_input.job_id} {job_input.attempt} {time.time()}\n")
     if "upload" in payload:
         bucket, key = str(payload["upload"]).split("/", 1)
         target = config.storage_dir / bucket / key
@@ -40,7 +41,7 @@ def perform(order: JobInput, config: Config, channel: Channel, folder: Path) -> 
         target.write_bytes(b"track")
         channel.uploaded(bucket, key)
         time.sleep(float(payload.get("linger", 0)))
-    path = f"audio-renders/tracks/{order.track_id}/{order.job_id}-0.mp3"
+    path = f"audio-renders/tracks/{job_input.track_id}/{job_input.job_id}-0.mp3"
     return JobOutput(
         {"url": path, "audioUrl": path},
         {"audio_url": path, "status": "published"},
@@ -48,12 +49,12 @@ def perform(order: JobInput, config: Config, channel: Channel, folder: Path) -> 
     )
 
 
-def _nothing(order: JobInput, channel: Channel, folder: Path) -> None:
-    del order, channel, folder
+def _nothing(job_input: JobInput, channel: Channel, folder: Path) -> None:
+    del job_input, channel, folder
 
 
-def _sleep(order: JobInput, channel: Channel, folder: Path) -> None:
-    seconds = float(order.payload.get("seconds", 1))
+def _sleep(job_input: JobInput, channel: Channel, folder: Path) -> None:
+    seconds = float(job_input.payload.get("seconds", 1))
     started = time.monotonic()
     while (gone := time.monotonic() - started) < seconds:
         channel.progress(int(90 * gone / seconds), "Sleeping")
@@ -61,79 +62,80 @@ def _sleep(order: JobInput, channel: Channel, folder: Path) -> None:
     (folder / "sheet").write_bytes(b"z" * 1000)
 
 
-def _silent(order: JobInput, channel: Channel, folder: Path) -> None:
+def _silent(job_input: JobInput, channel: Channel, folder: Path) -> None:
     del channel, folder
-    time.sleep(float(order.payload.get("seconds", 1)))
+    time.sleep(float(job_input.payload.get("seconds", 1)))
 
 
-def _kill_self(order: JobInput, channel: Channel, folder: Path) -> None:
+def _kill_self(job_input: JobInput, channel: Channel, folder: Path) -> None:
     del channel, folder
-    os.kill(os.getpid(), int(order.payload.get("signal", signal.SIGKILL)))
+    os.kill(os.getpid(), int(job_input.payload.get("signal", signal.SIGKILL)))
 
 
-def _segfault(order: JobInput, channel: Channel, folder: Path) -> None:
-    del order, channel, folder
+def _segfault(job_input: JobInput, channel: Channel, folder: Path) -> None:
+    del job_input, channel, folder
     ctypes.string_at(0)
 
 
-def _exit(order: JobInput, channel: Channel, folder: Path) -> None:
+def _exit(job_input: JobInput, channel: Channel, folder: Path) -> None:
     del channel, folder
-    os._exit(int(order.payload.get("code", 3)))
+    os._exit(int(job_input.payload.get("code", 3)))
 
 
-def _allocate(order: JobInput, channel: Channel, folder: Path) -> None:
-    """Take memory until something gives way; in pieces that are small beside any limit."""
-    del order, folder
+def _allocate(job_input: JobInput, channel: Channel, folder: Path) -> None:
+    """Take memory until a limit is reached, in steps that are small beside any limit."""
+    del job_input, folder
     kept = []
     while True:
         kept.append(bytearray(os.urandom(1) * (4 << 20)))
         channel.progress(min(99, len(kept)), "Allocating")
 
 
-def _allocate_apart(order: JobInput, channel: Channel, folder: Path) -> None:
-    """The same in processes of its own, none of which is large."""
-    del order, channel, folder
+def _allocate_apart(job_input: JobInput, channel: Channel, folder: Path) -> None:
+    """The same in several processes, none of which is large."""
+    del job_input, channel, folder
     eat = "x = bytearray(b'1') * (40 << 20); import time; time.sleep(600)"
     while True:
         subprocess.Popen([sys.executable, "-c", eat])
         time.sleep(0.05)
 
 
-def _kill_parent(order: JobInput, channel: Channel, folder: Path) -> None:
-    del order, channel, folder
+def _kill_parent(job_input: JobInput, channel: Channel, folder: Path) -> None:
+    """Kill the fork server."""
+    del job_input, channel, folder
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(0.5)
 
 
-def _kill_worker(order: JobInput, channel: Channel, folder: Path) -> None:
-    """Kill the worker itself: the nursery's parent."""
-    del order, channel, folder
+def _kill_worker(job_input: JobInput, channel: Channel, folder: Path) -> None:
+    """Kill the worker itself: the fork server's parent."""
+    del job_input, channel, folder
     fork_server = Path(f"/proc/{os.getppid()}/stat").read_text()
     os.kill(int(fork_server.rpartition(")")[2].split()[1]), signal.SIGKILL)
     time.sleep(60)
 
 
-def _family(order: JobInput, channel: Channel, folder: Path) -> None:
-    """Start a process in a group of its own, as FFmpeg is, note its id and wait."""
+def _family(job_input: JobInput, channel: Channel, folder: Path) -> None:
+    """Start a process in a group of its own, like FFmpeg, write its id down, and wait."""
     process = subprocess.Popen(["sleep", "600"], process_group=0)
-    Path(str(order.payload["note"])).write_text(f"{os.getpid()} {process.pid}")
-    _sleep(order, channel, folder)
+    Path(str(job_input.payload["note"])).write_text(f"{os.getpid()} {process.pid}")
+    _sleep(job_input, channel, folder)
 
 
-def _fail(order: JobInput, channel: Channel, folder: Path) -> None:
+def _fail(job_input: JobInput, channel: Channel, folder: Path) -> None:
     del channel, folder
-    kind = getattr(errors, str(order.payload["error"]))
-    retry_after_s = order.payload.get("retry_after_s")
-    raise kind(str(order.payload.get("message", "as asked")), code="test.asked", retry_after_s=retry_after_s)
+    kind = getattr(errors, str(job_input.payload["error"]))
+    retry_after_s = job_input.payload.get("retry_after_s")
+    raise kind(str(job_input.payload.get("message", "as asked")), code="test.asked", retry_after_s=retry_after_s)
 
 
-def _bug(order: JobInput, channel: Channel, folder: Path) -> None:
+def _bug(job_input: JobInput, channel: Channel, folder: Path) -> None:
     del channel, folder
-    raise KeyError(str(order.payload.get("script", "nothing")))
+    raise KeyError(str(job_input.payload.get("script", "nothing")))
 
 
-def _full_disk(order: JobInput, channel: Channel, folder: Path) -> None:
-    del order, channel, folder
+def _full_disk(job_input: JobInput, channel: Channel, folder: Path) -> None:
+    del job_input, channel, folder
     raise OSError(28, "No space left on device")
 
 

@@ -1,4 +1,4 @@
-"""Resend's API and Supabase's auth admin API, as far as the worker's letters meet them.
+"""Resend's API and Supabase's auth admin API, as far as the worker's e-mails need them.
 
 Both are plain functions of a request, to be mounted with `standins.storage.serve_project`. Error bodies:
 Resend's documentation, "Errors" and "Idempotency keys"; supabase/auth, internal/api/errors.go.
@@ -19,16 +19,16 @@ RESEND_KEY = "re_test_key"
 
 @dataclass
 class Resend:
-    """Takes letters.
+    """Accepts e-mails.
 
     Attributes
     ----------
     sent : list of dict
-        What really goes out: once for each idempotency key.
+        The e-mails that are sent: one for each idempotency key.
     asked : int
         Requests in all.
     next : list of Response
-        Answers to give instead, first one first.
+        Answers to give instead, in order.
     """
 
     sent: list[dict[str, Any]] = field(default_factory=list)
@@ -45,21 +45,21 @@ class Resend:
             return self.refused(401, "invalid_api_key", "API key is invalid")
         if (request.method, request.path) != ("POST", "/emails"):
             return self.refused(404, "not_found", "The requested endpoint does not exist")
-        letter = json.loads(request.body)
+        email = json.loads(request.body)
         for name in ("from", "to", "subject"):
-            if not letter.get(name):
+            if not email.get(name):
                 return self.refused(422, "missing_required_field", f"Missing `{name}` field.")
         key = request.headers.get("idempotency-key", str(uuid.uuid4()))
-        body, letter_id = self._keys.setdefault(key, (request.body, str(uuid.uuid4())))
+        body, email_id = self._keys.setdefault(key, (request.body, str(uuid.uuid4())))
         if body != request.body:
             message = "Same idempotency key used with a different request payload."
             return self.refused(409, "invalid_idempotent_request", message)
-        if not any(seen["id"] == letter_id for seen in self.sent):
-            self.sent.append({**letter, "id": letter_id, "key": key})
+        if not any(seen["id"] == email_id for seen in self.sent):
+            self.sent.append({**email, "id": email_id, "key": key})
         if self.lose_answers:
             self.lose_answers -= 1
             return Response(0)
-        return as_json(200, {"id": letter_id})
+        return as_json(200, {"id": email_id})
 
     @staticmethod
     def refused(status: int, name: str, message: str, **headers: str) -> Response:

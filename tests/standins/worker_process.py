@@ -1,6 +1,6 @@
-"""`mindscript-worker work` as a process of its own, with small jobs in place of renders, to be killed at will.
+"""`mindscript-worker work` as a process of its own, with small jobs in place of renders.
 
-Run as a program, this is that process: the real command, but for the job and the rhythm.
+Run as a program, this is that process: the real command with another job function and other timings.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TESTS = Path(__file__).parents[1]
 
 @dataclass
 class WorkerProcess:
-    """A worker that runs.
+    """A running worker.
 
     Attributes
     ----------
@@ -43,12 +43,12 @@ class WorkerProcess:
     process: subprocess.Popen[str] = field(init=False)
 
     def start(self) -> WorkerProcess:
-        """Start it as the leader of a group of its own, as a dyno's or a terminal's command is."""
-        told = {"drain": self.drain, "rhythm": asdict(self.timings), "lease_s": self.lease_s}
+        """Start it as the leader of a session, like a dyno's or a terminal's command."""
+        options = {"drain": self.drain, "timings": asdict(self.timings), "lease_s": self.lease_s}
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
         self.log = open(self.folder / f"{id(self)}.log", "w+") if self.folder else subprocess.PIPE  # noqa: PTH123, SIM115
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "standins.worker_process", json.dumps(told)],
+            [sys.executable, "-m", "standins.worker_process", json.dumps(options)],
             env={**inherited, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **self.settings},
             cwd=TESTS,
             stdin=subprocess.DEVNULL,
@@ -64,7 +64,7 @@ class WorkerProcess:
         return self.process.pid
 
     def events(self) -> list[dict[str, Any]]:
-        """What it has logged so far."""
+        """The events in its log so far."""
         assert self.folder is not None
         assert not isinstance(self.log, int)
         found = []
@@ -74,7 +74,7 @@ class WorkerProcess:
         return found
 
     def wait_for(self, event: str, timeout_s: float = 20.0) -> dict[str, Any]:
-        """Wait until it has logged an event; that line."""
+        """Wait until it has logged an event; return that line."""
         deadline = time.monotonic() + timeout_s
         while True:
             for line in self.events():
@@ -89,25 +89,25 @@ class WorkerProcess:
         return Path(self.log.name).read_text()
 
     def family(self) -> list[psutil.Process]:
-        """All its processes but itself."""
+        """All processes below it."""
         try:
             return psutil.Process(self.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
 
     def signal_everybody(self, number: int) -> None:
-        """As Heroku does: every process of the dyno."""
+        """Send a signal to every process, as Heroku does to a dyno."""
         for process in [*self.family(), psutil.Process(self.pid)]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL, and nothing else."""
+        """Send SIGKILL."""
         self.process.kill()
         self.process.wait(10)
 
     def stop(self) -> int:
-        """SIGTERM; the exit status."""
+        """Send SIGTERM; return the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(40)
 
@@ -121,7 +121,7 @@ def worker_process(
     lease_s: float = 60.0,
     drain: bool = False,
 ) -> Iterator[WorkerProcess]:
-    """A worker for the length of a block; killed at the end if it still runs."""
+    """Run a worker for the length of a block; kill it at the end if it still runs."""
     worker = WorkerProcess(settings, timings or WorkerTimings(), lease_s, drain, folder).start()
     try:
         yield worker
@@ -133,21 +133,21 @@ def worker_process(
 
 
 def main() -> int:
-    """Be that process."""
+    """Run the worker in this process."""
     from standins.jobs import PERFORM
 
     from worker.cli.work import work
     from worker.config import Config
     from worker.errors import WorkerError
 
-    told = json.loads(sys.argv[1])
+    options = json.loads(sys.argv[1])
     try:
         return work(
             Config.from_environ(),
-            drain=told["drain"],
+            drain=options["drain"],
             job=PERFORM,
-            timings=WorkerTimings(**told["rhythm"]),
-            lease_s=told["lease_s"],
+            timings=WorkerTimings(**options["timings"]),
+            lease_s=options["lease_s"],
         )
     except WorkerError as error:
         print(f"error: {error.message}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""A job's process: what it says, how it dies, and that nothing of it stays behind."""
+"""The job process: its messages, its exits, and that nothing is left of it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from standins.jobs import PERFORM
 
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, LeaseLost, ResourceError, TransientError
-from worker.job.channel import Failed, MayPublish, Message, Progress, Uploaded
+from worker.job.messages import Failed, JobInput, JobOutput, MayPublish, Message, Progress, Uploaded
 from worker.job.process import ForkServer, JobProcess
-from worker.job.run import JobInput, JobOutput
 
 _LIMIT = 512 << 20
 
@@ -32,12 +31,12 @@ def fork_server() -> Iterator[ForkServer]:
 
 
 @dataclass
-class Told:
-    """All that a job said, and how it ended."""
+class Ended:
+    """All messages of a job, and how it ended."""
 
     messages: list[Message]
     ending: str
-    child: JobProcess
+    job: JobProcess
 
     @property
     def last(self) -> Message | None:
@@ -45,19 +44,19 @@ class Told:
 
 
 def job(fork_server: ForkServer, folder: Path, function: str = PERFORM, **payload: object) -> JobProcess:
-    order = JobInput("job-1", None, None, json.dumps(payload))
-    return JobProcess(fork_server, function, order=order, config=Config(), folder=folder, memory_bytes=_LIMIT)
+    job_input = JobInput("job-1", None, None, json.dumps(payload))
+    return JobProcess(fork_server, function, job_input=job_input, config=Config(), folder=folder, memory_bytes=_LIMIT)
 
 
-def hear_out(child: JobProcess, *, until: Callable[[Message], bool] = lambda _: False) -> Told:
-    said: list[Message] = []
+def run_to_end(running: JobProcess, *, until: Callable[[Message], bool] = lambda _: False) -> Ended:
+    received: list[Message] = []
     deadline = time.monotonic() + 20
-    while (more := child.messages(1)) is not None:
+    while (more := running.messages(1)) is not None:
         assert time.monotonic() < deadline, "the job has not come to its end"
-        said += more
-        if said and (isinstance(said[-1], JobOutput | Failed) or until(said[-1])):
+        received += more
+        if received and (isinstance(received[-1], JobOutput | Failed) or until(received[-1])):
             break
-    return Told(said, child.close(), child)
+    return Ended(received, running.close(), running)
 
 
 def eventually(condition: Callable[[], bool]) -> None:
@@ -67,13 +66,20 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def test_a_job_is_a_session_of_its_own_and_its_pid_is_known_at_once(fork_server: ForkServer, tmp_path: Path) -> None:
+    running = job(fork_server, tmp_path, do="silent", seconds=30)
+    assert psutil.Process(running.pid).ppid() == fork_server.pid
+    eventually(lambda: os.getsid(running.pid) == running.pid)
+    assert running.close() == "killed by SIGKILL"
+
+
 def test_a_job_reports_its_progress_and_its_result(fork_server: ForkServer, tmp_path: Path) -> None:
-    told = hear_out(job(fork_server, tmp_path, do="sleep", seconds=0.2))
-    stages = [message for message in told.messages if isinstance(message, Progress)]
+    ended = run_to_end(job(fork_server, tmp_path, do="sleep", seconds=0.2))
+    stages = [message for message in ended.messages if isinstance(message, Progress)]
     assert [message.percent for message in stages] == sorted({message.percent for message in stages})
-    assert isinstance(told.last, JobOutput)
-    assert told.last.result["url"] == "audio-renders/tracks/None/job-1-0.mp3"
-    assert told.ending == "exit status 0"
+    assert isinstance(ended.last, JobOutput)
+    assert ended.last.result["url"] == "audio-renders/tracks/None/job-1-0.mp3"
+    assert ended.ending == "exit status 0"
 
 
 @pytest.mark.parametrize(
@@ -84,13 +90,11 @@ def test_a_job_reports_its_progress_and_its_result(fork_server: ForkServer, tmp_
         ({"do": "exit", "code": 7}, "exit status 7"),
     ],
 )
-def test_a_death_without_a_word_is_told_from_a_result(
-    fork_server: ForkServer, tmp_path: Path, payload: dict[str, object], ending: str
-) -> None:
-    told = hear_out(job(fork_server, tmp_path, **payload))
-    assert told.messages == []
-    assert told.ending == ending
-    assert told.child.was_killed == (ending == "killed by SIGKILL")
+def test_a_crash_is_no_result(fork_server: ForkServer, tmp_path: Path, payload: dict[str, object], ending: str) -> None:
+    ended = run_to_end(job(fork_server, tmp_path, **payload))
+    assert ended.messages == []
+    assert ended.ending == ending
+    assert ended.job.was_killed == (ending == "killed by SIGKILL")
 
 
 @pytest.mark.parametrize(
@@ -103,24 +107,24 @@ def test_a_death_without_a_word_is_told_from_a_result(
         ({"do": "fail", "error": "LeaseLost"}, LeaseLost, None),
     ],
 )
-def test_errors_travel_with_their_kind(
+def test_errors_keep_their_type_and_code(
     fork_server: ForkServer, tmp_path: Path, payload: dict[str, object], kind: type[Exception], code: str | None
 ) -> None:
     if payload.get("error") == "LeaseLost":
         payload = {"do": "sleep", "seconds": 0, "ledger": str(tmp_path / "ledger")}
-    child = job(fork_server, tmp_path, **payload)
+    running = job(fork_server, tmp_path, **payload)
     if kind is LeaseLost:
-        while not any(isinstance(message, MayPublish) for message in child.messages(20) or ()):
+        while not any(isinstance(message, MayPublish) for message in running.messages(20) or ()):
             pass
-        child.answer("lost")
-    told = hear_out(child)
-    assert isinstance(told.last, Failed)
-    error = told.last.error()
+        running.answer("lost")
+    ended = run_to_end(running)
+    assert isinstance(ended.last, Failed)
+    error = ended.last.error()
     assert type(error) is kind
     assert getattr(error, "code", None) == code
 
 
-def test_an_error_keeps_what_it_says_and_how_long_to_wait() -> None:
+def test_an_error_keeps_its_messages_and_retry_after() -> None:
     error = TransientError("busy", code="voice.busy", customer_message="soon", retry_after_s=12.0)
     again = Failed.of(error).error()
     assert isinstance(again, TransientError)
@@ -132,140 +136,154 @@ def test_an_error_keeps_what_it_says_and_how_long_to_wait() -> None:
     )
 
 
-def test_what_a_bug_says_stays_in_the_process(fork_server: ForkServer, tmp_path: Path) -> None:
+def test_the_text_of_a_bug_does_not_leave_the_process(fork_server: ForkServer, tmp_path: Path) -> None:
     """A KeyError quotes its key, and that may be the customer's text."""
-    told = hear_out(job(fork_server, tmp_path, do="bug", script="I am calm"))
-    assert isinstance(told.last, Failed)
-    assert "I am calm" not in told.last.message
-    assert "KeyError at jobs.py:" in told.last.message
+    ended = run_to_end(job(fork_server, tmp_path, do="bug", script="I am calm"))
+    assert isinstance(ended.last, Failed)
+    assert "I am calm" not in ended.last.message
+    assert "KeyError at jobs.py:" in ended.last.message
 
 
 @pytest.mark.parametrize("claim_status", ["held", "cancelled", "lost"])
-def test_nothing_is_published_without_leave(fork_server: ForkServer, tmp_path: Path, claim_status: str) -> None:
+def test_nothing_is_published_unless_the_claim_holds(
+    fork_server: ForkServer, tmp_path: Path, claim_status: str
+) -> None:
     ledger = tmp_path / "ledger"
-    child = job(fork_server, tmp_path, do="nothing", ledger=str(ledger))
-    while not any(isinstance(message, MayPublish) for message in child.messages(20) or ()):
+    running = job(fork_server, tmp_path, do="nothing", ledger=str(ledger))
+    while not any(isinstance(message, MayPublish) for message in running.messages(20) or ()):
         pass
-    assert child.messages(0.1) == []
+    assert running.messages(0.1) == []
     assert not ledger.exists()
-    child.answer(claim_status)
-    told = hear_out(child)
-    assert isinstance(told.last, JobOutput) == (claim_status == "held")
+    running.answer(claim_status)
+    ended = run_to_end(running)
+    assert isinstance(ended.last, JobOutput) == (claim_status == "held")
     assert ledger.exists() == (claim_status == "held")
 
 
-def test_closing_ends_all_that_the_job_has_started(fork_server: ForkServer, tmp_path: Path) -> None:
+def test_close_ends_everything_the_job_has_started(fork_server: ForkServer, tmp_path: Path) -> None:
     note = tmp_path / "note"
-    child = job(fork_server, tmp_path, do="family", seconds=600, note=str(note))
+    running = job(fork_server, tmp_path, do="family", seconds=600, note=str(note))
     eventually(lambda: note.exists() and len(note.read_text().split()) == 2)
     pids = [int(word) for word in note.read_text().split()]
-    child.messages(0.1)
-    assert child.memory_bytes() > 10 << 20
-    child.close()
+    running.messages(0.1)
+    assert running.memory_bytes() > 10 << 20
+    running.close()
     eventually(lambda: not any(psutil.pid_exists(pid) for pid in pids))  # reaped, too: no zombies
 
 
-def test_a_job_ends_with_the_line_to_its_worker(tmp_path: Path) -> None:
-    """As when the worker is killed: nobody closes the child, the sockets just go."""
+def test_a_job_ends_when_its_channel_closes(tmp_path: Path) -> None:
+    """As when the worker is killed: nothing calls `close`, the socket just closes."""
     note = tmp_path / "note"
     with ForkServer() as fork_server:
-        child = job(fork_server, tmp_path, do="family", seconds=600, note=str(note))
+        running = job(fork_server, tmp_path, do="family", seconds=600, note=str(note))
         eventually(lambda: note.exists() and len(note.read_text().split()) == 2)
         pids = [int(word) for word in note.read_text().split()]
-        assert child._line is not None
-        child._line.close()
-        child._line = None
+        assert not running._channel.closed
+        running._channel.close()
         eventually(lambda: not any(psutil.pid_exists(pid) for pid in pids))
-        child.close()
+        running.close()
 
 
-def test_a_job_leaves_nothing_running_when_it_ends_by_itself(fork_server: ForkServer, tmp_path: Path) -> None:
-    """Its worker may be gone by then, and close nothing."""
+def test_a_job_that_ends_by_itself_leaves_nothing_running(fork_server: ForkServer, tmp_path: Path) -> None:
+    """Its worker may have died by then, and so not call `close`."""
     note = tmp_path / "note"
-    child = job(fork_server, tmp_path, do="family", seconds=0, note=str(note))
-    while (more := child.messages(20)) is not None and not any(isinstance(message, JobOutput) for message in more):
+    running = job(fork_server, tmp_path, do="family", seconds=0, note=str(note))
+    while (more := running.messages(20)) is not None and not any(isinstance(message, JobOutput) for message in more):
         pass
     started = int(note.read_text().split()[1])
     eventually(lambda: not psutil.pid_exists(started))
-    child.close()
+    running.close()
 
 
-def test_what_a_job_said_before_it_was_killed_is_not_lost(fork_server: ForkServer, tmp_path: Path) -> None:
-    """It may have uploaded something that must be taken back."""
+def test_messages_sent_before_a_kill_are_unread_not_lost(fork_server: ForkServer, tmp_path: Path) -> None:
+    """They may name an upload that must be removed."""
     done = tmp_path / "audio-renders" / "key"
     config = Config(storage_dir=tmp_path)
-    order = JobInput("job-1", None, None, '{"upload": "audio-renders/key", "linger": 600}')
-    child = JobProcess(fork_server, PERFORM, order=order, config=config, folder=tmp_path, memory_bytes=_LIMIT)
+    job_input = JobInput("job-1", None, None, '{"upload": "audio-renders/key", "linger": 600}')
+    running = JobProcess(fork_server, PERFORM, job_input=job_input, config=config, folder=tmp_path, memory_bytes=_LIMIT)
     eventually(done.exists)
     time.sleep(0.05)
-    child.close()
-    assert child.unread == [Uploaded("audio-renders", "key")]
+    running.close()
+    assert running.unread == [Uploaded("audio-renders", "key")]
 
 
-def test_a_signal_to_everybody_ends_no_job(fork_server: ForkServer, tmp_path: Path) -> None:
+def test_a_signal_to_every_process_ends_no_job(fork_server: ForkServer, tmp_path: Path) -> None:
     """Heroku sends SIGTERM to every process of a dyno; Ctrl-C goes to every process of a terminal."""
     note = tmp_path / "note"
-    child = job(fork_server, tmp_path, do="family", seconds=3, note=str(note))
+    running = job(fork_server, tmp_path, do="family", seconds=3, note=str(note))
     eventually(lambda: note.exists() and len(note.read_text().split()) == 2)
     grandchild = psutil.Process(int(note.read_text().split()[1]))
     for number in (signal.SIGTERM, signal.SIGINT):
-        for pid in (fork_server.pid, child.pid, grandchild.pid):
-            if pid is not None:
-                os.kill(pid, number)
-    told = hear_out(child, until=lambda message: isinstance(message, Progress) and message.percent > 50)
-    assert told.messages
-    assert isinstance(told.last, Progress)
+        for pid in (fork_server.pid, running.pid, grandchild.pid):
+            assert pid is not None
+            os.kill(pid, number)
+    ended = run_to_end(running, until=lambda message: isinstance(message, Progress) and message.percent > 50)
+    assert ended.messages
+    assert isinstance(ended.last, Progress)
 
 
-def test_a_nursery_that_dies_is_replaced_and_its_job_finishes(tmp_path: Path) -> None:
+def test_a_dead_fork_server_is_replaced_and_its_job_finishes(tmp_path: Path) -> None:
     with ForkServer() as fork_server:
-        child = job(fork_server, tmp_path, do="sleep", seconds=0.5)
-        while not child.messages(20):
+        running = job(fork_server, tmp_path, do="sleep", seconds=0.5)
+        while not running.messages(20):
             pass
         assert fork_server.pid is not None
         os.kill(fork_server.pid, signal.SIGKILL)
-        assert isinstance(hear_out(child).last, JobOutput)
-        assert isinstance(hear_out(job(fork_server, tmp_path, do="nothing")).last, JobOutput)
+        assert isinstance(run_to_end(running).last, JobOutput)
+        assert isinstance(run_to_end(job(fork_server, tmp_path, do="nothing")).last, JobOutput)
 
 
-def test_a_job_without_end_of_memory_ends_by_an_error_of_its_own(fork_server: ForkServer, tmp_path: Path) -> None:
-    told = hear_out(job(fork_server, tmp_path, do="allocate"))
-    assert isinstance(told.last, Failed)
-    assert told.last.code == "resource.memory"
+def test_a_job_that_exceeds_its_memory_fails_with_an_error(fork_server: ForkServer, tmp_path: Path) -> None:
+    ended = run_to_end(job(fork_server, tmp_path, do="allocate"))
+    assert isinstance(ended.last, Failed)
+    assert ended.last.code == "resource.memory"
 
 
 def test_jobs_leave_no_descriptors_and_no_processes(fork_server: ForkServer, tmp_path: Path) -> None:
-    hear_out(job(fork_server, tmp_path, do="nothing"))
-    process, born = psutil.Process(), psutil.Process(fork_server.pid)
-    before = process.num_fds(), born.num_fds(), len(process.children(recursive=True))
+    run_to_end(job(fork_server, tmp_path, do="nothing"))
+    process, server = psutil.Process(), psutil.Process(fork_server.pid)
+    before = process.num_fds(), server.num_fds(), len(process.children(recursive=True))
     for payload in ({"do": "nothing"}, {"do": "kill self"}, {"do": "bug"}) * 3:
-        hear_out(job(fork_server, tmp_path, **payload))
-    # at most: the first job's own may have been counted while it was still being reaped
+        run_to_end(job(fork_server, tmp_path, **payload))
+    # at most: the first job may have been counted while it was still being reaped
     eventually(
         lambda: all(
             now <= then
             for now, then in zip(
-                (process.num_fds(), born.num_fds(), len(process.children(recursive=True))), before, strict=True
+                (process.num_fds(), server.num_fds(), len(process.children(recursive=True))), before, strict=True
             )
         )
     )
 
 
-def test_the_kernel_would_kill_the_job_before_the_worker(fork_server: ForkServer, tmp_path: Path) -> None:
-    child = job(fork_server, tmp_path, do="silent", seconds=30)
-    eventually(lambda: child.messages(0.05) is not None and child.pid is not None)
-    score = Path(f"/proc/{child.pid}/oom_score_adj")
+def test_the_kernel_kills_a_job_before_the_worker(fork_server: ForkServer, tmp_path: Path) -> None:
+    running = job(fork_server, tmp_path, do="silent", seconds=30)
+    score = Path(f"/proc/{running.pid}/oom_score_adj")
     eventually(lambda: score.read_text().strip() == "800")
     assert int(Path("/proc/self/oom_score_adj").read_text()) < 800
-    child.close()
+    running.close()
 
 
-def test_a_job_that_is_no_function_is_an_error(fork_server: ForkServer, tmp_path: Path) -> None:
-    told = hear_out(job(fork_server, tmp_path, function="standins.jobs:no_such"))
-    assert isinstance(told.last, Failed)
+def test_a_fork_that_fails_is_a_configuration_error(tmp_path: Path) -> None:
+    class Full:
+        """Like the fork server on a machine without room for a process: it closes both descriptors."""
+
+        def fork(self, channel: int, status: int) -> None:
+            del channel, status
+
+    before = psutil.Process().num_fds()
+    with pytest.raises(ConfigurationError, match="could not fork") as raised:
+        job(Full(), tmp_path)  # type: ignore[arg-type]
+    assert raised.value.code == "configuration.process"
+    assert psutil.Process().num_fds() == before
 
 
-def test_what_jobs_are_forked_from_is_in_the_batch_class():
+def test_an_unknown_job_function_is_an_error(fork_server: ForkServer, tmp_path: Path) -> None:
+    ended = run_to_end(job(fork_server, tmp_path, function="standins.jobs:no_such"))
+    assert isinstance(ended.last, Failed)
+
+
+def test_the_fork_server_is_in_the_batch_class():
     code = "import os, worker.job.preload; print(os.sched_getscheduler(0) == os.SCHED_BATCH)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "True\n"

@@ -1,4 +1,4 @@
-"""The port: who may ask what, and that nobody can keep it busy."""
+"""The HTTP server: who may request what, and that no client can block it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def facts() -> Facts:
 
 @pytest.fixture
 def port(facts: Facts, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    monkeypatch.setattr(worker.service.http_server, "_LOOK_S", 0.02)
+    monkeypatch.setattr(worker.service.http_server, "_POLL_S", 0.02)
     server = Server(0, facts.answers(), host="127.0.0.1", longest_s=1.0)
     yield server.port
     server.close()

@@ -1,4 +1,4 @@
-"""What stands in the log, and what never does."""
+"""What is in the log, and what never is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -19,9 +20,9 @@ from worker import logs
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError
 from worker.queue.claims import Claim
-from worker.service.observers import JobLog, JobObservers
+from worker.service.observers import JobLog, JobObserver
 from worker.service.runner import JobResult
-from worker.service.worker import JobObserver
+from worker.service.worker import Worker
 
 SECRETS = Config(
     supabase_service_role_key=SecretStr("service-role-value"),
@@ -140,7 +141,7 @@ def test_an_exception_shows_its_place_and_not_its_words(out: Out) -> None:
     assert line["message"].startswith("failed: KeyError at test_logs.py:")
 
 
-def test_warnings_of_libraries_come_in_and_their_chatter_does_not(out: Out) -> None:
+def test_warnings_of_libraries_are_logged_and_their_info_is_not(out: Out) -> None:
     logs.set_up(Config())
     logging.getLogger("httpx").info("GET https://…")
     logging.getLogger("httpx").warning("slow")
@@ -168,13 +169,14 @@ def test_a_failed_job_says_why(out: Out) -> None:
     assert "bpm: 300 is above 200" in line["message"]
 
 
-def test_one_watch_that_fails_keeps_no_other_from_hearing(out: Out) -> None:
+def test_an_observer_that_raises_does_not_affect_the_next(out: Out) -> None:
     class Broken(JobObserver):
         def ended(self, ended: JobResult) -> None:
             raise ZeroDivisionError("I am at peace")
 
     logs.set_up(Config())
-    JobObservers([Broken(), JobLog()]).ended(JobResult(CLAIM, "completed", None, {}, 0.1))
+    worker = Worker(Config(), Mock(), observers=[Broken(), JobLog()])
+    worker._ended(JobResult(CLAIM, "completed", None, {}, 0.1))
     assert [line["event"] for line in lines(out)] == ["watch.bug", "job"]
     assert "I am at peace" not in out.getvalue()
 
@@ -193,8 +195,8 @@ def test_a_terminal_gets_lines_for_people(monkeypatch: pytest.MonkeyPatch, out: 
     assert out.getvalue() == ""
 
 
-def test_sentry_gets_no_secrets_and_no_words_of_errors() -> None:
-    logs._show(SECRETS)
+def test_sentry_gets_no_secrets_and_no_texts_of_errors() -> None:
+    logs._configure(SECRETS)
     event = {
         "message": "key service-role-value",
         "exception": {"values": [{"type": "KeyError", "value": "I am at peace"}]},

@@ -1,10 +1,9 @@
-"""Letters: who gets one, what is in it, once; and that nothing about them can fail an order."""
+"""E-mails: who gets one, what is in it, that it is sent once, and that its failures fail no job."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -18,12 +17,14 @@ from standins.project import serve_project
 
 from worker.backoff import RetryPolicy
 from worker.config import Config
+from worker.errors import MediaError
+from worker.queue.claims import Claim
 from worker.queue.retry import MAX_CRASHES
 from worker.queue.service import open_queue
 from worker.service import email as mail
-from worker.service.email import failed_email, notify_failed, notify_ready, notify_without_music, ready_email
+from worker.service.email import Email, failed_email, ready_email
 from worker.service.notifications import EmailNotifier
-from worker.service.observers import JobObservers
+from worker.service.runner import JobResult
 from worker.service.worker import Worker
 
 USER = "0b0e7a1e-6d3f-4a54-9d53-0f3b1b1a9b11"
@@ -31,7 +32,7 @@ USER = "0b0e7a1e-6d3f-4a54-9d53-0f3b1b1a9b11"
 
 @dataclass
 class Post:
-    """The stand-ins and a config that leads to them."""
+    """The stand-ins, and a config that points to them."""
 
     resend: Resend
     auth: Auth
@@ -43,7 +44,7 @@ class Post:
 
 @pytest.fixture
 def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
-    monkeypatch.setattr(mail, "_PATIENCE", RetryPolicy(failures=3, first_wait_s=0.01, longest_wait_s=0.02))
+    monkeypatch.setattr(mail, "_RETRIES", RetryPolicy(failures=3, first_wait_s=0.01, longest_wait_s=0.02))
     resend, auth = Resend(), Auth({USER: "ada@example.com"})
     with serve_project({"/auth/v1": auth, "/resend": resend}) as url:
         config = Config.from_environ(
@@ -68,15 +69,46 @@ def log() -> Iterator[list[str]]:
     logger.remove(sink)
 
 
-def failed(config: Config, **how: object) -> bool:
-    return notify_failed(
-        config,
-        **{"job_id": "j1", "code": "media.missing", "message": "music: gone", "attempts": 1, **how},  # type: ignore[arg-type]
+class AtOnce(EmailNotifier):
+    """Sends in the caller's thread, and keeps what came of it."""
+
+    def _start(self, job_id: str, write: Callable[[], Email | None]) -> None:
+        self.sent = self._send(job_id, write)
+
+
+def notified(config: Config, result: JobResult, *, request_s: float = 8.0) -> bool:
+    notifier = AtOnce(config, lambda _: None, request_s=request_s)
+    notifier.sent = False
+    notifier.ended(result)
+    return notifier.sent
+
+
+def ready(config: Config, *, job_id: str, user_id: str | None, **summary: object) -> bool:
+    return notified(
+        config, JobResult(Claim(job_id, "token", 1, None, user_id, None, 0.0), "completed", None, summary, 1.0)
     )
 
 
-def test_the_owner_is_told(post: Post) -> None:
-    assert notify_ready(
+def without_music(config: Config, *, job_id: str, message: str, track_id: str | None = None) -> bool:
+    claim = Claim(job_id, "token", 1, track_id, None, None, 0.0)
+    return notified(config, JobResult(claim, "completed", None, {"without_music": message}, 1.0))
+
+
+def failed(
+    config: Config,
+    *,
+    track_id: str | None = None,
+    user_id: str | None = None,
+    attempts: int = 1,
+    request_s: float = 8.0,
+) -> bool:
+    claim = Claim("j1", "token", attempts, track_id, user_id, None, 0.0)
+    error = MediaError("music: gone", code="media.missing")
+    return notified(config, JobResult(claim, "failed", error, {}, 1.0), request_s=request_s)
+
+
+def test_the_owner_gets_an_email(post: Post) -> None:
+    assert ready(
         post.config,
         job_id="j1",
         user_id=USER,
@@ -84,11 +116,11 @@ def test_the_owner_is_told(post: Post) -> None:
         duration_s=600.0,
         preview_url="https://ref.supabase.co/storage/v1/object/public/track-previews/t/j.mp3",
     )
-    (letter,) = post.resend.sent
-    assert letter["to"] == ["ada@example.com"]
-    assert letter["from"] == "MindScript <tracks@example.com>"
-    assert letter["subject"] == "“Calm mornings” is ready"
-    for body in (letter["text"], letter["html"]):
+    (email,) = post.resend.sent
+    assert email["to"] == ["ada@example.com"]
+    assert email["from"] == "MindScript <tracks@example.com>"
+    assert email["subject"] == "“Calm mornings” is ready"
+    for body in (email["text"], email["html"]):
         assert "Calm mornings" in body
         assert "10 minutes" in body
         assert "https://app.example.com/library" in body
@@ -98,85 +130,83 @@ def test_the_owner_is_told(post: Post) -> None:
 
 @pytest.mark.parametrize("key", [SERVICE_JWT, SECRET_KEY, OPAQUE_KEY])
 def test_every_kind_of_key_finds_the_owner(post: Post, key: str) -> None:
-    assert notify_ready(post.with_(supabase_service_role_key=SecretStr(key)), job_id="j1", user_id=USER)
+    assert ready(post.with_(supabase_service_role_key=SecretStr(key)), job_id="j1", user_id=USER)
     assert post.resend.sent[0]["to"] == ["ada@example.com"]
 
 
 @pytest.mark.parametrize("key", [ANON_JWT, PUBLISHABLE_KEY, USER_JWT, "eyJ.wrong.key"])
 def test_a_key_that_may_not_look_up_users_is_named_in_the_log(post: Post, log: list[str], key: str) -> None:
-    assert notify_ready(post.with_(supabase_service_role_key=SecretStr(key)), job_id="j1", user_id=USER) is False
+    assert ready(post.with_(supabase_service_role_key=SecretStr(key)), job_id="j1", user_id=USER) is False
     assert any("SUPABASE_SERVICE_ROLE_KEY" in line for line in log)
     assert not any(key in line for line in log)
 
 
-def test_the_operators_are_told_of_music_that_was_left_out(post: Post) -> None:
+def test_the_operators_get_an_email_about_missing_music(post: Post) -> None:
     for _ in range(2):
-        assert notify_without_music(
+        assert without_music(
             post.config, job_id="j1", message="music: background-music/<b>gone.mp3 does not exist\n", track_id="t1"
         )
-    (letter,) = post.resend.sent
-    assert letter["to"] == ["ops@example.com"]
-    assert "j1" in letter["subject"]
-    for body in (letter["text"], letter["html"]):
+    (email,) = post.resend.sent
+    assert email["to"] == ["ops@example.com"]
+    assert "j1" in email["subject"]
+    for body in (email["text"], email["html"]):
         assert "t1" in body
         assert "gone.mp3 does not exist" in body
-    assert "<b>" not in letter["html"]
-    assert notify_without_music(post.with_(ops_email=None), job_id="j2", message="x") is False
+    assert "<b>" not in email["html"]
+    assert without_music(post.with_(ops_email=None), job_id="j2", message="x") is False
 
 
-def test_the_operators_are_told(post: Post) -> None:
+def test_the_operators_get_an_email_about_a_failure(post: Post) -> None:
     assert failed(post.config, track_id="t1", user_id=USER, attempts=5)
-    (letter,) = post.resend.sent
-    assert letter["to"] == ["ops@example.com"]
+    (email,) = post.resend.sent
+    assert email["to"] == ["ops@example.com"]
     for fact in ("j1", "t1", USER, "media.missing", "music: gone", "5"):
-        assert fact in letter["text"]
-        assert fact in letter["html"]
+        assert fact in email["text"]
+        assert fact in email["html"]
 
 
-def test_a_job_has_one_letter_of_each_kind_however_often_it_is_told(post: Post) -> None:
+def test_each_email_is_sent_once_for_a_job(post: Post) -> None:
     for _ in range(3):
-        assert notify_ready(post.config, job_id="j1", user_id=USER)
+        assert ready(post.config, job_id="j1", user_id=USER)
         assert failed(post.config)
-    assert sorted(letter["key"] for letter in post.resend.sent) == ["job-failed/j1", "track-ready/j1"]
-    notify_ready(post.config, job_id="j2", user_id=USER)
+    assert sorted(email["key"] for email in post.resend.sent) == ["job-failed/j1", "track-ready/j1"]
+    ready(post.config, job_id="j2", user_id=USER)
     assert len(post.resend.sent) == 3
 
 
-def test_a_lost_answer_sends_no_second_letter(post: Post) -> None:
+def test_a_lost_answer_sends_no_second_email(post: Post) -> None:
     post.resend.lose_answers = 1
-    assert notify_ready(post.config, job_id="j1", user_id=USER)
+    assert ready(post.config, job_id="j1", user_id=USER)
     assert post.resend.asked == 2
     assert len(post.resend.sent) == 1
 
 
-def test_what_people_write_is_escaped() -> None:
+def test_titles_and_messages_are_escaped() -> None:
     title = "<script>alert('x')</script> & \"more\"\r\nBcc: all@example.com"
-    letter = ready_email(
+    email = ready_email(
         "a@example.com",
         job_id="j",
-        title=title,
-        duration_s=30.0,
-        preview_url="javascript:alert(1)",
+        summary={"title": title, "duration_s": 30.0, "preview_url": "javascript:alert(1)"},
         app_url='https://app.example.com/?a="><b>',
     )
-    assert "<script>" not in letter.html
-    assert "&lt;script&gt;" in letter.html
-    assert "javascript:" not in letter.html + letter.text
-    assert '"><b>' not in letter.html
-    assert "\n" not in letter.subject
-    assert "\r" not in letter.subject
-    assert "under a minute" in letter.text
-    letter = failed_email(
+    assert "<script>" not in email.html
+    assert "&lt;script&gt;" in email.html
+    assert "javascript:" not in email.html + email.text
+    assert '"><b>' not in email.html
+    assert "\n" not in email.subject
+    assert "\r" not in email.subject
+    assert "under a minute" in email.text
+    email = failed_email(
         "a", job_id="j", code="<i>", message="<b>x</b>\n" * 500, attempts=1, track_id=None, user_id=None
     )
-    assert "<b>" not in letter.html
-    assert "<i>" not in letter.html
-    assert len(letter.text) < 800
+    assert "<b>" not in email.html
+    assert "<i>" not in email.html
+    assert len(email.text) < 800
 
 
-def test_without_configuration_nothing_is_asked(post: Post) -> None:
+def test_without_configuration_nothing_is_requested(post: Post) -> None:
     for config in (post.with_(resend_api_key=None), post.with_(resend_from=None)):
-        assert notify_ready(config, job_id="j", user_id=USER) is False
+        assert ready(config, job_id="j", user_id=USER) is False
         assert failed(config) is False
     assert failed(post.with_(ops_email=None)) is False
     assert post.resend.asked == 0
@@ -184,20 +214,20 @@ def test_without_configuration_nothing_is_asked(post: Post) -> None:
 
 
 @pytest.mark.parametrize("user_id", [None, "33d9a3a0-0000-4000-8000-000000000000", "not-a-uuid/../../x"])
-def test_an_owner_without_address_gets_none(post: Post, user_id: str | None) -> None:
-    assert notify_ready(post.config, job_id="j", user_id=user_id) is False
+def test_an_owner_without_address_gets_no_email(post: Post, user_id: str | None) -> None:
+    assert ready(post.config, job_id="j", user_id=user_id) is False
     assert post.resend.asked == 0
     assert all(path == f"/admin/users/{user_id}" for path in post.auth.asked)
 
 
-def test_a_user_with_a_phone_only_gets_none(post: Post) -> None:
+def test_a_user_with_a_phone_only_gets_no_email(post: Post) -> None:
     post.auth.users[USER] = None
-    assert notify_ready(post.config, job_id="j", user_id=USER) is False
+    assert ready(post.config, job_id="j", user_id=USER) is False
 
 
-def test_without_supabase_the_operators_are_still_told(post: Post) -> None:
+def test_without_supabase_operators_still_get_emails(post: Post) -> None:
     config = post.with_(supabase_url=None, supabase_service_role_key=None)
-    assert notify_ready(config, job_id="j", user_id=USER) is False
+    assert ready(config, job_id="j", user_id=USER) is False
     assert failed(config) is True
 
 
@@ -211,9 +241,9 @@ def test_without_supabase_the_operators_are_still_told(post: Post) -> None:
         Response(0),
     ],
 )
-def test_passing_faults_are_tried_again(post: Post, answer: Response) -> None:
+def test_transient_errors_are_retried(post: Post, answer: Response) -> None:
     post.resend.next = [answer, answer]
-    assert notify_ready(post.config, job_id="j", user_id=USER) is True
+    assert ready(post.config, job_id="j", user_id=USER) is True
     assert len(post.resend.sent) == 1
 
 
@@ -232,14 +262,14 @@ def test_passing_faults_are_tried_again(post: Post, answer: Response) -> None:
         (Response(0), 3),
     ],
 )
-def test_no_failure_comes_out(post: Post, log: list[str], answer: Response, tries: int) -> None:
+def test_no_failure_of_resend_is_raised(post: Post, log: list[str], answer: Response, tries: int) -> None:
     post.resend.next = [answer] * 9
-    result = notify_ready(post.config, job_id="j", user_id=USER)
+    result = ready(post.config, job_id="j", user_id=USER)
     assert post.resend.asked == tries
     assert post.resend.sent == []
     if answer.status != 200 or answer.body != b'["what is this"]':
         assert result is False
-        assert any("no letter" in line for line in log)
+        assert any("no e-mail" in line for line in log)
     assert not any("ada@example.com" in line or RESEND_KEY in line or SERVICE_KEY in line for line in log)
 
 
@@ -247,21 +277,20 @@ def test_no_failure_comes_out(post: Post, log: list[str], answer: Response, trie
     "answer",
     [Response(500), Response(0), Response(401, b"{}"), Response(200, b"<html>"), as_json(200, [1])],
 )
-def test_no_failure_of_auth_comes_out(post: Post, log: list[str], answer: Response) -> None:
+def test_no_failure_of_auth_is_raised(post: Post, log: list[str], answer: Response) -> None:
     post.auth.next = [answer] * 9
-    assert notify_ready(post.config, job_id="j", user_id=USER) is False
+    assert ready(post.config, job_id="j", user_id=USER) is False
     assert post.resend.asked == 0
-    assert any("no letter" in line for line in log)
+    assert any("no e-mail" in line for line in log)
 
 
-def test_nobody_there_is_no_failure(post: Post, log: list[str]) -> None:
+def test_an_unreachable_service_is_logged(post: Post, log: list[str]) -> None:
     assert failed(post.with_(resend_api_url="http://127.0.0.1:9")) is False
-    assert any("no letter" in line for line in log)
+    assert any("no e-mail" in line for line in log)
 
 
-def test_a_service_that_stalls_is_left(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mail, "_REQUEST_S", 0.05)
-    monkeypatch.setattr(mail, "_PATIENCE", RetryPolicy(failures=2, first_wait_s=0.01, longest_wait_s=0.02))
+def test_a_service_that_stalls_times_out(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "_RETRIES", RetryPolicy(failures=2, first_wait_s=0.01, longest_wait_s=0.02))
 
     class Slow(Resend):
         def __call__(self, request: object) -> Response:
@@ -269,19 +298,11 @@ def test_a_service_that_stalls_is_left(post: Post, monkeypatch: pytest.MonkeyPat
             return Response(0)
 
     with serve_project({"/resend": Slow()}) as url:
-        assert failed(post.with_(resend_api_url=f"{url}/resend")) is False
+        assert failed(post.with_(resend_api_url=f"{url}/resend"), request_s=0.05) is False
 
 
-def test_without_the_extra_the_log_says_what_to_install(
-    post: Post, log: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "resend", None)
-    assert failed(post.config) is False
-    assert any("[mail]" in line for line in log)
-
-
-def test_the_operators_hear_of_an_order_that_no_worker_has_survived(post: Post, leased_dsn: str) -> None:
-    """Nobody had it when it was given up: the letter comes from whoever rescued."""
+def test_the_operators_get_an_email_about_a_poison_job(post: Post, leased_dsn: str) -> None:
+    """No worker held it when it was given up: the worker that rescued it sends the e-mail."""
     config = post.with_(database_url=SecretStr(leased_dsn))
     rescuer = open_queue(config, worker_name="rescuer")
     order = rescuer.enqueue({})
@@ -290,16 +311,16 @@ def test_the_operators_hear_of_an_order_that_no_worker_has_survived(post: Post, 
         execute(leased_dsn, "UPDATE audio_job_queue SET run_after = now()")
         assert dead.claim() is not None
         dead.close()
-        worker = Worker(config, rescuer, drain=True, watch=JobObservers([EmailNotifier(config, rescuer.job)]))
+        worker = Worker(config, rescuer, drain=True, observers=[EmailNotifier(config, rescuer.job)])
         worker._rescue()
     until = time.monotonic() + 20
     while not post.resend.sent:
-        assert time.monotonic() < until, "no letter"
+        assert time.monotonic() < until, "no e-mail"
         time.sleep(0.01)
-    (letter,) = post.resend.sent
-    assert letter["to"] == ["ops@example.com"]
-    assert letter["key"] == f"job-failed/{order}"
-    assert "Error: poison" in letter["text"]
-    assert f"Attempts: {MAX_CRASHES}" in letter["text"]
+    (email,) = post.resend.sent
+    assert email["to"] == ["ops@example.com"]
+    assert email["key"] == f"job-failed/{order}"
+    assert "Error: poison" in email["text"]
+    assert f"Attempts: {MAX_CRASHES}" in email["text"]
     assert worker.state.outcomes == {"poison": 1}
     rescuer.close()

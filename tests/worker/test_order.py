@@ -217,7 +217,7 @@ def test_a_customer_over_the_daily_characters_is_refused_unpaid(project, leased_
     assert "tomorrow" in refused["error"]
 
 
-def test_the_owner_and_the_operators_are_told_once(project, leased_dsn, tmp_path):
+def test_the_owner_and_the_operators_get_each_email_once(project, leased_dsn, tmp_path):
     resend = Resend(lose_answers=1)
     project.auth.users[CUSTOMER] = "ada@example.com"
     good, _ = ordered(leased_dsn, {**ORDER, "metadata": {"title": "Evening calm"}}, project.url)
@@ -232,21 +232,21 @@ def test_the_owner_and_the_operators_are_told_once(project, leased_dsn, tmp_path
             RESEND_API_URL=f"{url}/resend",
             OPS_EMAIL="ops@example.com",
         )
-    letters = {letter["key"]: letter for letter in resend.sent}
-    assert letters.keys() == {
+    emails = {email["key"]: email for email in resend.sent}
+    assert emails.keys() == {
         f"track-ready/{good}",
         f"track-ready/{poor}",
         f"job-without-music/{poor}",
         f"job-failed/{bad}",
     }
     assert resend.asked == 5  # one answer was lost
-    ready, failed = letters[f"track-ready/{good}"], letters[f"job-failed/{bad}"]
+    ready, failed = emails[f"track-ready/{good}"], emails[f"job-failed/{bad}"]
     assert ready["to"] == ["ada@example.com"]
     assert "Evening calm" in ready["text"]
     assert "Evening calm" in ready["html"]
     assert failed["to"] == ["ops@example.com"]
     assert "job.invalid" in failed["text"]
-    without = letters[f"job-without-music/{poor}"]
+    without = emails[f"job-without-music/{poor}"]
     assert without["to"] == ["ops@example.com"]
     assert "background-music/gone.mp3" in without["text"]
     assert not [event for event in events if "ada@example.com" in json.dumps(event)]

@@ -326,12 +326,12 @@ def test_a_gateway_that_knows_no_casts_will_do(made) -> None:
         assert queue.release(claim, reason="shutdown")
         claim = claimed(queue)
         assert (claim.attempt, claim.last_error_code) == (1, "shutdown")
-        assert finished(queue, claim) is Standing.HELD
+        assert finished(queue, claim) is ClaimStatus.HELD
         assert queue.track_row(claim) is not None
         execute(dsn, f"INSERT INTO audio_job_queue (job_data) VALUES (({HOSTILE['digits']})::jsonb)")
         claim = claimed(queue)
         assert claim.payload_text is None
-        assert queue.settle(claim, JobError("cannot be read")) is Outcome.FAILED
+        assert queue.resolve_failure(claim, JobError("cannot be read")) is Outcome.FAILED
         queue.close()
     assert (
         track_of(dsn, execute(dsn, "SELECT track_id FROM audio_job_queue WHERE id = %s", good)[0]["track_id"])["status"]

@@ -35,7 +35,6 @@ LARGE = {
     "psycopg",
     "matplotlib",
     "rich",
-    "resend",
     "loguru",
     "asyncio",
     "ssl",

@@ -1,4 +1,4 @@
-"""`mindscript-worker work` as a process: start, port, signals, exit statuses, and what it leaves behind."""
+"""`mindscript-worker work` as a process: start, HTTP, signals, exit statuses, and what is left of it."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def ask(port: int, path: str, *, token: str | None = None) -> tuple[int, str]:
         return 0, "nobody listens"
 
 
-def test_a_life_from_start_to_sigterm(settings: dict[str, str], tmp_path: Path) -> None:
-    """NOTIFY wakes it though it polls once a minute; its port tells; SIGTERM to everybody ends it with 0."""
+def test_start_notify_http_and_sigterm(settings: dict[str, str], tmp_path: Path) -> None:
+    """NOTIFY wakes it though it polls once a minute; the HTTP pages answer; SIGTERM to every process ends it with 0."""
     port = free_port()
     with worker_process(
         tmp_path, {**settings, "PORT": str(port), "WORKER_TOKEN": "a-long-token"}, timings=HURRY
@@ -114,7 +114,7 @@ def test_a_life_from_start_to_sigterm(settings: dict[str, str], tmp_path: Path) 
         assert [path.name for path in tmp_path.iterdir() if path.name.startswith("mindscript-")] == []
 
 
-def test_what_a_killed_worker_leaves_is_cleared_by_the_next(settings: dict[str, str], tmp_path: Path) -> None:
+def test_files_of_a_killed_worker_are_removed_by_the_next(settings: dict[str, str], tmp_path: Path) -> None:
     note = tmp_path / "note"
     job = enqueue(settings["DATABASE_URL"], do="family", seconds=600, note=str(note), attempts=1)
     with worker_process(tmp_path, settings, timings=HURRY, lease_s=1.0) as worker:
@@ -131,16 +131,14 @@ def test_what_a_killed_worker_leaves_is_cleared_by_the_next(settings: dict[str, 
     assert not any(tmp_path.glob("mindscript-worker-*"))
 
 
-def test_it_waits_for_a_database_that_is_not_up_yet_and_can_be_stopped_meanwhile(tmp_path: Path) -> None:
+def test_it_waits_for_a_database_and_can_be_stopped_meanwhile(tmp_path: Path) -> None:
     settings = {"DATABASE_URL": f"postgresql://x@127.0.0.1:{free_port()}/x", "STORAGE_DIR": str(tmp_path)}
     with worker_process(tmp_path, settings) as worker:
         worker.wait_for("waiting")
         assert worker.stop() == 0
 
 
-def test_refused_credentials_end_it_with_1_and_a_line_that_says_what_to_mend(
-    settings: dict[str, str], tmp_path: Path
-) -> None:
+def test_refused_credentials_exit_1_and_name_the_variable(settings: dict[str, str], tmp_path: Path) -> None:
     dsn = settings["DATABASE_URL"].replace("app_owner@/", "nobody-we-know:tulip@/")
     with worker_process(tmp_path, {**settings, "DATABASE_URL": dsn}) as worker:
         assert worker.process.wait(20) == 1
@@ -157,7 +155,7 @@ def test_refused_credentials_end_it_with_1_and_a_line_that_says_what_to_mend(
         ({"POLL_INTERVAL_MS": "soon"}, "POLL_INTERVAL_MS"),
     ],
 )
-def test_a_bad_configuration_ends_it_with_1_and_names_the_variable(
+def test_a_bad_configuration_exits_1_and_names_the_variable(
     settings: dict[str, str], tmp_path: Path, changed: dict[str, str], said: str
 ) -> None:
     ended = subprocess.run(
@@ -174,7 +172,7 @@ def test_a_bad_configuration_ends_it_with_1_and_names_the_variable(
     assert "Traceback" not in ended.stderr
 
 
-def test_a_drain_ends_by_itself_and_a_second_signal_changes_nothing(settings: dict[str, str], tmp_path: Path) -> None:
+def test_drain_exits_by_itself_and_a_second_signal_changes_nothing(settings: dict[str, str], tmp_path: Path) -> None:
     job = enqueue(settings["DATABASE_URL"], do="sleep", seconds=0.1)
     with worker_process(tmp_path, settings, timings=HURRY, drain=True) as worker:
         assert worker.process.wait(20) == 0

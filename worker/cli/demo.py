@@ -82,7 +82,8 @@ class _DemoJob:
 
 def _through_the_queue(jobs: list[Path], config: Config, bars: Bars) -> tuple[list[Row], dict[str, str]]:
     """Migrate, enqueue, work until the queue is empty."""
-    from worker.service.worker import JobObserver, Worker
+    from worker.service.observers import JobObserver
+    from worker.service.worker import Worker
 
     rows: dict[str, Row] = {}
     failed: dict[str, str] = {}
@@ -116,7 +117,7 @@ def _through_the_queue(jobs: list[Path], config: Config, bars: Bars) -> tuple[li
                 rows[demo_job.path.name] = Row.of(figures, track, ended.seconds)
                 demo_job.on_progress(stages.COMPLETE, 1.0)
 
-        worker = Worker(config, queue, drain=True, watch=TrackCollector())
+        worker = Worker(config, queue, drain=True, observers=[TrackCollector()])
 
         def show() -> None:
             for job in list(worker.state.running):

@@ -1,4 +1,4 @@
-"""`mindscript-worker work`: the polling worker, for ever or until the queue is empty."""
+"""`mindscript-worker work`: run the worker, for ever or until the queue is empty."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -20,17 +19,14 @@ from worker.queue.listener import Listener
 from worker.queue.service import LEASE_S, Queue, open_queue
 from worker.service.heartbeat import WorkerTimings
 from worker.service.notifications import EmailNotifier
-from worker.service.observers import JobLog, JobObservers
+from worker.service.observers import JobLog
 from worker.service.stopping import Stopping, WakeEvent
-from worker.service.worker import JobObserver, Worker, worker_name
+from worker.service.worker import Worker, worker_name
 from worker.storage.choose import open_storage
 
-if TYPE_CHECKING:
-    from worker.service.metrics import Metrics
-
 _RECONNECT_S = (1.0, 30.0)
-# Heroku kills 30 s after SIGTERM. Whatever hangs then (a database that has gone) is left behind: the job's process ends
-# with us, and its lease runs out.
+# Heroku sends SIGKILL 30 s after SIGTERM. If something hangs (a database that does not answer), the worker exits before
+# that: the job process ends with the worker, and the lease expires.
 _HARD_STOP_S = 23.0
 
 
@@ -42,16 +38,16 @@ def work(
     timings: WorkerTimings | None = None,
     lease_s: float = LEASE_S,
 ) -> int:
-    """Run the worker; returns when it was told to stop, or, draining, when the queue is empty.
+    """Run the worker until it is asked to stop or, draining, until the queue is empty.
 
     Parameters
     ----------
     config : Config
     drain : bool
     job : str
-        ``module:function`` run in a job's process.
-    rhythm, lease_s
-        For tests, which have less time.
+        ``module:function`` that the job process calls.
+    timings, lease_s
+        Shorter in tests.
 
     Raises
     ------
@@ -65,14 +61,14 @@ def work(
     stopping = Stopping(wake_event)
     _on_signal(stopping.set)
     with with_database(config) as config, ExitStack() as stack:
+        stack.callback(_ignore_further_signals)
         queue = _open_queue(config, stopping, wake_event, lease_s)
         if queue is None:
             return 0
         stack.callback(queue.close)
-        watches: list[JobObserver] = [JobLog()]
+        worker = Worker(config, queue, drain=drain, job=job, timings=timings, observers=[JobLog()])
         if config.resend_api_key is not None:
-            watches.append(EmailNotifier(config, queue.job))
-        worker = Worker(config, queue, drain=drain, job=job, timings=timings, watch=JobObservers(watches))
+            worker.observe(EmailNotifier(config, queue.job))
         _on_signal(worker.stop)
         if stopping.is_set():
             return 0
@@ -82,31 +78,34 @@ def work(
         if config.database_url is not None and queue.mode == "leased":
             stack.enter_context(_listening(config, worker))
         if config.port is not None:
-            from worker.service.metrics import Metrics
-
-            metrics = Metrics(worker.state)
-            watches.append(metrics)
-            stack.enter_context(_serving(config, config.port, worker, metrics))
+            stack.enter_context(_serving(config, config.port, worker))
         worker.run()
         logger.bind(event="stopped").info("worker {} stopped", worker.state.name)
     return 0
 
 
 def _on_signal(stop: Callable[[], None]) -> None:
-    """Have SIGTERM and SIGINT call `stop`, and this process end with 0 soon after, whatever hangs."""
+    """Call `stop` on SIGTERM and SIGINT; exit with 0 some time later even if something hangs."""
 
-    def told(_number: int, _frame: object) -> None:
+    def handle(_number: int, _frame: object) -> None:
         if signal.getitimer(signal.ITIMER_REAL)[0] == 0.0:
             signal.setitimer(signal.ITIMER_REAL, _HARD_STOP_S)
         stop()
 
     signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, told)
+        signal.signal(number, handle)
+
+
+def _ignore_further_signals() -> None:
+    """Once stopped, ignore SIGTERM and SIGINT: Python resets handlers as it exits, and one more would then kill it."""
+    if signal.getitimer(signal.ITIMER_REAL)[0] > 0.0:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _open_queue(config: Config, stopping: Stopping, wake_event: WakeEvent, lease_s: float) -> Queue | None:
-    """Connect, waiting for a database that is not up yet; None when told to stop before that."""
+    """Connect, and wait for a database that is not up yet; None if a stop is requested first."""
     pause_s = _RECONNECT_S[0]
     while not stopping.is_set():
         try:
@@ -136,10 +135,14 @@ def _listening(config: Config, worker: Worker) -> Iterator[None]:
 
 
 @contextmanager
-def _serving(config: Config, port: int, worker: Worker, metrics: Metrics) -> Iterator[None]:
+def _serving(config: Config, port: int, worker: Worker) -> Iterator[None]:
+    # loaded only if there is a port: an idle worker without one is smaller
     from worker.service.http_server import Answers, Server
+    from worker.service.metrics import Metrics
 
     state = worker.state
+    metrics = Metrics(state)
+    worker.observe(metrics)
     answers = Answers(
         health=lambda: (state.alive, state.health()),
         ready=lambda: (state.ready, state.readiness()),

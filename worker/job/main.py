@@ -1,4 +1,4 @@
-"""What runs in a job's process, from its birth in the nursery to its last word."""
+"""What a job process does, from its fork to its exit."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from loguru import logger
 from worker import logs
 from worker.config import Config
 from worker.errors import Interrupted, WorkerError
-from worker.job.channel import Assignment, Failed, Line, Message
+from worker.job.channel import Channel
+from worker.job.messages import Assignment, Failed, JobInput, JobOutput
 from worker.job.process_tree import kill_session
-from worker.job.run import JobInput, JobOutput
 
-JobFunction = Callable[[JobInput, Config, Line, Path], JobOutput]
+JobFunction = Callable[[JobInput, Config, Channel, Path], JobOutput]
 _MAPPED_ONLY_BYTES = 256 << 20  # a render maps some 150 MB more than it has resident
-_OOM_SCORE = "800"  # if the kernel must kill, then a job and not the worker (proc(5): -1000 to 1000)
+_OOM_SCORE = "800"  # the kernel should kill a job before the worker (proc(5): -1000 to 1000)
 
 
 def run(descriptor: int) -> None:
-    """Do the job that the line's other end assigns.
+    """Run the job that the worker assigns.
 
     Parameters
     ----------
     descriptor : int
-        Of our end of the line.
+        The job's end of the channel.
     """
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
@@ -39,29 +39,29 @@ def run(descriptor: int) -> None:
     try:
         assignment: Assignment = connection.recv()
     except EOFError:
-        return  # the worker has changed its mind, or is gone
-    line = Line(connection, on_broken=_end_what_we_started)
+        return  # the worker has closed its end, or has died
+    channel = Channel(connection, on_broken=_kill_what_we_started)
     _limit_memory(assignment.memory_bytes)
     tempfile.tempdir = str(assignment.folder)
-    logs.set_up_job(assignment.config, assignment.order.job_id)
+    logs.set_up_job(assignment.config, assignment.job_input.job_id)
     try:
-        line.send(_outcome(assignment, line))
-    finally:  # the worker may be gone by then, and close nothing
-        _end_what_we_started()
+        channel.send(_output(assignment, channel))
+    finally:  # the worker may have died by now
+        _kill_what_we_started()
 
 
-def _end_what_we_started() -> None:
+def _kill_what_we_started() -> None:
     kill_session(os.getpid(), but=os.getpid())
 
 
-def _outcome(assignment: Assignment, line: Line) -> Message:
+def _output(assignment: Assignment, channel: Channel) -> JobOutput | Failed:
     try:
         module, name = assignment.function.split(":")
         function: JobFunction = getattr(importlib.import_module(module), name)
-        return function(assignment.order, assignment.config, line, assignment.folder)
+        return function(assignment.job_input, assignment.config, channel, assignment.folder)
     except (WorkerError, Interrupted, MemoryError) as error:
         return Failed.of(error)
-    except Exception as error:  # noqa: BLE001 - whatever it was, the worker must hear of it
+    except Exception as error:  # noqa: BLE001 - the worker must be told of any error
         failed = Failed.of(error)
         if failed.code == "worker.bug":
             logger.bind(event="job.bug").opt(exception=error).error("{}", failed.message)
@@ -69,12 +69,12 @@ def _outcome(assignment: Assignment, line: Line) -> Message:
 
 
 def _limit_memory(limit_bytes: int) -> None:
-    """Bound each process's private memory, so that most blow-ups are a MemoryError and no kill.
+    """Limit each process's private memory, so that most blow-ups end in a MemoryError and not in a kill.
 
-    RLIMIT_DATA counts what is mapped, resident or not (thread stacks, arenas), hence the room; the worker watches what
-    is resident, of all of the job's processes together. RLIMIT_AS would count files and libraries too.
+    RLIMIT_DATA counts mapped memory, resident or not (thread stacks, arenas), so it is higher than the job's limit. The
+    worker checks the resident memory of all processes of the job together. RLIMIT_AS would count files and libraries.
     """
     most = limit_bytes + _MAPPED_ONLY_BYTES
     if hasattr(resource, "RLIMIT_DATA"):
-        with contextlib.suppress(OSError, ValueError):  # a harder limit is there already
+        with contextlib.suppress(OSError, ValueError):  # a lower hard limit is set already
             resource.setrlimit(resource.RLIMIT_DATA, (most, most))

@@ -1,4 +1,4 @@
-"""How much memory a job may take before it is ended: less than what would end the worker."""
+"""The memory limit of a job: less than what would get the worker killed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from worker.config import Config
 
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _KILLS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))  # the container's, else the machine's
-_RESERVE_BYTES = 120 << 20  # for the worker itself and its nursery
+_RESERVE_BYTES = 120 << 20  # for the worker itself and its fork server
 _LEAST_BYTES = 128 << 20
 
 
 def job_memory_limit_bytes(config: Config) -> int:
-    """MEMORY_LIMIT_MB, or what the container (else three quarters of the machine) leaves beside the worker, by job."""
+    """MEMORY_LIMIT_MB, or a job's share of what the container (else 3/4 of the machine) has beside the worker."""
     if config.memory_limit_mb is not None:
         return config.memory_limit_mb << 20
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
@@ -24,7 +24,7 @@ def job_memory_limit_bytes(config: Config) -> int:
 
 
 def kills_by_the_kernel() -> int:
-    """Count the processes that the kernel has ended for want of memory (``oom_kill``); 0 where nobody counts."""
+    """Count the processes that the kernel has killed for lack of memory (``oom_kill``); 0 if there is no counter."""
     for path in _KILLS:
         try:
             lines = path.read_text().splitlines()

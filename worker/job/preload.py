@@ -1,14 +1,14 @@
-"""What the nursery loads once, so that a job's process starts with NumPy and the job's format at hand.
+"""The modules that the fork server loads, so that a job process has NumPy and the payload's schema at once.
 
-An idle worker should be small: the resampler and what else a render needs takes 50 ms more in the job itself, SciPy,
-the supabase SDK and the cloud voices' come with the jobs that want them.
+An idle worker should be small: the resampler and the rest of what a render needs takes 50 ms in the job itself. SciPy,
+the supabase SDK and the SDKs of cloud voices are loaded by the jobs that need them.
 """
 
 from __future__ import annotations
 
 import os
 
-# Tracks are cut into stretches that run side by side: threads inside a matrix product would only fight them, and
+# Segments of a track are computed side by side, so threads inside a matrix product would only compete with them; and
 # threads do not survive a fork.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

@@ -1,8 +1,8 @@
-"""A running job, seen from its worker; and the nursery it comes from.
+"""The worker's view of a job process, and of the fork server that it comes from.
 
-The job has a process of its own, so that a crash or a memory blow-up costs the job and not the worker. The process is a
-session of its own, with FFmpeg and the voices inside it: killing the session ends all of them. When the worker dies,
-however it dies, the line between them breaks and the job ends its session itself.
+Each job has a process of its own, so that a crash or a memory blow-up costs the job and not the worker. The process is
+a session of its own, with the FFmpegs and voices that it starts: to kill the session ends all of them. However the
+worker dies, the channel closes, and the job then kills its session itself.
 """
 
 from __future__ import annotations
@@ -15,27 +15,26 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Self
 
 from worker.config import Config
 from worker.errors import ConfigurationError
-from worker.job.channel import Answer, Assignment, Failed, Message
-from worker.job.fork_server import STARTED, STATUS
+from worker.job.fork_server import STATUS
+from worker.job.messages import Answer, Assignment, Failed, JobInput, JobOutput, Message
 from worker.job.process_tree import kill_session, session_resident_bytes
-from worker.job.run import JobInput, JobOutput
 
 DEFAULT_JOB = "worker.job.run:run_job"
-_STUCK_S = 10  # a message that has begun must end, and a job must listen
-_LEAVE_S = 0.5
+_STUCK_S = 10  # a message that has begun must arrive whole, and a job must read what it is sent
+_START_S = 60.0  # a fork server that has just been started loads its modules first
+_EXIT_S = 0.5
 _REAP_S = 10.0
-_NURSERY_END_S = 5.0
+_FORK_SERVER_EXIT_S = 5.0
 
 
 class ForkServer:
-    """The process that jobs are forked from, started at once and again should it die. Use in a ``with``."""
+    """Starts the fork server at once, and again if it has died. Use in a ``with``."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,20 +47,21 @@ class ForkServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        with self._lock:
+            self._end()
 
     @property
     def pid(self) -> int | None:
         """Its process id."""
         return self._process.pid if self._process is not None else None
 
-    def fork(self, line: int, status: int) -> None:
-        """Have a job forked that gets these two descriptors.
+    def fork(self, channel: int, status: int) -> None:
+        """Fork a job process that gets these two descriptors.
 
         Raises
         ------
         ConfigurationError
-            If the nursery cannot be started: no fault of the job's.
+            If the fork server cannot be started, which is not the job's fault.
         """
         with self._lock:
             for _ in range(2):
@@ -69,15 +69,10 @@ class ForkServer:
                     self._start()
                 if self._control is not None:
                     with contextlib.suppress(OSError):
-                        socket.send_fds(self._control, [b"f"], [line, status])
+                        socket.send_fds(self._control, [b"f"], [channel, status])
                         return
                 self._end()
-        raise no_process("the nursery does not live")
-
-    def close(self) -> None:
-        """End it; jobs that still run lose nothing but their way to say how they ended."""
-        with self._lock:
-            self._end()
+        raise no_process("the fork server has died")
 
     def _start(self) -> None:
         self._end()
@@ -92,7 +87,7 @@ class ForkServer:
                 )
             except OSError as error:
                 ours.close()
-                raise no_process(f"the nursery does not start: {error.strerror}") from None
+                raise no_process(f"the fork server does not start: {error.strerror}") from None
         self._control = ours
 
     def _end(self) -> None:
@@ -101,7 +96,7 @@ class ForkServer:
             self._control = None
         if self._process is not None:
             try:
-                self._process.wait(_NURSERY_END_S)
+                self._process.wait(_FORK_SERVER_EXIT_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -109,29 +104,31 @@ class ForkServer:
 
 
 class JobProcess:
-    """A job's process.
-
-    Attributes
-    ----------
-    unheard : list
-        After `close`, what the job had said and nobody had asked for.
+    """A job process, started at once.
 
     Parameters
     ----------
-    nursery : Nursery
+    fork_server : ForkServer
     function : str
         ``module:function`` that the process calls.
-    order : Order
+    job_input : JobInput
     config : Config
     folder : Path
         For the job's files.
     memory_bytes : int
-        What one of its processes may map is a small multiple of this; the worker watches the rest.
+        The job's memory limit. The kernel bounds what one process may map; the worker checks what all of them hold.
+
+    Attributes
+    ----------
+    pid : int
+        Its process id, and its session's.
+    unread : list of Message
+        After `close`: the messages that were sent and not read.
 
     Raises
     ------
     ConfigurationError
-        If no process can be had.
+        If no process could be started.
     """
 
     def __init__(
@@ -139,77 +136,61 @@ class JobProcess:
         fork_server: ForkServer,
         function: str,
         *,
-        order: JobInput,
+        job_input: JobInput,
         config: Config,
         folder: Path,
         memory_bytes: int,
     ) -> None:
-        self._pid: int | None = None
-        self._exit_code: int | None = None
-        self._reported = False
         self.unread: list[Message] = []
+        self._exit_code: int | None = None
+        self._has_result = False
         ours, theirs = socket.socketpair()
-        retry_policy = struct.pack("ll", _STUCK_S, 0)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, retry_policy)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, retry_policy)
-        self._line: Connection | None = Connection(ours.detach())
+        timeout = struct.pack("ll", _STUCK_S, 0)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+        self._channel = Connection(ours.detach())
         self._status, status = os.pipe()
         try:
             with theirs:
-                fork_server.fork(theirs.fileno(), status)
+                try:
+                    fork_server.fork(theirs.fileno(), status)
+                finally:
+                    os.close(status)
+            pid = self._read_status(_START_S)
+            if pid is None:
+                raise no_process("the fork server could not fork")
         except ConfigurationError:
-            self._line.close()
+            self._channel.close()  # a process that starts late exits by that
             os.close(self._status)
             raise
-        finally:
-            os.close(status)
-        with contextlib.suppress(OSError):  # it has died already: `messages` will say so
-            self._line.send(Assignment(function, order, config, folder, memory_bytes))
-
-    @property
-    def pid(self) -> int | None:
-        """Its process id, which is its session's too; None until it is known."""
-        return self._pid
+        self.pid: int = pid
+        with contextlib.suppress(OSError):  # it has died already; `messages` finds out
+            self._channel.send(Assignment(function, job_input, config, folder, memory_bytes))
 
     def messages(self, timeout_s: float) -> list[Message] | None:
-        """Wait for what the job says; None when it has ended and has said all it had to say."""
-        if self._line is None:
-            return None
-        awaited: list[Connection | int] = [self._line]
-        if self._exit_code is None and self._status >= 0:
-            awaited.append(self._status)
-        ready = wait(awaited, timeout_s)
-        if self._status in ready:
-            self._read_status()
-        said = self._said()
-        if self._exit_code is not None and not said:
-            self._hang_up()
-        self._reported = self._reported or any(isinstance(message, Failed | JobOutput) for message in said)
-        return said if said or self._line is not None else None
+        """Wait for messages from the job; None when it has ended and all have been read."""
+        if not self._channel.closed:
+            wait([self._channel], timeout_s)
+        received = self._receive()
+        self._has_result = self._has_result or any(isinstance(message, Failed | JobOutput) for message in received)
+        return received if received or not self._channel.closed else None
 
     def answer(self, value: object) -> None:
-        """Answer a question of the job's: `MayPublish` with held, cancelled or lost; see `worker.job.channel`."""
-        if self._line is not None:
-            with contextlib.suppress(OSError):
-                self._line.send(Answer(value))
+        """Answer the job's question; for the answers see `worker.job.messages`."""
+        with contextlib.suppress(OSError):
+            self._channel.send(Answer(value))
 
     def memory_bytes(self) -> int:
         """Resident memory of the whole session; shared pages count once for each process."""
-        return session_resident_bytes(self._pid) if self._pid is not None else 0
+        return session_resident_bytes(self.pid)
 
     def close(self) -> str:
-        """End the job and everything it has started; how it ended, in words. Safe to repeat."""
-        if self._reported:
-            self._await_end(_LEAVE_S)  # it is on its way out
-        elif self._pid is not None:
-            self._kill()
-            self._await_end(_REAP_S)
-        self.unread += self._said()
-        self._hang_up()  # a process that we do not know yet ends by that
-        if self._exit_code is None:
-            self._kill()
-            self._await_end(_REAP_S)
-        self._kill()  # what it has left behind
+        """End the job process and everything it has started; return how it ended, in words. Safe to repeat."""
+        self._await_exit(_EXIT_S if self._has_result or self._channel.closed else 0.0)  # it may exit by itself
+        self._kill()  # or what it has left behind
+        self._await_exit(_REAP_S)
+        self.unread += self._receive()
+        self._channel.close()
         if self._status >= 0:
             os.close(self._status)
             self._status = -1
@@ -229,48 +210,36 @@ class JobProcess:
         """Whether it ended by SIGKILL."""
         return self._exit_code == -signal.SIGKILL
 
-    def _said(self) -> list[Message]:
-        """What has come in and was not heard yet; hangs up when nothing more can come."""
-        said: list[Message] = []
+    def _receive(self) -> list[Message]:
+        """Read all messages that have arrived; close the channel when no more can come."""
+        received: list[Message] = []
         try:
-            while self._line is not None and self._line.poll():
-                said.append(self._line.recv())
+            while not self._channel.closed and self._channel.poll():
+                received.append(self._channel.recv())
         except (EOFError, OSError):
-            self._hang_up()
-        return said
+            self._channel.close()
+        return received
 
     def _kill(self) -> None:
-        if self._pid is not None:
-            kill_session(self._pid)
+        if self._exit_code is None:
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGKILL)  # it may not be a session yet
+        kill_session(self.pid)
 
-    def _await_end(self, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while self._exit_code is None and self._status >= 0:
-            if not wait([self._status], max(0.0, deadline - time.monotonic())):
-                return
-            self._read_status()
+    def _await_exit(self, timeout_s: float) -> None:
+        if self._exit_code is None:
+            self._exit_code = self._read_status(timeout_s)
 
-    def _read_status(self) -> None:
-        told = os.read(self._status, STATUS.size)  # whole: writes to a pipe of so few bytes are
-        if not told:
-            # The nursery has died, or could not fork. The job, if there is one, still has its line.
-            os.close(self._status)
-            self._status = -1
-            return
-        what, number = STATUS.unpack(told)
-        if what == STARTED:
-            self._pid = number
-        else:
-            self._exit_code = number
-
-    def _hang_up(self) -> None:
-        if self._line is not None:
-            self._line.close()
-            self._line = None
+    def _read_status(self, timeout_s: float) -> int | None:
+        """Read the next number from the fork server; None if there is none in time, or the fork server has died."""
+        if self._status < 0 or not wait([self._status], timeout_s):
+            return None
+        number = os.read(self._status, STATUS.size)  # a write of so few bytes to a pipe is atomic
+        return STATUS.unpack(number)[0] if number else None
 
 
 def no_process(why: str) -> ConfigurationError:
-    """Say that the machine gives no process to work in."""
+    """Return the error of a machine on which no process can be started."""
     return ConfigurationError(
         f"no process for a job: {why}; is there memory left, and room for processes?", code="configuration.process"
     )

@@ -1,4 +1,8 @@
-"""The processes of a session: who they are, what memory they take, how they are ended. From /proc, where it is."""
+"""The processes of a session: list them, measure their memory, kill them. Reads /proc.
+
+`psutil` does not list sessions; with it, the idle worker takes 0.8 MB more, and `session_resident_bytes`, called four
+times a second, twice the time (2.6 ms for 1.3 ms).
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,11 @@ import signal
 from pathlib import Path
 
 _PROC = Path("/proc")
-_ROUNDS = 20  # a process that forks while we look is found in the next round
+_ROUNDS = 20  # a process forked during one round is found in the next
 
 
 def members(session: int) -> list[int]:
-    """Processes of a session, by the id of its leader; whether the leader itself still lives does not matter."""
+    """List the processes of a session by its id; its leader may have exited."""
     found = []
     with contextlib.suppress(OSError):  # no /proc: not Linux
         for name in os.listdir(_PROC):  # noqa: PTH208 - twice as fast as iterdir, and done twice a second
@@ -24,7 +28,7 @@ def members(session: int) -> list[int]:
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of one process; 0 when it has gone."""
+    """Resident memory of one process; 0 if it has exited."""
     try:
         fields = (_PROC / str(pid) / "statm").read_text().split()
     except OSError:
@@ -33,14 +37,14 @@ def resident_bytes(pid: int) -> int:
 
 
 def session_resident_bytes(session: int) -> int:
-    """Resident memory of a whole session; a page that processes share counts once for each."""
+    """Resident memory of a whole session; shared pages count once for each process."""
     return sum(resident_bytes(pid) for pid in members(session))
 
 
 def kill_session(session: int, *, but: int | None = None) -> None:
-    """End every process of a session except `but`; groups inside the session too. Safe to repeat.
+    """Kill every process of a session except `but`, process groups inside the session too. Safe to repeat.
 
-    SIGKILL only: nothing that a job has started may have a say in whether it ends.
+    Only SIGKILL is used: a process that a job has started must not be able to refuse.
     """
     if but is None:
         with contextlib.suppress(OSError):
@@ -55,7 +59,7 @@ def kill_session(session: int, *, but: int | None = None) -> None:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Whether a process has ended and only waits for its parent to hear of it."""
+    """Whether a process has exited and is not reaped yet."""
     try:
         status = (_PROC / str(pid) / "stat").read_text()
     except OSError:

@@ -1,172 +1,75 @@
-"""One claimed order in the job's process: render, upload, and say what the row and the track are to hold.
+"""One job in its process: from payload to render to storage, and what its row and its track will hold.
 
-Nothing here writes to the database: the worker does, fenced by its lease, once this has come back. What must be known
-of the database (the track's row, the music catalogue) is asked of the worker, too.
+Nothing here writes to the database: the worker does, fenced by its claim's token, once it has the result. Questions to
+the database (the track's row, the music catalogue) go to the worker, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from worker.config import Config
 from worker.errors import JobError
+from worker.job.channel import Channel
+from worker.job.messages import JobInput, JobOutput
+
+if TYPE_CHECKING:  # heavy modules are loaded by the job process only; the idle worker needs none of them
+    from worker.job.publish import Published
+    from worker.payload.schema import RenderJob
+    from worker.payload.track_row import Completed
+    from worker.render.produce import Produced
 
 PAID_PROVIDERS = ("openai", "elevenlabs")
 
 
-@dataclass(frozen=True)
-class JobInput:
-    """What was claimed: the row's ids and its payload.
-
-    Attributes
-    ----------
-    payload_text : str or None
-        JSON as it stands in the row. Customers write it, so only the job's process parses it.
-    """
-
-    job_id: str
-    track_id: str | None
-    user_id: str | None
-    payload_text: str | None
-    attempt: int = 1
-
-    @property
-    def payload(self) -> Mapping[str, Any]:
-        """The payload as an object; empty where the row has none.
-
-        Raises
-        ------
-        JobError
-            If the text is no JSON that Python can hold.
-        """
-        from worker.payload.aliases import load_payload
-
-        return load_payload(self.payload_text) if self.payload_text is not None else {}
-
-
-class Channel(Protocol):
-    """The child's line to its worker."""
-
-    def progress(self, percent: int, stage: str) -> None:
-        """Report progress in percent and the stage the customer reads."""
-
-    def may_publish(self) -> None:
-        """Return if the job is still ours.
-
-        Raises
-        ------
-        Cancelled, LeaseLost
-            If it is not: nothing may be uploaded any more.
-        """
-
-    def uploaded(self, bucket: str, key: str) -> None:
-        """Note a file that is new in storage, to be taken back if the customer cancels."""
-
-    def track_row(self) -> Mapping[str, Any] | None:
-        """Read the job's row in `tracks`, its JSON columns as text; None where there is none of the customer's own."""
-
-    def catalogue(self, reference: str) -> str | None:
-        """Look a piece of music up in the catalogue, by id or slug; its `url` (object name or URL), or None."""
-
-    def may_speak(self, characters: int) -> bool:
-        """Whether the customer may have so many more characters spoken today (MAX_CHARACTERS_PER_DAY)."""
-
-
-@dataclass(frozen=True)
-class JobOutput:
-    """What the finished order is made of.
-
-    Attributes
-    ----------
-    result : dict
-        For the row's `result`, in both vocabularies of the app.
-    track : dict
-        Columns for the row in `tracks`.
-    summary : dict
-        For the one summary line of the log: stage times, loudness, peak.
-    """
-
-    result: dict[str, Any]
-    track: dict[str, Any]
-    summary: dict[str, Any] = field(default_factory=dict)
-
-
-def run_job(order: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
-    """Render an order and put the track and its preview into storage.
+def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
+    """Render a job and put its track and preview into storage.
 
     Parameters
     ----------
-    order : Order
+    job_input : JobInput
     config : Config
-    tell : Tell
+    channel : Channel
     folder : Path
-        The job's own; whoever made it removes it.
+        The job's own; the worker removes it.
 
     Raises
     ------
     WorkerError
-        Sorted as `worker.errors` says.
+        As `worker.errors` sorts them.
     Interrupted
-        From `tell.may_publish`.
+        From `Channel.may_publish`.
     """
-    # Heavy modules are loaded here, in the job's process: the idle worker needs none of them.
     from worker.codec.formats import Encoding
     from worker.job.publish import publish
-    from worker.media.download import fetch_media
-    from worker.media.reference import What
-    from worker.payload.parse import parse_job
-    from worker.payload.track_row import completed_payload
-    from worker.render.produce import produce
-    from worker.render.studio import open_studio
     from worker.storage.choose import open_storage
-    from worker.tts.shared_cache import speech_store
 
-    row = None if order.track_id is None else channel.track_row()
-    if order.track_id is not None and row is None:
-        raise JobError(
-            f"track {order.track_id} is not there, or not the customer's whose job this is",
-            code="job.track",
-            customer_message="The track of this order could not be found. Please contact support.",
-        )
-    completed = completed_payload(order.payload, row)
-    notes = ["The order names no sound, so it was made from the track as it is saved."] if completed.is_of_track else []
-    job = parse_job(
-        completed.payload,
-        max_script_characters=config.max_script_characters,
-        max_duration_min=config.max_duration_min,
-    )
-
-    if job.unknown_keys:
-        logger.bind(event="job.unknown_keys", job=order.job_id).debug("ignored: {}", ", ".join(job.unknown_keys))
-
-    characters = len(job.script) if job.has_voice and job.voice.provider in PAID_PROVIDERS else 0
-    if characters and config.max_characters_per_day is not None and not channel.may_speak(characters):
-        raise JobError(
-            f"script: {characters} characters are more than MAX_CHARACTERS_PER_DAY ({config.max_characters_per_day}) "
-            "leaves this customer today",
-            code="job.characters",
-            customer_message="You have ordered more speech today than can be made in a day. Please try again tomorrow.",
-        )
-
-    def fetch(reference: str, *, into: Path, what: What) -> Path:
-        return fetch_media(
-            reference,
-            what=what,
-            into=into,
-            config=config,
-            user_id=order.user_id,
-            cache_dir=config.cache_dir / "media",
-        )
-
+    completed = _complete(job_input, channel)
+    job = _parse(completed, job_input, config)
+    _check_characters(job, config, channel)
     encoding = Encoding.for_quality(job.output.format, job.output.quality)
     track_file, preview_file = folder / f"track.{encoding.format}", folder / "preview.mp3"
     storage = open_storage(config)
     try:
+        from worker.media.download import fetch_media
+        from worker.media.reference import What
+        from worker.render.produce import produce
+        from worker.render.studio import open_studio
+        from worker.tts.shared_cache import speech_store
+
+        def fetch(reference: str, *, into: Path, what: What) -> Path:
+            return fetch_media(
+                reference,
+                what=what,
+                into=into,
+                config=config,
+                user_id=job_input.user_id,
+                cache_dir=config.cache_dir / "media",
+            )
+
         produced = produce(
             job,
             track_file,
@@ -183,15 +86,67 @@ def run_job(order: JobInput, config: Config, channel: Channel, folder: Path) -> 
             preview_s=config.preview_seconds,
             on_progress=lambda stage, fraction: channel.progress(int(90 * fraction), stage),
         )
-        if produced.music_error is not None:
-            said = produced.music_error.message
-            logger.bind(event="music.left_out", job=order.job_id).warning("made without its music: {}", said)
-        if produced.cover_error is not None:
-            said = produced.cover_error.message
-            logger.bind(event="cover.left_out", job=order.job_id).warning("made without its cover: {}", said)
-        published = publish(order, produced, track_file, preview_file, config=config, storage=storage, channel=channel)
+        _log_left_out(produced, job_input)
+        published = publish(
+            job_input, produced, track_file, preview_file, config=config, storage=storage, channel=channel
+        )
     finally:
         storage.close()
+    notes = ["The order names no sound, so it was made from the track as it is saved."] if completed.is_of_track else []
+    return _output(produced, published, track_file, notes=notes, title=job.metadata.title)
+
+
+def _complete(job_input: JobInput, channel: Channel) -> Completed:
+    """Complete the payload from the track's row; refuse a track that is not the customer's."""
+    from worker.payload.track_row import completed_payload
+
+    row = None if job_input.track_id is None else channel.track_row()
+    if job_input.track_id is not None and row is None:
+        raise JobError(
+            f"track {job_input.track_id} is not there, or not the customer's whose job this is",
+            code="job.track",
+            customer_message="The track of this order could not be found. Please contact support.",
+        )
+    return completed_payload(job_input.payload, row)
+
+
+def _parse(completed: Completed, job_input: JobInput, config: Config) -> RenderJob:
+    from worker.payload.parse import parse_job
+
+    job = parse_job(
+        completed.payload,
+        max_script_characters=config.max_script_characters,
+        max_duration_min=config.max_duration_min,
+    )
+    if job.unknown_keys:
+        logger.bind(event="job.unknown_keys", job=job_input.job_id).debug("ignored: {}", ", ".join(job.unknown_keys))
+    return job
+
+
+def _check_characters(job: RenderJob, config: Config, channel: Channel) -> None:
+    """Refuse a script that is longer than what the customer may still have spoken today, if it costs money."""
+    characters = len(job.script) if job.has_voice and job.voice.provider in PAID_PROVIDERS else 0
+    if characters and config.max_characters_per_day is not None and not channel.may_speak(characters):
+        raise JobError(
+            f"script: {characters} characters are more than MAX_CHARACTERS_PER_DAY ({config.max_characters_per_day}) "
+            "leaves this customer today",
+            code="job.characters",
+            customer_message="You have ordered more speech today than can be made in a day. Please try again tomorrow.",
+        )
+
+
+def _log_left_out(produced: Produced, job_input: JobInput) -> None:
+    log = logger.bind(job=job_input.job_id)
+    if produced.music_error is not None:
+        log.bind(event="music.left_out").warning("made without its music: {}", produced.music_error.message)
+    if produced.cover_error is not None:
+        log.bind(event="cover.left_out").warning("made without its cover: {}", produced.cover_error.message)
+
+
+def _output(
+    produced: Produced, published: Published, track_file: Path, *, notes: list[str], title: str | None
+) -> JobOutput:
+    """Write what the row, the track and the log get, in both vocabularies of the app."""
     report = produced.report
     figures = report.as_json()
     seconds = round(report.duration_s)
@@ -212,28 +167,26 @@ def run_job(order: JobInput, config: Config, channel: Channel, folder: Path) -> 
         "notes": [*notes, *report.notes, *published.notes],
         "quality": figures,
     }
+    files = {track_file.suffix: published.track}
     if published.twin is not None and produced.twin_report is not None:
         result["speakersUrl"] = published.twin
         result["speakersQuality"] = produced.twin_report.as_json()
+        files[f"-speakers{track_file.suffix}"] = published.twin
     if published.lyrics:
-        result["lyrics"] = {ending.removeprefix("."): place for ending, place in published.lyrics.items()}
-    twins = {} if published.twin is None else {f"-speakers{track_file.suffix}": published.twin}
+        result["lyrics"] = {ending.removeprefix("."): path for ending, path in published.lyrics.items()}
     track = {"audio_url": published.track, "duration_seconds": seconds, "status": "published"}
     if published.preview is not None:
         track["preview_url"] = published.preview
-    return JobOutput(
-        result=result,
-        track=track,
-        summary={
-            "stages": figures["stage_seconds"],
-            "lufs": report.integrated_lufs,
-            "dbtp": report.true_peak_dbtp,
-            "duration_s": report.duration_s,
-            "title": job.metadata.title,
-            "files": {track_file.suffix: published.track, **twins, **published.lyrics},
-            "preview_url": published.preview,
-            "quality": figures,
-            "speech_cache": dict(report.speech_cache),
-            "without_music": None if produced.music_error is None else produced.music_error.message,
-        },
-    )
+    summary = {
+        "stages": figures["stage_seconds"],
+        "lufs": report.integrated_lufs,
+        "dbtp": report.true_peak_dbtp,
+        "duration_s": report.duration_s,
+        "title": title,
+        "files": {**files, **published.lyrics},
+        "preview_url": published.preview,
+        "quality": figures,
+        "speech_cache": dict(report.speech_cache),
+        "without_music": None if produced.music_error is None else produced.music_error.message,
+    }
+    return JobOutput(result, track, summary)

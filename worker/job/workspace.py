@@ -1,4 +1,4 @@
-"""Where jobs keep their files: a folder a worker, in it a folder a job. Nothing stays behind, whoever dies."""
+"""Folders for the files of jobs: one for each worker, in it one for each job. All are removed, whoever dies."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _LOCK = "in-use"
 
 @contextmanager
 def workspace() -> Iterator[Path]:
-    """Give a folder of this worker's own; removed at the end, and so are those of workers that were killed.
+    """Yield a folder for this worker, removed at the end. The folders of workers that were killed are removed now.
 
-    A worker that lives holds a lock on a file in its folder; the kernel drops it however the worker dies.
+    A living worker holds a lock on a file in its folder. The kernel drops the lock when the worker dies.
     """
     root = Path(tempfile.gettempdir())
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
@@ -34,7 +34,7 @@ def workspace() -> Iterator[Path]:
 
 @contextmanager
 def job_folder(workspace: Path) -> Iterator[Path]:
-    """Give a folder for one job; removed at the end.
+    """Yield a folder for one job; it is removed at the end.
 
     Raises
     ------
@@ -49,8 +49,8 @@ def job_folder(workspace: Path) -> Iterator[Path]:
 
 
 def _remove_if_dead(folder: Path) -> None:
-    """Remove the folder of a worker that is no more."""
-    # A worker that has made its folder and not yet its lock has no lock to be seen: it is left alone.
+    """Remove the folder of a worker that has died."""
+    # A worker may have made its folder and not yet its lock file: such a folder is left alone.
     with suppress(OSError), (folder / _LOCK).open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)

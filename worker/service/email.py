@@ -1,44 +1,40 @@
-"""Letters, through Resend: "your track is ready" to its owner; to the operators, that an order has failed, or has been
-made without its music.
+"""Write e-mails, and send them through Resend.
 
-A letter is never the cause of a failed order: `_quietly` is the one place where its failures end, in the log.
-No letter has the customer's script in it, and no log line an address.
+No e-mail contains the customer's script, and no error an address.
 """
 
 from __future__ import annotations
 
 import html
-import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from loguru import logger
+from typing import TYPE_CHECKING
 
 from worker.backoff import RetryPolicy, retry_after_s, with_retries
 from worker.config import Config
-from worker.errors import ConfigurationError, TransientError, WorkerError
+from worker.errors import ConfigurationError, TransientError
+from worker.queue.claims import Claim
 from worker.supabase_access import supabase_of
 
-_PATIENCE = RetryPolicy(failures=3)
+if TYPE_CHECKING:  # loaded with the first e-mail
+    import httpx
+
+_RETRIES = RetryPolicy(failures=3)
 _TOTAL_S = 20.0
-_REQUEST_S = 8.0
 _LONGEST_MESSAGE = 500
 _LONGEST_TITLE = 120
-# The SDK keeps its key, address and client in module globals.
-_sdk = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Email:
-    """A letter, ready to go.
+    """An e-mail, ready to send.
 
     Attributes
     ----------
     key : str
-        Resend sends the same key once within 24 hours, however often it is asked.
+        Idempotency key: within 24 hours, Resend sends requests with the same key once.
     """
 
     to: str
@@ -48,127 +44,31 @@ class Email:
     key: str
 
 
-def notify_ready(
-    config: Config,
-    *,
-    job_id: str,
-    user_id: str | None,
-    title: str | None = None,
-    duration_s: float | None = None,
-    preview_url: str | None = None,
-) -> bool:
-    """Tell the owner that the track is ready; whether a letter went out. Raises nothing.
-
-    Does nothing unless RESEND_API_KEY and RESEND_FROM are set. The address comes from Supabase's auth, by
-    `user_id`.
+def ready_email(to: str, *, job_id: str, summary: Mapping[str, object], app_url: str | None) -> Email:
+    """Write to the owner that the track is ready. Pure.
 
     Parameters
     ----------
-    title : str, optional
-        The track's own, as its owner named it.
+    summary : mapping
+        `JobOutput.summary`, of which this uses title, duration_s and preview_url, if they are there.
+    app_url : str or None
+        Of the owner's library.
     """
-
-    def send() -> bool:
-        address = _owner_address(config, user_id)
-        if address is None:
-            logger.info("job {}: no letter, its owner has no address", job_id)
-            return False
-        letter = ready_email(
-            address,
-            job_id=job_id,
-            title=title,
-            duration_s=duration_s,
-            preview_url=preview_url,
-            app_url=config.app_url,
-        )
-        _send(config, letter)
-        return True
-
-    return _quietly(config, job_id, send)
-
-
-def notify_failed(
-    config: Config,
-    *,
-    job_id: str,
-    code: str,
-    message: str,
-    attempts: int | None,
-    track_id: str | None = None,
-    user_id: str | None = None,
-) -> bool:
-    """Tell OPS_EMAIL that an order has failed for good; whether a letter went out. Raises nothing.
-
-    Parameters
-    ----------
-    message : str
-        The error's line for operators; it must not quote the script.
-    """
-    if config.ops_email is None:
-        return False
-    to = config.ops_email
-
-    def send() -> bool:
-        letter = failed_email(
-            to,
-            job_id=job_id,
-            code=code,
-            message=message,
-            attempts=attempts,
-            track_id=track_id,
-            user_id=user_id,
-        )
-        _send(config, letter)
-        return True
-
-    return _quietly(config, job_id, send)
-
-
-def notify_without_music(
-    config: Config, *, job_id: str, message: str, track_id: str | None = None, user_id: str | None = None
-) -> bool:
-    """Tell OPS_EMAIL that an order was delivered without its music; whether a letter went out. Raises nothing.
-
-    Parameters
-    ----------
-    message : str
-        Why the music could not be had, for operators.
-    """
-    if config.ops_email is None:
-        return False
-    to = config.ops_email
-
-    def send() -> bool:
-        _send(config, without_music_email(to, job_id=job_id, message=message, track_id=track_id, user_id=user_id))
-        return True
-
-    return _quietly(config, job_id, send)
-
-
-def ready_email(
-    to: str,
-    *,
-    job_id: str,
-    title: str | None,
-    duration_s: float | None,
-    preview_url: str | None,
-    app_url: str | None,
-) -> Email:
-    """Write the owner's letter. Pure."""
-    name = _one_line(title or "", _LONGEST_TITLE)
+    name = _one_line(str(summary.get("title") or ""), _LONGEST_TITLE)
     called = f"“{name}”" if name else "Your track"
-    length = f" ({_minutes(duration_s)})" if duration_s else ""
-    lines = [f"{called}{length} is finished and waiting in your library."]
+    duration_s = summary.get("duration_s")
+    length = f" ({_minutes(duration_s)})" if isinstance(duration_s, float) and duration_s else ""
+    line = f"{called}{length} is finished and waiting in your library."
     links = [
         (label, url)
-        for label, url in (("Open your library", app_url), ("Hear the preview", preview_url))
-        if url and url.startswith(("https://", "http://"))
+        for label, url in (("Open your library", app_url), ("Hear the preview", summary.get("preview_url")))
+        if isinstance(url, str) and url.startswith(("https://", "http://"))
     ]
     return Email(
         to,
-        f"{called} is ready" if name else "Your track is ready",
-        "\n\n".join([*lines, *(f"{label}: {url}" for label, url in links)]) + "\n",
-        _page("Your track is ready", lines, links),
+        f"{called} is ready",
+        "\n\n".join([line, *(f"{label}: {url}" for label, url in links)]) + "\n",
+        _page("Your track is ready", [line], links),
         f"track-ready/{job_id}",
     )
 
@@ -180,40 +80,142 @@ def failed_email(
     code: str,
     message: str,
     attempts: int | None,
-    track_id: str | None,
-    user_id: str | None,
+    track_id: str | None = None,
+    user_id: str | None = None,
 ) -> Email:
-    """Write the operators' letter. Pure."""
+    """Write to the operators that a job has failed for good. Pure.
+
+    Parameters
+    ----------
+    message : str
+        The error's line for operators; it must not quote the script.
+    """
+    code = _one_line(code, _LONGEST_TITLE)
     facts = {
         "Job": job_id,
         "Track": track_id or "none",
         "Customer": user_id or "none",
-        "Error": _one_line(code, _LONGEST_TITLE),
+        "Error": code,
         "Message": _one_line(message, _LONGEST_MESSAGE),
         "Attempts": "unknown" if attempts is None else str(attempts),
     }
-    return _ops_letter(
-        to,
-        f"Order {job_id} has failed: {facts['Error']}",
-        "An order has failed for good",
-        facts,
-        f"job-failed/{job_id}",
-    )
+    subject = f"Order {job_id} has failed: {code}"
+    return _operators_email(to, subject, "An order has failed for good", facts, f"job-failed/{job_id}")
 
 
-def without_music_email(to: str, *, job_id: str, message: str, track_id: str | None, user_id: str | None) -> Email:
-    """Write the operators' letter about a track that was delivered without its music. Pure."""
+def without_music_email(to: str, claim: Claim, *, message: str) -> Email:
+    """Write to the operators that a track was delivered without its music. Pure.
+
+    Parameters
+    ----------
+    message : str
+        Why the music was not available.
+    """
     facts = {
-        "Job": job_id,
-        "Track": track_id or "none",
-        "Customer": user_id or "none",
+        "Job": claim.job_id,
+        "Track": claim.track_id or "none",
+        "Customer": claim.user_id or "none",
         "Music": _one_line(message, _LONGEST_MESSAGE),
     }
-    subject = f"Order {job_id} was delivered without its music"
-    return _ops_letter(to, subject, "An order was delivered without its music", facts, f"job-without-music/{job_id}")
+    subject = f"Order {claim.job_id} was delivered without its music"
+    heading = "An order was delivered without its music"
+    return _operators_email(to, subject, heading, facts, f"job-without-music/{claim.job_id}")
 
 
-def _ops_letter(to: str, subject: str, heading: str, facts: Mapping[str, str], key: str) -> Email:
+def owner_address(config: Config, user_id: str | None, *, request_s: float) -> str | None:
+    """Ask Supabase's auth for a user's address; None if there is no such user, or no address.
+
+    One GET by httpx: the SDK, supabase_auth, takes 18 MB more.
+
+    Raises
+    ------
+    WorkerError
+    ValueError
+        If `user_id` is not a UUID.
+    """
+    supabase = supabase_of(config)
+    if supabase is None or user_id is None:
+        return None
+    url = f"{supabase.origin}/auth/v1/admin/users/{uuid.UUID(user_id)}"
+
+    def ask() -> str | None:
+        response = _request("GET", url, "auth", headers=supabase.headers(), timeout=request_s)
+        if response.status_code == 404:
+            return None
+        if response.status_code != 200:
+            raise ConfigurationError(f"auth answers {response.status_code}; check SUPABASE_SERVICE_ROLE_KEY")
+        return str(response.json().get("email") or "") or None
+
+    return with_retries(ask, retry_policy=_RETRIES, deadline=time.monotonic() + _TOTAL_S)
+
+
+def send_email(config: Config, email: Email, *, request_s: float) -> None:
+    """Send an e-mail through Resend.
+
+    Parameters
+    ----------
+    config : Config
+        With `resend_api_key` and `resend_from`.
+    request_s : float
+        Timeout of one request.
+
+    Raises
+    ------
+    WorkerError
+    """
+    if config.resend_api_key is None or config.resend_from is None:
+        raise ConfigurationError("RESEND_API_KEY and RESEND_FROM are not both set")
+    url = f"{config.resend_api_url.rstrip('/')}/emails"
+    headers = {"Authorization": f"Bearer {config.resend_api_key.get_secret_value()}", "Idempotency-Key": email.key}
+    body = {
+        "from": config.resend_from,
+        "to": [email.to],
+        "subject": email.subject,
+        "text": email.text,
+        "html": email.html,
+    }
+
+    def send() -> None:
+        response = _request("POST", url, "Resend", headers=headers, json=body, timeout=request_s)
+        name = _error_name(response)
+        if response.is_success and name is not None:
+            return
+        if response.is_success:
+            raise TransientError("Resend's answer is not JSON")
+        said = f"Resend answers {name or 'an error'} ({response.status_code})"  # its message may quote the address
+        raise TransientError(said) if name == "concurrent_idempotent_requests" else ConfigurationError(said)
+
+    with_retries(send, retry_policy=_RETRIES, deadline=time.monotonic() + _TOTAL_S)
+
+
+def _request(method: str, url: str, service: str, **options: object) -> httpx.Response:
+    """Send a request; no answer, 5xx and 429 are transient."""
+    import httpx
+
+    try:
+        response = httpx.request(method, url, **options)  # type: ignore[arg-type]
+    except httpx.HTTPError as error:
+        raise TransientError(f"{service} does not answer: {type(error).__name__}") from error
+    if response.status_code >= 500 or response.status_code == 429:
+        if "quota" in (_error_name(response) or ""):  # Resend's daily and monthly quotas
+            raise ConfigurationError(f"{service} answers {_error_name(response)} ({response.status_code})")
+        raise TransientError(
+            f"{service} answers {response.status_code}",
+            retry_after_s=retry_after_s(response.headers.get("retry-after")),
+        )
+    return response
+
+
+def _error_name(response: httpx.Response) -> str | None:
+    """Read the `name` of Resend's error; empty if there is none, None if the body is not JSON."""
+    try:
+        body = response.json()
+    except ValueError:
+        return None
+    return str(body.get("name", "")) if isinstance(body, dict) else ""
+
+
+def _operators_email(to: str, subject: str, heading: str, facts: Mapping[str, str], key: str) -> Email:
     lines = [f"{name}: {value}" for name, value in facts.items()]
     return Email(to, subject, f"{heading}.\n\n" + "\n".join(lines) + "\n", _page(heading, lines, []), key)
 
@@ -236,109 +238,3 @@ def _minutes(seconds: float) -> str:
     if whole < 1:
         return "under a minute"
     return f"{whole} minute{'s' if whole > 1 else ''}"
-
-
-def _quietly(config: Config, job_id: str, send: Callable[[], bool]) -> bool:
-    if config.resend_api_key is None or config.resend_from is None:
-        return False
-    try:
-        sent = send()
-    except (WorkerError, ImportError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        # TypeError, KeyError, AttributeError: an answer, or an SDK, of another shape than we know.
-        said = error.message if isinstance(error, WorkerError) else type(error).__name__
-        logger.warning("job {}: no letter: {}", job_id, said)
-        return False
-    if sent:
-        logger.info("job {}: letter sent", job_id)
-    return sent
-
-
-def _owner_address(config: Config, user_id: str | None) -> str | None:
-    """Ask Supabase's auth admin API; over httpx, since supabase_auth costs 18 MB more for this one GET."""
-    supabase = supabase_of(config)
-    if supabase is None or user_id is None:
-        return None
-    import httpx
-
-    url = f"{supabase.origin}/auth/v1/admin/users/{uuid.UUID(user_id)}"
-
-    def ask() -> str | None:
-        try:
-            response = httpx.get(url, headers=supabase.headers(), timeout=_REQUEST_S)
-        except httpx.HTTPError as error:
-            raise TransientError(f"auth does not answer: {type(error).__name__}") from error
-        if response.status_code == 404:
-            return None
-        if response.status_code >= 500 or response.status_code == 429:
-            raise TransientError(
-                f"auth answers {response.status_code}",
-                retry_after_s=retry_after_s(response.headers.get("retry-after")),
-            )
-        if response.status_code != 200:
-            raise ConfigurationError(f"auth answers {response.status_code}; check SUPABASE_SERVICE_ROLE_KEY")
-        return str(response.json().get("email") or "") or None
-
-    return with_retries(ask, retry_policy=_PATIENCE, deadline=time.monotonic() + _TOTAL_S)
-
-
-def _send(config: Config, letter: Email) -> None:
-    with_retries(lambda: _send_once(config, letter), retry_policy=_PATIENCE, deadline=time.monotonic() + _TOTAL_S)
-
-
-def _send_once(config: Config, letter: Email) -> None:
-    try:
-        import resend
-        from resend.exceptions import NoContentError, ResendError
-    except ImportError:
-        raise ConfigurationError("RESEND_API_KEY is set, but the extra [mail] is not installed") from None
-    assert config.resend_api_key is not None  # noqa: S101 - _quietly saw to both
-    assert config.resend_from is not None  # noqa: S101
-    with _sdk:
-        resend.api_key = config.resend_api_key.get_secret_value()
-        resend.api_url = config.resend_api_url.rstrip("/")
-        resend.default_http_client = _client()
-        try:
-            resend.Emails.send(
-                {
-                    "from": config.resend_from,
-                    "to": [letter.to],
-                    "subject": letter.subject,
-                    "text": letter.text,
-                    "html": letter.html,
-                },
-                {"idempotency_key": letter.key},
-            )
-        except ResendError as error:
-            status = int(error.code) if str(error.code).isdecimal() else 0
-            said = f"Resend answers {error.error_type} ({error.code})"  # its message may quote the address
-            passing = status >= 500 or status == 429 or error.error_type == "concurrent_idempotent_requests"
-            if passing and "quota" not in str(error.error_type):
-                wait_s = retry_after_s((error.headers or {}).get("retry-after"))
-                raise TransientError(said, retry_after_s=wait_s) from error
-            raise ConfigurationError(said) from error
-        except NoContentError as error:
-            raise TransientError("Resend answers nothing") from error
-
-
-def _client() -> Any:
-    """The SDK's own client, over requests, has one limit for everything, of 30 s; ours is the worker's
-    httpx.
-    """
-    import httpx
-    from resend.http_client import HTTPClient
-
-    class Client(HTTPClient):
-        def request(
-            self,
-            method: str,
-            url: str,
-            headers: Mapping[str, str],
-            json: Any = None,
-            files: Any = None,
-            data: Any = None,
-        ) -> tuple[bytes, int, Mapping[str, str]]:
-            del files, data  # no letter has any
-            response = httpx.request(method, url, headers=dict(headers), json=json, timeout=_REQUEST_S)
-            return response.content, response.status_code, response.headers
-
-    return Client()

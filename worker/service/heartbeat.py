@@ -1,4 +1,4 @@
-"""The lease of one running job, kept by a thread of its own."""
+"""The heartbeat of one running job: a thread that extends its lease and checks for a cancellation."""
 
 from __future__ import annotations
 
@@ -14,30 +14,37 @@ from worker.logs import where
 from worker.queue.claims import Claim, ClaimStatus
 from worker.queue.service import Queue
 
-_AGAIN_S = 0.5
-_LAST_CALL_S = 1.0
+_REPEAT_S = 0.5
+_JOIN_S = 1.0
 
 
 @dataclass(frozen=True)
 class WorkerTimings:
-    """How often a worker does what, in seconds. The defaults are production's; tests are in more of a hurry.
+    """How often a worker does what, in seconds. The defaults are for production; tests use shorter ones.
 
-    The lease itself, 60 s, is the queue's (`open_queue`).
+    The lease itself, 60 s, belongs to the queue (`open_queue`).
 
     Attributes
     ----------
-    beat_s : float
-        Between heartbeats; a plain row is touched as often.
-    look_s : float
-        Between looks at whether the customer has cancelled.
+    heartbeat_s : float
+        Between heartbeats. In plain mode a heartbeat updates the row, too.
+    check_s : float
+        Between checks whether the customer has cancelled.
     lost_after_s : float
-        Without a heartbeat for so long the job counts as lost: less than the lease, so that nobody else has it yet.
+        A job without a heartbeat for so long counts as lost. Shorter than the lease, so that no other worker has it
+        yet.
     rescue_s : float
-        At most between rescues of what dead workers have left.
+        At most between rescues of the jobs of dead workers.
     finish_within_s : float
-        On SIGTERM a job that needs no longer may finish.
+        After SIGTERM, a job that is expected to take no longer may finish.
     silent_s : float
-        A job that has said nothing for so long hangs: an upload over a very poor line says less than any other stage.
+        A job that has sent no message for so long has hung. An upload over a very slow connection sends the fewest.
+    failed_claim_s, trouble_s : pair of float
+        The first wait, and the longest, after the queue has not answered; after an error that an operator must fix.
+    bug_pause_s : float
+        After a bug in the loop.
+    drain_poll_s : float
+        Between polls of a worker that drains the queue.
     """
 
     heartbeat_s: float = 15.0
@@ -46,31 +53,35 @@ class WorkerTimings:
     rescue_s: float = 15.0
     finish_within_s: float = 18.0
     silent_s: float = 3600.0
+    failed_claim_s: tuple[float, float] = (1.0, 10.0)
+    trouble_s: tuple[float, float] = (5.0, 60.0)
+    bug_pause_s: float = 5.0
+    drain_poll_s: float = 1.0
 
 
 class Heartbeat:
-    """Beats while the job runs, and knows when the job is not ours any more. Use in a ``with``.
+    """Sends heartbeats while the job runs, and keeps the claim's status. Use in a ``with``.
 
     Parameters
     ----------
     queue : Queue
     claim : Claim
-    rhythm : Rhythm
+    timings : WorkerTimings
     claimed_at : float
-        On the monotonic clock, before the claim was sent: the lease is no longer than from there.
+        On the monotonic clock, before the claim was sent: the lease began no earlier.
     """
 
     def __init__(self, queue: Queue, claim: Claim, timings: WorkerTimings, *, claimed_at: float) -> None:
         self._queue = queue
         self._claim = claim
-        self._rhythm = timings
+        self._timings = timings
         self._log = logger.bind(job=claim.job_id)
         self._progress: tuple[int, str | None] = (0, None)
-        self._heard_at = claimed_at
-        self._verdict = ClaimStatus.HELD
+        self._confirmed_at = claimed_at
+        self._status = ClaimStatus.HELD
         self._wake = threading.Event()
         self._stopping = False
-        self._beating = threading.Lock()  # the thread and `check` never overlap
+        self._sending = threading.Lock()  # the thread and `check` take turns
         self._thread = threading.Thread(target=self._run, name=f"heartbeat-{claim.job_id[:8]}", daemon=True)
 
     def __enter__(self) -> Heartbeat:
@@ -80,77 +91,81 @@ class Heartbeat:
     def __exit__(self, *_: object) -> None:
         self._stopping = True
         self._wake.set()
-        # A call that hangs is left to its own limit: it is fenced by the token.
-        self._thread.join(_LAST_CALL_S)
+        # A call that hangs ends by its own timeout; its write is fenced by the token.
+        self._thread.join(_JOIN_S)
 
     @property
     def claim_status(self) -> ClaimStatus:
-        """What the row last said; LOST when it has not been heard for too long."""
-        if self._verdict is ClaimStatus.HELD and time.monotonic() - self._heard_at > self._rhythm.lost_after_s:
+        """The status when the database last answered; LOST if that is too long ago."""
+        if self._status is ClaimStatus.HELD and time.monotonic() - self._confirmed_at > self._timings.lost_after_s:
             return ClaimStatus.LOST
-        return self._verdict
+        return self._status
 
     def report(self, percent: int, stage: str) -> None:
-        """Note progress for the next heartbeat; a new stage is written at once."""
+        """Store progress for the next heartbeat; a new stage is written at once."""
         new_stage = stage != self._progress[1]
         self._progress = (percent, stage)
         if new_stage:
             self._wake.set()
 
     def check_now(self) -> None:
-        """Look at the row at once: somebody said that it was cancelled."""
+        """Send a heartbeat at once, since the job may have been cancelled."""
         self._wake.set()
 
     def check(self, give_up: Callable[[], bool]) -> ClaimStatus | None:
-        """Beat now and say how the claim stands.
+        """Send a heartbeat now and return the claim's status.
 
-        While the database does not answer it is asked again, until the job counts as lost, or until `give_up` says
-        so: None, nobody knows.
+        Repeated while the database does not answer, until the job counts as lost; None if `give_up` returns True
+        before that.
         """
-        while self.claim_status is ClaimStatus.HELD and not self._beat():
+        while self.claim_status is ClaimStatus.HELD and not self._send():
             if give_up():
                 return None
-            time.sleep(_AGAIN_S)
+            time.sleep(_REPEAT_S)
         return self.claim_status
 
     def _run(self) -> None:
-        beat_at = time.monotonic() + self._rhythm.check_s
-        while not self._stopping and self._verdict is ClaimStatus.HELD:
-            woken = self._wake.wait(self._rhythm.check_s)
+        next_at = time.monotonic() + self._timings.check_s
+        while not self._stopping and self._status is ClaimStatus.HELD:
+            woken = self._wake.wait(self._timings.check_s)
             self._wake.clear()
             if self._stopping:
                 return
-            if woken or time.monotonic() >= beat_at:
-                if self._beat():
-                    beat_at = time.monotonic() + self._rhythm.heartbeat_s
+            if woken or time.monotonic() >= next_at:
+                if self._send():
+                    next_at = time.monotonic() + self._timings.heartbeat_s
             else:
-                self._look()
+                self._check_row()
 
-    def _beat(self) -> bool:
-        """Write a heartbeat; whether the database answered."""
-        with self._beating:
+    def _send(self) -> bool:
+        """Send a heartbeat; return whether the database answered."""
+        with self._sending:
             percent, stage = self._progress
-            asked_at = time.monotonic()  # the lease is no longer than from here
+            sent_at = time.monotonic()  # the lease is extended from no earlier
             try:
                 claim_status = self._queue.heartbeat(self._claim, progress=percent, stage=stage)
             except WorkerError as error:
-                self._log.bind(event="heartbeat.failed").warning("heartbeat: {}", error.message)
+                self._log.bind(event="heartbeat.failed").warning("the heartbeat failed: {}", error.message)
                 return False
-            except Exception as error:  # noqa: BLE001 - a bug must not end the thread that keeps the lease
-                self._log.bind(event="heartbeat.bug").opt(exception=error).error("heartbeat: a bug, {}", where(error))
+            except Exception as error:  # noqa: BLE001 - a bug must not end this thread
+                self._log.bind(event="heartbeat.bug").opt(exception=error).error(
+                    "the heartbeat failed: a bug, {}", where(error)
+                )
                 return False
-            self._heard_at = asked_at
-            self._hear(claim_status)
+            self._confirmed_at = sent_at
+            self._update(claim_status)
             return True
 
-    def _look(self) -> None:
+    def _check_row(self) -> None:
         try:
-            self._hear(self._queue.claim_status(self._claim))
+            self._update(self._queue.claim_status(self._claim))
         except WorkerError as error:
-            self._log.bind(event="look.failed").debug("look: {}", error.message)
+            self._log.bind(event="look.failed").debug("the check of the row failed: {}", error.message)
         except Exception as error:  # noqa: BLE001 - as above
-            self._log.bind(event="look.bug").opt(exception=error).error("look: a bug, {}", where(error))
+            self._log.bind(event="look.bug").opt(exception=error).error(
+                "the check of the row failed: a bug, {}", where(error)
+            )
 
-    def _hear(self, claim_status: ClaimStatus) -> None:
-        if claim_status is not ClaimStatus.HELD and self._verdict is ClaimStatus.HELD:
-            self._verdict = claim_status
+    def _update(self, claim_status: ClaimStatus) -> None:
+        if claim_status is not ClaimStatus.HELD and self._status is ClaimStatus.HELD:
+            self._status = claim_status

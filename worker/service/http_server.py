@@ -1,6 +1,6 @@
-"""The worker's HTTP port: health, readiness, metrics, a wake-up call, and a page for people. Standard library only.
+"""The worker's HTTP server: health, readiness, metrics, a request to poll, and a status page. Standard library only.
 
-One request a connection, and every connection ends in time: whoever asks is a router, a scraper or `pg_net`.
+One request for each connection, and every connection has a time limit: clients are routers, scrapers and `pg_net`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any
 
 from loguru import logger
 
@@ -25,13 +25,13 @@ from worker.logs import where
 
 LONGEST_BODY_BYTES = 64 * 1024
 _MOST_CONNECTIONS = 32
-_LOOK_S = 0.5
+_POLL_S = 0.5
 _PAGES = ("/", "/health", "/ready", "/metrics")
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What the server has to say.
+    """Where the server's answers come from.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Answers:
     process : callable
         Called on an authorised POST /process; returns at once.
     token : str or None
-        Bearer token of POST /process; without one there is no such page.
+        Bearer token of POST /process; without one that page does not exist.
     """
 
     health: Callable[[], tuple[bool, dict[str, Any]]]
@@ -52,73 +52,68 @@ class Answers:
     token: str | None
 
 
-class Server:
+class Server(ThreadingHTTPServer):
     """Serves in threads of its own until it is closed.
 
     Parameters
     ----------
     port : int
-        0 takes any that is free.
+        0 for any free port.
     answers : Answers
     host : str
-        All interfaces by default: the dyno's router comes from outside the container.
+        All interfaces by default, since the dyno's router is outside the container.
     longest_s : float
-        That a connection may take, from its first byte to its last.
+        Time limit of a connection, from its first byte to its last.
 
     Raises
     ------
     ConfigurationError
-        If the port cannot be had.
+        If the port is not available.
     """
 
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128  # with the default of 5, a few idle clients delay all others by seconds
+
     def __init__(self, port: int, answers: Answers, *, host: str = "", longest_s: float = 10.0) -> None:
-        handler = type("Handler", (_Handler,), {"answers": answers})
+        self.answers = answers
+        self._longest_s = longest_s
+        self._open: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
         try:
-            self._server = _Server((host, port), handler)
+            super().__init__((host, port), _Handler)
         except OSError as error:
             raise ConfigurationError(f"PORT: {port} cannot be listened on: {error.strerror}") from None
-        self._server.longest_s = longest_s
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(_LOOK_S,), name="http", daemon=True)
+        self._thread = threading.Thread(target=self.serve_forever, args=(_POLL_S,), name="http", daemon=True)
         self._thread.start()
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
-        return int(self._server.server_address[1])
+        """The port that the server listens on."""
+        return int(self.server_address[1])
 
     def close(self) -> None:
         """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
+        self.shutdown()
+        self.server_close()
         self._thread.join(5)
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128  # with the default of 5, a handful of idle clients delays all others by seconds
-    longest_s = 10.0
-
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        self._open: dict[socket.socket, float] = {}
-        self._lock = threading.Lock()
-        super().__init__(address, handler)
-
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Take no more connections than we have a mind to serve at a time; those too many are closed."""
+        """Limit the connections that are served at a time; further ones are closed."""
         with self._lock:
             if len(self._open) >= _MOST_CONNECTIONS:
                 return False
-            self._open[request] = time.monotonic() + self.longest_s
+            self._open[request] = time.monotonic() + self._longest_s
             return True
 
     def shutdown_request(self, request: Any) -> None:
+        """Forget the connection, then close it."""
         with self._lock:
             self._open.pop(request, None)
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Cut off clients that take too long, a byte at a time or not at all."""
+        """Close connections that are over their time limit."""
         now = time.monotonic()
         with self._lock:
             late = [request for request, ends_at in self._open.items() if now > ends_at]
@@ -127,11 +122,11 @@ class _Server(ThreadingHTTPServer):
                     request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that go away are no news; `_Handler` has told of all else."""
+        """Ignore clients that disconnect; `_Handler` logs everything else."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    answers: ClassVar[Answers]
+    server: Server
     protocol_version = "HTTP/1.1"
     server_version = "mindscript"
     sys_version = ""
@@ -154,22 +149,22 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             action()
         except OSError:
-            raise  # the client has gone, or was too slow
-        except Exception as error:  # noqa: BLE001 - a bug is no business of the client's
+            raise  # the client has disconnected, or was too slow
+        except Exception as error:  # noqa: BLE001 - the client learns nothing of a bug
             logger.bind(event="http.bug").opt(exception=error).error("http: a bug, {}", where(error))
             self._error(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _get(self) -> None:
         match self._page():
             case "/health":
-                self._facts(*self.answers.health())
+                self._facts(*self.server.answers.health())
             case "/ready":
-                self._facts(*self.answers.ready())
+                self._facts(*self.server.answers.ready())
             case "/metrics":
-                self._send(HTTPStatus.OK, self.answers.metrics(), "text/plain; version=0.0.4; charset=utf-8")
+                self._send(HTTPStatus.OK, self.server.answers.metrics(), "text/plain; version=0.0.4; charset=utf-8")
             case "/":
-                self._send(HTTPStatus.OK, _status_page(*self.answers.health()), "text/html; charset=utf-8")
-            case "/process" if self.answers.token is not None:
+                self._send(HTTPStatus.OK, _status_page(*self.server.answers.health()), "text/html; charset=utf-8")
+            case "/process" if self.server.answers.token is not None:
                 self._error(HTTPStatus.METHOD_NOT_ALLOWED, allow="POST")
             case _:
                 self._error(HTTPStatus.NOT_FOUND)
@@ -178,11 +173,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self._page() in _PAGES:
             self._error(HTTPStatus.METHOD_NOT_ALLOWED, allow="GET, HEAD")
             return
-        if self._page() != "/process" or self.answers.token is None:
+        if self._page() != "/process" or self.server.answers.token is None:
             self._error(HTTPStatus.NOT_FOUND)
             return
         given = self.headers.get("Authorization", "").encode()
-        if not hmac.compare_digest(given, f"Bearer {self.answers.token}".encode()):
+        if not hmac.compare_digest(given, f"Bearer {self.server.answers.token}".encode()):
             self._error(HTTPStatus.UNAUTHORIZED)
             return
         length = self.headers.get("Content-Length", "0")
@@ -192,9 +187,9 @@ class _Handler(BaseHTTPRequestHandler):
         if int(length) > LONGEST_BODY_BYTES:
             self._error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return
-        if len(self.rfile.read(int(length))) < int(length):  # it says nothing we need, but a client wants it read
+        if len(self.rfile.read(int(length))) < int(length):  # the body is not used, but a client expects it to be read
             return
-        self.answers.process()
+        self.server.answers.process()
         self._send(HTTPStatus.ACCEPTED, b'{"accepted": true}\n', "application/json")
 
     def _page(self) -> str:
@@ -228,19 +223,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer what the base class refuses (malformed requests) without its page."""
+        """Answer malformed requests without the base class's page."""
         self._error(HTTPStatus(code))
 
     def version_string(self) -> str:
-        """Name no versions."""
+        """Leave the Python version out."""
         return self.server_version
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: health checks would fill the log."""
+        """Log nothing: health checks would fill the log."""
 
 
 def _status_page(good: bool, facts: dict[str, Any]) -> bytes:
-    """The same facts for people."""
+    """Format the facts of /health as a page for people."""
     rows = "".join(
         f"<tr><th>{html.escape(str(name).replace('_', ' '))}</th><td>{_cell(value)}</td></tr>"
         for name, value in facts.items()

@@ -1,4 +1,4 @@
-"""What Prometheus is told. Loaded only when there is a port to ask at."""
+"""Metrics for Prometheus. Loaded only if there is an HTTP port."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from worker.job.process_tree import resident_bytes, session_resident_bytes
+from worker.service.observers import JobObserver
 from worker.service.runner import JobResult
 from worker.service.state import State
-from worker.service.worker import JobObserver
 
 _SECONDS = (0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800)
 
@@ -23,12 +23,12 @@ class Metrics(JobObserver):
     Parameters
     ----------
     state : State
-        Read when somebody asks.
+        Read at each scrape.
     """
 
     def __init__(self, state: State) -> None:
         self._registry = registry = CollectorRegistry()
-        registry.register(_Now(state))
+        registry.register(_Gauges(state))
         self._jobs = Counter("mindscript_jobs", "Jobs by how they ended", ["outcome"], registry=registry)
         self._seconds = Histogram(
             "mindscript_job_seconds", "From claim to end", ["outcome"], buckets=_SECONDS, registry=registry
@@ -38,64 +38,62 @@ class Metrics(JobObserver):
         )
         self._waits = Histogram(
             "mindscript_queue_wait_seconds",
-            "From when an order was due to its claim",
+            "From when a job was due to its claim",
             buckets=_SECONDS,
             registry=registry,
         )
         self._speech = Counter(
             "mindscript_speech_pieces", "Spoken pieces, by where they came from", ["source"], registry=registry
         )
-        self._fenced = Counter("mindscript_fenced", "Jobs that turned out not to be ours any more", registry=registry)
+        self._fenced = Counter("mindscript_fenced", "Jobs whose claim was lost", registry=registry)
 
-    def ended(self, ended: JobResult) -> None:
+    def ended(self, result: JobResult) -> None:
         """Count a job."""
-        self._jobs.labels(ended.outcome).inc()
-        self._seconds.labels(ended.outcome).observe(ended.seconds)
-        self._waits.observe(ended.claim.waited_s)
-        if ended.outcome == "lost":
+        self._jobs.labels(result.outcome).inc()
+        self._seconds.labels(result.outcome).observe(result.seconds)
+        self._waits.observe(result.claim.waited_s)
+        if result.outcome == "lost":
             self._fenced.inc()
-        stages = ended.summary.get("stages")
+        stages = result.summary.get("stages")
         if isinstance(stages, dict):
             for stage, seconds in stages.items():
                 self._stages.labels(stage).observe(seconds)
-        cache = ended.summary.get("speech_cache")
+        cache = result.summary.get("speech_cache")
         if isinstance(cache, dict):
             self._speech.labels("cache").inc(cache.get("hits", 0))
             self._speech.labels("voice").inc(cache.get("misses", 0))
 
     def given_up(self, job_id: str) -> None:
-        """Count an order that no worker has survived."""
+        """Count a job that was given up as poison."""
         del job_id
         self._jobs.labels("poison").inc()
 
     def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
-class _Now(Collector):
-    """What is read off the worker when somebody asks."""
+class _Gauges(Collector):
+    """Figures of the worker's state, read at each scrape."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         state = self._state
-        yield CounterMetricFamily("mindscript_claimed", "Orders taken", value=state.claimed)
+        yield CounterMetricFamily("mindscript_claimed", "Jobs claimed", value=state.claimed)
         yield CounterMetricFamily(
-            "mindscript_rescued", "Orders of dead workers put back or given up", value=state.rescued
+            "mindscript_rescued", "Jobs of dead workers requeued or given up", value=state.rescued
         )
         for name, help_text, value in (
             ("mindscript_listener_up", "1 while NOTIFY is known to arrive", state.listening()),
-            ("mindscript_ready", "1 while the next order would be taken", state.ready),
-            ("mindscript_jobs_running", "Jobs under way", len(state.running)),
-            ("mindscript_loop_age_seconds", "Since the loop last went round", state.age_s),
+            ("mindscript_ready", "1 while the next job would be claimed", state.ready),
+            ("mindscript_jobs_running", "Running jobs", len(state.running)),
+            ("mindscript_loop_age_seconds", "Since the loop last ran", state.age_s),
         ):
             yield GaugeMetricFamily(name, help_text, value=float(value))
         resident = GaugeMetricFamily("mindscript_resident_bytes", "Resident memory", labels=["of"])
         resident.add_metric(["worker"], resident_bytes(os.getpid()))
-        sessions = [job.session for job in list(state.running)]
-        resident.add_metric(
-            ["jobs"], sum(session_resident_bytes(session) for session in sessions if session is not None)
-        )
+        sessions = [job.session for job in list(state.running) if job.session is not None]
+        resident.add_metric(["jobs"], sum(session_resident_bytes(session) for session in sessions))
         yield resident

@@ -1,4 +1,4 @@
-"""One job from its claim to its end: its process, its lease, and what is written about how it went."""
+"""One job from its claim to its end: its process, its heartbeat, and the outcome in the queue."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from worker.errors import (
     TransientError,
     WorkerError,
 )
-from worker.job.channel import (
+from worker.job.memory import kills_by_the_kernel
+from worker.job.messages import (
     AskCatalogue,
     AskCharacters,
     AskTrack,
     Failed,
+    JobInput,
+    JobOutput,
     MayPublish,
     Progress,
     Question,
     Uploaded,
     out_of_memory,
 )
-from worker.job.memory import kills_by_the_kernel
-from worker.job.process import ForkServer, JobProcess, no_process
-from worker.job.run import JobInput, JobOutput
+from worker.job.process import ForkServer, JobProcess
 from worker.job.workspace import job_folder
 from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, ClaimStatus, Outcome
 from worker.queue.retry import MAX_ATTEMPTS
@@ -42,14 +43,14 @@ from worker.queue.service import Queue
 from worker.service.heartbeat import Heartbeat, WorkerTimings
 from worker.service.stopping import Stopping
 
-_TICK_S = 0.25  # of looks at standing and memory
-_SETTLE_PATIENCE_S = 30.0
-_SHUTDOWN_PATIENCE_S = 3.0
-_TELLING_PERCENT = 5  # from here on the rest can be estimated
+_CHECK_S = 0.25  # between checks of the claim and of memory
+_RETRY_FOR_S = 30.0
+_SHUTDOWN_RETRY_FOR_S = 3.0
+_ESTIMABLE_PERCENT = 5  # from here on the time left can be estimated
 
 
 class CrashError(TransientError):
-    """The job's process died, or hung, instead of reporting; the third time the order is given up."""
+    """The job process died, or hung, without a result; the third time the job is poison."""
 
     default_code = "worker.crashed"
 
@@ -63,11 +64,11 @@ class JobResult:
     outcome : str
         completed, or one of `Outcome`: retried, failed, poison, released, cancelled, lost.
     error : Exception or None
-        A `WorkerError` or `Interrupted` where the attempt came to nothing.
+        The `WorkerError` or `Interrupted` that ended the attempt.
     summary : dict
-        Figures from the job, for the log.
+        Figures of the job, for the log.
     seconds : float
-        From the claim on.
+        Since the claim.
     """
 
     claim: Claim
@@ -79,16 +80,16 @@ class JobResult:
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What every job of a worker is done with.
+    """What all jobs of a worker share.
 
     Attributes
     ----------
     function : str
-        ``module:function`` that the job's process calls.
+        ``module:function`` that the job process calls.
     folder : Path
-        Where jobs have their folders.
+        Parent of the jobs' folders.
     memory_limit_bytes : int
-        Of a job and all it starts.
+        Of a job and everything it starts.
     """
 
     queue: Queue
@@ -107,7 +108,7 @@ class RunningJob:
 
     Parameters
     ----------
-    shop : Shop
+    context : WorkerContext
     claim : Claim
     claimed_at : float
         On the monotonic clock, before the claim was sent.
@@ -123,19 +124,19 @@ class RunningJob:
     uploads: list[Uploaded] = field(default_factory=list)
     _heartbeat: Heartbeat | None = None
 
-    def cancelled(self) -> None:
-        """Hear that the customer may have cancelled: the row is looked at, at once."""
+    def check_now(self) -> None:
+        """Check the row at once, since the customer may have cancelled."""
         if self._heartbeat is not None:
             self._heartbeat.check_now()
 
     def run(self) -> JobResult:
-        """Run the job to its end, and write that end into the queue."""
+        """Run the job to its end, and write the outcome into the queue."""
         error: Exception | None = None
         summary: dict[str, object] = {}
         try:
             result = self._render()
         except (WorkerError, Interrupted) as stop:
-            outcome, error = self._settle(stop), stop
+            outcome, error = self._resolve_failure(stop), stop
             if outcome == Outcome.CANCELLED.value:
                 self._unpublish()
         else:
@@ -144,7 +145,7 @@ class RunningJob:
         return JobResult(self.claim, outcome, error, summary, time.monotonic() - self.started_at)
 
     def _render(self) -> JobOutput:
-        """Have the job done in a process of its own, the lease kept meanwhile."""
+        """Run the job in a process of its own, with a heartbeat."""
         context = self.context
         _check_claim(self.claim)
         try:
@@ -153,11 +154,11 @@ class RunningJob:
                 job_folder(context.folder) as folder,
             ):
                 self._heartbeat = heartbeat
-                self._go_on(heartbeat)
+                self._check(heartbeat)
                 result = self._in_process(folder, heartbeat)
-                self._go_on(heartbeat, done=True)
+                self._check(heartbeat, done=True)
                 return result
-        except OSError as error:  # no room for a folder, no descriptors left
+        except OSError as error:  # no space for a folder, or no file descriptors
             raise Failed.of(error).error() from None
         finally:
             self._heartbeat = None
@@ -165,72 +166,63 @@ class RunningJob:
     def _in_process(self, folder: Path, heartbeat: Heartbeat) -> JobOutput:
         context, claim = self.context, self.claim
         kills = kills_by_the_kernel()
-        child = JobProcess(
+        job = JobProcess(
             context.fork_server,
             context.function,
-            order=JobInput(claim.job_id, claim.track_id, claim.user_id, claim.payload_text, claim.attempt),
+            job_input=JobInput(claim.job_id, claim.track_id, claim.user_id, claim.payload_text, claim.attempt),
             config=context.config,
             folder=folder,
             memory_bytes=context.memory_limit_bytes,
         )
         try:
-            result = self._listen(child, heartbeat)
+            result = self._receive(job, heartbeat)
         finally:
-            ending = child.close()
+            ending = job.close()
             self.session = None
-            self.uploads += [message for message in child.unread if isinstance(message, Uploaded)]
+            self.uploads += [message for message in job.unread if isinstance(message, Uploaded)]
         if result is not None:
             return result
-        if child.pid is None:
-            raise no_process("the nursery could not fork")
-        if child.was_killed and kills_by_the_kernel() > kills:
+        if job.was_killed and kills_by_the_kernel() > kills:
             raise ResourceError("the kernel ended the render for want of memory", code="resource.memory")
         raise CrashError(f"the render's process died: {ending}")
 
-    def _listen(self, child: JobProcess, heartbeat: Heartbeat) -> JobOutput | None:
-        """Hear the job out; None when it has died without a result."""
-        heard_at = time.monotonic()
+    def _receive(self, job: JobProcess, heartbeat: Heartbeat) -> JobOutput | None:
+        """Handle the job's messages until its result; None if it has died without one."""
+        self.session = job.pid
+        received_at = time.monotonic()
         while True:
-            messages = child.messages(_TICK_S)
+            messages = job.messages(_CHECK_S)
             if messages is None:
                 return None
-            self.session = child.pid
             if messages:
-                heard_at = time.monotonic()
+                received_at = time.monotonic()
             for message in messages:
                 match message:
                     case Progress():
                         self.percent, self.stage = message.percent, message.stage
                         heartbeat.report(message.percent, message.stage)
-                    case MayPublish():
-                        child.answer(self._check(heartbeat))
-                    case AskTrack() | AskCatalogue() | AskCharacters():
-                        child.answer(self._look_up(message))
+                    case MayPublish() | AskTrack() | AskCatalogue() | AskCharacters():
+                        job.answer(self._look_up(message, heartbeat))
                     case Uploaded():
                         self.uploads.append(message)
                     case Failed():
                         raise message.error()
                     case JobOutput():
                         return message
-            self._go_on(heartbeat)
-            if time.monotonic() - heard_at > self.context.timings.silent_s:
+            self._check(heartbeat)
+            if time.monotonic() - received_at > self.context.timings.silent_s:
                 raise CrashError(f"the render has said nothing for {self.context.timings.silent_s:.0f} s")
-            found = child.memory_bytes()
+            found = job.memory_bytes()
             if found > self.context.memory_limit_bytes:
                 raise out_of_memory(found, self.context.memory_limit_bytes)
 
-    def _check(self, heartbeat: Heartbeat) -> str:
-        """Ask the database whether the job is still ours, before something is published."""
-        claim_status = heartbeat.check(lambda: self.context.stopping.seconds > self.context.timings.finish_within_s)
-        if claim_status is None:
-            raise ShuttingDown
-        return claim_status.value
-
-    def _look_up(self, question: Question) -> object:
-        """Ask the database what the job wants to know; a failure travels to the job as its answer."""
+    def _look_up(self, question: Question, heartbeat: Heartbeat) -> object:
+        """Ask the database for the job; a failure is sent to the job as the answer."""
         queue = self.context.queue
         try:
             match question:
+                case MayPublish():
+                    return self._claim_status(heartbeat)
                 case AskTrack():
                     return queue.track_row(self.claim)
                 case AskCatalogue():
@@ -241,29 +233,36 @@ class RunningJob:
         except WorkerError as error:
             return Failed.of(error)
 
-    def _go_on(self, heartbeat: Heartbeat, *, done: bool = False) -> None:
-        """Raise when there is no point in going on."""
+    def _claim_status(self, heartbeat: Heartbeat) -> str:
+        """Ask the database whether the claim holds, before something is published."""
+        claim_status = heartbeat.check(lambda: self.context.stopping.seconds > self.context.timings.finish_within_s)
+        if claim_status is None:
+            raise ShuttingDown
+        return claim_status.value
+
+    def _check(self, heartbeat: Heartbeat, *, done: bool = False) -> None:
+        """Raise if the claim is gone, or the worker is stopping and the job would take too long."""
         if heartbeat.claim_status is ClaimStatus.CANCELLED:
             raise Cancelled
         if heartbeat.claim_status is ClaimStatus.LOST:
             raise LeaseLost
         left_s = self.context.timings.finish_within_s - self.context.stopping.seconds
-        if self.context.stopping.is_set() and not done and self._rest_s() > left_s:
+        if self.context.stopping.is_set() and not done and self._time_left_s() > left_s:
             raise ShuttingDown
 
-    def _rest_s(self) -> float:
-        """Estimate how long the job still takes; for ever, as long as there is nothing to tell by."""
-        if self.percent < _TELLING_PERCENT:
+    def _time_left_s(self) -> float:
+        """Estimate how long the job still takes; infinite while it has hardly begun."""
+        if self.percent < _ESTIMABLE_PERCENT:
             return math.inf
         return (time.monotonic() - self.started_at) * (100 - self.percent) / self.percent
 
     def _finish(self, result: JobOutput) -> tuple[str, Exception | None]:
         try:
             claim_status = self.context.queue.finish(
-                self.claim, result=result.result, track=result.track, retry_for_s=self._patience_s()
+                self.claim, result=result.result, track=result.track, retry_for_s=self._retry_for_s()
             )
         except WorkerError as error:
-            return self._settle(error), error
+            return self._resolve_failure(error), error
         if claim_status is ClaimStatus.HELD:
             return "completed", None
         if claim_status is ClaimStatus.CANCELLED:
@@ -272,7 +271,7 @@ class RunningJob:
         return claim_status.value, LeaseLost()
 
     def _unpublish(self) -> None:
-        """Take back what a cancelled job has uploaded. A lost job's files belong to whoever has it now."""
+        """Remove what a cancelled job has uploaded. The files of a lost job belong to the worker that has it now."""
         if not self.uploads:
             return
         from worker.storage.choose import open_storage
@@ -285,28 +284,32 @@ class RunningJob:
             finally:
                 storage.close()
         except WorkerError as error:
-            logger.bind(event="unpublish.failed", job=self.claim.job_id).warning("unpublish: {}", error.message)
+            logger.bind(event="unpublish.failed", job=self.claim.job_id).warning(
+                "the files of a cancelled job were not removed: {}", error.message
+            )
 
-    def _settle(self, error: WorkerError | Interrupted) -> str:
+    def _resolve_failure(self, error: WorkerError | Interrupted) -> str:
         crashed = isinstance(error, CrashError)
         if self.context.stopping.is_set() and isinstance(error, WorkerError) and error.kind is Kind.TRANSIENT:
-            # Heroku tells every process of a dyno to stop: what fails now may have failed for that.
+            # Heroku sends SIGTERM to every process of a dyno, which may be the cause of the failure.
             error, crashed = ShuttingDown(), False
         try:
             return self.context.queue.resolve_failure(
-                self.claim, error, crashed=crashed, retry_for_s=self._patience_s()
+                self.claim, error, crashed=crashed, retry_for_s=self._retry_for_s()
             ).value
         except WorkerError as failure:
-            # The lease runs out and any worker takes the order up again: nothing is lost.
-            logger.bind(event="settle.failed", job=self.claim.job_id).warning("settle: {}", failure.message)
+            # The lease expires and another worker claims the job: nothing is lost.
+            logger.bind(event="settle.failed", job=self.claim.job_id).warning(
+                "the outcome could not be written: {}", failure.message
+            )
             return Outcome.LOST.value
 
-    def _patience_s(self) -> float:
-        return _SHUTDOWN_PATIENCE_S if self.context.stopping.is_set() else _SETTLE_PATIENCE_S
+    def _retry_for_s(self) -> float:
+        return _SHUTDOWN_RETRY_FOR_S if self.context.stopping.is_set() else _RETRY_FOR_S
 
 
 def _check_claim(claim: Claim) -> None:
-    """Refuse what must not be started.
+    """Check a claim before a process is started for it.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a worker is doing, for /health, /ready, /metrics and the status page."""
+"""The worker's state, for /health, /ready, /metrics and the status page."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 
 from worker.service.runner import RunningJob
 
-ALIVE_S = 120.0  # a loop that has not gone round for so long hangs: it never waits a quarter as long on purpose
+ALIVE_S = 120.0  # a loop that has not run for so long has hung; its waits are a quarter of this at most
 
 
 @dataclass
 class State:
-    """Written by the loop, read by anybody.
+    """Written by the loop, read by any thread.
 
     Attributes
     ----------
     name : str
-        The worker's.
+        The worker's name.
     queue : str
-        Transport, mode and dialect, as `Queue.describe` puts it.
+        Transport, mode and dialect, from `Queue.describe`.
     trouble : str or None
-        What an operator must mend before orders are taken up again.
+        The configuration error that an operator must fix before more jobs are claimed.
     listening : callable
-        Whether NOTIFY is known to arrive.
+        Whether the listener is connected.
     """
 
     name: str
@@ -44,21 +44,21 @@ class State:
 
     @property
     def age_s(self) -> float:
-        """Seconds since the loop last went round."""
+        """Seconds since the loop last ran."""
         return time.monotonic() - self.looped_at
 
     @property
     def alive(self) -> bool:
-        """Whether the loop goes round; while the worker stops it waits for its jobs, and that is well."""
+        """Whether the loop runs, or the worker is stopping and waits for its jobs."""
         return self.stopping or self.age_s < ALIVE_S
 
     @property
     def ready(self) -> bool:
-        """Whether the next order would be taken and could be made."""
+        """Whether the worker would claim and could render the next job."""
         return self.alive and not self.stopping and self.trouble is None
 
     def health(self) -> dict[str, Any]:
-        """What /health says."""
+        """The answer of /health."""
         return {
             "status": "stopping" if self.stopping else "ok" if self.alive else "hangs",
             "worker": self.name,
@@ -84,5 +84,5 @@ class State:
         }
 
     def readiness(self) -> dict[str, Any]:
-        """What /ready says."""
+        """The answer of /ready."""
         return {"ready": self.ready, "stopping": self.stopping, "trouble": self.trouble}

@@ -1,7 +1,7 @@
-"""How the loop is woken and told to stop, from any thread and from signal handlers.
+"""Wake the worker's loop, and stop it, from any thread and from signal handlers.
 
-A `threading.Event` will not do: its lock is not reentrant, and a handler that sets the event on which the interrupted
-main thread is just beginning to wait would wait for ever. `queue.SimpleQueue.put` is made for this.
+`threading.Event` is not safe here: its lock is not reentrant, so a signal handler that sets the event while the main
+thread is about to wait on it would wait for ever. `queue.SimpleQueue.put` is reentrant.
 """
 
 from __future__ import annotations
@@ -13,50 +13,51 @@ from queue import Empty, SimpleQueue
 
 
 class WakeEvent:
-    """Wakes who waits for it; rung before the wait, it ends the wait at once."""
+    """Ends the loop's wait. Set before the wait, it ends the wait at once."""
 
     def __init__(self) -> None:
-        self._rings: SimpleQueue[None] = SimpleQueue()
+        self._sets: SimpleQueue[None] = SimpleQueue()
 
-    def ring(self) -> None:
-        """Wake the one who waits."""
-        self._rings.put(None)
+    def set(self) -> None:
+        """End the wait."""
+        self._sets.put(None)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for a ring; False when none came. Several count as one."""
+        """Wait until it is set, and clear it; False if it was not set in time."""
         try:
-            self._rings.get(timeout=timeout_s)
+            self._sets.get(timeout=timeout_s)
         except Empty:
             return False
         with suppress(Empty):
             while True:
-                self._rings.get_nowait()
+                self._sets.get_nowait()
         return True
 
 
 class Stopping:
-    """Set once, with a ring; a second time changes nothing.
+    """The request to stop. To set it again changes nothing.
 
     Parameters
     ----------
-    bell : Bell
+    wake_event : WakeEvent
+        Set with it.
     """
 
     def __init__(self, wake_event: WakeEvent) -> None:
-        self._bell = wake_event
+        self._wake_event = wake_event
         self._since: float | None = None
 
     def set(self, *, at_once: bool = False) -> None:
-        """Stop; `at_once` as if the time to finish what is under way had run out."""
+        """Stop; with `at_once`, jobs get no time to finish."""
         if self._since is None or at_once:
             self._since = -math.inf if at_once else time.monotonic()
-            self._bell.ring()
+            self._wake_event.set()
 
     def is_set(self) -> bool:
-        """Whether we have been told to stop."""
+        """Whether a stop was requested."""
         return self._since is not None
 
     @property
     def seconds(self) -> float:
-        """Since we were told; 0 before."""
+        """Seconds since the request; 0 before it."""
         return time.monotonic() - self._since if self._since is not None else 0.0
