@@ -15,6 +15,7 @@ from database import execute, row_of
 from processes import children as started
 from standins.jobs import PERFORM
 
+from worker.backoff import RetryPolicy
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
 from worker.queue import retry
@@ -84,7 +85,7 @@ class Works:
 
 @pytest.fixture
 def works(leased_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works]:
-    monkeypatch.setattr(retry, "_FIRST_WAIT_S", 0.1)
+    monkeypatch.setattr(retry, "JOB_RETRIES", RetryPolicy(first_wait_s=0.1, longest_wait_s=900.0))
     monkeypatch.setattr(retry, "_CONFIGURATION_WAITS_S", (1.0, 1.0))
     monkeypatch.setattr(loop, "_TROUBLE_S", (0.4, 0.8))
     monkeypatch.setattr(loop, "_DRAIN_POLL_S", 0.1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from database import VARIANTS, Databases, Variant, execute, payload_of, row_of
+from database import VARIANTS, Databases, Variant, execute, payload_of, rescued_by, row_of
 
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
@@ -93,7 +93,7 @@ def test_orders_in_the_works_are_finished_by_the_plain_worker_that_holds_them(da
     leased = open_queue(Config(database_url=dsn), worker_name="new")
     assert (plain.mode, leased.mode) == ("plain", "leased")
     assert leased.claim() is None
-    assert leased.rescue() == 0
+    assert rescued_by(leased) == 0
     assert plain.heartbeat(claim, progress=50, stage="s") is ClaimStatus.HELD
     assert plain.finish(claim, result={"a": 1}, track={}) is ClaimStatus.HELD
     assert row_of(dsn, claim.job_id)["status"] == "completed"

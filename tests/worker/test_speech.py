@@ -24,7 +24,7 @@ from worker.render import studio as studio_module
 from worker.render.produce import produce
 from worker.render.studio import open_studio
 from worker.tts.cache import SpeechCache
-from worker.tts.care import LEAD_S, TAIL_S, VoiceProcessing, trimmed
+from worker.tts.processing import LEAD_S, TAIL_S, VoiceProcessing, trimmed
 from worker.tts.speech import SENTENCE_GAP_S, speak_script
 
 RATE = 44_100

@@ -138,9 +138,9 @@ def test_open_storage_chooses_supabase(origin: str, storage: Storage, small: Pat
 
 
 def test_half_a_configuration_names_the_missing_half() -> None:
-    with pytest.raises(ConfigurationError, match="SUPABASE_SERVICE_ROLE_KEY is missing"):
+    with pytest.raises(ConfigurationError, match="SUPABASE_SERVICE_ROLE_KEY is not set"):
         open_storage(Config(supabase_url="https://ref.supabase.co"))
-    with pytest.raises(ConfigurationError, match="SUPABASE_URL is missing"):
+    with pytest.raises(ConfigurationError, match="SUPABASE_URL is not set"):
         open_storage(Config(supabase_service_role_key="key"))  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="expected an address"):
         open_storage(Config(supabase_url="ref.supabase.co", supabase_service_role_key="key"))  # type: ignore[arg-type]

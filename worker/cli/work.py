@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from worker import logs
+from worker.backoff import RetryPolicy
 from worker.cli.database import with_database
 from worker.config import Config
 from worker.errors import TransientError
@@ -28,7 +29,7 @@ from worker.storage.choose import open_storage
 if TYPE_CHECKING:
     from worker.service.metrics import Metrics
 
-_RECONNECT_S = (1.0, 30.0)
+_RECONNECTS = RetryPolicy(first_wait_s=1.0, longest_wait_s=30.0)
 # Heroku kills 30 s after SIGTERM. Whatever hangs then (a database that has gone) is left behind: the job's process ends
 # with us, and its lease runs out.
 _HARD_STOP_S = 23.0
@@ -107,14 +108,15 @@ def _on_signal(stop: Callable[[], None]) -> None:
 
 def _open_queue(config: Config, stopping: Stopping, wake_event: WakeEvent, lease_s: float) -> Queue | None:
     """Connect, waiting for a database that is not up yet; None when told to stop before that."""
-    pause_s = _RECONNECT_S[0]
+    failures = 0
     while not stopping.is_set():
         try:
             return open_queue(config, worker_name=worker_name(config), lease_s=lease_s)
         except TransientError as error:
-            logger.bind(event="waiting").warning("{}; next try in {:.0f} s", error.message, pause_s)
-            wake_event.wait(pause_s)
-            pause_s = min(2 * pause_s, _RECONNECT_S[1])
+            failures += 1
+            wait_s = _RECONNECTS.wait_s(failures)
+            logger.bind(event="waiting").warning("{}; next try in {:.0f} s", error.message, wait_s)
+            wake_event.wait(wait_s)
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -11,6 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 from worker.payload.messages import Allowed
 from worker.payload.script import Sentence, parse_script
 from worker.payload.sessions import SessionName
+from worker.voices import PROVIDERS
 
 SAMPLE_RATE_HZ: Final = 44_100  # of every track
 SOLFEGGIO_HZ: Final = (174.0, 285.0, 396.0, 417.0, 528.0, 639.0, 741.0, 852.0, 963.0)
@@ -53,6 +54,10 @@ def _each_once(values: tuple[Listening, ...]) -> tuple[Listening, ...]:
 SolfeggioHz = Annotated[
     float, AfterValidator(_solfeggio_hz), Allowed("one of 174, 285, 396, 417, 528, 639, 741, 852, 963")
 ]
+if TYPE_CHECKING:
+    ProviderName = str
+else:
+    ProviderName = Literal[tuple(PROVIDERS)]
 LOOP_MODES = Allowed("true, false, repeat or interval")
 Text = Annotated[str, AfterValidator(_writable)]
 Label = Annotated[str, Field(max_length=500), AfterValidator(_writable)]
@@ -78,7 +83,7 @@ class VoiceSettings(_Model):
 class VoiceChoice(_Model):
     """Who speaks; `url` is the recording of an `uploaded` voice, `id` None the provider's own default."""
 
-    provider: Literal["openai", "elevenlabs", "uploaded", "local"] = "openai"
+    provider: ProviderName = "openai"
     id: Label | None = None
     model: Label | None = None
     speed: float = Field(default=0.9, ge=0.25, le=4)

@@ -6,12 +6,12 @@ own columns: `script`, `voice_config`, `music_config`, `frequency_config`, `outp
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import JobError
+from worker.untrusted_json import read_json
 
 _SOUND = ("backgroundMusic", "background_music", "solfeggio", "binaural", "session")
 _LONGEST_TITLE = 500
@@ -101,12 +101,9 @@ def _payload_of(row: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str,
 
 def _column(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     text = row.get(name)
-    try:
-        value = json.loads(text) if isinstance(text, str) and text else text
-    except (ValueError, RecursionError):  # nested, or a number written, beyond all measure
-        raise _unreadable(name) from None
-    if value in (None, "", []):
+    if text in (None, "", "null", "[]", '""', []):
         return {}
+    value = read_json(text) if isinstance(text, str) else text
     if not isinstance(value, Mapping):
         raise _unreadable(name)
     return value

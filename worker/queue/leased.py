@@ -97,8 +97,8 @@ class LeasedMode:
         return self._ask("worker_finish", claim, p_result=dict(result), p_track=dict(track))
 
     @property
-    def waiting(self) -> int:
-        """None: what waits here is `pending` in the table."""
+    def parked(self) -> int:
+        """No job: a job that waits is `pending` in the table, with its time."""
         return 0
 
     def rescue(self) -> Rescued:

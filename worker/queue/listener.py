@@ -15,12 +15,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal
 
 import psycopg
 from loguru import logger
 from psycopg import sql
 
+from worker.backoff import RetryPolicy
 from worker.queue.address import Address, read
 from worker.queue.postgres import Connection, answers, connect
 from worker.queue.transport import classify
@@ -29,16 +29,13 @@ CHANNEL = "mindscript_worker"
 _NONCE_LIMIT_S = 5.0
 _PING_S = 5.0
 _PING_LIMIT_S = 3.0
-_FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 10.0
-_POOLER_PAUSE_S = 300.0
+_RECONNECTS = RetryPolicy(first_wait_s=0.5, longest_wait_s=10.0)
+_POOLER_WAIT_S = 300.0
 
 _NOTHING_CAME = (
     "a notification to ourselves did not arrive, as behind a transaction pooler; polling only; a direct or "
     "session-mode DATABASE_URL would wake the worker at once"
 )
-
-Verdict = Literal["stopped", "deaf"]
 
 
 class Listener:
@@ -102,27 +99,26 @@ class Listener:
         if (known := known_to_poll(self._address)) is not None:
             logger.info("listener: {}", known)
             return
-        pause_s = _FIRST_PAUSE_S
+        failures = 0
         while not self._stopping.is_set():
             try:
                 with connect(self._address.conninfo, application=self._application) as connection:
-                    verdict = self._listen(connection)
-                pause_s = _POOLER_PAUSE_S if verdict == "deaf" else _FIRST_PAUSE_S
+                    self._listen(connection)
+                failures, wait_s = 0, _POOLER_WAIT_S
             except (psycopg.Error, OSError) as error:
-                if self._up:
-                    pause_s = _FIRST_PAUSE_S
-                logger.warning("listener: {}; polling, next try in {:.1f} s", _first_line(error), pause_s)
+                failures = 1 if self._up else failures + 1
+                wait_s = _RECONNECTS.wait_s(failures)
+                logger.warning("listener: {}; polling, next try in {:.1f} s", _first_line(error), wait_s)
             self._up = False
-            if self._stopping.wait(pause_s):
+            if self._stopping.wait(wait_s):
                 return
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    def _listen(self, connection: Connection) -> Verdict:
+    def _listen(self, connection: Connection) -> None:
+        """Until `stop`, or at once where no notification arrives."""
         if not _a_nonce_comes_back(connection, self._address, self._application, self._wait_unless_stopping):
-            if self._stopping.is_set():
-                return "stopped"
-            logger.warning("listener: {}; next try in {:.0f} s", _NOTHING_CAME, _POOLER_PAUSE_S)
-            return "deaf"
+            if not self._stopping.is_set():
+                logger.warning("listener: {}; next try in {:.0f} s", _NOTHING_CAME, _POOLER_WAIT_S)
+            return
         connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
         self._up = True
         kind = self._address.kind
@@ -131,7 +127,7 @@ class Listener:
         while True:
             quiet = not self._wait(connection, _PING_S)
             if self._stopping.is_set():
-                return "stopped"
+                return
             if quiet and not answers(connection, within_s=_PING_LIMIT_S):
                 raise psycopg.OperationalError("the connection has gone silent")
             for notification in connection.notifies(timeout=0):

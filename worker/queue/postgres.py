@@ -141,11 +141,6 @@ class PostgresTransport:
         size = int(rows[0]["size"])
         return rows[0]["text"], size if size > limit_bytes else None
 
-    def sees_all_rows(self, table: str) -> bool | None:
-        query = sql.SQL("SELECT NOT row_security_active(to_regclass('public.' || quote_ident(%(table)s))) AS seen")
-        seen: bool | None = self._execute(query, {"table": table})[0]["seen"]
-        return seen
-
     def update(self, table: str, values: Mapping[str, Any], *, where: Mapping[str, Any]) -> int:
         assignments = sql.SQL(", ").join(
             sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(f"new_{name}")) for name in values

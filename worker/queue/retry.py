@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from enum import StrEnum
 
+from worker.backoff import RetryPolicy
 from worker.errors import Cancelled, Kind, LeaseLost, ShuttingDown, WorkerError
 from worker.queue.claims import Claim, Outcome
 
 MAX_ATTEMPTS = 5
 MAX_CRASHES = 3
-_FIRST_WAIT_S = 5.0
-_LONGEST_WAIT_S = 900.0
+JOB_RETRIES = RetryPolicy(first_wait_s=5.0, longest_wait_s=900.0)
 # How long an order rests while an operator mends what is missing, and from the second time on. The worker backs off
 # besides; an order must rest longer than that, or a few such orders, being the oldest, would be all that it takes.
 _CONFIGURATION_WAITS_S = (60.0, 300.0)
@@ -52,12 +51,6 @@ class Decision:
     crashed: bool = False
 
 
-def wait_s(attempt: int, *, jitter: float) -> float:
-    """The pause after failed attempt number `attempt` (from 1): exponential, capped, spread by `jitter` in [0, 1)."""
-    longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(attempt - 1, 20))
-    return longest * (0.5 + 0.5 * jitter)
-
-
 def decide(claim: Claim, error: Exception, *, crashed: bool = False, jitter: float | None = None) -> Decision:
     """Sort an attempt's end.
 
@@ -93,6 +86,5 @@ def decide(claim: Claim, error: Exception, *, crashed: bool = False, jitter: flo
     given_up = kind is Kind.PERMANENT or (kind is Kind.RESOURCE and again) or claim.attempt >= MAX_ATTEMPTS
     if given_up:
         return Decision(Action.FAIL, Outcome.FAILED, code, message=message, crashed=crashed)
-    jitter = random.random() if jitter is None else jitter
-    delay_s = max(wait_s(claim.attempt, jitter=jitter), floor_s or 0.0)
+    delay_s = max(JOB_RETRIES.wait_s(claim.attempt, sample=jitter), floor_s or 0.0)
     return Decision(Action.RETRY, Outcome.RETRIED, code, delay_s, crashed=crashed)

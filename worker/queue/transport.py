@@ -99,9 +99,6 @@ class Transport(Protocol):
             Only where it is over the limit: what is known of its size.
         """
 
-    def sees_all_rows(self, table: str) -> bool | None:
-        """Whether row-level security leaves this role every row; None where that cannot be asked."""
-
     def update(self, table: str, values: Mapping[str, Any], *, where: Mapping[str, Any]) -> int:
         """Write `values` to the rows whose columns equal `where`; how many there were."""
 

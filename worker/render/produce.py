@@ -31,7 +31,7 @@ from worker.render.analysis import DeliveredAnalyzer
 from worker.render.deliver import PREVIEW_FADE_S, deliver, deliver_preview
 from worker.render.master import measure_mix
 from worker.render.report import Report, layer_loudness, layer_reports, make_report
-from worker.tts.fitting import FitMode, fitted
+from worker.tts.shorten import FitMode, fitted
 from worker.tts.speech import SpeechStats
 
 WithoutCover = Literal["never", "missing", "always"]

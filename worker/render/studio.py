@@ -22,9 +22,9 @@ from worker.plan.recordings import Music, Speech
 from worker.render.produce import Studio, WithoutCover
 from worker.tts import open_voice
 from worker.tts.cache import RemoteCache, SpeechCache
-from worker.tts.care import VoiceProcessing, measure_clip
-from worker.tts.fitting import script_that_fits
 from worker.tts.pace import PaceBook
+from worker.tts.processing import VoiceProcessing, measure_clip
+from worker.tts.shorten import script_that_fits
 from worker.tts.speech import SpeechStats, recorded_speech, speak_script
 
 _DECODE_TIMEOUT_S = 900.0
@@ -93,7 +93,7 @@ def open_studio(
                 )
         voice = open_voice(job.voice, config)
         cache = SpeechCache(config.cache_dir / "speech", config.tts_cache_max_mb, speech_store)
-        paces = PaceBook(config.cache_dir / "pace.json")
+        paces = PaceBook(config.cache_dir / "paces")
         parts = script_that_fits(
             job,
             parse_script(job.script),

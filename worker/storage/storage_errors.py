@@ -8,12 +8,12 @@ src/internal/errors/codes.ts, src/http/error-handler.ts.)
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from worker.backoff import retry_after_s
 from worker.errors import ConfigurationError, TransientError, WorkerError
+from worker.untrusted_json import read_json
 
 BUCKET_MISSING = "storage.bucket"
 CREDENTIALS = "storage.credentials"
@@ -61,10 +61,7 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """
     wait_s = retry_after_s(headers.get("retry-after"))
     text = body[:4096].decode("utf-8", errors="replace")
-    try:
-        said = json.loads(text)
-    except ValueError:
-        said = None
+    said = read_json(text)
     if not isinstance(said, dict):
         return Answer(status, "", _one_line(text), wait_s)
     inner = str(said.get("statusCode", ""))

@@ -18,7 +18,8 @@ from worker.media.decode import decode
 from worker.payload.script import Pause, Sentence, pieces, with_gaps
 from worker.plan.recordings import Speech, Spoken
 from worker.tts.cache import SpeechCache
-from worker.tts.care import (
+from worker.tts.pace import PaceBook, spoken_characters
+from worker.tts.processing import (
     UNPROCESSED,
     TrimmedClip,
     VoiceProcessing,
@@ -29,8 +30,7 @@ from worker.tts.care import (
     trimmed,
     without_rumble,
 )
-from worker.tts.failures import PieceTooLongError
-from worker.tts.pace import PaceBook, spoken_characters
+from worker.tts.service_errors import PieceTooLongError
 from worker.tts.voice import Utterance, Voice
 
 SENTENCE_GAP_S = 0.35  # at speed 1; slower speech has longer gaps

@@ -33,8 +33,8 @@ from worker.plan.fit import (
 )
 from worker.plan.recordings import Speech, Spoken
 from worker.tts.cache import SpeechCache
-from worker.tts.care import EDGE_S, TAIL_S, TrimmedClip, measure_clip, write_stretched
 from worker.tts.pace import PaceBook, spoken_characters
+from worker.tts.processing import EDGE_S, TAIL_S, TrimmedClip, measure_clip, write_stretched
 from worker.tts.speech import piece_key, spaced_pieces
 from worker.tts.voice import Utterance, Voice
 
