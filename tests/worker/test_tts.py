@@ -457,9 +457,9 @@ def test_sound_that_is_none_is_not_kept(service, tmp_path, kind):
 
 def test_the_cache_stays_below_its_size_and_drops_what_was_used_least(tmp_path):
     cache = SpeechCache(tmp_path / "cache", max_mb=1)
-    piece = tmp_path / "piece"
-    piece.write_bytes(b"x" * 400_000)
     for number in range(4):
+        piece = tmp_path / str(number)
+        piece.write_bytes(b"x" * 400_000)
         cache.keep(cache.key("voice", str(number)), piece)
         time.sleep(0.02)  # file times are no finer than the kernel's tick
         assert cache.find(cache.key("voice", "0")) is not None or number > 2

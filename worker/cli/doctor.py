@@ -18,11 +18,12 @@ from worker.cli.findings import Finding
 from worker.config import Config
 from worker.errors import WorkerError
 from worker.ffmpeg.program import find_ffmpeg
+from worker.formats import FORMATS
 from worker.job.memory import job_memory_limit_bytes
 from worker.queue.address import read
 from worker.queue.listener import why_polling
 from worker.queue.service import Queue, open_queue
-from worker.storage.base import CONTENT_TYPES, RENDERS
+from worker.storage.base import RENDERS
 from worker.storage.choose import open_storage
 from worker.tts import available_voices
 
@@ -165,7 +166,7 @@ def _preview_bucket(storage: SupabaseStorage, config: Config) -> Finding:
         return Finding(
             name, None, "the bucket is private, so tracks have no preview; make it public, or set PREVIEW_URL=path"
         )
-    if not limits.takes(CONTENT_TYPES["mp3"]):
+    if not limits.takes(FORMATS["mp3"].content_type):
         return Finding(name, None, "the bucket takes no audio/mpeg, so tracks have no preview; extend its MIME types")
     return Finding(name, True, _size_limit(limits))
 
@@ -199,7 +200,7 @@ def _renders_bucket(storage: SupabaseStorage) -> Finding:
     name, limits = RENDERS, storage.bucket_limits(RENDERS)
     if limits is None:
         return Finding(name, False, _MISSING)
-    refused = [ending for ending in ("mp3", "m4a", "aac", "wav", "flac") if not limits.takes(CONTENT_TYPES[ending])]
+    refused = [name for name, format_ in FORMATS.items() if not limits.takes(format_.content_type)]
     size = _size_limit(limits)
     if refused:
         return Finding(

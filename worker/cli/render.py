@@ -16,12 +16,11 @@ from worker.codec.encoder import encoders_ahead, mp3_arguments
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.cores import available_cores, compute_in_batch
-from worker.errors import JobError, MediaError, ResourceError, WorkerError
+from worker.errors import JobError, MediaError, WorkerError
 from worker.ffmpeg.program import find_ffmpeg
+from worker.formats import FORMATS
 from worker.payload.parse import parse_job
 from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
-
-FORMATS = ("mp3", "m4a", "aac", "wav", "flac")
 
 
 def render(options: argparse.Namespace, config: Config) -> int:
@@ -110,10 +109,10 @@ def _destination(options: argparse.Namespace, job: RenderJob) -> tuple[Path, Enc
         name = "track" if options.job == "-" else Path(options.job).stem
         return Path(f"{name}.{format_}"), Encoding.for_quality(format_, job.output.quality), to_stdout
     if out.is_dir():
-        raise ResourceError(f"{out}: this is a folder, a file is needed", code="output.folder")
+        raise WorkerError(f"{out}: this is a folder, a file is needed", code="output.folder")
     ending = out.suffix.lower().removeprefix(".")
     if ending not in FORMATS:
         raise JobError(
             f"--out: found the ending {out.suffix!r}, allowed are {', '.join('.' + name for name in FORMATS)}"
         )
-    return out, Encoding.for_quality(ending, job.output.quality), False  # type: ignore[arg-type]
+    return out, Encoding.for_quality(ending, job.output.quality), False

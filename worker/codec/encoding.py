@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
-Format = Literal["mp3", "m4a", "aac", "wav", "flac"]
-Quality = Literal["low", "medium", "high"]
+from worker.formats import FORMATS, FormatName, Quality
 
-_KBPS = {"low": 128, "medium": 192, "high": 320}
 _LAME_SCALES = {128: 0.95, 192: 0.97}  # LAME's presets.c, abr_switch_map; the same in LAME 3.100 and 4.1
 
 
@@ -17,7 +15,7 @@ _LAME_SCALES = {128: 0.95, 192: 0.97}  # LAME's presets.c, abr_switch_map; the s
 class Encoding:
     """A format and, where it is lossy, its bit rate."""
 
-    format: Format
+    format: FormatName
     bitrate_kbps: int | None = None
 
     @property
@@ -32,9 +30,9 @@ class Encoding:
     @property
     def kbps(self) -> int:
         """Bit rate of a lossy format: the one that was asked for, else that of medium quality."""
-        return self.bitrate_kbps or _KBPS["medium"]
+        return self.bitrate_kbps or FORMATS["mp3"].kbps["medium"]
 
     @classmethod
-    def for_quality(cls, format: Format, quality: Quality) -> Self:
+    def for_quality(cls, format: FormatName, quality: Quality) -> Self:
         """Choose the bit rate of a quality: 128, 192 or 320 kbit/s; none for lossless formats."""
-        return cls(format, None if format in ("wav", "flac") else _KBPS[quality])
+        return cls(format, FORMATS[format].kbps.get(quality))

@@ -18,6 +18,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from worker.backoff import RetryPolicy, retry_after_s, with_retries
 from worker.config import Config
 from worker.errors import MediaError, ResourceError, TransientError, WorkerError
+from worker.formats import INPUT_ENDINGS
 from worker.media.cache import Kept, MediaCache
 from worker.media.reference import (
     MISSING,
@@ -43,7 +44,6 @@ DEADLINE_S = 300.0
 _PATIENCE = RetryPolicy(failures=3)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = (408, 425, 429)
-_SUFFIXES = (".mp3", ".m4a", ".aac", ".wav", ".flac", ".ogg", ".opus", ".webm", ".mp4", ".aiff", ".aif")
 _LONGEST_ERROR_BODY = 65536
 
 
@@ -347,7 +347,7 @@ def _file_name(identity: str) -> str:
     it.
     """
     suffix = PurePosixPath(identity.partition("?")[0]).suffix.lower()
-    return hashlib.sha256(identity.encode()).hexdigest()[:16] + (suffix if suffix in _SUFFIXES else "")
+    return hashlib.sha256(identity.encode()).hexdigest()[:16] + (suffix if suffix in INPUT_ENDINGS else "")
 
 
 def _in_local_tree(place: StoredObject, storage_dir: Path, what: str) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from worker.formats import FormatName, Quality
 from worker.payload.messages import Allowed
 from worker.payload.script import Sentence, parse_script
 from worker.payload.sessions import SessionName
@@ -221,8 +222,8 @@ class Safety(_Model):
 class Output(_Model):
     """The delivered file."""
 
-    format: Literal["mp3", "m4a", "aac", "wav", "flac"] = "mp3"
-    quality: Literal["low", "medium", "high"] = "medium"
+    format: FormatName = "mp3"
+    quality: Quality = "medium"
     normalize: bool = True
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dsp.loudness import integrated_lufs
+from worker.codec.tags import COVER_BYTES
 from worker.config import Config
 from worker.cores import available_cores
 from worker.errors import JobError, MediaError
@@ -28,7 +29,6 @@ from worker.tts.shorten import script_that_fits
 from worker.tts.speech import SpeechStats, recorded_speech, speak_script
 
 _DECODE_TIMEOUT_S = 900.0
-_COVER_BYTES = 10 << 20
 _FOUND = {
     "media.empty": "holds no sound",
     "media.truncated": "is incomplete",
@@ -143,8 +143,8 @@ def open_studio(
 
     def fetch_cover(reference: str, folder: Path) -> bytes:
         path = fetch(reference, into=folder, what="cover")
-        if path.stat().st_size > _COVER_BYTES:
-            raise MediaError(f"metadata.cover: the image is larger than {_COVER_BYTES >> 20} MB")
+        if path.stat().st_size > COVER_BYTES:
+            raise MediaError(f"metadata.cover: the image is larger than {COVER_BYTES >> 20} MB")
         data = path.read_bytes()
         if not data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")):
             raise MediaError("metadata.cover: it is neither a JPEG nor a PNG image")
