@@ -1,4 +1,4 @@
-"""`mindscript-worker doctor`: everything the worker needs, checked; a line each, with the mend."""
+"""`mindscript-worker doctor`: check everything that the worker needs; a line each, with what to do."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ def doctor(config: Config) -> int:
 
 def examine(config: Config) -> Iterator[Finding]:
     """Check one thing after the other; a check that fails never stops the next."""
-    yield _tried("FFmpeg", lambda: _ffmpeg(config))
+    yield _finding("FFmpeg", lambda: _ffmpeg(config))
     try:
         with with_database(config) as config:
             queue = open_queue(config, worker_name="mindscript-doctor")
             try:
                 yield Finding("queue", True, queue.describe())
-                yield _tried("columns", lambda: _columns(queue))
-                yield _tried("waking", lambda: _waking(config, queue))
-                yield _tried("clock", lambda: _clock(queue))
+                yield _finding("columns", lambda: _columns(queue))
+                yield _finding("waking", lambda: _waking(config, queue))
+                yield _finding("clock", lambda: _clock(queue))
                 yield from examine_database(config, queue)
             finally:
                 queue.close()
@@ -74,7 +74,7 @@ def examine(config: Config) -> Iterator[Finding]:
         yield Finding("WORKER_TOKEN", None, "not set: there is no POST /process")
 
 
-def _tried(what: str, check: Callable[[], Finding]) -> Finding:
+def _finding(what: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except WorkerError as error:
@@ -131,15 +131,15 @@ def _buckets(config: Config) -> Iterator[Finding]:
     if not isinstance(storage, SupabaseStorage):
         return
     try:
-        yield _tried(RENDERS, lambda: _renders_bucket(storage))
-        yield _tried(config.preview_bucket, lambda: _preview_bucket(storage, config))
+        yield _finding(RENDERS, lambda: _renders_bucket(storage))
+        yield _finding(config.preview_bucket, lambda: _preview_bucket(storage, config))
         for name in config.media_buckets:
-            yield _tried(name, partial(_source_bucket, storage, name, needed=True))
+            yield _finding(name, partial(_source_bucket, storage, name, needed=True))
         for name in config.voice_buckets:
-            yield _tried(name, partial(_source_bucket, storage, name, needed=False))
+            yield _finding(name, partial(_source_bucket, storage, name, needed=False))
         if config.tts_cache_bucket is not None:
-            yield _tried(config.tts_cache_bucket, partial(_speech_bucket, storage, config.tts_cache_bucket))
-        yield from _open_to_orders(config)
+            yield _finding(config.tts_cache_bucket, partial(_speech_bucket, storage, config.tts_cache_bucket))
+        yield from _open_to_jobs(config)
     finally:
         storage.close()
 
@@ -147,8 +147,8 @@ def _buckets(config: Config) -> Iterator[Finding]:
 _MISSING = "the bucket is missing; create it in Supabase under Storage"
 
 
-def _open_to_orders(config: Config) -> Iterator[Finding]:
-    """Buckets that payloads may name although they hold every customer's files."""
+def _open_to_jobs(config: Config) -> Iterator[Finding]:
+    """Buckets that payloads may name although they hold all customers' files."""
     closed = {RENDERS: "finished tracks", config.tts_cache_bucket: "spoken scripts"}
     for setting, names in (("MEDIA_BUCKETS", config.media_buckets), ("VOICE_BUCKETS", config.voice_buckets)):
         for name in names:

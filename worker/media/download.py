@@ -1,6 +1,4 @@
-"""Music and uploaded recordings: a reference in a payload becomes a file on this machine, or a clear
-refusal.
-"""
+"""Fetch music, uploaded recordings and covers: a reference in a payload becomes a local file, or a clear error."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ from worker.media.reference import (
     StoredObject,
     What,
     parse_reference,
-    refusal,
+    refused,
 )
 from worker.storage.storage_errors import BUCKET_MISSING, ObjectMissing, ObjectTaken, read_answer, sort_answer
 from worker.supabase_access import Supabase, supabase_of
@@ -59,7 +57,7 @@ def fetch_media(
     network: Network | None = None,
     deadline_s: float = DEADLINE_S,
 ) -> Path:
-    """Bring a media file here.
+    """Fetch a media file.
 
     Parameters
     ----------
@@ -67,13 +65,13 @@ def fetch_media(
         An object name or a URL of this project's own storage (without Supabase: a name under STORAGE_DIR); or an https
         URL on one of MEDIA_HOSTS. Music and recordings are read with the service key, as the object that the URL names,
         so that an expired signature does no harm: music from MEDIA_BUCKETS, recordings from VOICE_BUCKETS below the
-        customer's own folder. What else has a signed URL is fetched as it stands, without the key; so is a cover, by
-        its signed or public URL.
+        customer's own folder. Other signed URLs are fetched unchanged, without the key; so is a cover, by its signed
+        or public URL.
     what : "music", "uploaded voice" or "cover"
     into : Path
-        The job's own folder, where the file is put; it may be read for as long as the folder is there.
+        The job's folder, for the file.
     user_id : str, optional
-        The customer's. An order without one reads no recording with the key.
+        The customer's. A job without one reads no recording with the key.
     of_anybody : bool
         Recordings of every customer may be read: for the command line, whose user holds the key.
     cache_dir : Path, optional
@@ -87,7 +85,7 @@ def fetch_media(
     Returns
     -------
     path : Path
-        A regular file, only to be read. Nothing has looked inside it: it holds a stranger's bytes.
+        A regular file, to be read only. Its content has not been checked: a customer chose it.
 
     Raises
     ------
@@ -147,7 +145,7 @@ def _reach(what: What, config: Config, user_id: str | None, *, local: bool, of_a
 
 @dataclass(frozen=True)
 class _Got:
-    """What one request brought: a new file, word that the kept one still holds, or another place to ask."""
+    """The result of one request: a new file, "not modified", or a redirect."""
 
     file: Path | None = None
     etag: str = ""
@@ -167,26 +165,26 @@ class _Transfer:
     deadline: float
 
     def first_of(self, place: Place) -> Path:
-        """The first form of the name that is there, each with every try it needs."""
+        """Fetch the first form of the name that exists, each with all its tries."""
         if not isinstance(place, StoredObject):
-            return self._tried(place)
+            return self._with_tries(place)
         *others, last = (replace(place, keys=(key,)) for key in place.keys)
         for form in others:
             try:
-                return self._tried(form)
+                return self._with_tries(form)
             except MediaError as error:
                 if error.code != MISSING:
                     raise
         try:
-            return self._tried(last)
+            return self._with_tries(last)
         except MediaError as error:
             raise (_missing(self.what, place.shown) if error.code == MISSING else error) from None
 
-    def _tried(self, place: Place) -> Path:
+    def _with_tries(self, place: Place) -> Path:
         return with_retries(lambda: self._run(place), retry_policy=_PATIENCE, deadline=self.deadline)
 
     def _run(self, place: Place) -> Path:
-        """One try, redirects included."""
+        """Try once, redirects included."""
         identity = place.identity
         if not isinstance(place, OutsideUrl) and self.supabase is not None:
             identity = f"{self.supabase.origin}/{identity.lstrip('/')}"
@@ -206,7 +204,7 @@ class _Transfer:
                 self.cache.keep(out, identity, answer.etag)
                 return out
             at = self._next_hop(at, answer.location)
-        raise refusal(self.what, place.shown, f"redirects more than {MAX_REDIRECTS} times")
+        raise refused(self.what, place.shown, f"redirects more than {MAX_REDIRECTS} times")
 
     def _ask(self, at: Place, kept: Kept | None) -> _Got:
         condition = {"If-None-Match": kept.etag} if kept else {}
@@ -215,7 +213,7 @@ class _Transfer:
         try:
             with self._open(at, condition) as response:
                 got = self._read(at, response, part, conditional=kept is not None)
-            # Only now: leaving the `with` is what says that the body was whole.
+            # Only now: leaving the `with` without an error shows that the body was complete.
             whole = got.file is not None
             return got
         finally:
@@ -236,8 +234,7 @@ class _Transfer:
                 network=self.network,
             )
         assert self.supabase is not None  # noqa: S101 - parse_reference finds own URLs only with an origin
-        # The operator's own address, whatever network it is on. The key goes here and, since no redirect of
-        # this origin is followed, nowhere else.
+        # The operator's own address, on any network. The key is sent only here: no redirect of it is followed.
         own = urlsplit(self.supabase.origin)
         target, key = "", {}
         if isinstance(at, OpenUrl):
@@ -271,9 +268,9 @@ class _Transfer:
                 body += piece
                 if len(body) > _LONGEST_ERROR_BODY:
                     break
-            raise self._sorted(at, status, headers, bytes(body))
+            raise self._error(at, status, headers, bytes(body))
         if headers.get("content-encoding", "identity").lower() not in ("identity", ""):
-            raise refusal(
+            raise refused(
                 self.what,
                 at.shown,
                 f"comes compressed ({headers['content-encoding']}), which was not asked for",
@@ -295,27 +292,26 @@ class _Transfer:
         try:
             onward = urljoin(f"https://{at.host}{at.target}", location)
         except ValueError:
-            raise refusal(self.what, at.shown, "redirects to no valid URL") from None
-        # With no origin: a redirect from outside is never fetched with the key, even where it leads to our
-        # own storage.
+            raise refused(self.what, at.shown, "redirects to no valid URL") from None
+        # With no origin: a redirect from outside is never fetched with the key, even to our own storage.
         hop = parse_reference(onward, reach=Reach(()), origin=None, hosts=self.hosts, what=f"{self.what}, redirected")
         assert isinstance(hop, OutsideUrl)  # noqa: S101 - urljoin keeps the scheme
         return hop
 
-    def _sorted(self, at: Place, status: int, headers: Mapping[str, str], body: bytes) -> WorkerError:
+    def _error(self, at: Place, status: int, headers: Mapping[str, str], body: bytes) -> WorkerError:
         if isinstance(at, StoredObject):
-            sorted_out = sort_answer(read_answer(status, headers, body), bucket=at.bucket, key=at.key)
-            unnamed_bucket = not at.named and getattr(sorted_out, "code", "") == BUCKET_MISSING
-            if isinstance(sorted_out, ObjectMissing) or unnamed_bucket:
+            found = sort_answer(read_answer(status, headers, body), bucket=at.bucket, key=at.key)
+            unnamed_bucket = not at.named and getattr(found, "code", "") == BUCKET_MISSING
+            if isinstance(found, ObjectMissing) or unnamed_bucket:
                 return _missing(self.what, at.shown)
-            if isinstance(sorted_out, ObjectTaken):
-                return TransientError(f"{self.what}: {at.shown}: {sorted_out}", code="media.unavailable")
-            return sorted_out
+            if isinstance(found, ObjectTaken):
+                return TransientError(f"{self.what}: {at.shown}: {found}", code="media.unavailable")
+            return found
         if isinstance(at, OpenUrl):  # Storage's true status is in the body
             answer = read_answer(status, headers, body)
             status = answer.status
             if getattr(sort_answer(answer, bucket="", key=at.shown), "code", "") == BUCKET_MISSING:
-                return refusal(self.what, at.shown, "is in no public bucket")
+                return refused(self.what, at.shown, "is in no public bucket")
         if status in (404, 410):
             return _missing(self.what, at.shown)
         if status >= 500 or status in _PASSING:
@@ -324,7 +320,7 @@ class _Transfer:
                 code="media.unavailable",
                 retry_after_s=retry_after_s(headers.get("retry-after")),
             )
-        return refusal(self.what, at.shown, f"answers {status}")
+        return refused(self.what, at.shown, f"answers {status}")
 
     def _too_large(self, at: Place, found: str) -> MediaError:
         return MediaError(
@@ -343,9 +339,7 @@ def _missing(what: str, shown: str) -> MediaError:
 
 
 def _file_name(identity: str) -> str:
-    """A name of ours; only a well-known ending is the stranger's, since some of FFmpeg's readers look at
-    it.
-    """
+    """A name of our own with the customer's ending, if that is a known one: some of FFmpeg's demuxers need it."""
     suffix = PurePosixPath(identity.partition("?")[0]).suffix.lower()
     return hashlib.sha256(identity.encode()).hexdigest()[:16] + (suffix if suffix in INPUT_ENDINGS else "")
 
@@ -355,7 +349,7 @@ def _in_local_tree(place: StoredObject, storage_dir: Path, what: str) -> Path:
     for key in place.keys:
         path = (root / key).resolve()
         if not path.is_relative_to(root):  # a symbolic link out of the tree
-            raise refusal(what, place.shown, "leads out of STORAGE_DIR")
+            raise refused(what, place.shown, "leads out of STORAGE_DIR")
         try:
             if path.is_file():
                 return path

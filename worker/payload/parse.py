@@ -1,4 +1,4 @@
-"""The job: a payload of either dialect becomes one validated, frozen `RenderJob`.
+"""Parse a payload of either dialect into one validated, frozen `RenderJob`.
 
 `worker.payload.schema` holds the models; `worker.payload.aliases` translates every spelling into their keys.
 """

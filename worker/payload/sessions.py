@@ -1,6 +1,6 @@
-"""Named sessions: a whole course of beat, noise and fades under one word, stretched to the track's length.
+"""Named sessions: a course of beat, noise and fades under one name, scaled to the track's length.
 
-They are starting points for listening and promise nothing medical.
+They are starting points for listening, without any medical claim.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a job takes from its row in `tracks`: all of it for "render again", else title and cover. Pure.
+"""What a job takes from its row in `tracks`: everything for "render again", else title and cover. Pure.
 
-"Render again" queues ``{quality, format, requested_at}`` and nothing else; what is to be heard stands in the track's
-own columns: `script`, `voice_config`, `music_config`, `frequency_config`, `output_config`, `start_delay_seconds`.
+"Render again" queues ``{quality, format, requested_at}`` and nothing else; the rest of the job is in the track's
+columns: `script`, `voice_config`, `music_config`, `frequency_config`, `output_config`, `start_delay_seconds`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _LONGEST_TITLE = 500
 
 @dataclass(frozen=True)
 class Completed:
-    """A payload, and what of it was taken from the track.
+    """A payload, filled in from the track.
 
     Attributes
     ----------
     payload : mapping
     is_of_track : bool
-        The payload names nothing that sounds, so the sound was taken from the track.
+        The payload names no layer, so all layers were taken from the track.
     has_tracks_cover : bool
     """
 
@@ -35,7 +35,7 @@ class Completed:
 
 
 def completed_payload(payload: Mapping[str, Any], row: Mapping[str, Any] | None) -> Completed:
-    """Fill in what the payload leaves to the track.
+    """Fill a payload in from the track.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Job and media in, plan out: seconds and decibels stop here. Pure; reads clips' lengths only."""
+"""Compile a job and its recordings into a plan, in frames and linear gain. Pure; reads clips' lengths only."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BEATS: Final[Mapping[str, Callable[[Moving, Moving, int], Source]]] = {
 
 @dataclass(frozen=True)
 class Compiled:
-    """A plan and the facts that came of making it.
+    """A plan and facts about it.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Compiled:
     heard_from : int
         First frame where every layer is heard at its level: the fade-in is over and the voice begins.
     notes : tuple of str
-        What had to give way, in plain sentences, for the report.
+        What was changed, in plain sentences, for the report.
     """
 
     plan: RenderPlan
@@ -77,8 +77,7 @@ def compile_plan(job: RenderJob, media: Media) -> Compiled:
     job : RenderJob
         From `parse_job`.
     media : Media
-        At 44100 Hz. What is in here is heard, wherever it came from: a voice even if the job has no script,
-        music even if the job names none.
+        At 44100 Hz. All of it is used: a voice even if the job has no script, music even if the job names none.
 
     Returns
     -------

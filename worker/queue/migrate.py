@@ -1,4 +1,4 @@
-"""The worker's schema, brought to a database: plain SQL files, in order, that may run any number of times."""
+"""`migrate`: plain SQL files, run in order; they may run any number of times."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from worker.queue.address import checked
 from worker.queue.postgres import Connection, connect
 from worker.queue.transport import classify
 
-_LOCK_LIMIT_S = 3  # how long a statement may queue for a lock, and so hold up everybody behind it
+_LOCK_LIMIT_S = 3  # how long a statement may wait for a lock, and so hold up the statements behind it
 _STATEMENT_LIMIT_S = 300.0  # an index on the largest table that gets one here takes seconds
 _TRIES = 20
 _PAUSE_S = 1.0
 _ALONE = 0x6D696E6473637269  # advisory lock: two release phases at once take turns ("mindscri")
 
-# The worker knows the two tables as public.…. Where the app has them in another schema, a second, empty pair in public
-# would be made, and nobody would ever order there.
+# The worker knows the two tables as public.…. Where the app has them in another schema, the scripts would make a
+# second, empty pair in public, which nobody uses.
 _IN_ANOTHER_SCHEMA = """DO $$
 DECLARE
     v_found text;
