@@ -174,8 +174,8 @@ def _preview_bucket(storage: SupabaseStorage, config: Config) -> Finding:
 def _source_bucket(storage: SupabaseStorage, name: str, *, needed: bool) -> Finding:
     limits = storage.bucket_limits(name)
     if limits is None:
-        mend = "the bucket is missing; orders that name an object in it fail"
-        return Finding(name, False if needed else None, f"{mend} ({'MEDIA' if needed else 'VOICE'}_BUCKETS)")
+        hint = "the bucket is missing; orders that name an object in it fail"
+        return Finding(name, False if needed else None, f"{hint} ({'MEDIA' if needed else 'VOICE'}_BUCKETS)")
     if not needed and limits.public:
         return Finding(name, None, "the bucket is public; it holds customers' recordings (VOICE_BUCKETS)")
     return Finding(name, True, _size_limit(limits))

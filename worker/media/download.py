@@ -178,7 +178,7 @@ class _Transfer:
         try:
             return self._with_tries(last)
         except MediaError as error:
-            raise (_missing(self.what, place.shown) if error.code == MISSING else error) from None
+            raise (_missing(self.what, place.label) if error.code == MISSING else error) from None
 
     def _with_tries(self, place: Place) -> Path:
         return with_retries(lambda: self._run(place), retry_policy=_PATIENCE, deadline=self.deadline)
@@ -204,7 +204,7 @@ class _Transfer:
                 self.cache.keep(out, identity, answer.etag)
                 return out
             at = self._next_hop(at, answer.location)
-        raise refused(self.what, place.shown, f"redirects more than {MAX_REDIRECTS} times")
+        raise refused(self.what, place.label, f"redirects more than {MAX_REDIRECTS} times")
 
     def _ask(self, at: Place, kept: Kept | None) -> _Got:
         condition = {"If-None-Match": kept.etag} if kept else {}
@@ -228,7 +228,7 @@ class _Transfer:
                 at.host,
                 at.target,
                 what=self.what,
-                shown=at.shown,
+                label=at.label,
                 headers=condition,
                 deadline=self.deadline,
                 network=self.network,
@@ -246,7 +246,7 @@ class _Transfer:
             own.hostname or "",
             target,
             what=self.what,
-            shown=at.shown,
+            label=at.label,
             headers={**key, **condition},
             deadline=self.deadline,
             network=self.network,
@@ -272,7 +272,7 @@ class _Transfer:
         if headers.get("content-encoding", "identity").lower() not in ("identity", ""):
             raise refused(
                 self.what,
-                at.shown,
+                at.label,
                 f"comes compressed ({headers['content-encoding']}), which was not asked for",
             )
         promised = headers.get("content-length", "")
@@ -292,7 +292,7 @@ class _Transfer:
         try:
             onward = urljoin(f"https://{at.host}{at.target}", location)
         except ValueError:
-            raise refused(self.what, at.shown, "redirects to no valid URL") from None
+            raise refused(self.what, at.label, "redirects to no valid URL") from None
         # With no origin: a redirect from outside is never fetched with the key, even to our own storage.
         hop = parse_reference(onward, reach=Reach(()), origin=None, hosts=self.hosts, what=f"{self.what}, redirected")
         assert isinstance(hop, OutsideUrl)  # noqa: S101 - urljoin keeps the scheme
@@ -303,36 +303,36 @@ class _Transfer:
             found = sort_answer(read_answer(status, headers, body), bucket=at.bucket, key=at.key)
             unnamed_bucket = not at.named and getattr(found, "code", "") == BUCKET_MISSING
             if isinstance(found, ObjectMissing) or unnamed_bucket:
-                return _missing(self.what, at.shown)
+                return _missing(self.what, at.label)
             if isinstance(found, ObjectTaken):
-                return TransientError(f"{self.what}: {at.shown}: {found}", code="media.unavailable")
+                return TransientError(f"{self.what}: {at.label}: {found}", code="media.unavailable")
             return found
         if isinstance(at, OpenUrl):  # Storage's true status is in the body
             answer = read_answer(status, headers, body)
             status = answer.status
-            if getattr(sort_answer(answer, bucket="", key=at.shown), "code", "") == BUCKET_MISSING:
-                return refused(self.what, at.shown, "is in no public bucket")
+            if getattr(sort_answer(answer, bucket="", key=at.label), "code", "") == BUCKET_MISSING:
+                return refused(self.what, at.label, "is in no public bucket")
         if status in (404, 410):
-            return _missing(self.what, at.shown)
+            return _missing(self.what, at.label)
         if status >= 500 or status in _PASSING:
             return TransientError(
-                f"{self.what}: {at.shown} answers {status}",
+                f"{self.what}: {at.label} answers {status}",
                 code="media.unavailable",
                 retry_after_s=retry_after_s(headers.get("retry-after")),
             )
-        return refused(self.what, at.shown, f"answers {status}")
+        return refused(self.what, at.label, f"answers {status}")
 
     def _too_large(self, at: Place, found: str) -> MediaError:
         return MediaError(
-            f"{self.what}: {at.shown} {found}; at most {self.max_mb} MB are taken (MEDIA_MAX_MB)",
+            f"{self.what}: {at.label} {found}; at most {self.max_mb} MB are taken (MEDIA_MAX_MB)",
             code="media.too_large",
             customer_message=f"The {self.what} of this order is too large: at most {self.max_mb} MB.",
         )
 
 
-def _missing(what: str, shown: str) -> MediaError:
+def _missing(what: str, label: str) -> MediaError:
     return MediaError(
-        f"{what}: {shown} does not exist",
+        f"{what}: {label} does not exist",
         code=MISSING,
         customer_message=f"The {what} of this order could not be found. Please choose another one, or contact support.",
     )
@@ -349,10 +349,10 @@ def _in_local_tree(place: StoredObject, storage_dir: Path, what: str) -> Path:
     for key in place.keys:
         path = (root / key).resolve()
         if not path.is_relative_to(root):  # a symbolic link out of the tree
-            raise refused(what, place.shown, "leads out of STORAGE_DIR")
+            raise refused(what, place.label, "leads out of STORAGE_DIR")
         try:
             if path.is_file():
                 return path
         except OSError:  # a name that no file can have
             continue
-    raise _missing(what, place.shown)
+    raise _missing(what, place.label)

@@ -88,7 +88,7 @@ class _Backend(httpcore.NetworkBackend):
     network: Network
     checked: bool
     what: str
-    shown: str
+    label: str
     deadline: float
     handles: list[socket.socket] = field(default_factory=list)
     is_over: bool = False
@@ -106,7 +106,7 @@ class _Backend(httpcore.NetworkBackend):
         if self.checked:
             for address in addresses:
                 if not is_public(address):
-                    raise refused(self.what, self.shown, f"leads to {address}, which is not a public address")
+                    raise refused(self.what, self.label, f"leads to {address}, which is not a public address")
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses:
             left_s = self._left_s()
@@ -165,7 +165,7 @@ def get(
     target: str,
     *,
     what: str,
-    shown: str,
+    label: str,
     headers: Mapping[str, str],
     deadline: float,
     network: Network,
@@ -182,7 +182,7 @@ def get(
     ----------
     target : str
         Path and query, percent-encoded.
-    shown : str
+    label : str
         The URL for messages, without its query.
     deadline : float
         On the monotonic clock: everything from the look-up of the name to the last byte is over by then.
@@ -196,7 +196,7 @@ def get(
     TransientError
         If it does not answer, answers nonsense, stalls, or is too slow.
     """
-    backend = _Backend(network, checked, what, shown, deadline)
+    backend = _Backend(network, checked, what, label, deadline)
     url = httpcore.URL(scheme=scheme, host=host, port=port, target=target)
     default = {"https": 443, "http": 80}[scheme]
     bracketed = f"[{host}]" if ":" in host else host
@@ -211,7 +211,7 @@ def get(
     timeouts = {"connect": _CONNECT_S, "read": _SILENCE_S, "write": _SILENCE_S, "pool": _CONNECT_S}
     left_s = deadline - time.monotonic()
     if left_s <= 0:
-        raise _too_slow(shown)
+        raise _too_slow(label)
     watch = threading.Timer(left_s, backend.cut)
     watch.daemon = True
     watch.start()
@@ -227,17 +227,17 @@ def get(
         ):
             yield response
         if backend.was_cut:
-            raise _too_slow(shown)
+            raise _too_slow(label)
     except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
         if backend.was_cut:
-            raise _too_slow(shown) from error
+            raise _too_slow(label) from error
         said = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise TransientError(f"{shown} does not answer properly ({said})", code="media.unavailable") from error
+        raise TransientError(f"{label} does not answer properly ({said})", code="media.unavailable") from error
     finally:
         watch.cancel()
         for handle in backend.handles:
             handle.close()
 
 
-def _too_slow(shown: str) -> TransientError:
-    return TransientError(f"{shown} is too slow: not here by the deadline", code="media.slow")
+def _too_slow(label: str) -> TransientError:
+    return TransientError(f"{label} is too slow: not here by the deadline", code="media.slow")

@@ -95,14 +95,14 @@ class StoredObject:
         return self.keys[0]
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """For messages."""
         return f"{self.bucket}/{self.key}"
 
     @property
     def identity(self) -> str:
         """The same for each way to name the object."""
-        return self.shown
+        return self.label
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class OpenUrl:
     target: str
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """For messages: without the signature."""
         return self.target.partition("?")[0].removeprefix("/storage/v1/object/")
 
@@ -144,7 +144,7 @@ class OutsideUrl:
     target: str
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """For messages: without the query, which may hold a signature."""
         return f"https://{self.host}{self.target.partition('?')[0]}"
 
@@ -225,10 +225,10 @@ def unicode_forms(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))))
 
 
-def refused(what: str, shown: str, why: str) -> MediaError:
+def refused(what: str, label: str, why: str) -> MediaError:
     """The error for a reference that may not be fetched."""
     return MediaError(
-        f"{what}: {shown} {why}",
+        f"{what}: {label} {why}",
         code=REFUSED,
         customer_message=f"The {what} of this order cannot be used. Please choose another one, or contact support.",
     )
@@ -240,13 +240,13 @@ def _split(text: str, what: str) -> SplitResult:
         host, _ = parts.hostname, parts.port  # both raise on nonsense, and only when they are looked at
     except ValueError:
         raise refused(what, "the reference", "is not a valid URL") from None
-    shown = f"{parts.scheme or '(no scheme)'}://{host or ''}{parts.path}"
+    label = f"{parts.scheme or '(no scheme)'}://{host or ''}{parts.path}"
     if parts.scheme not in ("https", "http"):
         raise refused(what, f"a {parts.scheme or 'scheme-less'}: URL", "is not fetched; https is")
     if parts.username is not None:
-        raise refused(what, shown, "has credentials in it")
+        raise refused(what, label, "has credentials in it")
     if not host:
-        raise refused(what, shown, "names no host")
+        raise refused(what, label, "names no host")
     return parts
 
 
@@ -277,15 +277,15 @@ def _own_place(
     project = urlsplit(origin)
     if _place(parts) != _place(project) and not _direct_storage_host(parts, project):
         return None
-    shown = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    label = f"{parts.scheme}://{parts.netloc}{parts.path}"
     if parts.scheme == "http" and not is_loopback(project.hostname or ""):
-        raise refused(what, shown, "is http; only https is fetched")
+        raise refused(what, label, "is http; only https is fetched")
     found = _OBJECT_PATH.fullmatch(parts.path)
     if found is None:
-        raise refused(what, shown, "is on this project's Supabase, but is no object of its storage")
+        raise refused(what, label, "is on this project's Supabase, but is no object of its storage")
     bucket, key = _decoded(found["bucket"], what), _decoded(found["key"], what)
     if "/" in bucket or bucket in _ROUTES:
-        raise refused(what, shown, "names no bucket")
+        raise refused(what, label, "names no bucket")
     bucket, key = _checked_key(bucket, what), _checked_key(key, what)
     why = reach.refuses(bucket, key)
     if why is None:
@@ -336,15 +336,15 @@ def _direct_storage_host(parts: SplitResult, project: SplitResult) -> bool:
 
 def _outside(parts: SplitResult, hosts: Collection[str], what: str) -> OutsideUrl:
     host = (parts.hostname or "").rstrip(".")
-    shown = f"{parts.scheme}://{host}{parts.path}"
+    label = f"{parts.scheme}://{host}{parts.path}"
     if parts.scheme != "https":
-        raise refused(what, shown, "is http; only https is fetched")
+        raise refused(what, label, "is http; only https is fetched")
     if parts.port not in (None, 443):
-        raise refused(what, shown, f"asks for port {parts.port}; only 443 is allowed")
+        raise refused(what, label, f"asks for port {parts.port}; only 443 is allowed")
     if not _HOST.fullmatch(host):
-        raise refused(what, shown, "has a host that is no plain name (write it in its xn-- form)")
+        raise refused(what, label, "has a host that is no plain name (write it in its xn-- form)")
     if not any(_matches(host, pattern) for pattern in hosts):
-        raise refused(what, shown, f"is on a host that MEDIA_HOSTS does not list ({host})")
+        raise refused(what, label, f"is on a host that MEDIA_HOSTS does not list ({host})")
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = quote(parts.query, safe="/?%:@!$&'()*+,;=~-._")
     return OutsideUrl(host, path + (f"?{query}" if query else ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -19,7 +19,7 @@ SOLFEGGIO_HZ: Final = (174.0, 285.0, 396.0, 417.0, 528.0, 639.0, 741.0, 852.0, 9
 
 Layer = Literal["voice", "music", "solfeggio", "binaural", "noise"]
 Listening = Literal["headphones", "speakers"]
-LAYERS: Final[tuple[Layer, ...]] = ("voice", "music", "solfeggio", "binaural", "noise")
+LAYERS: Final[tuple[Layer, ...]] = get_args(Layer)
 
 
 def _solfeggio_hz(value: float) -> float:
@@ -304,14 +304,18 @@ class RenderJob(_Model):
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers that the payload asks for, in the order of the mix."""
-        on = (
-            self.has_voice,
-            self.background_music is not None,
-            self.solfeggio is not None,
-            self.binaural is not None,
-            self.carrier_type != "none",
-        )
-        return tuple(layer for layer, is_on in zip(LAYERS, on, strict=True) if is_on)
+        on: dict[Layer, bool] = {
+            "voice": self.has_voice,
+            "music": self.background_music is not None,
+            "solfeggio": self.solfeggio is not None,
+            "binaural": self.binaural is not None,
+            "noise": self.carrier_type != "none",
+        }
+        return tuple(layer for layer in LAYERS if on[layer])
+
+    def gain_db(self, layer: str) -> float:
+        """A layer's steady gain."""
+        return self.carrier_gain_db if layer == "noise" else float(getattr(self.gains, f"{layer}_db"))
 
     @property
     def target_lufs(self) -> float | None:

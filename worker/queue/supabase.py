@@ -48,11 +48,8 @@ class SupabaseTransport:
         self._answer = threading.local()
         self._clock: tuple[datetime, float] | None = None
         # HTTP/1.1: one HTTP/2 connection shared by threads ends after 20,000 streams, with all of them in flight.
-        self._http = httpx.Client(
-            timeout=_LIMIT,
-            transport=_Bounded(),
-            event_hooks={"response": [self._note], "request": [_uncompressed]},
-        )
+        hooks: dict[str, list[Callable[..., Any]]] = {"request": [_uncompressed], "response": [self._receive]}
+        self._http = httpx.Client(timeout=_LIMIT, event_hooks=hooks)
         self._client = SyncPostgrestClient(
             f"{supabase.origin}/rest/v1",
             headers=supabase.headers(),
@@ -152,7 +149,11 @@ class SupabaseTransport:
     def close(self) -> None:
         self._http.close()
 
-    def _note(self, response: httpx.Response) -> None:
+    def _receive(self, response: httpx.Response) -> None:
+        """Note status and time of an answer before its body is read, and bound the body."""
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise httpx.RemoteProtocolError("the answer is compressed, which was not asked for")
+        response.stream = _BoundedStream(response.stream)
         self._answer.status = response.status_code
         if date := response.headers.get("date"):
             try:
@@ -192,27 +193,10 @@ def _uncompressed(request: httpx.Request) -> None:
     request.headers["accept-encoding"] = "identity"  # so that the bytes counted are the bytes parsed
 
 
-class _Bounded(httpx.BaseTransport):
+class _BoundedStream(httpx.SyncByteStream):
     """Ends an answer that is larger than any of ours should be: customers can write large rows."""
 
-    def __init__(self) -> None:
-        self._transport = httpx.HTTPTransport()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        response = self._transport.handle_request(request)
-        if response.headers.get("content-encoding", "identity") != "identity":
-            response.close()
-            raise httpx.RemoteProtocolError("the answer is compressed, which was not asked for", request=request)
-        response.stream = _BoundedStream(response.stream)
-        return response
-
-    def close(self) -> None:
-        self._transport.close()
-
-
-class _BoundedStream(httpx.SyncByteStream):
-    def __init__(self, stream: httpx.SyncByteStream | httpx.AsyncByteStream) -> None:
-        assert isinstance(stream, httpx.SyncByteStream)  # noqa: S101 - for the type checker
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def __iter__(self) -> Iterator[bytes]:
