@@ -24,7 +24,7 @@ from worker.queue.address import read
 from worker.queue.listener import why_polling
 from worker.queue.service import Queue, open_queue
 from worker.storage.base import RENDERS
-from worker.storage.choose import open_storage
+from worker.supabase_access import supabase_of
 from worker.tts import available_voices
 
 if TYPE_CHECKING:
@@ -117,19 +117,16 @@ def _clock(queue: Queue) -> Finding:
 
 def _buckets(config: Config) -> Iterator[Finding]:
     try:
-        storage = open_storage(config)
+        supabase = supabase_of(config)
     except WorkerError as error:
         yield Finding("storage", False, error.message)
         return
-    from worker.storage.local_storage import LocalStorage
-
-    if isinstance(storage, LocalStorage):
+    if supabase is None:
         yield Finding("storage", True, f"local folder {config.storage_dir} (STORAGE_DIR)")
         return
     from worker.storage.supabase_storage import SupabaseStorage
 
-    if not isinstance(storage, SupabaseStorage):
-        return
+    storage = SupabaseStorage(supabase)
     try:
         yield _finding(RENDERS, lambda: _renders_bucket(storage))
         yield _finding(config.preview_bucket, lambda: _preview_bucket(storage, config))
@@ -150,11 +147,10 @@ _MISSING = "the bucket is missing; create it in Supabase under Storage"
 def _open_to_jobs(config: Config) -> Iterator[Finding]:
     """Buckets that payloads may name although they hold all customers' files."""
     closed = {RENDERS: "finished tracks", config.tts_cache_bucket: "spoken scripts"}
-    for setting, names in (("MEDIA_BUCKETS", config.media_buckets), ("VOICE_BUCKETS", config.voice_buckets)):
-        for name in names:
-            if setting == "MEDIA_BUCKETS" and (name in config.voice_buckets or name in closed):
-                held = closed.get(name, "recordings")
-                yield Finding(setting, False, f"lists {name!r}: any order could then play other customers' {held}")
+    for name in config.media_buckets:
+        if name in config.voice_buckets or name in closed:
+            held = closed.get(name, "recordings")
+            yield Finding("MEDIA_BUCKETS", False, f"lists {name!r}: any order could then play other customers' {held}")
 
 
 def _preview_bucket(storage: SupabaseStorage, config: Config) -> Finding:
