@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 MAX_REDIRECTS = 3
 DEADLINE_S = 300.0
-_PATIENCE = RetryPolicy(failures=3)
+_RETRIES = RetryPolicy(failures=3)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = (408, 425, 429)
 _LONGEST_ERROR_BODY = 65536
@@ -168,20 +169,16 @@ class _Transfer:
         """Fetch the first form of the name that exists, each with all its tries."""
         if not isinstance(place, StoredObject):
             return self._with_tries(place)
-        *others, last = (replace(place, keys=(key,)) for key in place.keys)
-        for form in others:
+        for key in place.keys:
             try:
-                return self._with_tries(form)
+                return self._with_tries(replace(place, keys=(key,)))
             except MediaError as error:
                 if error.code != MISSING:
                     raise
-        try:
-            return self._with_tries(last)
-        except MediaError as error:
-            raise (_missing(self.what, place.label) if error.code == MISSING else error) from None
+        raise _missing(self.what, place.label)
 
     def _with_tries(self, place: Place) -> Path:
-        return with_retries(lambda: self._run(place), retry_policy=_PATIENCE, deadline=self.deadline)
+        return with_retries(lambda: self._run(place), retry_policy=_RETRIES, deadline=self.deadline)
 
     def _run(self, place: Place) -> Path:
         """Try once, redirects included."""
@@ -223,37 +220,17 @@ class _Transfer:
     def _open(self, at: Place, condition: Mapping[str, str]) -> AbstractContextManager[httpcore.Response]:
         from worker.media.guarded_http import get
 
+        ask = partial(get, what=self.what, label=at.label, deadline=self.deadline, network=self.network)
         if isinstance(at, OutsideUrl):
-            return get(
-                at.host,
-                at.target,
-                what=self.what,
-                label=at.label,
-                headers=condition,
-                deadline=self.deadline,
-                network=self.network,
-            )
+            return ask(at.host, at.target, headers=condition)
         assert self.supabase is not None  # noqa: S101 - parse_reference finds own URLs only with an origin
         # The operator's own address, on any network. The key is sent only here: no redirect of it is followed.
         own = urlsplit(self.supabase.origin)
-        target, key = "", {}
-        if isinstance(at, OpenUrl):
-            target = at.target
-        else:
+        target, headers = at.target if isinstance(at, OpenUrl) else "", {**condition}
+        if isinstance(at, StoredObject):
             target = f"/storage/v1/object/authenticated/{quote(at.bucket, safe='')}/{quote(at.key)}"
-            key = self.supabase.headers()
-        return get(
-            own.hostname or "",
-            target,
-            what=self.what,
-            label=at.label,
-            headers={**key, **condition},
-            deadline=self.deadline,
-            network=self.network,
-            checked=False,
-            scheme=own.scheme,
-            port=own.port,
-        )
+            headers |= self.supabase.headers()
+        return ask(own.hostname or "", target, headers=headers, checked=False, scheme=own.scheme, port=own.port)
 
     def _read(self, at: Place, response: httpcore.Response, part: Path, *, conditional: bool) -> _Got:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
