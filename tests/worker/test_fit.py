@@ -508,10 +508,10 @@ class TestPaceBook:
 
     def test_it_stays_small(self, tmp_path):
         book = PaceBook(tmp_path / "paces")
-        for number in range(600):
+        for number in range(400):
             book.learn(f"voice {number}", 100, 7.0)
-        assert sum(file.stat().st_size for file in (tmp_path / "paces").iterdir()) <= 8000
-        assert book.pace_s("openai", "voice 599") != book.pace_s("openai", "voice 0")
+        assert sum(file.stat().st_size for file in (tmp_path / "paces").iterdir()) <= 4000
+        assert book.pace_s("openai", "voice 399") != book.pace_s("openai", "voice 0")
 
     def test_a_folder_that_cannot_be_written_costs_nothing(self, tmp_path):
         (tmp_path / "cache").write_text("a file")

@@ -13,7 +13,7 @@ from worker.voices import PROVIDERS
 
 _STARTING_CHARACTERS = 200.0  # the provider's starting pace counts like a measurement of so many
 _REMEMBERED_CHARACTERS = 20_000.0  # then older measurements count half, so that a changed voice is followed
-_BOOK_BYTES = 8000  # some 400 voices
+_BOOK_BYTES = 4000  # some 200 voices
 _PACES_S = (0.005, 2.0)  # seconds per character; anything else is damage, or no speech
 _WIDE_CHARACTERS = 3  # a Chinese, Japanese or Korean character is a syllable or two
 
