@@ -13,7 +13,7 @@ from benchmarks.material import prepare
 from benchmarks.pieces import four_layers
 from dsp.loudness import LoudnessMeter
 from worker.codec.encode import encode
-from worker.codec.formats import Encoding
+from worker.codec.encoding import Encoding
 from worker.codec.segments import Track
 from worker.codec.tags import Tags
 from worker.cores import available_cores

@@ -34,7 +34,7 @@ from dsp.loudness import LoudnessMeter, integrated_lufs
 from worker.codec.aac import aac_coder
 from worker.codec.encode import encode
 from worker.codec.encoder_processes import encode_segments
-from worker.codec.formats import Encoding
+from worker.codec.encoding import Encoding
 from worker.codec.mp3 import mp3_coder
 from worker.codec.segments import Pcm, SegmentCoder, Track, cut
 from worker.codec.tags import Tags

@@ -28,6 +28,7 @@ from servers import postgres_server, server_versions, wanted_versions
 from worker.embedded.postgres import embedded_postgres
 from worker.queue.claims import Claim
 from worker.queue.migrate import migrate
+from worker.queue.service import Queue
 
 __all__ = ["VARIANTS", "Databases", "Variant"]
 
@@ -263,3 +264,9 @@ def laptop_dsn(databases: Databases) -> Iterator[str]:
     dsn = databases.new("laptop")
     yield dsn
     databases.release(dsn)
+
+
+def rescued_by(queue: Queue) -> int:
+    """How many jobs of dead workers a queue puts back or gives up now."""
+    rescued = queue.rescue_jobs()
+    return len(rescued.put_back) + len(rescued.given_up)

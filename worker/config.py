@@ -20,7 +20,7 @@ _PLACEHOLDER = re.compile(r"[\[<](?:YOUR|MY|PROJECT)[-_ A-Z]*[\]>]", re.IGNORECA
 
 
 def bare(text: str) -> str:
-    """Without the white space and the quotes around it, which come along when a value is copied."""
+    """A value without the white space and quotes that are easily copied along."""
     text = text.strip()
     for quotes in _QUOTES:
         if len(text) > 1 and (text[0], text[-1]) == tuple(quotes):
@@ -29,7 +29,7 @@ def bare(text: str) -> str:
 
 
 def is_unreplaced(text: str) -> bool:
-    """Whether a value is a variable's name that the shell, or the host's dashboard, should have replaced."""
+    """Whether a value is the name of a variable that the shell or the host should have replaced."""
     return _UNREPLACED.fullmatch(text) is not None
 
 
@@ -44,7 +44,7 @@ def _hosts(value: object) -> object:
 
 
 def _key(value: object) -> object:
-    """A secret that is one word: it travels in an HTTP header. What was copied along is left out."""
+    """A secret for an HTTP header: one word, without what was copied along."""
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
     if not isinstance(value, str):
@@ -61,7 +61,7 @@ Key = Annotated[SecretStr, BeforeValidator(_key)]
 
 
 def _cache_dir() -> Path:
-    """Outlives the job: in a job's own process the temporary folder is the job's, and goes with it."""
+    """Not the job process's temporary folder, which is removed with the job."""
     return Path(tempfile.gettempdir()) / "mindscript-cache"
 
 
@@ -137,7 +137,7 @@ class Config(BaseModel):
         given = {name: bare(environ.get(name.upper(), "")) for name in cls.model_fields}
         given = {name: value for name, value in given.items() if value}
         for name, value in given.items():
-            # worker.queue.address knows better of DATABASE_URL
+            # worker.queue.address checks DATABASE_URL
             if name != "database_url" and (is_unreplaced(value) or _PLACEHOLDER.search(value)):
                 raise ConfigurationError(
                     f"{name.upper()}: is a variable's name or a placeholder that nothing has replaced; put the real "

@@ -1,10 +1,9 @@
-"""Where this project's Supabase is, and the key to it; shared by storage, media and mail."""
+"""Where this project's Supabase is, and the key to it; shared by queue, storage, media and mail."""
 
 from __future__ import annotations
 
 import base64
 import ipaddress
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -14,6 +13,7 @@ from pydantic import SecretStr
 
 from worker.config import Config
 from worker.errors import ConfigurationError
+from worker.untrusted_json import read_object
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,10 @@ class Supabase:
     key: SecretStr
 
     def headers(self) -> dict[str, str]:
-        """What opens every door of the project; never log it."""
+        """The headers that authorise a request; never log them."""
         key = self.key.get_secret_value()
         if key.startswith("sb_"):
-            # Not a JWT: as a bearer token Storage refuses it ("Invalid Compact JWS"); the gateway swaps
-            # `apikey`.
+            # Not a JWT: as a bearer token Storage and PostgREST refuse it; the gateway exchanges `apikey`.
             return {"apikey": key}
         return {"apikey": key, "Authorization": f"Bearer {key}"}
 
@@ -53,7 +52,7 @@ def supabase_of(config: Config) -> Supabase | None:
         return None
     if config.supabase_url is None or config.supabase_service_role_key is None:
         missing = "SUPABASE_URL" if config.supabase_url is None else "SUPABASE_SERVICE_ROLE_KEY"
-        raise ConfigurationError(f"{missing} is missing; the other one is set", code="configuration.variable")
+        raise ConfigurationError(f"{missing} is not set; the other one is", code="configuration.variable")
     wrong = ConfigurationError(
         "SUPABASE_URL: expected an address like https://project.supabase.co", code="configuration.variable"
     )
@@ -64,15 +63,15 @@ def supabase_of(config: Config) -> Supabase | None:
         raise wrong from None
     if parts.scheme not in ("http", "https") or not host or parts.username is not None:
         raise wrong
-    shown_host = f"[{host}]" if ":" in host else host
-    origin = f"{parts.scheme}://{shown_host}" + (f":{port}" if port else "")
+    bracketed = f"[{host}]" if ":" in host else host
+    origin = f"{parts.scheme}://{bracketed}" + (f":{port}" if port else "")
     check_service_key(config.supabase_service_role_key)
     return Supabase(origin, config.supabase_service_role_key)
 
 
 @dataclass(frozen=True)
 class KeyKind:
-    """What can be told of a Supabase key from its form alone; whether it is valid, only the project knows.
+    """The kind of a Supabase key as its form shows it; whether it is valid, only the project knows.
 
     Attributes
     ----------
@@ -96,7 +95,7 @@ class KeyKind:
 
 
 def key_kind(key: str) -> KeyKind:
-    """Tell the kind of a Supabase key; nothing is verified, and nothing is asked of anybody."""
+    """Tell the kind of a Supabase key; nothing is verified or requested."""
     if key.startswith("sb_secret_"):
         return KeyKind("secret")
     if key.startswith("sb_publishable_"):
@@ -114,7 +113,7 @@ def key_kind(key: str) -> KeyKind:
 
 
 def check_service_key(key: SecretStr) -> None:
-    """Refuse a key that row-level security binds: with it the worker would see no order and store no file.
+    """Refuse a key that row-level security binds: with it the worker would see no job and store no file.
 
     Raises
     ------
@@ -138,10 +137,9 @@ def _jwt_claims(key: str) -> dict[str, object]:
     if len(parts) != 3:
         return {}
     try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, RecursionError):
+        return read_object(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except ValueError:
         return {}
-    return claims if isinstance(claims, dict) else {}
 
 
 def _moment(seconds: object) -> datetime | None:

@@ -13,8 +13,9 @@ import soundfile
 from benchmarks.sound.programmes import SHORT_FADES
 from benchmarks.sound.room import RATE, Room, Samples, decibels, read, rms
 from benchmarks.sound.row import Row
-from worker.codec.formats import Format, Quality
 from worker.codec.m4a_index import FRAME_SAMPLES
+from worker.formats import FormatName as Format
+from worker.formats import Quality
 
 ODD_FRAMES = (132_301, 133_631, 145_151, 145_152, 145_153, 300_007, 882_001)
 FORMATS: tuple[tuple[Format, Quality], ...] = (

@@ -15,9 +15,11 @@ import soundfile
 from numpy.typing import NDArray
 
 from worker.cli.files import beside
-from worker.codec.formats import Encoding, Format, Quality
+from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
+from worker.formats import FormatName as Format
+from worker.formats import Quality
 from worker.payload.parse import parse_job
 from worker.plan.compile import Compiled, compile_plan
 from worker.plan.recordings import Media

@@ -31,10 +31,9 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
     from worker.job import run as job
     from worker.media import guarded_http
     from worker.storage import supabase_storage
-    from worker.tts import elevenlabs_voice, openai_voice
+    from worker.tts import cloud_voice
 
-    for voice in (openai_voice, elevenlabs_voice):
-        voice._READ_S, voice._PIECE_S = SILENCE_S, 2 * SILENCE_S
+    cloud_voice.READ_S, cloud_voice.PIECE_S = SILENCE_S, 2 * SILENCE_S
     supabase_storage._LIMITS = httpx.Timeout(SILENCE_S)
     supabase_storage._SHORT_LIMITS = httpx.Timeout(SILENCE_S / 2)
     guarded_http._SILENCE_S = SILENCE_S

@@ -9,7 +9,7 @@ import numpy as np
 
 from dsp.blocks import Block
 from worker.codec.encode import encode
-from worker.codec.formats import Encoding
+from worker.codec.encoding import Encoding
 from worker.codec.segments import Pcm, Track
 from worker.codec.tags import Tags
 from worker.ffmpeg.program import Ffmpeg

@@ -18,7 +18,7 @@ from processes import children
 from dsp.blocks import Block
 from worker.codec import wav
 from worker.codec.encode import encode
-from worker.codec.formats import FORMATS, Encoding
+from worker.codec.encoding import FORMATS, Encoding
 from worker.codec.segments import Track
 from worker.codec.tags import Tags
 from worker.errors import ConfigurationError, ResourceError, TransientError

@@ -15,7 +15,7 @@ from dsp.plan import Layer, RenderPlan
 from dsp.recorded import Looped, Placed
 from dsp.tones import Binaural, Isochronic, Monaural, Tone, ToneSequence
 from worker.codec import encode as encoding_of_tracks
-from worker.codec.formats import Encoding
+from worker.codec.encoding import Encoding
 from worker.codec.tags import Tags
 from worker.errors import JobError, QualityError
 from worker.ffmpeg.program import find_ffmpeg

@@ -15,6 +15,7 @@ from database import execute, row_of
 from processes import children as started
 from standins.jobs import PERFORM
 
+from worker.backoff import RetryPolicy
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
 from worker.queue import retry
@@ -94,7 +95,7 @@ class Works:
 
 @pytest.fixture
 def works(leased_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works]:
-    monkeypatch.setattr(retry, "_FIRST_WAIT_S", 0.1)
+    monkeypatch.setattr(retry, "JOB_RETRIES", RetryPolicy(first_wait_s=0.1, longest_wait_s=900.0))
     monkeypatch.setattr(retry, "_CONFIGURATION_WAITS_S", (1.0, 1.0))
     config = Config(database_url=leased_dsn, poll_interval_ms=100, storage_dir=tmp_path / "out")
     queue = open_queue(config, worker_name="w")

@@ -290,7 +290,7 @@ def test_a_customers_own_recording_is_read_with_the_key(reference: str) -> None:
 def test_a_signed_url_beyond_reach_is_fetched_as_it_stands(reach: Reach) -> None:
     place = parse(f"{OBJECT}/sign/passports/u%202/me.png?token=ey.J.x&download=", reach=reach)
     assert place == OpenUrl("/storage/v1/object/sign/passports/u%202/me.png?token=ey.J.x")
-    assert "ey.J.x" not in place.shown
+    assert "ey.J.x" not in place.label
 
 
 def test_a_cover_is_fetched_by_public_and_signed_urls_only() -> None:
@@ -327,7 +327,7 @@ def test_one_identity_for_each_signature_of_one_file() -> None:
     identities = {place.identity for link in links if isinstance(place := parse(link), OutsideUrl)}
     assert identities == {"https://media.example.com/a.mp3?v=2"}
     place = parse(links[0])
-    assert place.shown == "https://media.example.com/a.mp3"
+    assert place.label == "https://media.example.com/a.mp3"
 
 
 # -- addresses

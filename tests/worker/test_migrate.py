@@ -7,8 +7,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from database import VARIANTS, Databases, Variant, execute, payload_of, row_of
+from database import VARIANTS, Databases, Variant, execute, payload_of, rescued_by, row_of
 
+from worker.backoff import RetryPolicy
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
 from worker.queue.migrate import migrate, migration_sql, scripts
@@ -93,7 +94,7 @@ def test_orders_in_the_works_are_finished_by_the_plain_worker_that_holds_them(da
     leased = open_queue(Config(database_url=dsn), worker_name="new")
     assert (plain.mode, leased.mode) == ("plain", "leased")
     assert leased.claim() is None
-    assert leased.rescue() == 0
+    assert rescued_by(leased) == 0
     assert plain.heartbeat(claim, progress=50, stage="s") is ClaimStatus.HELD
     assert plain.finish(claim, result={"a": 1}, track={}) is ClaimStatus.HELD
     assert row_of(dsn, claim.job_id)["status"] == "completed"
@@ -122,11 +123,11 @@ def test_two_at_once_take_turns(empty_dsn: str) -> None:
 def test_a_busy_table_is_waited_for_in_short_turns(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
     """An ALTER that queued for its lock without a limit would hold up every reader behind it."""
     monkeypatch.setattr("worker.queue.migrate._LOCK_LIMIT_S", 0.2)
-    monkeypatch.setattr("worker.queue.migrate._PAUSE_S", 0.05)
     dsn = databases.new(Variant())
     with psycopg.connect(dsn) as busy:
         busy.execute("LOCK TABLE audio_job_queue IN ACCESS SHARE MODE")  # a long report
-        migrating = threading.Thread(target=migrate, args=(dsn,))
+        policy = RetryPolicy(failures=None, first_wait_s=0.05, longest_wait_s=0.05)
+        migrating = threading.Thread(target=migrate, args=(dsn,), kwargs={"retry_policy": policy})
         migrating.start()
         migrating.join(1.0)
         assert migrating.is_alive()
@@ -137,13 +138,11 @@ def test_a_busy_table_is_waited_for_in_short_turns(databases: Databases, monkeyp
 
 def test_a_table_that_stays_locked_is_reported(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.queue.migrate._LOCK_LIMIT_S", 0.05)
-    monkeypatch.setattr("worker.queue.migrate._PAUSE_S", 0.01)
-    monkeypatch.setattr("worker.queue.migrate._TRIES", 2)
     dsn = databases.new(Variant())
     with psycopg.connect(dsn) as busy:
         busy.execute("LOCK TABLE audio_job_queue IN ACCESS SHARE MODE")
         with pytest.raises(TransientError, match="lock timeout"):
-            migrate(dsn)
+            migrate(dsn, retry_policy=RetryPolicy(failures=2, first_wait_s=0.01))
     databases.release(dsn)
 
 

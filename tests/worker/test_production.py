@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from database import Databases, Variant, age_row, execute, first_version, new_track, payload_of, row_of
+from database import Databases, Variant, age_row, execute, first_version, new_track, payload_of, rescued_by, row_of
 from pairs import all_pairs
 from servers import server_versions, wanted_versions
 from standins.keys import ANON_JWT, SECRET_KEY, SERVICE_JWT
@@ -286,7 +286,7 @@ def test_a_payload_never_stops_the_worker_that_claims_it(made, chosen) -> None:
         if chosen["leased"]:
             execute(dsn, "UPDATE audio_job_queue SET lease_expires_at = now() WHERE status = 'processing'")
         age_row(dsn, "11 minutes")
-        assert queue.rescue() == 1
+        assert rescued_by(queue) == 1
         assert claimed(queue).crashes == 1
 
 
@@ -451,7 +451,7 @@ def test_a_row_that_cannot_be_ended_never_holds_up_others(made, transport, lease
             execute(dsn, "UPDATE audio_job_queue SET lease_expires_at = now() WHERE status = 'processing'")
         age_row(dsn, "11 minutes")
         execute(dsn, "ALTER TABLE audio_job_queue ENABLE TRIGGER refuse")
-        assert queue.rescue() == 1
+        assert rescued_by(queue) == 1
         statuses = [row_of(dsn, job_id)["status"] for job_id in ids]
         assert statuses == ["completed", "processing", "pending"]
 
@@ -510,7 +510,7 @@ def test_a_worker_that_dies_between_the_writes_is_made_good(made, call, complete
         postgrest.work_again()
         if row_of(dsn, job_id)["status"] == "processing":
             assert finished(dying, claim) is ClaimStatus.HELD  # it lives, after all
-        heir.rescue()
+        rescued_by(heir)
         row = row_of(dsn, job_id)
         assert (row["status"], row["stage"]) == ("completed", "Complete")
         assert row["result"] == result
@@ -537,7 +537,7 @@ def test_repair_takes_no_file_that_the_job_has_not_made(made) -> None:
         forged,
     )
     with opened(dsn, "postgres") as queue:
-        queue.rescue()
+        rescued_by(queue)
     track = track_of(dsn, track_id)
     assert (track["audio_url"], track["status"]) == (None, "draft")
 

@@ -6,17 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import psycopg
 import pytest
 from database import Databases, execute, row_of
 from standins.proxy import HalfOpen, Proxy
 
+from worker import backoff
 from worker.config import Config
 from worker.errors import ConfigurationError, Kind, TransientError
-from worker.queue import service as queue_module
 from worker.queue.migrate import migrate
-from worker.queue.service import Claim, ClaimStatus, Queue, open_queue
+from worker.queue.service import WRITE_RETRIES, Claim, ClaimStatus, Queue, open_queue
 from worker.queue.transport import classify
 
 
@@ -150,7 +151,7 @@ def test_finish_outlasts_a_database_that_is_away(
     assert row_of(leased_dsn, claim.job_id)["result"] == {"a": 1}
 
 
-def test_patience_ends(orders: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writes_are_repeated_until_their_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted on a clock of the test's own: nothing is really waited for."""
     clock = [0.0]
 
@@ -161,7 +162,7 @@ def test_patience_ends(orders: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
         def sleep(seconds: float) -> None:
             clock[0] += seconds
 
-    monkeypatch.setattr(queue_module, "time", Time)
+    monkeypatch.setattr(backoff, "time", Time)
     tries = []
 
     def write() -> None:
@@ -169,8 +170,8 @@ def test_patience_ends(orders: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
         raise TransientError("away")
 
     with pytest.raises(TransientError):
-        queue_module._patiently(write, 10.0)
-    assert tries == pytest.approx([0, 0.1, 0.4, 1.4, 3.4, 5.4, 7.4, 9.4])
+        backoff.with_retries(write, retry_policy=replace(WRITE_RETRIES, jitter=0.0), deadline=10.0, sleep=Time.sleep)
+    assert tries == pytest.approx([0, 0.1, 0.3, 0.7, 1.5, 3.1, 5.1, 7.1, 9.1])
 
 
 @pytest.mark.parametrize(

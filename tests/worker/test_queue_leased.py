@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from database import Databases, Variant, age_row, execute, new_track, payload_of, row_of
+from database import Databases, Variant, age_row, execute, new_track, payload_of, rescued_by, row_of
 from figures import tell
 from standins.proxy import Proxy
 
@@ -219,7 +219,7 @@ def test_rescue_racing_finish_ends_the_order_once(orders: Queue, others: Queue, 
             finishing = pool.submit(finish)
             gate.wait()
             time.sleep(jitter.uniform(0, 0.0008))  # finish has more to do before it asks
-            rescued = others.rescue()
+            rescued = rescued_by(others)
             claim_status = finishing.result()
         row = row_of(leased_dsn, claim.job_id)
         winners["both" if rescued and claim_status is ClaimStatus.HELD else "rescue" if rescued else "finish"] += 1
@@ -244,15 +244,15 @@ def test_a_lease_that_ran_out_but_was_not_rescued_is_still_ours(orders: Queue, l
     claim = claimed(orders)
     expire(leased_dsn)
     assert orders.heartbeat(claim, progress=1, stage="s") is ClaimStatus.HELD
-    assert orders.rescue() == 0
+    assert rescued_by(orders) == 0
 
 
 def test_rescue_leaves_live_leases_alone_and_counts_the_crash(orders: Queue, others: Queue, leased_dsn: str) -> None:
     orders.enqueue({})
     claim = claimed(orders)
-    assert others.rescue() == 0
+    assert rescued_by(others) == 0
     expire(leased_dsn)
-    assert others.rescue() == 1
+    assert rescued_by(others) == 1
     again = claimed(others)
     assert (again.job_id, again.attempt, again.crashes, again.last_error_code) == (
         claim.job_id,
@@ -276,7 +276,7 @@ def test_three_dead_workers_are_poison(orders: Queue, leased_dsn: str) -> None:
         claim = claimed(orders)
         assert (claim.job_id, claim.crashes) == (job_id, crashes)
         expire(leased_dsn)
-        assert orders.rescue() == 1
+        assert rescued_by(orders) == 1
     row = row_of(leased_dsn, job_id)
     assert (row["status"], row["error_code"], row["crash_count"]) == ("failed", "poison", 3)
     assert "contact support" in row["error"]
@@ -289,7 +289,7 @@ def test_crashes_of_child_and_worker_are_counted_together(orders: Queue, leased_
     due_now(leased_dsn)
     claimed(orders)
     expire(leased_dsn)
-    orders.rescue()
+    rescued_by(orders)
     assert orders.resolve_failure(claimed(orders), TransientError("signal 9"), crashed=True) is Outcome.POISON
     assert row_of(leased_dsn, job_id)["error_code"] == "poison"
 
@@ -301,7 +301,7 @@ def test_an_attempt_beyond_the_fifth_is_not_made_by_rescue(orders: Queue, leased
         due_now(leased_dsn)
     assert claimed(orders).attempt == 5
     expire(leased_dsn)
-    assert orders.rescue() == 1
+    assert rescued_by(orders) == 1
     row = row_of(leased_dsn, job_id)
     assert (row["status"], row["error_code"]) == ("failed", "attempts")
 
@@ -354,7 +354,7 @@ def test_a_cancelled_order_stays_cancelled(orders: Queue, leased_dsn: str) -> No
     assert orders.resolve_failure(claim, TransientError("x")) is Outcome.CANCELLED
     assert orders.resolve_failure(claim, Cancelled()) is Outcome.CANCELLED
     assert orders.finish(claim, result={}, track={"status": "published"}) is ClaimStatus.CANCELLED
-    assert orders.rescue() == 0
+    assert rescued_by(orders) == 0
     assert orders.claim() is None
     assert row_of(leased_dsn, job_id)["status"] == "cancelled"
 
@@ -417,7 +417,7 @@ def test_an_order_put_back_by_hand_gets_five_fresh_attempts(orders: Queue, lease
     for _ in range(3):
         claimed(orders)
         expire(leased_dsn)
-        orders.rescue()
+        rescued_by(orders)
     execute(leased_dsn, "UPDATE audio_job_queue SET status = 'pending'")
     claim = claimed(orders)
     assert (claim.attempt, claim.crashes, claim.last_error_code) == (1, 0, None)
@@ -479,9 +479,9 @@ class TestWithWorkersThatKnowNoLeases:
         orders.enqueue({})
         claim = claimed(plain)
         age_row(leased_dsn, "9 minutes 50 seconds")
-        assert orders.rescue() == 0
+        assert rescued_by(orders) == 0
         age_row(leased_dsn, "10 minutes 10 seconds")
-        assert orders.rescue() == 1
+        assert rescued_by(orders) == 1
         again = claimed(orders)
         assert (again.job_id, again.crashes) == (claim.job_id, 1)
         assert plain.finish(claim, result={"late": 1}, track={}) is ClaimStatus.LOST
@@ -495,7 +495,7 @@ class TestWithWorkersThatKnowNoLeases:
         claimed(orders)
         expire(leased_dsn)
         execute(leased_dsn, "SELECT update_job_progress(%s, 10, 'old')", job_id)
-        assert orders.rescue() == 1
+        assert rescued_by(orders) == 1
 
 
 @pytest.mark.parametrize(
@@ -519,7 +519,7 @@ def test_a_migrated_production_database_in_every_way_of_ending(databases: Databa
     assert queue.release(claimed(queue), reason="shutdown") is True
     claimed(queue)
     expire(dsn)
-    assert queue.rescue() == 1
+    assert rescued_by(queue) == 1
     statuses = {str(row["id"]): row["status"] for row in execute(dsn, "SELECT id, status::text FROM audio_job_queue")}
     assert [statuses[job_id] for job_id in ids] == ["completed", "failed", "pending", "pending"]
     (after,) = execute(dsn, "SELECT * FROM tracks WHERE status = 'published'")

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from database import Databases, Variant
+from database import Databases, Variant, rescued_by
 from figures import tell
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -122,7 +122,7 @@ class Machine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 1))
     def rescue(self, number: int) -> None:
         dead = [i for i, m in self.model.items() if m.status == "processing" and m.expired]
-        assert self.worker(number).rescue() == len(dead)
+        assert rescued_by(self.worker(number)) == len(dead)
         for job_id in dead:
             model = self.model[job_id]
             given_up = model.crashes + 1 >= MAX_CRASHES or model.attempt >= MAX_ATTEMPTS

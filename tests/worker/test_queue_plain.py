@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from database import VARIANTS, Databases, Variant, age_row, execute, new_track, payload_of, row_of
+from database import VARIANTS, Databases, Variant, age_row, execute, new_track, payload_of, rescued_by, row_of
 from standins.postgrest import SERVICE_KEY, Postgrest
 from standins.project import serve_project
 
@@ -176,7 +176,7 @@ def test_a_parked_order_is_touched_and_goes_back_when_the_worker_ends(
     assert queue.resolve_failure(claimed(queue), ConfigurationError("no key")) is Outcome.RELEASED
     age_row(dsn, "5 minutes")
     clock[0] += 16
-    queue.rescue()
+    rescued_by(queue)
     row = row_of(dsn, job_id)
     assert row["status"] == "processing"
     assert datetime.now(UTC) - row["updated_at"] < timedelta(minutes=1)
@@ -201,10 +201,10 @@ def test_rescue_takes_only_what_was_quiet_for_ten_minutes_and_gives_up_the_third
         claim = claimed(orders)
         assert (claim.crashes, claim.attempt) == (crashes, crashes + 1)
         age_row(dsn, "9 minutes 50 seconds")
-        assert orders.rescue() == 0
+        assert rescued_by(orders) == 0
         age_row(dsn, "10 minutes 10 seconds")
-        assert orders.rescue() == 1
-        assert orders.rescue() == 0
+        assert rescued_by(orders) == 1
+        assert rescued_by(orders) == 0
     row = row_of(dsn, job_id)
     assert row["status"] == "failed"
     assert "contact support" in row["error"]
@@ -215,7 +215,7 @@ def test_an_order_put_back_by_hand_starts_anew(orders: Queue, dsn: str) -> None:
     for _ in range(3):
         claimed(orders)
         age_row(dsn, "11 minutes")
-        assert orders.rescue() == 1
+        assert rescued_by(orders) == 1
     execute(dsn, "UPDATE audio_job_queue SET status = 'pending'")
     claim = claimed(orders)
     assert (claim.attempt, claim.crashes, claim.last_error_code) == (1, 0, None)
@@ -228,7 +228,7 @@ def test_a_live_render_is_not_rescued(orders: Queue, dsn: str) -> None:
     claim = claimed(orders)
     age_row(dsn, "11 minutes")
     assert orders.heartbeat(claim, progress=10, stage="s") is ClaimStatus.HELD
-    assert orders.rescue() == 0
+    assert rescued_by(orders) == 0
 
 
 def test_a_payload_that_is_a_string_of_json_is_understood(orders: Queue, dsn: str) -> None:

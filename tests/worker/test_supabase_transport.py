@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from database import Databases, Variant, execute, new_track, payload_of, row_of
+from database import Databases, Variant, execute, new_track, payload_of, rescued_by, row_of
+from pydantic import SecretStr
 from standins.postgrest import ANON_KEY, SERVICE_KEY, Postgrest, Response, as_json, refused
 from standins.project import serve_project
 
@@ -14,6 +15,7 @@ from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
 from worker.queue.service import Claim, ClaimStatus, Outcome, Queue, open_queue
 from worker.queue.supabase import SupabaseTransport
+from worker.supabase_access import Supabase
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_leased_mode_in_full(orders: Queue, leased_dsn: str) -> None:
     assert orders.resolve_failure(claimed(orders), TransientError("x")) is Outcome.RETRIED
     assert orders.release(claimed(orders), reason="shutdown") is True
     execute(leased_dsn, "UPDATE audio_job_queue SET lease_expires_at = now() WHERE status = 'processing'")
-    assert orders.rescue() == 0
+    assert rescued_by(orders) == 0
     claim = claimed(orders)
     execute(leased_dsn, "UPDATE audio_job_queue SET status = 'cancelled' WHERE id = %s", claim.job_id)
     assert orders.heartbeat(claim, progress=1, stage="s") is ClaimStatus.CANCELLED
@@ -183,6 +185,6 @@ def test_the_clock_is_the_servers(project: tuple[Postgrest, str]) -> None:
         return as_json(200, [], Date="Mon, 01 Jan 2035 00:00:00 GMT")
 
     with serve_project({"/rest/v1": wrong_clock}) as url:
-        transport = SupabaseTransport(url, SERVICE_KEY)
+        transport = SupabaseTransport(Supabase(url, SecretStr(SERVICE_KEY)))
         assert abs((transport.now() - datetime(2035, 1, 1, tzinfo=UTC)).total_seconds()) < 60
         transport.close()

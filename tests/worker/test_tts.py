@@ -23,7 +23,7 @@ from worker.errors import ConfigurationError, JobError, TransientError
 from worker.ffmpeg.program import find_ffmpeg
 from worker.payload.schema import VoiceChoice, VoiceSettings
 from worker.payload.script import Pause, parse_script
-from worker.tts import available_voices, elevenlabs_voice, local_voice, open_voice, openai_voice
+from worker.tts import available_voices, cloud_voice, elevenlabs_voice, local_voice, open_voice
 from worker.tts.cache import SpeechCache
 from worker.tts.elevenlabs_voice import ElevenLabsVoice
 from worker.tts.openai_voice import OpenAIVoice
@@ -39,11 +39,9 @@ QUOTA = {
 
 @pytest.fixture
 def service(monkeypatch):
-    monkeypatch.setattr(openai_voice, "_READ_S", 2.0)
-    monkeypatch.setattr(elevenlabs_voice, "_READ_S", 2.0)
-    elevenlabs_voice._allowed.clear()
-    elevenlabs_voice._refuse_context.clear()
-    openai_voice._allowed.clear()
+    monkeypatch.setattr(cloud_voice, "READ_S", 2.0)
+    cloud_voice.allowed_formats.clear()
+    elevenlabs_voice.models_without_context.clear()
     with speech_service() as service:
         yield service
 
@@ -167,8 +165,8 @@ def test_a_setting_wins_over_the_orders_model(service, tmp_path, provider, setti
 def test_an_unknown_voice_is_the_customers_only_if_the_order_names_it(service, tmp_path, provider, monkeypatch):
     refused = caught(service, tmp_path, provider, JobError, id="nobody")
     assert (refused.code, "nobody" in refused.message) == ("voice.unknown", True)
-    module = openai_voice if provider == "openai" else elevenlabs_voice
-    monkeypatch.setattr(module, "DEFAULT_VOICE", "retired")
+    kind = OpenAIVoice if provider == "openai" else ElevenLabsVoice
+    monkeypatch.setattr(kind, "default_voice", "retired")
     service.requests.clear()
     refused = caught(service, tmp_path, provider, ConfigurationError)
     assert (refused.code, "voice.id" in refused.message) == ("voice.unknown", True)
@@ -459,9 +457,9 @@ def test_sound_that_is_none_is_not_kept(service, tmp_path, kind):
 
 def test_the_cache_stays_below_its_size_and_drops_what_was_used_least(tmp_path):
     cache = SpeechCache(tmp_path / "cache", max_mb=1)
-    piece = tmp_path / "piece"
-    piece.write_bytes(b"x" * 400_000)
     for number in range(4):
+        piece = tmp_path / str(number)
+        piece.write_bytes(b"x" * 400_000)
         cache.keep(cache.key("voice", str(number)), piece)
         time.sleep(0.02)  # file times are no finer than the kernel's tick
         assert cache.find(cache.key("voice", "0")) is not None or number > 2
@@ -489,7 +487,7 @@ def test_pauses_are_exact_and_gaps_are_the_documented_ones(service, tmp_path):
 
 
 def test_pieces_begin_and_end_in_silence_and_at_one_level(service, tmp_path, monkeypatch):
-    monkeypatch.setattr(openai_voice, "_READ_S", 30.0)  # minutes of speech take the stand-in a while
+    monkeypatch.setattr(cloud_voice, "READ_S", 30.0)  # minutes of speech take the stand-in a while
     speech = speak(service, tmp_path, ". ".join(f"Sentence number {n} of many" for n in range(300)) + ".")
     clips = [part.clip for part in speech.parts if not isinstance(part, Pause)]
     assert len(clips) > 1, "4096 characters are OpenAI's limit"

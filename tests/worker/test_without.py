@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from worker.cli.files import beside
-from worker.codec.formats import Encoding
+from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import MediaError, TransientError
 from worker.payload.parse import parse_job

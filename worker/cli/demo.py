@@ -22,7 +22,7 @@ from typing import Any
 from worker.cli.database import with_database
 from worker.cli.files import beside
 from worker.cli.screen import Bars, Row, closing_table, progress_bars
-from worker.codec.formats import Encoding
+from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import JobError, WorkerError
 from worker.payload.parse import parse_job

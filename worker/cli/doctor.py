@@ -1,4 +1,4 @@
-"""`mindscript-worker doctor`: everything the worker needs, checked; a line each, with the mend."""
+"""`mindscript-worker doctor`: check everything that the worker needs; a line each, with what to do."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from worker.cli.findings import Finding
 from worker.config import Config
 from worker.errors import WorkerError
 from worker.ffmpeg.program import find_ffmpeg
+from worker.formats import FORMATS
 from worker.job.memory import job_memory_limit_bytes
 from worker.queue.address import read
 from worker.queue.listener import why_polling
 from worker.queue.service import Queue, open_queue
-from worker.storage.base import CONTENT_TYPES, RENDERS
-from worker.storage.choose import open_storage
+from worker.storage.base import RENDERS
+from worker.supabase_access import supabase_of
 from worker.tts import available_voices
 
 if TYPE_CHECKING:
@@ -49,15 +50,15 @@ def doctor(config: Config) -> int:
 
 def examine(config: Config) -> Iterator[Finding]:
     """Check one thing after the other; a check that fails never stops the next."""
-    yield _tried("FFmpeg", lambda: _ffmpeg(config))
+    yield _finding("FFmpeg", lambda: _ffmpeg(config))
     try:
         with with_database(config) as config:
             queue = open_queue(config, worker_name="mindscript-doctor")
             try:
                 yield Finding("queue", True, queue.describe())
-                yield _tried("columns", lambda: _columns(queue))
-                yield _tried("waking", lambda: _waking(config, queue))
-                yield _tried("clock", lambda: _clock(queue))
+                yield _finding("columns", lambda: _columns(queue))
+                yield _finding("waking", lambda: _waking(config, queue))
+                yield _finding("clock", lambda: _clock(queue))
                 yield from examine_database(config, queue)
             finally:
                 queue.close()
@@ -73,7 +74,7 @@ def examine(config: Config) -> Iterator[Finding]:
         yield Finding("WORKER_TOKEN", None, "not set: there is no POST /process")
 
 
-def _tried(what: str, check: Callable[[], Finding]) -> Finding:
+def _finding(what: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except WorkerError as error:
@@ -116,29 +117,26 @@ def _clock(queue: Queue) -> Finding:
 
 def _buckets(config: Config) -> Iterator[Finding]:
     try:
-        storage = open_storage(config)
+        supabase = supabase_of(config)
     except WorkerError as error:
         yield Finding("storage", False, error.message)
         return
-    from worker.storage.local_storage import LocalStorage
-
-    if isinstance(storage, LocalStorage):
+    if supabase is None:
         yield Finding("storage", True, f"local folder {config.storage_dir} (STORAGE_DIR)")
         return
     from worker.storage.supabase_storage import SupabaseStorage
 
-    if not isinstance(storage, SupabaseStorage):
-        return
+    storage = SupabaseStorage(supabase)
     try:
-        yield _tried(RENDERS, lambda: _renders_bucket(storage))
-        yield _tried(config.preview_bucket, lambda: _preview_bucket(storage, config))
+        yield _finding(RENDERS, lambda: _renders_bucket(storage))
+        yield _finding(config.preview_bucket, lambda: _preview_bucket(storage, config))
         for name in config.media_buckets:
-            yield _tried(name, partial(_source_bucket, storage, name, needed=True))
+            yield _finding(name, partial(_source_bucket, storage, name, needed=True))
         for name in config.voice_buckets:
-            yield _tried(name, partial(_source_bucket, storage, name, needed=False))
+            yield _finding(name, partial(_source_bucket, storage, name, needed=False))
         if config.tts_cache_bucket is not None:
-            yield _tried(config.tts_cache_bucket, partial(_speech_bucket, storage, config.tts_cache_bucket))
-        yield from _open_to_orders(config)
+            yield _finding(config.tts_cache_bucket, partial(_speech_bucket, storage, config.tts_cache_bucket))
+        yield from _open_to_jobs(config)
     finally:
         storage.close()
 
@@ -146,14 +144,13 @@ def _buckets(config: Config) -> Iterator[Finding]:
 _MISSING = "the bucket is missing; create it in Supabase under Storage"
 
 
-def _open_to_orders(config: Config) -> Iterator[Finding]:
-    """Buckets that payloads may name although they hold every customer's files."""
+def _open_to_jobs(config: Config) -> Iterator[Finding]:
+    """Buckets that payloads may name although they hold all customers' files."""
     closed = {RENDERS: "finished tracks", config.tts_cache_bucket: "spoken scripts"}
-    for setting, names in (("MEDIA_BUCKETS", config.media_buckets), ("VOICE_BUCKETS", config.voice_buckets)):
-        for name in names:
-            if setting == "MEDIA_BUCKETS" and (name in config.voice_buckets or name in closed):
-                held = closed.get(name, "recordings")
-                yield Finding(setting, False, f"lists {name!r}: any order could then play other customers' {held}")
+    for name in config.media_buckets:
+        if name in config.voice_buckets or name in closed:
+            held = closed.get(name, "recordings")
+            yield Finding("MEDIA_BUCKETS", False, f"lists {name!r}: any order could then play other customers' {held}")
 
 
 def _preview_bucket(storage: SupabaseStorage, config: Config) -> Finding:
@@ -165,7 +162,7 @@ def _preview_bucket(storage: SupabaseStorage, config: Config) -> Finding:
         return Finding(
             name, None, "the bucket is private, so tracks have no preview; make it public, or set PREVIEW_URL=path"
         )
-    if not limits.takes(CONTENT_TYPES["mp3"]):
+    if not limits.takes(FORMATS["mp3"].content_type):
         return Finding(name, None, "the bucket takes no audio/mpeg, so tracks have no preview; extend its MIME types")
     return Finding(name, True, _size_limit(limits))
 
@@ -173,8 +170,8 @@ def _preview_bucket(storage: SupabaseStorage, config: Config) -> Finding:
 def _source_bucket(storage: SupabaseStorage, name: str, *, needed: bool) -> Finding:
     limits = storage.bucket_limits(name)
     if limits is None:
-        mend = "the bucket is missing; orders that name an object in it fail"
-        return Finding(name, False if needed else None, f"{mend} ({'MEDIA' if needed else 'VOICE'}_BUCKETS)")
+        hint = "the bucket is missing; orders that name an object in it fail"
+        return Finding(name, False if needed else None, f"{hint} ({'MEDIA' if needed else 'VOICE'}_BUCKETS)")
     if not needed and limits.public:
         return Finding(name, None, "the bucket is public; it holds customers' recordings (VOICE_BUCKETS)")
     return Finding(name, True, _size_limit(limits))
@@ -199,7 +196,7 @@ def _renders_bucket(storage: SupabaseStorage) -> Finding:
     name, limits = RENDERS, storage.bucket_limits(RENDERS)
     if limits is None:
         return Finding(name, False, _MISSING)
-    refused = [ending for ending in ("mp3", "m4a", "aac", "wav", "flac") if not limits.takes(CONTENT_TYPES[ending])]
+    refused = [name for name, format_ in FORMATS.items() if not limits.takes(format_.content_type)]
     size = _size_limit(limits)
     if refused:
         return Finding(

@@ -38,7 +38,7 @@ def enqueue(config: Config, name: str) -> int:
 
 
 def jobs(config: Config, *, watch: bool) -> int:
-    """Show the newest orders, once or kept up to date until Ctrl-C."""
+    """Show the newest jobs, once or continually until Ctrl-C."""
     with with_database(config) as config:
         queue = open_queue(config, worker_name="mindscript-jobs")
         try:
@@ -99,7 +99,7 @@ def _table(queue: Queue) -> Table:
 
 
 def _cells(row: JobRow, title: str) -> tuple[str | Text, ...]:
-    """One line; what others wrote is text, never markup."""
+    """One line; what customers wrote is text, never markup."""
     colour = _COLOURS.get(row.status, "default")
     age_s = time.time() - row.created_at.timestamp() if row.created_at is not None else 0.0
     return (

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from worker.cli.files import beside, read_job
 from worker.cli.screen import Row, closing_table, progress_bars
-from worker.codec.formats import FORMATS, Encoding
+from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.cores import compute_in_batch
-from worker.errors import JobError, MediaError, ResourceError, WorkerError
+from worker.errors import JobError, MediaError, WorkerError
+from worker.formats import FORMATS
 from worker.payload.parse import parse_job
 from worker.payload.schema import RenderJob
 
@@ -88,7 +89,7 @@ def _destination(options: argparse.Namespace, job: RenderJob) -> tuple[Path, Enc
         name = "track" if options.job == "-" else Path(options.job).stem
         return Path(f"{name}.{format_}"), Encoding.for_quality(format_, job.output.quality), to_stdout
     if out.is_dir():
-        raise ResourceError(f"{out}: this is a folder, a file is needed", code="output.folder")
+        raise WorkerError(f"{out}: this is a folder, a file is needed", code="output.folder")
     ending = out.suffix.lower().removeprefix(".")
     if ending not in FORMATS:
         raise JobError(

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from loguru import logger
 
 from worker import logs
+from worker.backoff import RetryPolicy
 from worker.cli.database import with_database
 from worker.config import Config
 from worker.errors import TransientError
@@ -24,7 +25,7 @@ from worker.service.stopping import Stopping, WakeEvent
 from worker.service.worker import Worker, worker_name
 from worker.storage.choose import open_storage
 
-_RECONNECT_S = (1.0, 30.0)
+_RECONNECTS = RetryPolicy(first_wait_s=1.0, longest_wait_s=30.0)
 # Heroku sends SIGKILL 30 s after SIGTERM. If something hangs (a database that does not answer), the worker exits before
 # that: the job process ends with the worker, and the lease expires.
 _HARD_STOP_S = 23.0
@@ -106,14 +107,15 @@ def _ignore_further_signals() -> None:
 
 def _open_queue(config: Config, stopping: Stopping, wake_event: WakeEvent, lease_s: float) -> Queue | None:
     """Connect, and wait for a database that is not up yet; None if a stop is requested first."""
-    pause_s = _RECONNECT_S[0]
+    failures = 0
     while not stopping.is_set():
         try:
             return open_queue(config, worker_name=worker_name(config), lease_s=lease_s)
         except TransientError as error:
-            logger.bind(event="waiting").warning("{}; next try in {:.0f} s", error.message, pause_s)
-            wake_event.wait(pause_s)
-            pause_s = min(2 * pause_s, _RECONNECT_S[1])
+            failures += 1
+            wait_s = _RECONNECTS.wait_s(failures)
+            logger.bind(event="waiting").warning("{}; next try in {:.0f} s", error.message, wait_s)
+            wake_event.wait(wait_s)
     return None
 
 

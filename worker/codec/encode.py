@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from worker.codec.aac import write_adts, write_m4a
+from worker.codec.encoding import Encoding
 from worker.codec.flac import write_flac
-from worker.codec.formats import Encoding, Format
 from worker.codec.mp3 import write_mp3
 from worker.codec.segments import Track
 from worker.codec.wav import write_wav
@@ -40,7 +40,7 @@ def encode(track: Track, out: Path, encoding: Encoding) -> None:
     """
     if track.frames < 1:
         raise ValueError(f"a track of {track.frames} frames; at least 1 is needed")
-    writers: dict[Format, Callable[[Track, BinaryIO], None]] = {
+    writers: dict[str, Callable[[Track, BinaryIO], None]] = {
         "mp3": partial(write_mp3, bitrate_kbps=encoding.kbps),
         "m4a": partial(write_m4a, bitrate_kbps=encoding.kbps),
         "aac": partial(write_adts, bitrate_kbps=encoding.kbps),

@@ -1,8 +1,8 @@
-"""Keeps one embedded Postgres running for as long as anybody uses it; a process of its own.
+"""Keep one embedded Postgres running for as long as any process uses it; a process of its own.
 
 Every user of the server holds a shared lock on one file, which the kernel drops however the user dies. This
-process waits for the exclusive lock: once it has it, nobody is left, and it stops the server. Should the
-server die while somebody still uses it, it is started again. Standard library only, started with ``-I -S``:
+process waits for the exclusive lock: once it has it, no user is left, and it stops the server. A server that
+dies while it is used is started again. Standard library only, started with ``-I -S``:
 it costs some 10 MB.
 """
 
@@ -27,7 +27,7 @@ _STOP_LIMIT_S = 20.0
 
 
 def _dies_with_parent() -> Callable[[], None] | None:
-    """What the child does before exec: ask for SIGINT (a fast, clean shutdown) when this process dies."""
+    """Make the server ask for SIGINT (a fast, clean shutdown) when this process dies."""
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -50,7 +50,7 @@ def keep(command: list[str], *, in_use: Path, log: Path, owner: tuple[int, int] 
     log : Path
         The server's output is appended here.
     owner : (uid, gid) or None
-        Whom the server runs as; None: as ourselves.
+        The user that the server runs as; None: the user of this process.
     """
     unused = threading.Event()
     server: list[subprocess.Popen[bytes]] = []
@@ -60,8 +60,7 @@ def keep(command: list[str], *, in_use: Path, log: Path, owner: tuple[int, int] 
             fcntl.flock(file, fcntl.LOCK_EX)
             unused.set()
             for process in server:
-                # SIGINT: fast shutdown, which does not wait for clients; a server that hangs is not waited
-                # for.
+                # SIGINT: fast shutdown, which does not wait for clients. A server that hangs is not waited for.
                 with contextlib.suppress(ProcessLookupError):
                     process.send_signal(signal.SIGINT)
                 try:
@@ -99,7 +98,7 @@ def keep(command: list[str], *, in_use: Path, log: Path, owner: tuple[int, int] 
 
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # only the last user's going ends the server
+        signal.signal(number, signal.SIG_IGN)  # the server ends only after its last user
     given = json.loads(sys.argv[1])
     keep(
         given["command"],

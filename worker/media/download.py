@@ -1,6 +1,4 @@
-"""Music and uploaded recordings: a reference in a payload becomes a file on this machine, or a clear
-refusal.
-"""
+"""Fetch music, uploaded recordings and covers: a reference in a payload becomes a local file, or a clear error."""
 
 from __future__ import annotations
 
@@ -11,6 +9,7 @@ import uuid
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
@@ -18,6 +17,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from worker.backoff import RetryPolicy, retry_after_s, with_retries
 from worker.config import Config
 from worker.errors import MediaError, ResourceError, TransientError, WorkerError
+from worker.formats import INPUT_ENDINGS
 from worker.media.cache import Kept, MediaCache
 from worker.media.reference import (
     MISSING,
@@ -28,7 +28,7 @@ from worker.media.reference import (
     StoredObject,
     What,
     parse_reference,
-    refusal,
+    refused,
 )
 from worker.storage.storage_errors import BUCKET_MISSING, ObjectMissing, ObjectTaken, read_answer, sort_answer
 from worker.supabase_access import Supabase, supabase_of
@@ -40,10 +40,9 @@ if TYPE_CHECKING:
 
 MAX_REDIRECTS = 3
 DEADLINE_S = 300.0
-_PATIENCE = RetryPolicy(failures=3)
+_RETRIES = RetryPolicy(failures=3)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = (408, 425, 429)
-_SUFFIXES = (".mp3", ".m4a", ".aac", ".wav", ".flac", ".ogg", ".opus", ".webm", ".mp4", ".aiff", ".aif")
 _LONGEST_ERROR_BODY = 65536
 
 
@@ -59,7 +58,7 @@ def fetch_media(
     network: Network | None = None,
     deadline_s: float = DEADLINE_S,
 ) -> Path:
-    """Bring a media file here.
+    """Fetch a media file.
 
     Parameters
     ----------
@@ -67,13 +66,13 @@ def fetch_media(
         An object name or a URL of this project's own storage (without Supabase: a name under STORAGE_DIR); or an https
         URL on one of MEDIA_HOSTS. Music and recordings are read with the service key, as the object that the URL names,
         so that an expired signature does no harm: music from MEDIA_BUCKETS, recordings from VOICE_BUCKETS below the
-        customer's own folder. What else has a signed URL is fetched as it stands, without the key; so is a cover, by
-        its signed or public URL.
+        customer's own folder. Other signed URLs are fetched unchanged, without the key; so is a cover, by its signed
+        or public URL.
     what : "music", "uploaded voice" or "cover"
     into : Path
-        The job's own folder, where the file is put; it may be read for as long as the folder is there.
+        The job's folder, for the file.
     user_id : str, optional
-        The customer's. An order without one reads no recording with the key.
+        The customer's. A job without one reads no recording with the key.
     of_anybody : bool
         Recordings of every customer may be read: for the command line, whose user holds the key.
     cache_dir : Path, optional
@@ -87,7 +86,7 @@ def fetch_media(
     Returns
     -------
     path : Path
-        A regular file, only to be read. Nothing has looked inside it: it holds a stranger's bytes.
+        A regular file, to be read only. Its content has not been checked: a customer chose it.
 
     Raises
     ------
@@ -147,7 +146,7 @@ def _reach(what: What, config: Config, user_id: str | None, *, local: bool, of_a
 
 @dataclass(frozen=True)
 class _Got:
-    """What one request brought: a new file, word that the kept one still holds, or another place to ask."""
+    """The result of one request: a new file, "not modified", or a redirect."""
 
     file: Path | None = None
     etag: str = ""
@@ -167,26 +166,22 @@ class _Transfer:
     deadline: float
 
     def first_of(self, place: Place) -> Path:
-        """The first form of the name that is there, each with every try it needs."""
+        """Fetch the first form of the name that exists, each with all its tries."""
         if not isinstance(place, StoredObject):
-            return self._tried(place)
-        *others, last = (replace(place, keys=(key,)) for key in place.keys)
-        for form in others:
+            return self._with_tries(place)
+        for key in place.keys:
             try:
-                return self._tried(form)
+                return self._with_tries(replace(place, keys=(key,)))
             except MediaError as error:
                 if error.code != MISSING:
                     raise
-        try:
-            return self._tried(last)
-        except MediaError as error:
-            raise (_missing(self.what, place.shown) if error.code == MISSING else error) from None
+        raise _missing(self.what, place.label)
 
-    def _tried(self, place: Place) -> Path:
-        return with_retries(lambda: self._run(place), retry_policy=_PATIENCE, deadline=self.deadline)
+    def _with_tries(self, place: Place) -> Path:
+        return with_retries(lambda: self._run(place), retry_policy=_RETRIES, deadline=self.deadline)
 
     def _run(self, place: Place) -> Path:
-        """One try, redirects included."""
+        """Try once, redirects included."""
         identity = place.identity
         if not isinstance(place, OutsideUrl) and self.supabase is not None:
             identity = f"{self.supabase.origin}/{identity.lstrip('/')}"
@@ -206,7 +201,7 @@ class _Transfer:
                 self.cache.keep(out, identity, answer.etag)
                 return out
             at = self._next_hop(at, answer.location)
-        raise refusal(self.what, place.shown, f"redirects more than {MAX_REDIRECTS} times")
+        raise refused(self.what, place.label, f"redirects more than {MAX_REDIRECTS} times")
 
     def _ask(self, at: Place, kept: Kept | None) -> _Got:
         condition = {"If-None-Match": kept.etag} if kept else {}
@@ -215,7 +210,7 @@ class _Transfer:
         try:
             with self._open(at, condition) as response:
                 got = self._read(at, response, part, conditional=kept is not None)
-            # Only now: leaving the `with` is what says that the body was whole.
+            # Only now: leaving the `with` without an error shows that the body was complete.
             whole = got.file is not None
             return got
         finally:
@@ -225,38 +220,17 @@ class _Transfer:
     def _open(self, at: Place, condition: Mapping[str, str]) -> AbstractContextManager[httpcore.Response]:
         from worker.media.guarded_http import get
 
+        ask = partial(get, what=self.what, label=at.label, deadline=self.deadline, network=self.network)
         if isinstance(at, OutsideUrl):
-            return get(
-                at.host,
-                at.target,
-                what=self.what,
-                shown=at.shown,
-                headers=condition,
-                deadline=self.deadline,
-                network=self.network,
-            )
+            return ask(at.host, at.target, headers=condition)
         assert self.supabase is not None  # noqa: S101 - parse_reference finds own URLs only with an origin
-        # The operator's own address, whatever network it is on. The key goes here and, since no redirect of
-        # this origin is followed, nowhere else.
+        # The operator's own address, on any network. The key is sent only here: no redirect of it is followed.
         own = urlsplit(self.supabase.origin)
-        target, key = "", {}
-        if isinstance(at, OpenUrl):
-            target = at.target
-        else:
+        target, headers = at.target if isinstance(at, OpenUrl) else "", {**condition}
+        if isinstance(at, StoredObject):
             target = f"/storage/v1/object/authenticated/{quote(at.bucket, safe='')}/{quote(at.key)}"
-            key = self.supabase.headers()
-        return get(
-            own.hostname or "",
-            target,
-            what=self.what,
-            shown=at.shown,
-            headers={**key, **condition},
-            deadline=self.deadline,
-            network=self.network,
-            checked=False,
-            scheme=own.scheme,
-            port=own.port,
-        )
+            headers |= self.supabase.headers()
+        return ask(own.hostname or "", target, headers=headers, checked=False, scheme=own.scheme, port=own.port)
 
     def _read(self, at: Place, response: httpcore.Response, part: Path, *, conditional: bool) -> _Got:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
@@ -271,11 +245,11 @@ class _Transfer:
                 body += piece
                 if len(body) > _LONGEST_ERROR_BODY:
                     break
-            raise self._sorted(at, status, headers, bytes(body))
+            raise self._error(at, status, headers, bytes(body))
         if headers.get("content-encoding", "identity").lower() not in ("identity", ""):
-            raise refusal(
+            raise refused(
                 self.what,
-                at.shown,
+                at.label,
                 f"comes compressed ({headers['content-encoding']}), which was not asked for",
             )
         promised = headers.get("content-length", "")
@@ -295,59 +269,56 @@ class _Transfer:
         try:
             onward = urljoin(f"https://{at.host}{at.target}", location)
         except ValueError:
-            raise refusal(self.what, at.shown, "redirects to no valid URL") from None
-        # With no origin: a redirect from outside is never fetched with the key, even where it leads to our
-        # own storage.
+            raise refused(self.what, at.label, "redirects to no valid URL") from None
+        # With no origin: a redirect from outside is never fetched with the key, even to our own storage.
         hop = parse_reference(onward, reach=Reach(()), origin=None, hosts=self.hosts, what=f"{self.what}, redirected")
         assert isinstance(hop, OutsideUrl)  # noqa: S101 - urljoin keeps the scheme
         return hop
 
-    def _sorted(self, at: Place, status: int, headers: Mapping[str, str], body: bytes) -> WorkerError:
+    def _error(self, at: Place, status: int, headers: Mapping[str, str], body: bytes) -> WorkerError:
         if isinstance(at, StoredObject):
-            sorted_out = sort_answer(read_answer(status, headers, body), bucket=at.bucket, key=at.key)
-            unnamed_bucket = not at.named and getattr(sorted_out, "code", "") == BUCKET_MISSING
-            if isinstance(sorted_out, ObjectMissing) or unnamed_bucket:
-                return _missing(self.what, at.shown)
-            if isinstance(sorted_out, ObjectTaken):
-                return TransientError(f"{self.what}: {at.shown}: {sorted_out}", code="media.unavailable")
-            return sorted_out
+            found = sort_answer(read_answer(status, headers, body), bucket=at.bucket, key=at.key)
+            unnamed_bucket = not at.named and getattr(found, "code", "") == BUCKET_MISSING
+            if isinstance(found, ObjectMissing) or unnamed_bucket:
+                return _missing(self.what, at.label)
+            if isinstance(found, ObjectTaken):
+                return TransientError(f"{self.what}: {at.label}: {found}", code="media.unavailable")
+            return found
         if isinstance(at, OpenUrl):  # Storage's true status is in the body
             answer = read_answer(status, headers, body)
             status = answer.status
-            if getattr(sort_answer(answer, bucket="", key=at.shown), "code", "") == BUCKET_MISSING:
-                return refusal(self.what, at.shown, "is in no public bucket")
+            if getattr(sort_answer(answer, bucket="", key=at.label), "code", "") == BUCKET_MISSING:
+                return refused(self.what, at.label, "is in no public bucket")
         if status in (404, 410):
-            return _missing(self.what, at.shown)
+            return _missing(self.what, at.label)
         if status >= 500 or status in _PASSING:
             return TransientError(
-                f"{self.what}: {at.shown} answers {status}",
+                f"{self.what}: {at.label} answers {status}",
                 code="media.unavailable",
                 retry_after_s=retry_after_s(headers.get("retry-after")),
             )
-        return refusal(self.what, at.shown, f"answers {status}")
+        return refused(self.what, at.label, f"answers {status}")
 
     def _too_large(self, at: Place, found: str) -> MediaError:
         return MediaError(
-            f"{self.what}: {at.shown} {found}; at most {self.max_mb} MB are taken (MEDIA_MAX_MB)",
+            f"{self.what}: {at.label} {found}; at most {self.max_mb} MB are taken (MEDIA_MAX_MB)",
             code="media.too_large",
             customer_message=f"The {self.what} of this order is too large: at most {self.max_mb} MB.",
         )
 
 
-def _missing(what: str, shown: str) -> MediaError:
+def _missing(what: str, label: str) -> MediaError:
     return MediaError(
-        f"{what}: {shown} does not exist",
+        f"{what}: {label} does not exist",
         code=MISSING,
         customer_message=f"The {what} of this order could not be found. Please choose another one, or contact support.",
     )
 
 
 def _file_name(identity: str) -> str:
-    """A name of ours; only a well-known ending is the stranger's, since some of FFmpeg's readers look at
-    it.
-    """
+    """A name of our own with the customer's ending, if that is a known one: some of FFmpeg's demuxers need it."""
     suffix = PurePosixPath(identity.partition("?")[0]).suffix.lower()
-    return hashlib.sha256(identity.encode()).hexdigest()[:16] + (suffix if suffix in _SUFFIXES else "")
+    return hashlib.sha256(identity.encode()).hexdigest()[:16] + (suffix if suffix in INPUT_ENDINGS else "")
 
 
 def _in_local_tree(place: StoredObject, storage_dir: Path, what: str) -> Path:
@@ -355,10 +326,10 @@ def _in_local_tree(place: StoredObject, storage_dir: Path, what: str) -> Path:
     for key in place.keys:
         path = (root / key).resolve()
         if not path.is_relative_to(root):  # a symbolic link out of the tree
-            raise refusal(what, place.shown, "leads out of STORAGE_DIR")
+            raise refused(what, place.label, "leads out of STORAGE_DIR")
         try:
             if path.is_file():
                 return path
         except OSError:  # a name that no file can have
             continue
-    raise _missing(what, place.shown)
+    raise _missing(what, place.label)

@@ -1,5 +1,4 @@
-"""One GET to a host we do not trust: pinned to an address that was checked, and over by a deadline whatever
-it does.
+"""One GET to a host that is not trusted: to an address that was checked, with a deadline for everything.
 
 A name is resolved once, every address it has is checked, and the connection goes to a checked address, while
 TLS and the Host header keep the name: a second answer from DNS cannot lead elsewhere (DNS rebinding).
@@ -21,7 +20,7 @@ from dataclasses import dataclass, field
 import httpcore
 
 from worker.errors import TransientError
-from worker.media.reference import refusal
+from worker.media.reference import refused
 
 _CONNECT_S = 10.0
 _SILENCE_S = 30.0
@@ -89,7 +88,7 @@ class _Backend(httpcore.NetworkBackend):
     network: Network
     checked: bool
     what: str
-    shown: str
+    label: str
     deadline: float
     handles: list[socket.socket] = field(default_factory=list)
     is_over: bool = False
@@ -107,21 +106,21 @@ class _Backend(httpcore.NetworkBackend):
         if self.checked:
             for address in addresses:
                 if not is_public(address):
-                    raise refusal(self.what, self.shown, f"leads to {address}, which is not a public address")
+                    raise refused(self.what, self.label, f"leads to {address}, which is not a public address")
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses:
             left_s = self._left_s()
             if left_s == 0:
                 raise httpcore.ConnectTimeout(f"no connection to {host}")
             try:
-                line = self.network.connect(address, port, min(wait_s, left_s))
+                stream = self.network.connect(address, port, min(wait_s, left_s))
             except (httpcore.NetworkError, httpcore.TimeoutException) as error:
                 failure = error
                 continue
-            self.handles.append(line.get_extra_info("socket").dup())
+            self.handles.append(stream.get_extra_info("socket").dup())
             if self.is_over:
                 self.cut()  # the deadline came when there was nothing to cut
-            return line
+            return stream
         raise failure
 
     def _look_up(self, host: str, port: int, wait_s: float) -> Sequence[str]:
@@ -146,14 +145,14 @@ class _Backend(httpcore.NetworkBackend):
 
     @property
     def was_cut(self) -> bool:
-        """Whether the deadline ended a connection; before there is one, what was waited for says so itself."""
+        """Whether the deadline cut a connection; before there is one, each step has its own time limit."""
         return self.is_over and bool(self.handles)
 
     def _left_s(self) -> float:
         return max(0.0, self.deadline - time.monotonic())
 
     def cut(self) -> None:
-        """End the connection, if there is one, under whoever is reading from it, in whatever phase it is."""
+        """Shut the connection down, if there is one, in any phase, while another thread reads from it."""
         self.is_over = True
         for handle in self.handles:
             with contextlib.suppress(OSError):
@@ -166,7 +165,7 @@ def get(
     target: str,
     *,
     what: str,
-    shown: str,
+    label: str,
     headers: Mapping[str, str],
     deadline: float,
     network: Network,
@@ -174,16 +173,16 @@ def get(
     scheme: str = "https",
     port: int | None = None,
 ) -> Iterator[httpcore.Response]:
-    """Ask once; the body is read in the `with`, and every failure of the line becomes ours.
+    """Make one request. The body is read in the `with`; failures of the connection become our errors.
 
-    What was read is whole only when the `with` has been left without an error: a body that ends where the
-    connection ends looks finished when the deadline cuts it.
+    The body is complete only when the `with` ends without an error: one without a length looks complete when the
+    deadline cuts the connection.
 
     Parameters
     ----------
     target : str
         Path and query, percent-encoded.
-    shown : str
+    label : str
         The URL for messages, without its query.
     deadline : float
         On the monotonic clock: everything from the look-up of the name to the last byte is over by then.
@@ -197,7 +196,7 @@ def get(
     TransientError
         If it does not answer, answers nonsense, stalls, or is too slow.
     """
-    backend = _Backend(network, checked, what, shown, deadline)
+    backend = _Backend(network, checked, what, label, deadline)
     url = httpcore.URL(scheme=scheme, host=host, port=port, target=target)
     default = {"https": 443, "http": 80}[scheme]
     bracketed = f"[{host}]" if ":" in host else host
@@ -212,7 +211,7 @@ def get(
     timeouts = {"connect": _CONNECT_S, "read": _SILENCE_S, "write": _SILENCE_S, "pool": _CONNECT_S}
     left_s = deadline - time.monotonic()
     if left_s <= 0:
-        raise _too_slow(shown)
+        raise _too_slow(label)
     watch = threading.Timer(left_s, backend.cut)
     watch.daemon = True
     watch.start()
@@ -228,17 +227,17 @@ def get(
         ):
             yield response
         if backend.was_cut:
-            raise _too_slow(shown)
+            raise _too_slow(label)
     except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
         if backend.was_cut:
-            raise _too_slow(shown) from error
+            raise _too_slow(label) from error
         said = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise TransientError(f"{shown} does not answer properly ({said})", code="media.unavailable") from error
+        raise TransientError(f"{label} does not answer properly ({said})", code="media.unavailable") from error
     finally:
         watch.cancel()
         for handle in backend.handles:
             handle.close()
 
 
-def _too_slow(shown: str) -> TransientError:
-    return TransientError(f"{shown} is too slow: not here by the deadline", code="media.slow")
+def _too_slow(label: str) -> TransientError:
+    return TransientError(f"{label} is too slow: not here by the deadline", code="media.slow")

@@ -1,4 +1,4 @@
-"""Where a piece of music may be: the app sends `{id, name, url}`, and only `url` is what is played."""
+"""Where a piece of music may be: the app sends `{id, name, url}`, and plays only `url`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from worker.errors import MediaError
 from worker.media.reference import MISSING, REFUSED, is_bare_name
 
-_ENDINGS = (".mp3", ".m4a", ".wav", ".flac", ".ogg")
+_ENDINGS = (".mp3", ".m4a", ".wav", ".flac", ".ogg")  # of the app's music
 
 
 def find_music(
@@ -19,14 +19,14 @@ def find_music(
     name: str | None,
     catalogue: Callable[[str], str | None] | None = None,
 ) -> Path:
-    """Bring a piece of music here, from the first place that has it.
+    """Fetch a piece of music from the first place that has it.
 
     Parameters
     ----------
     get : callable
         Fetches a URL or an object name, as `fetch_media` does.
     url : str, optional
-        What is played: tried first.
+        Tried first.
     track_id : str, optional
         Id or slug in the catalogue, whose answer is tried next; and, as an older payload may mean it, an object name.
     name : str, optional
@@ -51,7 +51,7 @@ def find_music(
             if error.code not in (MISSING, REFUSED):
                 raise  # it is there, but too large
             first = first or error
-    raise first or MediaError("music: the order names none", code=MISSING)
+    raise first or MediaError("music: the job names none", code=MISSING)
 
 
 def _places(

@@ -1,8 +1,8 @@
 """What a payload may point to: an object of this project's own storage, or https on an allowed host. Pure.
 
-A reference is written by strangers. It is parsed once, here, into the very parts that are later used to
-connect, so that no two parsers can disagree about where it leads; everything that is not plainly allowed is
-refused. Our key opens every customer's files, so a `Reach` says what it is used for.
+Customers write references. A reference is parsed once, here, into the parts that are later used to connect, so that no
+two parsers can disagree about where it leads. What is not plainly allowed is refused. The service key can read every
+customer's files, so a `Reach` limits what it is used for.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ What = Literal["music", "uploaded voice", "cover"]
 
 @dataclass(frozen=True)
 class Reach:
-    """What the service key may read for an order.
+    """What the service key may read for a job.
 
     Attributes
     ----------
@@ -95,14 +95,14 @@ class StoredObject:
         return self.keys[0]
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """For messages."""
         return f"{self.bucket}/{self.key}"
 
     @property
     def identity(self) -> str:
         """The same for each way to name the object."""
-        return self.shown
+        return self.label
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class OpenUrl:
     target: str
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """For messages: without the signature."""
         return self.target.partition("?")[0].removeprefix("/storage/v1/object/")
 
@@ -144,7 +144,7 @@ class OutsideUrl:
     target: str
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """For messages: without the query, which may hold a signature."""
         return f"https://{self.host}{self.target.partition('?')[0]}"
 
@@ -200,14 +200,14 @@ def parse_reference(
         try:
             text.encode()
         except UnicodeEncodeError:  # JSON may hold half a surrogate pair
-            raise refusal(what, "the reference", "is not valid text") from None
+            raise refused(what, "the reference", "is not valid text") from None
     if not text or len(text) > _LONGEST_REFERENCE:
-        raise refusal(what, "the reference", f"is {'empty' if not text else 'too long'}")
+        raise refused(what, "the reference", f"is {'empty' if not text else 'too long'}")
     if any(ord(character) < 0x20 or ord(character) == 0x7F or character == "\\" for character in text):
-        raise refusal(what, "the reference", "has control characters or backslashes")
+        raise refused(what, "the reference", "has control characters or backslashes")
     if is_bare_name(text):
         if not reach.buckets:
-            raise refusal(what, repr(text[:80]), "is a bare name; a public or signed URL is needed")
+            raise refused(what, repr(text[:80]), "is a bare name; a public or signed URL is needed")
         return _stored(reach.buckets[0], text, reach, what, named=True)
     text, wrappings = _unwrapped(text, what)
     parts = _split(text, what)
@@ -225,10 +225,10 @@ def unicode_forms(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))))
 
 
-def refusal(what: str, shown: str, why: str) -> MediaError:
-    """The one form of "we do not fetch that"."""
+def refused(what: str, label: str, why: str) -> MediaError:
+    """The error for a reference that may not be fetched."""
     return MediaError(
-        f"{what}: {shown} {why}",
+        f"{what}: {label} {why}",
         code=REFUSED,
         customer_message=f"The {what} of this order cannot be used. Please choose another one, or contact support.",
     )
@@ -239,14 +239,14 @@ def _split(text: str, what: str) -> SplitResult:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port  # both raise on nonsense, and only when they are looked at
     except ValueError:
-        raise refusal(what, "the reference", "is not a valid URL") from None
-    shown = f"{parts.scheme or '(no scheme)'}://{host or ''}{parts.path}"
+        raise refused(what, "the reference", "is not a valid URL") from None
+    label = f"{parts.scheme or '(no scheme)'}://{host or ''}{parts.path}"
     if parts.scheme not in ("https", "http"):
-        raise refusal(what, f"a {parts.scheme or 'scheme-less'}: URL", "is not fetched; https is")
+        raise refused(what, f"a {parts.scheme or 'scheme-less'}: URL", "is not fetched; https is")
     if parts.username is not None:
-        raise refusal(what, shown, "has credentials in it")
+        raise refused(what, label, "has credentials in it")
     if not host:
-        raise refusal(what, shown, "names no host")
+        raise refused(what, label, "names no host")
     return parts
 
 
@@ -265,27 +265,27 @@ def _unwrapped(text: str, what: str) -> tuple[str, int]:
             while not inner.lower().startswith(("http:", "https:")):
                 inner = _decoded(inner, what)
         text = re.sub(r"^(https?):/+", r"\1://", inner, flags=re.IGNORECASE)  # some servers make one slash of two
-    raise refusal(what, "the reference", "is a URL wrapped in too many others")
+    raise refused(what, "the reference", "is a URL wrapped in too many others")
 
 
 def _own_place(
     parts: SplitResult, origin: str | None, reach: Reach, what: str, *, wrapped: bool
 ) -> StoredObject | OpenUrl | None:
-    """An object of this project; None for a URL that leads elsewhere."""
+    """An object of this project; None for a URL of another host."""
     if origin is None:
         return None
     project = urlsplit(origin)
     if _place(parts) != _place(project) and not _direct_storage_host(parts, project):
         return None
-    shown = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    label = f"{parts.scheme}://{parts.netloc}{parts.path}"
     if parts.scheme == "http" and not is_loopback(project.hostname or ""):
-        raise refusal(what, shown, "is http; only https is fetched")
+        raise refused(what, label, "is http; only https is fetched")
     found = _OBJECT_PATH.fullmatch(parts.path)
     if found is None:
-        raise refusal(what, shown, "is on this project's Supabase, but is no object of its storage")
+        raise refused(what, label, "is on this project's Supabase, but is no object of its storage")
     bucket, key = _decoded(found["bucket"], what), _decoded(found["key"], what)
     if "/" in bucket or bucket in _ROUTES:
-        raise refusal(what, shown, "names no bucket")
+        raise refused(what, label, "names no bucket")
     bucket, key = _checked_key(bucket, what), _checked_key(key, what)
     why = reach.refuses(bucket, key)
     if why is None:
@@ -296,7 +296,7 @@ def _own_place(
         return OpenUrl(f"/storage/v1/object/sign/{path}?{urlencode({'token': token})}")
     if found["way"] == "public" and not reach.buckets:
         return OpenUrl(f"/storage/v1/object/public/{path}")
-    raise refusal(what, f"{bucket}/{key}", why)
+    raise refused(what, f"{bucket}/{key}", why)
 
 
 def _stored(bucket: str, key: str, reach: Reach, what: str, *, named: bool, wrapped: bool = False) -> StoredObject:
@@ -307,12 +307,12 @@ def _stored(bucket: str, key: str, reach: Reach, what: str, *, named: bool, wrap
     keys = tuple(dict.fromkeys(form for name in forms for form in unicode_forms(name)))
     why = reach.refuses(bucket, keys[0])
     if why is not None:
-        raise refusal(what, f"{bucket}/{key}", why)
+        raise refused(what, f"{bucket}/{key}", why)
     return StoredObject(bucket, tuple(key for key in keys if reach.refuses(bucket, key) is None), named)
 
 
 def _decodings(text: str) -> Iterator[str]:
-    """A text, and what becomes of it when it is percent-decoded again and again."""
+    """A text, percent-decoded not at all, once, twice and so on."""
     for _ in range(_MOST_DECODINGS):
         yield text
         text, before = unquote(text), text
@@ -336,15 +336,15 @@ def _direct_storage_host(parts: SplitResult, project: SplitResult) -> bool:
 
 def _outside(parts: SplitResult, hosts: Collection[str], what: str) -> OutsideUrl:
     host = (parts.hostname or "").rstrip(".")
-    shown = f"{parts.scheme}://{host}{parts.path}"
+    label = f"{parts.scheme}://{host}{parts.path}"
     if parts.scheme != "https":
-        raise refusal(what, shown, "is http; only https is fetched")
+        raise refused(what, label, "is http; only https is fetched")
     if parts.port not in (None, 443):
-        raise refusal(what, shown, f"asks for port {parts.port}; only 443 is allowed")
+        raise refused(what, label, f"asks for port {parts.port}; only 443 is allowed")
     if not _HOST.fullmatch(host):
-        raise refusal(what, shown, "has a host that is no plain name (write it in its xn-- form)")
+        raise refused(what, label, "has a host that is no plain name (write it in its xn-- form)")
     if not any(_matches(host, pattern) for pattern in hosts):
-        raise refusal(what, shown, f"is on a host that MEDIA_HOSTS does not list ({host})")
+        raise refused(what, label, f"is on a host that MEDIA_HOSTS does not list ({host})")
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = quote(parts.query, safe="/?%:@!$&'()*+,;=~-._")
     return OutsideUrl(host, path + (f"?{query}" if query else ""))
@@ -361,15 +361,15 @@ def _decoded(text: str, what: str) -> str:
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:
-        raise refusal(what, "the reference", "is not UTF-8") from None
+        raise refused(what, "the reference", "is not UTF-8") from None
 
 
 def _checked_key(key: str, what: str) -> str:
-    """An object name that can leave neither its bucket nor, on disk, its folder."""
-    for text in _decodings(key):  # whoever decodes it once more must find no way out, either
+    """Check that an object name can leave neither its bucket nor, on disk, its folder."""
+    for text in _decodings(key):  # no further decoding may lead out, either
         odd = any(ord(character) < 0x20 or ord(character) == 0x7F or character == "\\" for character in text)
         if odd or any(part in ("", ".", "..") for part in text.split("/")):
-            raise refusal(what, repr(key[:80]), "is no object name")
+            raise refused(what, repr(key[:80]), "is no object name")
     if len(key) > _LONGEST_KEY:
-        raise refusal(what, repr(key[:80]), "is no object name")
+        raise refused(what, repr(key[:80]), "is no object name")
     return key

@@ -1,6 +1,6 @@
-"""The two payload dialects: every spelling of every field, brought to the web app's keys.
+"""The two payload dialects: every spelling of every field becomes the web app's key.
 
-Nothing is checked here but that a section is an object; the models of `worker.payload.schema` check the rest.
+Only that a section is an object is checked here; the models of `worker.payload.schema` check the rest.
 """
 
 from __future__ import annotations
@@ -9,105 +9,73 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from worker.errors import JobError
-from worker.payload.messages import SHOWN_CHARACTERS, Loc, format_value
+from worker.payload.messages import SHOWN_CHARACTERS, Loc, bare_type, format_value
+from worker.payload.schema import RenderJob
 from worker.payload.sessions import SESSIONS, session_values
+from worker.voices import PROVIDERS
 
 Dialect = Literal["app", "edge"]
 
 # Beat by band where none is stated (contract, "binaural.band")
 BAND_BEAT_HZ: Final = {"delta": 2.0, "theta": 6.0, "alpha": 10.0, "beta": 20.0, "gamma": 40.0}
-DEFAULT_MODEL: Final = {"openai": "tts-1", "elevenlabs": "eleven_multilingual_v2"}
 EDGE_SPEED: Final = 1.0
 LONGEST_SESSION_MIN: Final = 1440
 
 _MUSIC_LEVEL = tuple(
     f"{music}.{key}" for key in ("volume_db", "volume") for music in ("backgroundMusic", "background_music")
 )
-# The app's key first; the first one that is not null wins.
-SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
-    "script": ("script",),
-    "voice.provider": ("voice.provider",),
-    "voice.id": ("voice.id", "voice.voice_id", "voice_id"),
-    "voice.model": ("voice.model",),
-    "voice.speed": ("voice.speed", "voice.settings.speed"),
-    "voice.url": ("voice.url",),
-    "voice.instructions": ("voice.instructions",),
-    "voice.shuffle": ("voice.shuffle",),
-    "voice.highPassHz": ("voice.highPassHz",),
-    "voice.declick": ("voice.declick",),
-    "voice.settings.stability": ("voice.settings.stability",),
-    "voice.settings.similarity_boost": ("voice.settings.similarity_boost",),
-    "voice.settings.style": ("voice.settings.style",),
-    "voice.settings.use_speaker_boost": ("voice.settings.use_speaker_boost",),
-    "durationMin": ("durationMin", "duration"),
-    "pauseSec": ("pauseSec", "loop.pause_seconds"),
-    "pauseJitterSec": ("pauseJitterSec",),
-    "loopMode": ("loopMode", "loop.enabled"),
-    "intervalSec": ("intervalSec", "loop.interval_seconds"),
-    "startDelaySec": ("startDelaySec", "start_delay_seconds"),
-    "backgroundMusic.url": (
-        "backgroundMusic.url",
-        "background_music.url",
-        "background_music.track_id",
-        "backgroundMusic.track_id",
-    ),
-    "backgroundMusic.id": ("backgroundMusic.id", "background_music.id"),
-    "backgroundMusic.name": ("backgroundMusic.name", "background_music.name"),
-    "solfeggio.enabled": ("solfeggio.enabled",),
-    "solfeggio.hz": ("solfeggio.hz", "solfeggio.frequency"),
-    "solfeggio.wave": ("solfeggio.wave",),
-    "solfeggio.sequence": ("solfeggio.sequence",),
-    "solfeggio.crossfadeSec": ("solfeggio.crossfadeSec",),
-    "binaural.enabled": ("binaural.enabled",),
-    "binaural.band": ("binaural.band",),
-    "binaural.beatHz": ("binaural.beatHz", "binaural.beat_frequency"),
-    "binaural.carrierHz": ("binaural.carrierHz", "binaural.base_frequency"),
-    "binaural.mode": ("binaural.mode",),
-    "binaural.speakersMode": ("binaural.speakersMode",),
-    "binaural.timeline": ("binaural.timeline",),
-    "gains.voiceDb": ("gains.voiceDb",),
-    "gains.musicDb": ("gains.musicDb", *_MUSIC_LEVEL),
-    "gains.solfeggioDb": ("gains.solfeggioDb", "solfeggio.volume_db", "solfeggio.volume"),
-    "gains.binauralDb": ("gains.binauralDb", "binaural.volume_db", "binaural.volume"),
-    "gains.reference": ("gains.reference",),
-    **{
-        f"gains.timeline.{layer}": (f"gains.timeline.{layer}",)
-        for layer in ("voice", "music", "solfeggio", "binaural", "noise")
-    },
-    "carrierType": ("carrierType",),
-    "carrierGainDb": ("carrierGainDb",),
-    "fade.inMs": ("fade.inMs",),
-    "fade.outMs": ("fade.outMs",),
-    "safety.targetLufs": ("safety.targetLufs", "output.target_lufs"),
-    "safety.limiter": ("safety.limiter",),
-    "output.format": ("outputFormat", "output.format"),
-    "output.quality": ("output.quality",),
-    "output.normalize": ("output.normalize",),
-    "ducking.enabled": ("ducking.enabled",),
-    "ducking.depthDb": ("ducking.depthDb",),
-    "ducking.attackMs": ("ducking.attackMs",),
-    "ducking.holdMs": ("ducking.holdMs",),
-    "ducking.releaseMs": ("ducking.releaseMs",),
-    "deliver": ("deliver",),
-    "session": ("session",),
-    "metadata.title": ("metadata.title",),
-    "metadata.artist": ("metadata.artist",),
-    "metadata.album": ("metadata.album",),
-    "metadata.cover": ("metadata.cover",),
-    "chapters": ("chapters",),
-    "lyrics": ("lyrics",),
-    "seed": ("seed",),
+# The other spellings of a field, in order: the first one that is not null wins. The field's own key comes first.
+_ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
+    "voice.id": ("voice.voice_id", "voice_id"),
+    "voice.speed": ("voice.settings.speed",),
+    "durationMin": ("duration",),
+    "pauseSec": ("loop.pause_seconds",),
+    "loopMode": ("loop.enabled",),
+    "intervalSec": ("loop.interval_seconds",),
+    "startDelaySec": ("start_delay_seconds",),
+    "backgroundMusic.url": ("background_music.url", "background_music.track_id", "backgroundMusic.track_id"),
+    "backgroundMusic.id": ("background_music.id",),
+    "backgroundMusic.name": ("background_music.name",),
+    "solfeggio.hz": ("solfeggio.frequency",),
+    "binaural.beatHz": ("binaural.beat_frequency",),
+    "binaural.carrierHz": ("binaural.base_frequency",),
+    "gains.musicDb": _MUSIC_LEVEL,
+    "gains.solfeggioDb": ("solfeggio.volume_db", "solfeggio.volume"),
+    "gains.binauralDb": ("binaural.volume_db", "binaural.volume"),
+    "safety.targetLufs": ("output.target_lufs",),
+}
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any, FieldInfo]]:
+    """The path, bare type and description of every field that is not a section of its own."""
+    for name, field in model.model_fields.items():
+        path, (kind, _) = f"{prefix}{field.alias or name}", bare_type(field.annotation)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _leaves(kind, f"{path}.")
+        elif not field.exclude:
+            yield path, kind, field
+
+
+_LEAVES: Final = tuple(_leaves(RenderJob))
+SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {path: (path, *_ALIASES.get(path, ())) for path, _, _ in _LEAVES} | {
+    "output.format": ("outputFormat", "output.format")
 }
 _KNOWN: Final = frozenset(name for names in SPELLINGS.values() for name in names)
 _SECTIONS: Final = tuple(
     dict.fromkeys(name[:dot] for name in _KNOWN for dot in (at for at, letter in enumerate(name) if letter == "."))
 )
+_CHOICES: Final = frozenset(path for path, kind, _ in _LEAVES if get_origin(kind) is Literal)
+# Text where an empty form field means that nothing was chosen.
+_BLANK_IS_ABSENT: Final = frozenset(path for path, kind, field in _LEAVES if kind is str and field.default is None)
 
-# Keys that only one dialect has. One key of the app's makes a mixed payload the app's; keys of later features
-# (session, ducking, …) and those that both dialects share tell nothing.
+# Keys that only one dialect has. One key of the app's decides a mixed payload. Keys of later features (session,
+# ducking, …) and those that both dialects share decide nothing.
 _EDGE_KEYS: Final = frozenset(
     {"background_music.track_id", "background_music.url", "background_music.volume", "voice.voice_id"}
     | {"solfeggio.frequency", "solfeggio.volume", "output.normalize", "output.target_lufs"}
@@ -123,23 +91,6 @@ _APP_KEYS: Final = frozenset(
     | {"carrierType", "carrierGainDb", "fade.inMs", "fade.outMs", "safety.targetLufs", "safety.limiter"}
 )
 
-# Text where an empty form field means that nothing was chosen.
-_BLANK_IS_ABSENT: Final = frozenset(
-    {"voice.id", "voice.model", "voice.url", "voice.instructions", "session"}
-    | {"backgroundMusic.url", "backgroundMusic.id", "backgroundMusic.name"}
-    | {"metadata.title", "metadata.artist", "metadata.album", "metadata.cover"}
-)
-_CHOICES: Final = frozenset(
-    {
-        "voice.provider",
-        "loopMode",
-        "solfeggio.wave",
-        "binaural.band",
-        "binaural.mode",
-        "binaural.speakersMode",
-    }
-    | {"gains.reference", "carrierType", "output.format", "output.quality", "session"}
-)
 # What switches a layer on where `enabled` does not say; in the older dialect a level alone does, too.
 _TONE_KEYS: Final = {
     "solfeggio": frozenset({"hz", "sequence"}),
@@ -172,7 +123,7 @@ class Reading:
 
 
 def load_payload(payload: Mapping[str, Any] | str | bytes) -> Mapping[str, Any]:
-    """Read JSON text, or JSON text within JSON text, as some rows hold it; a mapping passes as it is.
+    """Read JSON text, or JSON text within JSON text, which some rows hold; a mapping is returned as it is.
 
     Raises
     ------
@@ -192,7 +143,7 @@ def load_payload(payload: Mapping[str, Any] | str | bytes) -> Mapping[str, Any]:
             raise JobError(
                 f"the job is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
             ) from None
-        except (RecursionError, ValueError) as error:  # nested, or a number written, beyond all measure
+        except (RecursionError, ValueError) as error:  # nested too deeply, or a number with too many digits
             raise JobError(f"the job is not valid JSON: {error}") from None
     if not isinstance(loaded, Mapping):
         raise JobError(f"the job: found {format_value(loaded)}, allowed is an object")
@@ -208,27 +159,27 @@ def read_payload(payload: Mapping[str, Any]) -> Reading:
         If a section is not an object.
     """
     for section in _SECTIONS:
-        found = _look_up(payload, section)
+        found = _value_at(payload, section)
         if found is not None and not isinstance(found, Mapping):
             raise JobError(f"{section}: found {format_value(found)}, allowed is an object")
-    stated = {name: value for name in _KNOWN if (value := _look_up(payload, name)) is not None}
+    stated = {name: value for name in _KNOWN if (value := _value_at(payload, name)) is not None}
     dialect: Dialect = "edge" if _EDGE_KEYS & stated.keys() and not _APP_KEYS & stated.keys() else "app"
     values: dict[str, Any] = {}
     written_as: dict[Loc, str] = {}
     chosen: dict[str, str] = {}
     for key, names in SPELLINGS.items():
-        # the name to complain about where nothing is stated: the one this dialect would use
+        # where nothing is stated, messages use the name of this dialect
         usual = next((name for name in names if name in _EDGE_KEYS), names[0]) if dialect == "edge" else names[0]
         loc: Loc = tuple(key.split("."))
         written_as[loc] = usual
         for name in names:
-            value = _tidied(key, stated.get(name))
+            value = _normalised(key, stated.get(name))
             if value is not None:
                 _put(values, loc, value)
                 written_as[loc] = name
                 chosen[key] = name
                 break
-    _settle(values, dialect, chosen)
+    _fill_in(values, dialect, chosen)
     return Reading(
         values,
         written_as,
@@ -238,7 +189,7 @@ def read_payload(payload: Mapping[str, Any]) -> Reading:
     )
 
 
-def _look_up(payload: Mapping[str, Any], name: str) -> Any:
+def _value_at(payload: Mapping[str, Any], name: str) -> Any:
     found: Any = payload
     for key in name.split("."):
         found = found.get(key) if isinstance(found, Mapping) else None
@@ -252,12 +203,12 @@ def _put(values: dict[str, Any], loc: Loc, value: Any) -> None:
     values[str(key)] = value
 
 
-def _tidied(key: str, value: Any) -> Any:
-    """Bring a value to the form that the models compare."""
+def _normalised(key: str, value: Any) -> Any:
+    """Bring a value to the form that the models expect."""
     if isinstance(value, list):
         return tuple(value)
     if isinstance(value, str):
-        if key in _BLANK_IS_ABSENT and not value.strip():
+        if (key in _BLANK_IS_ABSENT or key == "session") and not value.strip():
             return None
         if key in _CHOICES:
             value = value.strip().lower()
@@ -266,10 +217,10 @@ def _tidied(key: str, value: Any) -> Any:
     return value
 
 
-def _settle(values: dict[str, Any], dialect: Dialect, chosen: Mapping[str, str]) -> None:
+def _fill_in(values: dict[str, Any], dialect: Dialect, chosen: Mapping[str, str]) -> None:
     """Fill in the defaults that depend on other fields."""
     if (name := _text(values.get("session"))) in SESSIONS:
-        _take_up_session(values, name)
+        _apply_session(values, name)
     for section, tone_keys in _TONE_KEYS.items():
         tone = values.get(section)
         level_only = dialect == "edge" and chosen.get(f"gains.{section}Db", "").startswith(section)
@@ -282,8 +233,8 @@ def _settle(values: dict[str, Any], dialect: Dialect, chosen: Mapping[str, str])
         binaural["beatHz"] = BAND_BEAT_HZ[band]
     voice = values.setdefault("voice", {})
     provider = _text(voice.get("provider", "openai"))
-    if "model" not in voice and provider in DEFAULT_MODEL:
-        voice["model"] = DEFAULT_MODEL[provider]
+    if "model" not in voice and provider in PROVIDERS and PROVIDERS[provider].default_model:
+        voice["model"] = PROVIDERS[provider].default_model
     if dialect == "edge":
         voice.setdefault("speed", EDGE_SPEED)
         values.setdefault("durationMin", None)
@@ -292,12 +243,12 @@ def _settle(values: dict[str, Any], dialect: Dialect, chosen: Mapping[str, str])
 
 
 def _text(value: Any) -> str:
-    """A value to look a name up by; of another kind it is no name (and is refused later)."""
+    """A value if it is text; the models refuse any other kind later."""
     return value if isinstance(value, str) else ""
 
 
-def _take_up_session(values: dict[str, Any], name: str) -> None:
-    """Put a session under what the job states; a stated beat or carrier replaces the session's course of it."""
+def _apply_session(values: dict[str, Any], name: str) -> None:
+    """Fill in a session's values; a stated beat or carrier replaces the session's course of it."""
     stated = values.get("durationMin")
     # a length that will be refused makes no difference here
     usable = isinstance(stated, int | float) and 0 < stated <= LONGEST_SESSION_MIN
@@ -343,5 +294,5 @@ def not_finite(payload: Mapping[str, Any]) -> tuple[str, float] | None:
 
 
 def _key(key: object) -> str:
-    """A stranger's key, short and on one line."""
+    """A customer's key, short and on one line."""
     return json.dumps(str(key)[:SHOWN_CHARACTERS])[1:-1]

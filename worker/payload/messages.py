@@ -1,4 +1,4 @@
-"""The words of a refused job: the field as its sender wrote it, what was found, what is allowed; one line."""
+"""Messages about an invalid payload, one line each: the field as its sender wrote it, its value, what is allowed."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Loc = tuple[int | str, ...]
 
 @dataclass(frozen=True)
 class Allowed:
-    """Annotation of a field whose allowed values its type does not tell."""
+    """Annotation for a field whose type does not show its allowed values."""
 
     text: str
 
 
-def refusal(
+def validation_error(
     error: ValidationError,
     model: type[BaseModel],
     *,
     written_as: Mapping[Loc, str],
     allowed: Mapping[Loc, str],
 ) -> JobError:
-    """Word a pydantic error.
+    """Turn a pydantic error into one line.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def refusal(
 
 
 def format_value(value: object) -> str:
-    """Say what was found, short and on one line; containers by their kind only."""
+    """Show a value, short and on one line; containers by their kind only."""
     if isinstance(value, Mapping):
         return "an object"
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -107,12 +107,12 @@ def _field_at(model: type[BaseModel], loc: Loc) -> tuple[Any, list[Any]]:
         else:
             fields = {field.alias or name: field for name, field in annotation.model_fields.items()}
             annotation, metadata = fields[part].annotation, list(fields[part].metadata)
-        annotation, noted = _bare(annotation)
+        annotation, noted = bare_type(annotation)
         metadata += noted
     return annotation, metadata
 
 
-def _bare(annotation: Any) -> tuple[Any, list[Any]]:
+def bare_type(annotation: Any) -> tuple[Any, list[Any]]:
     """Take off `Annotated` and `| None`."""
     metadata: list[Any] = []
     while True:

@@ -1,4 +1,4 @@
-"""The job: a payload of either dialect becomes one validated, frozen `RenderJob`.
+"""Parse a payload of either dialect into one validated, frozen `RenderJob`.
 
 `worker.payload.schema` holds the models; `worker.payload.aliases` translates every spelling into their keys.
 """
@@ -14,13 +14,13 @@ from pydantic import BaseModel, ValidationError
 
 from worker.errors import JobError
 from worker.payload.aliases import Reading, load_payload, not_finite, read_payload
-from worker.payload.messages import format_value, refusal
+from worker.payload.messages import format_value, validation_error
 from worker.payload.schema import LAYERS, Layer, RenderJob
 
 __all__ = ["DEFAULT_DURATION_MIN", "LAYERS", "Layer", "RenderJob", "job_json_schema", "parse_job"]
 
 DEFAULT_DURATION_MIN: Final = 5.0
-# what neither chance nor words depend on: two jobs that differ here only are spoken in the same order
+# fields without influence on the seed
 NOT_SOUND: Final = frozenset({"seed", "output", "metadata", "deliver", "gains", "safety", "chapters", "lyrics"})
 
 
@@ -42,7 +42,7 @@ def parse_job(
     max_duration_min : float
         Longest track, in minutes.
     recordings : collection of "voice", "music"
-        Layers whose sound comes from elsewhere (`--voice`, `--music`), whatever the payload says of them.
+        Layers whose sound is given as a file (`--voice`, `--music`), whatever the payload names.
 
     Returns
     -------
@@ -60,7 +60,9 @@ def parse_job(
     try:
         job = RenderJob.model_validate(reading.values)
     except ValidationError as error:
-        raise refusal(error, RenderJob, written_as=reading.written_as, allowed={("durationMin",): length}) from None
+        raise validation_error(
+            error, RenderJob, written_as=reading.written_as, allowed={("durationMin",): length}
+        ) from None
     if (found := not_finite(loaded)) is not None:
         raise JobError(f"{found[0]}: found {format_value(found[1])}, allowed is a finite number")
     if len(job.script) > max_script_characters:
@@ -68,11 +70,11 @@ def parse_job(
     if job.duration_min is not None and job.duration_min > max_duration_min:
         name = reading.written_as["durationMin",]
         raise JobError(f"{name}: found {job.duration_min:g}, allowed is {length}")
-    return _settled(job, reading, recordings)
+    return _completed(job, reading, recordings)
 
 
-def _settled(job: RenderJob, reading: Reading, recordings: Collection[str]) -> RenderJob:
-    """Take out what is off, check what depends on several fields, and fill in the rest."""
+def _completed(job: RenderJob, reading: Reading, recordings: Collection[str]) -> RenderJob:
+    """Remove what is off, check what depends on several fields, and fill in the rest."""
     changes: dict[str, Any] = {"dialect": reading.dialect, "unknown_keys": reading.unknown_keys}
     if job.solfeggio is not None:
         if not job.solfeggio.enabled:
@@ -104,7 +106,7 @@ def _settled(job: RenderJob, reading: Reading, recordings: Collection[str]) -> R
 
 
 def _seed_of(job: RenderJob) -> int:
-    """Derive a seed from what is heard, so that the same job sounds the same on every machine."""
+    """Derive a seed from all that sounds, so that the same job sounds the same on every machine."""
     unread: dict[str, Any] = {**dict.fromkeys(NOT_SOUND, True), "voice": {"high_pass_hz", "declick"}}
     content = job.model_dump(mode="json", by_alias=True, exclude=unread)
     if (music := job.background_music) is not None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from worker.formats import FormatName, Quality
 from worker.payload.messages import Allowed
 from worker.payload.script import Sentence, parse_script
 from worker.payload.sessions import SessionName
+from worker.voices import PROVIDERS
 
 SAMPLE_RATE_HZ: Final = 44_100  # of every track
 SOLFEGGIO_HZ: Final = (174.0, 285.0, 396.0, 417.0, 528.0, 639.0, 741.0, 852.0, 963.0)
 
 Layer = Literal["voice", "music", "solfeggio", "binaural", "noise"]
 Listening = Literal["headphones", "speakers"]
-LAYERS: Final[tuple[Layer, ...]] = ("voice", "music", "solfeggio", "binaural", "noise")
+LAYERS: Final[tuple[Layer, ...]] = get_args(Layer)
 
 
 def _solfeggio_hz(value: float) -> float:
@@ -53,6 +55,10 @@ def _each_once(values: tuple[Listening, ...]) -> tuple[Listening, ...]:
 SolfeggioHz = Annotated[
     float, AfterValidator(_solfeggio_hz), Allowed("one of 174, 285, 396, 417, 528, 639, 741, 852, 963")
 ]
+if TYPE_CHECKING:
+    ProviderName = str
+else:
+    ProviderName = Literal[tuple(PROVIDERS)]
 LOOP_MODES = Allowed("true, false, repeat or interval")
 Text = Annotated[str, AfterValidator(_writable)]
 Label = Annotated[str, Field(max_length=500), AfterValidator(_writable)]
@@ -78,7 +84,7 @@ class VoiceSettings(_Model):
 class VoiceChoice(_Model):
     """Who speaks; `url` is the recording of an `uploaded` voice, `id` None the provider's own default."""
 
-    provider: Literal["openai", "elevenlabs", "uploaded", "local"] = "openai"
+    provider: ProviderName = "openai"
     id: Label | None = None
     model: Label | None = None
     speed: float = Field(default=0.9, ge=0.25, le=4)
@@ -216,8 +222,8 @@ class Safety(_Model):
 class Output(_Model):
     """The delivered file."""
 
-    format: Literal["mp3", "m4a", "aac", "wav", "flac"] = "mp3"
-    quality: Literal["low", "medium", "high"] = "medium"
+    format: FormatName = "mp3"
+    quality: Quality = "medium"
     normalize: bool = True
 
 
@@ -298,14 +304,18 @@ class RenderJob(_Model):
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers that the payload asks for, in the order of the mix."""
-        on = (
-            self.has_voice,
-            self.background_music is not None,
-            self.solfeggio is not None,
-            self.binaural is not None,
-            self.carrier_type != "none",
-        )
-        return tuple(layer for layer, is_on in zip(LAYERS, on, strict=True) if is_on)
+        on: dict[Layer, bool] = {
+            "voice": self.has_voice,
+            "music": self.background_music is not None,
+            "solfeggio": self.solfeggio is not None,
+            "binaural": self.binaural is not None,
+            "noise": self.carrier_type != "none",
+        }
+        return tuple(layer for layer in LAYERS if on[layer])
+
+    def gain_db(self, layer: str) -> float:
+        """A layer's steady gain."""
+        return self.carrier_gain_db if layer == "noise" else float(getattr(self.gains, f"{layer}_db"))
 
     @property
     def target_lufs(self) -> float | None:

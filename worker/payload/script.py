@@ -1,8 +1,8 @@
-"""The script: what the customer wrote becomes sentences and exact silences.
+"""Parse a script into sentences and exact silences.
 
 `[pause 3s]`, `[pause 500ms]` and `<break time="1.5s"/>` are silences. Of other SSML tags (`<speak>`, …)
-only what they enclose is spoken; `<p>` and `<s>` end a sentence. All other text is spoken as it stands, with
-its brackets and angles.
+only the content is spoken; `<p>` and `<s>` end a sentence. All other text is spoken unchanged, with its
+brackets and angles.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _bad_pause(tag: re.Match[str], found: str) -> JobError:
 
 
 def _sentences(text: str) -> Iterator[Sentence]:
-    """Cut text without pauses; a scrap without letter or digit joins its neighbour, else it goes."""
+    """Cut text without pauses; a part without letter or digit joins its neighbour, or is dropped."""
     text = _TAG.sub("", text)
     waiting = ""
     last: Sentence | None = None
@@ -159,7 +159,7 @@ def _sentences(text: str) -> Iterator[Sentence]:
 
 
 def _cut(text: str) -> Iterator[tuple[str, bool]]:
-    """Stretches of text, one sentence each, and whether a blank line follows."""
+    """Parts of a text, one sentence each, and whether a blank line follows."""
     start = 0
     for end in _END.finditer(text):
         paragraph = end["paragraph"] is not None
@@ -240,7 +240,7 @@ def with_gaps(
 
 
 def _shortened(text: str, limit: int) -> list[str]:
-    """Cut a text into stretches of at most `limit` characters."""
+    """Cut a text into parts of at most `limit` characters."""
     short: list[str] = []
     while len(text) > limit:
         cut = 0

@@ -1,6 +1,6 @@
-"""Named sessions: a whole course of beat, noise and fades under one word, stretched to the track's length.
+"""Named sessions: a course of beat, noise and fades under one name, scaled to the track's length.
 
-They are starting points for listening and promise nothing medical.
+They are starting points for listening, without any medical claim.
 """
 
 from __future__ import annotations
@@ -25,78 +25,62 @@ class Session:
         Length where the job states none.
     course : tuple of (fraction, beat_hz, carrier_hz)
         Beat and carrier at fractions of the track's length; straight lines between.
-    noise : str
-        Colour of the bed, or ``none``.
-    noise_db : float
-        Its gain.
-    fade_in_ms, fade_out_ms : int
-        Of the whole.
+    noise : (str, float)
+        Colour of the bed, or ``none``, and its gain in dB.
+    fades_ms : (int, int)
+        Fade-in and fade-out of the track.
     """
 
     summary: str
     minutes: float
     course: tuple[tuple[float, float, float], ...]
-    noise: str
-    noise_db: float
-    fade_in_ms: int
-    fade_out_ms: int
+    noise: tuple[str, float]
+    fades_ms: tuple[int, int]
 
 
 SESSIONS: Final[Mapping[str, Session]] = MappingProxyType(
     {
         "fall-asleep": Session(
             "from a relaxed alpha beat down through theta into delta, and it stays there",
-            45,
-            ((0, 10, 180), (0.25, 6, 160), (0.6, 2.5, 140), (1, 2, 140)),
-            "brown",
-            -30,
-            8000,
-            30_000,
+            minutes=45,
+            course=((0, 10, 180), (0.25, 6, 160), (0.6, 2.5, 140), (1, 2, 140)),
+            noise=("brown", -30),
+            fades_ms=(8000, 30_000),
         ),
         "deep-rest": Session(
             "from alpha to the border of theta and delta within the first third, then level",
-            30,
-            ((0, 9, 170), (0.33, 4, 150), (1, 4, 150)),
-            "pink",
-            -32,
-            5000,
-            20_000,
+            minutes=30,
+            course=((0, 9, 170), (0.33, 4, 150), (1, 4, 150)),
+            noise=("pink", -32),
+            fades_ms=(5000, 20_000),
         ),
         "meditate": Session(
             "settles from alpha into theta, rests there, and comes back up a little at the end",
-            20,
-            ((0, 10, 200), (0.2, 6, 200), (0.85, 6, 200), (1, 8, 200)),
-            "none",
-            -32,
-            4000,
-            10_000,
+            minutes=20,
+            course=((0, 10, 200), (0.2, 6, 200), (0.85, 6, 200), (1, 8, 200)),
+            noise=("none", -32),
+            fades_ms=(4000, 10_000),
         ),
         "unwind": Session(
             "from a busy beta beat down to a relaxed alpha beat",
-            15,
-            ((0, 18, 220), (0.5, 10, 200), (1, 9, 200)),
-            "pink",
-            -30,
-            3000,
-            8000,
+            minutes=15,
+            course=((0, 18, 220), (0.5, 10, 200), (1, 9, 200)),
+            noise=("pink", -30),
+            fades_ms=(3000, 8000),
         ),
         "focus": Session(
             "from alpha up to a low beta beat within the first tenth, then level",
-            50,
-            ((0, 10, 210), (0.1, 14, 220), (1, 14, 220)),
-            "pink",
-            -28,
-            3000,
-            5000,
+            minutes=50,
+            course=((0, 10, 210), (0.1, 14, 220), (1, 14, 220)),
+            noise=("pink", -28),
+            fades_ms=(3000, 5000),
         ),
         "power-nap": Session(
             "down into theta, a rest there, and up to beta in the last fifth",
-            20,
-            ((0, 10, 190), (0.3, 5, 170), (0.8, 5, 170), (1, 16, 210)),
-            "brown",
-            -32,
-            5000,
-            3000,
+            minutes=20,
+            course=((0, 10, 190), (0.3, 5, 170), (0.8, 5, 170), (1, 16, 210)),
+            noise=("brown", -32),
+            fades_ms=(5000, 3000),
         ),
     }
 )
@@ -130,7 +114,7 @@ def session_values(name: str, minutes: float | None) -> dict[str, Any]:
                 for fraction, beat_hz, carrier_hz in session.course
             ),
         },
-        "carrierType": session.noise,
-        "carrierGainDb": session.noise_db,
-        "fade": {"inMs": session.fade_in_ms, "outMs": session.fade_out_ms},
+        "carrierType": session.noise[0],
+        "carrierGainDb": session.noise[1],
+        "fade": {"inMs": session.fades_ms[0], "outMs": session.fades_ms[1]},
     }

@@ -1,17 +1,17 @@
-"""What a job takes from its row in `tracks`: all of it for "render again", else title and cover. Pure.
+"""What a job takes from its row in `tracks`: everything for "render again", else title and cover. Pure.
 
-"Render again" queues ``{quality, format, requested_at}`` and nothing else; what is to be heard stands in the track's
-own columns: `script`, `voice_config`, `music_config`, `frequency_config`, `output_config`, `start_delay_seconds`.
+"Render again" queues ``{quality, format, requested_at}`` and nothing else; the rest of the job is in the track's
+columns: `script`, `voice_config`, `music_config`, `frequency_config`, `output_config`, `start_delay_seconds`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import JobError
+from worker.untrusted_json import read_json
 
 _SOUND = ("backgroundMusic", "background_music", "solfeggio", "binaural", "session")
 _LONGEST_TITLE = 500
@@ -19,13 +19,13 @@ _LONGEST_TITLE = 500
 
 @dataclass(frozen=True)
 class Completed:
-    """A payload, and what of it was taken from the track.
+    """A payload, filled in from the track.
 
     Attributes
     ----------
     payload : mapping
     is_of_track : bool
-        The payload names nothing that sounds, so the sound was taken from the track.
+        The payload names no layer, so all layers were taken from the track.
     has_tracks_cover : bool
     """
 
@@ -35,7 +35,7 @@ class Completed:
 
 
 def completed_payload(payload: Mapping[str, Any], row: Mapping[str, Any] | None) -> Completed:
-    """Fill in what the payload leaves to the track.
+    """Fill a payload in from the track.
 
     Parameters
     ----------
@@ -101,12 +101,9 @@ def _payload_of(row: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str,
 
 def _column(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     text = row.get(name)
-    try:
-        value = json.loads(text) if isinstance(text, str) and text else text
-    except (ValueError, RecursionError):  # nested, or a number written, beyond all measure
-        raise _unreadable(name) from None
-    if value in (None, "", []):
+    if text in (None, "", "null", "[]", '""', []):
         return {}
+    value = read_json(text) if isinstance(text, str) else text
     if not isinstance(value, Mapping):
         raise _unreadable(name)
     return value

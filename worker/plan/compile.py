@@ -1,4 +1,4 @@
-"""Job and media in, plan out: seconds and decibels stop here. Pure; reads clips' lengths only."""
+"""Compile a job and its recordings into a plan, in frames and linear gain. Pure; reads clips' lengths only."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BEATS: Final[Mapping[str, Callable[[Moving, Moving, int], Source]]] = {
 
 @dataclass(frozen=True)
 class Compiled:
-    """A plan and the facts that came of making it.
+    """A plan and facts about it.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Compiled:
     heard_from : int
         First frame where every layer is heard at its level: the fade-in is over and the voice begins.
     notes : tuple of str
-        What had to give way, in plain sentences, for the report.
+        What was changed, in plain sentences, for the report.
     """
 
     plan: RenderPlan
@@ -77,8 +77,7 @@ def compile_plan(job: RenderJob, media: Media) -> Compiled:
     job : RenderJob
         From `parse_job`.
     media : Media
-        At 44100 Hz. What is in here is heard, wherever it came from: a voice even if the job has no script,
-        music even if the job names none.
+        At 44100 Hz. All of it is used: a voice even if the job has no script, music even if the job names none.
 
     Returns
     -------
@@ -97,13 +96,7 @@ def compile_plan(job: RenderJob, media: Media) -> Compiled:
     fade = _fade(job, frames, notes)
     placed = None if voice is None else _placed(job, voice, fade)
     sources, corrections_db = _recorded(job, media, placed, frames, notes)
-    if job.solfeggio is not None:
-        sources["solfeggio"] = _solfeggio(job.solfeggio, frames, notes)
-    for_headphones = "headphones" in job.deliver
-    if job.binaural is not None:
-        sources["binaural"] = _beat(job.binaural, for_speakers=not for_headphones)
-    if job.carrier_type != "none":
-        sources["noise"] = Noise(job.carrier_type, derived_seed(job.seed or 0, "noise"), SAMPLE_RATE_HZ)
+    sources.update(_generated(job, frames, notes))
     if not sources:
         raise JobError("the job has no layer: there is nothing to hear")
     spoken = () if placed is None else placed.spoken
@@ -117,7 +110,7 @@ def compile_plan(job: RenderJob, media: Media) -> Compiled:
     plan = RenderPlan(SAMPLE_RATE_HZ, frames, tuple(layers), fade)
     return Compiled(
         plan=plan,
-        twin=_twin(job, plan, notes) if for_headphones and "speakers" in job.deliver else None,
+        twin=_twin(job, plan, notes) if {"headphones", "speakers"} <= set(job.deliver) else None,
         repetitions=0 if placed is None else placed.repetitions,
         spoken=spoken,
         layer_gains_db=gains_db,
@@ -212,6 +205,18 @@ def _music(clip: Clip, frames: int) -> Source:
     return Looped(clip, min(_frames(LOOP_CROSSFADE_S), clip.frames // 4))
 
 
+def _generated(job: RenderJob, frames: int, notes: list[str]) -> dict[str, Source]:
+    """Sources of the layers that need no recording."""
+    sources: dict[str, Source] = {}
+    if job.solfeggio is not None:
+        sources["solfeggio"] = _solfeggio(job.solfeggio, frames, notes)
+    if job.binaural is not None:
+        sources["binaural"] = _beat(job.binaural, for_speakers="headphones" not in job.deliver)
+    if job.carrier_type != "none":
+        sources["noise"] = Noise(job.carrier_type, derived_seed(job.seed or 0, "noise"), SAMPLE_RATE_HZ)
+    return sources
+
+
 def _solfeggio(field: Solfeggio, frames: int, notes: list[str]) -> Source:
     tones = field.tones
     if len({tone.hz for tone in tones}) == 1:
@@ -221,15 +226,15 @@ def _solfeggio(field: Solfeggio, frames: int, notes: list[str]) -> Source:
     share = max(frames - sum(length or 0 for length in stated), 0) // max(shares, 1)
     lengths = [share if length is None else length for length in stated]
     starts = accumulate(lengths[:-1], initial=0)
-    heard = [
+    placed = [
         (tone.hz, start)
         for tone, start, length in zip(tones, starts, lengths, strict=True)
         if start < frames and length
     ]
-    if len(heard) < len(tones):
+    if len(placed) < len(tones):
         notes.append("The track is too short for all tones of solfeggio.sequence.")
     # a tone followed by itself is one tone: crossfaded with itself it would swell by 3 dB
-    merged = [next(group) for _, group in groupby(heard, key=lambda tone: tone[0])]
+    merged = [next(group) for _, group in groupby(placed, key=lambda tone: tone[0])]
     tones_hz, tone_starts = zip(*merged, strict=True)
     shortest = min((after - before for before, after in pairwise(tone_starts)), default=frames)
     crossfade = min(_frames(field.crossfade_s), shortest)
@@ -255,15 +260,8 @@ def _course(points: Sequence[tuple[float, float]], steady: float) -> Moving:
 
 def _gain(job: RenderJob, name: str, correction_db: float) -> tuple[Curve, float]:
     """The gain of a layer, and its dB at frame 0."""
-    steady_db = {
-        "voice": job.gains.voice_db,
-        "music": job.gains.music_db,
-        "solfeggio": job.gains.solfeggio_db,
-        "binaural": job.gains.binaural_db,
-        "noise": job.carrier_gain_db,
-    }[name]
     points: tuple[GainPoint, ...] = getattr(job.gains.timeline, name)
-    course = _course([(point.at_min, point.db + correction_db) for point in points], steady_db + correction_db)
+    course = _course([(point.at_min, point.db + correction_db) for point in points], job.gain_db(name) + correction_db)
     if isinstance(course, Breakpoints):
         return Decibels(course), float(course.values[0])
     return Constant(db_to_gain(course)), course

@@ -27,7 +27,7 @@ class Room:
     Attributes
     ----------
     first : int
-        Where it is ordered to begin.
+        Where the job wants it to begin.
     earliest : int
         Where it may begin so that it fits.
     until : int
@@ -69,7 +69,7 @@ def room_for_voice(job: RenderJob) -> Room | None:
 
 
 def begins_at(room: Room, frames: int) -> int | None:
-    """Where a voice of so many frames begins: as ordered if it fits, else as late as it does; None if nowhere."""
+    """Where a voice of so many frames begins: as the job wants if it fits, else as late as it does; None if nowhere."""
     latest = room.until - frames
     if latest < room.earliest:
         return None

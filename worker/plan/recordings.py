@@ -1,4 +1,4 @@
-"""What is spoken and played, decoded: the recordings that a plan is compiled from."""
+"""The decoded recordings that a plan is compiled from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Spoken:
     Attributes
     ----------
     text : str
-        What is said; empty for an uploaded recording whose words nobody knows.
+        Its text; empty for an uploaded recording.
     clip : Clip
         At the plan's sample rate.
     """

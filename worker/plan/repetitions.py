@@ -1,4 +1,4 @@
-"""Where the voice is heard: its pieces laid end to end, and its repetitions over the track. All in frames."""
+"""When the voice speaks: its pieces end to end, and its repetitions over the track. All in frames."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.plan.recordings import Speech, Spoken
 
 @dataclass(frozen=True)
 class SpokenSpan:
-    """One piece of speech where it is heard, in frames of the track; `repetition` counts from 0."""
+    """One piece of speech in the track, in frames; `repetition` counts from 0."""
 
     text: str
     start: int
@@ -74,7 +74,7 @@ def utterance(speech: Speech, sample_rate: int) -> Utterance:
 
 @dataclass(frozen=True)
 class RepetitionPlan:
-    """When the voice comes again.
+    """When the voice is repeated.
 
     Attributes
     ----------
@@ -124,13 +124,13 @@ def schedule(voice: Utterance, repetition_plan: RepetitionPlan) -> Schedule:
     ----------
     voice : Utterance
         At least one frame long.
-    rhythm : Rhythm
+    repetition_plan : RepetitionPlan
 
     Returns
     -------
     schedule : Schedule
-        No repetition begins before the one before it has ended, and none has words after `rhythm.until`; so
-        it may be empty.
+        No repetition begins before the one before it has ended, and none has words after `repetition_plan.until`;
+        so it may be empty.
     """
     spoken: list[SpokenSpan] = []
     which: list[int] = []
@@ -170,7 +170,7 @@ def _next_start(start: int, length: int, number: int, repetition_plan: Repetitio
 
 
 def _shuffled(before: tuple[int, ...], number: int, seed: int) -> tuple[int, ...]:
-    """Another order, which neither begins with the piece just heard nor repeats the order just heard."""
+    """Another order, which neither begins with the last piece nor repeats the last order."""
     order = sorted(before, key=lambda index: derived_seed(seed, f"shuffle/{number}/{index}"))
     if len(order) > 2:
         if order[0] == before[-1]:

@@ -1,8 +1,8 @@
-"""DATABASE_URL: read as people paste it, refused without showing any of it, and known by what stands behind it.
+"""DATABASE_URL: parsed as people paste it, rejected without showing any of it, and sorted by the server behind it.
 
-libpq reads an address to the letter and quotes what it could not read, a piece of the password among it. So an
-address is taken apart here first, and libpq gets keywords that are sound. Nothing raised here holds a word of the
-address but names that are public: Supabase's host names and libpq's keywords.
+libpq takes an address literally and quotes what it cannot parse, which may be part of the password. So an address is
+parsed here first, and libpq gets sound keywords. No message raised here holds any part of the address but public
+names: Supabase's host names and libpq's keywords.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _SECURITY_OF_OTHERS = ("sslidentity", "sslinline")  # Prisma's and lib/pq's, of 
 
 @dataclass(frozen=True)
 class Address:
-    """A sound address of a database.
+    """A valid address of a database.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ def checked(dsn: str) -> str:
 
 
 def explained(message: str, conninfo: str) -> str:
-    """libpq's words about a failed connection, without the password, and with what to do where Supabase is known.
+    """libpq's message about a failed connection, without the password, and with advice for Supabase's addresses.
 
     Parameters
     ----------
@@ -242,7 +242,7 @@ def _named(mark: str) -> str:
 
 
 def _parameters(pieces: Sequence[str]) -> dict[str, str]:
-    """Those that libpq knows, and what others ask for by way of encryption, in libpq's words."""
+    """The parameters that libpq knows, and other drivers' encryption parameters as libpq's."""
     kept: dict[str, str] = {}
     strict = False
     for piece in pieces:
@@ -289,7 +289,7 @@ def _keywords_of_conninfo(text: str) -> dict[str, Any]:
 
 
 def _check_values(keywords: Mapping[str, Any]) -> None:
-    """What libpq would complain about only on connecting, quoting it."""
+    """Check what libpq would reject only on connecting, and quote."""
     for port in str(keywords.get("port") or "").split(","):
         if port and not (re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= 65535):
             raise _wrong(f"the port is not a number from 1 to 65535 (or @HOST is missing before it); {_EXPECTED}")

@@ -1,4 +1,4 @@
-"""What the queue hands out and hears back: plain values, shared by both modes."""
+"""Plain values of the queue, shared by both modes: claims, their status, outcomes, rows."""
 
 from __future__ import annotations
 
@@ -6,29 +6,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-PAYLOAD_LIMIT_BYTES = 1_000_000  # of its JSON text; the app's own are a hundredth of that
+PAYLOAD_LIMIT_BYTES = 1_000_000  # of its JSON text; the app's payloads are a hundredth of that
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One order, ours until the lease ends.
+    """One claimed job, held until the lease ends.
 
     Parameters
     ----------
     job_id : str
         The row's id.
     token : str
-        What every write is fenced by: the claim token in leased mode, the row's `started_at` in plain mode.
+        The fence of every write: the claim token in leased mode, the row's `started_at` in plain mode.
     attempt : int
         1 for the first try.
     track_id, user_id : str or None
     payload_text : str or None
-        What the app sent: JSON text, which only the job's process parses. None where the row has none, or where it
-        is over the limit.
+        JSON text, which only the job process parses. None where the row has none, or where it is over the limit.
     waited_s : float
-        From when the order was due until it was claimed, by the database's clock.
+        From when the job was due until it was claimed, by the database's clock.
     crashes : int
-        How often a child or a worker has died over this order before.
+        How often a job process or a worker has died over this job before.
     last_error_code : str or None
         How the attempt before this one ended.
     payload_bytes : int or None
@@ -48,7 +47,7 @@ class Claim:
 
 
 class ClaimStatus(StrEnum):
-    """What the row says about our claim."""
+    """What the row says of a claim."""
 
     HELD = "held"
     CANCELLED = "cancelled"
@@ -56,7 +55,7 @@ class ClaimStatus(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What `Queue.settle` did with an order whose attempt ended in an error."""
+    """What `Queue.resolve_failure` did with a job whose attempt ended in an error."""
 
     FAILED = "failed"
     POISON = "poison"
@@ -68,7 +67,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Rescued:
-    """Orders whose worker has died, by id: back in the queue, or failed for having killed too many."""
+    """Jobs whose worker has died, by id: back in the queue, or failed since too many workers have died over them."""
 
     put_back: tuple[str, ...] = ()
     given_up: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What `doctor` and `migrate` look at over a direct connection: how jobs end here, and who else may write the queue."""
+"""Checks of `doctor` and `migrate` over a direct connection: how jobs end, and who else may write the queue."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _LOOKS = 20  # rows, newest first, until one is free
 
 @dataclass(frozen=True)
 class Ending:
-    """What one way to end a job does in this database; it was tried in a transaction that was rolled back.
+    """What one way to end a job does in this database, tried in a transaction that is rolled back.
 
     Attributes
     ----------
     sqlstate : str
-        Why it failed; empty where it did not.
+        Of the failure; empty where it worked.
     message : str
-        The database's words for that.
+        Of the failure.
     status : str
         Of the row afterwards.
     track_status : str or None
@@ -64,7 +64,7 @@ class Endings:
 
 @contextmanager
 def examined(dsn: str) -> Iterator[Connection]:
-    """Open a connection for looking; what the database refuses becomes a `WorkerError`."""
+    """Open a connection for checks; database errors become a `WorkerError`."""
     try:
         with connect(checked(dsn), application="mindscript-doctor") as connection:
             yield connection
@@ -75,8 +75,7 @@ def examined(dsn: str) -> Iterator[Connection]:
 def try_endings(connection: Connection, dialect: Dialect) -> Endings | None:
     """Call `complete_job` on a row in a transaction that is rolled back.
 
-    The row is one that stands there, locked only for that moment, or else a new one. None where this role cannot write
-    either.
+    An existing row is used, locked only for that moment, or else a new one. None where this role can write neither.
     """
     call = sql.SQL("SELECT public.complete_job({})").format(
         sql.SQL(", ").join(
@@ -115,7 +114,7 @@ def try_leased_endings(connection: Connection) -> tuple[Ending, Ending] | None:
 def exposed_functions(connection: Connection) -> list[str]:
     """SECURITY DEFINER functions in `public` that anon or authenticated may execute, by signature.
 
-    They do with their owner's rights what their caller asks; Supabase grants new functions to both roles by default.
+    They run with their owner's rights; Supabase grants new functions to both roles by default.
     """
     rows = connection.execute(
         """SELECT DISTINCT p.oid::regprocedure::text AS signature

@@ -15,7 +15,7 @@ from worker.queue.transport import Row, Transport
 
 
 class LeasedMode:
-    """Rows with leases; every time is the database's.
+    """Rows with leases; all times are the database's.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class LeasedMode:
     worker_name : str
         Written to `claimed_by`.
     lease_s : float
-        How long a claim is ours without a beat.
+        How long a claim holds without a heartbeat.
     """
 
     def __init__(self, transport: Transport, *, worker_name: str, lease_s: float) -> None:
@@ -31,15 +31,11 @@ class LeasedMode:
         self._transport = transport
         self._worker_name = worker_name
         self._lease_s = lease_s
-        # Tokens of claims whose answer never came: the row may be ours already, so the next claim asks with
-        # them.
+        # Tokens of claims whose answer was lost: such a claim may have worked, so the next one repeats it.
         self._unanswered: list[str] = []
 
     def claim(self) -> Claim | None:
-        try:
-            token = self._unanswered.pop()
-        except IndexError:
-            token = str(uuid.uuid4())
+        token = self._unanswered.pop() if self._unanswered else str(uuid.uuid4())
         arguments = {
             "p_token": token,
             "p_worker": self._worker_name,
@@ -97,8 +93,8 @@ class LeasedMode:
         return self._ask("worker_finish", claim, p_result=dict(result), p_track=dict(track))
 
     @property
-    def waiting(self) -> int:
-        """None: what waits here is `pending` in the table."""
+    def parked(self) -> int:
+        """No job: a job that waits is `pending` in the table, with its time."""
         return 0
 
     def rescue(self) -> Rescued:
@@ -113,7 +109,7 @@ class LeasedMode:
         return Rescued(tuple(answer["put_back"]), tuple(answer["given_up"]))
 
     def close(self) -> None:
-        """Nothing is kept outside the database."""
+        """Does nothing: all state is in the database."""
 
     def _ask(self, function: str, claim: Claim, **arguments: Any) -> ClaimStatus:
         return ClaimStatus(self._transport.scalar(function, {**_fence(claim), **arguments}))

@@ -1,10 +1,10 @@
-"""Waking by LISTEN/NOTIFY, on a connection of its own. A hint and no more: polling always stays.
+"""LISTEN on a connection of its own: NOTIFY wakes the worker at once. Polling always stays.
 
-A connection on which no notification arrives looks like one in a quiet queue, so it is checked end to end: after each
-connect the listener sends itself a nonce through a second connection (through the same one a transaction pooler could
-hand it back by luck), and while it is quiet it asks the server something every five seconds. Only after the nonce has
-come it listens to the queue's channel: behind a transaction pooler that would stay with a server connection that other
-clients use. `doctor` makes the same check (`why_polling`).
+A connection on which no notification arrives looks like a quiet queue, so it is checked end to end. After each connect
+the listener sends itself a nonce through a second connection; through the same connection a transaction pooler could
+return it by chance. While the connection is quiet, the listener pings the server every five seconds. It listens to the
+queue's channel only after the nonce has arrived: behind a transaction pooler the LISTEN would stay with a server
+connection that other clients use. `doctor` makes the same check (`why_polling`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal
 
 import psycopg
 from loguru import logger
 from psycopg import sql
 
+from worker.backoff import RetryPolicy
 from worker.queue.address import Address, read
 from worker.queue.postgres import Connection, answers, connect
 from worker.queue.transport import classify
@@ -29,30 +29,26 @@ CHANNEL = "mindscript_worker"
 _NONCE_LIMIT_S = 5.0
 _PING_S = 5.0
 _PING_LIMIT_S = 3.0
-_FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 10.0
-_POOLER_PAUSE_S = 300.0
+_RECONNECTS = RetryPolicy(first_wait_s=0.5, longest_wait_s=10.0)
+_POOLER_WAIT_S = 300.0
 
 _NOTHING_CAME = (
     "a notification to ourselves did not arrive, as behind a transaction pooler; polling only; a direct or "
     "session-mode DATABASE_URL would wake the worker at once"
 )
 
-Verdict = Literal["stopped", "deaf"]
-
 
 class Listener:
-    """Tells of new and cancelled orders.
+    """Calls back for new and cancelled jobs.
 
     Parameters
     ----------
     dsn : str
-        A direct (or session-pooled) connection; with the port of a transaction pooler it is not even tried.
+        A direct (or session-pooled) connection; the port of a transaction pooler is not tried.
     on_wake : callable
-        Called when there may be an order to take, and after each connect. From the listener's thread: be
-        quick.
+        Called when there may be a job to claim, and after each connect. It runs in the listener's thread: be quick.
     on_cancel : callable
-        Called with the id of an order that was cancelled.
+        Called with the id of a job that was cancelled.
 
     Raises
     ------
@@ -83,11 +79,11 @@ class Listener:
         return self._up
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start the thread; returns at once."""
         self._thread.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """End, and wait for the thread. Again is harmless."""
+        """Stop, and wait for the thread. A second call does nothing."""
         if self._stopping.is_set():
             return
         self._stopping.set()
@@ -102,49 +98,48 @@ class Listener:
         if (known := known_to_poll(self._address)) is not None:
             logger.info("listener: {}", known)
             return
-        pause_s = _FIRST_PAUSE_S
+        failures = 0
         while not self._stopping.is_set():
             try:
                 with connect(self._address.conninfo, application=self._application) as connection:
-                    verdict = self._listen(connection)
-                pause_s = _POOLER_PAUSE_S if verdict == "deaf" else _FIRST_PAUSE_S
+                    self._listen(connection)
+                failures, wait_s = 0, _POOLER_WAIT_S
             except (psycopg.Error, OSError) as error:
-                if self._up:
-                    pause_s = _FIRST_PAUSE_S
-                logger.warning("listener: {}; polling, next try in {:.1f} s", _first_line(error), pause_s)
+                failures = 1 if self._up else failures + 1
+                wait_s = _RECONNECTS.wait_s(failures)
+                logger.warning("listener: {}; polling, next try in {:.1f} s", _first_line(error), wait_s)
             self._up = False
-            if self._stopping.wait(pause_s):
+            if self._stopping.wait(wait_s):
                 return
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    def _listen(self, connection: Connection) -> Verdict:
-        if not _a_nonce_comes_back(connection, self._address, self._application, self._wait_unless_stopping):
-            if self._stopping.is_set():
-                return "stopped"
-            logger.warning("listener: {}; next try in {:.0f} s", _NOTHING_CAME, _POOLER_PAUSE_S)
-            return "deaf"
+    def _listen(self, connection: Connection) -> None:
+        """Until `stop`, or at once where no notification arrives."""
+        if not _nonce_arrives(connection, self._address, self._application, self._wait_unless_stopping):
+            if not self._stopping.is_set():
+                logger.warning("listener: {}; next try in {:.0f} s", _NOTHING_CAME, _POOLER_WAIT_S)
+            return
         connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
         self._up = True
         kind = self._address.kind
         logger.info("listener: up{}", "" if kind == "other" else f" ({kind})")
-        self._on_wake()  # whatever came while nobody listened
+        self._on_wake()  # for what was notified before
         while True:
             quiet = not self._wait(connection, _PING_S)
             if self._stopping.is_set():
-                return "stopped"
+                return
             if quiet and not answers(connection, within_s=_PING_LIMIT_S):
                 raise psycopg.OperationalError("the connection has gone silent")
             for notification in connection.notifies(timeout=0):
-                self._tell(notification.channel, notification.payload)
+                self._dispatch(notification.channel, notification.payload)
 
     def _wait(self, connection: Connection, timeout_s: float) -> bool:
-        """Until the server says something or `stop` is called; False when neither happened."""
+        """Until the server sends something or `stop` is called; False when neither happens."""
         return _readable(timeout_s, connection, self._stop_reader)
 
     def _wait_unless_stopping(self, connection: Connection, timeout_s: float) -> bool:
         return self._wait(connection, timeout_s) and not self._stopping.is_set()
 
-    def _tell(self, channel: str, payload: str) -> None:
+    def _dispatch(self, channel: str, payload: str) -> None:
         if channel != CHANNEL:
             return
         word, _, job_id = payload.partition(" ")
@@ -155,7 +150,7 @@ class Listener:
 
 
 def known_to_poll(address: Address) -> str | None:
-    """Why notifications cannot come through this address, as far as it says so itself; None: they may."""
+    """Why notifications cannot arrive through this address, as far as the address shows; None: they may."""
     if address.kind == "transaction pooler":
         return (
             f"port {address.port} is a transaction pooler, which loses LISTEN; polling only (port 5432, the session "
@@ -165,7 +160,7 @@ def known_to_poll(address: Address) -> str | None:
 
 
 def why_polling(dsn: str, *, application: str) -> str | None:
-    """Try whether a notification arrives through an address, in the way that the listener does.
+    """Try whether a notification arrives through an address, as the listener does.
 
     Parameters
     ----------
@@ -181,25 +176,23 @@ def why_polling(dsn: str, *, application: str) -> str | None:
     Raises
     ------
     ConfigurationError, TransientError
-        It is no address, or nobody answers there.
+        It is no address, or no server answers there.
     """
     address = read(dsn)
     if (known := known_to_poll(address)) is not None:
         return known
     try:
         with connect(address.conninfo, application=application) as connection:
-            arrives = _a_nonce_comes_back(
-                connection, address, application, lambda *given: _readable(given[1], given[0])
-            )
+            arrives = _nonce_arrives(connection, address, application, lambda *given: _readable(given[1], given[0]))
     except psycopg.Error as error:
         raise classify(str(error), code=error.sqlstate) from error
     return None if arrives else _NOTHING_CAME
 
 
-def _a_nonce_comes_back(
+def _nonce_arrives(
     connection: Connection, address: Address, application: str, wait: Callable[[Connection, float], bool]
 ) -> bool:
-    """Whether what is sent through a second connection arrives here within `_NONCE_LIMIT_S`.
+    """Whether a nonce sent through a second connection arrives here within `_NONCE_LIMIT_S`.
 
     `wait` returns False when the time is up, or when the caller is to stop.
     """

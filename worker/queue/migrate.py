@@ -1,26 +1,27 @@
-"""The worker's schema, brought to a database: plain SQL files, in order, that may run any number of times."""
+"""`migrate`: plain SQL files, run in order; they may run any number of times."""
 
 from __future__ import annotations
 
-import time
+import math
+from functools import partial
 from importlib.resources import files
 
 import psycopg
 from psycopg import errors
 
+from worker.backoff import RetryPolicy, with_retries
 from worker.errors import ConfigurationError
 from worker.queue.address import checked
 from worker.queue.postgres import Connection, connect
 from worker.queue.transport import classify
 
-_LOCK_LIMIT_S = 3  # how long a statement may queue for a lock, and so hold up everybody behind it
+_LOCK_LIMIT_S = 3  # how long a statement may wait for a lock, and so hold up the statements behind it
 _STATEMENT_LIMIT_S = 300.0  # an index on the largest table that gets one here takes seconds
-_TRIES = 20
-_PAUSE_S = 1.0
+_LOCK_RETRIES = RetryPolicy(failures=20, first_wait_s=1.0, longest_wait_s=1.0)
 _ALONE = 0x6D696E6473637269  # advisory lock: two release phases at once take turns ("mindscri")
 
-# The worker knows the two tables as public.…. Where the app has them in another schema, a second, empty pair in public
-# would be made, and nobody would ever order there.
+# The worker knows the two tables as public.…. Where the app has them in another schema, the scripts would make a
+# second, empty pair in public, which nobody uses.
 _IN_ANOTHER_SCHEMA = """DO $$
 DECLARE
     v_found text;
@@ -59,7 +60,7 @@ def migration_sql() -> str:
     return "\n".join(parts)
 
 
-def migrate(dsn: str) -> tuple[str, ...]:
+def migrate(dsn: str, *, retry_policy: RetryPolicy = _LOCK_RETRIES) -> tuple[str, ...]:
     """Bring the database at `dsn` to the worker's schema.
 
     Parameters
@@ -67,6 +68,8 @@ def migrate(dsn: str) -> tuple[str, ...]:
     dsn : str
         A direct connection, or one through a pooler in any mode; the role must own the tables or be able to
         alter them.
+    retry_policy : RetryPolicy, optional
+        While other transactions hold the locks.
 
     Returns
     -------
@@ -84,31 +87,27 @@ def migrate(dsn: str) -> tuple[str, ...]:
         with connect(checked(dsn), application="mindscript-migrate") as connection:
             connection.limit_s = _STATEMENT_LIMIT_S
             for name, text in scripts():
-                _run(connection, name, text)
+                run = partial(_run, connection, name, text)
+                with_retries(run, retry_policy=retry_policy, deadline=math.inf)
     except psycopg.Error as error:
         raise classify(str(error), code=error.sqlstate) from error
     return tuple(name for name, _ in scripts())
 
 
 def _run(connection: Connection, name: str, text: str) -> None:
-    for left in reversed(range(_TRIES)):
-        try:
-            with connection.transaction():
-                connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_LIMIT_S}s'")
-                connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ALONE,))
-                connection.execute(text.encode())
-        except (errors.LockNotAvailable, errors.DeadlockDetected):
-            if not left:
-                raise
-            time.sleep(_PAUSE_S)
-        except errors.InvalidSchemaName as error:
-            raise ConfigurationError(
-                f"{name}: {error.diag.message_primary} ({error.diag.message_hint})", code="configuration.table"
-            ) from error
-        except errors.InsufficientPrivilege as error:
-            raise ConfigurationError(
-                f"{name}: {error.diag.message_primary}; migrate with the role that owns audio_job_queue",
-                code="configuration.database",
-            ) from error
-        else:
-            return
+    try:
+        with connection.transaction():
+            connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_LIMIT_S}s'")
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ALONE,))
+            connection.execute(text.encode())
+    except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
+        raise classify(str(error), code=error.sqlstate) from error
+    except errors.InvalidSchemaName as error:
+        raise ConfigurationError(
+            f"{name}: {error.diag.message_primary} ({error.diag.message_hint})", code="configuration.table"
+        ) from error
+    except errors.InsufficientPrivilege as error:
+        raise ConfigurationError(
+            f"{name}: {error.diag.message_primary}; migrate with the role that owns audio_job_queue",
+            code="configuration.database",
+        ) from error

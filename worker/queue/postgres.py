@@ -22,8 +22,7 @@ from worker.queue.transport import AsText, Row, classify
 CALL_LIMIT_S = 10.0
 _CONNECT_LIMIT_S = 8
 _IDLE_LIMIT_S = 60.0  # older ones may have been forgotten by a NAT on the way
-# A connection that has been idle for longer is asked first whether it is still there: half-open, it would swallow the
-# call and cost its whole limit.
+# A connection that has been idle for longer is pinged first: a half-open one would cost the call its whole limit.
 _ASK_AFTER_S = 2.0
 _ASK_LIMIT_S = 2.0
 # A dead peer is noticed in 10 + 3·5 s, unanswered data in 10 s.
@@ -37,7 +36,7 @@ KEEPALIVES = {
 
 
 class Connection(psycopg.Connection[Row]):
-    """A connection whose every call ends, even behind a proxy that acknowledges and never answers."""
+    """A connection whose calls all have a time limit, even behind a proxy that acknowledges and never answers."""
 
     limit_s: float | None = None  # of a call; None: CALL_LIMIT_S
 
@@ -63,7 +62,7 @@ def connect(dsn: str, *, application: str) -> Connection:
 
 
 def is_idle_and_sound(connection: Connection) -> bool:
-    """Whether an idle connection can be used: a server that has gone leaves its farewell in the socket."""
+    """Whether an idle connection can be used: a server that has closed it leaves something to read."""
     if connection.closed or connection.broken:
         return False
     poll = select.poll()
@@ -141,11 +140,6 @@ class PostgresTransport:
         size = int(rows[0]["size"])
         return rows[0]["text"], size if size > limit_bytes else None
 
-    def sees_all_rows(self, table: str) -> bool | None:
-        query = sql.SQL("SELECT NOT row_security_active(to_regclass('public.' || quote_ident(%(table)s))) AS seen")
-        seen: bool | None = self._execute(query, {"table": table})[0]["seen"]
-        return seen
-
     def update(self, table: str, values: Mapping[str, Any], *, where: Mapping[str, Any]) -> int:
         assignments = sql.SQL(", ").join(
             sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(f"new_{name}")) for name in values
@@ -213,7 +207,7 @@ class PostgresTransport:
                 cursor = connection.execute(query, parameters)
                 return cursor.fetchall() if cursor.description else []
             except psycopg.Error as error:
-                raise classify(_words(error), code=error.sqlstate) from error
+                raise classify(_message(error), code=error.sqlstate) from error
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -224,15 +218,15 @@ class PostgresTransport:
             return
         connection: Connection | None = None
         try:
-            connection = self._take() or connect(self._dsn, application=self._application)
+            connection = self._idle_connection() or connect(self._dsn, application=self._application)
             yield connection
         except psycopg.Error as error:
-            raise classify(_words(error), code=error.sqlstate) from error
+            raise classify(_message(error), code=error.sqlstate) from error
         finally:
             if connection is not None:
                 self._give_back(connection)
 
-    def _take(self) -> Connection | None:
+    def _idle_connection(self) -> Connection | None:
         while True:
             with self._lock:
                 if not self._idle:
@@ -242,7 +236,7 @@ class PostgresTransport:
             if idle_s < _IDLE_LIMIT_S and is_idle_and_sound(connection):
                 if idle_s < _ASK_AFTER_S or answers(connection, within_s=_ASK_LIMIT_S):
                     return connection
-                self._close_idle()  # what has silenced one has silenced all
+                self._close_idle()  # the cause has probably hit the others, too
             connection.close()
 
     def _close_idle(self) -> None:
@@ -261,7 +255,7 @@ class PostgresTransport:
             connection.close()
 
 
-def _words(error: psycopg.Error) -> str:
+def _message(error: psycopg.Error) -> str:
     """The server's message without its details: these quote rows, and so the customer's script."""
     return error.diag.message_primary or str(error)
 
@@ -300,5 +294,5 @@ def _condition(name: str, value: Any) -> sql.Composed:
 
 
 def _parameter(value: Any) -> Any:
-    """JSON travels as text without a type, so that json and jsonb arguments both take it, as enums take a status."""
+    """JSON is sent as text without a type, which json and jsonb arguments both accept."""
     return json.dumps(value) if isinstance(value, dict | list) else value

@@ -1,20 +1,19 @@
-"""What becomes of an order whose attempt ended in an error; the one place that decides it. Pure."""
+"""What becomes of a job whose attempt ended in an error: the one place that decides it. Pure."""
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from enum import StrEnum
 
+from worker.backoff import RetryPolicy
 from worker.errors import Cancelled, Kind, LeaseLost, ShuttingDown, WorkerError
 from worker.queue.claims import Claim, Outcome
 
 MAX_ATTEMPTS = 5
 MAX_CRASHES = 3
-_FIRST_WAIT_S = 5.0
-_LONGEST_WAIT_S = 900.0
-# How long an order rests while an operator mends what is missing, and from the second time on. The worker backs off
-# besides; an order must rest longer than that, or a few such orders, being the oldest, would be all that it takes.
+JOB_RETRIES = RetryPolicy(first_wait_s=5.0, longest_wait_s=900.0)
+# How long a job rests after a configuration error: the first time, and from the second time on. The worker backs off,
+# too. A job must rest longer than that, or the worker would claim nothing but a few such jobs, which are the oldest.
 _CONFIGURATION_WAITS_S = (60.0, 300.0)
 APOLOGY = WorkerError("").customer_message
 
@@ -30,7 +29,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with the row, and the word for it.
+    """What to do with the row, and the outcome to report.
 
     Attributes
     ----------
@@ -39,7 +38,7 @@ class Decision:
     code : str
         For the row's error code.
     message : str
-        For the customer, when the order has failed.
+        For the customer, when the job has failed.
     crashed : bool
         Counts as a crash.
     """
@@ -52,24 +51,18 @@ class Decision:
     crashed: bool = False
 
 
-def wait_s(attempt: int, *, jitter: float) -> float:
-    """The pause after failed attempt number `attempt` (from 1): exponential, capped, spread by `jitter` in [0, 1)."""
-    longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(attempt - 1, 20))
-    return longest * (0.5 + 0.5 * jitter)
-
-
 def decide(claim: Claim, error: Exception, *, crashed: bool = False, jitter: float | None = None) -> Decision:
-    """Sort an attempt's end.
+    """Decide by the error, the attempt and the crashes.
 
     Parameters
     ----------
     claim : Claim
         Its attempt, crashes and last error code count.
     error : Exception
-        A `WorkerError` or `Interrupted`; anything else is a bug of ours and is tried again.
+        A `WorkerError` or `Interrupted`; anything else is a bug in this program and is tried again.
     crashed : bool
-        The child died instead of reporting.
-    luck : float, optional
+        The job process died without a result.
+    jitter : float, optional
         In [0, 1), for tests.
     """
     if isinstance(error, Cancelled):
@@ -93,6 +86,5 @@ def decide(claim: Claim, error: Exception, *, crashed: bool = False, jitter: flo
     given_up = kind is Kind.PERMANENT or (kind is Kind.RESOURCE and again) or claim.attempt >= MAX_ATTEMPTS
     if given_up:
         return Decision(Action.FAIL, Outcome.FAILED, code, message=message, crashed=crashed)
-    jitter = random.random() if jitter is None else jitter
-    delay_s = max(wait_s(claim.attempt, jitter=jitter), floor_s or 0.0)
+    delay_s = max(JOB_RETRIES.wait_s(claim.attempt, sample=jitter), floor_s or 0.0)
     return Decision(Action.RETRY, Outcome.RETRIED, code, delay_s, crashed=crashed)

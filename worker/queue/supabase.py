@@ -1,4 +1,4 @@
-"""The queue's transport over Supabase's HTTP API (PostgREST), through supabase-py."""
+"""The queue's transport over Supabase's HTTP API (PostgREST), through the client that supabase-py has for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
-from pydantic import SecretStr
 
 from worker.errors import ConfigurationError, TransientError, WorkerError
 from worker.queue.transport import (
@@ -24,7 +23,7 @@ from worker.queue.transport import (
     StatementRefusedError,
     classify,
 )
-from worker.supabase_access import check_service_key
+from worker.supabase_access import Supabase
 
 if TYPE_CHECKING:
     from postgrest import APIResponse
@@ -39,38 +38,27 @@ class SupabaseTransport:
 
     Parameters
     ----------
-    url : str
-        ``SUPABASE_URL``.
-    key : str
-        The service role key (or a secret key); row-level security does not bind it.
+    supabase : Supabase
+        Its key must pass row-level security; `supabase_of` checks that.
     """
 
-    def __init__(self, url: str, key: str) -> None:
-        from supabase import (
-            SupabaseException,
-            create_client,
-        )  # here: it costs some 25 MB, which a direct worker saves
-        from supabase.lib.client_options import SyncClientOptions
+    def __init__(self, supabase: Supabase) -> None:
+        # Imported here: a worker with a direct connection saves its memory.
+        from postgrest import SyncPostgrestClient
 
-        check_service_key(SecretStr(key))
         self.name: Literal["postgres", "supabase"] = "supabase"
         self._answer = threading.local()
         self._clock: tuple[datetime, float] | None = None
         self._makes_text = True  # until the gateway refuses to
-        # HTTP/1.1: one HTTP/2 connection shared by threads ends after 20,000 streams, with all of them in
-        # flight.
-        hooks: dict[str, list[Callable[..., Any]]] = {"response": [self._note], "request": [_uncompressed]}
-        if key.startswith("sb_"):  # no JWT: PostgREST would refuse it as a bearer token; the gateway takes `apikey`
-            hooks["request"].append(_without_bearer)
-        self._http = httpx.Client(timeout=_LIMIT, transport=_Bounded(), event_hooks=hooks)
-        # No retries in there: the queue has its own one place for them.
-        options = SyncClientOptions(httpx_client=self._http, postgrest_client_retry=False)
-        try:
-            self._client = create_client(url, key, options=options)
-        except SupabaseException as error:
-            raise ConfigurationError(
-                f"SUPABASE_URL or SUPABASE_SERVICE_ROLE_KEY: {error}", code="configuration.variable"
-            ) from None
+        # HTTP/1.1: one HTTP/2 connection shared by threads ends after 20,000 streams, with all of them in flight.
+        hooks: dict[str, list[Callable[..., Any]]] = {"request": [_uncompressed], "response": [self._receive]}
+        self._http = httpx.Client(timeout=_LIMIT, event_hooks=hooks)
+        self._client = SyncPostgrestClient(
+            f"{supabase.origin}/rest/v1",
+            headers=supabase.headers(),
+            http_client=self._http,
+            retry_enabled=False,  # the queue has its own retry policy
+        )
 
     def scalar(self, function: str, arguments: Mapping[str, Any]) -> Any:
         return self._send(lambda: self._client.rpc(function, dict(arguments)).execute()).data
@@ -89,10 +77,6 @@ class SupabaseTransport:
         text: str | None = rows[0][column] if rows else None
         size = 0 if text is None else len(text.encode())
         return (None, size) if size > limit_bytes else (text, None)
-
-    def sees_all_rows(self, table: str) -> bool | None:
-        del table
-        return None
 
     def select(
         self,
@@ -138,7 +122,7 @@ class SupabaseTransport:
         counted = self._send(query.execute).count
         if counted is not None:
             return counted
-        # A gateway that passes no Content-Range on.
+        # The gateway does not pass Content-Range on.
         return len(self.select(table, ["id"], where=where))
 
     def insert(self, table: str, values: Mapping[str, Any]) -> str:
@@ -146,7 +130,7 @@ class SupabaseTransport:
         return str(data[0]["id"])
 
     def speaks(self, function: str, names: Sequence[str]) -> bool:
-        """Ask the function itself, with nulls: an id of null is no row's, so nothing is written."""
+        """Call the function with nulls: no row has a null id, so nothing is written."""
         try:
             self.scalar(function, dict.fromkeys(names))
         except StatementRefusedError as error:
@@ -161,7 +145,7 @@ class SupabaseTransport:
 
     def has_column(self, table: str, column: str) -> bool:
         try:
-            self.select(table, [column], where={}, limit=0)  # no row: what is in it may be a customer's
+            self.select(table, [column], where={}, limit=0)  # no row is read: customers write them
         except ConfigurationError:
             if self._answer.code in ("42703", "PGRST204"):
                 return False
@@ -172,7 +156,7 @@ class SupabaseTransport:
         return nullcontext()
 
     def now(self) -> datetime:
-        """The `Date` of a recent answer, carried on by our own monotonic clock: a wrong clock here does no harm."""
+        """The `Date` of a recent answer plus the monotonic time since: a wrong local clock does no harm."""
         if self._clock is None or time.monotonic() - self._clock[1] > _CLOCK_AGE_S:
             self.select("audio_job_queue", ["id"], where={}, limit=1)
         if self._clock is None:
@@ -183,7 +167,11 @@ class SupabaseTransport:
     def close(self) -> None:
         self._http.close()
 
-    def _note(self, response: httpx.Response) -> None:
+    def _receive(self, response: httpx.Response) -> None:
+        """Note status and time of an answer before its body is read, and bound the body."""
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise httpx.RemoteProtocolError("the answer is compressed, which was not asked for")
+        response.stream = _BoundedStream(response.stream)
         self._answer.status = response.status_code
         if date := response.headers.get("date"):
             try:
@@ -215,41 +203,20 @@ class SupabaseTransport:
         if code is not None and code == str(status):
             code = None  # postgrest-py puts the status where an answer that is not PostgREST's has no code
         if status is not None and status >= 500 and code is None:
-            # A gateway's page; its text is of no use to anybody.
+            # A gateway's error page.
             return TransientError(f"Supabase answered {status} {message}", code="database")
         del details  # may quote the row, and so the customer's script
         return classify(message, code=code, status=status)
 
 
 def _uncompressed(request: httpx.Request) -> None:
-    request.headers["accept-encoding"] = "identity"  # so that what is counted is what is unpacked
-
-
-def _without_bearer(request: httpx.Request) -> None:
-    request.headers.pop("authorization", None)
-
-
-class _Bounded(httpx.BaseTransport):
-    """Ends an answer that is larger than any of ours should be: what fills it may be a customer's row."""
-
-    def __init__(self) -> None:
-        self._transport = httpx.HTTPTransport()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        response = self._transport.handle_request(request)
-        if response.headers.get("content-encoding", "identity") != "identity":
-            response.close()
-            raise httpx.RemoteProtocolError("the answer is compressed, which was not asked for", request=request)
-        response.stream = _BoundedStream(response.stream)
-        return response
-
-    def close(self) -> None:
-        self._transport.close()
+    request.headers["accept-encoding"] = "identity"  # so that the bytes counted are the bytes parsed
 
 
 class _BoundedStream(httpx.SyncByteStream):
-    def __init__(self, stream: httpx.SyncByteStream | httpx.AsyncByteStream) -> None:
-        assert isinstance(stream, httpx.SyncByteStream)  # noqa: S101 - for the type checker
+    """Ends an answer that is larger than any of ours should be: customers can write large rows."""
+
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def __iter__(self) -> Iterator[bytes]:
@@ -282,7 +249,7 @@ def _column(column: str | AsText) -> str:
 
 
 def _equals(query: Any, where: Mapping[str, Any]) -> Any:
-    """The builder with one filter a column (its `match` refuses an empty mapping)."""
+    """Add one filter per column (the builder's `match` refuses an empty mapping)."""
     for column, value in where.items():
         if value is None:
             query = query.is_(column, "null")

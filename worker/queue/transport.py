@@ -1,4 +1,4 @@
-"""The way to the database: what a transport offers, and what its failures mean."""
+"""The way to the database: the transport's protocol, and the meaning of its failures."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ FUNCTION_MISSING = "configuration.function"
 
 
 class StatementRefusedError(ConfigurationError):
-    """The database has run a statement and refused it; nothing of it was written.
+    """The database has refused a statement, and has written nothing of it.
 
-    Triggers, constraints and functions of the app's own do that. `sqlstate` says why.
+    The app's triggers, constraints and functions do that. `sqlstate` tells why.
     """
 
     def __init__(self, message: str, *, code: str, sqlstate: str) -> None:
@@ -31,13 +31,13 @@ class AnswerTooLargeError(TransientError):
 
 @dataclass(frozen=True)
 class AsText:
-    """A column whose JSON is wanted as text: customers write it, so nothing parses it here.
+    """A JSON column read as text: customers write it, so it is not parsed here.
 
     Attributes
     ----------
     column : str
     member : str or None
-        Of a JSON object, one member; the answer then bears its name.
+        One member of a JSON object; the answer then has its name.
     """
 
     column: str
@@ -50,7 +50,7 @@ class AsText:
 
 
 class Transport(Protocol):
-    """Named SQL functions and rows of named tables; nothing here decides anything.
+    """Calls named SQL functions, reads and writes rows of named tables; it decides nothing.
 
     Arguments and values are JSON values. Every method raises only `WorkerError` (see `classify`), has a time
     limit, and may be called from any thread.
@@ -96,35 +96,32 @@ class Transport(Protocol):
         -------
         text : str or None
         size_bytes : int or None
-            Only where it is over the limit: what is known of its size.
+            Only where it is over the limit: its size, as far as it is known.
         """
 
-    def sees_all_rows(self, table: str) -> bool | None:
-        """Whether row-level security leaves this role every row; None where that cannot be asked."""
-
     def update(self, table: str, values: Mapping[str, Any], *, where: Mapping[str, Any]) -> int:
-        """Write `values` to the rows whose columns equal `where`; how many there were."""
+        """Write `values` to the rows whose columns equal `where`; returns how many there were."""
 
     def count(self, table: str, *, where: Mapping[str, Any]) -> int:
-        """How many rows equal `where`."""
+        """Count the rows whose columns equal `where`."""
 
     def insert(self, table: str, values: Mapping[str, Any]) -> str:
-        """Add a row; its `id`."""
+        """Add a row; returns its `id`."""
 
     def speaks(self, function: str, names: Sequence[str]) -> bool:
-        """Whether there is a function that takes arguments of these names. Nothing is written to find out."""
+        """Whether there is a function with arguments of these names. Nothing is written to find out."""
 
     def has_column(self, table: str, column: str) -> bool:
         """Whether the table has the column."""
 
     def atomically(self) -> AbstractContextManager[None]:
-        """A transaction around what this thread calls, a savepoint inside one; over HTTP each call stands alone."""
+        """A transaction around the calls of this thread, a savepoint inside one; over HTTP each call stands alone."""
 
     def now(self) -> datetime:
         """The database's clock (over HTTP the server's, to a second)."""
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
 
 
 LARGEST_ANSWER_BYTES = 4 << 20
@@ -146,7 +143,7 @@ _REFUSED_WORDS = (
     "Invalid API key",
     "No API key",
 )
-# PgBouncer's and Supavisor's, which would say the same for ever; with a SQLSTATE (08P01) or without.
+# Lasting refusals of PgBouncer and Supavisor, with a SQLSTATE (08P01) or without.
 _POOLER_REFUSES = {
     "statement pooling mode": "its statement mode allows no transactions; take session or transaction mode",
     "unsupported startup parameter": "take the parameter out of DATABASE_URL, or have the pooler ignore it",
@@ -154,7 +151,7 @@ _POOLER_REFUSES = {
 
 
 def classify(message: str, *, code: str | None = None, status: int | None = None) -> WorkerError:
-    """Sort a failed call of the queue's own; the one place that does.
+    """Sort a failed call: the one place that decides which error it is.
 
     Parameters
     ----------
@@ -168,11 +165,11 @@ def classify(message: str, *, code: str | None = None, status: int | None = None
     Returns
     -------
     ConfigurationError
-        For what an operator must mend: refused credentials, a missing function, table or right. `StatementRefusedError`
-        where the database ran the statement and refused it.
+        For what an operator must change: refused credentials, a missing function, table or right.
+        `StatementRefusedError` where the database ran the statement and refused it.
     TransientError
         For everything else: dropped connections (08), serialisation and deadlock (40), no resources (53),
-        shutdown and cancel (57), timeouts, 5xx, and whatever is not known; none of them may cost an order.
+        shutdown and cancel (57), timeouts, 5xx, and whatever is not known; none of them may cost a job.
     """
     message = " ".join(message.split()) or "no message"
     known = code or (str(status) if status is not None else "")
@@ -186,10 +183,10 @@ def classify(message: str, *, code: str | None = None, status: int | None = None
 
 
 def _of_configuration(message: str, known: str, code: str | None, status: int | None) -> tuple[str, str] | None:
-    """The error's code and its line, where an operator must mend something."""
-    for words, mend in _POOLER_REFUSES.items():
+    """The error's code and its line, where an operator must change something."""
+    for words, hint in _POOLER_REFUSES.items():
         if words in message:
-            return "configuration.database", f"the pooler refused us ({message}): {mend}"
+            return "configuration.database", f"the pooler refused us ({message}): {hint}"
     if known.startswith(_MISSING_FUNCTION):
         return FUNCTION_MISSING, (
             f"the database has no such function ({message}); run `mindscript-worker migrate`, or reload "

@@ -19,7 +19,7 @@ from dsp.limiter import Reduction
 from dsp.loudness import LoudnessMeter, Measurement, hop_frames, integrated_lufs, rounded_db
 from dsp.plan import RenderPlan, render
 from worker.codec.encode import encode
-from worker.codec.formats import Encoding
+from worker.codec.encoding import Encoding
 from worker.codec.segments import Track
 from worker.codec.tags import Tags
 from worker.errors import JobError, QualityError

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from dsp.plan import RenderPlan
-from worker.codec.formats import Encoding
+from worker.codec.encoding import Encoding
 from worker.codec.tags import Chapter, Tags
 from worker.errors import MediaError, WorkerError
 from worker.media.reference import REFUSED
@@ -28,7 +28,7 @@ from worker.render.deliver import PREVIEW_FADE_S, Delivered, Delivery, deliver, 
 from worker.render.programme import Programme, measure
 from worker.render.report import Report, layer_loudness, make_report
 from worker.render.studio import Studio
-from worker.tts.fitting import fitted
+from worker.tts.shorten import fitted
 from worker.tts.speech import SpeechStats
 
 OnProgress = Callable[[str, float], None]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from dsp.loudness import integrated_lufs
+from worker.codec.tags import COVER_BYTES
 from worker.config import Config
 from worker.cores import available_cores
 from worker.errors import JobError, MediaError
@@ -22,15 +23,14 @@ from worker.plan.compile import SHORTEST_RECORDING_S
 from worker.plan.recordings import Music, Speech
 from worker.tts import open_voice
 from worker.tts.cache import RemoteCache, SpeechCache
-from worker.tts.care import VoiceProcessing, measure_clip
-from worker.tts.fitting import FitMode, script_that_fits
 from worker.tts.pace import PaceBook
+from worker.tts.processing import VoiceProcessing, measure_clip
+from worker.tts.shorten import FitMode, script_that_fits
 from worker.tts.speech import SpeechStats, recorded_speech, speak_script
 
 WithoutCover = Literal["never", "missing", "always"]
 
 _DECODE_TIMEOUT_S = 900.0
-_COVER_BYTES = 10 << 20
 _FOUND = {
     "media.empty": "holds no sound",
     "media.truncated": "is incomplete",
@@ -129,7 +129,7 @@ def open_studio(
                 )
         voice = open_voice(job.voice, config)
         cache = SpeechCache(config.cache_dir / "speech", config.tts_cache_max_mb, speech_store)
-        paces = PaceBook(config.cache_dir / "pace.json")
+        paces = PaceBook(config.cache_dir / "paces")
         parts = script_that_fits(
             job,
             parse_script(job.script),
@@ -179,8 +179,8 @@ def open_studio(
 
     def fetch_cover(reference: str, folder: Path) -> bytes:
         path = fetch(reference, into=folder, what="cover")
-        if path.stat().st_size > _COVER_BYTES:
-            raise MediaError(f"metadata.cover: the image is larger than {_COVER_BYTES >> 20} MB")
+        if path.stat().st_size > COVER_BYTES:
+            raise MediaError(f"metadata.cover: the image is larger than {COVER_BYTES >> 20} MB")
         data = path.read_bytes()
         if not data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")):
             raise MediaError("metadata.cover: it is neither a JPEG nor a PNG image")

@@ -1,4 +1,4 @@
-"""Where finished files go: Supabase's buckets, or the same tree on disk. Keys, types and the one protocol."""
+"""Where finished files go: Supabase's buckets, or the same tree on disk. Keys, content types and the protocol."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from worker.formats import FORMATS
+
 RENDERS = "audio-renders"
 MUSIC = "background-music"
-# A key holds the hash of its content, so that what is behind it never changes: a year, in seconds.
+# Cache-Control of every file: a year. A key holds the hash of its content, so the content never changes.
 FOREVER_S = 31_536_000
 CONTENT_TYPES = {
-    "mp3": "audio/mpeg",
-    "m4a": "audio/mp4",
-    "aac": "audio/aac",
-    "wav": "audio/wav",
-    "flac": "audio/flac",
+    **{name: format_.content_type for name, format_ in FORMATS.items()},
     "vtt": "text/vtt",
     "lrc": "text/plain",
     "json": "application/json",
@@ -28,7 +26,7 @@ _LONGEST_ID = 128
 
 @dataclass(frozen=True)
 class Stored:
-    """A file in its place.
+    """A stored file.
 
     Attributes
     ----------
@@ -49,7 +47,7 @@ class Stored:
 
 
 class Storage(Protocol):
-    """A place for finished files; nothing in it is ever overwritten."""
+    """A place for finished files; nothing is ever overwritten."""
 
     def put(
         self,
@@ -58,7 +56,6 @@ class Storage(Protocol):
         *,
         bucket: str,
         content_type: str,
-        cache_control_s: int = FOREVER_S,
         on_progress: Callable[[int], None] | None = None,
         within_s: float | None = None,
     ) -> Stored:
@@ -67,33 +64,30 @@ class Storage(Protocol):
         Parameters
         ----------
         within_s : float, optional
-            Give up, with a `TransientError`, after about so many seconds, whatever the service does; the default allows
-            for a poor line and a service that is down for a while.
+            Give up with a `TransientError` after about so many seconds. The default allows for a slow connection and a
+            service that is down for a while.
         on_progress : callable, optional
-            Told the bytes sent so far; whatever it raises ends the upload.
+            Called with the bytes sent so far; what it raises ends the upload.
 
         Raises
         ------
         ConfigurationError
-            If an operator must mend something: bucket, its limits, the key.
+            If an operator must change something: the bucket, its limits, the key.
         TransientError
-            If the service fails for longer than we wait; or another file is in the place.
+            If the service fails for longer than that, or another file has this key.
         """
 
     def remove(self, bucket: str, keys: Sequence[str]) -> None:
-        """Take files away; those that are not there are no error."""
-
-    def size(self, bucket: str, key: str) -> int | None:
-        """In bytes; None where there is no such file."""
+        """Remove files; those that are not there are no error."""
 
     def is_public(self, bucket: str) -> bool | None:
-        """Whether everybody can read a bucket; None where that cannot be found out."""
+        """Whether everybody can read a bucket; None where that is unknown."""
 
     def public_url(self, bucket: str, key: str) -> str:
         """The address of a file in a public bucket."""
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
 
 
 def track_key(track_id: str | None, job_id: str, digest: str, extension: str) -> str:

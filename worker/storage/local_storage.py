@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from worker.errors import ConfigurationError, ResourceError, TransientError
-from worker.storage.base import FOREVER_S, Stored
+from worker.storage.base import Stored
 
 _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
 _COMING = ".incoming"
@@ -39,13 +39,11 @@ class LocalStorage:
         *,
         bucket: str,
         content_type: str,
-        cache_control_s: int = FOREVER_S,
         on_progress: Callable[[int], None] | None = None,
         within_s: float | None = None,
     ) -> Stored:
         """See `Storage.put`. The file appears under its name only when all of it is on disk."""
-        del content_type, cache_control_s  # a file system keeps neither
-        del within_s  # nor is there anybody to wait for
+        del content_type, within_s  # a file system keeps no type, and there is no service to wait for
         size = path.stat().st_size
         place = self._place(bucket, key)
         try:
@@ -65,11 +63,6 @@ class LocalStorage:
         for key in keys:
             self._place(bucket, key).unlink(missing_ok=True)
 
-    def size(self, bucket: str, key: str) -> int | None:
-        """See `Storage.size`."""
-        place = self._place(bucket, key)
-        return place.stat().st_size if place.is_file() else None
-
     def is_public(self, bucket: str) -> bool | None:
         """See `Storage.is_public`."""
         del bucket
@@ -83,22 +76,27 @@ class LocalStorage:
         """See `Storage.close`."""
 
     def _take(self, path: Path, place: Path) -> bool:
-        """Put the file in place; False if the same was there. A link never replaces what is there already."""
+        """Put the file in place; False if the same file was there. A link never replaces an existing file."""
         place.parent.mkdir(parents=True, exist_ok=True)
         with path.open("rb") as file:
-            os.fsync(file.fileno())  # the database will say that the order is done
+            os.fsync(file.fileno())  # before the database has the job as done
+        linked = self._link(path, path, place)
+        return self._copy(path, place) if linked is None else linked
+
+    def _link(self, path: Path, source: Path, place: Path) -> bool | None:
+        """Link `source` into place: False if `path` was there already, None where there can be no links."""
         try:
-            place.hardlink_to(path)
+            place.hardlink_to(source)
         except FileExistsError:
             return not self._same(path, place)
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            return self._copy(path, place)
+            return None
         return True
 
     def _copy(self, path: Path, place: Path) -> bool:
-        """The long way, from another file system: whole beside the tree first, then into it."""
+        """From another file system: copy the file beside the tree first, then move it in."""
         coming = self._root / _COMING
         coming.mkdir(exist_ok=True)
         for old in coming.iterdir():  # of a process that was killed
@@ -110,20 +108,16 @@ class LocalStorage:
             shutil.copyfile(path, part)
             with part.open("rb") as file:
                 os.fsync(file.fileno())
-            try:
-                place.hardlink_to(part)
-            except FileExistsError:
+            linked = self._link(path, part, place)
+            if linked is not None:
+                return linked
+            if place.exists():
                 return not self._same(path, place)
-            except OSError as error:
-                if error.errno not in _NO_LINKS:
-                    raise
-                if place.exists():
-                    return not self._same(path, place)
-                part.rename(place)
+            part.rename(place)
             return True
         finally:
             part.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # another process is at it, too
+            with contextlib.suppress(OSError):  # another process is copying, too
                 coming.rmdir()
 
     def _same(self, path: Path, place: Path) -> bool:

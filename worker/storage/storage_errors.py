@@ -1,4 +1,4 @@
-"""What an answer of Supabase Storage means: the one place that sorts them. Pure.
+"""The errors of Supabase Storage: the one place that sorts its answers. Pure.
 
 Storage answers most failures with HTTP 400 and the true status in the body, as text:
 ``{"statusCode": "404", "error": "not_found", "message": "Object not found"}``; the resumable (TUS) routes use
@@ -8,19 +8,18 @@ src/internal/errors/codes.ts, src/http/error-handler.ts.)
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from worker.backoff import retry_after_s
 from worker.errors import ConfigurationError, TransientError, WorkerError
+from worker.untrusted_json import read_json
 
 BUCKET_MISSING = "storage.bucket"
 CREDENTIALS = "storage.credentials"
 TOO_LARGE = "storage.size"
 MIME_REFUSED = "storage.mime"
-# 544: Storage lost its database; 423: another request holds the object's lock; 425 and 408 ask for another
-# try.
+# 423: another request holds the object's lock; 408 and 425 ask for a repetition.
 _PASSING = (408, 423, 425, 429)
 _LONGEST_MESSAGE = 200
 
@@ -52,7 +51,7 @@ class Answer:
 
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Bring any of the forms into one.
+    """Read an answer of any of these forms.
 
     Parameters
     ----------
@@ -61,10 +60,7 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """
     wait_s = retry_after_s(headers.get("retry-after"))
     text = body[:4096].decode("utf-8", errors="replace")
-    try:
-        said = json.loads(text)
-    except ValueError:
-        said = None
+    said = read_json(text)
     if not isinstance(said, dict):
         return Answer(status, "", _one_line(text), wait_s)
     inner = str(said.get("statusCode", ""))
@@ -81,9 +77,9 @@ def sort_answer(
     Returns
     -------
     ConfigurationError
-        For what an operator must mend, naming the setting.
+        For what an operator must change, naming the setting.
     TransientError
-        For what may pass, and for whatever is not known: neither may cost an order at once.
+        For what may pass, and for whatever is not known: neither may fail a job at once.
     ObjectMissing, ObjectTaken
         For the caller to judge.
     """

@@ -1,9 +1,9 @@
 """Supabase Storage: finished files into buckets, by streaming from disk, never overwriting.
 
 Through storage3, the storage client of supabase-py, on its own: `import supabase` brings auth, realtime and
-functions for some 15 MB more. What storage3 cannot do goes over the same httpx client: resumable uploads
+functions for some 15 MB more. Resumable uploads, which storage3 does not know, go over the same httpx client
 (worker/storage/tus.py). storage3's `upload` of a path streams (multipart over an open file), and `x-upsert: false` is
-its default. What Storage has already is asked for first, so that no body is sent for nothing.
+its default. Whether Storage has the file already is asked first, so that no body is sent in vain.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class SupabaseStorage:
 
     Parameters
     ----------
-    patience : Patience
-        With the service, on each call.
+    retry_policy : RetryPolicy
+        Of each call.
     limits : httpx.Timeout
         Of each request.
     """
@@ -89,7 +89,7 @@ class SupabaseStorage:
         self._supabase = supabase
         self._url = f"{supabase.origin}/storage/v1"
         self._headers = supabase.headers()
-        self._patience = retry_policy or RetryPolicy(failures=6)
+        self._retry_policy = retry_policy or RetryPolicy(failures=6)
         self._http = upload_client(limits or _LIMITS)
         self._storage = SyncStorageClient(f"{self._url}/", self._headers, http_client=self._http)
 
@@ -100,16 +100,15 @@ class SupabaseStorage:
         *,
         bucket: str,
         content_type: str,
-        cache_control_s: int = FOREVER_S,
         on_progress: Callable[[int], None] | None = None,
         within_s: float | None = None,
     ) -> Stored:
         """See `Storage.put`. Over 6 MB in resumable pieces."""
         if within_s is not None:
-            with closing(self._in_short()) as short:
-                return short._put(path, key, bucket, content_type, cache_control_s, on_progress, within_s)
+            with closing(self._with_short_limits()) as short:
+                return short._put(path, key, bucket, content_type, on_progress, within_s)
         most_s = _UPLOAD_S + path.stat().st_size / _UPLOAD_BYTES_PER_S
-        return self._put(path, key, bucket, content_type, cache_control_s, on_progress, most_s)
+        return self._put(path, key, bucket, content_type, on_progress, most_s)
 
     def _put(
         self,
@@ -117,7 +116,6 @@ class SupabaseStorage:
         key: str,
         bucket: str,
         content_type: str,
-        cache_control_s: int,
         on_progress: Callable[[int], None] | None,
         within_s: float,
     ) -> Stored:
@@ -132,27 +130,19 @@ class SupabaseStorage:
                 bucket=bucket,
                 key=key,
                 content_type=content_type,
-                cache_control_s=cache_control_s,
                 on_progress=on_progress,
             )
             send, progress = upload.run, lambda: upload.furthest
         else:
-            send = self._whole(path, bucket, key, content_type, cache_control_s)
-        already_there = self._place(
-            send,
-            bucket=bucket,
-            key=key,
-            size=size,
-            progress=progress,
-            within_s=within_s,
-        )
+            send = self._whole(path, bucket, key, content_type)
+        already_there = self._place(send, bucket=bucket, key=key, size=size, progress=progress, within_s=within_s)
         if on_progress:
             on_progress(size)
         return Stored(f"{bucket}/{key}", self.public_url(bucket, key), size, already_there)
 
     def put_bytes(self, data: bytes, key: str, *, bucket: str, content_type: str) -> bool:
         """Store a small object; False if one of the same size was there."""
-        send = self._whole(data, bucket, key, content_type, FOREVER_S)
+        send = self._whole(data, bucket, key, content_type)
         return not self._place(send, bucket=bucket, key=key, size=len(data), progress=None, within_s=_UPLOAD_S)
 
     def get_bytes(self, bucket: str, key: str) -> bytes | None:
@@ -167,17 +157,13 @@ class SupabaseStorage:
         if keys:
             self._retried(lambda: self._call(lambda: self._storage.from_(bucket).remove(list(keys)), bucket, ""))
 
-    def size(self, bucket: str, key: str) -> int | None:
-        """See `Storage.size`."""
-        return self._retried(lambda: self._look(bucket, key))
-
     def public_url(self, bucket: str, key: str) -> str:
         """See `Storage.public_url`."""
         return f"{self._url}/object/public/{quote(bucket, safe='')}/{quote(key)}"
 
     def is_public(self, bucket: str) -> bool | None:
         """See `Storage.is_public`."""
-        with closing(self._in_short()) as short:
+        with closing(self._with_short_limits()) as short:
             try:
                 return short._call(lambda: short._storage.get_bucket(bucket), bucket, "").public
             except (WorkerError, ObjectMissing):
@@ -199,16 +185,14 @@ class SupabaseStorage:
         """See `Storage.close`."""
         self._http.close()
 
-    def _in_short(self) -> SupabaseStorage:
-        """For what an order must not wait for."""
+    def _with_short_limits(self) -> SupabaseStorage:
+        """For calls that a job must not wait for."""
         return SupabaseStorage(self._supabase, retry_policy=RetryPolicy(failures=3), limits=_SHORT_LIMITS)
 
-    def _whole(
-        self, file: Path | bytes, bucket: str, key: str, content_type: str, cache_control_s: int
-    ) -> Callable[[], Any]:
+    def _whole(self, file: Path | bytes, bucket: str, key: str, content_type: str) -> Callable[[], Any]:
         options: FileOptions = {
             "content-type": content_type,
-            "cache-control": str(cache_control_s),
+            "cache-control": str(FOREVER_S),
             "upsert": "false",
         }
         return lambda: self._call(
@@ -225,7 +209,7 @@ class SupabaseStorage:
         progress: Callable[[], object] | None,
         within_s: float,
     ) -> bool:
-        """Send until it is in place; True if it was there already, which is asked before each sending."""
+        """Send until the file is in place; True if it was there already, which is checked before each attempt."""
 
         def once() -> bool:
             if self._is_there(bucket, key, size):
@@ -235,20 +219,20 @@ class SupabaseStorage:
             except ObjectTaken as error:
                 if self._is_there(bucket, key, size):
                     return True
-                # another offset of a resumable upload, or another client is finishing one
+                # a resumable upload is at another offset, or another client is finishing it
                 raise TransientError(f"Storage, {bucket}/{key}: {error}", code="storage.upload") from error
             return False
 
         deadline = time.monotonic() + within_s
         try:
-            return with_retries(once, retry_policy=self._patience, deadline=deadline, progress=progress)
+            return with_retries(once, retry_policy=self._retry_policy, deadline=deadline, progress=progress)
         except ConfigurationError as error:
             if error.code == TOO_LARGE:
                 raise self._too_large(bucket, size) from error
             raise
 
     def _is_there(self, bucket: str, key: str, size: int) -> bool:
-        there = self._look(bucket, key)
+        there = self._size(bucket, key)
         if there not in (None, size):
             raise TransientError(
                 f"Storage has another file at {bucket}/{key}: {there} bytes, not {size}; nothing is "
@@ -257,7 +241,7 @@ class SupabaseStorage:
             )
         return there == size
 
-    def _look(self, bucket: str, key: str) -> int | None:
+    def _size(self, bucket: str, key: str) -> int | None:
         try:
             info = self._call(lambda: self._storage.from_(bucket).info(key), bucket, key)
         except ObjectMissing:
@@ -268,7 +252,7 @@ class SupabaseStorage:
         return int(size)
 
     def _too_large(self, bucket: str, size: int) -> ConfigurationError:
-        """Say which of the two limits it was."""
+        """Find out which of the two limits it was."""
         found = f"the file of {size / 1e6:.1f} MB is over"
         try:
             limits = self.bucket_limits(bucket)
@@ -288,10 +272,10 @@ class SupabaseStorage:
         )
 
     def _retried(self, action: Callable[[], T]) -> T:
-        return with_retries(action, retry_policy=self._patience, deadline=time.monotonic() + _SMALL_S)
+        return with_retries(action, retry_policy=self._retry_policy, deadline=time.monotonic() + _SMALL_S)
 
     def _call(self, action: Callable[[], T], bucket: str, key: str, content_type: str = "") -> T:
-        """Once, with every failure sorted."""
+        """Make a call; every failure becomes one of ours."""
         try:
             return action()
         except StorageApiError as error:
@@ -301,16 +285,14 @@ class SupabaseStorage:
                 f"Storage does not answer: {type(error).__name__}: {error}", code="storage.unavailable"
             ) from error
         except (ValidationError, ValueError, KeyError) as error:
-            # 200 with something that is not Storage's JSON: a gateway's page.
+            # An answer with 200 that is not Storage's JSON, such as a gateway's page.
             raise TransientError(
                 f"Storage, {bucket}/{key}: not understood: {type(error).__name__}", code="storage.unexpected"
             ) from error
 
 
 def _answer(error: StorageApiError) -> Answer:
-    """The answer itself where storage3 still holds it: it drops the newer code, the Retry-After, and other
-    forms.
-    """
+    """The answer itself where storage3 still holds it: storage3 drops the newer code and the Retry-After."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, httpx.HTTPStatusError):

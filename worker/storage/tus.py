@@ -14,6 +14,7 @@ from urllib.parse import quote
 import httpx
 
 from worker.errors import TransientError
+from worker.storage.base import FOREVER_S
 from worker.storage.storage_errors import ObjectMissing, read_answer, sort_answer
 
 # Supabase's documentation, "Resumable uploads": pieces must be of exactly 6 MB, but for the last.
@@ -26,8 +27,7 @@ _LOST = (400, 403, 404, 410)
 
 
 class ResumableUpload:
-    """A file on its way. `run` may be called again after a `TransientError`: it goes on where the server
-    stands.
+    """One upload. `run` may be called again after a `TransientError`; it continues at the server's offset.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ class ResumableUpload:
     endpoint : str
         ``…/storage/v1/upload/resumable``; all requests stay below it, and so does the key in `headers`.
     on_progress : callable, optional
-        Told the bytes the server has, after each piece.
+        Called with the bytes the server has, after each piece.
 
     Attributes
     ----------
     furthest : int
-        Bytes the server has had at most; grows while there is progress.
+        The most bytes that the server has had; it grows while there is progress.
     """
 
     def __init__(
@@ -54,7 +54,6 @@ class ResumableUpload:
         bucket: str,
         key: str,
         content_type: str,
-        cache_control_s: int,
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
         self.furthest = 0
@@ -66,7 +65,6 @@ class ResumableUpload:
         self._bucket = bucket
         self._key = key
         self._content_type = content_type
-        self._cache_control_s = cache_control_s
         self._on_progress = on_progress
         self._url: str | None = None
 
@@ -104,14 +102,14 @@ class ResumableUpload:
             "bucketName": self._bucket,
             "objectName": self._key,
             "contentType": self._content_type,
-            "cacheControl": str(self._cache_control_s),
+            "cacheControl": str(FOREVER_S),
         }
         encoded = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in metadata.items())
         response = self._good(
             self._send("POST", self._endpoint, {"Upload-Length": str(self._size), "Upload-Metadata": encoded})
         )
         # Only the last part of Location: behind a proxy its scheme, host and prefix are often wrong
-        # (supabase/storage issue 339), and the key must not follow a server's word to another host.
+        # (supabase/storage issue 339), and the key must not be sent to another host.
         upload_id = response.headers.get("location", "").rstrip("/").rpartition("/")[2]
         if not upload_id:
             raise TransientError("Storage began an upload without saying where", code="storage.upload")

@@ -1,9 +1,9 @@
-"""The HTTP client of uploads: it reads an answer that comes before the request's body has been sent.
+"""The HTTP client of uploads: it reads an answer that arrives before the request's body has been sent.
 
-Storage answers an upload that it refuses as soon as it knows (the name is taken, the type or the size is not allowed),
-while the body is still coming, and keeps the connection; but it reads nothing more from it and answers nothing on it.
-A client that first sends all of its body waits until its time is up, and so does one that uses the connection again.
-Here an answer ends the sending (RFC 9112, 9.5), and a connection that had a body to carry is closed after its answer.
+Storage refuses an upload (name taken, type or size not allowed) while the body is still being sent. It keeps the
+connection, but reads and answers nothing more on it. A client that sends its whole body first, or that uses the
+connection again, waits until its time is up. Here an answer ends the sending (RFC 9112, 9.5), and a connection that
+has carried a body is closed after its answer.
 """
 
 from __future__ import annotations

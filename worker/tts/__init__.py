@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 
 from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.payload.schema import VoiceChoice
 from worker.tts.voice import Utterance, Voice
+from worker.voices import PROVIDERS
 
 __all__ = ["Utterance", "Voice", "VoiceInfo", "available_voices", "open_voice"]
 
@@ -31,33 +33,17 @@ def open_voice(choice: VoiceChoice, config: Config) -> Voice:
     JobError
         If there is no such voice.
     """
-    if choice.provider == "openai":
-        from worker.tts.openai_voice import OpenAIVoice
-
-        return OpenAIVoice(choice, config)
-    if choice.provider == "elevenlabs":
-        from worker.tts.elevenlabs_voice import ElevenLabsVoice
-
-        return ElevenLabsVoice(choice, config)
-    if choice.provider == "local":
-        from worker.tts.local_voice import LocalVoice
-
-        return LocalVoice(choice.id, choice.speed)
-    raise ConfigurationError("voice.provider uploaded is a recording, not a voice that speaks")
-
-
-def missing_key(provider: str, variable: str) -> ConfigurationError:
-    """Say what a cloud voice still needs."""
-    return ConfigurationError(
-        f"voice.provider {provider}: {variable} is not set; set it, "
-        'give a recording with --voice FILE, or use "provider": "local"',
-        code="configuration.key",
-    )
+    provider = PROVIDERS.get(choice.provider)
+    if provider is None or not provider.implementation:
+        raise ConfigurationError("voice.provider uploaded is a recording, not a voice that speaks")
+    module, _, name = provider.implementation.partition(":")
+    voice: Voice = getattr(import_module(module), name)(choice, config)
+    return voice
 
 
 def available_voices(config: Config) -> list[VoiceInfo]:
-    """Tell which voices can be used now, and what each of the others needs."""
-    from worker.tts.local_voice import MEND, espeak_path, has_hibari, hibari_voices
+    """Tell which voices can be used now, and what the others need."""
+    from worker.tts.local_voice import INSTALL_HINT, espeak_path, has_hibari, hibari_voices
 
     voices = []
     if has_hibari():
@@ -65,14 +51,10 @@ def available_voices(config: Config) -> list[VoiceInfo]:
     elif espeak_path():
         voices.append(VoiceInfo("local", True, "espeak-ng: any of its voices by name (offline)"))
     else:
-        voices.append(VoiceInfo("local", False, MEND))
-    for provider, key, variable in (
-        ("openai", config.openai_api_key, "OPENAI_API_KEY"),
-        ("elevenlabs", config.elevenlabs_api_key, "ELEVENLABS_API_KEY"),
-    ):
-        if key is None:
-            voices.append(VoiceInfo(provider, False, f"needs {variable}"))
-        else:
-            voices.append(VoiceInfo(provider, True, f"{variable} is set"))
+        voices.append(VoiceInfo("local", False, INSTALL_HINT))
+    for name, provider in PROVIDERS.items():
+        if variable := provider.key_variable:
+            usable = getattr(config, variable.lower()) is not None
+            voices.append(VoiceInfo(name, usable, f"{variable} is set" if usable else f"needs {variable}"))
     voices.append(VoiceInfo("uploaded", True, "voice.url in the job, or --voice FILE"))
     return voices

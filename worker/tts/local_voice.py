@@ -1,7 +1,7 @@
 """The offline voices: hibari-tts (a small neural voice), or espeak-ng where that is installed.
 
-hibari runs in a process of its own, which ends with the last sentence: its ONNX runtime takes over 100 MB that the
-renderer shall not carry along.
+hibari runs in a process of its own, which ends with the last sentence: its ONNX runtime takes over 100 MB, which the
+renderer does not need.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError, WorkerError
+from worker.payload.schema import VoiceChoice
 from worker.tts.voice import Utterance
 
 DEFAULT_HIBARI, DEFAULT_ESPEAK = "heart", "en"
 _SECONDS_PER_SENTENCE = 120.0
 _ESPEAK_WORDS_PER_MINUTE = 160  # a calm pace
-MEND = (
+INSTALL_HINT = (
     "install the offline voice: pip install 'mindscript-audio-worker[local]' (or espeak-ng), "
     "or give a recording with --voice FILE"
 )
@@ -32,20 +34,22 @@ MEND = (
 class LocalVoice:
     """The offline voice that this machine has.
 
+    It speaks at its own pace and its words are stretched to the job's speed, since its own way of speaking faster or
+    slower misses the length by up to 10 %.
+
     Parameters
     ----------
-    voice_id : str or None
-        A voice of hibari (``heart`` comes with it), or of espeak-ng such as ``en-gb``.
-    speed : float
-        1.0 is the voice's own pace. It always speaks at that, since its own way of speaking faster or slower misses the
-        length by up to 10 %; its words are stretched.
+    choice : VoiceChoice
+        Its id is a voice of hibari (``heart`` comes with it), or of espeak-ng such as ``en-gb``.
+    config : Config
+        Not needed: no key, no address.
 
     Raises
     ------
     ConfigurationError
         If there is no offline voice here.
     JobError
-        If there is one, but not of the name that the order gives.
+        If there is one, but not of the name that the job gives.
     """
 
     provider = "local"
@@ -53,15 +57,17 @@ class LocalVoice:
     uses_context = False
     notes: tuple[str, ...] = ()
 
-    def __init__(self, voice_id: str | None, speed: float) -> None:
-        self.speed = self.tempo = speed
+    def __init__(self, choice: VoiceChoice, config: Config) -> None:
+        del config
+        voice_id = choice.id
+        self.speed = self.tempo = choice.speed
         self._engine: _Hibari | _Espeak
         if has_hibari():
             self._engine = _Hibari(voice_id)
         elif espeak := espeak_path():
             self._engine = _Espeak(espeak, voice_id)
         else:
-            raise ConfigurationError(f"voice.provider local: there is no offline voice here; {MEND}")
+            raise ConfigurationError(f"voice.provider local: there is no offline voice here; {INSTALL_HINT}")
         self.fingerprint = self.pace_key = self._engine.fingerprint
 
     def speak(self, utterance: Utterance, into: Path) -> None:
@@ -98,9 +104,9 @@ def espeak_path() -> str | None:
 
 
 def _unknown(stated: str | None, found: str) -> WorkerError:
-    """A voice that is not here: the order's fault only if the order names it."""
+    """A voice that is not installed: the job's fault only if the job names it."""
     if stated is None:
-        return ConfigurationError(f"voice.provider local: {found}; {MEND}", code="voice.unknown")
+        return ConfigurationError(f"voice.provider local: {found}; {INSTALL_HINT}", code="voice.unknown")
     return JobError(
         f"voice.id: {found}",
         code="voice.unknown",
@@ -133,7 +139,7 @@ class _Hibari:
         request = json.dumps({"text": text, "into": str(into)}) + "\n"
         answer = b""
         try:
-            answer = _asked(self._process, request.encode(), _SECONDS_PER_SENTENCE)
+            answer = _answer(self._process, request.encode(), _SECONDS_PER_SENTENCE)
         except BrokenPipeError:
             pass
         except BaseException:
@@ -155,7 +161,7 @@ class _Hibari:
                         pipe.close()
 
 
-def _asked(process: subprocess.Popen[bytes], request: bytes, timeout_s: float) -> bytes:
+def _answer(process: subprocess.Popen[bytes], request: bytes, timeout_s: float) -> bytes:
     """Send a request and read the line that answers it; less than a line when the process has ended."""
     if process.stdin is None or process.stdout is None:
         raise ValueError("the process has no pipes")

@@ -1,4 +1,4 @@
-"""A bucket in which all workers share their spoken pieces."""
+"""A bucket in which all workers share their speech cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def speech_store(config: Config, storage: Storage) -> RemoteCache | None:
-    """Give the shared store of spoken pieces, where TTS_CACHE_BUCKET names one and Supabase is there."""
+    """The shared speech cache, where TTS_CACHE_BUCKET names a bucket and Supabase is configured; else None."""
     if config.tts_cache_bucket is None:
         return None
     from worker.storage.supabase_storage import SupabaseStorage
@@ -29,7 +29,7 @@ def speech_store(config: Config, storage: Storage) -> RemoteCache | None:
 
 @dataclass(frozen=True)
 class _Bucket:
-    """A bucket as a cache: what it cannot give or take costs money, not the job."""
+    """A bucket as a cache: its failures cost money, not the job."""
 
     storage: SupabaseStorage
     name: str

@@ -1,4 +1,4 @@
-"""The script, spoken: pieces from a voice or its cache, decoded, trimmed at both ends and matched in level."""
+"""Speak a script: pieces from a voice or the cache, decoded, trimmed at both ends and matched in level."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from worker.media.decode import decode
 from worker.payload.script import Pause, Sentence, pieces, with_gaps
 from worker.plan.recordings import Speech, Spoken
 from worker.tts.cache import SpeechCache
-from worker.tts.care import (
+from worker.tts.pace import PaceBook, spoken_characters
+from worker.tts.processing import (
     UNPROCESSED,
     TrimmedClip,
     VoiceProcessing,
     at_tempo,
     declicked,
+    high_passed,
     match_levels,
     measure_clip,
     trimmed,
-    without_rumble,
 )
-from worker.tts.failures import PieceTooLongError
-from worker.tts.pace import PaceBook, spoken_characters
+from worker.tts.service_errors import PieceTooLongError
 from worker.tts.voice import Utterance, Voice
 
 SENTENCE_GAP_S = 0.35  # at speed 1; slower speech has longer gaps
 PARAGRAPH_GAP_S = 0.9
-_SHORTEST_CUT_CHARACTERS = 200  # a service that refuses so little as too long refuses something else
+_SHORTEST_CUT_CHARACTERS = 200  # a service that refuses even this as too long means something else
 _DECODE_TIMEOUT_S = 300.0
 _LONGEST_PIECE_S = 3600.0
 
@@ -85,9 +85,9 @@ def speak_script(
         In Hz, of the track.
     on_progress : callable, optional
         Called with the fraction of pieces that are there.
-    said : Said, optional
-        Gathers counts and notes.
-    care : Care, optional
+    said : SpeechStats, optional
+        Collects counts and notes.
+    processing : VoiceProcessing, optional
     paces : PaceBook, optional
         Learns how long the voice takes for its words.
 
@@ -106,7 +106,7 @@ def speak_script(
     waiting = list(spaced_pieces(parts, voice))
     spoken: list[Spoken | Pause] = []
     clips: list[TrimmedClip] = []
-    heard: list[Measurement] = []
+    measurements: list[Measurement] = []
     said_before = ""
     number = 0
     with closing(voice):
@@ -117,23 +117,23 @@ def speak_script(
                 number += 1
                 continue
             following = next((later.text for later in waiting[number + 1 :] if isinstance(later, Sentence)), "")
-            # pauses do not part what is said before from what is said after
+            # a pause does not end the context
             utterance = Utterance(part.text, previous=said_before, following=following)
             try:
                 clip = _piece(utterance, voice, cache, ffmpeg, folder / f"speech-{number:04d}", sample_rate)
             except PieceTooLongError:
                 if len(part.text) <= _SHORTEST_CUT_CHARACTERS:
                     raise
-                # the service takes less than its documentation says: this piece and all that follow are cut smaller
+                # the service takes less than its documentation says: cut this piece and all that follow
                 limit = len(part.text) // 2
                 waiting[number:] = spaced_pieces(tuple(waiting[number:]), voice, limit_characters=limit)
                 continue
-            filtered = without_rumble(
+            filtered = high_passed(
                 clip, folder / f"speech-{number:04d}.highpass", processing=processing, sample_rate=sample_rate
             )
             piece = trimmed(filtered, sample_rate, processing=processing, speed=voice.speed)
             clips.append(piece)
-            heard.append(measure_clip(piece, sample_rate))
+            measurements.append(measure_clip(piece, sample_rate))
             spoken.append(Spoken(part.text, piece))
             said_before = part.text
             number += 1
@@ -144,12 +144,15 @@ def speak_script(
         paces.learn(voice.pace_key, characters, sum(clip.frames for clip in clips) / sample_rate * voice.speed)
     said.hits, said.misses = cache.hits, cache.misses
     said.notes.extend(voice.notes)
-    level = match_levels(clips, heard, sample_rate)
+    level = match_levels(clips, measurements, sample_rate)
     loudness = integrated_lufs(
-        joined(heard).energies
-        if len(heard) == 1
+        joined(measurements).energies
+        if len(measurements) == 1
         else np.concatenate(
-            [m.energies * (after.gain / before.gain) ** 2 for m, before, after in zip(heard, clips, level, strict=True)]
+            [
+                m.energies * (after.gain / before.gain) ** 2
+                for m, before, after in zip(measurements, clips, level, strict=True)
+            ]
         )
     )
     rest = iter(level)
@@ -187,7 +190,7 @@ def recorded_speech(
     speed: float = 1.0,
     processing: VoiceProcessing = UNPROCESSED,
 ) -> Speech:
-    """Take a recording as the whole speech, untouched but for sample rate, speed and the care that is asked for.
+    """Take a recording as the whole speech, unchanged but for sample rate, speed and the processing asked for.
 
     Its pitch stays the same at every speed, and all of it gets longer or shorter, silences included.
 
@@ -205,7 +208,7 @@ def recorded_speech(
         timeout_s=_DECODE_TIMEOUT_S,
     )
     decoded = at_tempo(decoded, folder / "voice.stretched", tempo=speed, sample_rate=sample_rate)
-    clip: Clip = without_rumble(decoded, folder / "voice.highpass", processing=processing, sample_rate=sample_rate)
+    clip: Clip = high_passed(decoded, folder / "voice.highpass", processing=processing, sample_rate=sample_rate)
     if processing.declick:
         clip = declicked(clip, sample_rate)
     return Speech((Spoken("", clip),), integrated_lufs(measure_clip(clip, sample_rate).energies))

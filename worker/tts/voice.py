@@ -1,4 +1,4 @@
-"""What every voice can do."""
+"""The protocol of all voices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Utterance:
     text : str
         No longer than the voice's `limit_characters`.
     previous, following : str
-        What is spoken before and after it, for voices that carry their melody over; may be empty.
+        The text before and after it, for voices that continue their intonation; may be empty.
     """
 
     text: str
@@ -41,11 +41,11 @@ class Voice(Protocol):
 
     @property
     def speed(self) -> float:
-        """The pace that was ordered; 1.0 is the voice's own."""
+        """The pace that the job wants; 1.0 is the voice's own."""
 
     @property
     def tempo(self) -> float:
-        """How many times as fast what it speaks must still be made to come to `speed`: 1.0 where it does it all."""
+        """How many times as fast its speech must still be made to reach `speed`; 1.0 where it speaks at that speed."""
 
     @property
     def pace_key(self) -> str:
@@ -53,7 +53,7 @@ class Voice(Protocol):
 
     @property
     def uses_context(self) -> bool:
-        """Whether what comes before and after changes how a piece sounds."""
+        """Whether the text before and after changes how a piece sounds."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -73,4 +73,4 @@ class Voice(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of connections and processes."""
+        """Close connections and end processes."""

@@ -18,7 +18,7 @@ from worker.media import download as fetch_module
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch_module, "_PATIENCE", RetryPolicy(failures=3, first_wait_s=0.01, longest_wait_s=0.02))
+    monkeypatch.setattr(fetch_module, "_RETRIES", RetryPolicy(failures=3, first_wait_s=0.01, longest_wait_s=0.02))
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,15 @@
--- What leased workers call. Every time is the database's, every write is fenced by the claim's token, and each function
--- that ends or holds a job answers with a word: 'held' (done), 'cancelled' (the customer's doing) or 'lost' (the row is
--- not the caller's any more).
+-- The functions that leased workers call. Every time is the database's, every write is fenced by the claim's token, and each function
+-- that ends or holds a job returns the claim's status: 'held' (done), 'cancelled' (by the customer) or 'lost' (another
+-- worker has claimed the row).
 --
 -- search_path: the app's own triggers run inside these functions and name their tables without a schema, so `public` and
--- Supabase's `extensions` are on it. pg_temp stands last: left out it would come first, and a caller's temporary types
+-- Supabase's `extensions` are on it. pg_temp is last: left out it would come first, and a caller's temporary types
 -- would be used with our rights. All names of ours are qualified.
 --
 -- Status is compared with literals, so that text and enum columns both work; 'cancelled' as text, since some enums have
 -- no such word.
 
--- What the row says about a claim.
+-- The status of a claim.
 CREATE OR REPLACE FUNCTION public.worker_standing(p_job_id uuid, p_token uuid) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
     SELECT coalesce(
@@ -189,7 +189,7 @@ BEGIN
     RETURN public.worker_standing(p_job_id, p_token);
 END $$;
 
--- Put the job back with this attempt not counted: shutdown, or something the operator must mend.
+-- Put the job back with this attempt not counted: shutdown, or something the operator must change.
 CREATE OR REPLACE FUNCTION public.worker_release(
     p_job_id uuid, p_token uuid, p_code text, p_delay_s double precision) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
@@ -227,7 +227,7 @@ BEGIN
     RETURN public.worker_standing(p_job_id, p_token);
 END $$;
 
--- Give up. The token stays, so that asking again after a lost answer says 'held'.
+-- Give up. The token stays, so that a repeated call after a lost answer returns 'held'.
 CREATE OR REPLACE FUNCTION public.worker_fail(
     p_job_id uuid, p_token uuid, p_code text, p_error text, p_crashed boolean) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
@@ -248,8 +248,8 @@ END $$;
 
 -- The track row and the end of the job in one transaction. Only those columns of p_track that the table has are written
 -- (preview_url came late), only to a track of the same customer's, and only if the job has not been superseded: if the
--- customer has no younger job for the same track that has completed, runs or waits. The token stays: asking again after
--- a lost answer says 'held' and writes nothing.
+-- customer has no younger job for the same track that has completed, runs or waits. The token stays: a repeated call
+-- after a lost answer returns 'held' and writes nothing.
 CREATE OR REPLACE FUNCTION public.worker_finish(
     p_job_id uuid, p_token uuid, p_result jsonb, p_track jsonb) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
@@ -299,7 +299,7 @@ BEGIN
     RETURN 'held';
 END $$;
 
--- Put back what dead workers held. A leased row is dead when its lease has run out, a row claimed by a worker that knows
+-- Rescue the jobs of dead workers. A leased row is dead when its lease has run out, a row claimed by a worker that knows
 -- no leases when nobody has touched it for ten minutes. Either death counts as a crash; too many and the job is given
 -- up. Answers with the ids of both kinds, and with the rows that could not be written: a trigger of the app's that fails
 -- over one row must not keep the others from being rescued.

@@ -1,6 +1,6 @@
 -- The fence against workers that know no leases, the guard of the worker's columns, and NOTIFY for those that listen.
 
--- The worker's columns change only by its functions, which run as the owner of the table. Whoever else writes a row (the
+-- The worker's columns change only by its functions, which run as the owner of the table. Any other writer of a row (the
 -- app, a customer through row-level security, a plain worker) leaves them as they are.
 CREATE OR REPLACE FUNCTION public.worker_columns() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, extensions, pg_temp AS $$
@@ -33,8 +33,8 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- A row that somebody puts back or takes without a token of their own (the old edge function's reset, a plain worker's
--- claim, a person) leaves its old holder's hands: that one's token is struck, and its next write says 'lost'.
+-- When somebody requeues or claims a row without a token (the old edge function's reset, a plain worker's claim, a
+-- person), the old claim's token is removed from the row, and that worker's next write answers 'lost'.
 CREATE OR REPLACE FUNCTION public.worker_fence() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 BEGIN
@@ -47,7 +47,7 @@ BEGIN
     END IF;
     IF NEW.status = 'pending' AND OLD.status::text IN ('completed', 'failed', 'cancelled')
        AND NOT pg_catalog.row_security_active(TG_RELID) THEN
-        -- Ordered again, by the app or a person: five fresh attempts. A customer's own row keeps its attempts.
+        -- Requeued, by the app or a person: five new attempts. A customer's own row keeps its attempts.
         NEW.attempt := 0;
         NEW.crash_count := 0;
         NEW.release_count := 0;
@@ -79,7 +79,7 @@ END $$;
 
 DO $$
 BEGIN
-    -- Triggers fire in the order of their names: worker_columns comes before worker_fence, which strikes tokens.
+    -- Triggers fire in the order of their names: worker_columns comes before worker_fence, which removes tokens.
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'worker_columns'
                    AND tgrelid = 'public.audio_job_queue'::regclass) THEN
         CREATE TRIGGER worker_columns BEFORE INSERT OR UPDATE ON public.audio_job_queue

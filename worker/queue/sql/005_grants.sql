@@ -29,5 +29,5 @@ BEGIN
     END LOOP;
 END $$;
 
--- PostgREST keeps a list of functions; this makes it look again. Without a PostgREST nobody hears it.
+-- PostgREST keeps a list of functions; this makes it read them again. Without a PostgREST it does nothing.
 NOTIFY pgrst, 'reload schema';

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import Self
 
-Format = Literal["mp3", "m4a", "aac", "wav", "flac"]
-Quality = Literal["low", "medium", "high"]
+from worker.formats import FORMATS, FormatName, Quality
 
-FORMATS: tuple[Format, ...] = get_args(Format)
-LOSSLESS: tuple[Format, ...] = ("wav", "flac")
-
-_KBPS = {"low": 128, "medium": 192, "high": 320}
 _LAME_SCALES = {128: 0.95, 192: 0.97}  # LAME's presets.c, abr_switch_map; the same in LAME 3.100 and 4.1
 
 # How far a codec lets the peaks of a dense programme rise, in dB: benchmarks/codec.py measures it. A lossless file
@@ -26,7 +21,7 @@ _WORST_HEADROOM_DB = 1.6
 class Encoding:
     """A format and, where it is lossy, its bit rate."""
 
-    format: Format
+    format: FormatName
     bitrate_kbps: int | None = None
 
     @property
@@ -41,16 +36,16 @@ class Encoding:
     @property
     def headroom_db(self) -> float:
         """How far below the highest true peak the limiter's ceiling has to be at first."""
-        if self.format in LOSSLESS:
+        if not FORMATS[self.format].lossy:
             return _LOSSLESS_HEADROOM_DB
         return _HEADROOM_DB.get((self.format, self.kbps), _WORST_HEADROOM_DB)
 
     @property
     def kbps(self) -> int:
         """Bit rate of a lossy format: the one that was asked for, else that of medium quality."""
-        return self.bitrate_kbps or _KBPS["medium"]
+        return self.bitrate_kbps or FORMATS["mp3"].kbps["medium"]
 
     @classmethod
-    def for_quality(cls, format: Format, quality: Quality) -> Self:
+    def for_quality(cls, format: FormatName, quality: Quality) -> Self:
         """Choose the bit rate of a quality: 128, 192 or 320 kbit/s; none for lossless formats."""
-        return cls(format, None if format in LOSSLESS else _KBPS[quality])
+        return cls(format, FORMATS[format].kbps.get(quality))

@@ -1,4 +1,4 @@
-"""A voice that is longer than its track: the script is shortened before it is spoken, the speech once it is there."""
+"""Fit a voice into its track: shorten the script before it is spoken, the speech afterwards."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from worker.plan.fit import (
 )
 from worker.plan.recordings import Speech, Spoken
 from worker.tts.cache import SpeechCache
-from worker.tts.care import EDGE_S, TAIL_S, TrimmedClip, measure_clip, write_stretched
 from worker.tts.pace import PaceBook, spoken_characters
+from worker.tts.processing import EDGE_S, TAIL_S, TrimmedClip, measure_clip, write_stretched
 from worker.tts.speech import piece_key, spaced_pieces
 from worker.tts.voice import Utterance, Voice
 
@@ -69,7 +69,8 @@ def script_that_fits(
     voice : Voice
     fit : "adapt" or "fail"
     cache : SpeechCache
-        What has been paid is spoken; and a decision is kept here, so that a second attempt says the same words.
+        Pieces that are here are paid for, and are spoken. A decision is kept here, too, so that a second attempt speaks
+        the same words.
     paces : PaceBook
     notes : list of str
         What was left out is added.
@@ -82,7 +83,7 @@ def script_that_fits(
     Raises
     ------
     JobError
-        job.voice_too_long: with "fail" where the script does not fit as it is ordered; with "adapt" where not even
+        job.voice_too_long: with "fail" where the script does not fit as it is; with "adapt" where not even
         one sentence fits.
     """
     room = room_for_voice(job)
@@ -96,7 +97,7 @@ def script_that_fits(
     whole, sentences = projected(parts), count_sentences(parts)
     if room.first + _DOUBT * whole.frames() <= room.until:
         return parts
-    # whatever is decided here holds for later attempts, too: other words would be paid again
+    # the decision holds for later attempts, too: other words would have to be paid for again
     key = cache.key("sentences that fit", fit, voice.fingerprint, job.script, str(room))
     count = _recalled(cache, key, most=sentences)
     if count is None:
@@ -123,7 +124,7 @@ def script_that_fits(
 
 
 def _recalled(cache: SpeechCache, key: str, *, most: int) -> int | None:
-    """What an earlier attempt at the same order has decided."""
+    """What an earlier attempt of the same job has decided."""
     kept = cache.recall(key)
     if kept is None or not kept.isdigit() or len(kept) > len(str(most)):
         return None
@@ -164,7 +165,7 @@ def fitted(job: RenderJob, speech: Speech, *, fit: FitMode, folder: Path, notes:
     speech : Speech
         Spoken words, or one recording without text.
     fit : "adapt" or "fail"
-        Speech that has been paid is always made to fit.
+        Speech that has been paid for is always made to fit.
     folder : Path
         For what is stretched.
     notes : list of str
@@ -173,7 +174,7 @@ def fitted(job: RenderJob, speech: Speech, *, fit: FitMode, folder: Path, notes:
     Raises
     ------
     JobError
-        job.voice_too_long: a recording that does not fit as ordered, with "fail"; a track without any room.
+        job.voice_too_long: a recording that does not fit as it is, with "fail"; a track without any room.
     """
     room = room_for_voice(job)
     length = _frames(speech.parts)
@@ -228,7 +229,7 @@ def _shortened_words(speech: Speech, script: str, room: Room, folder: Path, note
 
 
 def _shortened_recording(speech: Speech, room: Room, folder: Path, notes: list[str]) -> _Made | None:
-    """Sound whose sentences nobody knows: faster, else up to the last pause that fits, else faded out.
+    """Speech whose sentences are not known: faster, else up to the last pause that fits, else faded out.
 
     None where there is no room at all.
     """
@@ -361,7 +362,7 @@ def _ended(clip: Clip, frames: int, fall_s: float) -> Clip:
 
 
 def _faster(speech: Speech, tempo: float, folder: Path, notes: list[str]) -> Speech:
-    """Say every word `tempo` times as fast; pauses stay."""
+    """Make every word `tempo` times as fast; pauses stay."""
     if tempo <= 1.0:
         return speech
     notes.append(f"The voice is {100 * (tempo - 1):.1f} % faster than ordered, so that it fits into the track.")
@@ -377,8 +378,8 @@ def _faster(speech: Speech, tempo: float, folder: Path, notes: list[str]) -> Spe
 
 
 def _measured(parts: tuple[Spoken | Pause, ...]) -> Speech:
-    heard = [measure_clip(part.clip, SAMPLE_RATE_HZ).energies for part in _spoken(parts)]
-    return Speech(parts, integrated_lufs(np.concatenate(heard)))
+    energies = [measure_clip(part.clip, SAMPLE_RATE_HZ).energies for part in _spoken(parts)]
+    return Speech(parts, integrated_lufs(np.concatenate(energies)))
 
 
 def _spoken(parts: Sequence[Spoken | Pause]) -> list[Spoken]:

@@ -1,4 +1,4 @@
-"""Voice care: silence cut off both ends of a piece, clean edges, rumble taken out, pieces brought to one level."""
+"""Voice processing: trim silence, soften edges, high-pass rumble, match the levels of pieces."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ EDGE_S = 0.005
 CUT_EDGE_S = 0.02  # of an end that is cut in the middle of sound, where `declick` is on
 SILENCE_DB = -45.0  # below a piece's own peak
 LARGEST_LEVEL_MATCH_DB = 4.0
-_EVENED_FROM_S = 1.0  # a shorter piece is too short to be judged by itself
+_MATCHED_FROM_S = 1.0  # a shorter piece is too short to be judged by itself
 
 
 @dataclass(frozen=True)
 class VoiceProcessing:
-    """What is done to a voice beyond evening and trimming; off by default.
+    """What is done to a voice beyond level matching and trimming; off by default.
 
     Attributes
     ----------
@@ -47,17 +47,17 @@ UNPROCESSED = VoiceProcessing()
 
 @dataclass(frozen=True)
 class TrimmedClip:
-    """A stretch of a clip at a gain, with raised-cosine edges so that no cut clicks.
+    """A span of a clip at a gain, with raised-cosine edges so that no cut clicks.
 
     Parameters
     ----------
     clip : Clip
     first, last : int
-        The stretch, in frames of the clip.
+        The span, in frames of the clip.
     gain : float
         Linear.
     rise_frames, fall_frames : int
-        Length of the edges; together no longer than the stretch.
+        Length of the edges; together no longer than the span.
     """
 
     clip: Clip
@@ -94,8 +94,8 @@ def measure_clip(clip: Clip, sample_rate: int) -> Measurement:
     return meter.result()
 
 
-def without_rumble(clip: FileClip, into: Path, *, processing: VoiceProcessing, sample_rate: int) -> FileClip:
-    """High-pass a clip, where care asks for it, into another file; the first one is closed and removed."""
+def high_passed(clip: FileClip, into: Path, *, processing: VoiceProcessing, sample_rate: int) -> FileClip:
+    """High-pass a clip, where the job asks for it, into another file; the first one is closed and removed."""
     if processing.high_pass_hz is None:
         return clip
     high_pass = HighPass(processing.high_pass_hz, sample_rate)
@@ -129,7 +129,7 @@ def write_stretched(clip: Clip, into: Path, *, frames: int, channels: int, sampl
 
 
 def trimmed(clip: Clip, sample_rate: int, *, processing: VoiceProcessing, speed: float = 1.0) -> TrimmedClip:
-    """Cut the silence off both ends of a piece and give it edges; what is kept of it is longer at a slow `speed`."""
+    """Cut the silence off both ends of a piece and give it edges; the margins are longer at a slow `speed`."""
     begins, ends = _sound(clip)
     first = max(0, begins - round(LEAD_S / speed * sample_rate))
     last = min(clip.frames, ends + round(TAIL_S / speed * sample_rate))
@@ -145,7 +145,7 @@ def declicked(clip: Clip, sample_rate: int) -> TrimmedClip:
 
 
 def _sound(clip: Clip) -> tuple[int, int]:
-    """First frame of sound and the one after its last, by `SILENCE_DB`; an empty stretch for silence."""
+    """First frame of sound and the one after its last, by `SILENCE_DB`; an empty span for silence."""
     peak = max((float(np.abs(clip.read(first, last)).max()) for first, last in spans(0, clip.frames)), default=0.0)
     threshold = peak * db_to_gain(SILENCE_DB)
     begins, ends = clip.frames, 0
@@ -169,11 +169,13 @@ def _with_edges(
     return TrimmedClip(clip, first, last, rise_frames=rise, fall_frames=fall)
 
 
-def match_levels(clips: Sequence[TrimmedClip], heard: Sequence[Measurement], sample_rate: int) -> list[TrimmedClip]:
+def match_levels(
+    clips: Sequence[TrimmedClip], measurements: Sequence[Measurement], sample_rate: int
+) -> list[TrimmedClip]:
     """Bring pieces to their median loudness, by no more than `LARGEST_LEVEL_MATCH_DB`; short ones are left alone."""
     levels = [
-        integrated_lufs(measurement.energies) if clip.frames >= _EVENED_FROM_S * sample_rate else -math.inf
-        for clip, measurement in zip(clips, heard, strict=True)
+        integrated_lufs(measurement.energies) if clip.frames >= _MATCHED_FROM_S * sample_rate else -math.inf
+        for clip, measurement in zip(clips, measurements, strict=True)
     ]
     known = [level for level in levels if math.isfinite(level)]
     if len(known) < 2:

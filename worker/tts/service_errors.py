@@ -1,16 +1,17 @@
-"""What cloud voices answer when they do not speak, sorted as the queue needs it."""
+"""The errors of voice services: an HTTP answer becomes the error that tells who can put it right."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from worker.backoff import retry_after_s
 from worker.errors import ConfigurationError, JobError, TransientError, WorkerError
+from worker.untrusted_json import read_json
+from worker.voices import PROVIDERS
 
-# Codes, types and parameters as the services name them; words of their sentences decide nothing but a length.
+# Codes, types and parameters as the services name them. Their sentences are read only to find a text that is too long.
 _QUOTA_CODES = ("insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "payment_required")
 _PLAN_CODES = ("paid_plan_required", "subscription_required", "feature_not_available")
 _FORMAT_CODES = ("output_format_not_allowed", "response_format", "output_format")
@@ -20,44 +21,50 @@ _MODEL_FIELDS, _VOICE_FIELDS = ("model", "model_id"), ("voice", "voice_id")
 _TEXT_FIELDS = ("", "input", "text")
 _SETTINGS_FIELDS = ("stability", "similarity_boost", "style", "use_speaker_boost", "voice_settings", "instructions")
 _PASSING_STATUSES = (408, 409, 425, 429)
-_WRITTEN = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D}
-ENOUGH_TO_TELL = 32
+_TEXT_BYTES = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D}
+HEAD_BYTES = 32
 _UNTYPED = ("application/octet-stream", "binary/octet-stream")
 _LONGEST_REASON = 200
 _A_QUOTE = 16  # characters of the script in a row
 
 
 class PieceTooLongError(ConfigurationError):
-    """The service takes less text at once; how much is given to it is our choice, so it is given less."""
+    """The service takes less text at once than it was sent."""
 
     default_code = "voice.too_long"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a service was asked for, and who chose it.
+class Request:
+    """A request to a voice service, and who chose its parts.
 
     Attributes
     ----------
     provider : str
-        ``openai`` or ``elevenlabs``.
-    key_variable, model_variable : str
-        Settings that hold the key and the model.
+        A key of `PROVIDERS`.
     voice, model : str
-    voice_by_order, model_by_order : bool
-        Whether the order named them; what it did not name is for the operator to mend.
+    voice_of_job, model_of_job : bool
+        Whether the job named them; what it did not name, the operator must change.
     text : str
-        What was to be spoken: a reason that quotes it is not passed on.
+        The text to speak. A reason that quotes it is not passed on.
     """
 
     provider: str
-    key_variable: str
-    model_variable: str
     voice: str
     model: str
-    voice_by_order: bool
-    model_by_order: bool
+    voice_of_job: bool
+    model_of_job: bool
     text: str
+
+    @property
+    def key_variable(self) -> str:
+        """The setting with the key."""
+        return PROVIDERS[self.provider].key_variable
+
+    @property
+    def model_variable(self) -> str:
+        """The setting with the model."""
+        return PROVIDERS[self.provider].model_variable
 
 
 @dataclass(frozen=True)
@@ -83,12 +90,12 @@ class Reason:
         return any(code in names for code in self.codes)
 
 
-def refusal(asked: Asked, status: int, body: Any, headers: Mapping[str, str]) -> WorkerError:
-    """Turn an HTTP refusal into the error that says who can mend it.
+def service_error(request: Request, status: int, body: Any, headers: Mapping[str, str]) -> WorkerError:
+    """Turn a failed HTTP answer into an error.
 
     Parameters
     ----------
-    asked : Asked
+    request : Request
     status : int
         HTTP status.
     body : object
@@ -97,15 +104,15 @@ def refusal(asked: Asked, status: int, body: Any, headers: Mapping[str, str]) ->
         Of the answer.
     """
     reason = read_reason(body)
-    says = f"{asked.provider} answered {status}"
-    if reason.message and not _quotes(reason.message, asked.text):
+    says = f"{request.provider} answered {status}"
+    if reason.message and not _quotes(reason.message, request.text):
         says += f": {reason.message}"
     if reason.is_one_of(_QUOTA_CODES):
-        return _no_credit(asked, says)
+        return _no_credit(request, says)
     if reason.is_one_of(_PLAN_CODES):
         return ConfigurationError(
-            f"{says}; the plan of {asked.key_variable}'s account does not include the voice {asked.voice!r} "
-            f"with the model {asked.model}",
+            f"{says}; the plan of {request.key_variable}'s account does not include the voice {request.voice!r} "
+            f"with the model {request.model}",
             code="voice.plan",
         )
     if status in _PASSING_STATUSES or status >= 500:
@@ -113,21 +120,21 @@ def refusal(asked: Asked, status: int, body: Any, headers: Mapping[str, str]) ->
         return TransientError(says, code="voice.unavailable", retry_after_s=retry_after_s(header))
     if about_format(reason):
         return ConfigurationError(
-            f"{says}; none of the formats that are asked for is allowed to {asked.key_variable}", code="voice.format"
+            f"{says}; none of the formats that are asked for is allowed to {request.key_variable}", code="voice.format"
         )
-    if _about_model(reason, asked, status):
-        return _no_model(asked, says)
+    if _about_model(reason, request, status):
+        return _no_model(request, says)
     if status == 402:
-        return _no_credit(asked, says)
+        return _no_credit(request, says)
     if status in (401, 403):
-        return ConfigurationError(f"{says}; check {asked.key_variable} and what it may do", code="voice.key")
+        return ConfigurationError(f"{says}; check {request.key_variable} and what it may do", code="voice.key")
     if _about_length(reason):
-        return PieceTooLongError(f"{says}; {len(asked.text)} characters are too many for the model {asked.model}")
+        return PieceTooLongError(f"{says}; {len(request.text)} characters are too many for the model {request.model}")
     if reason.field in _VOICE_FIELDS or any("voice" in code and "setting" not in code for code in reason.codes):
-        return _no_voice(asked, says)
+        return _no_voice(request, says)
     if status == 404:
         return ConfigurationError(
-            f"{says}; nothing answers there as {asked.provider} does: check its base URL", code="voice.address"
+            f"{says}; nothing answers there as {request.provider} does: check its base URL", code="voice.address"
         )
     if reason.field in _SETTINGS_FIELDS or any("setting" in code for code in reason.codes):
         return JobError(
@@ -144,46 +151,46 @@ def refusal(asked: Asked, status: int, body: Any, headers: Mapping[str, str]) ->
     )
 
 
-def _no_credit(asked: Asked, says: str) -> WorkerError:
-    return ConfigurationError(f"{says}; the account of {asked.key_variable} has no credit left", code="voice.quota")
+def _no_credit(request: Request, says: str) -> WorkerError:
+    return ConfigurationError(f"{says}; the account of {request.key_variable} has no credit left", code="voice.quota")
 
 
-def _no_model(asked: Asked, says: str) -> WorkerError:
-    if asked.model_by_order:
+def _no_model(request: Request, says: str) -> WorkerError:
+    if request.model_of_job:
         return JobError(
-            f"voice.model: {asked.provider} has no speech model {asked.model!r} ({says})",
+            f"voice.model: {request.provider} has no speech model {request.model!r} ({says})",
             code="voice.model",
             customer_message="The chosen voice model is not available. Please choose another voice.",
         )
     return ConfigurationError(
-        f"{says}; the model {asked.model} was chosen by a setting or by default: set {asked.model_variable}",
+        f"{says}; the model {request.model} was chosen by a setting or by default: set {request.model_variable}",
         code="voice.model",
     )
 
 
-def _no_voice(asked: Asked, says: str) -> WorkerError:
-    if asked.voice_by_order:
+def _no_voice(request: Request, says: str) -> WorkerError:
+    if request.voice_of_job:
         return JobError(
-            f"voice.id: {asked.provider} has no voice {asked.voice!r} ({says})",
+            f"voice.id: {request.provider} has no voice {request.voice!r} ({says})",
             code="voice.unknown",
             customer_message="The chosen voice is not available any more. Please choose another voice.",
         )
     return ConfigurationError(
-        f"{says}; the voice {asked.voice!r} was taken since the order names none: have the app send voice.id",
+        f"{says}; the voice {request.voice!r} was taken since the job names none: have the app send voice.id",
         code="voice.unknown",
     )
 
 
 def about_format(reason: Reason) -> bool:
-    """Whether a refusal is about the output format."""
+    """Whether the service refused the output format."""
     return reason.field in _FORMAT_CODES or reason.is_one_of(_FORMAT_CODES)
 
 
-def _about_model(reason: Reason, asked: Asked, status: int) -> bool:
+def _about_model(reason: Reason, request: Request, status: int) -> bool:
     if reason.field in _MODEL_FIELDS or any("model" in code for code in reason.codes) or status == 410:
         return True
     # OpenAI's answer to a model of another endpoint; with another path it is about the base URL
-    return asked.provider == "openai" and status == 404 and "(POST /v1/audio/speech)" in reason.message
+    return request.provider == "openai" and status == 404 and "(POST /v1/audio/speech)" in reason.message
 
 
 def _about_length(reason: Reason) -> bool:
@@ -191,7 +198,7 @@ def _about_length(reason: Reason) -> bool:
 
 
 def check_type(provider: str, content_type: str | None) -> None:
-    """Look at what calls itself speech: bare PCM would take a page of text for noise.
+    """Check the type of an answer: bare PCM would play a page of text as noise.
 
     Raises
     ------
@@ -204,14 +211,14 @@ def check_type(provider: str, content_type: str | None) -> None:
 
 
 def check_samples(provider: str, head: bytes) -> None:
-    """Look at the first bytes of what is to be bare samples.
+    """Check the first bytes of bare samples.
 
     Raises
     ------
     TransientError
-        If they are words.
+        If they are text.
     """
-    if len(head) >= ENOUGH_TO_TELL and all(byte in _WRITTEN for byte in head[:ENOUGH_TO_TELL]):
+    if len(head) >= HEAD_BYTES and all(byte in _TEXT_BYTES for byte in head[:HEAD_BYTES]):
         raise TransientError(f"{provider} answered with words instead of sound", code="voice.damaged")
 
 
@@ -232,13 +239,8 @@ def _quotes(reason: str, text: str) -> bool:
 
 def read_reason(body: Any) -> Reason:
     """Take a service's answer apart: OpenAI's `error`, ElevenLabs' `detail`, or a list of what is invalid."""
-    if isinstance(body, bytes):
-        body = body.decode(errors="replace")
-    if isinstance(body, str):
-        try:
-            body = json.loads(body)
-        except ValueError:
-            return Reason((), "", "")  # a proxy's page: nothing worth quoting
+    if isinstance(body, str | bytes):
+        body = read_json(body)  # None for a proxy's page, which is not worth quoting
     for key in ("error", "detail"):
         if isinstance(body, dict) and key in body:
             body = body[key]

@@ -1,0 +1,56 @@
+"""The registry of output formats: one entry for each. Payload, codecs, storage and command line follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal
+
+_LOSSY_KBPS: Final = {"low": 128, "medium": 192, "high": 320}
+
+
+@dataclass(frozen=True)
+class Format:
+    """An output format.
+
+    Attributes
+    ----------
+    name : str
+        In payloads; also the ending of its files.
+    content_type : str
+    kbps : mapping
+        Bit rate by quality; empty for a lossless format.
+    """
+
+    name: str
+    content_type: str
+    kbps: Mapping[str, int]
+
+    @property
+    def lossy(self) -> bool:
+        """Whether it loses information."""
+        return bool(self.kbps)
+
+
+FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
+    {
+        format_.name: format_
+        for format_ in (
+            Format("mp3", "audio/mpeg", _LOSSY_KBPS),
+            Format("m4a", "audio/mp4", _LOSSY_KBPS),
+            Format("aac", "audio/aac", _LOSSY_KBPS),
+            Format("wav", "audio/wav", {}),
+            Format("flac", "audio/flac", {}),
+        )
+    }
+)
+QUALITIES: Final = tuple(_LOSSY_KBPS)
+if TYPE_CHECKING:
+    FormatName = str
+    Quality = str
+else:
+    FormatName = Literal[tuple(FORMATS)]
+    Quality = Literal[QUALITIES]
+INPUT_ENDINGS: Final = (*(f".{name}" for name in FORMATS), ".ogg", ".opus", ".webm", ".mp4", ".aiff", ".aif")
+"""File name endings of the audio files that customers upload; the content decides, not the ending."""
