@@ -51,7 +51,7 @@ def job(fork_server: ForkServer, folder: Path, function: str = PERFORM, **payloa
 
 def hear_out(child: JobProcess, *, until: Callable[[Message], bool] = lambda _: False) -> Told:
     said: list[Message] = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while (more := child.messages(1)) is not None:
         assert time.monotonic() < deadline, "the job has not come to its end"
         said += more
@@ -61,7 +61,7 @@ def hear_out(child: JobProcess, *, until: Callable[[Message], bool] = lambda _: 
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < deadline, "did not come true"
         time.sleep(0.01)

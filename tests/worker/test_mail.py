@@ -292,7 +292,7 @@ def test_the_operators_hear_of_an_order_that_no_worker_has_survived(post: Post, 
         dead.close()
         worker = Worker(config, rescuer, drain=True, watch=JobObservers([EmailNotifier(config, rescuer.job)]))
         worker._rescue()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 90
     while not post.resend.sent:
         assert time.monotonic() < until, "no letter"
         time.sleep(0.01)

@@ -33,8 +33,15 @@ def test_a_wheel_has_every_module_and_the_sql(tmp_path):
 def test_the_bill_of_materials_has_every_locked_package(tmp_path):
     bill_path = tmp_path / "sbom.json"
     command = Path(sys.executable).with_name("cyclonedx-py")
-    options = ["--pyproject", ROOT / "pyproject.toml", "--output-reproducible", "--output-file", bill_path]
-    subprocess.run([command, "requirements", *options, ROOT / "requirements.txt"], check=True, timeout=90)
+    options = [
+        "--no-validate",
+        "--pyproject",
+        ROOT / "pyproject.toml",
+        "--output-reproducible",
+        "--output-file",
+        bill_path,
+    ]
+    subprocess.run([command, "requirements", *options, ROOT / "requirements.txt"], check=True, timeout=250)
     bill = json.loads(bill_path.read_text())
     locked = re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     assert sorted((each["name"], each["version"]) for each in bill["components"]) == sorted(locked)

@@ -138,7 +138,7 @@ def test_a_kill_in_the_middle_leaves_nothing_under_the_name(tmp_path: Path, file
     assert child.stdout is not None
     assert child.stdout.readline() == "half\n"
     child.kill()
-    child.wait(timeout=10)
+    child.wait(timeout=60)
     child.stdout.close()
     assert not (out / "audio-renders" / KEY).exists()
     (left,) = (out / ".incoming").iterdir()
