@@ -196,7 +196,7 @@ def test_a_job_without_end_of_memory_gets_one_more_try(works: Works, do: str) ->
 
 
 def test_a_job_that_hangs_counts_as_crashed(works: Works) -> None:
-    works.timings = WorkerTimings(check_s=0.1, silent_s=0.2)
+    works.timings = WorkerTimings(check_s=0.1, silent_s=4.0)
     job = works.order(do="silent", seconds=600, attempts=1)
     works.drain()
     assert works.outcomes() == ["retried", "completed"]
