@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup servers compiled demo test test-databases orders check format lock faults soak bench bench-queue sound audit sbom container clean
+.PHONY: setup servers compiled demo test test-fast test-databases acceptance orders check format reference lock faults soak bench bench-queue sound audit sbom container clean
 
 setup: $(VENV)/.ready  ## virtual environment from the hash-locked requirements
 
@@ -23,25 +23,30 @@ compiled: setup  ## byte code, which Python does not keep by itself where PYTHON
 demo: setup  ## render the example jobs into out/
 	$(BIN)/mindscript-worker demo
 
-test: compiled  ## the tests
+test: compiled  ## the unit and integration tests
 	$(BIN)/python -m pytest -n 2
 
-DATABASE_TESTS := $(wildcard tests/worker/test_servers.py tests/worker/test_queue_*.py tests/worker/test_production*.py \
-  tests/worker/test_migrate.py tests/worker/test_poolers.py tests/worker/test_docs_sql.py tests/worker/test_supabase_transport.py)
+test-fast: compiled  ## the unit tests: no process, no network, no database
+	$(BIN)/python -m pytest -n 2 -m unit
+
 test-databases: compiled  ## the queue's tests on every supported server, 13 to 18 (fetches what is missing)
 	$(BIN)/python tests/servers.py 13 14 15 16 17 18
-	MINDSCRIPT_TEST_SERVERS=13,14,15,16,17,18 MINDSCRIPT_ALL_SERVERS=1 $(BIN)/python -m pytest -n 2 $(DATABASE_TESTS)
+	MINDSCRIPT_TEST_SERVERS=13,14,15,16,17,18 MINDSCRIPT_ALL_SERVERS=1 $(BIN)/python -m pytest -n 2 -m databases
 
-check: setup  ## formatter, linter, type checker, layers, tests
+check: setup  ## formatter, linter, type checker, layers, dependencies, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry .
 	$(MAKE) test
 
 format: setup  ## put the code in its house style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+reference: setup  ## write the reference pages that follow from the code anew
+	$(BIN)/python -m tools.reference
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml
 lock: setup  ## write the requirements files anew from pyproject.toml
@@ -53,7 +58,10 @@ lock: setup  ## write the requirements files anew from pyproject.toml
 faults: compiled  ## the long ones: real kills, restarts, races
 	$(BIN)/python -m pytest -m faults -s tests
 
-orders: compiled  ## whole orders of every writer, on every variant of the app's database, at full length
+acceptance: compiled  ## the promises about sound, and whole jobs of every writer, at full length
+	$(BIN)/python -m pytest -n 2 -m 'acceptance or orders'
+
+orders: compiled  ## whole jobs of every writer, on every variant of the app's database, at full length
 	$(BIN)/python -m pytest -n 2 -m orders tests
 
 soak: compiled  ## 300 short jobs in one worker: nothing may grow
@@ -74,7 +82,7 @@ audit: setup  ## known weaknesses of the locked packages, from PyPI's advisories
 
 sbom: setup  ## software bill of materials of the image, CycloneDX, from the lock file
 	@mkdir -p out
-	$(BIN)/python tools/sbom.py requirements.txt >out/sbom.json
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file out/sbom.json requirements.txt
 
 container: ## build the image with buildah and try it (root; says so where the tools are missing)
 	tests/container/run

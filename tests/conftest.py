@@ -1,13 +1,38 @@
-"""Fixtures for every test: a real Postgres, started once (`tests/database.py`)."""
+"""Fixtures for every test: a real Postgres, started once (`tests/database.py`); the tiers (`tests/tiers.py`)."""
 
 from __future__ import annotations
+
+from collections.abc import Generator
 
 import pytest
 from database import EMBEDDED, databases, empty_dsn, laptop_dsn, leased_dsn, server_folder, server_version, servers
 from figures import figures
 from servers import server_versions, wanted_versions
+from tiers import Outside, tiers_of
 
 __all__ = ["databases", "empty_dsn", "laptop_dsn", "leased_dsn", "server_folder", "server_version", "servers"]
+
+_outside = Outside()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test with its tier, before `-m` chooses."""
+    for item in items:
+        for mark in tiers_of(item.path, {mark.name for mark in item.iter_markers()}):
+            item.add_marker(mark)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """A unit test that goes outside fails, also where the code under test has swallowed the error."""
+    _outside.forbidden = item.get_closest_marker("unit") is not None
+    _outside.did.clear()
+    try:
+        yield
+    finally:
+        _outside.forbidden = False
+    assert not _outside.did, f"a unit test went outside; mark it integration: {_outside.did}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

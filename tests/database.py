@@ -81,7 +81,7 @@ def payload_of(claim: Claim) -> dict[str, Any]:
 
 def remove(home: Path) -> None:
     """Delete the folder of an embedded server once that has gone."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while any(home.rglob("postmaster.pid")) and time.monotonic() < deadline:
         time.sleep(0.02)
     shutil.rmtree(home)

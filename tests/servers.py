@@ -44,7 +44,7 @@ _CACHE = Path(__file__).parents[1] / ".postgres"
 _LOCK = Path(__file__).with_name("servers.lock.json")
 _KEEPER = Path(__file__).with_name("standins") / "server_keeper.py"
 _MACHINES = {"x86_64": "x64", "aarch64": "arm64"}
-_LIMIT_S = 60.0
+_LIMIT_S = 180.0
 _FETCH_LIMIT_S = 300.0
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",

@@ -143,6 +143,7 @@ def digest() -> str:
     return whole.hexdigest()
 
 
+@pytest.mark.integration
 def test_the_same_sound_gives_the_same_samples_in_every_process():
     """Also with other kernels of the linear algebra below, which add in another order."""
     here = [digest() for _ in range(3)]

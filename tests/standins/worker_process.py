@@ -73,7 +73,7 @@ class WorkerProcess:
                 found.append(json.loads(line))
         return found
 
-    def wait_for(self, event: str, timeout_s: float = 20.0) -> dict[str, Any]:
+    def wait_for(self, event: str, timeout_s: float = 90.0) -> dict[str, Any]:
         """Wait until it has logged an event; return that line."""
         deadline = time.monotonic() + timeout_s
         while True:

@@ -50,7 +50,7 @@ def job(fork_server: ForkServer, folder: Path, function: str = PERFORM, **payloa
 
 def run_to_end(running: JobProcess, *, until: Callable[[Message], bool] = lambda _: False) -> Ended:
     received: list[Message] = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while (more := running.messages(1)) is not None:
         assert time.monotonic() < deadline, "the job has not come to its end"
         received += more
@@ -60,7 +60,7 @@ def run_to_end(running: JobProcess, *, until: Callable[[Message], bool] = lambda
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < deadline, "did not come true"
         time.sleep(0.01)

@@ -344,5 +344,5 @@ def test_no_ffmpeg_outlives_its_parent(number, arguments, act):
         (child,) = psutil.Process(parent.pid).children()
         parent.send_signal(number)
         parent.wait(10)
-    gone, alive = psutil.wait_procs([child], timeout=10)
+    gone, alive = psutil.wait_procs([child], timeout=60)
     assert gone, alive

@@ -230,9 +230,9 @@ def test_zero_is_a_value():
 
 
 class TestDocuments:
-    """docs/job-payload.md and examples/ against the code."""
+    """docs/reference/job-payload.md and examples/ against the code."""
 
-    TEXT = (ROOT / "docs" / "job-payload.md").read_text()
+    TEXT = (ROOT / "docs" / "reference" / "job-payload.md").read_text()
     EXAMPLES = tuple(path.read_text() for path in sorted((ROOT / "examples").glob("*.json")))
 
     def jobs(self) -> list[dict[str, Any]]:

@@ -155,8 +155,8 @@ def test_the_printed_text_does_the_same(databases: Databases, empty_dsn: str) ->
 
 
 def test_the_way_back_in_the_docs_leads_to_plain_mode(leased_dsn: str) -> None:
-    page = Path(__file__).parents[2].joinpath("docs", "queue.md").read_text(encoding="utf-8")
-    execute(leased_dsn, page.split("### Going back")[1].split("```sql")[1].split("```")[0].encode())
+    page = Path(__file__).parents[2].joinpath("docs", "howto", "use-leased-mode.md").read_text(encoding="utf-8")
+    execute(leased_dsn, page.split("## Going back")[1].split("```sql")[1].split("```")[0].encode())
     queue = open_queue(Config(database_url=leased_dsn), worker_name="w")
     assert queue.mode == "plain"
     queue.enqueue({})

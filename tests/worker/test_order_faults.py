@@ -642,7 +642,7 @@ def test_an_order_that_is_lost_or_cancelled_at_any_point_publishes_nothing(place
                 path = request["path"].format(track=order.track_id)
                 place.project.storage.fault("POST", path, "meanwhile", event=happen)
     with place.worker() as worker:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 90
         while (
             len(outcomes := {event["job"]: event["outcome"] for event in worker.events() if event["event"] == "job"})
             < 6

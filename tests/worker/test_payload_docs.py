@@ -1,4 +1,4 @@
-"""docs/job-payload.md: the range and the default of every field are the code's. (Examples: test_job_dialects.)"""
+"""The page of the payload: each field's range and default are the code's. (Examples: test_job_dialects.)"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.payload.aliases import SPELLINGS
 from worker.payload.parse import parse_job
 from worker.payload.schema import RenderJob
 
-PAGE = Path(__file__).parents[2] / "docs" / "job-payload.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "job-payload.md"
 ELSEWHERE = {"output.format": "outputFormat"}  # canonical names that the page calls otherwise
 # told in other words: made from other fields, or longer than a cell
 WORDED = {

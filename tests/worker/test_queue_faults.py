@@ -48,7 +48,7 @@ def terminate_all(dsn: str) -> None:
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < deadline, "did not come true"
         time.sleep(0.01)

@@ -39,8 +39,8 @@ def dsn(databases: Databases) -> Iterator[str]:
 
 
 def limited_role(databases: Databases, dsn: str) -> str:
-    """Make the role of docs/security.md, as it stands there; its address."""
-    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    """Make the role of docs/howto/secure.md, as it stands there; its address."""
+    page = (ROOT / "docs" / "howto" / "secure.md").read_text(encoding="utf-8")
     (block,) = (text for text in re.findall(r"```sql\n(.*?)```", page, re.S) if "CREATE ROLE mindscript_worker" in text)
     execute(databases.superuser(dsn), block.encode())
     return dsn.replace("app_owner@", "mindscript_worker@")

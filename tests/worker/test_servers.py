@@ -33,7 +33,7 @@ def processes_below(home: Path) -> list[psutil.Process]:
 
 
 def wait_until_gone(home: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while home.exists() or processes_below(home):
         assert time.monotonic() < deadline, "something stayed behind"
         time.sleep(0.05)

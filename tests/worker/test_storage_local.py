@@ -129,6 +129,7 @@ LocalStorage(Path(sys.argv[1])).put(Path(sys.argv[2]), sys.argv[3], bucket="audi
 """
 
 
+@pytest.mark.integration
 def test_a_kill_in_the_middle_leaves_nothing_under_the_name(tmp_path: Path, file: Path) -> None:
     out = tmp_path / "out"
     child = subprocess.Popen(
@@ -137,7 +138,7 @@ def test_a_kill_in_the_middle_leaves_nothing_under_the_name(tmp_path: Path, file
     assert child.stdout is not None
     assert child.stdout.readline() == "half\n"
     child.kill()
-    child.wait(timeout=10)
+    child.wait(timeout=60)
     child.stdout.close()
     assert not (out / "audio-renders" / KEY).exists()
     (left,) = (out / ".incoming").iterdir()

@@ -1,0 +1,63 @@
+"""Write the reference pages that follow from the code: `make reference`.
+
+`docs/reference/commands.md` from the commands' own ``--help``, `docs/reference/payload.schema.json` from the payload's
+models. The tests compare both with the code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+from pathlib import Path
+
+from worker.cli.main import build_parser
+from worker.payload.parse import job_json_schema
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+
+_HEAD = """\
+# Commands
+
+`mindscript-worker COMMAND`; `python -m worker` is the same. The text below is each command's `--help`. Exit status:
+0 done; 2 a bad job or bad arguments; 3 bad media; 130 interrupted; 1 anything else. An error is one line on
+standard error.
+"""
+
+
+def commands_page() -> str:
+    """Make the page of all commands; the same with every Python, whose ``--help`` differ in small things."""
+    os.environ["COLUMNS"] = "110"
+    parser = build_parser()
+    (commands,) = (each for each in parser._actions if isinstance(each, argparse._SubParsersAction))
+    parts = [_HEAD, _block(parser)]
+    for name, command in commands.choices.items():
+        parts.append(f"## {name}\n\n{_block(command)}")
+    return "\n".join(parts)
+
+
+def _block(parser: argparse.ArgumentParser) -> str:
+    # Python 3.13 writes "-o, --out OUT" where older ones write "-o OUT, --out OUT"
+    text = re.sub(
+        r"(-\w)( [A-Z.]+), (--[\w-]+\2)",
+        lambda found: f"{found[1]}, {found[3]}{' ' * len(found[2])}",
+        parser.format_help(),
+    )
+    return f"```text\n{text.strip()}\n```\n"
+
+
+def schema_file() -> str:
+    """Make the JSON Schema of the web app's dialect."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **job_json_schema()}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    """Write both files."""
+    (REFERENCE / "commands.md").write_text(commands_page(), encoding="utf-8")
+    (REFERENCE / "payload.schema.json").write_text(schema_file(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
