@@ -229,7 +229,7 @@ def test_context_that_is_refused_is_left_out_from_then_on(service, tmp_path):
     ],
 )
 def test_a_piece_that_is_too_long_for_the_service_is_cut_smaller(service, tmp_path, monkeypatch, refused):
-    monkeypatch.setattr(openai_voice, "_READ_S", 60.0)  # the stand-in speaks a while
+    monkeypatch.setattr(cloud_voice, "READ_S", 60.0)  # the stand-in speaks a while
     script = " ".join(f"Sentence number {n} of many." for n in range(40))
     service.answers = [refused]
     speech = speak(service, tmp_path, script)
