@@ -1,9 +1,13 @@
-"""A track's metadata: title, artist, album, comment, cover, chapters; and its ID3 tag."""
+"""A track's metadata: title, artist, album, comment, cover, chapters; and its ID3 tag.
+
+The tag is ours: mutagen sorts a tag's frames by length, and players list chapters in the order of their frames.
+"""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
+import codecs
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.errors import JobError
@@ -11,13 +15,18 @@ from worker.errors import JobError
 COVER_BYTES = 8 << 20
 
 _MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+_UTF16 = b"\x01"
+_LATIN1 = b"\x00"
+_FRONT_COVER = b"\x03"
 _TIMES_COUNT = 0xFFFFFFFF  # in place of byte offsets (ID3v2 Chapter Frame Addendum 1.0, 3.1)
+_TOP_LEVEL, _ORDERED = 2, 1
 _MOST_ENTRIES = 255  # of one table of contents
+_ID3_TEXTS = {"title": b"TIT2", "artist": b"TPE1", "album": b"TALB"}
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A named stretch of a track; seconds from its start."""
+    """A named span of a track; seconds from its start."""
 
     title: str
     start_s: float
@@ -60,7 +69,7 @@ class Tags:
                 )
 
     def texts(self) -> dict[str, str]:
-        """Give the texts that are there, by field name, as files may hold them."""
+        """The texts that are there, by field name, as files may hold them."""
         fields = {
             "title": self.title, "artist": self.artist, "album": self.album, "comment": self.comment
         }  # fmt: skip
@@ -90,39 +99,53 @@ def image_type(image: bytes) -> str:
 def id3v2(tags: Tags) -> bytes:
     """Make the ID3v2.3 tag that an MP3 file begins with and a WAV file has in a chunk; empty for no tags."""
     texts = tags.texts()
-    if not (texts or tags.cover or tags.chapters):
-        return b""
-    from mutagen import id3  # here, since only these two formats need it
-
-    tag = id3.ID3()
-    for name, kind in (("title", id3.TIT2), ("artist", id3.TPE1), ("album", id3.TALB)):
-        if name in texts:
-            tag.add(kind(encoding=id3.Encoding.UTF16, text=texts[name]))
+    frames = [_text(kind, texts[name]) for name, kind in _ID3_TEXTS.items() if name in texts]
     if "comment" in texts:
-        tag.add(id3.COMM(encoding=id3.Encoding.UTF16, lang="und", text=texts["comment"]))
+        frames.append(_frame(b"COMM", _UTF16, b"und", _utf16(""), b"\0\0", _utf16(texts["comment"])))
     if tags.cover:
-        mime = image_type(tags.cover)
-        tag.add(id3.APIC(encoding=id3.Encoding.LATIN1, mime=mime, type=id3.PictureType.COVER_FRONT, data=tags.cover))
-    names = [f"chp{number}" for number in range(len(tags.chapters))]
-    for name, chapter in zip(names, tags.chapters, strict=True):
-        title = id3.TIT2(encoding=id3.Encoding.UTF16, text=plain(chapter.title))
-        times = {"start_time": round(1000 * chapter.start_s), "end_time": round(1000 * chapter.stop_s)}
-        offsets = {"start_offset": _TIMES_COUNT, "end_offset": _TIMES_COUNT}
-        tag.add(id3.CHAP(element_id=name, **times, **offsets, sub_frames=[title]))
-    for name, entries, top in _contents(names):
-        flags = id3.CTOCFlags.ORDERED | (id3.CTOCFlags.TOP_LEVEL if top else 0)
-        tag.add(id3.CTOC(element_id=name, flags=flags, child_element_ids=entries, sub_frames=[]))
-    written = io.BytesIO()
-    tag.save(written, v1=0, v2_version=3, padding=lambda _: 0)
-    return written.getvalue()
+        mime = image_type(tags.cover).encode()
+        frames.append(_frame(b"APIC", _LATIN1, mime, b"\0", _FRONT_COVER, b"\0", tags.cover))
+    frames += _chapters(tags.chapters)
+    if not frames:
+        return b""
+    size = sum(map(len, frames))
+    syncsafe = bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
+    return b"ID3\x03\x00\x00" + syncsafe + b"".join(frames)
 
 
-def _contents(names: Sequence[str]) -> Iterator[tuple[str, Sequence[str], bool]]:
-    """Tables of contents, as name, entries, and whether it is the top one: one for few chapters, else one of tables."""
-    if len(names) > _MOST_ENTRIES:
-        groups = [names[first : first + _MOST_ENTRIES] for first in range(0, len(names), _MOST_ENTRIES)]
-        below = [f"toc{number}" for number in range(len(groups))]
-        yield from zip(below, groups, [False] * len(groups), strict=True)
-        names = below
-    if names:
-        yield "toc", names, True
+def _chapters(chapters: Sequence[Chapter]) -> list[bytes]:
+    if not chapters:
+        return []
+    names = [b"chp%d" % number for number in range(len(chapters))]
+    frames = [
+        _frame(
+            b"CHAP",
+            name + b"\0",
+            struct.pack(">4I", round(1000 * chapter.start_s), round(1000 * chapter.stop_s), _TIMES_COUNT, _TIMES_COUNT),
+            _text(b"TIT2", plain(chapter.title)),
+        )
+        for name, chapter in zip(names, chapters, strict=True)
+    ]
+    groups = [names[first : first + _MOST_ENTRIES] for first in range(0, len(names), _MOST_ENTRIES)]
+    if len(groups) == 1:
+        return [_contents(b"toc", groups[0], top=True), *frames]
+    below = [b"toc%d" % number for number in range(len(groups))]
+    parts = [_contents(name, group, top=False) for name, group in zip(below, groups, strict=True)]
+    return [_contents(b"toc", below, top=True), *parts, *frames]
+
+
+def _contents(name: bytes, entries: Sequence[bytes], *, top: bool) -> bytes:
+    flags = _ORDERED | (_TOP_LEVEL if top else 0)
+    return _frame(b"CTOC", name + b"\0", bytes((flags, len(entries))), *(entry + b"\0" for entry in entries))
+
+
+def _text(kind: bytes, text: str) -> bytes:
+    return _frame(kind, _UTF16, _utf16(text))
+
+
+def _utf16(text: str) -> bytes:
+    return codecs.BOM_UTF16_LE + text.encode("utf-16-le")
+
+
+def _frame(kind: bytes, *contents: bytes) -> bytes:
+    return kind + struct.pack(">IH", sum(map(len, contents)), 0) + b"".join(contents)
