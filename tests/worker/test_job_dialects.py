@@ -274,9 +274,8 @@ class TestDocuments:
         session = SESSIONS[name]
         facts = [
             f"{session.minutes:g}",
-            session.noise,
-            f"{session.fade_in_ms / 1000:g} s",
-            f"{session.fade_out_ms / 1000:g} s",
+            session.noise[0],
+            *(f"{fade_ms / 1000:g} s" for fade_ms in session.fades_ms),
         ]
         facts += [f"{beat_hz:g}" for _, beat_hz, _ in session.course] + [f"{hz:g}" for _, _, hz in session.course]
         assert [fact for fact in facts if fact not in row] == []

@@ -91,9 +91,10 @@ def test_disk_is_taken_for_the_decoded_inputs_and_the_finished_file_only(tmp_pat
 def _bytes_on_disk(folder: Path, without: set[Path]) -> int:
     """Of all files but some; one that is renamed while we look counts once."""
     sizes = {}
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # it went away while we looked
-            status = path.stat()
-            if stat.S_ISREG(status.st_mode) and path not in without:
-                sizes[status.st_ino] = status.st_size
+    for parent, _, names in os.walk(folder):  # passes over folders that go away meanwhile, as rglob does not
+        for path in (Path(parent, name) for name in names):
+            with contextlib.suppress(OSError):  # so may a file
+                status = path.stat()
+                if stat.S_ISREG(status.st_mode) and path not in without:
+                    sizes[status.st_ino] = status.st_size
     return sum(sizes.values())
