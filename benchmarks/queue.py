@@ -183,7 +183,7 @@ def calls(bench: Bench, counts: Counts) -> list[Figure]:
         timed("claim + beat + finish", lambda: _one(queue, timed))
     for _ in range(counts.calls):
         timed("claim, nothing there", queue.claim)
-        timed("rescue, nothing there", queue.rescue)
+        timed("rescue, nothing there", queue.rescue_jobs)
     queue.close()
     return [_spread(name, values) for name, values in took.items()]
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.dynos import DynoCost
-from benchmarks.pieces import Piece
+from benchmarks.pieces import Segment
 from benchmarks.render import Figure, Result, Run
 
 LABELS = {
@@ -61,7 +61,7 @@ def show_figures(console: Console, figures: Sequence[Figure]) -> None:
     console.print(table)
 
 
-def show_pieces(console: Console, pieces: Sequence[Piece]) -> None:
+def show_pieces(console: Console, pieces: Sequence[Segment]) -> None:
     """Print what each piece of the DSP costs."""
     table = _table("DSP on one core", "", "× real time", "CPU ms for a minute")
     for piece in pieces:
