@@ -62,7 +62,7 @@ def execute(dsn: str, statement: str | bytes, *parameters: object) -> list[dict[
 
 
 def row_of(dsn: str, job_id: str) -> dict[str, Any]:
-    """The order's whole row."""
+    """The job's whole row."""
     return execute(dsn, "SELECT * FROM audio_job_queue WHERE id = %s", job_id)[0]
 
 
@@ -74,7 +74,7 @@ def new_track(dsn: str, user_id: str | None = None) -> str:
 
 
 def payload_of(claim: Claim) -> dict[str, Any]:
-    """A claimed order's payload."""
+    """A claimed job's payload."""
     loaded = json.loads(claim.payload_text or "{}")
     return json.loads(loaded) if isinstance(loaded, str) else loaded
 
