@@ -90,11 +90,12 @@ def short_timeout_worker(folder: Path, **settings: str) -> Iterator[ShortTimeout
 
 def main() -> int:
     """Run the worker in this process."""
+    from worker.backoff import RetryPolicy
     from worker.cli.work import work
     from worker.errors import WorkerError
     from worker.service.heartbeat import WorkerTimings
 
-    timings = WorkerTimings(trouble_s=(1.0, 1.0))
+    timings = WorkerTimings(trouble=RetryPolicy(first_wait_s=1.0, longest_wait_s=1.0, jitter=0.0))
     try:
         return work(Config.from_environ(), drain=False, job="standins.short_timeouts:run_job", timings=timings)
     except WorkerError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -21,72 +20,82 @@ from worker.payload.parse import parse_job
 from worker.payload.schema import RenderJob
 
 
-def render(options: argparse.Namespace, config: Config) -> int:
-    """Run the command."""
-    for option, path in (("--voice", options.voice), ("--music", options.music)):
+def render(
+    config: Config,
+    *,
+    job: str,
+    out: Path | None,
+    voice: Path | None,
+    music: Path | None,
+    preview: Path | None,
+    report: Path | None,
+    quiet: bool,
+) -> int:
+    """Run the command; for the arguments see `worker.cli.main`."""
+    given = {"voice": voice, "music": music}
+    for name, path in given.items():
         if path is not None and not path.is_file():
-            raise MediaError(f"{option}: there is no file {path}")
-    recordings = tuple(name for name in ("voice", "music") if getattr(options, name) is not None)
-    job = parse_job(
-        read_job(options.job),
+            raise MediaError(f"--{name}: there is no file {path}")
+    recordings = tuple(name for name, path in given.items() if path is not None)
+    checked = parse_job(
+        read_job(job),
         max_script_characters=config.max_script_characters,
         max_duration_min=config.max_duration_min,
         recordings=recordings,  # type: ignore[arg-type]
     )
-    if job.unknown_keys and options.debug:
+    if checked.unknown_keys:
         from loguru import logger
 
-        logger.debug("ignored keys of the job: {}", ", ".join(job.unknown_keys))
-    out, encoding, to_stdout = _destination(options, job)
-    for path in (out, options.preview, options.report):
+        logger.debug("ignored keys of the job: {}", ", ".join(checked.unknown_keys))
+    file, encoding, to_stdout = _destination(job, out, checked)
+    for path in (file, preview, report):
         if path is not None and not path.parent.is_dir():
             raise WorkerError(f"{path}: there is no folder {path.parent}", code="output.folder")
     compute_in_batch()
     from worker.render.produce import produce
     from worker.render.studio import open_studio
 
-    folder = Path.cwd() if options.job == "-" else Path(options.job).resolve().parent
-    studio = open_studio(config, beside(folder, config), voice_file=options.voice, music_file=options.music)
+    folder = Path.cwd() if job == "-" else Path(job).resolve().parent
+    studio = open_studio(config, beside(folder, config), voice_file=voice, music_file=music)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="mindscript-out-") as spool:
-        track = Path(spool) / f"track.{encoding.format}" if to_stdout else out
-        with progress_bars(quiet=options.quiet) as bars:
+        track = Path(spool) / f"track.{encoding.format}" if to_stdout else file
+        with progress_bars(quiet=quiet) as add_bar:
             produced = produce(
-                job,
+                checked,
                 track,
                 studio=studio,
                 encoding=encoding,
                 recordings=recordings,
-                preview=options.preview,
+                preview=preview,
                 preview_s=config.preview_seconds,
-                on_progress=bars.track(out.name),
+                on_progress=add_bar(file.name),
             )
         if to_stdout:
-            with track.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
+            with track.open("rb") as written:
+                shutil.copyfileobj(written, sys.stdout.buffer)
             sys.stdout.buffer.flush()
-    report = produced.report
-    figures = report.as_json()
-    rows = [Row.of(figures, out, time.perf_counter() - started)]
+    seconds = time.perf_counter() - started
+    figures = produced.report.as_json()
+    rows = [Row(file, figures, seconds)]
     if produced.twin is not None and produced.twin_report is not None:
         figures["twin"] = produced.twin_report.as_json()
-        rows.append(Row.of(figures["twin"], produced.twin, time.perf_counter() - started))
-    if options.report is not None:
-        options.report.write_text(json.dumps(figures, indent=2) + "\n")
-    if not options.quiet:
+        rows.append(Row(produced.twin, figures["twin"], seconds))
+    if report is not None:
+        report.write_text(json.dumps(figures, indent=2) + "\n")
+    if not quiet:
         closing_table(rows)
-        for note in report.notes:
+        for note in produced.report.notes:
             print(f"note: {note}", file=sys.stderr)
     return 0
 
 
-def _destination(options: argparse.Namespace, job: RenderJob) -> tuple[Path, Encoding, bool]:
+def _destination(job_file: str, out: Path | None, job: RenderJob) -> tuple[Path, Encoding, bool]:
     """Where the track goes, in which format, and whether that is standard output."""
     format_ = job.output.format
-    out: Path | None = options.out
     to_stdout = str(out) == "-" or (out is None and not sys.stdout.isatty())
     if out is None or to_stdout:
-        name = "track" if options.job == "-" else Path(options.job).stem
+        name = "track" if job_file == "-" else Path(job_file).stem
         return Path(f"{name}.{format_}"), Encoding.for_quality(format_, job.output.quality), to_stdout
     if out.is_dir():
         raise WorkerError(f"{out}: this is a folder, a file is needed", code="output.folder")

@@ -6,6 +6,7 @@ the database (the track's row, the music catalogue) go to the worker, too.
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +27,7 @@ PAID_PROVIDERS = ("openai", "elevenlabs")
 
 
 def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
-    """Render a job and put its track and preview into storage.
-
-    Parameters
-    ----------
-    job_input : JobInput
-    config : Config
-    channel : Channel
-    folder : Path
-        The job's own; the worker removes it.
+    """Render a job in its own folder, and put its track and preview into storage.
 
     Raises
     ------
@@ -52,8 +45,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
     _check_characters(job, config, channel)
     encoding = Encoding.for_quality(job.output.format, job.output.quality)
     track_file, preview_file = folder / f"track.{encoding.format}", folder / "preview.mp3"
-    storage = open_storage(config)
-    try:
+    with closing(open_storage(config)) as storage:
         from worker.media.download import fetch_media
         from worker.media.reference import What
         from worker.render.produce import produce
@@ -86,12 +78,14 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
             preview_s=config.preview_seconds,
             on_progress=lambda stage, fraction: channel.progress(int(90 * fraction), stage),
         )
-        _log_left_out(produced, job_input)
+        log = logger.bind(job=job_input.job_id)
+        if produced.music_error is not None:
+            log.bind(event="music.left_out").warning("made without its music: {}", produced.music_error.message)
+        if produced.cover_error is not None:
+            log.bind(event="cover.left_out").warning("made without its cover: {}", produced.cover_error.message)
         published = publish(
             job_input, produced, track_file, preview_file, config=config, storage=storage, channel=channel
         )
-    finally:
-        storage.close()
     notes = ["The order names no sound, so it was made from the track as it is saved."] if completed.is_of_track else []
     return _output(produced, published, track_file, notes=notes, title=job.metadata.title)
 
@@ -114,9 +108,7 @@ def _parse(completed: Completed, job_input: JobInput, config: Config) -> RenderJ
     from worker.payload.parse import parse_job
 
     job = parse_job(
-        completed.payload,
-        max_script_characters=config.max_script_characters,
-        max_duration_min=config.max_duration_min,
+        completed.payload, max_script_characters=config.max_script_characters, max_duration_min=config.max_duration_min
     )
     if job.unknown_keys:
         logger.bind(event="job.unknown_keys", job=job_input.job_id).debug("ignored: {}", ", ".join(job.unknown_keys))
@@ -133,14 +125,6 @@ def _check_characters(job: RenderJob, config: Config, channel: Channel) -> None:
             code="job.characters",
             customer_message="You have ordered more speech today than can be made in a day. Please try again tomorrow.",
         )
-
-
-def _log_left_out(produced: Produced, job_input: JobInput) -> None:
-    log = logger.bind(job=job_input.job_id)
-    if produced.music_error is not None:
-        log.bind(event="music.left_out").warning("made without its music: {}", produced.music_error.message)
-    if produced.cover_error is not None:
-        log.bind(event="cover.left_out").warning("made without its cover: {}", produced.cover_error.message)
 
 
 def _output(

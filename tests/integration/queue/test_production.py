@@ -20,7 +20,7 @@ from standins.postgrest import Postgrest
 from standins.project import serve_project
 
 from worker.config import Config
-from worker.errors import ConfigurationError, JobError, TransientError
+from worker.errors import ConfigurationError, JobError, ShuttingDown, TransientError
 from worker.queue.claims import PAYLOAD_LIMIT_BYTES
 from worker.queue.service import Claim, ClaimStatus, Outcome, Queue, open_queue
 
@@ -137,7 +137,7 @@ def test_every_job_ends_once_and_as_the_app_expects(made, chosen) -> None:
         assert finished(queue, claim) is ClaimStatus.HELD
         assert finished(queue, claim) is ClaimStatus.HELD, "asked again after a lost answer"
         released = claimed(queue)
-        assert queue.release(released, reason="shutdown")
+        assert queue.resolve_failure(released, ShuttingDown()) is Outcome.RELEASED
         claim = claimed(queue)
         assert (claim.job_id, claim.attempt) == (again, 1)
         assert finished(queue, claim) is ClaimStatus.HELD
@@ -328,7 +328,7 @@ def test_a_gateway_that_knows_no_casts_will_do(made) -> None:
         good = queue.enqueue({"n": 1}, track_id=new_track(dsn, USER), user_id=USER)
         claim = claimed(queue)
         assert (claim.job_id, payload_of(claim), claim.attempt) == (good, {"n": 1}, 1)
-        assert queue.release(claim, reason="shutdown")
+        assert queue.resolve_failure(claim, ShuttingDown()) is Outcome.RELEASED
         claim = claimed(queue)
         assert (claim.attempt, claim.last_error_code) == (1, "shutdown")
         assert finished(queue, claim) is ClaimStatus.HELD

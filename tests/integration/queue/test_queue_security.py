@@ -15,7 +15,7 @@ from paths import ROOT
 from standins.supabase import supabase_standin
 
 from worker.cli.doctor import examine
-from worker.cli.findings import Finding
+from worker.cli.doctor_database import Finding
 from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.queue.examine import examined, exposed_functions, public_may_create, try_endings, try_leased_endings
@@ -263,7 +263,7 @@ def test_doctor_finds_a_trigger_that_fails_over_every_end(databases: Databases, 
     with examined(dsn) as connection:
         tried = try_leased_endings(connection)
         assert tried is not None
-        assert [ending.status for ending in tried] == ["completed", "failed"]
+        assert [ending.status for ending in tried.values()] == ["completed", "failed"]
     execute(dsn, "ALTER TABLE notifications_queue ADD COLUMN needed text NOT NULL")
     with supabase_standin(dsn) as project:
         found = findings(project, dsn)
@@ -272,7 +272,7 @@ def test_doctor_finds_a_trigger_that_fails_over_every_end(databases: Databases, 
     with examined(dsn) as connection:
         endings = try_endings(connection, DIALECTS[1])
         assert endings is not None
-        assert endings.success.sqlstate == endings.failure.sqlstate == "23502"
+        assert endings["result"].sqlstate == endings["error"].sqlstate == "23502"
 
 
 def test_doctor_says_what_a_signed_in_customer_can_do(databases: Databases, dsn: str) -> None:

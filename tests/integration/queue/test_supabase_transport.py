@@ -15,7 +15,7 @@ from standins.postgrest import ANON_KEY, SERVICE_KEY, Postgrest, Response, as_js
 from standins.project import serve_project
 
 from worker.config import Config
-from worker.errors import ConfigurationError, TransientError
+from worker.errors import ConfigurationError, ShuttingDown, TransientError
 from worker.queue.service import Claim, ClaimStatus, Outcome, Queue, open_queue
 from worker.queue.supabase import SupabaseTransport
 from worker.supabase_access import Supabase
@@ -55,7 +55,7 @@ def test_leased_mode_in_full(jobs: Queue, leased_dsn: str) -> None:
     written = {"audio_url": "a", "duration_seconds": 60, "status": "published"}
     assert jobs.finish(claim, result={"url": "a"}, track=written) is ClaimStatus.HELD
     assert jobs.resolve_failure(claimed(jobs), TransientError("x")) is Outcome.RETRIED
-    assert jobs.release(claimed(jobs), reason="shutdown") is True
+    assert jobs.resolve_failure(claimed(jobs), ShuttingDown()) is Outcome.RELEASED
     execute(leased_dsn, "UPDATE audio_job_queue SET lease_expires_at = now() WHERE status = 'processing'")
     assert rescued_by(jobs) == 0
     claim = claimed(jobs)
