@@ -58,7 +58,6 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
         from worker.media.reference import What
         from worker.render.produce import produce
         from worker.render.studio import open_studio
-        from worker.tts.shared_cache import speech_store
 
         def fetch(reference: str, *, into: Path, what: What) -> Path:
             return fetch_media(
@@ -76,7 +75,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
             studio=open_studio(
                 config,
                 fetch,
-                speech_store=speech_store(config, storage),
+                speech_store=storage.small_files(config.tts_cache_bucket) if config.tts_cache_bucket else None,
                 catalogue=channel.catalogue,
                 without_music=config.on_missing_music == "without",
                 without_cover="always" if completed.has_tracks_cover else "missing",

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dsp.blocks import Clip
+from worker.payload.schema import SAMPLE_RATE_HZ
 from worker.payload.script import Pause
+
+
+def in_frames(seconds: float) -> int:
+    """A time as a whole number of frames, at the one sample rate of every track."""
+    return round(seconds * SAMPLE_RATE_HZ)
 
 
 @dataclass(frozen=True)

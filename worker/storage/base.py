@@ -46,6 +46,19 @@ class Stored:
     already_there: bool
 
 
+class SmallFiles(Protocol):
+    """Small files of a bucket, read and written whole; failures as of `Storage`."""
+
+    def get(self, key: str) -> bytes | None:
+        """Read a file; None where there is none."""
+
+    def put(self, key: str, data: bytes) -> object:
+        """Keep a file, unless there is one."""
+
+    def remove(self, key: str) -> None:
+        """Remove a file."""
+
+
 class Storage(Protocol):
     """A place for finished files; nothing is ever overwritten."""
 
@@ -85,6 +98,12 @@ class Storage(Protocol):
 
     def public_url(self, bucket: str, key: str) -> str:
         """The address of a file in a public bucket."""
+
+    def small_files(self, bucket: str) -> SmallFiles | None:
+        """A bucket as a store that all workers share; None for a storage of this machine."""
+
+    def describe(self) -> str:
+        """Where files go, in words, with the setting that says so."""
 
     def close(self) -> None:
         """Close the connections."""

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from worker.config import Config
 from worker.errors import ConfigurationError, ResourceError, TransientError
 from worker.storage.base import Stored
 
@@ -31,6 +32,11 @@ class LocalStorage:
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
+
+    @classmethod
+    def of(cls, config: Config) -> LocalStorage:
+        """Open the tree under STORAGE_DIR."""
+        return cls(config.storage_dir)
 
     def put(
         self,
@@ -71,6 +77,13 @@ class LocalStorage:
     def public_url(self, bucket: str, key: str) -> str:
         """See `Storage.public_url`."""
         return self._place(bucket, key).as_uri()
+
+    def small_files(self, bucket: str) -> None:
+        """See `Storage.small_files`."""
+
+    def describe(self) -> str:
+        """See `Storage.describe`."""
+        return f"local folder {self._root} (STORAGE_DIR)"
 
     def close(self) -> None:
         """See `Storage.close`."""
