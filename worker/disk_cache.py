@@ -15,12 +15,8 @@ _STALE_S = 3600.0
 class DiskCache:
     """Files in one folder. A cache that is full, damaged or not writable costs time or money, never a job.
 
-    Parameters
-    ----------
-    folder : Path
-        Made when it is first written to, for this user only.
-    max_bytes : int
-        Of all files together; 0 keeps nothing.
+    The folder is made when it is first written to, for this user only; `max_bytes` is of all files together, and 0
+    keeps nothing.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:

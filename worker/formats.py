@@ -12,15 +12,9 @@ _LOSSY_KBPS: Final = {"low": 128, "medium": 192, "high": 320}
 
 @dataclass(frozen=True)
 class Format:
-    """An output format.
+    """An output format: its name in payloads, also the ending of its files, and its content type.
 
-    Attributes
-    ----------
-    name : str
-        In payloads; also the ending of its files.
-    content_type : str
-    kbps : mapping
-        Bit rate by quality; empty for a lossless format.
+    `kbps` is its bit rate by quality; empty for a lossless format.
     """
 
     name: str
@@ -52,5 +46,6 @@ if TYPE_CHECKING:
 else:
     FormatName = Literal[tuple(FORMATS)]
     Quality = Literal[QUALITIES]
-INPUT_ENDINGS: Final = (*(f".{name}" for name in FORMATS), ".ogg", ".opus", ".webm", ".mp4", ".aiff", ".aif")
-"""File name endings of the audio files that customers upload; the content decides, not the ending."""
+_INPUTS: Final = ("mp3", "m4a", "wav", "flac", "ogg", *FORMATS, "opus", "webm", "mp4", "aiff", "aif")
+INPUT_ENDINGS: Final = tuple(dict.fromkeys(f".{name}" for name in _INPUTS))
+"""File name endings of audio files that come in, the most usual first; the content decides, not the ending."""

@@ -18,14 +18,10 @@ from worker.untrusted_json import read_object
 
 @dataclass(frozen=True)
 class Supabase:
-    """One project.
+    """One project: its origin (scheme, host and port, such as ``https://ref.supabase.co``) and the key.
 
-    Attributes
-    ----------
-    origin : str
-        Scheme, host and port, nothing after: ``https://ref.supabase.co``. The key is sent nowhere else.
-    key : SecretStr
-        The service role key, or a secret key (``sb_secret_…``); `supabase_of` has checked its kind.
+    The key is the service role key, or a secret key (``sb_secret_…``), whose kind `supabase_of` has checked; it is sent
+    nowhere but to the origin.
     """
 
     origin: str

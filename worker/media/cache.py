@@ -26,15 +26,7 @@ class Kept:
 
 
 class MediaCache:
-    """The latest version of each URL.
-
-    Parameters
-    ----------
-    folder : Path
-        Made when it is first written to.
-    max_bytes : int
-        0 keeps nothing.
-    """
+    """The latest version of each URL, up to so many bytes; 0 keeps nothing."""
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
         self._disk = DiskCache(folder, max_bytes=max_bytes)

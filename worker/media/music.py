@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from worker.errors import MediaError
+from worker.formats import INPUT_ENDINGS
 from worker.media.reference import MISSING, REFUSED, is_bare_name
-
-_ENDINGS = (".mp3", ".m4a", ".wav", ".flac", ".ogg")  # of the app's music
 
 
 def find_music(
@@ -42,15 +41,14 @@ def find_music(
     first: MediaError | None = None
     tried: set[str] = set()
     for reference in _places(url, track_id, name, catalogue):
-        if reference in tried:
-            continue
-        tried.add(reference)
-        try:
-            return get(reference)
-        except MediaError as error:
-            if error.code not in (MISSING, REFUSED):
-                raise  # it is there, but too large
-            first = first or error
+        if reference not in tried:
+            tried.add(reference)
+            try:
+                return get(reference)
+            except MediaError as error:
+                if error.code not in (MISSING, REFUSED):
+                    raise  # it is there, but too large
+                first = first or error
     raise first or MediaError("music: the job names none", code=MISSING)
 
 
@@ -64,5 +62,5 @@ def _places(
     for title in (track_id, name):
         if title and is_bare_name(title):
             yield title
-            if PurePosixPath(title).suffix.lower() not in _ENDINGS:
-                yield from (f"{title}{ending}" for ending in _ENDINGS)
+            if PurePosixPath(title).suffix.lower() not in INPUT_ENDINGS:
+                yield from (f"{title}{ending}" for ending in INPUT_ENDINGS)

@@ -108,7 +108,6 @@ class Reading:
         Nested, nulls left out, ready for `RenderJob`.
     written_as : mapping
         From a place in `values` to the sender's name of it.
-    dialect : "app" or "edge"
     carrier_is_left_ear : bool
         The carrier was stated as `binaural.base_frequency`, which is the left ear's tone.
     unknown_keys : tuple of str

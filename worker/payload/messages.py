@@ -32,23 +32,14 @@ def validation_error(
     written_as: Mapping[Loc, str],
     allowed: Mapping[Loc, str],
 ) -> JobError:
-    """Turn a pydantic error into one line.
+    """Turn a pydantic error of a model into one line about its first error, with the count of the others.
 
     Parameters
     ----------
-    error : ValidationError
-        Of `model`.
-    model : type of BaseModel
-        Whose fields say what is allowed.
     written_as : mapping
         From a place in the model's own keys to the sender's name for it, where they differ.
     allowed : mapping
         What is allowed at places whose limits the model does not know.
-
-    Returns
-    -------
-    error : JobError
-        About the first error, with the count of the others.
     """
     found = error.errors(include_url=False)
     first = found[0]

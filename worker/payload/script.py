@@ -192,18 +192,8 @@ def _ends_sentence(text: str, start: int, end: re.Match[str]) -> bool:
 def pieces(parts: Sequence[Part], limit_characters: int) -> tuple[Part, ...]:
     """Put sentences together into pieces that a provider takes in one go.
 
-    Parameters
-    ----------
-    parts : tuple of Sentence or Pause
-        From `parse_script`.
-    limit_characters : int
-        Longest piece, at least 1.
-
-    Returns
-    -------
-    parts : tuple of Sentence or Pause
-        The same words and pauses in the same order. Only a sentence that is too long by itself is cut: after
-        a comma or the like, else at a space, else anywhere.
+    The words and pauses stay the same, in the same order. Only a sentence that is too long by itself is cut: after a
+    comma or the like, else at a space, else anywhere.
 
     Raises
     ------

@@ -87,20 +87,7 @@ SESSIONS: Final[Mapping[str, Session]] = MappingProxyType(
 
 
 def session_values(name: str, minutes: float | None) -> dict[str, Any]:
-    """Write a session out as the fields of a job.
-
-    Parameters
-    ----------
-    name : str
-        A key of `SESSIONS`.
-    minutes : float or None
-        Length of the track; None takes the session's own.
-
-    Returns
-    -------
-    values : dict
-        By the web app's keys.
-    """
+    """Write a session out as a job's fields, by the web app's keys; without `minutes` at the session's own length."""
     session = SESSIONS[name]
     length_min = session.minutes if minutes is None else minutes
     return {

@@ -11,23 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import JobError
+from worker.payload.schema import LAYERS
 from worker.untrusted_json import read_json
 
-_SOUND = ("backgroundMusic", "background_music", "solfeggio", "binaural", "session")
+_SOUND = (*(kind.key for kind in LAYERS.values()), "background_music", "session")
 _LONGEST_TITLE = 500
 
 
 @dataclass(frozen=True)
 class Completed:
-    """A payload, filled in from the track.
-
-    Attributes
-    ----------
-    payload : mapping
-    is_of_track : bool
-        The payload names no layer, so all layers were taken from the track.
-    has_tracks_cover : bool
-    """
+    """A payload, filled in from the track; `is_of_track` where it names no layer, so that all were taken from there."""
 
     payload: Mapping[str, Any]
     is_of_track: bool = False
@@ -35,18 +28,7 @@ class Completed:
 
 
 def completed_payload(payload: Mapping[str, Any], row: Mapping[str, Any] | None) -> Completed:
-    """Fill a payload in from the track.
-
-    Parameters
-    ----------
-    payload : mapping
-        Of either dialect.
-    row : mapping or None
-        The track's columns, its JSON columns as text; None without a track.
-
-    Returns
-    -------
-    Completed
+    """Fill a payload of either dialect in from its track's row, whose JSON columns are text; None without a track.
 
     Raises
     ------
@@ -72,8 +54,7 @@ def completed_payload(payload: Mapping[str, Any], row: Mapping[str, Any] | None)
 def _names_sound(payload: Mapping[str, Any]) -> bool:
     voice = payload.get("voice")
     recorded = isinstance(voice, Mapping) and bool(voice.get("url"))
-    noise = payload.get("carrierType") not in (None, "", "none")
-    return bool(payload.get("script")) or recorded or noise or any(payload.get(key) for key in _SOUND)
+    return recorded or any(payload.get(key) and (key, payload[key]) != ("carrierType", "none") for key in _SOUND)
 
 
 def _payload_of(row: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:

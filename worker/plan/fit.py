@@ -26,14 +26,8 @@ Parts = tuple[Part, ...]
 class Room:
     """Where in the track a voice may be, in frames.
 
-    Attributes
-    ----------
-    first : int
-        Where the job wants it to begin.
-    earliest : int
-        Where it may begin so that it fits.
-    until : int
-        Its last word must end here: where the fade-out begins.
+    The job wants it to begin at `first`; so that it fits, it may begin at `earliest`; and its last word must end at
+    `until`, where the fade-out begins.
     """
 
     first: int
@@ -79,14 +73,7 @@ def begins_at(room: Room, frames: int) -> int | None:
 def tempo_to_fit(words_frames: int, silences_frames: int, room_frames: int) -> float | None:
     """By how much words must be faster to fit, at least 1; None where even `MOST_TEMPO` is not enough.
 
-    Parameters
-    ----------
-    words_frames : int
-        Of what is spoken.
-    silences_frames : int
-        Between the words; pauses of the script stay exact.
-    room_frames : int
-        For both together.
+    The room is for the words and the silences between them, all in frames; pauses of the script stay exact.
     """
     for_words = room_frames - silences_frames
     if words_frames <= for_words:
@@ -98,13 +85,7 @@ def tempo_to_fit(words_frames: int, silences_frames: int, room_frames: int) -> f
 
 @dataclass(frozen=True)
 class Projection:
-    """How long a script will take.
-
-    Attributes
-    ----------
-    words_s, silences_s : float
-        Spoken, and between the words, up to the last word.
-    """
+    """How long a script will take: its words, and the silences between them up to the last word."""
 
     words_s: float
     silences_s: float
@@ -158,16 +139,8 @@ def sentences_that_fit(parts: Parts, room_frames: int, projected: Callable[[Part
 class Ending:
     """A place where speech may end: after a whole sentence.
 
-    Attributes
-    ----------
-    part : int
-        Index of the spoken part.
-    frames : int
-        To keep of that part.
-    sentences : int
-        Of that part's text that are whole until there.
-    words_frames, silences_frames : int
-        Of the whole speech until there.
+    `part` is the index of the spoken part, `frames` what to keep of it, `sentences` how many of its text are whole
+    until there; `words_frames` and `silences_frames` are those of the whole speech until there.
     """
 
     part: int

@@ -24,16 +24,7 @@ class SpokenSpan:
 
 @dataclass(frozen=True)
 class Utterance:
-    """One repetition of the voice.
-
-    Attributes
-    ----------
-    pieces : tuple of Spoken
-    silences : tuple of int
-        Frames of silence before each piece.
-    tail : int
-        Frames of silence after the last.
-    """
+    """One repetition of the voice: its pieces, the frames of silence before each, and those after the last (`tail`)."""
 
     pieces: tuple[Spoken, ...]
     silences: tuple[int, ...]

@@ -11,7 +11,7 @@ from typing import Any
 from dsp.blocks import BLOCK_FRAMES, finite, spans
 from dsp.loudness import integrated_lufs, loudness_range_lu, measure
 from dsp.plan import RenderPlan, render_layer
-from worker.media.signature import mp3_encoder
+from worker.media.sniff import mp3_encoder
 from worker.plan.compile import Compiled
 from worker.render.analysis import DeliveredAnalysis
 from worker.render.deliver import Delivered, EncodeReport

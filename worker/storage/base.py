@@ -26,18 +26,10 @@ _LONGEST_ID = 128
 
 @dataclass(frozen=True)
 class Stored:
-    """A stored file.
+    """A stored file: its path ``bucket/key``, which the app keeps and signs, and its size in bytes.
 
-    Attributes
-    ----------
-    path : str
-        ``bucket/key``: what the app keeps and signs.
-    url : str
-        The public address, which answers where the bucket is public; without Supabase a ``file:`` URL.
-    size : int
-        In bytes.
-    already_there : bool
-        An earlier attempt had put it there.
+    The public address answers where the bucket is public; without Supabase it is a ``file:`` URL. `already_there`: an
+    earlier attempt had put it there.
     """
 
     path: str

@@ -14,14 +14,10 @@ from worker.storage.base import Storage
 
 @dataclass(frozen=True)
 class StorageKind:
-    """What is known of a storage before its module is loaded, which for Supabase's takes some 17 MB.
+    """A storage before its module is loaded, which for Supabase's takes some 17 MB.
 
-    Attributes
-    ----------
-    implementation : str
-        ``module:class`` of its `Storage`, which is opened with ``class.of(config)``.
-    settings : tuple of str
-        It is chosen where one of these is set; without any, always.
+    The implementation is ``module:class`` of its `Storage`, opened with ``class.of(config)``. It is chosen where one of
+    its settings is set; without any, always.
     """
 
     implementation: str

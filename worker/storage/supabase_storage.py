@@ -54,12 +54,8 @@ _SHORT_LIMITS = httpx.Timeout(10.0, connect=5.0)
 class BucketLimits:
     """What a bucket takes.
 
-    Attributes
-    ----------
-    largest_bytes : int or None
-        None where only the project's own limit holds.
-    content_types : tuple of str
-        As they stand in the bucket, such as ``audio/*``; empty where every type is taken.
+    `largest_bytes` is None where only the project's own limit holds; `content_types` are as they stand in the bucket,
+    such as ``audio/*``, and empty where every type is taken.
     """
 
     name: str

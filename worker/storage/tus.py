@@ -138,9 +138,7 @@ class ResumableUpload:
         self, method: str, url: str, headers: Mapping[str, str], *, content: Iterator[bytes] | None = None
     ) -> httpx.Response:
         try:
-            return self.client.request(
-                method, url, headers={**self.headers, **_ALWAYS, **headers}, content=content
-            )
+            return self.client.request(method, url, headers={**self.headers, **_ALWAYS, **headers}, content=content)
         except httpx.TransportError as error:
             raise TransientError(
                 f"Storage does not answer: {type(error).__name__}: {error}", code="storage.unavailable"

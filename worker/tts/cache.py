@@ -16,16 +16,9 @@ _MIB = 1 << 20
 
 
 class SpeechCache:
-    """Pieces of speech on disk, and in a store that all workers share where there is one.
+    """Pieces of speech in a folder, up to so many MB, and in a store that all workers share where there is one.
 
-    Parameters
-    ----------
-    folder : Path
-        Made when needed.
-    max_mb : int
-        Of all pieces on disk.
-    shared : SmallFiles, optional
-        It may lose files, and its failures cost money, not the job.
+    The shared store may lose files, and its failures cost money, not the job.
     """
 
     def __init__(self, folder: Path, max_mb: int, shared: SmallFiles | None = None) -> None:

@@ -15,7 +15,7 @@ from dsp.envelope import raised_cosine
 from dsp.high_pass import HighPass
 from dsp.loudness import Measurement, integrated_lufs, measure, rounded_db
 from dsp.stretch import stretched
-from worker.media.clip import FileClip, SourceFacts
+from worker.media.clip import FileClip
 from worker.payload.schema import SAMPLE_RATE_HZ
 
 LEAD_S = 0.02  # kept before the first sound of a piece, at speed 1
@@ -31,12 +31,7 @@ _MATCHED_FROM_S = 1.0  # a shorter piece is too short to be judged by itself
 class VoiceProcessing:
     """What is done to a voice beyond level matching and trimming; off by default.
 
-    Attributes
-    ----------
-    high_pass_hz : float or None
-        Second-order Butterworth, minimum phase.
-    declick : bool
-        Soften ends that are cut in the middle of sound.
+    The high-pass is a second-order Butterworth, minimum phase; `declick` softens ends that are cut in mid-sound.
     """
 
     high_pass_hz: float | None = None
@@ -48,17 +43,9 @@ UNPROCESSED = VoiceProcessing()
 
 @dataclass(frozen=True)
 class TrimmedClip:
-    """A span of a clip at a gain, with raised-cosine edges so that no cut clicks.
+    """The frames `[first, last)` of a clip at a linear gain, with raised-cosine edges so that no cut clicks.
 
-    Parameters
-    ----------
-    clip : Clip
-    first, last : int
-        The span, in frames of the clip.
-    gain : float
-        Linear.
-    rise_frames, fall_frames : int
-        Length of the edges; together no longer than the span.
+    The edges, `rise_frames` and `fall_frames`, are together no longer than the span.
     """
 
     clip: Clip
@@ -92,12 +79,12 @@ def measure_clip(clip: Clip) -> Measurement:
     return measure((clip.read(first, last) for first, last in spans(0, clip.frames)), SAMPLE_RATE_HZ)
 
 
-def write_clip(into: Path, blocks: Iterable[Block], *, channels: int = 2, facts: SourceFacts | None = None) -> FileClip:
+def write_clip(into: Path, blocks: Iterable[Block], *, channels: int = 2) -> FileClip:
     """Write blocks to disk as a clip of 1 or 2 channels."""
     with into.open("wb") as file:
         for block in blocks:
             file.write(np.ascontiguousarray(block[:, :channels]).data)
-    return FileClip(into, channels=channels, facts=facts)
+    return FileClip(into, channels=channels)
 
 
 def high_passed(clip: FileClip, into: Path, *, processing: VoiceProcessing) -> FileClip:
@@ -120,7 +107,7 @@ def at_tempo(clip: FileClip, into: Path, *, tempo: float) -> FileClip:
 
 def _replaced(clip: FileClip, into: Path, blocks: Iterable[Block]) -> FileClip:
     with clip:
-        made = write_clip(into, blocks, channels=clip.channels, facts=clip.facts)
+        made = write_clip(into, blocks, channels=clip.channels)
     clip.path.unlink()
     return made
 

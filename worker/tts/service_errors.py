@@ -46,14 +46,8 @@ class Asked:
 class Reason:
     """A service's answer, taken apart.
 
-    Attributes
-    ----------
-    codes : frozenset of str
-        What the service calls the failure (`code`, `type`, `status`), in lower case.
-    field : str
-        Which part of the request it is about; empty where it does not say.
-    message : str
-        Its sentence, on one line.
+    The codes are what it calls the failure (`code`, `type`, `status`), in lower case; the field is the part of the
+    request that it is about, empty where it does not say; the message is its sentence, on one line.
     """
 
     codes: frozenset[str] = frozenset()

@@ -141,14 +141,7 @@ def _all_paid(parts: Parts, voice: Voice, cache: SpeechCache) -> bool:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Speech that fits, and where it begins.
-
-    Attributes
-    ----------
-    job : RenderJob
-        With the start delay that is kept.
-    speech : Speech
-    """
+    """Speech that fits, and the job with the start delay at which it does."""
 
     job: RenderJob
     speech: Speech

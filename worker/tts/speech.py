@@ -43,14 +43,7 @@ _LONGEST_PIECE_S = 3600.0
 
 @dataclass
 class SpeechStats:
-    """What `speak_script` did beside speaking: for the report and the log.
-
-    Attributes
-    ----------
-    hits, misses : int
-        Pieces that came from the cache, and that had to be spoken.
-    notes : list of str
-    """
+    """What `speak_script` did beside speaking: pieces that came from the cache, and that had to be spoken; notes."""
 
     hits: int = 0
     misses: int = 0

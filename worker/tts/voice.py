@@ -10,14 +10,9 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Utterance:
-    """One piece of speech to make.
+    """One piece of speech to make, no longer than the voice's `limit_characters`.
 
-    Attributes
-    ----------
-    text : str
-        No longer than the voice's `limit_characters`.
-    previous, following : str
-        The text before and after it, for voices that continue their intonation; may be empty.
+    The text before and after it, which may be empty, is for voices that continue their intonation.
     """
 
     text: str
