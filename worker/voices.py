@@ -23,7 +23,6 @@ class VoiceProvider:
         Seconds per character at speed 1, for a voice that has not been measured yet.
     key_variable, url_variable, model_variable : str
         The settings with its key, its address and its model; empty for a voice that needs no service.
-    default_model : str
     model_prefixes : tuple of str
         Beginnings of the model names that belong to this provider only; any other name may be anybody's.
     """

@@ -16,14 +16,8 @@ SAMPLE_BYTES = 4
 class FileClip:
     """A decoded recording, read block by block with `pread`: any number of threads may read at once.
 
-    The file is never mapped into memory, since its pages would count as this process's.
-
-    Parameters
-    ----------
-    path : Path
-        Raw little-endian float32, interleaved.
-    channels : int
-        1 or 2, as on disk; mono goes to both channels.
+    On disk it is raw little-endian float32, interleaved, of 1 or 2 channels; mono goes to both. It is never mapped into
+    memory, since its pages would count as this process's.
     """
 
     def __init__(self, path: Path, *, channels: int) -> None:
@@ -41,19 +35,12 @@ class FileClip:
         return self._frames
 
     def read(self, start: int, stop: int, out: Block | None = None) -> Block:
-        """Read frames `start` to `stop`.
+        """Read frames `[start, stop)`; requires ``0 <= start <= stop <= frames``.
 
         Parameters
         ----------
-        start, stop : int
-            With ``0 <= start <= stop <= frames``.
         out : float32 array, shape (stop - start, 2), contiguous, optional
-            Where to; a new one by default.
-
-        Returns
-        -------
-        block : float32 array, shape (stop - start, 2)
-            The caller's own.
+            Where to; a new one by default, which is the caller's own.
 
         Raises
         ------

@@ -37,13 +37,10 @@ def decode(
     max_seconds: float,
     timeout_s: float,
 ) -> FileClip:
-    """Decode a recording once, resample it, and keep it on disk for random access.
+    """Decode a recording of any provenance once, resample it, and keep it on disk for random access.
 
     Parameters
     ----------
-    ffmpeg : Ffmpeg
-    source : Path
-        A file of any provenance.
     into : Path
         The raw float32 file to write; mono stays one channel. Removed again on failure.
     sample_rate : int
@@ -76,13 +73,10 @@ def decode(
             for samples in _resampled(stream, sample_rate):
                 file.write(samples.data)
         return FileClip(into, channels=stream.channels)
-    except OSError as error:
+    except BaseException as error:
         into.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise ResourceError(f"the disk is full: {source.name} cannot be decoded", code="resource.disk") from None
-        raise
-    except BaseException:
-        into.unlink(missing_ok=True)
         raise
 
 

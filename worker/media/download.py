@@ -68,7 +68,6 @@ def fetch_media(
         so that an expired signature does no harm: music from MEDIA_BUCKETS, recordings from VOICE_BUCKETS below the
         customer's own folder. Other signed URLs are fetched unchanged, without the key; so is a cover, by its signed
         or public URL.
-    what : "music", "uploaded voice" or "cover"
     into : Path
         The job's folder, for the file.
     user_id : str, optional

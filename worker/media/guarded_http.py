@@ -169,10 +169,8 @@ def get(
 
     Parameters
     ----------
-    target : str
-        Path and query, percent-encoded.
-    label : str
-        The URL for messages, without its query.
+    target, label : str
+        Path and query, percent-encoded; the URL for messages, without its query.
     deadline : float
         On the monotonic clock: everything from the look-up of the name to the last byte is over by then.
     checked : bool

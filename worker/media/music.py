@@ -20,18 +20,14 @@ def find_music(
 ) -> Path:
     """Fetch a piece of music from the first place that has it.
 
+    The URL is tried first. Then the catalogue, which gives a URL or object name for an id or slug, or None. Then, as
+    object names, the id (an older payload may mean it so) and the title, without an ending with each of the usual ones,
+    too.
+
     Parameters
     ----------
     get : callable
         Fetches a URL or an object name, as `fetch_media` does.
-    url : str, optional
-        Tried first.
-    track_id : str, optional
-        Id or slug in the catalogue, whose answer is tried next; and, as an older payload may mean it, an object name.
-    name : str, optional
-        A title; tried last, as an object name. Names without an ending are tried with the usual ones, too.
-    catalogue : callable, optional
-        Gives the catalogue's URL or object name for an id or slug, or None.
 
     Raises
     ------

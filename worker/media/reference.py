@@ -151,7 +151,6 @@ def parse_reference(
     reference : str
         An object name in the first bucket of `reach`; a public, signed or authenticated URL of this project's storage,
         also one that is wrapped in others; or an https URL.
-    reach : Reach
     origin : str, optional
         Of this project's Supabase.
     hosts : collection of str
@@ -161,12 +160,9 @@ def parse_reference(
 
     Returns
     -------
-    StoredObject
-        Where `reach` has it.
-    OpenUrl
-        For a signed URL of this project beyond `reach`; and for a public one where `reach` has no bucket at all.
-    OutsideUrl
-        For the other allowed hosts.
+    StoredObject, OpenUrl or OutsideUrl
+        The first where `reach` has it; the second for a signed URL of this project beyond `reach`, and for a public one
+        where `reach` has no bucket at all; the third for the other allowed hosts.
 
     Raises
     ------

@@ -37,10 +37,8 @@ def parse_job(
     ----------
     payload : mapping, str or bytes
         The payload, or its JSON text (UTF-8).
-    max_script_characters : int
-        Longest script.
-    max_duration_min : float
-        Longest track, in minutes.
+    max_script_characters, max_duration_min : int, float
+        Longest script; longest track in minutes.
     recordings : collection of "voice", "music"
         Layers whose sound is given as a file (`--voice`, `--music`), whatever the payload names.
 

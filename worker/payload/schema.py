@@ -27,14 +27,8 @@ Listening = Literal["headphones", "speakers"]
 class LayerKind:
     """A layer as a job has it.
 
-    Attributes
-    ----------
-    key : str
-        The payload's key that asks for it.
-    field : str
-        What `RenderJob` holds of it: None, False or ``none`` in a job without the layer.
-    gain_field : str
-        The steady gain in `RenderJob`; by default ``<name>_db`` of its `gains`.
+    The payload asks for it with `key`; `field` is what `RenderJob` holds of it: None, False or ``none`` in a job
+    without the layer. Its steady gain is `<name>_db` of the job's `gains`, or `gain_field`.
     """
 
     key: str

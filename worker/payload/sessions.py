@@ -15,20 +15,10 @@ SessionName = Literal["fall-asleep", "deep-rest", "meditate", "unwind", "focus",
 
 @dataclass(frozen=True)
 class Session:
-    """What a name stands for.
+    """What a name stands for: a summary in plain words, and a length in minutes where the job states none.
 
-    Attributes
-    ----------
-    summary : str
-        What it does, in plain words.
-    minutes : float
-        Length where the job states none.
-    course : tuple of (fraction, beat_hz, carrier_hz)
-        Beat and carrier at fractions of the track's length; straight lines between.
-    noise : (str, float)
-        Colour of the bed, or ``none``, and its gain in dB.
-    fades_ms : (int, int)
-        Fade-in and fade-out of the track.
+    The course is (fraction of the track, beat_hz, carrier_hz) with straight lines between; the noise is the colour of
+    the bed, or ``none``, and its gain in dB; the fades are fade-in and fade-out of the track.
     """
 
     summary: str

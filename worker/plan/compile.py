@@ -17,7 +17,7 @@ from worker.payload.parse import DEFAULT_DURATION_MIN
 from worker.payload.schema import SAMPLE_RATE_HZ, GainPoint, RenderJob
 from worker.plan.fit import fade_frames, voice_too_long
 from worker.plan.recordings import Media, in_frames
-from worker.plan.repetitions import RepetitionPlan, SpokenSpan, Utterance, plan_repetitions, utterance
+from worker.plan.repetitions import Repetition, RepetitionPlan, SpokenSpan, plan_repetitions, repetition_of
 from worker.plan.sources import GENERATED, beat, course, music
 
 __all__ = ["Compiled", "SpokenSpan", "compile_plan"]
@@ -67,10 +67,6 @@ def compile_plan(job: RenderJob, media: Media) -> Compiled:
     media : Media
         At 44100 Hz. All of it is used: a voice even if the job has no script, music even if the job names none.
 
-    Returns
-    -------
-    compiled : Compiled
-
     Raises
     ------
     JobError
@@ -79,7 +75,7 @@ def compile_plan(job: RenderJob, media: Media) -> Compiled:
         If a recording is shorter than 0.1 s.
     """
     notes: list[str] = []
-    voice = None if media.speech is None else utterance(media.speech.parts)
+    voice = None if media.speech is None else repetition_of(media.speech.parts)
     if voice is not None:
         _check_length(sum(piece.clip.frames for piece in voice.pieces), "voice")
     frames = _track_frames(job, voice)
@@ -125,7 +121,7 @@ def _check_length(frames: int, name: str) -> None:
         )
 
 
-def _track_frames(job: RenderJob, voice: Utterance | None) -> int:
+def _track_frames(job: RenderJob, voice: Repetition | None) -> int:
     if job.duration_min is not None or voice is None:
         return in_frames((job.duration_min or DEFAULT_DURATION_MIN) * 60)
     return _first_word(job) + voice.frames + in_frames(job.fade.out_ms / 1000)
@@ -146,7 +142,7 @@ def _fade(job: RenderJob, frames: int, notes: list[str]) -> Fade:
     return Fade(frames, fade_in, fade_out)
 
 
-def _placed(job: RenderJob, voice: Utterance, fade: Fade) -> RepetitionPlan:
+def _placed(job: RenderJob, voice: Repetition, fade: Fade) -> RepetitionPlan:
     placed = plan_repetitions(voice, job, first=_first_word(job), until=fade.frames - fade.out_frames)
     if placed.repetitions == 0:
         raise voice_too_long(job, voice.words_stop)

@@ -23,7 +23,7 @@ class SpokenSpan:
 
 
 @dataclass(frozen=True)
-class Utterance:
+class Repetition:
     """One repetition of the voice: its pieces, the frames of silence before each, and those after the last (`tail`)."""
 
     pieces: tuple[Spoken, ...]
@@ -49,7 +49,7 @@ class Utterance:
             offset += self.pieces[index].clip.frames
 
 
-def utterance(parts: Sequence[Spoken | Pause]) -> Utterance:
+def repetition_of(parts: Sequence[Spoken | Pause]) -> Repetition:
     """Lay the parts of a speech end to end; each pause is rounded to whole frames."""
     pieces: list[Spoken] = []
     silences: list[int] = []
@@ -61,7 +61,7 @@ def utterance(parts: Sequence[Spoken | Pause]) -> Utterance:
             pieces.append(part)
             silences.append(waiting)
             waiting = 0
-    return Utterance(tuple(pieces), tuple(silences), waiting)
+    return Repetition(tuple(pieces), tuple(silences), waiting)
 
 
 @dataclass(frozen=True)
@@ -75,24 +75,12 @@ class RepetitionPlan:
     repetitions: int
 
 
-def plan_repetitions(voice: Utterance, job: RenderJob, *, first: int, until: int) -> RepetitionPlan:
-    """Place as many whole repetitions as fit.
+def plan_repetitions(voice: Repetition, job: RenderJob, *, first: int, until: int) -> RepetitionPlan:
+    """Place as many whole repetitions of a voice as fit, by the job's loop mode, pauses and shuffle.
 
-    Parameters
-    ----------
-    voice : Utterance
-        At least one frame long.
-    job : RenderJob
-        Its loop mode, pauses, jitter and shuffle; without a duration the voice speaks once.
-    first : int
-        Frame of the first repetition.
-    until : int
-        Words end here at the latest: where the fade-out begins.
-
-    Returns
-    -------
-    RepetitionPlan
-        No repetition begins before the one before it has ended, and none has words after `until`; so it may be empty.
+    The voice is at least one frame long; without a duration it speaks once. The first repetition begins at frame
+    `first`; none begins before the one before it has ended, and none has words after `until`, where the fade-out
+    begins. So there may be none.
     """
     spoken: list[SpokenSpan] = []
     which: list[int] = []

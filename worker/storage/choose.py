@@ -23,10 +23,6 @@ class StorageKind:
     implementation: str
     settings: tuple[str, ...] = ()
 
-    def is_chosen(self, config: Config) -> bool:
-        """Whether a configuration asks for it."""
-        return not self.settings or any(getattr(config, name.lower()) is not None for name in self.settings)
-
 
 STORAGES: Final[Mapping[str, StorageKind]] = MappingProxyType(
     {
@@ -40,7 +36,11 @@ STORAGES: Final[Mapping[str, StorageKind]] = MappingProxyType(
 
 def chosen_storage(config: Config) -> str:
     """Name the storage that a configuration asks for: a key of `STORAGES`."""
-    return next(name for name, kind in STORAGES.items() if kind.is_chosen(config))
+    return next(
+        storage
+        for storage, kind in STORAGES.items()
+        if not kind.settings or any(getattr(config, name.lower()) is not None for name in kind.settings)
+    )
 
 
 def open_storage(config: Config) -> Storage:

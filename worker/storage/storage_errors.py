@@ -125,5 +125,10 @@ def sort_answer(
     )
 
 
+def unanswered(error: Exception) -> TransientError:
+    """The error for a request that got no answer."""
+    return TransientError(f"Storage does not answer: {type(error).__name__}: {error}", code="storage.unavailable")
+
+
 def _one_line(text: str) -> str:
     return " ".join(text.split())[:_LONGEST_MESSAGE]

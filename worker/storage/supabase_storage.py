@@ -35,6 +35,7 @@ from worker.storage.storage_errors import (
     ObjectTaken,
     read_answer,
     sort_answer,
+    unanswered,
 )
 from worker.storage.tus import PIECE_BYTES, ResumableUpload
 from worker.storage.upload_http import upload_client
@@ -213,24 +214,20 @@ class SupabaseStorage:
             raise
 
     def _is_there(self, bucket: str, key: str, size: int) -> bool:
-        there = self._size(bucket, key)
-        if there not in (None, size):
+        """Whether a file of this size is there already; another one is an error, since nothing is overwritten."""
+        try:
+            there = self._call(lambda: self._storage.from_(bucket).info(key), bucket, key).get("size")
+        except ObjectMissing:
+            return False
+        if there is None:
+            raise TransientError(f"Storage does not know the size of {bucket}/{key} yet", code="storage.upload")
+        if int(there) != size:
             raise TransientError(
-                f"Storage has another file at {bucket}/{key}: {there} bytes, not {size}; nothing is "
-                "overwritten, take it away",
+                f"Storage has another file at {bucket}/{key}: {there} bytes, not {size}; nothing is overwritten, take "
+                "it away",
                 code="storage.taken",
             )
-        return there == size
-
-    def _size(self, bucket: str, key: str) -> int | None:
-        try:
-            info = self._call(lambda: self._storage.from_(bucket).info(key), bucket, key)
-        except ObjectMissing:
-            return None
-        size = info.get("size")
-        if size is None:
-            raise TransientError(f"Storage does not know the size of {bucket}/{key} yet", code="storage.upload")
-        return int(size)
+        return True
 
     def _too_large(self, bucket: str, size: int) -> ConfigurationError:
         """Find out which of the two limits it was."""
@@ -260,9 +257,7 @@ class SupabaseStorage:
         except StorageApiError as error:
             raise sort_answer(_answer(error), bucket=bucket, key=key, content_type=content_type) from error
         except httpx.TransportError as error:
-            raise TransientError(
-                f"Storage does not answer: {type(error).__name__}: {error}", code="storage.unavailable"
-            ) from error
+            raise unanswered(error) from error
         except (ValidationError, ValueError, KeyError) as error:
             # An answer with 200 that is not Storage's JSON, such as a gateway's page.
             raise TransientError(

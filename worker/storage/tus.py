@@ -16,7 +16,7 @@ import httpx
 
 from worker.errors import TransientError
 from worker.storage.base import FOREVER_S
-from worker.storage.storage_errors import ObjectMissing, read_answer, sort_answer
+from worker.storage.storage_errors import ObjectMissing, read_answer, sort_answer, unanswered
 
 # Supabase's documentation, "Resumable uploads": pieces must be of exactly 6 MB, but for the last.
 PIECE_BYTES = 6 * 1024 * 1024
@@ -31,19 +31,9 @@ _LOST = (400, 403, 404, 410)
 class ResumableUpload:
     """One upload. `run` may be called again after a `TransientError`; it continues at the server's offset.
 
-    Parameters
-    ----------
-    client : httpx.Client
-        With time limits.
-    endpoint : str
-        ``…/storage/v1/upload/resumable``; all requests stay below it, and so does the key in `headers`.
-    on_progress : callable, optional
-        Called with the bytes the server has, after each piece.
-
-    Attributes
-    ----------
-    furthest : int
-        The most bytes that the server has had; it grows while there is progress.
+    All requests stay below the endpoint ``…/storage/v1/upload/resumable``, and so does the key in the headers.
+    `on_progress` is called with the bytes the server has, after each piece; `furthest` is the most that it has had, and
+    grows while there is progress.
     """
 
     client: httpx.Client
@@ -140,9 +130,7 @@ class ResumableUpload:
         try:
             return self.client.request(method, url, headers={**self.headers, **_ALWAYS, **headers}, content=content)
         except httpx.TransportError as error:
-            raise TransientError(
-                f"Storage does not answer: {type(error).__name__}: {error}", code="storage.unavailable"
-            ) from error
+            raise unanswered(error) from error
 
     def _good(self, response: httpx.Response) -> httpx.Response:
         if response.is_success:

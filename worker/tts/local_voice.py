@@ -31,14 +31,9 @@ INSTALL_HINT = (
 
 
 def local_voice(choice: VoiceChoice, config: Config) -> Voice:
-    """Open the offline voice that this machine has.
+    """Open the offline voice that this machine has; the configuration is not needed.
 
-    Parameters
-    ----------
-    choice : VoiceChoice
-        Its id is a voice of hibari (``heart`` comes with it), or of espeak-ng such as ``en-gb``.
-    config : Config
-        Not needed: no key, no address.
+    A job's voice id is a voice of hibari (``heart`` comes with it), or of espeak-ng such as ``en-gb``.
 
     Raises
     ------

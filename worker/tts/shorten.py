@@ -31,7 +31,7 @@ from worker.plan.fit import (
     voice_too_long,
 )
 from worker.plan.recordings import Speech, Spoken, in_frames
-from worker.plan.repetitions import utterance
+from worker.plan.repetitions import repetition_of
 from worker.tts.cache import SpeechCache
 from worker.tts.pace import PaceBook, spoken_characters
 from worker.tts.processing import EDGE_S, TAIL_S, TrimmedClip, measure_clip, write_clip
@@ -64,15 +64,11 @@ def script_that_fits(
 
     Parameters
     ----------
-    job : RenderJob
     parts : tuple of Sentence or Pause
         From `parse_script`.
-    voice : Voice
-    fit : "adapt" or "fail"
     cache : SpeechCache
         Pieces that are here are paid for, and are spoken. A decision is kept here, too, so that a second attempt speaks
         the same words.
-    paces : PaceBook
     notes : list of str
         What was left out is added.
 
@@ -152,7 +148,6 @@ def fitted(job: RenderJob, speech: Speech, *, fit: FitMode, folder: Path, notes:
 
     Parameters
     ----------
-    job : RenderJob
     speech : Speech
         Spoken words, or one recording without text.
     fit : "adapt" or "fail"
@@ -345,8 +340,8 @@ def _sentences(text: str) -> list[str]:
 
 def _lengths(parts: SpokenParts) -> tuple[int, int]:
     """Frames of words, and of the silences before the last of them."""
-    voice = utterance(parts)
-    return sum(piece.clip.frames for piece in voice.pieces), sum(voice.silences)
+    repetition = repetition_of(parts)
+    return sum(piece.clip.frames for piece in repetition.pieces), sum(repetition.silences)
 
 
 def _frames(parts: SpokenParts) -> int:

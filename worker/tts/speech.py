@@ -70,15 +70,12 @@ def speak_script(
         From `parse_script`.
     voice : Voice
         Closed when this returns.
-    cache : SpeechCache
-    ffmpeg : Ffmpeg
     folder : Path
         For the decoded pieces; they are read while the track is rendered.
     on_progress : callable, optional
         Called with the fraction of pieces that are there.
     said : SpeechStats, optional
         Collects counts and notes.
-    processing : VoiceProcessing, optional
     paces : PaceBook, optional
         Learns how long the voice takes for its words.
 
