@@ -45,12 +45,10 @@ def completed_payload(payload: Mapping[str, Any], row: Mapping[str, Any] | None)
     has_tracks_cover = False
     if metadata is None or isinstance(metadata, Mapping):
         stated = {key: value for key, value in (metadata or {}).items() if value not in (None, "")}
-        of_track = {
-            "title": text_or_empty(row.get("title"))[:_LONGEST_TITLE],
-            "cover": text_or_empty(row.get("cover_image_url")),
-        }
-        payload = {**payload, "metadata": {**{key: value for key, value in of_track.items() if value}, **stated}}
-        has_tracks_cover = bool(of_track["cover"]) and "cover" not in stated
+        title, cover = text_or_empty(row.get("title"))[:_LONGEST_TITLE], text_or_empty(row.get("cover_image_url"))
+        of_track = {key: value for key, value in (("title", title), ("cover", cover)) if value}
+        payload = {**payload, "metadata": {**of_track, **stated}}
+        has_tracks_cover = bool(cover) and "cover" not in stated
     return Completed(payload, is_of_track, has_tracks_cover)
 
 
