@@ -89,14 +89,27 @@ class LocalStorage:
         """See `Storage.close`."""
 
     def _take(self, path: Path, place: Path) -> bool:
-        """Put the file in place; False if the same file was there. A link never replaces an existing file."""
+        """Put the file in place; False if the same file was there."""
         place.parent.mkdir(parents=True, exist_ok=True)
-        _sync(path)  # before the database has the job as done
-        if _linked(path, place):
-            return True
-        if place.exists():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())  # before the database has the job as done
+        linked = self._link(path, path, place)
+        return self._copy(path, place) if linked is None else linked
+
+    def _link(self, path: Path, source: Path, place: Path) -> bool | None:
+        """Link `source` into place: False if `path` was there already, None where there can be no links."""
+        try:
+            place.hardlink_to(source)  # never replaces an existing file
+        except FileExistsError:
             return not self._same(path, place)
-        # from another file system: copy the file beside the tree first, then move it in
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return None
+        return True
+
+    def _copy(self, path: Path, place: Path) -> bool:
+        """From another file system: copy the file beside the tree first, then move it in."""
         coming = self._root / _COMING
         coming.mkdir(exist_ok=True)
         for old in coming.iterdir():  # of a process that was killed
@@ -106,13 +119,14 @@ class LocalStorage:
         part = coming / uuid.uuid4().hex
         try:
             shutil.copyfile(path, part)
-            _sync(part)
-            if _linked(part, place):
-                return True
-            if place.exists():
-                return not self._same(path, place)
-            part.rename(place)  # a file system without links
-            return True
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            linked = self._link(path, part, place)
+            if linked is None and place.exists():
+                linked = not self._same(path, place)
+            elif linked is None:
+                part.rename(place)
+            return linked is not False
         finally:
             part.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # another process is copying, too
@@ -131,21 +145,3 @@ class LocalStorage:
         if ".." in place.parts or not place.is_relative_to(self._root / bucket) or "/" in bucket:
             raise ValueError(f"expected a key inside its bucket, received {bucket}/{key}")
         return place
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _linked(source: Path, place: Path) -> bool:
-    """Link a file into place; False if there is one already, or where there can be no links."""
-    try:
-        place.hardlink_to(source)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        return False
-    return True
