@@ -12,13 +12,14 @@ _LOSSY_KBPS: Final = {"low": 128, "medium": 192, "high": 320}
 
 @dataclass(frozen=True)
 class Format:
-    """An output format: its name in payloads, also the ending of its files, and its content type.
+    """An output format: its name in payloads, also the ending of its files, its content type and its encoder.
 
     `kbps` is its bit rate by quality; empty for a lossless format.
     """
 
     name: str
     content_type: str
+    encoder: str
     kbps: Mapping[str, int]
 
     @property
@@ -31,11 +32,11 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
     {
         format_.name: format_
         for format_ in (
-            Format("mp3", "audio/mpeg", _LOSSY_KBPS),
-            Format("m4a", "audio/mp4", _LOSSY_KBPS),
-            Format("aac", "audio/aac", _LOSSY_KBPS),
-            Format("wav", "audio/wav", {}),
-            Format("flac", "audio/flac", {}),
+            Format("mp3", "audio/mpeg", "LAME", _LOSSY_KBPS),
+            Format("m4a", "audio/mp4", "FFmpeg aac", _LOSSY_KBPS),
+            Format("aac", "audio/aac", "FFmpeg aac", _LOSSY_KBPS),
+            Format("wav", "audio/wav", "PCM", {}),
+            Format("flac", "audio/flac", "libsndfile", {}),
         )
     }
 )

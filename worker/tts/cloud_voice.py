@@ -61,7 +61,7 @@ class CloudVoice(Voice):
     def __init__(self, choice: VoiceChoice, config: Config, *, retry_policy: RetryPolicy = _RETRIES) -> None:
         info = PROVIDERS[self.provider]
         key, self._base_url, setting = (
-            getattr(config, name.lower()) for name in (info.key_variable, info.url_variable, info.model_variable)
+            getattr(config, name.lower(), None) for name in (info.key_variable, info.url_variable, info.model_variable)
         )
         if key is None:
             raise ConfigurationError(
