@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class Measurement:
     energies : float32 array, shape (hops,)
         K-weighted mean square of each whole hop, both channels summed.
     peaks : float32 array, shape (hops,)
-        Sample peak of each whole hop, full scale 1; empty where they were not asked for.
+        Sample peak of each whole hop, full scale 1.
     frames : int
         All of them, the unfinished hop included.
     sample_peak : float
@@ -83,18 +83,9 @@ class LoudnessMeter:
         `PREROLL_HOPS` early, measures as it does in the whole.
     true_peak : bool
         Measure the true peak, too.
-    hop_peaks : bool
-        Keep the sample peak of each hop.
     """
 
-    def __init__(
-        self,
-        sample_rate: int,
-        *,
-        preroll_hops: int = 0,
-        true_peak: bool = False,
-        hop_peaks: bool = False,
-    ) -> None:
+    def __init__(self, sample_rate: int, *, preroll_hops: int = 0, true_peak: bool = False) -> None:
         self._hop = hop_frames(sample_rate)
         self._filter = _k_weighting(sample_rate, self._hop)
         self._state = np.zeros((2, 4))
@@ -102,8 +93,6 @@ class LoudnessMeter:
         self._skip = preroll_hops
         self._frames = -preroll_hops * self._hop
         self._energies, self._peaks = array("f"), array("f")  # grow in place, where many small parts would scatter
-        self._hop_peaks = hop_peaks
-        self._sample_peak = 0.0
         self._true_peak = TruePeak() if true_peak else None
 
     def add(self, block: Block) -> None:
@@ -133,11 +122,8 @@ class LoudnessMeter:
 
     def result(self) -> Measurement:
         """Figures of all blocks so far."""
-        sample_peak = max(self._sample_peak, float(np.abs(self._rest).max(initial=0.0)))
-        true_peak = 0.0
-        if self._true_peak is not None:
-            sample_peak = max(sample_peak, self._true_peak.sample_peak)
-            true_peak = self._true_peak.result()
+        sample_peak = float(np.abs(self._rest).max(initial=max(self._peaks, default=0.0)))
+        true_peak = 0.0 if self._true_peak is None else self._true_peak.result()
         return Measurement(
             energies=np.array(self._energies, np.float32),
             peaks=np.array(self._peaks, np.float32),
@@ -150,16 +136,11 @@ class LoudnessMeter:
         """Measure whole hops."""
         samples = np.ascontiguousarray(hops.T).reshape(2, -1, self._hop)
         squares, self._state = self._filter.mean_squares(samples, self._state)
-        energies = squares.sum(axis=0).astype(np.float32)
-        skipped = min(self._skip, len(energies))
+        peaks = np.maximum(samples.max(axis=(0, 2)), -samples.min(axis=(0, 2)))
+        skipped = min(self._skip, len(peaks))
         self._skip -= skipped
-        if skipped < len(energies):
-            self._energies.frombytes(energies[skipped:].tobytes())
-            if self._hop_peaks or self._true_peak is None:
-                peaks = np.maximum(samples.max(axis=(0, 2)), -samples.min(axis=(0, 2)))[skipped:]
-                self._sample_peak = max(self._sample_peak, float(peaks.max()))
-                if self._hop_peaks:
-                    self._peaks.frombytes(peaks.tobytes())
+        self._energies.frombytes(squares.sum(axis=0).astype(np.float32)[skipped:].tobytes())
+        self._peaks.frombytes(peaks[skipped:].tobytes())
 
 
 def joined(parts: Sequence[Measurement]) -> Measurement:
@@ -279,8 +260,7 @@ def k_weighting_coefficients(sample_rate: int) -> NDArray[np.float64]:
     return np.array([shelf, high_pass])
 
 
-@dataclass(frozen=True)
-class _Chain:
+class _Chain(NamedTuple):
     """State transitions over `steps` equal spans, each filtered from silence.
 
     Attributes
@@ -294,15 +274,13 @@ class _Chain:
     left: NDArray[np.float64]
     transition: NDArray[np.float64]
 
-    @classmethod
-    def of(cls, step: NDArray[np.float64], steps: int) -> Self:
-        """Chain spans of state transition `step` each."""
-        powers = [np.linalg.matrix_power(step, n).T for n in range(steps + 1)]
-        left = np.zeros((steps * 4, (steps + 1) * 4))
-        for source in range(steps):
-            for target in range(source + 1, steps + 1):
-                left[4 * source : 4 * source + 4, 4 * target : 4 * target + 4] = powers[target - source - 1]
-        return cls(left, np.concatenate(powers, axis=1))
+
+def _chain(step: NDArray[np.float64], steps: int) -> _Chain:
+    """Chain spans of state transition `step` each."""
+    powers = [np.linalg.matrix_power(step, n).T for n in range(steps + 1)]
+    nothing = np.zeros((4, 4))
+    rows = [[nothing] * (source + 1) + powers[: steps - source] for source in range(steps)]
+    return _Chain(np.block(rows), np.concatenate(powers, axis=1))
 
 
 @dataclass(frozen=True)
@@ -382,9 +360,9 @@ def _k_weighting(sample_rate: int, frames: int) -> _BlockFilter:
         matrices.zero_state.astype(np.float32),
         np.concatenate([matrices.left, cross], axis=1).astype(np.float32),
         matrices.zero_input @ matrices.zero_input.T,
-        _Chain.of(matrices.transition, per_group),
-        _Chain.of(np.linalg.matrix_power(matrices.transition, per_group), blocks // per_group),
-        _Chain.of(np.linalg.matrix_power(matrices.transition, blocks), _HOPS_AT_ONCE),
+        _chain(matrices.transition, per_group),
+        _chain(np.linalg.matrix_power(matrices.transition, per_group), blocks // per_group),
+        _chain(np.linalg.matrix_power(matrices.transition, blocks), _HOPS_AT_ONCE),
     )
 
 

@@ -13,7 +13,6 @@ signal interpolated; nothing is missed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -80,40 +79,9 @@ def frame_peaks(padded: Block, floor: float) -> Levels:
         Exact where it is above `floor`; elsewhere anything from 0 to `floor`.
     """
     frames = max(len(padded) - 2 * REACH_FRAMES, 0)
-    peaks = np.zeros(max(frames, _CHUNK_FRAMES), np.float32)
-    for first, chunks in _chunks(padded):
-        by_chunk = peaks[first : first + len(chunks) * _CHUNK_FRAMES].reshape(-1, _CHUNK_FRAMES)
-        for some, risen in _risen(chunks, _loudest(chunks), floor):
-            by_chunk[some] = risen
-    return peaks[:frames]
-
-
-def _chunks(padded: Block) -> Iterator[tuple[int, Levels]]:
-    """Cut a block into chunks with their surroundings: the frame where the first begins, and `_surroundings`.
-
-    They cover all of it; the last may overlap the one before it. A shorter block is zero-padded.
-    """
-    frames = max(len(padded) - 2 * REACH_FRAMES, 0)
-    if 0 < frames < _CHUNK_FRAMES:
-        longer = np.zeros((_CHUNK_FRAMES + 2 * REACH_FRAMES, 2), np.float32)
-        longer[: len(padded)] = padded
-        yield 0, _surroundings(longer)
-        return
-    over = frames % _CHUNK_FRAMES
-    if over < frames:
-        yield 0, _surroundings(padded[: len(padded) - over])
-    if over:
-        yield frames - _CHUNK_FRAMES, _surroundings(padded[-_CHUNK_FRAMES - 2 * REACH_FRAMES :])
-
-
-def _loudest(chunks: Levels) -> Levels:
-    """Largest magnitude of the samples of each chunk and its surroundings."""
-    loudest: Levels = np.maximum(chunks.max(axis=1), -chunks.min(axis=1))
-    return loudest
-
-
-def _risen(chunks: Levels, loudest: Levels, floor: float) -> Iterator[tuple[NDArray[np.intp], Levels]]:
-    """Give `frame_peaks` of the chunks that may come above the floor: which of them, and a row for each."""
+    chunks = _surroundings(padded, -(-frames // _CHUNK_FRAMES))
+    peaks = np.zeros((len(chunks), _CHUNK_FRAMES), np.float32)
+    loudest = np.maximum(chunks.max(axis=1), -chunks.min(axis=1))
     near = np.flatnonzero(loudest * NEAR > floor)
     for begin in range(0, len(near), _CHUNKS_AT_ONCE):
         some = near[begin : begin + _CHUNKS_AT_ONCE]
@@ -122,7 +90,8 @@ def _risen(chunks: Levels, loudest: Levels, floor: float) -> Iterator[tuple[NDAr
         most_bent = np.maximum(bends.max(axis=1), -bends.min(axis=1))
         hot = loudest[some] + np.float32(BEND) * most_bent > floor
         if hot.any():
-            yield some[hot], _chunk_peaks(samples if hot.all() else samples[hot], floor)
+            peaks[some[hot]] = _chunk_peaks(samples[hot], floor)
+    return peaks.reshape(-1)[:frames]
 
 
 def _bends(samples: Levels) -> Levels:
@@ -134,16 +103,15 @@ def _bends(samples: Levels) -> Levels:
     return bends
 
 
-def _surroundings(padded: Block) -> Levels:
-    """Each chunk with its surroundings, channels interleaved, shape (chunks, samples); a view.
+def _surroundings(padded: Block, count: int) -> Levels:
+    """Each chunk with its surroundings, channels interleaved, shape (count, samples); the last zero-padded.
 
-    NumPy's own sliding windows cost more than the work on them.
+    A view: NumPy's own sliding windows cost more than the work on them.
     """
-    samples = padded.reshape(-1)
-    step = 2 * _CHUNK_FRAMES
-    count = (len(padded) - 2 * REACH_FRAMES) // _CHUNK_FRAMES
+    samples = np.zeros(2 * (count * _CHUNK_FRAMES + 2 * REACH_FRAMES), np.float32)
+    samples[: padded.size] = padded.reshape(-1)
     shape = (count, 2 * (_CHUNK_FRAMES + 2 * REACH_FRAMES))
-    return np.ndarray(shape, samples.dtype, samples, strides=(step * samples.itemsize, samples.itemsize))
+    return np.ndarray(shape, samples.dtype, samples, strides=(2 * _CHUNK_FRAMES * samples.itemsize, samples.itemsize))
 
 
 def _chunk_peaks(surroundings: Levels, floor: float) -> Levels:
@@ -212,39 +180,24 @@ def _louder_channel(levels: Levels) -> Levels:
 
 
 class TruePeak:
-    """Running true peak of a programme given block by block.
-
-    Attributes
-    ----------
-    sample_peak : float
-        Largest magnitude of the samples so far.
-    """
+    """Accumulator: the true peak of a programme given block by block."""
 
     def __init__(self) -> None:
         self._past: Block = np.zeros((2 * REACH_FRAMES, 2), np.float32)
         self._peak = 0.0
-        self.sample_peak = 0.0
 
     def add(self, block: Block) -> None:
         """Measure a block, float32 of shape (frames, 2)."""
         around = 2 * REACH_FRAMES
-        for padded in (np.concatenate([self._past, block[:around]]), block):
-            samples, self._peak = _peaks(padded, self._peak)
-            self.sample_peak = max(self.sample_peak, samples)
+        self._peak = max(self._peak, float(np.maximum(block.max(initial=0.0), -block.min(initial=0.0))))
+        self._peak = self._with(np.concatenate([self._past, block[:around]]))
+        self._peak = self._with(block)
         self._past = np.concatenate([self._past, block[-around:]])[-around:]
 
     def result(self) -> float:
         """Largest magnitude so far, linear, with the interpolation after the last frame."""
-        ending = np.concatenate([self._past, np.zeros((2 * REACH_FRAMES, 2), np.float32)])
-        return _peaks(ending, self._peak)[1]
+        return self._with(np.concatenate([self._past, np.zeros((2 * REACH_FRAMES, 2), np.float32)]))
 
-
-def _peaks(padded: Block, so_far: float) -> tuple[float, float]:
-    """Sample peak of some frames and their surroundings; the true peak of these and of all before."""
-    parts = [(chunks, _loudest(chunks)) for _, chunks in _chunks(padded)]
-    samples = max((float(loudest.max()) for _, loudest in parts), default=0.0)
-    peak = max(so_far, samples)  # the true peak is no less
-    for chunks, loudest in parts:
-        for _, risen in _risen(chunks, loudest, peak):
-            peak = max(peak, float(risen[:, : len(padded) - 2 * REACH_FRAMES].max()))  # without the zero-padding
-    return samples, peak
+    def _with(self, padded: Block) -> float:
+        """The peak with that of some more frames, given with their surroundings."""
+        return max(self._peak, float(frame_peaks(padded, self._peak).max(initial=0.0)))

@@ -106,7 +106,7 @@ class Inspector:
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
-        self._meter = LoudnessMeter(sample_rate, true_peak=True, hop_peaks=True)
+        self._meter = LoudnessMeter(sample_rate, true_peak=True)
         self._sums = np.zeros(2)
         self._frames = 0
         self._steps = _Steps(sample_rate)

@@ -98,7 +98,7 @@ def measure(
         nonlocal done
         start, end = span
         preroll_hops = min(PREROLL_HOPS, start // hop)
-        meter = LoudnessMeter(plan.sample_rate, preroll_hops=preroll_hops, true_peak=true_peak, hop_peaks=True)
+        meter = LoudnessMeter(plan.sample_rate, preroll_hops=preroll_hops, true_peak=true_peak)
         for block in programme.blocks(start - preroll_hops * hop, end):
             if stop.is_set():
                 raise _Stopped
