@@ -43,10 +43,10 @@ def render(options: argparse.Namespace, config: Config) -> int:
             raise WorkerError(f"{path}: there is no folder {path.parent}", code="output.folder")
     compute_in_batch()
     from worker.render.produce import produce
-    from worker.render.studio import open_studio
+    from worker.render.studio import Studio
 
     folder = Path.cwd() if options.job == "-" else Path(options.job).resolve().parent
-    studio = open_studio(config, beside(folder, config), voice_file=options.voice, music_file=options.music)
+    studio = Studio(config, beside(folder, config), voice_file=options.voice, music_file=options.music)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="mindscript-out-") as spool:
         track = Path(spool) / f"track.{encoding.format}" if to_stdout else out
@@ -56,7 +56,6 @@ def render(options: argparse.Namespace, config: Config) -> int:
                 track,
                 studio=studio,
                 encoding=encoding,
-                recordings=recordings,
                 preview=options.preview,
                 preview_s=config.preview_seconds,
                 on_progress=bars.track(out.name),

@@ -236,9 +236,7 @@ class _Tones:
         self._beats: list[tuple[Beat, float | None, float | None]] = []
 
     def add(self, block: Block) -> None:
-        self._decimator.add(block)
-        self._waiting = np.concatenate([self._waiting, self._decimator.result()])
-        self._decimator.clear()
+        self._waiting = np.concatenate([self._waiting, self._decimator.add(block)])
         while len(self._waiting) >= self._length:
             self._analyse(self._waiting[: self._length], self._sections * self._hop)
             self._before = self._waiting[: self._hop].copy()

@@ -57,7 +57,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
         from worker.media.download import fetch_media
         from worker.media.reference import What
         from worker.render.produce import produce
-        from worker.render.studio import open_studio
+        from worker.render.studio import Studio
         from worker.tts.shared_cache import speech_store
 
         def fetch(reference: str, *, into: Path, what: What) -> Path:
@@ -73,7 +73,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
         produced = produce(
             job,
             track_file,
-            studio=open_studio(
+            studio=Studio(
                 config,
                 fetch,
                 speech_store=speech_store(config, storage),

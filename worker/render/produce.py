@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -77,7 +77,6 @@ def produce(
     *,
     studio: Studio,
     encoding: Encoding,
-    recordings: Collection[str] = (),
     preview: Path | None = None,
     preview_s: float = 15.0,
     on_progress: OnProgress | None = None,
@@ -92,8 +91,6 @@ def produce(
         A twin for speakers appears beside it as ``NAME-speakers``, lyrics as ``NAME.lrc`` and ``NAME.vtt``.
     studio : Studio
     encoding : Encoding
-    recordings : collection of "voice", "music"
-        Layers that the studio has a recording for, whatever the job says of them.
     preview : Path, optional
         For an MP3 from where every layer is heard, at the track's own gain. If it cannot be made, a note says so.
     preview_s : float
@@ -115,7 +112,7 @@ def produce(
         tempfile.TemporaryDirectory(prefix=".mindscript-", dir=out.parent) as candidates,
     ):
         production = _Production(job, studio, Path(inputs), on_progress or (lambda stage, fraction: None))
-        media, cover = production.prepare(recordings)
+        media, cover = production.prepare()
         job = production.job
         compiled = compile_plan(job, media)
         if job.solfeggio is not None:
@@ -194,13 +191,13 @@ class _Production:
         """Progress of a part of the job, as a fraction of that part."""
         return lambda stage, fraction: self.progress(stage, begin + share * fraction)
 
-    def prepare(self, recordings: Collection[str]) -> tuple[Media, bytes | None]:
+    def prepare(self) -> tuple[Media, bytes | None]:
         """Fetch music and cover, and have the script spoken; in this order, since speech may have to be paid for."""
         with ThreadPoolExecutor(1, thread_name_prefix="recording") as beside:
             # a recording costs nothing, so it is decoded beside the music
-            recording = beside.submit(self._speak) if "voice" in recordings else None
+            recording = beside.submit(self._speak) if self.studio.voice_file is not None else None
             with self.timed("fetch"):
-                music = self._fetch_music(recordings)
+                music = self._fetch_music()
                 cover = self._fetch_cover()
             with self.timed("speak"):
                 speech = None
@@ -208,7 +205,7 @@ class _Production:
                     self.progress(stages.SPEAKING, _FETCHED)
                     speech = self._speak() if recording is None else recording.result()
                     into_track = fitted(
-                        self.job, speech, fit=self.studio.fit, folder=self.folder, notes=self.said.notes
+                        self.job, speech, fit=self.studio.config.fit, folder=self.folder, notes=self.said.notes
                     )
                     self.job, speech = into_track.job, into_track.speech
                     self.progress(stages.SPOKEN, _SPOKEN)
@@ -218,8 +215,8 @@ class _Production:
         on_progress = self.part(_FETCHED, _SPOKEN - _FETCHED)
         return self.studio.speak(self.job, self.folder, lambda done: on_progress(stages.SPEAKING, done), self.said)
 
-    def _fetch_music(self, recordings: Collection[str]) -> Music | None:
-        if self.job.background_music is None and "music" not in recordings:
+    def _fetch_music(self) -> Music | None:
+        if self.job.background_music is None and self.studio.music_file is None:
             return None
         self.progress(stages.FETCHING_MUSIC, 0.0)
         try:
