@@ -254,7 +254,7 @@ class _Production:
                 on_progress=lambda done: progress(stages.MIXING, _MEASURED * done),
             )
         with self.timed("deliver"), ThreadPoolExecutor(1, thread_name_prefix="layers") as beside:
-            loudness = beside.submit(layer_loudness, plan, compiled.layer_gains_db, _known_lufs(media))
+            loudness = beside.submit(layer_loudness, plan, compiled.layer_gains_db, media)
             delivered = deliver(
                 plan,
                 mix,
@@ -315,12 +315,3 @@ def _chapters(compiled: Compiled) -> tuple[Chapter, ...]:
         Chapter(f"Repetition {number}", start / SAMPLE_RATE_HZ, stop / SAMPLE_RATE_HZ)
         for number, (start, stop) in enumerate(pairwise(edges), start=1)
     )
-
-
-def _known_lufs(media: Media) -> dict[str, float]:
-    known = {}
-    if media.speech is not None:
-        known["voice"] = media.speech.loudness_lufs
-    if media.music is not None:
-        known["music"] = media.music.loudness_lufs
-    return known
