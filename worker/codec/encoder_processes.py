@@ -11,11 +11,10 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
+from dsp.blocks import Block
 from worker.codec.encoded_frames import EncodedFrames
 from worker.codec.parallel import parallel_map
 from worker.codec.segments import Segment, SegmentCoder, Track, cut
@@ -35,7 +34,7 @@ class _Stopped(Exception):  # noqa: N818 - nobody catches it: the segment is not
     pass
 
 
-class Encoders:
+class Encoders(ExitStack):
     """The encoder processes of one track; a context manager that leaves none behind.
 
     Parameters
@@ -55,25 +54,16 @@ class Encoders:
     """
 
     def __init__(self, track: Track, coder: SegmentCoder, *, segments: int) -> None:
+        super().__init__()
         self._track = track
         self._coder = coder
         self._to_begin = segments
         self._lock = threading.Lock()
-        self._open = ExitStack()
         self._running: set[Pipe] = set()
         self._idle: list[Pipe] = []
         self._stopped = False
         self.turn = threading.Semaphore(max(1, track.threads // 2))
         self.taken = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-        self._open.close()
 
     def stop(self) -> None:
         """End all processes now, and with them the threads that wait for them."""
@@ -90,10 +80,17 @@ class Encoders:
             pipe = self._idle.pop() if self._idle else None
         if pipe is None:
             pipe = self._started()
-            _feed_silence(pipe, coder.flush * coder.frame_samples)
-        self._feed(pipe, segment)
+        for block in self._blocks(segment):
+            pipe.write(np.ascontiguousarray(block, "<f4").data)
+            with self._lock:
+                self.taken += len(block)
         if coder.flush and self._to_begin:
-            data = self._flushed(pipe, segment)
+            # the silence also drives the segment out of the encoder: what FFmpeg keeps back is shorter
+            length = coder.aligned(segment.drop + segment.keep + coder.postroll)
+            _feed_silence(pipe, (length + coder.flush) * coder.frame_samples - (segment.stop - segment.start))
+            data = pipe.take((coder.flush + length) // coder.align * coder.align_bytes)
+            with self._lock:
+                self._idle.append(pipe)
         else:
             with pipe:
                 data = pipe.finish()
@@ -105,21 +102,7 @@ class Encoders:
             raise TransientError(f"FFmpeg gave {len(kept)} of {segment.keep} coded frames", code="ffmpeg.failed")
         return kept
 
-    def _flushed(self, pipe: Pipe, segment: Segment) -> bytes:
-        """Flush an encoder after a segment, and take its output from the flush before on.
-
-        The silence also drives the segment out of the encoder: what FFmpeg keeps back is shorter.
-        """
-        coder = self._coder
-        length = coder.aligned(segment.drop + segment.keep + coder.postroll)
-        _feed_silence(pipe, (length + coder.flush) * coder.frame_samples - (segment.stop - segment.start))
-        data = pipe.take((coder.flush + length) // coder.align * coder.align_bytes)
-        with self._lock:
-            self._idle.append(pipe)
-        return data
-
-    def _feed(self, pipe: Pipe, segment: Segment) -> None:
-        """Give a segment's PCM to an encoder."""
+    def _blocks(self, segment: Segment) -> Iterator[Block]:
         blocks = self._track.pcm(segment.start, segment.stop)
         while True:
             with self.turn:
@@ -129,18 +112,17 @@ class Encoders:
             if self._stopped:
                 raise _Stopped
             if len(block):
-                pipe.write(np.ascontiguousarray(block, "<f4").data)
-                with self._lock:
-                    self.taken += len(block)
+                yield block
 
     def _started(self) -> Pipe:
         pipe = Pipe(self._track.ffmpeg, (*PCM_INPUT, *self._coder.arguments), feed=True, collect=True)
         with self._lock:
-            self._open.push(pipe)
+            self.enter_context(pipe)
             self._running.add(pipe)
             if self._stopped:
                 pipe.kill()
         pipe.write(_endless_wav(self._track.sample_rate))
+        _feed_silence(pipe, self._coder.flush * self._coder.frame_samples)
         return pipe
 
 

@@ -137,13 +137,10 @@ class StreamFacts:
 
 def split_frames(data: bytes) -> EncodedFrames:
     """Cut an MP3 stream into its frames; `ValueError` if it is not frames from its first byte to its last."""
-    sizes: dict[bytes, int] = {}  # by the bytes that it follows from, of which a stream has few
 
     def size_at(data: bytes, at: int) -> int | None:
-        size = sizes.get(start := data[at : at + 3])
-        if size is None and (header := read_mpeg_header(data, at)) is not None:
-            size = sizes[start] = header.frame_bytes
-        return size
+        header = read_mpeg_header(data, at)
+        return None if header is None else header.frame_bytes
 
     return split(data, size_at, "MPEG")
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import math
 import os
 import re
 import resource
@@ -101,7 +100,6 @@ class Pipe:
         self._errors: deque[str] = deque(maxlen=_LINES_KEPT)
         self._collected = bytearray() if collect else None
         self._arrived = threading.Condition()  # guards the collected bytes
-        self._awaited: float = math.inf  # so many of them are waited for
         self._timed_out = False
         self._ended = False  # nothing more comes on its standard output and error
         # One thread may write while another reads, so each kind of waiting has its own start.
@@ -190,10 +188,8 @@ class Pipe:
         """
         assert self._collected is not None  # noqa: S101 - collecting was asked for
         with self._waiting("read"), self._arrived:
-            self._awaited = size
             collected = self._collected
             self._arrived.wait_for(lambda: len(collected) >= size or self._ended)
-            self._awaited = math.inf
             with memoryview(collected) as view:
                 taken = bytes(view[:size])
             del collected[:size]
@@ -263,8 +259,7 @@ class Pipe:
                     data = os.read(key.fd, _READ_BYTES)
                     with self._arrived:
                         key.data.extend(data)
-                        if key.data is self._collected and len(self._collected) >= self._awaited:
-                            self._arrived.notify_all()
+                        self._arrived.notify_all()
                     if key.data is log:
                         self._parse_log(log, end=not data)
                     if not data:
