@@ -56,6 +56,11 @@ def amplify(block: Block, gain: NDArray[np.float64] | NDArray[np.float32] | floa
     return block
 
 
+def runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """First index and the one after the last of each run of True, shape (runs, 2)."""
+    return np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8))).reshape(-1, 2)
+
+
 class Clip(Protocol):
     """Recorded audio with random access."""
 

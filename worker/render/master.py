@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.blocks import db_to_gain, gain_to_db
+from dsp.blocks import db_to_gain, gain_to_db, runs
 from dsp.limiter import MOST_DB, RELEASE_DB_PER_S
 from dsp.loudness import Energies, LoudnessMeter, Measurement, hop_frames, integrated_lufs, rounded_db
 from dsp.plan import RenderPlan
@@ -57,8 +57,7 @@ def _limited_energies(programme: Programme, mix: Measurement, *, most_hops: int)
     return energies
 
 
-@dataclass(frozen=True)
-class _Span:
+class _Span(NamedTuple):
     """Hops [start, stop) that the limiter touches; `inside` a longer row of such hops, or the first of it."""
 
     start: int
@@ -74,10 +73,9 @@ def _touched(peaks: NDArray[np.float32]) -> list[_Span]:
     marks = np.zeros(len(peaks) + 1, int)  # a step up where a reach begins, a step down where it ends
     np.add.at(marks, np.maximum(hot - 1, 0), 1)
     np.add.at(marks, np.minimum(hot + reach, len(peaks)), -1)
-    touched = np.concatenate([[0], (np.cumsum(marks[:-1]) > 0).astype(np.int8), [0]])
     return [
         _Span(int(begin), min(int(begin) + _SPAN_HOPS, int(last)), bool(begin > first))
-        for first, last in np.flatnonzero(np.diff(touched)).reshape(-1, 2)
+        for first, last in runs(np.cumsum(marks[:-1]) > 0)
         for begin in range(first, last, _SPAN_HOPS)
     ]
 
