@@ -173,7 +173,7 @@ def integrated_lufs(energies: Energies, *, gain: float = 1.0) -> float:
     if not len(loud):
         return -math.inf
     gate = loud.mean() * 10.0 ** (RELATIVE_GATE_LU / 10.0)
-    return _lufs(float(loud[loud > gate].mean()))
+    return float(_lufs(loud[loud > gate].mean()))
 
 
 def rounded_db(gain_db: float) -> float:
@@ -202,12 +202,12 @@ def loudness_range_lu(energies: Energies) -> float:
 
 def momentary_lufs(energies: Energies) -> NDArray[np.float64]:
     """Loudness of every 400 ms, a value per hop (EBU Tech 3341); -inf where it is silent."""
-    return _lufs_of(_sliding_mean(energies, GATING_BLOCK_HOPS))
+    return _lufs(_sliding_mean(energies, GATING_BLOCK_HOPS))
 
 
 def short_term_lufs(energies: Energies) -> NDArray[np.float64]:
     """Loudness of every 3 s, a value per hop (EBU Tech 3341); -inf where it is silent."""
-    return _lufs_of(_sliding_mean(energies, SHORT_TERM_HOPS))
+    return _lufs(_sliding_mean(energies, SHORT_TERM_HOPS))
 
 
 def _sliding_mean(energies: Energies, hops: int) -> NDArray[np.float64]:
@@ -224,11 +224,7 @@ def _energy(lufs: float) -> float:
     return float(10.0 ** ((lufs - OFFSET_LUFS) / 10.0))
 
 
-def _lufs(energy: float) -> float:
-    return OFFSET_LUFS + 10.0 * math.log10(energy) if energy > 0.0 else -math.inf
-
-
-def _lufs_of(energies: NDArray[np.float64]) -> NDArray[np.float64]:
+def _lufs(energies: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(divide="ignore"):
         lufs: NDArray[np.float64] = OFFSET_LUFS + 10.0 * np.log10(energies)
     return lufs

@@ -61,26 +61,17 @@ def render(plan: RenderPlan, start: int, stop: int) -> Block:
     first, last = max(start, 0), min(stop, plan.frames)
     if first >= last:
         return np.zeros((stop - start, 2), np.float32)
-    mix = _mix(plan, first, last)
+    layers = (render_layer(layer, first, last) for layer in plan.layers)
+    sounding = (block for block in layers if block is not None)
+    mix = next(sounding, None)
+    if mix is None:
+        return np.zeros((stop - start, 2), np.float32)
+    for block in sounding:
+        mix += block
+    amplify(mix, plan.fade.at(first, last))
     if (first, last) != (start, stop):
         mix = np.pad(mix, ((first - start, stop - last), (0, 0)))
     return mix
-
-
-def _mix(plan: RenderPlan, start: int, stop: int) -> Block:
-    fade = plan.fade.at(start, stop)
-    mix: Block | None = None
-    for layer in plan.layers:
-        block = render_layer(layer, start, stop)
-        if block is None:
-            continue
-        if mix is None:
-            mix = block
-        else:
-            mix += block
-    if mix is None:
-        return np.zeros((stop - start, 2), np.float32)
-    return amplify(mix, fade)
 
 
 def render_layer(layer: Layer, start: int, stop: int) -> Block | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from itertools import islice
 from typing import TypeVar
 
 ItemT = TypeVar("ItemT")
@@ -41,19 +42,16 @@ def parallel_map(
         As many as there are items; no more than ``threads + 1`` are worked on or kept at a time, beside the one that
         was given last.
     """
-    if not items:
-        return
-    threads = min(threads, len(items))
-    todo = deque(items)
-    doing: deque[Future[ResultT]] = deque()
+    threads = max(1, min(threads, len(items)))
     pool = ThreadPoolExecutor(threads, thread_name_prefix="item")
+    doing: deque[Future[ResultT]] = deque()
+    todo = iter(items)
 
-    def go_on() -> None:
-        while todo and len(doing) < threads + 1:  # more than can run, so that none waits for the reader
-            doing.append(pool.submit(work, todo.popleft()))
+    def begin(count: int) -> None:
+        doing.extend(pool.submit(work, item) for item in islice(todo, count))
 
     try:
-        go_on()
+        begin(threads + 1)  # one more than can run, so that none waits for the reader
         while doing:
             while not doing[0].done():
                 wait([doing[0]], timeout=_LOOK_SECONDS)
@@ -63,7 +61,7 @@ def parallel_map(
                 if while_waiting is not None:
                     while_waiting()
             result = doing.popleft().result()
-            go_on()
+            begin(1)
             yield result
             del result  # not kept while the next is waited for
     finally:

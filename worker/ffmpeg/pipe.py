@@ -34,7 +34,7 @@ _CHECK_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one FFmpeg process.
+    """Limits of one FFmpeg process; on Linux it can write to its pipes and nowhere else, besides.
 
     Parameters
     ----------
@@ -44,14 +44,11 @@ class Limits:
         That one read, one write or the ending may wait.
     memory_bytes : int or None
         Of private writable memory; the kernel holds it to that, on Linux.
-    writes_files : bool
-        False: it can write to its pipes and nowhere else, on Linux.
     """
 
     seconds: float | None = None
     stall_seconds: float = 120.0
     memory_bytes: int | None = None
-    writes_files: bool = False
 
 
 class Pipe:
@@ -237,11 +234,9 @@ class Pipe:
         if not hasattr(resource, "prlimit"):
             return
         # From outside, since code between fork and exec is not safe beside threads.
-        limits = {resource.RLIMIT_CORE: 0}
+        limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0}
         if self._limits.memory_bytes is not None:
             limits[resource.RLIMIT_DATA] = self._limits.memory_bytes
-        if not self._limits.writes_files:
-            limits[resource.RLIMIT_FSIZE] = 0
         for limit, most in limits.items():
             with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended already
                 resource.prlimit(self._process.pid, limit, (most, most))
