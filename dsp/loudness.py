@@ -32,7 +32,6 @@ GATING_BLOCK_HOPS = 4  # 400 ms with 75 % overlap
 SHORT_TERM_HOPS = 30  # 3 s, EBU Tech 3341
 PREROLL_HOPS = 4  # after 0.4 s a K-filter's past has decayed by more than 300 dB
 _LARGEST_BLOCK_FRAMES = 42
-_HOPS_AT_ONCE = 10
 
 Energies = NDArray[np.float32]
 """K-weighted mean square per hop, both channels summed, shape (hops,).
@@ -291,8 +290,10 @@ class _BlockFilter:
         Input block to the state it leaves behind, and to ``2 zero_input @ y``.
     zero_input_energy : float64 array, shape (4, 4)
         ``zero_input @ zero_input.T``, of the matrix from the state at a block's start to its zero-input response.
-    blocks, groups, hops : _Chain
-        Over the blocks of a group, over the groups of a hop, and over `_HOPS_AT_ONCE` hops.
+    blocks, groups : _Chain
+        Over the blocks of a group, and over the groups of a hop.
+    hop_transition : float64 array, shape (4, 4)
+        State at a hop's start to its part of the state at the end.
     """
 
     zero_state: NDArray[np.float32]
@@ -300,7 +301,7 @@ class _BlockFilter:
     zero_input_energy: NDArray[np.float64]
     blocks: _Chain
     groups: _Chain
-    hops: _Chain
+    hop_transition: NDArray[np.float64]
 
     def mean_squares(
         self, samples: NDArray[np.float32], state: NDArray[np.float64]
@@ -324,13 +325,9 @@ class _BlockFilter:
         in_group = left.astype(np.float64).reshape(-1, len(self.blocks.left)) @ self.blocks.left
         in_hop = (in_group[:, -4:].reshape(channels * hops, -1) @ self.groups.left).reshape(channels, hops, -1)
         before = np.empty((channels, hops, 4))
-        for first in range(0, hops, _HOPS_AT_ONCE):
-            last = min(first + _HOPS_AT_ONCE, hops)
-            begins, ends = 4 * (last - first), 4 * (last - first + 1)
-            states = in_hop[:, first:last, -4:].reshape(channels, begins) @ self.hops.left[:begins, :ends]
-            states += state @ self.hops.transition[:, :ends]
-            before[:, first:last] = states[:, :-4].reshape(channels, -1, 4)
-            state = states[:, -4:]
+        for hop in range(hops):
+            before[:, hop] = state
+            state = state @ self.hop_transition + in_hop[:, hop, -4:]
         in_hop += before @ self.groups.transition
         in_group += in_hop[:, :, :-4].reshape(-1, 4) @ self.blocks.transition
         starts = in_group[:, :-4].reshape(-1, 4)
@@ -358,7 +355,7 @@ def _k_weighting(sample_rate: int, frames: int) -> _BlockFilter:
         matrices.zero_input @ matrices.zero_input.T,
         _chain(matrices.transition, per_group),
         _chain(np.linalg.matrix_power(matrices.transition, per_group), blocks // per_group),
-        _chain(np.linalg.matrix_power(matrices.transition, blocks), _HOPS_AT_ONCE),
+        np.linalg.matrix_power(matrices.transition, blocks).T,
     )
 
 

@@ -49,8 +49,7 @@ def encode(track: Track, out: Path, encoding: Encoding) -> None:
     }
     with _appearing(out) as file:
         writers[encoding.format](track, file)
-    if track.on_progress is not None:
-        track.on_progress(track.frames)
+    track.on_progress(track.frames)
 
 
 @contextlib.contextmanager

@@ -144,13 +144,12 @@ def encode_segments(track: Track, coder: SegmentCoder) -> Iterator[EncodedFrames
     before: list[EncodedFrames] = []  # the last frames of the segment before
     decoded = 0
     with Encoders(track, coder, segments=len(segments)) as encoders:
-
-        def report_progress() -> None:
-            if track.on_progress is not None:
-                track.on_progress(track.frames * encoders.taken // total)
-
         for encoded in parallel_map(
-            segments, encoders.encode, threads=track.threads, while_waiting=report_progress, at_the_end=encoders.stop
+            segments,
+            encoders.encode,
+            threads=track.threads,
+            while_waiting=lambda: track.on_progress(track.frames * encoders.taken // total),
+            at_the_end=encoders.stop,
         ):
             yield encoded
             parts = [*before, encoded]

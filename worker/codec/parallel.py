@@ -19,8 +19,8 @@ def parallel_map(
     work: Callable[[ItemT], ResultT],
     *,
     threads: int,
-    while_waiting: Callable[[], None] | None = None,
-    at_the_end: Callable[[], None] | None = None,
+    while_waiting: Callable[[], None] = lambda: None,
+    at_the_end: Callable[[], None] = lambda: None,
 ) -> Iterator[ResultT]:
     """Work on items in several threads, and give the results in order.
 
@@ -58,13 +58,11 @@ def parallel_map(
                 for item in doing:
                     if item.done():
                         item.result()  # one that failed is not kept back until those before it are done
-                if while_waiting is not None:
-                    while_waiting()
+                while_waiting()
             result = doing.popleft().result()
             begin(1)
             yield result
             del result  # not kept while the next is waited for
     finally:
-        if at_the_end is not None:
-            at_the_end()
+        at_the_end()
         pool.shutdown(wait=True, cancel_futures=True)

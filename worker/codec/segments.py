@@ -43,7 +43,7 @@ class Track:
     ffmpeg : Ffmpeg
     threads : int
         Segments rendered and encoded at a time; the file does not depend on it.
-    on_progress : callable or None
+    on_progress : callable
         Called with the number of PCM frames taken in so far.
     on_decoded : callable or None
         Called with the sound of the written file, decoded: float32 blocks that add up to the track, in order, while
@@ -57,7 +57,7 @@ class Track:
     tags: Tags
     ffmpeg: Ffmpeg
     threads: int = 1
-    on_progress: Callable[[int], None] | None = None
+    on_progress: Callable[[int], None] = lambda _: None
     on_decoded: Callable[[Block], None] | None = None
 
 
@@ -189,5 +189,4 @@ def converted_blocks(track: Track, convert: Callable[[Block, int], NDArray[Any]]
         for block in blocks:
             yield block
             done += len(block)
-        if track.on_progress is not None:
-            track.on_progress(done)
+        track.on_progress(done)

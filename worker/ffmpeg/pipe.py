@@ -20,7 +20,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from worker.errors import ConfigurationError, ResourceError, TransientError, WorkerError
 from worker.ffmpeg.program import HINT, Ffmpeg, clean_environment
@@ -99,8 +99,7 @@ class Pipe:
         self._arrived = threading.Condition()  # guards the collected bytes
         self._timed_out = False
         self._ended = False  # nothing more comes on its standard output and error
-        # One thread may write while another reads, so each kind of waiting has its own start.
-        self._since: dict[str, float | None] = {"write": None, "read": None, "end": None}
+        self._since: dict[int, float] = {}  # when each thread began to wait: one may write while another reads
         common = ("-nostdin", "-nostats", "-loglevel", "level+info" if on_line else "level+error")
         try:
             self._process = subprocess.Popen(
@@ -163,7 +162,7 @@ class Pipe:
         descriptor = self._process.stdin.fileno()
         view = memoryview(data).cast("B")
         try:
-            with self._waiting("write"):
+            with self._waiting():
                 while view:
                     view = view[os.write(descriptor, view) :]
         except BrokenPipeError:
@@ -172,7 +171,7 @@ class Pipe:
     def read(self, size: int = _READ_BYTES) -> bytes:
         """Read up to `size` bytes of the process's standard output; empty at its end."""
         assert self._process.stdout is not None  # noqa: S101
-        with self._waiting("read"):
+        with self._waiting():
             return os.read(self._process.stdout.fileno(), size)
 
     def take(self, size: int) -> bytes:
@@ -184,7 +183,7 @@ class Pipe:
             If the process ends before.
         """
         assert self._collected is not None  # noqa: S101 - collecting was asked for
-        with self._waiting("read"), self._arrived:
+        with self._waiting(), self._arrived:
             collected = self._collected
             self._arrived.wait_for(lambda: len(collected) >= size or self._ended)
             with memoryview(collected) as view:
@@ -214,17 +213,18 @@ class Pipe:
         return collected
 
     def _wait(self) -> int:
-        with self._waiting("end"):
+        with self._waiting():
             self._watcher.join()
             return self._process.wait()
 
     @contextlib.contextmanager
-    def _waiting(self, what: Literal["write", "read", "end"]) -> Iterator[None]:
-        self._since[what] = time.monotonic()
+    def _waiting(self) -> Iterator[None]:
+        thread = threading.get_ident()
+        self._since[thread] = time.monotonic()
         try:
             yield
         finally:
-            self._since[what] = None
+            del self._since[thread]
 
     def _confine(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
@@ -268,11 +268,8 @@ class Pipe:
 
     def _late(self) -> bool:
         now = time.monotonic()
-        if self._deadline is not None and now > self._deadline:
-            return True
-        return any(
-            since is not None and now - since > self._limits.stall_seconds for since in list(self._since.values())
-        )
+        stalled = any(now - since > self._limits.stall_seconds for since in list(self._since.values()))
+        return stalled or (self._deadline is not None and now > self._deadline)
 
     def _parse_log(self, log: bytearray, *, end: bool) -> None:
         *lines, rest = log.split(b"\n")

@@ -61,15 +61,8 @@ class Delivery:
     spoken: tuple[SpokenSpan, ...] = ()
 
 
-@dataclass(frozen=True)
-class EncodeReport:
-    """The gains of one encoding and what they led to; all but the last one missed."""
-
-    master_gain_db: float
-    ceiling_dbtp: float
-    level_compensation_db: float
-    integrated_lufs: float | None
-    true_peak_dbtp: float | None
+EncodeReport = dict[str, float | None]
+"""The gains of one encoding and what they led to; all but the last one missed."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +125,7 @@ def deliver(
     *,
     ffmpeg: Ffmpeg,
     threads: int,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[float], None] = lambda _: None,
 ) -> Delivered:
     """Make the file, and make it again until its decoded sound is as loud as asked and its peaks are low enough.
 
@@ -208,7 +201,7 @@ def _encoded(
     *,
     ffmpeg: Ffmpeg,
     threads: int,
-    on_progress: Callable[[float], None] | None,
+    on_progress: Callable[[float], None],
 ) -> Delivered:
     """Encode a programme once, and measure the decoded file."""
     plan = programme.plan
@@ -227,18 +220,18 @@ def _encoded(
         delivery.tags,
         ffmpeg,
         threads,
-        on_progress=None if on_progress is None else lambda done: on_progress(done / plan.frames),
+        on_progress=lambda done: on_progress(done / plan.frames),
         on_decoded=on_decoded,
     )
     encode(track, out, delivery.encoding)
     measurement = meter.result()
-    report = EncodeReport(
-        round(programme.gain_db, 3),
-        round(programme.ceiling_dbtp, 3),
-        round(programme.level_db, 3) + 0.0,  # never -0
-        finite(integrated_lufs(measurement.energies), 3),
-        finite(gain_to_db(measurement.true_peak), 3),
-    )
+    report: EncodeReport = {
+        "master_gain_db": round(programme.gain_db, 3),
+        "ceiling_dbtp": round(programme.ceiling_dbtp, 3),
+        "level_compensation_db": round(programme.level_db, 3) + 0.0,  # never -0
+        "integrated_lufs": finite(integrated_lufs(measurement.energies), 3),
+        "true_peak_dbtp": finite(gain_to_db(measurement.true_peak), 3),
+    }
     return Delivered(delivery, programme, measurement, reduction, analyzer.result(), (*before, report))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from threading import Event, Lock
 
 from dsp.blocks import BLOCK_FRAMES, Block, amplify, db_to_gain, gain_to_db, spans
@@ -54,9 +55,12 @@ class Programme:
         """Make frames `[start, stop)` block by block; `reduction` and `release_db` as of `dsp.limiter.limit`."""
         plan, level = self.plan, db_to_gain(self.level_db)
         block_frames = BLOCK_FRAMES if plan.frames <= _LONG_TRACK_S * plan.sample_rate else BLOCK_FRAMES // 2
+        blocks: Iterator[Block] = (
+            amplify(render(plan, first, last), self.gain) for first, last in spans(start, stop, block_frames)
+        )
         if self.limiting:
-            limited = limit(
-                lambda first, last: render(plan, first, last),
+            blocks = limit(
+                partial(render, plan),
                 start,
                 stop,
                 frames=plan.frames,
@@ -67,11 +71,8 @@ class Programme:
                 release_db=release_db,
                 block_frames=block_frames,
             )
-            for block in limited:
-                yield amplify(block, level)
-            return
-        for first, last in spans(start, stop, block_frames):
-            yield amplify(amplify(render(plan, first, last), self.gain), level)
+        for block in blocks:
+            yield amplify(block, level)
 
 
 class _Stopped(Exception):  # noqa: N818 - nobody catches it: the result is not wanted any more
@@ -83,7 +84,7 @@ def measure(
     *,
     threads: int,
     true_peak: bool = False,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[float], None] = lambda _: None,
 ) -> Measurement:
     """Measure a programme in as many spans at once as there are threads, each after a preroll.
 
@@ -108,8 +109,7 @@ def measure(
         return meter.result()
 
     def report_progress() -> None:
-        if on_progress is not None:
-            on_progress(min(1.0, done / max(plan.frames, 1)))
+        on_progress(min(1.0, done / max(plan.frames, 1)))
 
     parts = list(
         parallel_map(
