@@ -7,8 +7,8 @@ plus a fixed weighting of the second differences around them, so
 
     |between| <= larger of the two samples + `BEND` * largest second difference within reach
 
-for any signal at all. Only where this bound exceeds what matters, in a chunk of frames and then in a row of it, is the
-signal interpolated; nothing is missed.
+for any signal at all. Only in chunks of frames where this bound exceeds what matters is the signal interpolated;
+nothing is missed.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ BEND = 0.464
 """No signal leaves the straight line between two samples by more than this times its largest second difference: the
 largest sum of the magnitudes of the filter's taps less the line's, summed twice."""
 
-_CHUNK_FRAMES = 1024
+_CHUNK_FRAMES = 256
 _ROW_FRAMES = 16
-_CHUNKS_AT_ONCE, _ROWS_AT_ONCE = 64, 512  # so that it stays in the cache
+_CHUNKS_AT_ONCE = 64  # so that it stays in the cache
 
 Levels = NDArray[np.float32]
 
@@ -79,71 +79,56 @@ def frame_peaks(padded: Block, floor: float) -> Levels:
         Exact where it is above `floor`; elsewhere anything from 0 to `floor`.
     """
     frames = max(len(padded) - 2 * REACH_FRAMES, 0)
-    chunks = _surroundings(padded, -(-frames // _CHUNK_FRAMES))
+    whole = frames // _CHUNK_FRAMES * _CHUNK_FRAMES
+    last = np.zeros((_CHUNK_FRAMES + 2 * REACH_FRAMES, 2), np.float32)
+    last[: len(padded) - whole] = padded[whole:]
+    parts = [_peaks_of_chunks(_chunks(part), floor) for part in (padded[: whole + 2 * REACH_FRAMES], last)]
+    return np.concatenate(parts).reshape(-1)[:frames]
+
+
+def _peaks_of_chunks(chunks: Levels, floor: float) -> Levels:
     peaks = np.zeros((len(chunks), _CHUNK_FRAMES), np.float32)
     loudest = np.maximum(chunks.max(axis=1), -chunks.min(axis=1))
     near = np.flatnonzero(loudest * NEAR > floor)
     for begin in range(0, len(near), _CHUNKS_AT_ONCE):
         some = near[begin : begin + _CHUNKS_AT_ONCE]
         samples = chunks[some]
-        bends = _bends(samples.reshape(-1)).reshape(samples.shape)[:, :-4]  # the last four reach into another chunk
+        flat, second = (
+            samples.reshape(-1),
+            np.empty(samples.size, np.float32),
+        )  # as one row: faster than many short ones
+        steps = flat[2:] - flat[:-2]
+        np.subtract(steps[2:], steps[:-2], out=second[:-4])
+        bends = second.reshape(samples.shape)[:, :-4]  # the last four reach into another chunk
         most_bent = np.maximum(bends.max(axis=1), -bends.min(axis=1))
         hot = loudest[some] + np.float32(BEND) * most_bent > floor
         if hot.any():
-            peaks[some[hot]] = _chunk_peaks(samples[hot], floor)
-    return peaks.reshape(-1)[:frames]
+            peaks[some[hot]] = _chunk_peaks(samples[hot])
+    return peaks
 
 
-def _bends(samples: Levels) -> Levels:
-    """Second differences, each where its first sample is, and four zeros; channels interleaved."""
-    bends = np.empty_like(samples)
-    steps = samples[2:] - samples[:-2]
-    np.subtract(steps[2:], steps[:-2], out=bends[:-4])
-    bends[-4:] = 0.0
-    return bends
+def _chunks(padded: Block) -> Levels:
+    """Each whole chunk with its surroundings, channels interleaved, shape (chunks, samples); a view.
 
-
-def _surroundings(padded: Block, count: int) -> Levels:
-    """Each chunk with its surroundings, channels interleaved, shape (count, samples); the last zero-padded.
-
-    A view: NumPy's own sliding windows cost more than the work on them.
+    NumPy's own sliding windows cost more than the work on them.
     """
-    samples = np.zeros(2 * (count * _CHUNK_FRAMES + 2 * REACH_FRAMES), np.float32)
-    samples[: padded.size] = padded.reshape(-1)
+    samples = padded.reshape(-1)
+    count = max(0, len(padded) - 2 * REACH_FRAMES) // _CHUNK_FRAMES
     shape = (count, 2 * (_CHUNK_FRAMES + 2 * REACH_FRAMES))
     return np.ndarray(shape, samples.dtype, samples, strides=(2 * _CHUNK_FRAMES * samples.itemsize, samples.itemsize))
 
 
-def _chunk_peaks(surroundings: Levels, floor: float) -> Levels:
+def _chunk_peaks(surroundings: Levels) -> Levels:
     """`frame_peaks` of some chunks, shape (chunks, _CHUNK_FRAMES).
 
     Each has a row in `surroundings` that begins and ends `REACH_FRAMES` outside it; channels interleaved.
     """
-    # Each is taken as rows of 16 frames, the first and last of which belong to its surroundings. All are worked on as
-    # one sequence; where two of them meet, the bound only gets too high.
-    count, rows = len(surroundings), _CHUNK_FRAMES // _ROW_FRAMES
-    around = REACH_FRAMES // _ROW_FRAMES
-    samples = surroundings.reshape(-1)
-    magnitude = _louder_channel(np.abs(samples))
-    largest = _row_maxima(magnitude).reshape(count, -1)
-    first = magnitude[::_ROW_FRAMES].reshape(count, -1)
-    bends = _bends(samples)
-    bend = _row_maxima(_louder_channel(np.abs(bends, out=bends))).reshape(count, -1)
-    bound = np.maximum(largest[:, around : around + rows], first[:, around + 1 : around + 1 + rows])
-    near = bend[:, :rows]
-    for offset in range(1, 2 * around + 1):
-        near = np.maximum(near, bend[:, offset : offset + rows])
-    bound += np.float32(BEND) * near
-    hot = np.nonzero(bound > floor)
-    peaks = magnitude.reshape(count, -1, _ROW_FRAMES)[:, around : around + rows]
-    windows = sliding_window_view(samples.reshape(count, -1, 2), _ROW_FRAMES + 2 * REACH_FRAMES, axis=1)[
-        :, ::_ROW_FRAMES
-    ]
-    for begin in range(0, len(hot[0]), _ROWS_AT_ONCE):
-        some = tuple(index[begin : begin + _ROWS_AT_ONCE] for index in hot)
-        between = _between(windows[some].reshape(-1, _ROW_FRAMES + 2 * REACH_FRAMES))
-        peaks[some] = np.maximum(peaks[some], between)
-    return peaks.reshape(count, _CHUNK_FRAMES)
+    samples = surroundings.reshape(len(surroundings), -1, 2)
+    inside = np.abs(samples[:, REACH_FRAMES:-REACH_FRAMES])
+    peaks = np.maximum(inside[:, :, 0], inside[:, :, 1])
+    windows = sliding_window_view(samples, _ROW_FRAMES + 2 * REACH_FRAMES, axis=1)[:, ::_ROW_FRAMES]
+    between = _between(windows.reshape(-1, _ROW_FRAMES + 2 * REACH_FRAMES))
+    return np.maximum(peaks, between.reshape(peaks.shape))
 
 
 def _between(samples: Levels) -> Levels:
@@ -160,23 +145,6 @@ def _between(samples: Levels) -> Levels:
         np.maximum(largest, points, out=largest)
     louder: Levels = np.maximum(largest[0::2], largest[1::2]).astype(np.float32)
     return louder
-
-
-def _row_maxima(levels: Levels) -> Levels:
-    """Largest of each `_ROW_FRAMES` in turn, a whole number of times.
-
-    By doubling over everything: far faster than NumPy's reduction over short rows.
-    """
-    span = 1
-    while span < _ROW_FRAMES:
-        levels = np.maximum(levels[:-span], levels[span:])
-        span *= 2
-    return levels[::_ROW_FRAMES]
-
-
-def _louder_channel(levels: Levels) -> Levels:
-    """Larger of the two interleaved channels; NumPy's reduction over two is many times slower."""
-    return np.maximum(levels[0::2], levels[1::2])
 
 
 class TruePeak:
