@@ -62,31 +62,29 @@ def _sine(turns: Values) -> Values:
     return total
 
 
-def _sine_coefficients(terms: int) -> tuple[float, ...]:
-    series = np.polynomial.Chebyshev.interpolate(
-        lambda square: 2.0 * np.pi * np.sinc(2.0 * np.sqrt(square)), terms - 1, domain=[0.0, 0.0625]
+_SINE_COEFFICIENTS: list[float] = (
+    np.polynomial.Chebyshev.interpolate(
+        lambda square: 2.0 * np.pi * np.sinc(2.0 * np.sqrt(square)), 6, domain=[0.0, 0.0625]
     )
-    return tuple(series.convert(kind=np.polynomial.Polynomial).coef.tolist())
-
-
-_SINE_COEFFICIENTS = _sine_coefficients(7)
+    .convert(kind=np.polynomial.Polynomial)
+    .coef.tolist()
+)
 _MOVING_FRAMES = 8_192
 _PULSE_EDGE = 0.2  # of the beat's period
 
 
-def _partials(wave: Wave, frequency_hz: float, sample_rate: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+def _partials(wave: Wave, frequency_hz: float, sample_rate: int) -> list[tuple[int, float]]:
     """Numbers and amplitudes of the partials below `_HIGHEST_SHARE` of the sample rate.
 
     Fourier series of the ideal wave of peak 1: square ``4/pi * sin(kx)/k``, triangle
     ``8/pi**2 * (-1)**((k-1)/2) * sin(kx)/k**2``, odd k.
     """
     if wave == "sine":
-        return (1,), (1.0,)
-    count = max(1, int(_HIGHEST_SHARE * sample_rate / frequency_hz))
-    numbers = tuple(range(1, count + 1, 2))
+        return [(1, 1.0)]
+    numbers = range(1, max(1, int(_HIGHEST_SHARE * sample_rate / frequency_hz)) + 1, 2)
     if wave == "square":
-        return numbers, tuple(4.0 / math.pi / k for k in numbers)
-    return numbers, tuple(8.0 / math.pi**2 * (-1.0) ** ((k - 1) // 2) / k**2 for k in numbers)
+        return [(k, 4.0 / math.pi / k) for k in numbers]
+    return [(k, 8.0 / math.pi**2 * (-1.0) ** ((k - 1) // 2) / k**2) for k in numbers]
 
 
 def _steady(frequency_hz: float, start: int, stop: int, sample_rate: int, wave: Wave) -> Channel:
@@ -105,7 +103,7 @@ def _steady_from(phase: int, start: int, stop: int, frequency_hz: float, sample_
     # another thread makes another span.
     phases = [phase + turns * place for place in range(0, stop, _TABLE_FRAMES)]
     tone: Channel = np.zeros((len(phases), _TABLE_FRAMES), np.float32)
-    for partial, amplitude in zip(*_partials(wave, frequency_hz, sample_rate), strict=True):
+    for partial, amplitude in _partials(wave, frequency_hz, sample_rate):
         angles = [2.0 * math.pi * (partial * place % frames / frames) for place in phases]
         for row, turn in zip(_table(partial * frequency_hz, sample_rate), (math.sin, math.cos), strict=True):
             tone += np.array([amplitude * turn(angle) for angle in angles], np.float32)[:, None] * row
@@ -117,12 +115,11 @@ def _steady_from(phase: int, start: int, stop: int, frequency_hz: float, sample_
 def _moving(frequency_hz: Breakpoints, start: int, stop: int, sample_rate: int, wave: Wave) -> Channel:
     """Make frames `[start, stop)` of a tone whose frequency moves; the phase is the integral of the frequency."""
     # partials are chosen for the highest frequency of the whole line, so that none comes and goes
-    numbers, amplitudes = _partials(wave, max(frequency_hz.values), sample_rate)
+    partials = _partials(wave, max(frequency_hz.values), sample_rate)
     tone: Channel = np.empty(stop - start, np.float32)
     for first, last in spans(start, stop, _MOVING_FRAMES):
         turns = frequency_hz.integral(first, last) / sample_rate
-        partials = (amplitude * _sine(number * turns) for number, amplitude in zip(numbers, amplitudes, strict=True))
-        tone[first - start : last - start] = sum(partials)
+        tone[first - start : last - start] = sum(amplitude * _sine(partial * turns) for partial, amplitude in partials)
     return tone
 
 

@@ -15,9 +15,8 @@ import numpy as np
 
 from dsp.blocks import Block
 from worker.codec import m4a_index
-from worker.codec.encoded_frames import EncodedFrames, Frame, split
 from worker.codec.encoder_processes import encode_segments
-from worker.codec.frame_headers import ADTS_HEADER_BYTES, adts_frame_bytes
+from worker.codec.frames import ADTS_HEADER_BYTES, EncodedFrames, Frame, adts_frame_bytes, split
 from worker.codec.m4a_index import FRAME_SAMPLES, AacStream
 from worker.codec.segments import SegmentCoder, Track
 from worker.ffmpeg.pipe import Pipe, through

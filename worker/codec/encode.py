@@ -12,10 +12,9 @@ from typing import BinaryIO
 
 from worker.codec.aac import write_adts, write_m4a
 from worker.codec.encoding import Encoding
-from worker.codec.flac import write_flac
+from worker.codec.lossless import write_flac, write_wav
 from worker.codec.mp3 import write_mp3
 from worker.codec.segments import Track
-from worker.codec.wav import write_wav
 from worker.errors import ResourceError
 
 

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from dsp.blocks import Block
-from worker.codec.encoded_frames import EncodedFrames
+from worker.codec.frames import EncodedFrames
 from worker.codec.parallel import parallel_map
 from worker.codec.segments import Segment, SegmentCoder, Track, cut
 from worker.errors import TransientError

@@ -21,9 +21,8 @@ from typing import BinaryIO
 import fastcrc
 
 from dsp.blocks import BLOCK_FRAMES, Block
-from worker.codec.encoded_frames import EncodedFrames, Frame, split
 from worker.codec.encoder_processes import encode_segments
-from worker.codec.frame_headers import MPEG_HEADER_BYTES, read_mpeg_header
+from worker.codec.frames import MPEG_HEADER_BYTES, EncodedFrames, Frame, read_mpeg_header, split
 from worker.codec.segments import SegmentCoder, Track, cut
 from worker.codec.tags import id3v2
 from worker.ffmpeg.program import Ffmpeg

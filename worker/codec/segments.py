@@ -16,7 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from dsp.blocks import BLOCK_FRAMES, Block, spans
-from worker.codec.encoded_frames import EncodedFrames
+from worker.codec.frames import EncodedFrames
 from worker.codec.parallel import parallel_map
 from worker.codec.tags import Tags
 from worker.ffmpeg.program import Ffmpeg
