@@ -19,10 +19,7 @@ BLOCK_FRAMES = 132_300
 def spans(start: int, stop: int, size: int = BLOCK_FRAMES) -> Iterator[tuple[int, int]]:
     """Cut `[start, stop)` into spans of at most `size` frames; none for an empty one.
 
-    Raises
-    ------
-    ValueError
-        If `size` is not positive.
+    Raises `ValueError` if `size` is not positive.
     """
     if size <= 0:
         raise ValueError(f"size is {size}; at least 1 frame is needed")

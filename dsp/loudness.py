@@ -97,10 +97,7 @@ class LoudnessMeter:
     def add(self, block: Block) -> None:
         """Measure a block, float32 of shape (frames, 2).
 
-        Raises
-        ------
-        ValueError
-            If it has another shape.
+        Raises `ValueError` if it has another shape.
         """
         if block.ndim != 2 or block.shape[1] != 2:
             raise ValueError(f"block of shape {block.shape}; (frames, 2) is needed")

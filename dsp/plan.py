@@ -18,7 +18,6 @@ class Layer:
     ----------
     name : str
         voice, music, solfeggio, binaural or noise.
-    source : Source
     gain : Curve
         Linear.
     """

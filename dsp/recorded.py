@@ -17,7 +17,6 @@ class Placed:
 
     Parameters
     ----------
-    clips : tuple of Clip
     starts : tuple of int
         First frame of each placement, increasing.
     which : tuple of int

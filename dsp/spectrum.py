@@ -100,7 +100,6 @@ class Line:
 
     Attributes
     ----------
-    hz : float
     level_dbfs : float
         A sine of full scale has 0.
     """

@@ -250,12 +250,10 @@ class ToneSequence:
 
     Parameters
     ----------
-    tones_hz : tuple of float
     starts : tuple of int
         First frame of each, increasing, the first 0; a tone is at full level where its crossfade-in ends.
     crossfade_frames : int
         Centred on each start but the first; no longer than the shortest tone.
-    sample_rate : int
     wave : {"sine", "triangle", "square"}
     """
 

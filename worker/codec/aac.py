@@ -32,9 +32,7 @@ def write_m4a(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
 
     Parameters
     ----------
-    track : Track
     file : binary file, open for writing and seeking, empty
-    bitrate_kbps : int
 
     Raises
     ------

@@ -23,10 +23,8 @@ def encode(track: Track, out: Path, encoding: Encoding) -> None:
 
     Parameters
     ----------
-    track : Track
     out : Path
         An older file of this name is replaced, at the end and in one step.
-    encoding : Encoding
 
     Raises
     ------

@@ -39,8 +39,6 @@ class Encoders(ExitStack):
 
     Parameters
     ----------
-    track : Track
-    coder : SegmentCoder
     segments : int
         How many will be encoded: an encoder ends when there is none left to begin.
 

@@ -72,7 +72,6 @@ class EncodedFrames:
 
     Attributes
     ----------
-    data : bytes or memoryview
     sizes : sequence of int
         Bytes of each frame; they add up to the length of `data`.
     """
@@ -105,7 +104,6 @@ def split(data: bytes, size_at: Callable[[bytes, int], int | None], name: str) -
 
     Parameters
     ----------
-    data : bytes
     size_at : callable
         ``size_at(data, at)``: bytes of the frame whose header is at byte `at`; None where there is no header.
     name : str

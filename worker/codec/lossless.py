@@ -37,7 +37,6 @@ def write_wav(track: Track, file: BinaryIO) -> None:
 
     Parameters
     ----------
-    track : Track
     file : binary file, open for writing, empty
     """
     id3 = id3v2(track.tags)
@@ -95,7 +94,6 @@ def write_flac(track: Track, file: BinaryIO) -> None:
 
     Parameters
     ----------
-    track : Track
     file : binary file, open for writing, reading and seeking, empty
 
     Raises

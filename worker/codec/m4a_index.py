@@ -62,8 +62,6 @@ def index(stream: AacStream, tags: Tags, *, data_at: int) -> bytes:
 
     Parameters
     ----------
-    stream : AacStream
-    tags : Tags
     data_at : int
         Byte of the file at which the first AAC frame lies. The chapters' titles (`chapter_titles`) follow the
         last.

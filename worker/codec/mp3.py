@@ -53,9 +53,7 @@ def write_mp3(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
 
     Parameters
     ----------
-    track : Track
     file : binary file, open for writing and seeking, empty
-    bitrate_kbps : int
 
     Raises
     ------

@@ -26,7 +26,6 @@ def parallel_map(
 
     Parameters
     ----------
-    items : sequence
     work : callable
         Called with each item, from several threads; what it raises comes through and ends the work.
     threads : int

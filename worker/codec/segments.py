@@ -34,13 +34,10 @@ class Track:
 
     Parameters
     ----------
-    pcm : Pcm
     frames : int
         At least 1.
     sample_rate : int
         In Hz.
-    tags : Tags
-    ffmpeg : Ffmpeg
     threads : int
         Segments rendered and encoded at a time; the file does not depend on it.
     on_progress : callable

@@ -85,10 +85,7 @@ def plain(text: str) -> str:
 def image_type(image: bytes) -> str:
     """Tell the MIME type of an image by its first bytes.
 
-    Raises
-    ------
-    JobError
-        If it is neither JPEG nor PNG.
+    Raises `JobError` if it is neither JPEG nor PNG.
     """
     for magic, mime in _MAGIC.items():
         if image.startswith(magic):

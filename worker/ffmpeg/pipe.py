@@ -56,14 +56,12 @@ class Pipe:
 
     Parameters
     ----------
-    ffmpeg : Ffmpeg
     arguments : sequence of str
         What comes after the options common to all.
     feed : bool
         Whether the caller writes its standard input.
     collect : bool
         True: `take` and `finish` give standard output. False: the caller reads it.
-    limits : Limits
     pass_fd : int, optional
         A file descriptor that the process inherits.
     blame : callable, optional
@@ -153,10 +151,7 @@ class Pipe:
     def write(self, data: bytes | memoryview) -> None:
         """Write all of `data` to the process's standard input.
 
-        Raises
-        ------
-        WorkerError
-            If the process has ended; its class depends on the reason.
+        Raises `WorkerError` if the process has ended; its class depends on the reason.
         """
         assert self._process.stdin is not None  # noqa: S101 - a fed process was asked for
         descriptor = self._process.stdin.fileno()
@@ -177,10 +172,7 @@ class Pipe:
     def take(self, size: int) -> bytes:
         """Wait until `size` bytes are collected, and take them off.
 
-        Raises
-        ------
-        WorkerError
-            If the process ends before.
+        Raises `WorkerError` if the process ends before.
         """
         assert self._collected is not None  # noqa: S101 - collecting was asked for
         with self._waiting(), self._arrived:
@@ -201,10 +193,7 @@ class Pipe:
     def finish(self) -> bytes:
         """Close the input, wait until the process succeeds, and return what was collected.
 
-        Raises
-        ------
-        WorkerError
-            If the process failed; its class depends on the reason.
+        Raises `WorkerError` if the process failed; its class depends on the reason.
         """
         self.close_input()
         if self._wait() != 0:

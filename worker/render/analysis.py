@@ -37,8 +37,6 @@ class ToneReport:
 
     Attributes
     ----------
-    expected_hz : float
-    measured_hz : float or None
     level_dbfs : float or None
         In the delivered file; a sine of full scale has 0.
     """
@@ -54,7 +52,6 @@ class SeamReport:
 
     Attributes
     ----------
-    at_s : float
     step_db : float
         Largest step from sample to sample within 2 ms, relative to the largest within 0.25 s around: below 0 where
         there is nothing to hear.
@@ -82,7 +79,6 @@ class DeliveredAnalysis:
         (isochronic). None without a beat, and where it moves all the time.
     leakage_db : mapping of "left", "right" to float or None
         Binaural only; see `dsp.spectrum.leakage_db`.
-    seams : tuple of SeamReport
     """
 
     from_s: float
@@ -95,13 +91,7 @@ class DeliveredAnalysis:
 
 
 class DeliveredAnalyzer:
-    """Accumulator: add the decoded file block by block, then take the result.
-
-    Parameters
-    ----------
-    plan : RenderPlan
-    spoken : sequence of SpokenSpan
-    """
+    """Accumulator: add the decoded file block by block, then take the result."""
 
     def __init__(self, plan: RenderPlan, spoken: Sequence[SpokenSpan]) -> None:
         self._plan = plan

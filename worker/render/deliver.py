@@ -45,11 +45,8 @@ class Delivery:
 
     Parameters
     ----------
-    encoding : Encoding
-    tags : Tags
     target_lufs : float or None
         None leaves the level alone.
-    limiter : bool
     spoken : tuple of SpokenSpan
         Where the voice sounds: the analysis avoids it.
     """
@@ -71,7 +68,6 @@ class Delivered:
 
     Attributes
     ----------
-    delivery : Delivery
     programme : Programme
         What was encoded.
     measurement : Measurement
@@ -131,13 +127,11 @@ def deliver(
 
     Parameters
     ----------
-    plan : RenderPlan
     mix : Measurement
         Of the plan, from `worker.render.programme.measure`.
     out : Path
         Appears in one step; on failure it may hold an encoding that was refused, so keep it out of anybody's sight
         until this returns.
-    delivery : Delivery
 
     Raises
     ------
@@ -238,10 +232,7 @@ def _encoded(
 def deliver_preview(programme: Programme, out: Path, *, start: int, seconds: float, tags: Tags, ffmpeg: Ffmpeg) -> int:
     """Encode `seconds` of the track at its own gain, faded in and out over 0.5 s; returns the frames.
 
-    Raises
-    ------
-    QualityError
-        If its decoded peaks stay above the limit.
+    Raises `QualityError` if its decoded peaks stay above the limit.
     """
     plan = programme.plan
     length = min(round(seconds * plan.sample_rate), plan.frames)

@@ -93,7 +93,6 @@ def find_master(
 
     Parameters
     ----------
-    plan : RenderPlan
     mix : Measurement
         Of the plan before master gain and limiter.
     target_lufs : float or None
@@ -102,7 +101,6 @@ def find_master(
         No peak of the programme goes above it.
     limiter : bool
         Without it the gain itself is kept so low that the peaks stay under the ceiling.
-    threads : int
 
     Raises
     ------

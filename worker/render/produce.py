@@ -51,7 +51,6 @@ class Produced:
         Of the track.
     twin : Path or None
         The track for speakers, where both were asked for.
-    twin_report : Report or None
     lyrics : tuple of Path
         The spoken lines with their times (LRC, WebVTT), where they were asked for.
     music_error : MediaError or None
@@ -85,21 +84,14 @@ def produce(
 
     Parameters
     ----------
-    job : RenderJob
     out : Path
         Appears when the track is whole and its decoded sound keeps its promise; an older file is replaced then.
         A twin for speakers appears beside it as ``NAME-speakers``, lyrics as ``NAME.lrc`` and ``NAME.vtt``.
-    studio : Studio
-    encoding : Encoding
     preview : Path, optional
         For an MP3 from where every layer is heard, at the track's own gain. If it cannot be made, a note says so.
     preview_s : float
         Length of the preview in seconds.
     on_progress : callable, optional
-
-    Returns
-    -------
-    Produced
 
     Raises
     ------

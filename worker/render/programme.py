@@ -24,7 +24,6 @@ class Programme:
 
     Parameters
     ----------
-    plan : RenderPlan
     gain : float
         The master gain: linear, before the limiter.
     ceiling_dbtp : float

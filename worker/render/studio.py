@@ -51,7 +51,6 @@ class Studio:
 
     Parameters
     ----------
-    config : Config
     fetch : Fetch
         Gets music, uploaded recordings and covers.
     voice_file, music_file : Path, optional
