@@ -36,17 +36,14 @@ class Constant:
 class Breakpoints:
     """Straight lines between points; the first and last value hold outside them.
 
+    Raises `ValueError` if there is no point, the lengths differ or the frames do not increase.
+
     Parameters
     ----------
     frames : tuple of int
         Strictly increasing; at least one.
     values : tuple of float
         As many.
-
-    Raises
-    ------
-    ValueError
-        If there is no point, the lengths differ or the frames do not increase.
     """
 
     frames: tuple[int, ...]

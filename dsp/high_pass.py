@@ -17,17 +17,14 @@ _BLOCK_FRAMES = 256
 class HighPass:
     """Filters blocks in order; how the sound is cut into blocks makes no difference.
 
+    Raises `ValueError` if the cutoff is out of range.
+
     Parameters
     ----------
     cutoff_hz : float
         Where the sound is 3 dB down; above 0 and below half the sample rate.
     sample_rate : int
         In Hz.
-
-    Raises
-    ------
-    ValueError
-        If the cutoff is out of range.
 
     Notes
     -----

@@ -76,6 +76,8 @@ def limit(
 ) -> Iterator[Block]:
     """Amplify a track and hold its true peak at or below a ceiling.
 
+    Raises `ValueError` if an argument is out of range.
+
     Parameters
     ----------
     render : callable
@@ -103,11 +105,6 @@ def limit(
     ------
     block : float32 array, shape (n, 2)
         ``stop - start`` frames in total; the same samples however the track is cut into spans. The caller's own.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----

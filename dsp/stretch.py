@@ -34,6 +34,8 @@ Whole = NDArray[np.float64]  # whole numbers: their products and sums are exact 
 def stretched(clip: Clip, frames: int, sample_rate: int) -> Iterator[Block]:
     """Give a clip another length at the same pitch.
 
+    Raises `ValueError` if `frames` is negative, or the clip is empty and `frames` is not 0.
+
     Parameters
     ----------
     clip : Clip
@@ -47,11 +49,6 @@ def stretched(clip: Clip, frames: int, sample_rate: int) -> Iterator[Block]:
     ------
     block : float32 array, shape (n, 2)
         `frames` in total. Begins with the clip's first frame and ends with its last.
-
-    Raises
-    ------
-    ValueError
-        If `frames` is negative, or the clip is empty and `frames` is not 0.
     """
     if frames < 0:
         raise ValueError(f"frames is {frames}; at least 0 is needed")

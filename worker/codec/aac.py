@@ -30,14 +30,11 @@ _SEGMENT_SECONDS = (60, 160)
 def write_m4a(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
     """Encode a track to M4A, with its index before the sound.
 
+    Raises `WorkerError` if the encoder fails.
+
     Parameters
     ----------
     file : binary file, open for writing and seeking, empty
-
-    Raises
-    ------
-    WorkerError
-        If the encoder fails.
     """
     coder = aac_coder(track.sample_rate, bitrate_kbps)
     stream = AacStream(track.sample_rate, track.frames, _DELAY, bytes(2), [1] * coder.encoded_frame_count(track.frames))

@@ -102,17 +102,14 @@ class EncodedFrames:
 def split(data: bytes, size_at: Callable[[bytes, int], int | None], name: str) -> EncodedFrames:
     """Cut a stream into its frames.
 
+    Raises `ValueError` if anything but whole frames is in `data`.
+
     Parameters
     ----------
     size_at : callable
         ``size_at(data, at)``: bytes of the frame whose header is at byte `at`; None where there is no header.
     name : str
         Of such frames, for the error.
-
-    Raises
-    ------
-    ValueError
-        If anything but whole frames is in `data`.
     """
     sizes, at = [], 0
     while at < len(data):

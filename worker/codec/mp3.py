@@ -153,6 +153,8 @@ def info_frame(
 ) -> bytes:
     """Make the first frame of a file: silence to a decoder, the gapless header to a player.
 
+    Raises `ValueError` if the delay, the padding or the whole does not fit.
+
     Parameters
     ----------
     like : bytes or memoryview
@@ -163,11 +165,6 @@ def info_frame(
         As of `encoder_name`; at most 9 bytes.
     delay, padding : int
         In samples, 0 to 4095; without the decoder's own delay.
-
-    Raises
-    ------
-    ValueError
-        If the delay, the padding or the whole does not fit.
     """
     if not (0 <= delay <= _LONGEST_DELAY and 0 <= padding <= _LONGEST_DELAY):
         raise ValueError(f"a delay of {delay} and a padding of {padding}; both are 0 to {_LONGEST_DELAY}")

@@ -299,6 +299,8 @@ class Pipe:
 def through(pipe: Pipe, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     """Feed a process from another thread, and give its output as it comes.
 
+    Raises `WorkerError` if the process fails.
+
     Parameters
     ----------
     pipe : Pipe
@@ -309,11 +311,6 @@ def through(pipe: Pipe, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]
     Yields
     ------
     bytes
-
-    Raises
-    ------
-    WorkerError
-        If the process fails.
     """
 
     def feed() -> None:

@@ -91,6 +91,8 @@ def find_master(
 ) -> Programme:
     """Find the gain that brings the programme to its loudness, with the limiter's own effect counted.
 
+    Raises `JobError` if the limiter would have to take more than `MOST_DB` to reach the target.
+
     Parameters
     ----------
     mix : Measurement
@@ -101,11 +103,6 @@ def find_master(
         No peak of the programme goes above it.
     limiter : bool
         Without it the gain itself is kept so low that the peaks stay under the ceiling.
-
-    Raises
-    ------
-    JobError
-        If the limiter would have to take more than `MOST_DB` to reach the target.
     """
     mix_lufs = integrated_lufs(mix.energies)
     gain_db = 0.0 if target_lufs is None or math.isinf(mix_lufs) else target_lufs - mix_lufs

@@ -82,6 +82,8 @@ def produce(
 ) -> Produced:
     """Turn a job into a finished track.
 
+    When a `WorkerError` is raised, nothing is left behind, nor half-written.
+
     Parameters
     ----------
     out : Path
@@ -92,11 +94,6 @@ def produce(
     preview_s : float
         Length of the preview in seconds.
     on_progress : callable, optional
-
-    Raises
-    ------
-    WorkerError
-        Nothing is left behind, nor half-written.
     """
     # Decoded inputs go to the temporary folder; the candidate is made beside `out`, so that it can be renamed.
     with (

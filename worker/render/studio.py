@@ -49,6 +49,8 @@ class Fetch(Protocol):
 class Studio:
     """What a job needs from outside.
 
+    Raises `ConfigurationError` if there is no FFmpeg.
+
     Parameters
     ----------
     fetch : Fetch
@@ -64,11 +66,6 @@ class Studio:
     without_cover : "never", "missing" or "always"
         Whether a job goes without a cover that cannot be had: "missing", unless it is refused; "always", for one that
         the job does not name itself.
-
-    Raises
-    ------
-    ConfigurationError
-        If there is no FFmpeg.
     """
 
     config: Config
