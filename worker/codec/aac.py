@@ -8,6 +8,7 @@ above, with 40 up to 30 dB (benchmarks/codec.py measures it).
 from __future__ import annotations
 
 import struct
+import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -19,7 +20,7 @@ from worker.codec.encoder_processes import encode_segments
 from worker.codec.frames import ADTS_HEADER_BYTES, EncodedFrames, Frame, adts_frame_bytes, split
 from worker.codec.m4a_index import FRAME_SAMPLES, AacStream
 from worker.codec.segments import SegmentCoder, Track
-from worker.ffmpeg.pipe import Pipe, through
+from worker.ffmpeg.pipe import Pipe
 from worker.ffmpeg.program import Ffmpeg
 
 _DELAY = 1024  # PCM frames that the encoder puts before the first
@@ -93,13 +94,18 @@ def _audio_specific_config(frame: Frame) -> bytes:
 
 
 def _decoded(ffmpeg: Ffmpeg, parts: list[EncodedFrames], skip: int) -> Iterator[Block]:
-    arguments = ("-f", "aac", "-i", "pipe:0", "-c:a", "pcm_f32le", "-f", "f32le", "-ac", "2", "pipe:1")
     rest = b""
-    with Pipe(ffmpeg, arguments, feed=True) as pipe:
-        for chunk in through(pipe, [part.data for part in parts]):
-            data = rest + chunk
-            whole = len(data) // _DECODED_FRAME_BYTES * _DECODED_FRAME_BYTES
-            rest = data[whole:]
-            block = np.frombuffer(data, "<f4", whole // 4).reshape(-1, 2)
-            yield block[skip:]
-            skip = max(0, skip - len(block))
+    with tempfile.TemporaryFile() as file:
+        file.writelines(part.data for part in parts)
+        file.seek(0)
+        source = ("-f", "aac", "-i", f"pipe:{file.fileno()}")
+        arguments = (*source, "-c:a", "pcm_f32le", "-f", "f32le", "-ac", "2", "pipe:1")
+        with Pipe(ffmpeg, arguments, pass_fd=file.fileno()) as pipe:
+            while chunk := pipe.read():
+                data = rest + chunk
+                whole = len(data) // _DECODED_FRAME_BYTES * _DECODED_FRAME_BYTES
+                rest = data[whole:]
+                block = np.frombuffer(data, "<f4", whole // 4).reshape(-1, 2)
+                yield block[skip:]
+                skip = max(0, skip - len(block))
+            pipe.finish()

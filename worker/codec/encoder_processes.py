@@ -16,7 +16,7 @@ import numpy as np
 
 from dsp.blocks import Block
 from worker.codec.frames import EncodedFrames
-from worker.codec.parallel import parallel_map
+from worker.codec.parallel import Stopped, parallel_map
 from worker.codec.segments import Segment, SegmentCoder, Track, cut
 from worker.errors import TransientError
 from worker.ffmpeg.pipe import Pipe
@@ -27,11 +27,6 @@ PCM_INPUT = ("-ignore_length", "1", "-max_size", "65536", "-f", "wav", "-i", "pi
 
 _FRAME_BYTES = 8
 _FLOAT, _UNKNOWN_BYTES = 3, 0xFFFFFFFF
-_SILENCE = bytes(1 << 16)
-
-
-class _Stopped(Exception):  # noqa: N818 - nobody catches it: the segment is not wanted any more
-    pass
 
 
 class Encoders(ExitStack):
@@ -85,7 +80,8 @@ class Encoders(ExitStack):
         if coder.flush and self._to_begin:
             # the silence also drives the segment out of the encoder: what FFmpeg keeps back is shorter
             length = coder.aligned(segment.drop + segment.keep + coder.postroll)
-            _feed_silence(pipe, (length + coder.flush) * coder.frame_samples - (segment.stop - segment.start))
+            silent_frames = (length + coder.flush) * coder.frame_samples - (segment.stop - segment.start)
+            pipe.write(bytes(silent_frames * _FRAME_BYTES))
             data = pipe.take((coder.flush + length) // coder.align * coder.align_bytes)
             with self._lock:
                 self._idle.append(pipe)
@@ -108,7 +104,7 @@ class Encoders(ExitStack):
             if block is None:
                 return
             if self._stopped:
-                raise _Stopped
+                raise Stopped
             if len(block):
                 yield block
 
@@ -119,8 +115,8 @@ class Encoders(ExitStack):
             self._running.add(pipe)
             if self._stopped:
                 pipe.kill()
-        pipe.write(_endless_wav(self._track.sample_rate))
-        _feed_silence(pipe, self._coder.flush * self._coder.frame_samples)
+        silence = bytes(self._coder.flush * self._coder.frame_samples * _FRAME_BYTES)
+        pipe.write(_endless_wav(self._track.sample_rate) + silence)
         return pipe
 
 
@@ -159,13 +155,6 @@ def encode_segments(track: Track, coder: SegmentCoder) -> Iterator[EncodedFrames
                     with encoders.turn:
                         track.on_decoded(wanted)
             parts.clear()
-
-
-def _feed_silence(pipe: Pipe, frames: int) -> None:
-    size = frames * _FRAME_BYTES
-    for _ in range(size // len(_SILENCE)):
-        pipe.write(_SILENCE)
-    pipe.write(_SILENCE[: size % len(_SILENCE)])
 
 
 def _endless_wav(sample_rate: int) -> bytes:

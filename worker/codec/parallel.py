@@ -14,6 +14,10 @@ ResultT = TypeVar("ResultT")
 _LOOK_SECONDS = 0.2
 
 
+class Stopped(Exception):  # noqa: N818 - nobody catches it
+    """Raised by work whose result is not wanted any more."""
+
+
 def parallel_map(
     items: Sequence[ItemT],
     work: Callable[[ItemT], ResultT],

@@ -16,8 +16,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -294,43 +293,6 @@ class Pipe:
         if status in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP) or "received signal" in everything:
             return TransientError("FFmpeg was stopped from outside", code="ffmpeg.stopped")
         return self._blame(errors)
-
-
-def through(pipe: Pipe, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
-    """Feed a process from another thread, and give its output as it comes.
-
-    Raises `WorkerError` if the process fails.
-
-    Parameters
-    ----------
-    pipe : Pipe
-        Fed, and not collecting.
-    chunks : iterable of bytes
-        Iterated in the other thread; what it raises is raised here, after the output up to there.
-
-    Yields
-    ------
-    bytes
-    """
-
-    def feed() -> None:
-        try:
-            for chunk in chunks:
-                pipe.write(chunk)
-        finally:
-            pipe.close_input()
-            if isinstance(chunks, Generator):
-                chunks.close()
-
-    with ThreadPoolExecutor(1, thread_name_prefix="ffmpeg-feed") as pool:
-        feeding = pool.submit(feed)
-        try:
-            while data := pipe.read():
-                yield data
-            feeding.result()
-            pipe.finish()
-        finally:
-            pipe.kill()
 
 
 def _encoder_failed(errors: Sequence[str]) -> WorkerError:

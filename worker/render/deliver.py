@@ -167,7 +167,9 @@ def deliver(
         over_db = delivered.true_peak_dbtp - MOST_DBTP
         last = number == _MOST_ENCODES
         if over_db <= 0 and abs(miss_lu) <= (LOUDNESS_TOLERANCE_LU if last else _AIM_LU):
-            _check_length(delivered)
+            frames = delivered.measurement.frames
+            if encoding.format != "aac" and frames != plan.frames:  # bare ADTS has no place for a length
+                raise QualityError(f"the decoded file has {frames} frames where {plan.frames} are due")
             return delivered
         # Each time the ceiling is set lower by more than the miss, so that this comes to an end: with other peaks a
         # codec overshoots by other amounts.
@@ -274,10 +276,3 @@ def _check_sound(delivered: Delivered, mix: Measurement) -> None:
     if sounds_below_treble(amplify(render(plan, first, last), gain), plan.sample_rate):
         begin_s, end_s = (hop / 10 for hop in silent)
         raise QualityError(f"the decoded file is silent from {begin_s:.1f} s to {end_s:.1f} s, where the mix sounds")
-
-
-def _check_length(delivered: Delivered) -> None:
-    frames, due = delivered.measurement.frames, delivered.programme.plan.frames
-    # bare ADTS has no place for a length: whole encoded frames come back
-    if delivered.delivery.encoding.format != "aac" and frames != due:
-        raise QualityError(f"the decoded file has {frames} frames where {due} are due")

@@ -112,8 +112,8 @@ def produce(
         delivery = Delivery(encoding, tags, job.target_lufs, job.safety.limiter, tuple(compiled.spoken))
         candidate = Path(candidates) / f"track.{encoding.format}"
         tracks = [(compiled.plan, candidate, out)]
-        if compiled.twin is not None:
-            twin = out.with_name(f"{out.stem}-speakers{out.suffix}")
+        twin = None if compiled.twin is None else out.with_name(f"{out.stem}-speakers{out.suffix}")
+        if compiled.twin is not None and twin is not None:
             tracks.append((compiled.twin, candidate.with_stem("twin"), twin))
         reports = []
         for number, (plan, made, place) in enumerate(tracks):
@@ -140,11 +140,10 @@ def produce(
         for _, made, place in tracks:
             made.replace(place)
     production.progress(stages.FINALIZING, 1.0)
-    made_twin = len(reports) > 1
     return Produced(
         reports[0],
-        twin=tracks[1][2] if made_twin else None,
-        twin_report=reports[1] if made_twin else None,
+        twin=twin,
+        twin_report=None if twin is None else reports[1],
         lyrics=lyrics,
         music_error=production.music_error,
         cover_error=production.cover_error,

@@ -12,7 +12,7 @@ from dsp.blocks import BLOCK_FRAMES, Block, amplify, db_to_gain, gain_to_db, spa
 from dsp.limiter import MOST_DB, Reduction, limit
 from dsp.loudness import PREROLL_HOPS, LoudnessMeter, Measurement, hop_frames, joined
 from dsp.plan import RenderPlan, render
-from worker.codec.parallel import parallel_map
+from worker.codec.parallel import Stopped, parallel_map
 
 _LONG_TRACK_S = 3600  # beyond, blocks are shorter: the gaps that they leave in the heap grow with time, and with them
 _SHORTEST_SPAN_FRAMES = 441_000  # 10 s: below, the preroll costs more than another core brings
@@ -74,10 +74,6 @@ class Programme:
             yield amplify(block, level)
 
 
-class _Stopped(Exception):  # noqa: N818 - nobody catches it: the result is not wanted any more
-    pass
-
-
 def measure(
     programme: Programme,
     *,
@@ -101,7 +97,7 @@ def measure(
         meter = LoudnessMeter(plan.sample_rate, preroll_hops=preroll_hops, true_peak=true_peak)
         for block in programme.blocks(start - preroll_hops * hop, end):
             if stop.is_set():
-                raise _Stopped
+                raise Stopped
             meter.add(block)
             with lock:
                 done += len(block)
