@@ -71,7 +71,6 @@ def limit(
     gain: float,
     ceiling_dbtp: float,
     reduction: Reduction | None = None,
-    release_db: float = MOST_DB,
     block_frames: int = BLOCK_FRAMES,
 ) -> Iterator[Block]:
     """Amplify a track and hold its true peak at or below a ceiling.
@@ -95,9 +94,6 @@ def limit(
         Maximum true peak in dBTP; <= 0.
     reduction : Reduction, optional
         Accumulator of the limiter's gain reductions.
-    release_db : float
-        The largest reduction that may still be fading out at `start`; it sets the limiter's preroll. Less than
-        `MOST_DB` is for a caller who knows that there was less.
     block_frames : int
         Of most of the blocks.
 
@@ -120,7 +116,7 @@ def limit(
     step_db = RELEASE_DB_PER_S / sample_rate
     ceiling, aim = db_to_gain(ceiling_dbtp), db_to_gain(ceiling_dbtp - MARGIN_DB)
     amplification = np.float32(min(gain, _MOST_GAIN))
-    first = max(0, start - int(release_db / step_db) - 2 * ahead)
+    first = max(0, start - int(MOST_DB / step_db) - 2 * ahead)
 
     def limited() -> Iterator[Block]:
         rendered = first - _BEFORE  # frames up to here are in `samples`

@@ -9,7 +9,7 @@ from functools import partial
 from threading import Event, Lock
 
 from dsp.blocks import BLOCK_FRAMES, Block, amplify, db_to_gain, gain_to_db, spans
-from dsp.limiter import MOST_DB, Reduction, limit
+from dsp.limiter import Reduction, limit
 from dsp.loudness import PREROLL_HOPS, LoudnessMeter, Measurement, hop_frames, joined
 from dsp.plan import RenderPlan, render
 from worker.codec.parallel import Stopped, parallel_map
@@ -48,10 +48,8 @@ class Programme:
         """The master gain in dB."""
         return gain_to_db(self.gain)
 
-    def blocks(
-        self, start: int, stop: int, *, reduction: Reduction | None = None, release_db: float = MOST_DB
-    ) -> Iterator[Block]:
-        """Make frames `[start, stop)` block by block; `reduction` and `release_db` as of `dsp.limiter.limit`."""
+    def blocks(self, start: int, stop: int, *, reduction: Reduction | None = None) -> Iterator[Block]:
+        """Make frames `[start, stop)` block by block; `reduction` as of `dsp.limiter.limit`."""
         plan, level = self.plan, db_to_gain(self.level_db)
         block_frames = BLOCK_FRAMES if plan.frames <= _LONG_TRACK_S * plan.sample_rate else BLOCK_FRAMES // 2
         blocks: Iterator[Block] = (
@@ -67,7 +65,6 @@ class Programme:
                 gain=self.gain,
                 ceiling_dbtp=self.ceiling_dbtp,
                 reduction=reduction,
-                release_db=release_db,
                 block_frames=block_frames,
             )
         for block in blocks:
