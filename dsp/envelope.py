@@ -105,9 +105,7 @@ class Product:
 
     def at(self, start: int, stop: int) -> float | Values:
         """Values of frames `[start, stop)`."""
-        product: float | Values = 1.0
-        for curve in self.curves:
-            product = product * curve.at(start, stop)
+        product: float | Values = math.prod(curve.at(start, stop) for curve in self.curves)
         return product
 
 

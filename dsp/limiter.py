@@ -202,16 +202,9 @@ def _released(at: NDArray[np.intp], needed_db: Decibels, before_db: float, *, fr
 
 
 def _smoothed(path: Decibels, frames: int, ahead: int) -> Decibels:
-    """Look ahead, and smooth by a Hann-weighted mean over the past.
+    """Look ahead, and smooth by a Hann-weighted mean over the past, shape (frames,).
 
-    Parameters
-    ----------
-    path : float64 array, shape (ahead + frames + ahead,)
-        Reductions of the frames and those around them.
-
-    Returns
-    -------
-    smooth : float64 array, shape (frames,)
+    `path` has the reductions of the frames and those around them, shape (ahead + frames + ahead,).
     """
     # in spans that fit a transform of moderate size, and only where there is something to smooth
     spectrum, size = _smoother(ahead)

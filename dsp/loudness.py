@@ -75,8 +75,6 @@ class LoudnessMeter:
 
     Parameters
     ----------
-    sample_rate : int
-        In Hz.
     preroll_hops : int
         Leading hops that only settle the filter and are not reported: so a span in the middle of a track, begun
         `PREROLL_HOPS` early, measures as it does in the whole.
@@ -303,17 +301,9 @@ class _BlockFilter:
     def mean_squares(
         self, samples: NDArray[np.float32], state: NDArray[np.float64]
     ) -> tuple[Energies, NDArray[np.float64]]:
-        """Mean squares of the filtered hops and the states after them.
+        """Mean squares of the filtered hops, shape (channels, hops), and the states after them.
 
-        Parameters
-        ----------
-        samples : float32 array, shape (channels, hops, frames)
-        state : float64 array, shape (channels, 4)
-
-        Returns
-        -------
-        squares : float64 array, shape (channels, hops)
-        state : float64 array, shape (channels, 4)
+        `samples` has shape (channels, hops, frames), `state` (channels, 4).
         """
         channels, hops, frames = samples.shape
         blocks = samples.reshape(-1, len(self.zero_state))

@@ -12,15 +12,7 @@ from dsp.envelope import Curve
 
 @dataclass(frozen=True)
 class Layer:
-    """One source of the mix.
-
-    Parameters
-    ----------
-    name : str
-        voice, music, solfeggio, binaural or noise.
-    gain : Curve
-        Linear.
-    """
+    """One source of the mix: voice, music, solfeggio, binaural or noise, at a linear gain."""
 
     name: str
     source: Source
@@ -33,10 +25,8 @@ class RenderPlan:
 
     Parameters
     ----------
-    sample_rate : int
-        In Hz.
     frames : int
-        Length of the track.
+        Length of the track; the sample rate is in Hz.
     layers : tuple of Layer
         They are summed; no layer changes another.
     fade : Curve

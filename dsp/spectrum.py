@@ -43,11 +43,6 @@ Channel = NDArray[np.float32] | NDArray[np.float64]
 class Decimator:
     """Low-pass and decimate, block by block; how the sound is cut into blocks makes no difference.
 
-    Parameters
-    ----------
-    sample_rate : int
-        In Hz, of the blocks.
-
     Attributes
     ----------
     factor : int
@@ -96,13 +91,7 @@ def _low_pass(factor: int) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Line:
-    """One tone.
-
-    Attributes
-    ----------
-    level_dbfs : float
-        A sine of full scale has 0.
-    """
+    """One tone; a sine of full scale has 0 dBFS."""
 
     hz: float
     level_dbfs: float
@@ -196,13 +185,8 @@ def steady_lines(samples: Channel, sample_rate: float) -> list[Line]:
     """Find the tones of one pitch and one level through a whole span, strongest first.
 
     Of the lines in the spectrum those are kept that are as loud in the first half as in the middle and the last one
-    (within 1.5 dB), and whose phase advances evenly; notes and words do not.
-
-    Parameters
-    ----------
-    samples : array, shape (frames,)
-    sample_rate : float
-        In Hz.
+    (within 1.5 dB), and whose phase advances evenly; notes and words do not. `samples` has shape (frames,), the sample
+    rate is in Hz.
     """
     lines = Spectrum(samples, sample_rate).lines()
     half = len(samples) // 2

@@ -179,15 +179,7 @@ class Tone:
 
 @dataclass(frozen=True)
 class Binaural:
-    """A pure tone in each ear: left ``carrier - beat/2``, right ``carrier + beat/2``; peak 1.
-
-    Parameters
-    ----------
-    carrier, beat : float or Breakpoints
-        In Hz.
-    sample_rate : int
-        In Hz.
-    """
+    """A pure tone in each ear: left ``carrier - beat/2``, right ``carrier + beat/2``; peak 1, all in Hz."""
 
     carrier: Frequency
     beat: Frequency

@@ -21,10 +21,7 @@ from worker.errors import ResourceError
 def encode(track: Track, out: Path, encoding: Encoding) -> None:
     """Encode a track; `out` appears only when it is whole.
 
-    Parameters
-    ----------
-    out : Path
-        An older file of this name is replaced, at the end and in one step.
+    An older file of this name is replaced, at the end and in one step.
 
     Raises
     ------

@@ -121,15 +121,10 @@ class Encoders(ExitStack):
 
 
 def encode_segments(track: Track, coder: SegmentCoder) -> Iterator[EncodedFrames]:
-    """Encode a track segment by segment, several at a time; each is decoded again before the next is given.
+    """Encode a track in segments, several at a time, and give them in order; each is decoded before the next is given.
 
     Raises `WorkerError` if an encoder fails. Whatever the track's functions raise comes through; no process or thread
     is left.
-
-    Yields
-    ------
-    encoded : EncodedFrames
-        The frames of each segment, in order.
     """
     segments = cut(track.frames, coder)
     total = sum(segment.stop - segment.start for segment in segments)

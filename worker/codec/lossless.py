@@ -33,12 +33,7 @@ _SHORTEST_FLAC_FRAMES = 16
 
 
 def write_wav(track: Track, file: BinaryIO) -> None:
-    """Quantise a track and write it as WAV.
-
-    Parameters
-    ----------
-    file : binary file, open for writing, empty
-    """
+    """Quantise a track and write it as WAV into an empty file."""
     id3 = id3v2(track.tags)
     trailer = _chunk(b"id3 ", id3) if id3 else b""
     file.write(header(track.frames, track.sample_rate, track.tags, trailer_bytes=len(trailer)))

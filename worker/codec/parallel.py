@@ -28,22 +28,15 @@ def parallel_map(
 ) -> Iterator[ResultT]:
     """Work on items in several threads, and give the results in order.
 
+    No more than ``threads + 1`` are worked on or kept at a time, beside the one that was given last. What `work` raises
+    comes through and ends the work.
+
     Parameters
     ----------
-    work : callable
-        Called with each item, from several threads; what it raises comes through and ends the work.
-    threads : int
-        At least 1.
-    while_waiting : callable, optional
+    while_waiting : callable
         Called a few times a second by the thread that iterates; what it raises ends the work.
-    at_the_end : callable, optional
+    at_the_end : callable
         Called before the threads are joined, however the iteration ends: makes what still runs stop.
-
-    Yields
-    ------
-    result
-        As many as there are items; no more than ``threads + 1`` are worked on or kept at a time, beside the one that
-        was given last.
     """
     threads = max(1, min(threads, len(items)))
     pool = ThreadPoolExecutor(threads, thread_name_prefix="item")

@@ -66,8 +66,6 @@ class SegmentCoder:
     ----------
     arguments : tuple of str
         FFmpeg's, for its output: bare frames on standard output.
-    split : callable
-        Cuts those bytes into frames.
     decode : callable
         ``decode(ffmpeg, parts, skip)`` gives the sound of encoded frames without the first `skip` PCM frames. It may
         empty the list of parts, to let go of them.
@@ -165,12 +163,7 @@ def _lengths(count: int, coder: SegmentCoder) -> Iterator[int]:
 def converted_blocks(track: Track, convert: Callable[[Block, int], NDArray[Any]]) -> Iterator[NDArray[Any]]:
     """Render a track in spans of twelve seconds side by side, and give its converted blocks in order.
 
-    Parameters
-    ----------
-    track : Track
-        Told of its progress span by span.
-    convert : callable
-        ``convert(block, start)``; called from several threads, never with an empty block.
+    ``convert(block, start)`` is called from several threads, never with an empty block.
     """
 
     def converted(span: tuple[int, int]) -> list[NDArray[Any]]:

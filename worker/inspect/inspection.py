@@ -102,13 +102,7 @@ class Inspection:
 
 
 class Inspector:
-    """Accumulator: add a file block by block, then take the result.
-
-    Parameters
-    ----------
-    sample_rate : int
-        In Hz.
-    """
+    """Accumulator: add a file block by block, then take the result; sample rate in Hz."""
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
@@ -214,11 +208,10 @@ class _Section(NamedTuple):
 
 
 class _Leaks(NamedTuple):
-    """A beat found in one section, and the leakage in each channel."""
+    """A beat found in one section, and the leakage by channel."""
 
     beat: Beat
-    left_db: float | None
-    right_db: float | None
+    leakage_db: dict[str, float | None]
 
 
 class _Tones:
@@ -264,20 +257,20 @@ class _Tones:
         self._sections += 1
         found = [without_overtones(steady_lines(np.ascontiguousarray(column), self._rate)) for column in samples.T]
         beat = find_beat(*found)
-        left, right = own_lines(found[0], found[1]), own_lines(found[1], found[0])
-        for groups, lines in zip(self._lines, (left, right), strict=True):
+        own = own_lines(found[0], found[1]), own_lines(found[1], found[0])
+        for groups, lines in zip(self._lines, own, strict=True):
             strongest = max((line.level_dbfs for line in lines), default=0.0)
             for line in without_side_tones(lines, beat):
                 if line.level_dbfs > strongest - _WEAKEST_DB:
                     _group(groups, _Section(line, begin / self._rate, end / self._rate), _same_tone)
         if beat is None:
             return
-        leaks = _Leaks(beat, None, None)
+        leaked: dict[str, float | None] = {"left": None, "right": None}
         if beat.mode == "binaural":
-            low, high = (Spectrum(column, self._rate) for column in samples.T)
-            left_db, right_db = leakage_db(low, beat.low_hz, beat.high_hz), leakage_db(high, beat.high_hz, beat.low_hz)
-            leaks = _Leaks(beat, left_db, right_db)
-        _group(self._beats, leaks, _same_beat)
+            left, right = (Spectrum(column, self._rate) for column in samples.T)
+            leaked["left"] = leakage_db(left, beat.low_hz, beat.high_hz)
+            leaked["right"] = leakage_db(right, beat.high_hz, beat.low_hz)
+        _group(self._beats, _Leaks(beat, leaked), _same_beat)
 
 
 def _group(groups: list[list[EntryT]], entry: EntryT, same: Callable[[list[EntryT], EntryT], bool]) -> None:
@@ -308,8 +301,10 @@ def _found_tone(group: list[_Section]) -> FoundTone:
 
 
 def _found_beat(group: list[_Leaks]) -> FoundBeat:
-    leaks = {"left": [leak.left_db for leak in group], "right": [leak.right_db for leak in group]}
-    known = {channel: [db for db in levels if db is not None] for channel, levels in leaks.items()}
+    known = {
+        channel: [db for leaks in group if (db := leaks.leakage_db[channel]) is not None]
+        for channel in ("left", "right")
+    }
     return FoundBeat(
         mode=group[0].beat.mode,
         low_hz=round(median(leak.beat.low_hz for leak in group), 4),

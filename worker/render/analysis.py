@@ -33,13 +33,7 @@ _STEADY_GAIN = 1e-3
 
 @dataclass(frozen=True)
 class ToneReport:
-    """A tone in one channel; measured figures are None where music or voice mask it.
-
-    Attributes
-    ----------
-    level_dbfs : float or None
-        In the delivered file; a sine of full scale has 0.
-    """
+    """A tone in one channel of the delivered file; measured figures are None where music or voice mask it."""
 
     expected_hz: float
     measured_hz: float | None

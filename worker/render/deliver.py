@@ -43,12 +43,7 @@ _PREVIEW_ENCODING = Encoding("mp3", 128)
 class Delivery:
     """What the file has to be.
 
-    Parameters
-    ----------
-    target_lufs : float or None
-        None leaves the level alone.
-    spoken : tuple of SpokenSpan
-        Where the voice sounds: the analysis avoids it.
+    Without a target the level is left alone; the analysis avoids the spans where the voice sounds (`spoken`).
     """
 
     encoding: Encoding
@@ -66,18 +61,8 @@ EncodeReport = dict[str, float | None]
 class Delivered:
     """A finished file and what was measured on it.
 
-    Attributes
-    ----------
-    programme : Programme
-        What was encoded.
-    measurement : Measurement
-        Of the decoded file.
-    reduction : Reduction
-        The limiter's.
-    analysis : DeliveredAnalysis
-        Of the decoded file.
-    encodes : tuple of EncodeReport
-        Of all encodings until it kept its promise.
+    `programme` was encoded, with the limiter's `reduction`; `measurement` and `analysis` are of the decoded file.
+    `encodes` has all encodings until it kept its promise.
     """
 
     delivery: Delivery

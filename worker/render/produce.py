@@ -47,8 +47,6 @@ class Produced:
 
     Attributes
     ----------
-    report : Report
-        Of the track.
     twin : Path or None
         The track for speakers, where both were asked for.
     lyrics : tuple of Path

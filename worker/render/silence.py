@@ -19,10 +19,9 @@ def silent_span(due: Energies, decoded: Energies) -> tuple[int, int] | None:
 
     Parameters
     ----------
-    due : float32 array, shape (hops,)
-        Energies of the mix at the master gain, as of `dsp.loudness.Measurement`.
-    decoded : float32 array, shape (hops,)
-        Those of the decoded file. What is missing at its end counts as silence.
+    due, decoded : float32 array, shape (hops,)
+        Energies of the mix at the master gain, as of `dsp.loudness.Measurement`, and of the decoded file. What is
+        missing at its end counts as silence.
 
     Returns
     -------
@@ -39,11 +38,7 @@ def silent_span(due: Energies, decoded: Energies) -> tuple[int, int] | None:
 def sounds_below_treble(samples: Block, sample_rate: int) -> bool:
     """Whether there is sound for a second or more where no codec may leave anything out.
 
-    Parameters
-    ----------
-    samples : float32 array, shape (frames, 2)
-    sample_rate : int
-        In Hz.
+    `samples` is a float32 array of shape (frames, 2), the sample rate in Hz.
     """
     hop = hop_frames(sample_rate)
     whole = len(samples) // hop * hop
