@@ -82,11 +82,18 @@ def frame_peaks(padded: Block, floor: float) -> Levels:
     whole = frames // _CHUNK_FRAMES * _CHUNK_FRAMES
     last = np.zeros((_CHUNK_FRAMES + 2 * REACH_FRAMES, 2), np.float32)
     last[: len(padded) - whole] = padded[whole:]
-    parts = [_peaks_of_chunks(_chunks(part), floor) for part in (padded[: whole + 2 * REACH_FRAMES], last)]
+    parts = [_peaks_of_chunks(part, floor) for part in (padded[: whole + 2 * REACH_FRAMES], last)]
     return np.concatenate(parts).reshape(-1)[:frames]
 
 
-def _peaks_of_chunks(chunks: Levels, floor: float) -> Levels:
+def _peaks_of_chunks(padded: Block, floor: float) -> Levels:
+    """`frame_peaks` of the whole chunks, shape (chunks, _CHUNK_FRAMES)."""
+    interleaved = padded.reshape(-1)
+    count = max(0, len(padded) - 2 * REACH_FRAMES) // _CHUNK_FRAMES
+    shape = (count, 2 * (_CHUNK_FRAMES + 2 * REACH_FRAMES))
+    strides = (2 * _CHUNK_FRAMES * interleaved.itemsize, interleaved.itemsize)
+    # each chunk with its surroundings, as a view: NumPy's own sliding windows cost more than the work on them
+    chunks = np.ndarray(shape, interleaved.dtype, interleaved, strides=strides)
     peaks = np.zeros((len(chunks), _CHUNK_FRAMES), np.float32)
     loudest = np.maximum(chunks.max(axis=1), -chunks.min(axis=1))
     near = np.flatnonzero(loudest * NEAR > floor)
@@ -107,44 +114,22 @@ def _peaks_of_chunks(chunks: Levels, floor: float) -> Levels:
     return peaks
 
 
-def _chunks(padded: Block) -> Levels:
-    """Each whole chunk with its surroundings, channels interleaved, shape (chunks, samples); a view.
-
-    NumPy's own sliding windows cost more than the work on them.
-    """
-    samples = padded.reshape(-1)
-    count = max(0, len(padded) - 2 * REACH_FRAMES) // _CHUNK_FRAMES
-    shape = (count, 2 * (_CHUNK_FRAMES + 2 * REACH_FRAMES))
-    return np.ndarray(shape, samples.dtype, samples, strides=(2 * _CHUNK_FRAMES * samples.itemsize, samples.itemsize))
-
-
 def _chunk_peaks(surroundings: Levels) -> Levels:
     """`frame_peaks` of some chunks, shape (chunks, _CHUNK_FRAMES).
 
     Each has a row in `surroundings` that begins and ends `REACH_FRAMES` outside it; channels interleaved.
     """
     samples = surroundings.reshape(len(surroundings), -1, 2)
-    inside = np.abs(samples[:, REACH_FRAMES:-REACH_FRAMES])
-    peaks = np.maximum(inside[:, :, 0], inside[:, :, 1])
     windows = sliding_window_view(samples, _ROW_FRAMES + 2 * REACH_FRAMES, axis=1)[:, ::_ROW_FRAMES]
-    between = _between(windows.reshape(-1, _ROW_FRAMES + 2 * REACH_FRAMES))
-    return np.maximum(peaks, between.reshape(peaks.shape))
-
-
-def _between(samples: Levels) -> Levels:
-    """Largest magnitude after each frame of each row, over both channels.
-
-    `samples` are rows with their surroundings, the two channels of a row one after the other.
-    """
-    largest = np.zeros((len(samples), _ROW_FRAMES))
+    rows = windows.reshape(-1, _ROW_FRAMES + 2 * REACH_FRAMES).astype(np.float64)  # so all processors come to the same
+    largest = np.abs(rows[:, REACH_FRAMES:-REACH_FRAMES])
     points = np.empty_like(largest)
-    exact = samples.astype(np.float64)  # so that all processors come to the same float32
     for interpolator in _interpolators():
-        np.matmul(exact, interpolator, out=points)
+        np.matmul(rows, interpolator, out=points)
         np.abs(points, out=points)
         np.maximum(largest, points, out=largest)
-    louder: Levels = np.maximum(largest[0::2], largest[1::2]).astype(np.float32)
-    return louder
+    louder: Levels = np.maximum(largest[0::2], largest[1::2]).astype(np.float32)  # a row of each channel in turn
+    return louder.reshape(len(samples), _CHUNK_FRAMES)
 
 
 class TruePeak:

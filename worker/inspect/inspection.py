@@ -108,13 +108,11 @@ class Inspector:
         self._rate = sample_rate
         self._meter = LoudnessMeter(sample_rate, true_peak=True)
         self._sums = np.zeros(2)
-        self._frames = 0
         self._steps = _Steps(sample_rate)
         self._tones = _Tones(sample_rate)
 
     def add(self, block: Block) -> None:
         """Measure the next block."""
-        self._frames += len(block)
         self._meter.add(block)
         self._sums += block.sum(axis=0, dtype=np.float64)
         self._steps.add(block)
@@ -132,8 +130,8 @@ class Inspector:
         clicks = self._steps.result()
         return Inspection(
             sample_rate_hz=self._rate,
-            frames=self._frames,
-            duration_s=round(self._frames / self._rate, 6),
+            frames=measured.frames,
+            duration_s=round(measured.frames / self._rate, 6),
             integrated_lufs=finite(integrated_lufs(measured.energies)),
             loudness_range_lu=round(loudness_range_lu(measured.energies), 2),
             max_momentary_lufs=finite(max(momentary_lufs(measured.energies), default=-math.inf)),
@@ -141,7 +139,7 @@ class Inspector:
             true_peak_dbtp=finite(gain_to_db(measured.true_peak)),
             sample_peak_dbfs=finite(gain_to_db(measured.sample_peak)),
             dc_offset={
-                channel: round(float(total) / max(self._frames, 1), 7) + 0.0
+                channel: round(float(total) / max(measured.frames, 1), 7) + 0.0
                 for channel, total in zip(("left", "right"), self._sums, strict=True)
             },
             tones=tones,
