@@ -14,7 +14,6 @@ from worker.cli.files import beside, read_job
 from worker.cli.screen import Row, closing_table, progress_bars
 from worker.codec.encoding import Encoding
 from worker.config import Config
-from worker.cores import compute_in_batch
 from worker.errors import JobError, MediaError, WorkerError
 from worker.formats import FORMATS
 from worker.payload.parse import parse_job
@@ -41,7 +40,6 @@ def render(options: argparse.Namespace, config: Config) -> int:
     for path in (out, options.preview, options.report):
         if path is not None and not path.parent.is_dir():
             raise WorkerError(f"{path}: there is no folder {path.parent}", code="output.folder")
-    compute_in_batch()
     from worker.render.produce import produce
     from worker.render.studio import Studio
 

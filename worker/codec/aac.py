@@ -29,13 +29,9 @@ _SEGMENT_SECONDS = (60, 160)
 
 
 def write_m4a(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
-    """Encode a track to M4A, with its index before the sound.
+    """Encode a track to M4A, with its index before the sound, into an empty file that can seek.
 
     Raises `WorkerError` if the encoder fails.
-
-    Parameters
-    ----------
-    file : binary file, open for writing and seeking, empty
     """
     coder = aac_coder(track.sample_rate, bitrate_kbps)
     stream = AacStream(track.sample_rate, track.frames, _DELAY, bytes(2), [1] * coder.encoded_frame_count(track.frames))

@@ -85,13 +85,9 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def write_flac(track: Track, file: BinaryIO) -> None:
-    """Encode a track to FLAC.
+    """Encode a track to FLAC, into an empty file that can be read and can seek.
 
     Raises `ValueError` if the track is shorter than the shortest block of the format, 16 frames.
-
-    Parameters
-    ----------
-    file : binary file, open for writing, reading and seeking, empty
     """
     # here, since these libraries are loaded only where something is encoded
     import soundfile

@@ -60,11 +60,7 @@ def file_type() -> bytes:
 def index(stream: AacStream, tags: Tags, *, data_at: int) -> bytes:
     """Make the whole index (`moov`), whose length depends on the number of frames and the tags alone.
 
-    Parameters
-    ----------
-    data_at : int
-        Byte of the file at which the first AAC frame lies. The chapters' titles (`chapter_titles`) follow the
-        last.
+    The first AAC frame lies at byte `data_at` of the file; the chapters' titles (`chapter_titles`) follow the last.
     """
     tracks = [_audio_track(stream, data_at, chapters=bool(tags.chapters))]
     if tags.chapters:

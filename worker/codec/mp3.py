@@ -49,18 +49,9 @@ _RESERVOIR_FRAMES = 3  # at least 417 bytes each; the reservoir is 511 (11172-3,
 
 
 def write_mp3(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
-    """Encode a track to MP3 at a constant bit rate.
+    """Encode a track to MP3 at a constant bit rate, into an empty file that can seek.
 
-    Parameters
-    ----------
-    file : binary file, open for writing and seeking, empty
-
-    Raises
-    ------
-    ValueError
-        If the sample rate is not one of `SAMPLE_RATES_HZ`.
-    WorkerError
-        If the encoder fails.
+    Raises `ValueError` if the sample rate is not one of `SAMPLE_RATES_HZ`, `WorkerError` if the encoder fails.
     """
     if track.sample_rate not in SAMPLE_RATES_HZ:
         raise ValueError(f"a sample rate of {track.sample_rate} Hz; {SAMPLE_RATES_HZ} are allowed")
