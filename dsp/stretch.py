@@ -1,4 +1,4 @@
-"""Speech faster or slower at the same pitch: stretches of the recording spliced where they are most alike (WSOLA).
+"""Speech faster or slower at the same pitch: spans of the recording spliced where they are most alike (WSOLA).
 
 After W. Verhelst and M. Roelands, "An overlap-add technique based on waveform similarity (WSOLA) for high quality
 time-scale modification of speech", ICASSP 1993. Every decision is made on whole numbers, whose sums are exact in any

@@ -153,7 +153,7 @@ def encode_segments(track: Track, coder: SegmentCoder) -> Iterator[EncodedFrames
 
 
 def _endless_wav(sample_rate: int) -> bytes:
-    """Make the header of a WAV stream of float32 stereo whose length is not told."""
+    """Make the header of a WAV stream of float32 stereo of unknown length."""
     form = struct.pack("<HHIIHH", _FLOAT, 2, sample_rate, sample_rate * _FRAME_BYTES, _FRAME_BYTES, 32)
     riff = struct.pack("<4sI4s", b"RIFF", _UNKNOWN_BYTES, b"WAVE")
     return riff + struct.pack("<4sI", b"fmt ", len(form)) + form + struct.pack("<4sI", b"data", _UNKNOWN_BYTES)

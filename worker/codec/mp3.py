@@ -176,7 +176,7 @@ def info_frame(
                 ">9sBBIHHBB3sBBHIH",
                 encoder,
                 _CONSTANT_BITRATE,  # and revision 0 of the tag, in the upper four bits
-                *(0, 0, 0, 0, 0),  # low-pass, peak, replay gain of track and album, flags: not told
+                *(0, 0, 0, 0, 0),  # low-pass, peak, replay gain of track and album, flags: not given
                 min(header.bitrate_kbps, 255),
                 (delay << 12 | padding).to_bytes(3, "big"),
                 SAMPLE_RATES_HZ.index(header.sample_rate) << 6 | _JOINT_STEREO << 2,
