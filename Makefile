@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup servers compiled demo test test-fast test-databases acceptance orders check format reference lock faults soak bench bench-queue sound audit sbom container clean
+.PHONY: setup servers compiled demo test test-fast test-databases acceptance production check format reference lock faults soak bench bench-queue sound audit sbom container clean
 
 setup: $(VENV)/.ready  ## virtual environment from the hash-locked requirements
 
@@ -59,10 +59,10 @@ faults: compiled  ## the long ones: real kills, restarts, races
 	$(BIN)/python -m pytest -m faults -s tests
 
 acceptance: compiled  ## the promises about sound, and whole jobs of every writer, at full length
-	$(BIN)/python -m pytest -n 2 -m 'acceptance or orders'
+	$(BIN)/python -m pytest -n 2 -m 'acceptance or production'
 
-orders: compiled  ## whole jobs of every writer, on every variant of the app's database, at full length
-	$(BIN)/python -m pytest -n 2 -m orders tests
+production: compiled  ## whole jobs of every writer, on every variant of the app's database, at full length
+	$(BIN)/python -m pytest -n 2 -m production tests
 
 soak: compiled  ## 300 short jobs in one worker: nothing may grow
 	$(BIN)/python -m pytest -m soak -s tests

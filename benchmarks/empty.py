@@ -11,10 +11,10 @@ from worker.job.channel import Channel
 from worker.job.messages import JobInput, JobOutput
 
 
-def nothing(order: JobInput, config: Config, tell: Channel, folder: Path) -> JobOutput:
+def nothing(job: JobInput, config: Config, tell: Channel, folder: Path) -> JobOutput:
     """Note when it ran."""
     del config, tell, folder
-    return JobOutput({"url": order.job_id, "ran_at": time.time()}, {}, {})
+    return JobOutput({"url": job.job_id, "ran_at": time.time()}, {}, {})
 
 
 if __name__ == "__main__":

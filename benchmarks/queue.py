@@ -1,4 +1,4 @@
-"""`make bench-queue`: how soon an order is taken, and what the queue, an empty job and an idle worker cost.
+"""`make bench-queue`: how soon a job is taken, and what the queue, an empty job and an idle worker cost.
 
     python -m benchmarks.queue [--quick] [--json FILE]
 
@@ -96,7 +96,7 @@ class Bench:
     folder: Path
     connection: Connection
 
-    def order(self, count: int = 1) -> None:
+    def enqueue(self, count: int = 1) -> None:
         self.connection.execute(
             "INSERT INTO audio_job_queue (payload) SELECT %s FROM generate_series(1, %s)", (Jsonb(_PAYLOAD), count)
         )
@@ -196,13 +196,13 @@ def _one(queue: Queue, timed: Callable[[str, Callable[[], Any]], Any]) -> None:
 
 
 def pickup_by_notify(bench: Bench, counts: Counts) -> list[Figure]:
-    """Single orders for an idle worker that polls as in production."""
+    """Single jobs for an idle worker that polls as in production."""
     inserted = []
     with bench.worker(_EMPTY):
         bench.wait_for_listener()
         for _ in range(counts.notified):
             time.sleep(random.uniform(0.1, 0.4))
-            bench.order()
+            bench.enqueue()
             inserted.append(time.time())
             bench.wait_until_ended()
     rows = bench.ask(
@@ -226,7 +226,7 @@ def pickup_by_polling(bench: Bench, counts: Counts) -> list[Figure]:
             bench.wait_for_listener()
             for _ in range(counts.polled):
                 time.sleep(random.uniform(0, 5))
-                bench.order()
+                bench.enqueue()
                 bench.wait_until_ended()
     finally:
         bench.connection.execute("ALTER TABLE audio_job_queue ENABLE TRIGGER worker_notify_insert")
@@ -240,7 +240,7 @@ def empty_jobs(bench: Bench, counts: Counts) -> list[Figure]:
     with bench.worker(_EMPTY, max_jobs_per_cycle=_CYCLE):
         bench.wait_for_listener()
         for _ in range(counts.empty // _CYCLE):
-            bench.order(_CYCLE)
+            bench.enqueue(_CYCLE)
             bench.wait_until_ended()
             rows = bench.ask(
                 "SELECT extract(epoch FROM started_at)::float8 AS at FROM audio_job_queue"
@@ -254,10 +254,10 @@ def empty_jobs(bench: Bench, counts: Counts) -> list[Figure]:
 
 
 def start_to_first_claim(bench: Bench, counts: Counts) -> list[Figure]:
-    """`mindscript-worker work` as it is, an order waiting."""
+    """`mindscript-worker work` as it is, a job waiting."""
     took = []
     for _ in range(counts.starts):
-        bench.order()
+        bench.enqueue()
         begin = time.time()
         with bench.worker(_REAL):
             bench.wait("SELECT count(*) = 0 FROM audio_job_queue WHERE started_at IS NULL")

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import psycopg
 import pytest
@@ -45,6 +45,18 @@ class Server(Protocol):
 _observers: dict[str, psycopg.Connection[dict[str, Any]]] = {}
 
 
+TERMINATE_CLIENTS: Final = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = %s AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+)
+"""Cuts every other connection to a database; an autovacuum worker is none, and not everybody may end it."""
+
+
+def database_name(dsn: str) -> str:
+    """The name of the database that an address leads to."""
+    return dsn.split("@/")[1].split("?")[0]
+
+
 def execute(dsn: str, statement: str | bytes, *parameters: object) -> list[dict[str, Any]]:
     """Run one statement; the rows it answers with. A connection to each database is kept: a new one costs 5 ms."""
     for last in (False, True):
@@ -62,7 +74,7 @@ def execute(dsn: str, statement: str | bytes, *parameters: object) -> list[dict[
 
 
 def row_of(dsn: str, job_id: str) -> dict[str, Any]:
-    """The order's whole row."""
+    """The job's whole row."""
     return execute(dsn, "SELECT * FROM audio_job_queue WHERE id = %s", job_id)[0]
 
 
@@ -74,7 +86,7 @@ def new_track(dsn: str, user_id: str | None = None) -> str:
 
 
 def payload_of(claim: Claim) -> dict[str, Any]:
-    """A claimed order's payload."""
+    """A claimed job's payload."""
     loaded = json.loads(claim.payload_text or "{}")
     return json.loads(loaded) if isinstance(loaded, str) else loaded
 
@@ -137,9 +149,9 @@ class Databases:
         self._made: dict[str, tuple[Kind, str]] = {}
         self.execute(ROLES)
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str, *parameters: object) -> None:
         """Run a statement on the server as its superuser, in none of the tests' databases."""
-        execute(self.server.dsn, statement)
+        execute(self.server.dsn, statement, *parameters)
 
     @staticmethod
     def superuser(dsn: str) -> str:
@@ -169,9 +181,9 @@ class Databases:
 
     def release(self, dsn: str) -> None:
         """Empty it for the next test, or drop it when more than its rows has changed."""
-        name = dsn.split("@/")[1].split("?")[0]
+        name = database_name(dsn)
         _close(dsn)
-        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        self.execute(TERMINATE_CLIENTS, name)
         kind, shape = self._made[dsn]
         if execute(dsn, _SHAPE)[0]["shape"] == shape:
             execute(dsn, _EMPTY)

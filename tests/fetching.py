@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from standins.stranger import Stranger
+from standins.foreign_host import Stranger
 
 from worker.config import Config
 from worker.media.download import fetch_media

@@ -21,8 +21,8 @@ from dsp.loudness import (
     short_term_lufs,
 )
 from dsp.noise import Noise
-from tests.dsp.fine import finely
-from tests.dsp.signals import both, silence, sine
+from tests.fine import finely
+from tests.signals import both, silence, sine
 
 RATES = (44_100, 48_000)
 _INTEGRATED = {

@@ -95,7 +95,7 @@ class Field:
         """Start a worker with a lease of a few seconds."""
         return self.worker(timings=BRISK, lease_s=BRISK_LEASE_S, **settings)  # type: ignore[arg-type]
 
-    def order(self, count: int = 1, **payload: object) -> list[str]:
+    def enqueue(self, count: int = 1, **payload: object) -> list[str]:
         """Insert jobs in one statement, each with a track; return their ids."""
         rows = execute(
             self.dsn,

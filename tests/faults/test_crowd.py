@@ -12,12 +12,12 @@ from field import Field, eventually
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 
-def test_ten_thousand_orders_at_once_with_eight_workers(field: Field) -> None:
+def test_ten_thousand_jobs_at_once_with_eight_workers(field: Field) -> None:
     total = 10_000
     workers = [field.worker(poll_interval_ms=500, max_jobs_per_cycle=100, log_level="ERROR") for _ in range(8)]
     eventually(lambda: _connections(field) >= 16)  # each has its queue's and its listener's
     at = time.monotonic()
-    field.order(total)
+    field.enqueue(total)
     eventually(lambda: field.left() == 0, 600, every_s=0.5)
     took = time.monotonic() - at
     each = [row["n"] for row in execute(field.dsn, "SELECT count(*) n FROM book WHERE what = 'ended' GROUP BY worker")]
@@ -25,7 +25,7 @@ def test_ten_thousand_orders_at_once_with_eight_workers(field: Field) -> None:
     assert all(worker.stop() == 0 for worker in workers)
     counts = field.count(
         say="10,000 rows inserted at once, 8 workers",
-        must="every order is made once, at the first attempt; no worker starves",
+        must="every job is made once, at the first attempt; no worker starves",
         seconds=round(took, 1),
         a_second=round(total / took),
         fewest_by_a_worker=min(each),
@@ -46,7 +46,7 @@ def test_the_old_ten_minute_reset_during_a_live_render(field: Field, plain_field
     places = {"leased": field, "plain": plain_field}
     workers = []
     for place in places.values():
-        place.order(do="sleep", seconds=45)
+        place.enqueue(do="sleep", seconds=45)
         workers.append(place.worker(poll_interval_ms=1000))  # production's timings
     oldest = dict.fromkeys(places, 0.0)
     until = time.monotonic() + 45
@@ -69,7 +69,7 @@ def test_the_old_ten_minute_reset_during_a_live_render(field: Field, plain_field
         assert 0 < oldest[name] <= 20
     for name, place in places.items():
         resets = 3
-        (job,) = place.order(do="sleep", seconds=1.5)
+        (job,) = place.enqueue(do="sleep", seconds=1.5)
         for _ in range(resets):
             eventually(lambda place=place, job=job: place.stage(job) == "Sleeping")  # type: ignore[misc]
             execute(
@@ -80,19 +80,19 @@ def test_the_old_ten_minute_reset_during_a_live_render(field: Field, plain_field
         place.wait_until_all_ended(60)
         place.count(
             say=f"the old reset by started_at takes a live render away, {resets} times ({name} mode)",
-            must="the first holder writes nothing more; the order ends once",
+            must="the first holder writes nothing more; the job ends once",
             resets=resets,
         )
     assert all(worker.stop() == 0 for worker in workers)
 
 
 def test_pickup_with_a_crowd_of_idle_workers(field: Field) -> None:
-    """Eight wake up for each order; one has it."""
+    """Eight wake up for each job; one has it."""
     workers = [field.worker() for _ in range(8)]
     eventually(lambda: _connections(field) >= 16)
     eventually(lambda: all("listener: up" in worker.text() for worker in workers))
     for _ in range(60):
-        field.order()
+        field.enqueue()
         time.sleep(0.1)
     field.wait_until_all_ended(60)
     waits = [
@@ -105,7 +105,7 @@ def test_pickup_with_a_crowd_of_idle_workers(field: Field) -> None:
     ]
     assert all(worker.stop() == 0 for worker in workers)
     field.count(
-        say="60 orders one by one, 8 workers listening",
+        say="60 jobs one by one, 8 workers listening",
         must="picked up with a median of 20 ms, 300 ms at most; each by one",
         median_ms=round(statistics.median(waits), 1),
         slowest_ms=round(max(waits), 1),

@@ -9,7 +9,7 @@ import statistics
 import time
 
 import pytest
-from database import execute
+from database import TERMINATE_CLIENTS, database_name, execute
 from field import Field, eventually
 from standins.proxy import HalfOpen, Proxy
 
@@ -24,12 +24,8 @@ def test_pg_terminate_backend_every_second_for_a_minute(field: Field) -> None:
     terminated = 0
     while time.monotonic() < until:
         if field.left() < 20:
-            field.order(40, do="sleep", seconds=0.5)
-        ended = execute(
-            field.dsn,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
-        )
+            field.enqueue(40, do="sleep", seconds=0.5)
+        ended = execute(field.dsn, TERMINATE_CLIENTS, database_name(field.dsn))
         terminated += len(ended)
         time.sleep(1)
     field.wait_until_all_ended(100)
@@ -48,7 +44,7 @@ def test_a_restart_in_immediate_mode_while_jobs_finish(field: Field) -> None:
     workers = [field.worker(**_QUICK) for _ in range(4)]
     field.started(*workers)
     restarts, resumed = 8, []
-    field.order(600, do="sleep", seconds=0.05)
+    field.enqueue(600, do="sleep", seconds=0.05)
     for _ in range(restarts):
         time.sleep(1.5)
         pid = field.server.pid
@@ -58,7 +54,7 @@ def test_a_restart_in_immediate_mode_while_jobs_finish(field: Field) -> None:
         eventually(lambda pid=pid: field.server.pid not in (None, pid))  # type: ignore[misc]
         eventually(lambda: _answers(field))
         done = _done(field)
-        field.order(30, do="sleep", seconds=0.05)
+        field.enqueue(30, do="sleep", seconds=0.05)
         eventually(lambda done=done: _done(field) > done)  # type: ignore[misc]
         resumed.append(time.monotonic() - at)
     field.wait_until_all_ended(120)
@@ -94,11 +90,11 @@ def test_half_open_connections_of_the_listener_and_the_queue(field: Field) -> No
         eventually(lambda: "listener: up" in worker.text())
         waits = []
         for _ in range(4):
-            (job,) = field.order()
+            (job,) = field.enqueue()
             eventually(lambda job=job: field.status(job) == "completed", 15)  # type: ignore[misc]
             time.sleep(jitter.uniform(0.2, 8.0))
             proxy.freeze()
-            (job,) = field.order()
+            (job,) = field.enqueue()
             at = time.monotonic()
             eventually(lambda job=job: field.status(job) == "completed", 60)  # type: ignore[misc]
             waits.append(time.monotonic() - at)
@@ -125,7 +121,7 @@ def test_the_claims_answer_is_dropped_after_commit(field: Field) -> None:
         for _ in range(rounds):
             proxy.swallow_next_answer()
             at = time.monotonic()
-            (job,) = field.order()
+            (job,) = field.enqueue()
             eventually(lambda job=job: field.status(job) == "completed", 60)  # type: ignore[misc]
             waits.append(time.monotonic() - at)
         assert worker.stop() == 0

@@ -23,7 +23,7 @@ def test_kill_9_at_fifty_random_moments_with_eight_workers(field: Field) -> None
     kills, workers_n = 50, 8
     settings = {"poll_interval_ms": 1000, "max_jobs_per_cycle": 100}
     workers = [field.worker(**settings) for _ in range(workers_n)]
-    field.order(250, do="sleep", seconds=1.2)
+    field.enqueue(250, do="sleep", seconds=1.2)
     killed_at: dict[str, float] = {}
     for _ in range(kills):
         time.sleep(jitter.uniform(0.1, 1.6))
@@ -32,9 +32,9 @@ def test_kill_9_at_fifty_random_moments_with_eight_workers(field: Field) -> None
         workers[place].kill()
         workers[place] = field.worker(**settings)
         if field.left() < 60:  # there must be something to be killed over until the last
-            field.order(60, do="sleep", seconds=1.2)
+            field.enqueue(60, do="sleep", seconds=1.2)
     field.wait_until_all_ended(200)
-    # How long after its holder's death an order was back in the queue, or given up.
+    # How long after its holder's death a job was back in the queue, or given up.
     waits = [
         row["at"].timestamp() - killed_at[row["worker"]]
         for row in execute(field.dsn, "SELECT worker, at FROM book WHERE what = 'pending'")
@@ -60,7 +60,7 @@ def test_sigstop_past_the_lease_then_sigcont(field: Field) -> None:
     for everybody in (False, True, False):
         victims = [field.brisk(worker_concurrency=2) for _ in range(3)]
         field.started(*victims)
-        jobs = field.order(6, do="sleep", seconds=4)
+        jobs = field.enqueue(6, do="sleep", seconds=4)
         eventually(lambda jobs=jobs: all(field.stage(job) == "Sleeping" for job in jobs))  # type: ignore[misc]
         stopped: list[psutil.Process] = []
         for victim in victims:
@@ -97,8 +97,8 @@ def _outcomes(worker: WorkerProcess) -> list[str]:
 def test_a_job_that_allocates_without_end(field: Field, do: str) -> None:
     limit_mb = 200
     worker = field.brisk(memory_limit_mb=limit_mb, poll_interval_ms=200, worker_concurrency=2)
-    bad = field.order(do=do)
-    good = field.order(20, do="sleep", seconds=0.3)
+    bad = field.enqueue(do=do)
+    good = field.enqueue(20, do="sleep", seconds=0.3)
     most, deadline = 0, time.monotonic() + 120
     while field.left():
         assert time.monotonic() < deadline
@@ -127,8 +127,8 @@ def _rss(process: psutil.Process) -> int:
 
 def test_a_job_that_kills_its_worker(field: Field) -> None:
     """The worker is restarted each time, as a dyno is; after its third crash the job is poison."""
-    bad = field.order(do="kill worker")
-    good = field.order(12, do="sleep", seconds=0.2)
+    bad = field.enqueue(do="kill worker")
+    good = field.enqueue(12, do="sleep", seconds=0.2)
     deaths = 0
     worker = field.brisk(poll_interval_ms=200)
     deadline = time.monotonic() + 120
@@ -156,7 +156,7 @@ def test_a_job_that_kills_its_worker(field: Field) -> None:
 def test_a_job_that_kills_its_parent(field: Field) -> None:
     """The parent is the fork server; the worker starts another one and loses nothing."""
     worker = field.brisk(poll_interval_ms=200)
-    jobs = [job for _ in range(5) for job in (*field.order(do="kill parent"), *field.order(2))]
+    jobs = [job for _ in range(5) for job in (*field.enqueue(do="kill parent"), *field.enqueue(2))]
     field.wait_until_all_ended(60)
     assert all(field.status(job) == "completed" for job in jobs)
     fork_servers = sum("worker.job.fork_server" in " ".join(process.cmdline()) for process in worker.family())
@@ -174,7 +174,7 @@ def test_the_job_dies_with_its_worker_at_once(field: Field) -> None:
     slowest = 0.0
     for round_number in range(10):
         note = field.folder / f"note{round_number}"
-        job = field.order(do="family", seconds=600, note=str(note), attempts=1)
+        job = field.enqueue(do="family", seconds=600, note=str(note), attempts=1)
         worker = field.worker(timings=BRISK, lease_s=BRISK_LEASE_S, poll_interval_ms=200)
         eventually(lambda note=note: note.exists() and len(note.read_text().split()) == 2)  # type: ignore[misc]
         pids = [int(word) for word in note.read_text().split()]

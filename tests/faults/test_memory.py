@@ -8,7 +8,7 @@ import psutil
 import pytest
 from database import row_of
 from figures import tell
-from standins.orders import Case, Place, sound
+from standins.queued_jobs import Case, Place, sound
 from standins.speech import speech_service
 from standins.supabase import supabase_standin
 
@@ -23,14 +23,14 @@ def test_a_worker_that_renders_with_its_sdks_fits_the_smallest_dyno(leased_dsn, 
     with supabase_standin(leased_dsn) as project, speech_service() as speech:
         project.storage.put("background-music", "rain.flac", sound(60, "FLAC"), "audio/flac")
         place = Place(leased_dsn, tmp_path, project, speech)
-        order = place.order(Case("ten minutes", {"durationMin": 10, "pauseSec": 5}, provider=provider))
+        job = place.enqueue(Case("ten minutes", {"durationMin": 10, "pauseSec": 5}, provider=provider))
         with place.worker(RENDER_THREADS="2") as worker:
             deadline = time.monotonic() + 300
-            while row_of(leased_dsn, order.job_id)["status"] not in ("completed", "failed"):
+            while row_of(leased_dsn, job.job_id)["status"] not in ("completed", "failed"):
                 assert time.monotonic() < deadline
                 most = max(most, _pss_mb(worker.process.pid))
                 time.sleep(0.1)
-        place.check_delivered(order)
+        place.check_delivered(job)
     tell(
         f"memory of a worker that renders ten minutes, {provider}",
         must=f"at most {MOST_MB} MB for all its processes",

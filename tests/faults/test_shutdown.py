@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 def test_sigterm_to_the_group_mid_render_three_times_over(either_field: Field) -> None:
     """As with three deploys in a row: the attempt is counted once, at the end."""
     field = either_field
-    job = field.order(do="sleep", seconds=40)[0]
+    job = field.enqueue(do="sleep", seconds=40)[0]
     slowest, back = 0.0, 0
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
         worker = field.worker()
@@ -55,7 +55,7 @@ def _attempts(field: Field) -> int:
 
 
 def test_sigterm_when_the_rest_is_short_lets_the_job_finish(field: Field) -> None:
-    job = field.order(do="sleep", seconds=15)[0]
+    job = field.enqueue(do="sleep", seconds=15)[0]
     worker = field.worker()
     eventually(lambda: any(event.get("event") == "started" for event in worker.events()))
     eventually(lambda: field.stage(job) == "Sleeping")
@@ -75,8 +75,8 @@ def test_sigterm_when_the_rest_is_short_lets_the_job_finish(field: Field) -> Non
 
 @pytest.mark.parametrize("how", ["half-open", "refusing"])
 def test_sigterm_with_the_database_gone(field: Field, how: str) -> None:
-    """The order cannot be put back: its lease runs out, and another worker makes it."""
-    job = field.order(do="sleep", seconds=30, attempts=1)[0]
+    """The job cannot be put back: its lease runs out, and another worker makes it."""
+    job = field.enqueue(do="sleep", seconds=30, attempts=1)[0]
     with Proxy(field.dsn) as proxy:
         worker = field.worker(dsn=proxy.dsn, lease_s=20.0)
         eventually(lambda: field.stage(job) == "Sleeping")
@@ -106,7 +106,7 @@ def test_cancelling_stops_the_render_within_five_seconds(either_field: Field) ->
     jitter = random.Random(3)
     ledger = field.folder / "ledger"
     count = 8
-    jobs = field.order(count, do="sleep", seconds=25, ledger=str(ledger))
+    jobs = field.enqueue(count, do="sleep", seconds=25, ledger=str(ledger))
     worker = field.worker(worker_concurrency=count, max_jobs_per_cycle=count)
     worker.wait_for("started")
     eventually(lambda: all(field.stage(job) == "Sleeping" for job in jobs))

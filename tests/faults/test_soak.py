@@ -44,7 +44,7 @@ def test_300_short_jobs_in_one_worker_leak_nothing(field: Field) -> None:
     sizes = []
     for _ in range(6):
         for number in range(50):
-            field.order(**kinds[number % len(kinds)])
+            field.enqueue(**kinds[number % len(kinds)])
         eventually(lambda: _done(field), 120)
         time.sleep(2)  # until the last job process is reaped
         sizes.append(_size(worker, field.folder))

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from paths import TESTS
 
 from worker.service.heartbeat import WorkerTimings
-
-TESTS = Path(__file__).parents[1]
 
 
 @dataclass

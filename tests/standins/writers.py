@@ -1,4 +1,4 @@
-"""Orders as each writer of the app's queue writes them, with its habits; and what stands in the track's row."""
+"""Jobs as each writer of the app's queue writes them, with its habits; and what stands in the track's row."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CATALOGUE_ID = "0b7c1d52-6c1e-4c39-9a3b-3a9a6f5c0d11"
 MUSIC = "quiet-water.flac"
 
 
-def orders(url: str, user_id: str) -> dict[str, dict[str, Any]]:
+def queue(url: str, user_id: str) -> dict[str, dict[str, Any]]:
     """Payloads by writer.
 
     Parameters

@@ -1,0 +1,100 @@
+"""doctor: what it says of a project that is well, and of one that is not."""
+
+from __future__ import annotations
+
+import pytest
+from database import execute
+from pydantic import SecretStr
+from standins.storage import Bucket
+from standins.supabase import supabase_standin
+
+from worker.cli.doctor import examine
+from worker.config import Config
+
+
+@pytest.fixture
+def project(leased_dsn):
+    with supabase_standin(leased_dsn) as project:
+        yield project
+
+
+def findings(project, dsn=None, **more):
+    config = Config(
+        supabase_url=project.url,
+        supabase_service_role_key=SecretStr(project.key),
+        database_url=None if dsn is None else SecretStr(dsn),
+        **more,
+    )
+    return {finding.what: finding for finding in examine(config)}
+
+
+def test_a_project_that_is_well(project, leased_dsn):
+    found = findings(project, leased_dsn)
+    assert all(finding.good is not False for finding in found.values())
+    assert "NOTIFY" in found["waking"].says
+    # the older list of MIME types takes no AAC: the mend is named
+    assert found["audio-renders"].good is None
+    assert "m4a" in found["audio-renders"].says
+    assert found["track-previews"].says == "5 MB a file"
+
+
+def test_each_fault_has_its_line_and_its_mend(project, leased_dsn):
+    del project.storage.buckets["track-previews"]
+    execute(leased_dsn, "ALTER TABLE tracks DROP COLUMN preview_url")
+    found = findings(project, leased_dsn)
+    assert found["track-previews"].good is None  # tracks are delivered without a preview
+    assert "create it" in found["track-previews"].says
+    assert found["columns"].good is None
+    assert "preview_url" in found["columns"].says
+
+
+def test_a_refused_key_is_told_and_the_other_checks_go_on(project):
+    config = Config(supabase_url=project.url, supabase_service_role_key=SecretStr("wrong"))
+    found = {finding.what: finding for finding in examine(config)}
+    assert found["queue"].good is False
+    assert "SUPABASE_SERVICE_ROLE_KEY" in found["queue"].says
+    assert "disk" in found
+
+
+def test_the_bucket_of_spoken_pieces_must_be_there_and_private(project):
+    def found():
+        return findings(project, tts_cache_bucket="speech")["speech"]
+
+    assert found().good is False
+    project.storage.buckets["speech"] = Bucket("speech", public=True)
+    assert "public" in found().says
+    project.storage.buckets["speech"] = Bucket("speech", allowed_mime_types=["audio/*"])
+    assert "application/octet-stream" in found().says
+    project.storage.buckets["speech"] = Bucket("speech")
+    assert found().good is True
+
+
+def test_the_preview_bucket_is_judged_by_how_previews_are_read(project):
+    def found(**more):
+        return findings(project, **more)["track-previews"]
+
+    project.storage.buckets["track-previews"].public = False
+    assert found().good is None
+    assert "PREVIEW_URL=path" in found().says
+    assert found(preview_url="path").good is True
+    project.storage.buckets["track-previews"].allowed_mime_types = ["image/png"]
+    assert "audio/mpeg" in found(preview_url="path").says
+    project.storage.buckets["tracks-public"] = Bucket("tracks-public")
+    elsewhere = findings(project, preview_url="path", preview_bucket="tracks-public")
+    assert elsewhere["tracks-public"].good is True
+    assert "track-previews" not in elsewhere
+
+
+def test_the_buckets_that_jobs_may_name_are_looked_at(project):
+    del project.storage.buckets["background-music"]
+    project.storage.buckets["voice-uploads"].public = True
+    found = findings(project)
+    assert found["background-music"].good is False
+    assert "MEDIA_BUCKETS" in found["background-music"].says
+    assert found["voice-samples"].good is None
+    assert "public" in found["voice-uploads"].says
+    assert "MEDIA_BUCKETS" not in found
+    for name in ("audio-renders", "voice-uploads", "speech"):
+        found = findings(project, media_buckets=("background-music", name), tts_cache_bucket="speech")
+        assert found["MEDIA_BUCKETS"].good is False
+        assert name in found["MEDIA_BUCKETS"].says

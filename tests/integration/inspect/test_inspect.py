@@ -1,0 +1,181 @@
+"""`inspect` on files with known faults and known tones, and what it says of files that are none."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from codec_signals import RATE, encode_sound
+from paths import ROOT
+
+from dsp.noise import Noise
+from dsp.tones import Binaural, Isochronic, Monaural, Tone
+from worker.ffmpeg.program import find_ffmpeg
+from worker.inspect.inspection import Inspection, Inspector
+from worker.inspect.waveform import HIGHEST_HZ, LOWEST_HZ, MOST_COLUMNS, ROWS, WaveformBuilder
+
+
+def run(*arguments: str | Path, hide: str = "") -> subprocess.CompletedProcess[str]:
+    without = f"sys.modules[{hide!r}] = None; " if hide else ""
+    code = f"import sys; {without}from worker.__main__ import main; sys.exit(main())"
+    return subprocess.run(
+        [sys.executable, "-c", code, "inspect", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+
+
+def inspected(sound: np.ndarray, *, rate: int = RATE) -> Inspection:
+    inspector = Inspector(rate)
+    for first in range(0, len(sound), 30_000):
+        inspector.add(np.ascontiguousarray(sound[first : first + 30_000], np.float32))
+    return inspector.result()
+
+
+def music(seconds: float) -> np.ndarray:
+    return 0.03 * Noise("pink", 6, RATE).render(0, round(seconds * RATE)).astype(np.float64)
+
+
+def test_a_file_is_told_as_it_is(tmp_path):
+    frames = 25 * RATE
+    sound = 0.1 * (Binaural(200.0, 6.0, RATE).render(0, frames) + Tone(528.0, RATE).render(0, frames))
+    file = tmp_path / "track.mp3"
+    encode_sound(sound, file, find_ffmpeg())
+    done = run(file, "--json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["codec"] == "mp3"
+    assert figures["encoder"].startswith("LAME")
+    assert figures["frames"] == frames
+    assert figures["average_kbps"] == pytest.approx(192, rel=0.02)
+    for ear, beat_hz in (("left", 197.0), ("right", 203.0)):
+        assert [tone["hz"] for tone in figures["tones"][ear]] == pytest.approx([beat_hz, 528.0], abs=1e-3)
+        assert figures["tones"][ear][1]["level_dbfs"] == pytest.approx(-20 + 20 * np.log10(0.97), abs=0.05)  # LAME's
+    (beat,) = figures["beats"]
+    assert beat["mode"] == "binaural"
+    assert beat["beat_hz"] == pytest.approx(6.0, abs=1e-3)
+    assert max(beat["leakage_db"].values()) < -60
+    printed = run(file)
+    assert "L 197 Hz / R 203 Hz: 6 Hz beat" in printed.stdout
+    assert "0:25.000" in printed.stdout
+
+
+def test_loudness_and_peaks_are_those_of_the_standard():
+    n = np.arange(20 * RATE)
+    sine = np.repeat(10 ** (-23 / 20) * np.sin(2 * np.pi * 1000 * n / RATE)[:, None], 2, axis=1)
+    result = inspected(sine)  # EBU Tech 3341, case 1
+    assert result.integrated_lufs == pytest.approx(-23.0, abs=0.1)
+    assert result.max_momentary_lufs == pytest.approx(-23.0, abs=0.1)
+    assert result.true_peak_dbtp == pytest.approx(-23.0, abs=0.1)
+    assert result.loudness_range_lu == 0.0
+
+
+def test_silence_dc_and_clicks_are_found_where_they_are():
+    sound = music(30) + np.array([0.0, 0.01])
+    sound[10 * RATE : round(12.5 * RATE)] = 0.0
+    sound[20 * RATE + 1234] += 0.5
+    result = inspected(sound)
+    assert result.longest_silence is not None
+    assert result.longest_silence.from_s == pytest.approx(10.0, abs=0.11)
+    assert result.longest_silence.seconds == pytest.approx(2.5, abs=0.21)
+    assert result.dc_offset["right"] == pytest.approx(0.01 * 27.5 / 30, abs=1e-3)
+    (click,) = result.clicks
+    assert click.at_s == pytest.approx(20 + 1234 / RATE, abs=0.02)
+    assert inspected(music(30)).clicks == ()
+    assert inspected(music(30)).longest_silence is None
+
+
+@pytest.mark.parametrize(
+    ("source", "mode", "tones"),
+    [
+        (Monaural(200.0, 6.0, RATE), "monaural", [197.0, 203.0]),
+        (Isochronic(200.0, 6.0, RATE), "isochronic", [200.0]),
+    ],
+)
+def test_the_kind_of_beat_is_told(source, mode, tones):
+    result = inspected(0.2 * source.render(0, 20 * RATE))
+    (beat,) = result.beats
+    assert beat.mode == mode
+    assert beat.beat_hz == pytest.approx(6.0, abs=1e-3)
+    assert [tone.hz for tone in result.tones["left"]] == pytest.approx(tones, abs=1e-3)
+
+
+def test_a_tone_is_told_with_its_time():
+    first, second = (0.1 * Tone(hz, RATE).render(0, 30 * RATE) for hz in (396.0, 417.0))
+    tones = inspected(np.concatenate([first, second])).tones["left"]
+    assert [(tone.hz, tone.from_s, tone.to_s) for tone in tones] == [(396.0, 0.0, 30.0), (417.0, 30.0, 60.0)]
+
+
+@pytest.mark.parametrize("rate", [22_050, 48_000])
+def test_other_rates_and_one_channel(tmp_path, rate):
+    file = tmp_path / "mono.wav"
+    soundfile.write(file, 0.1 * np.sin(2 * np.pi * 432 * np.arange(12 * rate) / rate), rate)
+    figures = json.loads(run(file, "--json").stdout)
+    assert (figures["sample_rate_hz"], figures["channels"], figures["duration_s"]) == (rate, 1, 12.0)
+    assert figures["tones"]["left"][0]["hz"] == pytest.approx(432.0, abs=1e-3)
+    assert figures["beats"] == []
+
+
+def test_the_picture_shows_the_voice_from_the_lyrics_beside_the_file(tmp_path):
+    file, picture = tmp_path / "track.wav", tmp_path / "track.png"
+    soundfile.write(file, music(12), RATE)
+    lyrics = "WEBVTT\n\n00:01.000 --> 00:03.500\nI am calm.\n\n00:00:06.000 --> 00:00:08.000\nI am.\n"
+    file.with_suffix(".vtt").write_text(lyrics)
+    done = run(file, "--picture", picture, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["voice"] == {"spans": 2, "seconds": 4.5}
+    with_voice = picture.read_bytes()
+    assert with_voice.startswith(b"\x89PNG")
+    file.with_suffix(".vtt").unlink()
+    assert run(file, "--picture", picture).returncode == 0
+    assert picture.read_bytes() != with_voice
+
+
+def test_a_drawing_is_no_larger_for_a_long_track():
+    canvas = WaveformBuilder(RATE)
+    tone = (0.5 * Tone(440.0, RATE).render(0, 60 * RATE)).astype(np.float32)
+    for _ in range(10):
+        canvas.add(tone)
+    drawn = canvas.result()
+    assert len(drawn.lows) <= MOST_COLUMNS
+    assert len(drawn.levels_db) <= MOST_COLUMNS
+    assert len(drawn.lows) * drawn.wave_s == pytest.approx(600, rel=0.01)
+    assert len(drawn.levels_db) * drawn.spectrum_s == pytest.approx(600, rel=0.02)
+    row = int(ROWS * np.log(440 / LOWEST_HZ) / np.log(HIGHEST_HZ / LOWEST_HZ))
+    middle = drawn.levels_db[len(drawn.levels_db) // 2]
+    assert abs(int(middle.argmax()) - row) <= 2
+    assert middle.max() == pytest.approx(-6.0, abs=1.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status", "words"),
+    [
+        ("none.mp3", None, 3, "cannot be read"),
+        ("empty.mp3", b"", 3, "empty"),
+        ("text.mp3", b"this is no sound at all " * 50, 3, "not an audio file"),
+    ],
+)
+def test_a_file_that_is_none_is_one_clear_line(tmp_path, name, content, status, words):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = run(tmp_path / name)
+    assert done.returncode == status
+    assert name in done.stderr
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_without_matplotlib_the_extra_is_named_first(tmp_path):
+    done = run(tmp_path / "none.mp3", "--picture", tmp_path / "out.png", hide="matplotlib")
+    assert done.returncode == 1
+    assert "mindscript-audio-worker[picture]" in done.stderr

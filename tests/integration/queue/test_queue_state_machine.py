@@ -1,0 +1,246 @@
+"""Any sequence of claim, beat, expiry, rescue, release, cancel and finish, against a model of the queue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+import pytest
+from database import Databases, Variant, rescued_by
+from figures import tell
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+from psycopg.rows import dict_row
+
+from worker.config import Config
+from worker.errors import ConfigurationError, JobError, TransientError
+from worker.queue.claims import Claim, ClaimStatus, Outcome
+from worker.queue.retry import MAX_ATTEMPTS, MAX_CRASHES
+from worker.queue.service import Queue, open_queue
+
+
+@dataclass(frozen=True)
+class Model:
+    """A job as it should be: who holds it, and what it has been through."""
+
+    status: str = "pending"
+    holder: str | None = None
+    attempt: int = 0
+    crashes: int = 0
+    due: bool = True
+    expired: bool = False
+    finished_by: str | None = None
+
+
+class Machine(RuleBasedStateMachine):
+    """Two workers and an observer, which the test opens once for all runs."""
+
+    workers: tuple[Queue, Queue]
+    seen: Counter[str]
+    connection: psycopg.Connection[dict[str, Any]]
+    claims = Bundle("claims")
+
+    @initialize()
+    def begin(self) -> None:
+        self.connection.execute("DELETE FROM audio_job_queue")
+        self.model: dict[str, Model] = {}
+        self.job: list[str] = []
+        for _ in range(2):
+            self.enqueue()
+
+    def worker(self, number: int) -> Queue:
+        return self.workers[number % 2]
+
+    def expected(self, claim: Claim) -> ClaimStatus:
+        model = self.model[claim.job_id]
+        if model.status == "cancelled":
+            return ClaimStatus.CANCELLED
+        held = model.status == "processing" and model.holder == claim.token
+        return ClaimStatus.HELD if held else ClaimStatus.LOST
+
+    def change(self, job_id: str, **changes: object) -> None:
+        self.model[job_id] = replace(self.model[job_id], **changes)  # type: ignore[arg-type]
+
+    @rule()
+    def enqueue(self) -> None:
+        job_id = self.workers[0].enqueue({"n": len(self.job)})
+        self.model[job_id] = Model()
+        self.job.append(job_id)
+
+    @rule(target=claims, number=st.integers(0, 1))
+    def claim(self, number: int) -> object:
+        claim = self.worker(number).claim()
+        due = [i for i in self.job if self.model[i].status == "pending" and self.model[i].due]
+        if not due:
+            assert claim is None
+            return multiple()
+        assert claim is not None
+        model = self.model[due[0]]
+        assert (claim.job_id, claim.attempt, claim.crashes) == (due[0], model.attempt + 1, model.crashes)
+        self.change(due[0], status="processing", holder=claim.token, attempt=model.attempt + 1, expired=False)
+        return claim
+
+    @rule(claim=claims, number=st.integers(0, 1))
+    def heartbeat(self, claim: Claim, number: int) -> None:
+        expected = self.expected(claim)
+        assert self.worker(number).heartbeat(claim, progress=1, stage="s") is expected
+        if expected is ClaimStatus.HELD:
+            self.change(claim.job_id, expired=False)
+
+    @rule(claim=claims)
+    def look(self, claim: Claim) -> None:
+        assert self.workers[0].claim_status(claim) is self.expected(claim)
+
+    @rule(claim=claims)
+    def expire(self, claim: Claim) -> None:
+        statement = "UPDATE audio_job_queue SET lease_expires_at = now() - interval '1 s' WHERE claim_token = %s"
+        self.connection.execute(statement, (claim.token,))
+        if self.expected(claim) is ClaimStatus.HELD:
+            self.change(claim.job_id, expired=True)
+
+    @rule(target=claims, number=st.integers(0, 1), again=st.booleans())
+    def everybody_dies_and_another_takes_over(self, number: int, again: bool) -> object:
+        """What chance takes long to find, in one step: all claims stale, the rows held anew."""
+        self.connection.execute("UPDATE audio_job_queue SET lease_expires_at = now() - interval '1 s'")
+        for job_id, model in self.model.items():
+            self.change(job_id, expired=model.status == "processing")
+        self.rescue(number)
+        return self.claim(number) if again else multiple()
+
+    @rule(number=st.integers(0, 1))
+    def rescue(self, number: int) -> None:
+        dead = [i for i, m in self.model.items() if m.status == "processing" and m.expired]
+        assert rescued_by(self.worker(number)) == len(dead)
+        for job_id in dead:
+            model = self.model[job_id]
+            given_up = model.crashes + 1 >= MAX_CRASHES or model.attempt >= MAX_ATTEMPTS
+            status = "failed" if given_up else "pending"
+            self.change(job_id, status=status, holder=None, crashes=model.crashes + 1, due=True)
+
+    @rule(claim=consumes(claims), delayed=st.booleans())
+    def release(self, claim: Claim, delayed: bool) -> None:
+        expected = self.expected(claim)
+        released = self.workers[0].release(claim, reason="shutdown", delay_s=60 if delayed else 0)
+        assert released is (expected is ClaimStatus.HELD)
+        if released:
+            attempt = self.model[claim.job_id].attempt - 1
+            self.change(claim.job_id, status="pending", holder=None, attempt=attempt, due=not delayed)
+
+    @rule(claim=claims, which=st.sampled_from(["transient", "permanent", "configuration", "crash"]))
+    def resolve_failure(self, claim: Claim, which: str) -> None:
+        expected = self.expected(claim)
+        model = self.model[claim.job_id]
+        # A worker settles once; a claim that was settled before is stale or ended, and says so.
+        ended = model.finished_by == claim.token and model.status == "failed"
+        error = {
+            "transient": TransientError("t"),
+            "permanent": JobError("p"),
+            "configuration": ConfigurationError("c"),
+            "crash": TransientError("c"),
+        }[which]
+        outcome = self.workers[0].resolve_failure(claim, error, crashed=which == "crash")
+        if expected is not ClaimStatus.HELD:
+            stale = {Outcome.CANCELLED} if expected is ClaimStatus.CANCELLED else {Outcome.LOST}
+            assert outcome in (stale | {Outcome.FAILED, Outcome.POISON} if ended else stale)
+            return
+        if which == "configuration":
+            assert outcome is Outcome.RELEASED
+            self.change(claim.job_id, status="pending", holder=None, attempt=model.attempt - 1, due=False)
+            return
+        crashes = model.crashes + (which == "crash")
+        poison = which == "crash" and crashes >= MAX_CRASHES
+        if which == "permanent" or poison or model.attempt >= MAX_ATTEMPTS:
+            assert outcome is (Outcome.POISON if poison else Outcome.FAILED)
+            self.change(claim.job_id, status="failed", crashes=crashes, finished_by=claim.token)
+        else:
+            assert outcome is Outcome.RETRIED
+            self.change(claim.job_id, status="pending", holder=None, crashes=crashes, due=False)
+
+    @rule()
+    def time_passes(self) -> None:
+        self.connection.execute("UPDATE audio_job_queue SET run_after = now()")
+        for job_id in self.model:
+            self.change(job_id, due=True)
+
+    @rule(claim=claims)
+    def cancel(self, claim: Claim) -> None:
+        self.connection.execute(
+            "UPDATE audio_job_queue SET status = 'cancelled' WHERE id = %s AND status IN ('pending', 'processing')",
+            (claim.job_id,),
+        )
+        if self.model[claim.job_id].status in ("pending", "processing"):
+            self.change(claim.job_id, status="cancelled")
+
+    @rule(claim=claims)
+    def reset_by_the_old_edge_function(self, claim: Claim) -> None:
+        self.connection.execute(
+            "UPDATE audio_job_queue SET status = 'pending' WHERE id = %s AND status = 'processing'",
+            (claim.job_id,),
+        )
+        if self.model[claim.job_id].status == "processing":
+            # due: its run_after lies in the past, or it could not have been held
+            self.change(claim.job_id, status="pending", holder=None, due=True)
+
+    @rule(claim=claims)
+    def finish(self, claim: Claim) -> None:
+        expected = self.expected(claim)
+        model = self.model[claim.job_id]
+        claim_status = self.workers[0].finish(claim, result={"by": claim.token}, track={})
+        if model.status == "completed" and model.finished_by == claim.token:
+            assert claim_status is ClaimStatus.HELD, "finishing twice is finishing once"
+            return
+        assert claim_status is expected
+        if claim_status is ClaimStatus.HELD:
+            self.change(claim.job_id, status="completed", finished_by=claim.token)
+
+    @invariant()
+    def rows_are_as_the_model_says(self) -> None:
+        self.seen["states"] += 1
+        rows = {str(row["id"]): row for row in self.connection.execute("SELECT * FROM audio_job_queue")}
+        assert rows.keys() == self.model.keys()
+        for job_id, model in self.model.items():
+            row = rows[job_id]
+            assert (row["status"], row["attempt"], row["crash_count"]) == (
+                model.status,
+                model.attempt,
+                model.crashes,
+            )
+            if model.status == "completed":
+                assert row["result"] == {"by": model.finished_by}
+            else:
+                assert row["result"] is None
+
+
+@pytest.mark.parametrize(("runs", "steps"), [(80, 30), pytest.param(600, 50, marks=pytest.mark.faults)])
+def test_the_queue_is_what_the_model_says(databases: Databases, runs: int, steps: int) -> None:
+    dsn = databases.new(Variant("completing", "production", leased=True))
+    workers = tuple(open_queue(Config(database_url=dsn), worker_name=f"w{n}") for n in range(2))
+    observer = psycopg.connect(dsn, autocommit=True, row_factory=dict_row)
+    seen: Counter[str] = Counter()
+    machine = type("Bound", (Machine,), {"workers": workers, "connection": observer, "seen": seen})
+    checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+    run_state_machine_as_test(
+        machine,
+        settings=settings(max_examples=runs, stateful_step_count=steps, deadline=None, suppress_health_check=checks),
+    )
+    for open_one in (*workers, observer):
+        open_one.close()
+    tell(
+        "claim, beat, expire, rescue, release, settle, cancel, reset, finish in any order (hypothesis)",
+        must="every answer and every row is as the model says, after every step",
+        runs=runs,
+        states_compared=seen["states"],
+    )
+    databases.release(dsn)

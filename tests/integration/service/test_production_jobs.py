@@ -1,0 +1,236 @@
+"""Whole jobs of every writer, on the app's database as it is, by a real worker: delivered, published, notified.
+
+The default run takes one combination of variant, mode, transport and server after another until each pair has stood,
+each with every other writer; `make production` runs all of them, with all writers, at the lengths customers ask for.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+from database import Databases, Variant, execute, first_version
+from mutagen.id3 import ID3
+from pairs import all_pairs
+from paths import ROOT
+from psycopg.types.json import Jsonb
+from servers import server_versions, wanted_versions
+from standins.keys import SECRET_KEY, SERVICE_JWT
+from standins.queued_jobs import sound
+from standins.speech import Service, speech_service
+from standins.storage import Bucket
+from standins.supabase import Project, supabase_standin
+from standins.writers import CATALOGUE_ID, MUSIC, queue, track_row
+
+from worker.render import stages
+
+VERSIONS = [version for version in wanted_versions() if version in server_versions()] or [first_version()]
+DIMENSIONS: dict[str, list[Any]] = {
+    "complete": ["plain", "lacking", "completing"],
+    "leased": [False, True],
+    "transport": ["postgres", "supabase"],
+    "version": VERSIONS,
+}
+SOME = all_pairs(DIMENSIONS)
+ALL = [dict(zip(DIMENSIONS, values, strict=True)) for values in product(*DIMENSIONS.values())]
+USER = str(uuid.uuid5(uuid.NAMESPACE_DNS, "customer"))
+SHORT_MIN = 0.2
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8cfc000000301010018dd8d"
+    "b00000000049454e44ae426082"
+)
+# What each writer's job needs to be told of; the others need nothing.
+NOTED = {
+    "checkout, premium voice": "tts-1",
+    "checkout, cloned voice, slow": "tts-1",
+    "checkout, music that is gone": "music",
+    "checkout, a script longer than its track": "sentence",
+    "edit, music by slug": "begin",
+    "render again": "track",
+}
+
+
+def named(chosen: dict[str, Any]) -> str:
+    return "-".join(map(str, {**chosen, "leased": "leased" if chosen["leased"] else "plain"}.values()))
+
+
+@pytest.fixture
+def server_version(request: pytest.FixtureRequest) -> int:
+    return int(request.node.callspec.params["chosen"]["version"])
+
+
+@pytest.fixture
+def dsn(databases: Databases, chosen: dict[str, Any]) -> Iterator[str]:
+    # dialect, column and type of status go with the version: both of each stand in either run
+    new = chosen["version"] == max(VERSIONS)
+    dsn = databases.new(
+        Variant(
+            chosen["complete"],
+            "production" if new else "guide",
+            "payload" if chosen["leased"] == new else "job_data",
+            "enum" if new else "text",
+            leased=chosen["leased"],
+        )
+    )
+    yield dsn
+    databases.release(dsn)
+
+
+@pytest.fixture
+def project(dsn: str) -> Iterator[Project]:
+    with supabase_standin(dsn) as project:
+        project.storage.buckets["voice-uploads"] = Bucket("voice-uploads")
+        project.storage.buckets["covers"] = Bucket("covers", public=True)
+        project.storage.put("background-music", MUSIC, sound(20, "FLAC"), "audio/flac")
+        project.storage.put("voice-uploads", f"{USER}/me.wav", sound(3, "WAV"), "audio/wav")
+        project.storage.put("covers", "evening.png", PNG, "image/png")
+        execute(dsn, "INSERT INTO auth.users (id, email, email_confirmed_at) VALUES (%s, 'a@b.c', now())", USER)
+        execute(
+            dsn,
+            "INSERT INTO background_tracks (id, slug, title, url) VALUES (%s, 'quiet-water', 'Quiet Water', %s)",
+            CATALOGUE_ID,
+            MUSIC,
+        )
+        yield project
+
+
+@pytest.fixture
+def speech() -> Iterator[Service]:
+    with speech_service() as service:
+        yield service
+
+
+def place(dsn: str, column: str, project: Project, payload: dict[str, Any]) -> tuple[str, str]:
+    """A row in `tracks` and one in the queue; the ids of both."""
+    row = {name: Jsonb(value) if isinstance(value, dict) else value for name, value in track_row(project.url).items()}
+    names = ", ".join(row)
+    slots = ", ".join(["%s"] * len(row))
+    insert = f"INSERT INTO tracks (user_id, status, {names}) VALUES (%s, 'draft', {slots}) RETURNING id"
+    track_id = str(execute(dsn, insert, USER, *row.values())[0]["id"])
+    insert = f"INSERT INTO audio_job_queue (track_id, user_id, {column}) VALUES (%s, %s, %s) RETURNING id"
+    return str(execute(dsn, insert, track_id, USER, Jsonb(payload))[0]["id"]), track_id
+
+
+def drained(dsn: str, chosen: dict[str, Any], project: Project, speech: Service, folder: Path) -> list[dict[str, Any]]:
+    """Run a worker until the queue is empty; what it logged."""
+    key = SECRET_KEY if chosen["leased"] else SERVICE_JWT
+    ended = subprocess.run(
+        [sys.executable, "-m", "worker", "work", "--drain"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=570,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(folder),
+            "CACHE_DIR": str(folder / "cache"),
+            "SUPABASE_URL": project.url,
+            "SUPABASE_SERVICE_ROLE_KEY": key,
+            "OPENAI_API_KEY": "sk-secret",
+            "OPENAI_BASE_URL": f"{speech.url}/v1",
+            "ELEVENLABS_API_KEY": "el-secret",
+            "ELEVENLABS_BASE_URL": speech.url,
+            "MAX_JOBS_PER_CYCLE": "100",
+            "WORKER_CONCURRENCY": "2",
+            **({"DATABASE_URL": dsn} if chosen["transport"] == "postgres" else {}),
+        },
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+def _check(
+    dsn: str,
+    chosen: dict[str, Any],
+    project: Project,
+    speech: Service,
+    folder: Path,
+    longest_min: float,
+    first: int = 0,
+    step: int = 1,
+) -> None:
+    column = execute(
+        dsn,
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'audio_job_queue'::regclass"
+        " AND attname IN ('payload', 'job_data')",
+    )[0]["attname"]
+    execute(
+        dsn,
+        "CREATE TABLE stages (job uuid, stage text, at timestamptz DEFAULT clock_timestamp());"
+        "CREATE FUNCTION keep_stage() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.stage IS DISTINCT FROM OLD.stage AND NEW.stage IS NOT NULL THEN"
+        "  INSERT INTO public.stages (job, stage) VALUES (NEW.id, NEW.stage); END IF; RETURN NULL; END $$;"
+        "CREATE TRIGGER keep_stage AFTER UPDATE ON audio_job_queue FOR EACH ROW EXECUTE FUNCTION keep_stage()",
+    )
+    placed: dict[str, tuple[str, str, dict[str, Any]]] = {}
+    for writer, payload in list(queue(project.url, USER).items())[first::step]:
+        if payload.get("durationMin"):
+            payload = {**payload, "durationMin": min(payload["durationMin"], longest_min)}
+        placed[writer] = (*place(dsn, column, project, payload), payload)
+    bad, bad_track = place(dsn, column, project, {"script": "x", "durationMin": 9999})
+    events = drained(dsn, chosen, project, speech, folder)
+
+    started = next(event for event in events if event["event"] == "started")
+    assert (started["mode"], started["transport"]) == ("leased" if chosen["leased"] else "plain", chosen["transport"])
+    rows = {str(row["id"]): row for row in execute(dsn, "SELECT * FROM audio_job_queue")}
+    problems = {writer: rows[job]["error"] or rows[job] for writer, (job, _, _) in placed.items()
+                if rows[job]["status"] != "completed"}  # fmt: skip
+    assert problems == {}
+    for writer, (job, track_id, payload) in placed.items():
+        row = rows[job]
+        result = row["result"]
+        track = execute(dsn, "SELECT * FROM tracks WHERE id = %s", track_id)[0]
+        assert (row["progress"], row["stage"]) == (100, "Complete"), writer
+        assert (track["status"], track["audio_url"]) == ("published", result["url"]), writer
+        assert result["audioUrl"] == result["audio_url"] == result["url"], writer
+        assert result["preview_url"] == result["previewUrl"] == track["preview_url"], writer
+        assert result["duration_seconds"] == result["duration"] == track["duration_seconds"], writer
+        assert result["file_size_bytes"] == result["size"], writer
+        assert "superseded" not in result, writer
+        said = " ".join(result["notes"])
+        assert NOTED.get(writer, "") in said, (writer, said)
+        bucket, _, key = result["url"].partition("/")
+        stored = project.storage.objects[bucket, key].data
+        assert len(stored) == result["size"], writer
+        if payload.get("durationMin"):
+            assert result["durationMs"] == round(payload["durationMin"] * 60_000), writer
+            samples, rate = soundfile.read(io.BytesIO(stored))
+            assert len(samples) / rate == pytest.approx(payload["durationMin"] * 60, abs=0.1), writer
+        tags = ID3(io.BytesIO(stored))
+        assert (tags["TIT2"].text, tags.getall("APIC")[0].data) == (["Evening calm"], PNG), "the track's own"
+    assert rows[bad]["status"] == "failed"
+    assert "durationMin" in rows[bad]["error"]
+    track = execute(dsn, "SELECT * FROM tracks WHERE id = %s", bad_track)[0]
+    assert track["status"] in ("draft", "failed")
+    notified = execute(dsn, "SELECT data ->> 'job_id' AS job, type FROM notifications_queue")
+    assert sorted((row["job"], row["type"]) for row in notified) == sorted(
+        [(job, "job_completed") for job, _, _ in placed.values()] + [(bad, "job_failed")]
+    )
+    shown = {row["stage"] for row in execute(dsn, "SELECT DISTINCT stage FROM stages")}
+    assert shown <= {text for name, text in vars(stages).items() if name.isupper()}
+    assert "Complete" in shown
+    execute(dsn, "DROP TABLE stages CASCADE")
+
+
+@pytest.mark.parametrize("chosen", SOME, ids=named)
+def test_jobs_of_every_writer_are_delivered(dsn, chosen, project, speech, tmp_path) -> None:
+    _check(dsn, chosen, project, speech, tmp_path, SHORT_MIN, SOME.index(chosen) % 2, 2)
+
+
+@pytest.mark.production
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("chosen", ALL, ids=named)
+def test_jobs_of_every_writer_at_full_length(dsn, chosen, project, speech, tmp_path) -> None:
+    _check(dsn, chosen, project, speech, tmp_path, 480)

@@ -1,0 +1,469 @@
+"""The worker's loop on a real queue, with small jobs in real processes: claims, outcomes, cancelling, stopping."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from database import execute, row_of
+from processes import children as started
+from standins.jobs import PERFORM
+
+from worker.backoff import RetryPolicy
+from worker.config import Config
+from worker.errors import ConfigurationError, TransientError
+from worker.queue import retry
+from worker.queue.service import Queue, open_queue
+from worker.service.heartbeat import WorkerTimings
+from worker.service.observers import JobObserver
+from worker.service.runner import JobResult
+from worker.service.worker import Worker
+
+HURRY = WorkerTimings(
+    heartbeat_s=0.3,
+    check_s=0.1,
+    lost_after_s=20.0,
+    rescue_s=0.3,
+    finish_within_s=1.0,
+    trouble_s=(0.4, 0.8),
+    drain_poll_s=0.1,
+)
+
+
+class Recorder(JobObserver):
+    def __init__(self) -> None:
+        self.all: list[JobResult] = []
+
+    def ended(self, ended: JobResult) -> None:
+        self.all.append(ended)
+
+
+@dataclass
+class Works:
+    """A worker in a thread, and its queue."""
+
+    dsn: str
+    folder: Path
+    queue: Queue
+    config: Config
+    timings: WorkerTimings = HURRY
+    observer: Recorder = field(default_factory=Recorder)
+    worker: Worker | None = None
+
+    def enqueue(self, **payload: object) -> str:
+        return self.queue.enqueue(payload)
+
+    def set(self, **settings: object) -> None:
+        self.config = self.config.model_copy(update=settings)
+
+    def make(self, *, drain: bool = False) -> Worker:
+        self.worker = Worker(
+            self.config, self.queue, drain=drain, job=PERFORM, timings=self.timings, observers=[self.observer]
+        )
+        return self.worker
+
+    def drain(self) -> None:
+        self.make(drain=True).run()
+
+    @contextmanager
+    def working(self) -> Iterator[Worker]:
+        worker = self.make()
+        thread = threading.Thread(target=worker.run, daemon=True)
+        thread.start()
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            thread.join(90)
+            assert not thread.is_alive()
+
+    def row(self, job_id: str) -> dict[str, Any]:
+        return row_of(self.dsn, job_id)
+
+    def statuses(self) -> list[str]:
+        return [row["status"] for row in execute(self.dsn, "SELECT status FROM audio_job_queue ORDER BY created_at")]
+
+    def outcomes(self) -> list[str]:
+        return [ended.outcome for ended in self.observer.all]
+
+
+@pytest.fixture
+def works(leased_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works]:
+    monkeypatch.setattr(retry, "JOB_RETRIES", RetryPolicy(first_wait_s=0.1, longest_wait_s=900.0))
+    monkeypatch.setattr(retry, "_CONFIGURATION_WAITS_S", (1.0, 1.0))
+    config = Config(database_url=leased_dsn, poll_interval_ms=100, storage_dir=tmp_path / "out")
+    queue = open_queue(config, worker_name="w")
+    yield Works(leased_dsn, tmp_path, queue, config)
+    queue.close()
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < deadline, "did not come true"
+        time.sleep(0.01)
+
+
+def test_jobs_are_run_and_their_outcomes_written(works: Works) -> None:
+    track = execute(works.dsn, "INSERT INTO tracks (title) VALUES ('t') RETURNING id")[0]["id"]
+    job = works.queue.enqueue({"do": "sleep", "seconds": 0.1}, track_id=str(track))
+    works.drain()
+    row = works.row(job)
+    assert (row["status"], row["progress"], row["attempt"]) == ("completed", 100, 1)
+    path = f"audio-renders/tracks/{track}/{job}-0.mp3"
+    assert (row["result"]["url"], row["stage"]) == (path, "Complete")
+    track_row = execute(works.dsn, "SELECT * FROM tracks")[0]
+    assert (track_row["audio_url"], track_row["status"]) == (path, "published")
+    assert works.outcomes() == ["completed"]
+    assert works.observer.all[0].summary["lufs"] == -16.0
+
+
+def test_a_cycle_claims_at_most_max_jobs_per_cycle(works: Works) -> None:
+    works.set(poll_interval_ms=600_000, max_jobs_per_cycle=3)
+    for _ in range(7):
+        works.enqueue()
+    with works.working() as worker:
+        eventually(lambda: works.outcomes().count("completed") == 3)
+        time.sleep(0.3)
+        assert works.statuses().count("pending") == 4
+        worker.wake()
+        eventually(lambda: works.outcomes().count("completed") == 6)
+        time.sleep(0.1)
+        assert works.statuses().count("pending") == 1
+
+
+def test_polling_finds_jobs_without_a_notification(works: Works) -> None:
+    with works.working():
+        eventually(lambda: works.worker is not None and works.worker.state.age_s < 0.1)
+        time.sleep(0.3)
+        works.enqueue()
+        eventually(lambda: works.outcomes() == ["completed"])
+
+
+def test_worker_concurrency_limits_running_jobs(works: Works) -> None:
+    works.set(worker_concurrency=2)
+    for _ in range(4):
+        works.enqueue(do="sleep", seconds=0.4)
+    most = 0
+    with works.working() as worker:
+        while len(works.observer.all) < 4:
+            most = max(most, len(worker.state.running))
+            time.sleep(0.01)
+    assert most == 2
+
+
+def test_drain_waits_for_retries_and_stops_when_empty(works: Works) -> None:
+    job = works.enqueue(do="fail", error="TransientError", attempts=2)
+    works.drain()
+    assert works.outcomes() == ["retried", "retried", "completed"]
+    assert works.row(job)["attempt"] == 3
+
+
+def test_a_permanent_error_fails_at_once_with_the_customers_message(works: Works) -> None:
+    job = works.enqueue(do="fail", error="JobError", message="durationMin: 900 is too long")
+    works.drain()
+    row = works.row(job)
+    assert (row["status"], row["error"], row["error_code"]) == ("failed", "durationMin: 900 is too long", "test.asked")
+
+
+def test_a_bug_is_retried_and_its_text_is_not_logged(works: Works) -> None:
+    job = works.enqueue(do="bug", script="I sleep well")
+    works.drain()
+    row = works.row(job)
+    assert (row["status"], row["attempt"]) == ("failed", 5)
+    assert "I sleep well" not in f"{row['error']} {row['error_code']}" + "".join(
+        str(ended.error) for ended in works.observer.all
+    )
+
+
+@pytest.mark.parametrize("do", ["kill self", "exit", "segfault"])
+def test_the_third_crash_is_poison_and_other_jobs_finish(works: Works, do: str) -> None:
+    bad = works.enqueue(do=do)
+    good = [works.enqueue() for _ in range(3)]
+    works.drain()
+    row = works.row(bad)
+    assert (row["status"], row["error_code"], row["crash_count"]) == ("failed", "poison", 3)
+    assert all(works.row(job)["status"] == "completed" for job in good)
+
+
+@pytest.mark.parametrize("do", ["allocate", "allocate apart"])
+def test_out_of_memory_is_retried_once(works: Works, do: str) -> None:
+    """In one process RLIMIT_DATA ends it, in several the worker's check."""
+    works.set(memory_limit_mb=160)
+    bad, good = works.enqueue(do=do), works.enqueue()
+    works.drain()
+    assert works.outcomes().count("retried") == 1
+    row = works.row(bad)
+    assert (row["status"], row["error_code"], row["attempt"]) == ("failed", "resource.memory", 2)
+    assert works.row(good)["status"] == "completed"
+
+
+def test_a_job_that_hangs_counts_as_crashed(works: Works) -> None:
+    works.timings = replace(HURRY, silent_s=4.0)
+    job = works.enqueue(do="silent", seconds=600, attempts=1)
+    works.drain()
+    assert works.outcomes() == ["retried", "completed"]
+    assert works.row(job)["crash_count"] == 1
+
+
+def test_the_fork_server_is_replaced_when_a_job_kills_it(works: Works) -> None:
+    job, neighbour = works.enqueue(do="kill parent"), works.enqueue()
+    works.drain()
+    assert [works.row(name)["status"] for name in (job, neighbour)] == ["completed", "completed"]
+
+
+def test_a_configuration_error_releases_the_job_and_backs_off(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    works.timings = replace(HURRY, trouble_s=(600.0, 600.0))  # longer than any test run
+    works.set(max_jobs_per_cycle=1, poll_interval_ms=600_000)  # so that no other cycle begins during the job
+    job = works.enqueue(do="fail", error="ConfigurationError", message="OPENAI_API_KEY was refused")
+    with works.working() as worker:
+        eventually(lambda: works.outcomes() == ["released"])
+        assert worker.state.trouble == "OPENAI_API_KEY was refused"
+        assert not worker.state.ready
+        row = works.row(job)
+        assert (row["status"], row["attempt"]) == ("pending", 0)
+        works.enqueue()
+        worker.wake()
+        time.sleep(0.3)
+        assert works.outcomes() == ["released"], "nothing is claimed while the worker backs off"
+
+
+def test_the_worker_is_ready_again_after_backing_off(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "_CONFIGURATION_WAITS_S", (600.0, 600.0))  # so that it has no further trouble
+    works.set(max_jobs_per_cycle=1)
+    works.enqueue(do="fail", error="ConfigurationError", message="OPENAI_API_KEY was refused")
+    good = works.enqueue()
+    with works.working() as worker:
+        eventually(lambda: works.row(good)["status"] == "completed")
+        eventually(lambda: worker.state.ready)
+
+
+def test_jobs_that_need_nothing_missing_are_run_all_the_same(works: Works) -> None:
+    """Three that cannot be rendered are the oldest, and do not keep the others from being claimed."""
+    works.set(max_jobs_per_cycle=4)
+    for _ in range(3):
+        works.enqueue(do="fail", error="ConfigurationError", message="OPENAI_API_KEY was refused")
+    good = [works.enqueue() for _ in range(4)]
+    with works.working():
+        eventually(lambda: all(works.row(job)["status"] == "completed" for job in good))
+
+
+def test_drain_does_not_wait_for_an_operator(works: Works) -> None:
+    works.enqueue(do="fail", error="ConfigurationError", message="FFMPEG is missing")
+    good = works.enqueue()
+    with pytest.raises(ConfigurationError, match="FFMPEG is missing"):
+        works.drain()
+    assert works.row(good)["status"] in ("pending", "completed")
+
+
+def test_cancelling_stops_the_render_and_nothing_is_published(works: Works) -> None:
+    ledger = works.folder / "ledger"
+    job = works.enqueue(do="sleep", seconds=600, ledger=str(ledger))
+    with works.working():
+        eventually(lambda: works.row(job)["stage"] == "Sleeping")
+        execute(works.dsn, "UPDATE audio_job_queue SET status = 'cancelled' WHERE id = %s", job)
+        eventually(lambda: works.outcomes() == ["cancelled"])
+    assert works.row(job)["status"] == "cancelled"
+    assert not ledger.exists()
+
+
+def test_a_notification_cancels_before_the_next_check(works: Works) -> None:
+    works.timings = replace(HURRY, check_s=600, heartbeat_s=600)
+    job = works.enqueue(do="sleep", seconds=600)
+    with works.working() as worker:
+        eventually(lambda: worker.state.running and worker.state.running[0].stage == "Sleeping")
+        execute(works.dsn, "UPDATE audio_job_queue SET status = 'cancelled' WHERE id = %s", job)
+        worker.cancelled(job)
+        eventually(lambda: works.outcomes() == ["cancelled"])
+
+
+def test_uploads_of_a_cancelled_job_are_removed(works: Works) -> None:
+    job = works.enqueue(upload="audio-renders/tracks/t/x.mp3", linger=600)
+    file = works.folder / "out/audio-renders/tracks/t/x.mp3"
+    with works.working():
+        eventually(file.exists)
+        execute(works.dsn, "UPDATE audio_job_queue SET status = 'cancelled' WHERE id = %s", job)
+        eventually(lambda: works.outcomes() == ["cancelled"])
+    assert not file.exists()
+
+
+def test_uploads_of_a_lost_job_stay(works: Works) -> None:
+    """Its name is a hash of its content, so it may be the other worker's."""
+    job = works.enqueue(upload="audio-renders/tracks/t/x.mp3", linger=600)
+    file = works.folder / "out/audio-renders/tracks/t/x.mp3"
+    with works.working() as worker:
+        eventually(file.exists)
+        worker.state.stopping = True
+        execute(works.dsn, "UPDATE audio_job_queue SET claim_token = gen_random_uuid() WHERE id = %s", job)
+        eventually(lambda: works.outcomes() == ["lost"])
+    assert file.exists()
+
+
+def test_a_reset_of_the_row_ends_the_render(works: Works) -> None:
+    """As the old edge function does after ten minutes. The next claim renders the track, once."""
+    job = works.enqueue(do="sleep", seconds=600, attempts=1)
+    with works.working():
+        eventually(lambda: works.row(job)["stage"] == "Sleeping")
+        execute(works.dsn, "UPDATE audio_job_queue SET status = 'pending', started_at = NULL WHERE id = %s", job)
+        eventually(lambda: sorted(works.outcomes()) == ["completed", "lost"])
+    assert works.row(job)["status"] == "completed"
+
+
+def test_a_job_without_heartbeats_is_lost_and_writes_nothing(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise TransientError("no answer")
+
+    works.timings = replace(HURRY, heartbeat_s=0.1, check_s=0.05, lost_after_s=0.5)
+    ledger = works.folder / "ledger"
+    job = works.enqueue(do="sleep", seconds=2, ledger=str(ledger))
+    with works.working() as worker:
+        eventually(lambda: worker.state.running)
+        monkeypatch.setattr(works.queue, "heartbeat", away)
+        monkeypatch.setattr(works.queue, "claim_status", away)
+        eventually(lambda: works.outcomes() == ["lost"])
+    assert works.row(job)["status"] == "processing"  # its lease expires; then another worker claims it
+    assert not ledger.exists()
+
+
+def test_heartbeats_survive_a_short_database_outage(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    heartbeat, failures = works.queue.heartbeat, iter([TransientError("once"), ZeroDivisionError("a bug")])
+
+    def sometimes(*arguments: Any, **more: Any) -> Any:
+        for error in failures:
+            raise error
+        return heartbeat(*arguments, **more)
+
+    monkeypatch.setattr(works.queue, "heartbeat", sometimes)
+    works.enqueue(do="sleep", seconds=1.0)
+    works.drain()
+    assert works.outcomes() == ["completed"]
+
+
+def test_progress_reaches_the_row_while_the_job_runs(works: Works) -> None:
+    job = works.enqueue(do="sleep", seconds=600)
+    with works.working() as worker:
+        eventually(lambda: worker.state.running and worker.state.running[0].stage == "Sleeping")
+        before = works.row(job)["lease_expires_at"]
+        eventually(lambda: works.row(job)["lease_expires_at"] > before)
+        assert works.row(job)["stage"] == "Sleeping"
+
+
+def test_jobs_of_dead_workers_are_rescued(works: Works) -> None:
+    dead = open_queue(works.config, worker_name="dead", lease_s=0.2)
+    job = works.enqueue()
+    assert dead.claim() is not None
+    dead.close()
+    with works.working() as worker:
+        eventually(lambda: works.outcomes() == ["completed"])
+        assert worker.state.rescued == 1
+    assert works.row(job)["crash_count"] == 1
+
+
+def test_stopping_finishes_short_jobs_and_releases_long_ones(works: Works) -> None:
+    works.timings = replace(HURRY, finish_within_s=20.0)
+    works.set(worker_concurrency=2)
+    long, short = works.enqueue(do="sleep", seconds=600), works.enqueue(do="sleep", seconds=1.5)
+    waiting = works.enqueue()
+    with works.working() as worker:
+        eventually(lambda: any(job.claim.job_id == short and job.percent > 45 for job in worker.state.running))
+        worker.stop()
+        worker.stop()
+    assert sorted(works.outcomes()) == ["completed", "released"]
+    row = works.row(long)
+    assert (row["status"], row["attempt"], row["error_code"]) == ("pending", 0, "shutdown")
+    assert works.row(short)["status"] == "completed"
+    assert works.row(waiting)["status"] == "pending"
+
+
+def test_a_failure_while_stopping_costs_no_attempt(works: Works) -> None:
+    """A SIGTERM to every process may be its cause."""
+    job = works.enqueue(do=["sleep", "kill self"], seconds=0.5)
+    works.timings = replace(HURRY, finish_within_s=60)
+    with works.working() as worker:
+        eventually(lambda: worker.state.running and worker.state.running[0].percent > 10)
+        worker.stop()
+    row = works.row(job)
+    assert (row["status"], row["attempt"], row["crash_count"]) == ("pending", 0, 0)
+
+
+def test_the_loop_survives_errors_of_a_claim(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    works.timings = replace(HURRY, failed_claim_s=(0.05, 0.1), bug_pause_s=0.05)
+    claim = works.queue.claim
+    failures = iter([TransientError("no answer"), ConfigurationError("refused"), ZeroDivisionError("a bug")])
+
+    def sometimes() -> Any:
+        for error in failures:
+            raise error
+        return claim()
+
+    monkeypatch.setattr(works.queue, "claim", sometimes)
+    works.enqueue()
+    with works.working() as worker:
+        eventually(lambda: works.outcomes() == ["completed"])
+        assert worker.state.trouble is None
+
+
+def test_an_observer_that_raises_affects_no_job(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_ended: JobResult) -> None:
+        works.observer.all.append(_ended)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(works.observer, "ended", fail)
+    works.enqueue()
+    works.enqueue()
+    works.drain()
+    assert works.statuses() == ["completed", "completed"]
+
+
+def test_no_files_and_no_processes_are_left(works: Works, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    root = tmp_path / "tmp"
+    root.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(root))
+    children = len(started())
+    works.enqueue(do="sleep", seconds=0.1)
+    works.enqueue(do="kill self", attempts=1)
+    works.drain()
+    assert list(root.iterdir()) == []
+    assert len(started()) == children
+
+
+def test_payloads_that_python_cannot_load_fail_alone(works: Works) -> None:
+    """Valid jsonb; each is parsed in its own job process, so no other job waits and no crash is counted."""
+    hostile = {
+        "nested": "'{\"x\":' || repeat('[', 2000) || repeat(']', 2000) || '}'",
+        "digits": "'{\"x\":' || repeat('9', 5000) || '}'",
+        "a list": "'[1, 2]'",
+        "a word": "'\"x\"'",
+    }
+    good = [works.enqueue() for _ in range(2)]
+    for text in hostile.values():
+        execute(works.dsn, f"INSERT INTO audio_job_queue (payload) VALUES (({text})::jsonb)")
+    good.append(works.enqueue())
+    works.drain()
+    assert works.statuses() == ["completed"] * 2 + ["failed"] * len(hostile) + ["completed"]
+    rows = execute(works.dsn, "SELECT error_code, crash_count, attempt FROM audio_job_queue WHERE status = 'failed'")
+    assert [tuple(row.values()) for row in rows] == [("job.invalid", 0, 1)] * len(hostile)
+
+
+def test_a_payload_that_is_too_large_fails_before_a_process_starts(works: Works) -> None:
+    execute(works.dsn, "INSERT INTO audio_job_queue (payload) VALUES (jsonb_build_object('x', repeat('y', 50000000)))")
+    works.enqueue()
+    works.drain()
+    assert works.statuses() == ["failed", "completed"]
+    row = execute(works.dsn, "SELECT error, error_code FROM audio_job_queue WHERE status = 'failed'")[0]
+    assert row["error_code"] == "job.too_large"
+    assert "too large" in row["error"]
+    assert works.observer.all[0].claim.payload_text is None
+
+
+def test_a_row_that_is_reset_too_often_fails(works: Works) -> None:
+    job = works.enqueue()
+    execute(works.dsn, "UPDATE audio_job_queue SET attempt = 5 WHERE id = %s", job)
+    works.drain()
+    assert (works.row(job)["status"], works.row(job)["error_code"]) == ("failed", "attempts")

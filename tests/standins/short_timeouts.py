@@ -1,0 +1,106 @@
+"""`mindscript-worker work` in a process of its own, with shorter timeouts.
+
+A service that does not answer times out after four seconds, not after a minute, and the worker retries sooner after an
+error that an operator must fix. Nothing else differs from production.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paths import ROOT
+
+from worker.config import Config
+from worker.job.channel import Channel
+from worker.job.messages import JobInput, JobOutput
+
+SILENCE_S = 4.0
+
+
+def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
+    """Run a job, with these timeouts."""
+    import httpx
+
+    from worker.job import run as job
+    from worker.media import guarded_http
+    from worker.storage import supabase_storage
+    from worker.tts import cloud_voice
+
+    cloud_voice.READ_S, cloud_voice.PIECE_S = SILENCE_S, 2 * SILENCE_S
+    supabase_storage._LIMITS = httpx.Timeout(SILENCE_S)
+    supabase_storage._SHORT_LIMITS = httpx.Timeout(SILENCE_S / 2)
+    guarded_http._SILENCE_S = SILENCE_S
+    return job.run_job(job_input, config, channel, folder)
+
+
+@dataclass
+class Hurried:
+    """A running worker, and its log."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def events(self) -> list[dict[str, Any]]:
+        """The events in its log so far."""
+        lines = self.log.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+@contextmanager
+def hurried_worker(folder: Path, **settings: str) -> Iterator[Hurried]:
+    """Run a worker for the length of a block, then stop it; it must exit with 0."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    log = folder / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "standins.short_timeouts"],
+            cwd=folder,
+            env={
+                **inherited,
+                "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))),
+                "TMPDIR": str(folder),
+                "POLL_INTERVAL_MS": "200",
+                "MAX_JOBS_PER_CYCLE": "100",
+                "WORKER_CONCURRENCY": "4",
+                "RENDER_THREADS": "1",
+                **settings,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield Hurried(process, log)
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            finally:
+                process.kill()
+    assert process.returncode == 0, log.read_text()
+
+
+def main() -> int:
+    """Run the worker in this process."""
+    from worker.cli.work import work
+    from worker.errors import WorkerError
+    from worker.service.heartbeat import WorkerTimings
+
+    timings = WorkerTimings(trouble_s=(1.0, 1.0))
+    try:
+        return work(Config.from_environ(), drain=False, job="standins.short_timeouts:run_job", timings=timings)
+    except WorkerError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return error.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

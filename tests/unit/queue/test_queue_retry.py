@@ -1,0 +1,109 @@
+"""The decisions about an attempt that ended in an error, without a database."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.errors import (
+    Cancelled,
+    ConfigurationError,
+    JobError,
+    LeaseLost,
+    MediaError,
+    QualityError,
+    ResourceError,
+    ShuttingDown,
+    TransientError,
+    WorkerError,
+)
+from worker.queue.claims import Claim, Outcome
+from worker.queue.retry import APOLOGY, JOB_RETRIES, MAX_ATTEMPTS, Action, decide
+
+
+def claim(*, attempt: int = 1, crashes: int = 0, last: str | None = None) -> Claim:
+    return Claim("id", "token", attempt, None, None, None, 0.0, crashes=crashes, last_error_code=last)
+
+
+@pytest.mark.parametrize(("attempt", "longest"), [(1, 5), (2, 10), (3, 20), (4, 40), (8, 640), (9, 900), (60, 900)])
+def test_the_wait_doubles_up_to_a_quarter_of_an_hour(attempt: int, longest: float) -> None:
+    assert JOB_RETRIES.wait_s(attempt, sample=0.0) == longest / 2
+    assert JOB_RETRIES.wait_s(attempt, sample=0.999999) == pytest.approx(longest, rel=1e-5)
+
+
+@pytest.mark.parametrize("error", [JobError("bad field"), MediaError("not audio")])
+def test_permanent_errors_fail_at_once_in_their_own_words(error: WorkerError) -> None:
+    decision = decide(claim(), error)
+    assert (decision.action, decision.outcome) == (Action.FAIL, Outcome.FAILED)
+    assert decision.message == error.message
+    assert decision.code == error.code
+
+
+@pytest.mark.parametrize("error", [TransientError("secret host down"), QualityError("too quiet"), KeyError("bug")])
+def test_transient_errors_and_bugs_are_tried_five_times(error: Exception) -> None:
+    outcomes = [decide(claim(attempt=n), error, jitter=0.5).outcome for n in range(1, MAX_ATTEMPTS + 1)]
+    assert outcomes == [Outcome.RETRIED] * 4 + [Outcome.FAILED]
+    assert decide(claim(attempt=5), error).message == APOLOGY
+
+
+def test_retry_after_is_a_floor_and_no_ceiling() -> None:
+    assert decide(claim(), TransientError("429", retry_after_s=77.0), jitter=0.0).delay_s == 77.0
+    assert decide(claim(attempt=4), TransientError("429", retry_after_s=1.0), jitter=0.0).delay_s == 20.0
+
+
+def test_configuration_errors_never_use_up_an_attempt() -> None:
+    decision = decide(claim(attempt=5), ConfigurationError("key refused"))
+    assert (decision.action, decision.outcome) == (Action.RELEASE, Outcome.RELEASED)
+    assert decision.delay_s > 0
+    assert decide(claim(), ConfigurationError("x", retry_after_s=600)).delay_s == 600
+
+
+@pytest.mark.parametrize("code", ["resource", "resource.memory", "disk.full"])
+def test_resource_errors_get_one_more_try(code: str) -> None:
+    first = decide(claim(attempt=1), ResourceError("no memory", code=code))
+    assert first.outcome is Outcome.RETRIED
+    second = decide(claim(attempt=2, last=first.code), ResourceError("no memory", code=code))
+    assert second.outcome is Outcome.FAILED
+    # an unrelated failure in between starts it anew
+    assert decide(claim(attempt=2, last="database"), ResourceError("no memory")).outcome is Outcome.RETRIED
+
+
+def test_the_third_crash_is_poison() -> None:
+    error = TransientError("child killed by signal 11")
+    crashes = [decide(claim(attempt=n + 1, crashes=n), error, crashed=True) for n in range(3)]
+    assert [decision.outcome for decision in crashes] == [Outcome.RETRIED, Outcome.RETRIED, Outcome.POISON]
+    assert all(decision.crashed for decision in crashes)
+    assert crashes[2].code == "poison"
+    assert crashes[2].message == APOLOGY
+
+
+def test_interruptions_are_no_failures() -> None:
+    assert decide(claim(), Cancelled()).action is Action.NOTHING
+    assert decide(claim(), Cancelled()).outcome is Outcome.CANCELLED
+    assert decide(claim(), LeaseLost()).outcome is Outcome.LOST
+    shutdown = decide(claim(attempt=5, crashes=2), ShuttingDown())
+    assert (shutdown.action, shutdown.outcome, shutdown.delay_s) == (Action.RELEASE, Outcome.RELEASED, 0.0)
+
+
+@given(
+    attempt=st.integers(1, 100),
+    crashes=st.integers(0, 5),
+    crashed=st.booleans(),
+    error=st.sampled_from([TransientError("t"), ResourceError("r"), QualityError("q"), ValueError("v")]),
+)
+def test_no_error_is_retried_for_ever(attempt: int, crashes: int, crashed: bool, error: Exception) -> None:
+    decision = decide(claim(attempt=attempt, crashes=crashes), error, crashed=crashed)
+    if attempt >= MAX_ATTEMPTS or (crashed and crashes >= 2):
+        assert decision.action is Action.FAIL
+    else:
+        assert decision.action is Action.RETRY
+        assert 0 < decision.delay_s <= 900
+
+
+def test_a_job_that_lacks_the_same_thing_again_rests_longer() -> None:
+    """Longer than the worker backs off: else a few such jobs, being the oldest, would be all that it takes."""
+    error = ConfigurationError("key refused", code="configuration.key")
+    first = decide(claim(), error)
+    again = decide(claim(last="configuration.key"), error)
+    assert (first.delay_s, again.delay_s) == (60.0, 300.0)
