@@ -27,7 +27,7 @@ from worker.payload.parse import parse_job
 from worker.queue.service import open_queue
 from worker.render import stages
 from worker.render.produce import OnProgress, produce
-from worker.render.studio import open_studio
+from worker.render.studio import Studio
 from worker.service.runner import JobResult
 from worker.storage.base import MUSIC
 
@@ -69,7 +69,7 @@ def _rendered(path: Path, config: Config, on_progress: OnProgress) -> Row:
     job = parse_job(path.read_bytes(), max_duration_min=config.max_duration_min)
     encoding = Encoding.for_quality(job.output.format, job.output.quality)
     track = config.storage_dir / f"{path.stem}.{encoding.format}"
-    studio = open_studio(config, beside(path.parent, config))
+    studio = Studio(config, beside(path.parent, config))
     produced = produce(job, track, studio=studio, encoding=encoding, on_progress=on_progress)
     return Row(track, produced.report.as_json(), time.perf_counter() - started)
 

@@ -13,7 +13,6 @@ from worker.cli.files import beside, read_job
 from worker.cli.screen import Row, closing_table, progress_bars
 from worker.codec.encoding import Encoding
 from worker.config import Config
-from worker.cores import compute_in_batch
 from worker.errors import JobError, MediaError, WorkerError
 from worker.formats import FORMATS
 from worker.payload.parse import parse_job
@@ -51,12 +50,11 @@ def render(
     for path in (file, preview, report):
         if path is not None and not path.parent.is_dir():
             raise WorkerError(f"{path}: there is no folder {path.parent}", code="output.folder")
-    compute_in_batch()
     from worker.render.produce import produce
-    from worker.render.studio import open_studio
+    from worker.render.studio import Studio
 
     folder = Path.cwd() if job == "-" else Path(job).resolve().parent
-    studio = open_studio(config, beside(folder, config), voice_file=voice, music_file=music)
+    studio = Studio(config, beside(folder, config), voice_file=voice, music_file=music)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="mindscript-out-") as spool:
         track = Path(spool) / f"track.{encoding.format}" if to_stdout else file
@@ -66,7 +64,6 @@ def render(
                 track,
                 studio=studio,
                 encoding=encoding,
-                recordings=recordings,
                 preview=preview,
                 preview_s=config.preview_seconds,
                 on_progress=add_bar(file.name),

@@ -48,7 +48,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
         from worker.media.download import fetch_media
         from worker.media.reference import What
         from worker.render.produce import produce
-        from worker.render.studio import open_studio
+        from worker.render.studio import Studio
 
         def fetch(reference: str, *, into: Path, what: What) -> Path:
             return fetch_media(
@@ -63,7 +63,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
         produced = produce(
             job,
             track_file,
-            studio=open_studio(
+            studio=Studio(
                 config,
                 fetch,
                 speech_store=storage.small_files(config.tts_cache_bucket) if config.tts_cache_bucket else None,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from worker.codec.frame_headers import adts_frame_bytes, read_mpeg_header
+from worker.codec.frames import adts_frame_bytes, read_mpeg_header
 
 HEAD_BYTES = 1 << 17
 KINDS = "WAV, MP3, FLAC, Ogg, M4A, AAC, AIFF, AU, CAF, WebM and Matroska"

@@ -16,7 +16,7 @@ from codec_signals import RATE, decoded, encode_sound, music_like, noise_db, pcm
 from processes import children
 
 from dsp.blocks import Block
-from worker.codec import wav
+from worker.codec import lossless
 from worker.codec.encode import encode
 from worker.codec.encoding import FORMATS, Encoding
 from worker.codec.segments import Track
@@ -259,7 +259,7 @@ class TestWav:
         assert abs(np.corrcoef(error, sound[:, 0])[0, 1]) < 0.02
 
     def test_a_small_one_says_so_in_32_bits(self):
-        head = wav.header(1000, RATE, Tags())
+        head = lossless.header(1000, RATE, Tags())
         assert head[:4] == b"RIFF"
         assert struct.unpack_from("<I", head, 4)[0] == len(head) - 8 + 4000
 
@@ -267,7 +267,7 @@ class TestWav:
     def test_one_of_more_than_4_gigabytes_is_rf64(self, ffmpeg, tmp_path, tags):
         frames = 8 * 3600 * RATE
         path = tmp_path / "long.wav"
-        head = wav.header(frames, RATE, tags)
+        head = lossless.header(frames, RATE, tags)
         with path.open("wb") as file:  # a hole on disk: eight hours of silence
             file.write(head)
             file.truncate(len(head) + 4 * frames)

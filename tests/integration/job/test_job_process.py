@@ -6,8 +6,6 @@ import json
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -282,9 +280,3 @@ def test_a_fork_that_fails_is_a_configuration_error(tmp_path: Path) -> None:
 def test_an_unknown_job_function_is_an_error(fork_server: ForkServer, tmp_path: Path) -> None:
     ended = run_to_end(job(fork_server, tmp_path, function="standins.jobs:no_such"))
     assert isinstance(ended.last, Failed)
-
-
-def test_the_fork_server_is_in_the_batch_class():
-    code = "import os, worker.job.preload; print(os.sched_getscheduler(0) == os.SCHED_BATCH)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == "True\n"

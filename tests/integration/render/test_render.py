@@ -379,11 +379,6 @@ def encoding(tmp_path):
     pytest.fail("no encoder was started")
 
 
-def test_the_render_and_its_encoder_are_in_the_batch_class(encoding):
-    process, encoder = encoding
-    assert [os.sched_getscheduler(one.pid) for one in (process, encoder)] == [os.SCHED_BATCH] * 2
-
-
 def test_ctrl_c_leaves_no_file_and_no_child(tmp_path, encoding):
     process, _ = encoding
     children = psutil.Process(process.pid).children(recursive=True)

@@ -40,7 +40,7 @@ from worker.plan.fit import (
 )
 from worker.plan.recordings import Media, Speech, Spoken
 from worker.render.produce import Produced, produce
-from worker.render.studio import open_studio
+from worker.render.studio import Studio
 from worker.tts import cloud_voice
 from worker.tts.pace import PaceBook
 from worker.tts.shorten import fitted, quiet_spans, sentence_ends
@@ -307,7 +307,7 @@ class Stage:
         return produce(
             parse_job(payload),
             self.folder / "track.flac",
-            studio=open_studio(config, fetch),
+            studio=Studio(config, fetch),
             encoding=encoding,
         )
 

@@ -23,7 +23,7 @@ from worker.plan.compile import compile_plan
 from worker.plan.recordings import Media
 from worker.render import studio as studio_module
 from worker.render.produce import produce
-from worker.render.studio import open_studio
+from worker.render.studio import Studio
 from worker.tts.cache import SpeechCache
 from worker.tts.processing import LEAD_S, TAIL_S, VoiceProcessing, trimmed
 from worker.tts.speech import SENTENCE_GAP_S, speak_script
@@ -72,9 +72,8 @@ def delivered(folder: Path, job: dict, *, recording: np.ndarray | None = None) -
     produce(
         parse_job({**PLAIN, **job}, recordings=recordings),
         out,
-        studio=open_studio(config, beside(folder, config), voice_file=voice_file),
+        studio=Studio(config, beside(folder, config), voice_file=voice_file),
         encoding=Encoding("flac"),
-        recordings=recordings,
     )
     return soundfile.read(out, always_2d=True)[0]
 
@@ -250,7 +249,7 @@ def test_a_cover_over_8_mb_fails_before_anything_is_spoken(tmp_path: Path) -> No
     """As much as a file's tags take; it used to be noticed only at the tags, after the voice was paid for."""
     image = tmp_path / "cover.png"
     image.write_bytes(b"\x89PNG\r\n\x1a\n".ljust(COVER_BYTES + 1, b"x"))
-    studio = studio_module.open_studio(Config(), lambda reference, *, into, what: image)
+    studio = studio_module.Studio(Config(), lambda reference, *, into, what: image)
     with pytest.raises(MediaError, match="larger than 8 MB"):
         studio.fetch_cover("cover.png", tmp_path)
     image.write_bytes(b"\x89PNG\r\n\x1a\n".ljust(COVER_BYTES, b"x"))
