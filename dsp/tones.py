@@ -94,7 +94,7 @@ def _steady(frequency_hz: float, start: int, stop: int, sample_rate: int, wave: 
     return _steady_from(turns * first % frames, start - first, stop - first, frequency_hz, sample_rate, wave)
 
 
-@lru_cache(maxsize=16)  # blocks of a tone of whole Hz are all the same: a tenth of a ten-minute job's CPU
+@lru_cache(maxsize=16)  # blocks of a tone of whole Hz are all the same: 0.1 ms a block instead of 1.6
 def _steady_from(phase: int, start: int, stop: int, frequency_hz: float, sample_rate: int, wave: Wave) -> Channel:
     """`_steady` of frames counted from one at a multiple of the table; `phase` there in the frames of `_ratio`."""
     turns, frames = _ratio(frequency_hz, sample_rate)
