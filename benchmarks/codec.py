@@ -17,6 +17,7 @@ import functools
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -38,7 +39,6 @@ from worker.codec.encoding import Encoding
 from worker.codec.mp3 import mp3_coder
 from worker.codec.segments import Pcm, SegmentCoder, Track, cut
 from worker.codec.tags import Tags
-from worker.ffmpeg.pipe import Limits, Pipe
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
 from worker.media.decode import decode
 
@@ -151,8 +151,7 @@ def speed(ffmpeg: Ffmpeg, folder: Path, seconds: int) -> None:
         rate = ["-b:a", f"{encoding.bitrate_kbps}k"] if encoding.bitrate_kbps else []
         source = ["-threads", "1", "-f", "f32le", "-ar", str(RATE), "-ac", "2", "-i", f"file:{raw}"]
         target = ["-threads", "1", "-c:a", codec, *rate, "-y", f"file:{folder / 'alone'}.{encoding.format}"]
-        with Pipe(ffmpeg, [*source, *target], limits=Limits(writes_files=True)) as pipe:
-            pipe.finish()
+        subprocess.run([ffmpeg.path, "-nostdin", "-v", "error", *source, *target], check=True, timeout=600)
 
     print(f"\n{frames / RATE:.0f} s of PCM, median of 3 in turn; wall s, CPU s, wall ÷ FFmpeg alone")
     for encoding in (Encoding("mp3", 192), Encoding("m4a", 192), Encoding("flac")):

@@ -93,7 +93,7 @@ class Encoders(ExitStack):
         drop = coder.flush + segment.drop
         kept = coder.split(data).part(drop, drop + segment.keep)
         if len(kept) < segment.keep:
-            raise TransientError(f"FFmpeg gave {len(kept)} of {segment.keep} coded frames", code="ffmpeg.failed")
+            raise TransientError(f"FFmpeg gave {len(kept)} of {segment.keep} encoded frames", code="ffmpeg.failed")
         return kept
 
     def _blocks(self, segment: Segment) -> Iterator[Block]:

@@ -124,7 +124,7 @@ def deliver(
         If the target cannot be reached: `find_master` says so, or the last encoding of a limited programme misses.
     QualityError
         If the last encoding misses otherwise; says what was measured. Also if the decoded file is silent where the mix
-        is not, or has another length: to encode again would not mend that.
+        is not, or has another length: to encode again would not change that.
     """
     encoding, target_lufs = delivery.encoding, delivery.target_lufs
     headroom_db = encoding.headroom_db

@@ -44,7 +44,7 @@ def track_of(sound: Block, ffmpeg: Ffmpeg, **more) -> Track:
 
 
 def encoded(sound: Block, coder: SegmentCoder, ffmpeg: Ffmpeg) -> tuple[list[bytes], Block]:
-    """Code a sound; returns the coded frames, and what they decode to."""
+    """Encode a sound; returns the encoded frames, and what they decode to."""
     decoded_blocks: list[Block] = []
     frames = [
         frame

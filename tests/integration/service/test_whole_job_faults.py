@@ -20,12 +20,12 @@ from typing import Any
 import psycopg
 import pytest
 import soundfile
+from audio_files import flac_of_silence, wav_bytes
 from database import execute, row_of
 from standins.queued_jobs import CUSTOMER, Case, Place, Placed, sound
 from standins.speech import ELEVENLABS_VOICES, Answer, speech_service
 from standins.storage import MB, Bucket, Refused, locked_body, no_bucket, rendered
 from standins.supabase import supabase_standin
-from test_hostile_media import flac_of_silence, wav_bytes
 
 from worker.ffmpeg.program import find_ffmpeg
 
