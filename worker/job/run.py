@@ -15,6 +15,7 @@ from worker.config import Config
 from worker.errors import JobError
 from worker.job.channel import Channel
 from worker.job.messages import JobInput, JobOutput
+from worker.voices import PROVIDERS
 
 if TYPE_CHECKING:  # heavy modules are loaded by the job process only; the idle worker needs none of them
     from worker.job.publish import Published
@@ -22,7 +23,7 @@ if TYPE_CHECKING:  # heavy modules are loaded by the job process only; the idle 
     from worker.payload.track_row import Completed
     from worker.render.produce import Produced
 
-PAID_PROVIDERS = ("openai", "elevenlabs")
+PAID_PROVIDERS = tuple(name for name, provider in PROVIDERS.items() if provider.key_variable)
 
 
 def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:

@@ -62,7 +62,8 @@ class CloudVoice(ABC):
                 code="configuration.key",
             )
         self._key = key.get_secret_value()
-        self._base_url: str | None = getattr(config, info.url_variable.lower())
+        self._base_url: str = getattr(config, info.url_variable.lower()) or info.own_url
+        self._at = _place(self._base_url, info.own_url)
         self._model_choice = choose_model(
             self.provider, choice.model, setting=getattr(config, info.model_variable.lower())
         )
@@ -109,6 +110,14 @@ class CloudVoice(ABC):
             text=text,
         )
         return service_error(request, status, body, headers)
+
+
+def _place(url: str, own_url: str) -> str:
+    """What a fingerprint says of the address: nothing where it is the provider's own, so that old pieces stay good."""
+    scheme, separator, rest = url.strip().rstrip("/").partition("://")
+    host, slash, path = rest.partition("/")
+    address = f"{scheme.lower()}{separator}{host.lower()}{slash}{path}"
+    return "" if address == own_url else f" at={address}"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import wave
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,10 @@ from worker.config import Config
 from worker.payload.schema import VoiceChoice
 from worker.tts import cloud_voice
 from worker.tts.cloud_voice import CloudVoice, transport_errors
+from worker.tts.samples import write_samples
 from worker.tts.service_errors import (
-    HEAD_BYTES,
     Reason,
     about_format,
-    check_samples,
     check_type,
     read_reason,
     too_slow,
@@ -73,7 +71,7 @@ class ElevenLabsVoice(CloudVoice):
         self._spoken_last = ""
         self._opened: ElevenLabs | None = None
         self.limit_characters = _V3_LIMIT_CHARACTERS if is_v3 else _LIMIT_CHARACTERS
-        voice = f"elevenlabs {self._model} {self._voice}"
+        voice = f"elevenlabs {self._model} {self._voice}{self._at}"
         self.fingerprint = f"{voice} {_in_words(self._settings)}"
         self.pace_key = f"{voice} {_in_words(given)}"
 
@@ -151,24 +149,12 @@ def _about_context(reason: Reason) -> bool:
 
 def _write(into: Path, chunks: Any, output_format: str, deadline: float) -> None:
     """Stream a body to a file; bare PCM gets a WAV header."""
+    arriving = _in_time(chunks, deadline)
+    if output_format.startswith("pcm_"):
+        write_samples(into, arriving, int(output_format.removeprefix("pcm_")), provider="elevenlabs")
+        return
     with into.open("wb") as file:
-        if output_format.startswith("pcm_"):
-            with wave.open(file, "wb") as sound:
-                sound.setnchannels(1)
-                sound.setsampwidth(2)
-                sound.setframerate(int(output_format.removeprefix("pcm_")))
-                head, rest = b"", b""
-                for chunk in _in_time(chunks, deadline):
-                    if len(head) < HEAD_BYTES:
-                        head += chunk[:HEAD_BYTES]
-                        check_samples("elevenlabs", head)
-                    data = rest + chunk
-                    whole = len(data) & ~1
-                    sound.writeframesraw(data[:whole])
-                    rest = data[whole:]
-            return
-        for chunk in _in_time(chunks, deadline):
-            file.write(chunk)
+        file.writelines(arriving)
 
 
 def _in_time(chunks: Any, deadline: float) -> Any:

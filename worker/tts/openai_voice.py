@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from worker.errors import ConfigurationError
 from worker.payload.schema import VoiceChoice
 from worker.tts import cloud_voice
 from worker.tts.cloud_voice import CloudVoice, transport_errors
+from worker.tts.samples import write_samples
 from worker.tts.service_errors import about_format, check_type, read_reason, too_slow, unreachable
 from worker.tts.voice import Utterance
 
@@ -23,13 +25,17 @@ _WITHOUT_INSTRUCTIONS = ("tts-1",)  # these and their variants would answer 400
 _IN_TOKENS = ("gpt-4o",)
 _WITHOUT_SPEED = ("gpt-",)  # these accept `speed` and ignore it
 _CUSTOM = "voice_"  # ids of voices that the account has made
+_VOICES = (
+    *("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse"),
+)
+_PCM_HZ = 24_000
 
 
 class OpenAIVoice(CloudVoice):
     """Speaks with `POST /audio/speech`, streamed to a file, lossless where the service can; see `CloudVoice`."""
 
     provider = "openai"
-    formats = ("flac", "mp3")  # a service at another OPENAI_BASE_URL may not know FLAC
+    formats = ("flac", "mp3", "wav", "pcm")  # a service at another OPENAI_BASE_URL may not know FLAC
     default_voice = "nova"
 
     def __init__(self, choice: VoiceChoice, config: Config, **options: Any) -> None:
@@ -40,7 +46,12 @@ class OpenAIVoice(CloudVoice):
         takes_instructions = not self._model.startswith(_WITHOUT_INSTRUCTIONS)
         self._instructions = choice.instructions if takes_instructions else None
         self._opened: OpenAI | None = None
-        voice, instructions = f"openai {self._model} {self._voice}", f"instructions={self._instructions or ''}"
+        renamed = config.openai_voice_map.get(self._voice.lower())
+        if renamed is not None or (self._at and self._voice in _VOICES):
+            # another service need not know OpenAI's names: the operator can say which of its own to take
+            self._voice, self._voice_of_job = renamed or self._voice, False
+        voice = f"openai {self._model} {self._voice}{self._at}"
+        instructions = f"instructions={self._instructions or ''}"
         self.fingerprint = f"{voice} speed={self._sent_speed:g} {instructions}"
         self.pace_key = f"{voice} {instructions}"
 
@@ -71,21 +82,21 @@ class OpenAIVoice(CloudVoice):
             optional["speed"] = self._sent_speed
         deadline = time.monotonic() + cloud_voice.PIECE_S
         try:
-            with (
-                self._client().audio.speech.with_streaming_response.create(
-                    input=utterance.text,
-                    model=self._model,
-                    voice={"id": self._voice} if self._voice.startswith(_CUSTOM) else self._voice,
-                    response_format=output_format,  # type: ignore[arg-type]
-                    **optional,
-                ) as response,
-                into.open("wb") as file,
-            ):
+            with self._client().audio.speech.with_streaming_response.create(
+                input=utterance.text,
+                model=self._model,
+                voice={"id": self._voice} if self._voice.startswith(_CUSTOM) else self._voice,
+                response_format=output_format,  # type: ignore[arg-type]
+                **optional,
+            ) as response:
                 check_type("openai", response.headers.get("content-type"))
-                for chunk in response.iter_bytes():  # as they arrive: a fixed size would wait for a slow service
-                    file.write(chunk)
-                    if time.monotonic() > deadline:
-                        raise too_slow("openai", cloud_voice.PIECE_S)
+                # as they arrive: a fixed size would wait for a slow service
+                chunks = _in_time(response.iter_bytes(), deadline)
+                if output_format == "pcm":
+                    write_samples(into, chunks, _PCM_HZ, provider="openai")
+                else:
+                    with into.open("wb") as file:
+                        file.writelines(chunks)
         except APIConnectionError as error:
             raise unreachable("openai", error) from None
         except APIStatusError as error:
@@ -97,3 +108,10 @@ class OpenAIVoice(CloudVoice):
         except transport_errors() as error:  # the SDK passes these through while the body is read
             raise unreachable("openai", error) from None
         return True
+
+
+def _in_time(chunks: Iterator[bytes], deadline: float) -> Iterator[bytes]:
+    for chunk in chunks:
+        if time.monotonic() > deadline:
+            raise too_slow("openai", cloud_voice.PIECE_S)
+        yield chunk

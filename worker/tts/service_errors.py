@@ -15,7 +15,13 @@ from worker.voices import PROVIDERS
 _QUOTA_CODES = ("insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "payment_required")
 _PLAN_CODES = ("paid_plan_required", "subscription_required", "feature_not_available")
 _FORMAT_CODES = ("output_format_not_allowed", "response_format", "output_format")
-_LENGTH_CODES = ("string_above_max_length", "text_too_long", "input_too_long", "max_character_limit_exceeded")
+_LENGTH_CODES = (
+    "string_above_max_length",
+    "string_too_long",
+    "text_too_long",
+    "input_too_long",
+    "max_character_limit_exceeded",
+)
 _LENGTH_WORDS = ("maximum context length", "input is too long", "too many tokens", "too many characters")
 _MODEL_FIELDS, _VOICE_FIELDS = ("model", "model_id"), ("voice", "voice_id")
 _TEXT_FIELDS = ("", "input", "text")
@@ -26,6 +32,12 @@ HEAD_BYTES = 32
 _UNTYPED = ("application/octet-stream", "binary/octet-stream")
 _LONGEST_REASON = 200
 _A_QUOTE = 16  # characters of the script in a row
+
+
+class RewordedError(TransientError):
+    """A voice that may choose its own words did not read the text, however often it was asked."""
+
+    default_code = "voice.reworded"
 
 
 class PieceTooLongError(ConfigurationError):
@@ -130,7 +142,8 @@ def service_error(request: Request, status: int, body: Any, headers: Mapping[str
         return ConfigurationError(f"{says}; check {request.key_variable} and what it may do", code="voice.key")
     if _about_length(reason):
         return PieceTooLongError(f"{says}; {len(request.text)} characters are too many for the model {request.model}")
-    if reason.field in _VOICE_FIELDS or any("voice" in code and "setting" not in code for code in reason.codes):
+    of_voice = reason.field in _VOICE_FIELDS or (not reason.field and _names(reason, request.voice))
+    if of_voice or any("voice" in code and "setting" not in code for code in reason.codes):
         return _no_voice(request, says)
     if status == 404:
         return ConfigurationError(
@@ -176,7 +189,8 @@ def _no_voice(request: Request, says: str) -> WorkerError:
             customer_message="The chosen voice is not available any more. Please choose another voice.",
         )
     return ConfigurationError(
-        f"{says}; the voice {request.voice!r} was taken since the job names none: have the app send voice.id",
+        f"{says}; the voice {request.voice!r} was chosen by a setting or by default: have the app send voice.id"
+        + (", or set OPENAI_VOICE_MAP" if request.key_variable == "OPENAI_API_KEY" else ""),
         code="voice.unknown",
     )
 
@@ -189,8 +203,15 @@ def about_format(reason: Reason) -> bool:
 def _about_model(reason: Reason, request: Request, status: int) -> bool:
     if reason.field in _MODEL_FIELDS or any("model" in code for code in reason.codes) or status == 410:
         return True
+    if not reason.field and _names(reason, request.model):
+        return True
     # OpenAI's answer to a model of another endpoint; with another path it is about the base URL
     return request.provider == "openai" and status == 404 and "(POST /v1/audio/speech)" in reason.message
+
+
+def _names(reason: Reason, value: str) -> bool:
+    """Whether the sentence quotes a name that was asked for; many gateways do not say otherwise what they refuse."""
+    return any(f"{quote}{value}{quote}" in reason.message for quote in "'\"`")
 
 
 def _about_length(reason: Reason) -> bool:
@@ -250,7 +271,9 @@ def read_reason(body: Any) -> Reason:
         return Reason((body.lower(),), "", _line(body))
     if not isinstance(body, dict):
         return Reason((), "", "")
-    codes = tuple(str(body[key]).lower() for key in ("code", "type", "status") if body.get(key))
+    codes = tuple(
+        str(body[key]).lower() for key in ("code", "type", "status", "error") if isinstance(body.get(key), str)
+    )
     place = body.get("loc")
     field = body.get("param") or (place[-1] if isinstance(place, list) and place else "")
     field = str(field).rpartition(".")[2].lower()
