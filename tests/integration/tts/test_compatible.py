@@ -102,7 +102,7 @@ def test_samples_are_samples_however_they_arrive(tmp_path):
     assert not is_sound_file(b"")
 
 
-def test_what_it_does_not_know_is_for_the_operator_where_the_job_means_openai(tmp_path):
+def test_what_it_lacks_is_for_the_operator_where_the_job_means_openai(tmp_path):
     """A customer who chose OpenAI's nova cannot know that the operator's server has none."""
     with compatible_service() as service:
         for refused, code in (
