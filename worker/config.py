@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from worker.errors import ConfigurationError
 from worker.untrusted_json import read_json
@@ -70,6 +70,13 @@ def _voice_map(value: object) -> object:
     raise ValueError('it is no map of voice names, such as alloy=af_heart,nova=bf_emma or {"alloy": "af_heart"}')
 
 
+def _address(value: str) -> str:
+    if not re.match(r"https?://[^/]", value, re.IGNORECASE):
+        raise ValueError("an address begins with https:// or http://")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 
 
@@ -101,11 +108,11 @@ class Config(BaseModel):
     worker_token: Key | None = None
     # voices
     openai_api_key: Key | None = None
-    openai_base_url: str | None = None
+    openai_base_url: Address | None = None
     openai_tts_model: str | None = None
     openai_voice_map: Annotated[dict[str, str], BeforeValidator(_voice_map)] = {}
     elevenlabs_api_key: Key | None = None
-    elevenlabs_base_url: str | None = None
+    elevenlabs_base_url: Address | None = None
     elevenlabs_tts_model: str | None = None
     max_characters_per_day: int | None = Field(None, ge=1)
     tts_cache_bucket: str | None = None

@@ -13,12 +13,12 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from standins.speech import RATE, spoken
+from standins.speech import RATE, seconds_of, spoken
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -29,6 +29,7 @@ VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse",
 SPEEDS = (0.25, 1.5)
 KEY = "sk-test"
 CHUNK_BYTES = 4800
+TOKENS_A_SECOND, MOST_TOKENS = 20, 4096  # of one response
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,8 @@ class _Talk:
         if turn.kind == "error":
             self._send("error", error=turn.error)
             return
+        if seconds_of(text) / self._session["audio"]["output"]["speed"] * TOKENS_A_SECOND > MOST_TOKENS:
+            turn = replace(turn, kind="max_output_tokens")
         limit = {
             "name": "tokens",
             "limit": 40_000,

@@ -153,7 +153,9 @@ class OpenAIRealtimeVoice(CloudVoice):
             connection = self._opened.realtime.connect(model=self._model, websocket_connection_options=limits).enter()
         except InvalidStatus as error:
             answer = error.response
-            raise self._error(text, answer.status_code, bytes(answer.body or b""), dict(answer.headers)) from None
+            # a page or a redirection: no WebSocket is served there
+            status = answer.status_code if answer.status_code >= 400 else 404
+            raise self._error(text, status, bytes(answer.body or b""), dict(answer.headers)) from None
         except OpenAIError as error:
             raise ConfigurationError(f"{self.provider}: {error}", code="voice.client") from None
         except (WebSocketException, OSError) as error:

@@ -142,7 +142,7 @@ def _is_same(first: _Word, second: _Word) -> bool:
 
 def _stands_for(one: _Word, several: list[_Word]) -> bool:
     """Whether a word is read or written as these: as a number, together, or apart (``don't``, ``do not``)."""
-    if one.most >= len(several):
+    if one.most >= len(several) and all(word.most == 1 for word in several):
         return True
     joined = "".join(word.letters for word in several)
     if joined == one.letters:

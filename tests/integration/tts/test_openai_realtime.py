@@ -182,6 +182,8 @@ class TestRefusals:
             (Handshake(403, {"error": {"message": "no", "code": "unsupported_country"}}), "voice.key"),
             (Handshake(404, {"error": {"message": "gone", "code": "model_not_found"}}), "voice.model"),
             (Handshake(404, b"<html>404</html>"), "voice.address"),
+            (Handshake(200, b"<html>Welcome</html>"), "voice.address"),
+            (Handshake(301, b""), "voice.address"),
             (Handshake(error=NO_CREDIT, code=1013, reason=OUT_OF_CREDIT), "voice.quota"),
             (Handshake(code=1013, reason=OUT_OF_CREDIT), "voice.quota"),
             (Handshake(code=3000, reason="invalid_request_error.invalid_api_key"), "voice.key"),
