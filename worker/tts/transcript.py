@@ -55,9 +55,9 @@ class _Word:
 def differences(text: str, transcript: str) -> float:
     """Count the words by which a transcript differs from a text: missing, added or other ones.
 
-    Numbers, symbols and common abbreviations match the few words that they may be read as. Case, accents, punctuation,
-    the apostrophes of contractions and words written together or apart do not count, nor does one letter of a long
-    word. In scripts without spaces a character counts as a word.
+    Numbers, symbols and common abbreviations match the few words that they may be read as, but no other number. Case,
+    accents, punctuation, the apostrophes of contractions and words written together or apart do not count, nor does
+    one letter of a long word. In scripts without spaces a character counts as a word.
 
     Parameters
     ----------
@@ -131,7 +131,11 @@ def _is_spaceless(words: list[_Word]) -> bool:
 
 
 def _is_same(first: _Word, second: _Word) -> bool:
-    if first.letters == second.letters or max(first.most, second.most) > 1:
+    if first.letters == second.letters:
+        return True
+    if first.letters.isdecimal() and second.letters.isdecimal():
+        return int(first.letters) == int(second.letters)  # "07"
+    if max(first.most, second.most) > 1:
         return True
     shorter, longer = sorted((first.letters, second.letters), key=len)
     if len(shorter) < _SPELLING_LENGTH or len(longer) - len(shorter) > 1:
@@ -142,7 +146,7 @@ def _is_same(first: _Word, second: _Word) -> bool:
 
 def _stands_for(one: _Word, several: list[_Word]) -> bool:
     """Whether a word is read or written as these: as a number, together, or apart (``don't``, ``do not``)."""
-    if one.most >= len(several) and all(word.most == 1 for word in several):
+    if one.most >= len(several) and all(word.letters != one.letters for word in several):
         return True
     joined = "".join(word.letters for word in several)
     if joined == one.letters:
