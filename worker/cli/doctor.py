@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from worker.queue.address import read
 from worker.queue.listener import why_polling
 from worker.queue.service import Queue, open_queue
 from worker.storage.base import RENDERS
+from worker.storage.choose import chosen_storage, open_storage
 from worker.supabase_access import supabase_of
 from worker.tts import available_voices
 
@@ -121,8 +123,9 @@ def _buckets(config: Config) -> Iterator[Finding]:
     except WorkerError as error:
         yield Finding("storage", False, error.message)
         return
-    if supabase is None:
-        yield Finding("storage", True, f"local folder {config.storage_dir} (STORAGE_DIR)")
+    if supabase is None or chosen_storage(config) != "supabase":
+        with closing(open_storage(config)) as other:
+            yield Finding("storage", True, other.describe())
         return
     from worker.storage.supabase_storage import SupabaseStorage
 

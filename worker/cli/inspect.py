@@ -16,9 +16,8 @@ from worker.errors import ConfigurationError, JobError, WorkerError
 from worker.ffmpeg.program import find_ffmpeg
 from worker.inspect.inspection import FoundBeat, Inspection, Inspector
 from worker.inspect.waveform import WaveformBuilder
-from worker.media.clip import SourceFacts
-from worker.media.decode import opened_sound
-from worker.media.signature import mp3_encoder
+from worker.media.decode import SoundStream, opened_sound
+from worker.media.sniff import mp3_encoder
 
 Span = tuple[float, float]
 
@@ -45,9 +44,8 @@ def inspect(options: argparse.Namespace, config: Config) -> int:
             inspector.add(block)
             if waveform is not None:
                 waveform.add(block)
-        facts = sound.facts()
     result = inspector.result()
-    figures = _figures(file, facts, result, voice)
+    figures = _figures(file, sound, result, voice)
     if waveform is not None and picture is not None:
         from worker.cli.picture import draw
 
@@ -97,13 +95,13 @@ def _seconds(hours: str, minutes: str, seconds: str) -> float:
     return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
 
 
-def _figures(file: Path, facts: SourceFacts, result: Inspection, voice: Sequence[Span]) -> dict[str, Any]:
+def _figures(file: Path, sound: SoundStream, result: Inspection, voice: Sequence[Span]) -> dict[str, Any]:
     size = file.stat().st_size
     return {
         "file": file.name,
-        "codec": facts.codec,
-        "encoder": mp3_encoder(file) if facts.codec == "mp3" else None,
-        "channels": facts.channels,
+        "codec": sound.codec,
+        "encoder": mp3_encoder(file) if sound.codec == "mp3" else None,
+        "channels": sound.channels,
         "size_bytes": size,
         "average_kbps": round(size * 8 / 1000 / result.duration_s, 1),
         **asdict(result),

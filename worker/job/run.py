@@ -23,8 +23,6 @@ if TYPE_CHECKING:  # heavy modules are loaded by the job process only; the idle 
     from worker.payload.track_row import Completed
     from worker.render.produce import Produced
 
-PAID_PROVIDERS = tuple(name for name, provider in PROVIDERS.items() if provider.key_variable)
-
 
 def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
     """Render a job and put its track and preview into storage.
@@ -59,7 +57,6 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
         from worker.media.reference import What
         from worker.render.produce import produce
         from worker.render.studio import open_studio
-        from worker.tts.shared_cache import speech_store
 
         def fetch(reference: str, *, into: Path, what: What) -> Path:
             return fetch_media(
@@ -77,7 +74,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
             studio=open_studio(
                 config,
                 fetch,
-                speech_store=speech_store(config, storage),
+                speech_store=storage.small_files(config.tts_cache_bucket) if config.tts_cache_bucket else None,
                 catalogue=channel.catalogue,
                 without_music=config.on_missing_music == "without",
                 without_cover="always" if completed.has_tracks_cover else "missing",
@@ -126,7 +123,7 @@ def _parse(completed: Completed, job_input: JobInput, config: Config) -> RenderJ
 
 def _check_characters(job: RenderJob, config: Config, channel: Channel) -> None:
     """Refuse a script that is longer than what the customer may still have spoken today, if it costs money."""
-    characters = len(job.script) if job.has_voice and job.voice.provider in PAID_PROVIDERS else 0
+    characters = len(job.script) if job.has_voice and PROVIDERS[job.voice.provider].key_variable else 0
     if characters and config.max_characters_per_day is not None and not channel.may_speak(characters):
         raise JobError(
             f"script: {characters} characters are more than MAX_CHARACTERS_PER_DAY ({config.max_characters_per_day}) "

@@ -11,7 +11,8 @@ from typing import Any
 from dsp.blocks import BLOCK_FRAMES, finite, spans
 from dsp.loudness import integrated_lufs, loudness_range_lu, measure
 from dsp.plan import RenderPlan, render_layer
-from worker.media.signature import mp3_encoder
+from worker.formats import FORMATS
+from worker.media.sniff import mp3_encoder
 from worker.plan.compile import Compiled
 from worker.render.analysis import DeliveredAnalysis
 from worker.render.deliver import Delivered, EncodeReport
@@ -180,15 +181,15 @@ def _reduction_history(delivered: Delivered) -> tuple[tuple[float, float], ...]:
 
 
 def _encoder(file: Path, format_: str, ffmpeg: str) -> str:
-    """Name the encoder: LAME signs its files, AAC is FFmpeg's own, FLAC is libsndfile's."""
-    match format_:
-        case "wav":
-            return "PCM"
-        case "flac":
+    """Name the encoder with its version; LAME signs its files."""
+    match FORMATS[format_].encoder:
+        case "libsndfile":
             import soundfile
 
             return f"libsndfile {soundfile.__libsndfile_version__}"
-        case "mp3":
+        case "LAME":
             return mp3_encoder(file) or "LAME"
-        case _:
+        case "FFmpeg aac":
             return f"FFmpeg {ffmpeg} aac"
+        case name:
+            return name

@@ -21,8 +21,9 @@ from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
 from worker.payload.script import parse_script
 from worker.plan.compile import SHORTEST_RECORDING_S
 from worker.plan.recordings import Music, Speech
+from worker.storage.base import SmallFiles
 from worker.tts import open_voice
-from worker.tts.cache import RemoteCache, SpeechCache
+from worker.tts.cache import SpeechCache
 from worker.tts.pace import PaceBook
 from worker.tts.processing import VoiceProcessing, measure_clip
 from worker.tts.shorten import FitMode, script_that_fits
@@ -85,7 +86,7 @@ def open_studio(
     *,
     voice_file: Path | None = None,
     music_file: Path | None = None,
-    speech_store: RemoteCache | None = None,
+    speech_store: SmallFiles | None = None,
     catalogue: Callable[[str], str | None] | None = None,
     without_music: bool = False,
     without_cover: WithoutCover = "never",
@@ -99,7 +100,7 @@ def open_studio(
         Gets music, uploaded recordings and covers.
     voice_file, music_file : Path, optional
         Used in place of the job's voice and music.
-    speech_store : RemoteCache, optional
+    speech_store : SmallFiles, optional
         Shared store of spoken pieces.
     catalogue : callable, optional
         Gives the URL or object name of music by id or slug, or None.
@@ -122,7 +123,6 @@ def open_studio(
                     recording,
                     ffmpeg=ffmpeg,
                     folder=folder,
-                    sample_rate=SAMPLE_RATE_HZ,
                     max_seconds=max_seconds,
                     speed=job.voice.recording_speed,
                     processing=processing,
@@ -145,7 +145,6 @@ def open_studio(
             cache=cache,
             ffmpeg=ffmpeg,
             folder=folder,
-            sample_rate=SAMPLE_RATE_HZ,
             on_progress=on_progress,
             said=said,
             processing=processing,
@@ -175,7 +174,7 @@ def open_studio(
             )
             if clip.frames < SHORTEST_RECORDING_S * SAMPLE_RATE_HZ:  # here, before a voice is paid for
                 raise MediaError(f"{path.name} has {clip.frames} frames", code="media.empty")
-        return Music(clip, integrated_lufs(measure_clip(clip, SAMPLE_RATE_HZ).energies))
+        return Music(clip, integrated_lufs(measure_clip(clip).energies))
 
     def fetch_cover(reference: str, folder: Path) -> bytes:
         path = fetch(reference, into=folder, what="cover")

@@ -9,18 +9,17 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worker.config import Config
-from worker.errors import ConfigurationError, TransientError, WorkerError
+from worker.errors import ConfigurationError, TransientError
 from worker.payload.schema import VoiceChoice
 from worker.tts import cloud_voice
-from worker.tts.cloud_voice import CloudVoice
-from worker.tts.samples import write_samples
-from worker.tts.service_errors import PieceTooLongError, RewordedError, too_slow, unreachable
+from worker.tts.cloud_voice import CloudVoice, Refused
+from worker.tts.service_errors import PieceTooLongError, RewordedError
 from worker.tts.transcript import is_reading_of
 from worker.tts.voice import Utterance
 from worker.voices import model_owner
@@ -83,7 +82,7 @@ class OpenAIRealtimeVoice(CloudVoice):
         asked = self._voice
         renamed = config.openai_voice_map.get(asked.lower()) or NEAREST_VOICES.get(asked.lower())
         if renamed is not None:
-            self._voice, self._voice_of_job = renamed, False
+            self._take_voice(renamed)
             if asked.lower() not in config.openai_voice_map:
                 self.notes += (
                     f"voice.id: OpenAI's Realtime API has no voice {asked}, so {renamed}, the nearest, was taken.",
@@ -125,22 +124,20 @@ class OpenAIRealtimeVoice(CloudVoice):
             f"written, {_READINGS} times"
         )
 
-    def _request(self, utterance: Utterance, into: Path, output_format: str, *, is_last: bool) -> bool:
+    @contextmanager
+    def _ask(self, utterance: Utterance, output_format: str) -> Iterator[tuple[str | None, Iterable[bytes]]]:
         transcripts: list[str] = []
-        session = self._idle.pop() if self._idle else self._session(utterance.text)
+        session = self._idle.pop() if self._idle else self._session()
         try:
-            write_samples(
-                into, self._read_aloud(session, utterance.text, transcripts), _RATE_HZ, provider=self.provider
-            )
+            yield "audio/pcm", self._read_aloud(session, utterance.text, transcripts)
         except BaseException:
             session.close()
             raise
         self._idle.append(session)
         if not is_reading_of(" ".join(transcripts), utterance.text):
             raise _OtherWords
-        return True
 
-    def _session(self, text: str) -> _Session:
+    def _session(self) -> _Session:
         """Open a session that reads aloud, in this voice."""
         from openai import OpenAI, OpenAIError
         from websockets.exceptions import InvalidStatus, WebSocketException
@@ -155,20 +152,20 @@ class OpenAIRealtimeVoice(CloudVoice):
             answer = error.response
             # a page or a redirection: no WebSocket is served there
             status = answer.status_code if answer.status_code >= 400 else 404
-            raise self._error(text, status, bytes(answer.body or b""), dict(answer.headers)) from None
+            raise Refused(status, bytes(answer.body or b""), dict(answer.headers)) from None
         except OpenAIError as error:
             raise ConfigurationError(f"{self.provider}: {error}", code="voice.client") from None
         except (WebSocketException, OSError) as error:
-            raise unreachable(self.provider, error) from None
+            raise self._unreachable(error) from None
         session = _Session(connection)
         try:
-            self._set_up(session, text)
+            self._set_up(session)
         except BaseException:
             session.close()
             raise
         return session
 
-    def _set_up(self, session: _Session, text: str) -> None:
+    def _set_up(self, session: _Session) -> None:
         manner = f"\nHow to speak: {self._instructions}" if self._instructions else ""
         session.send(
             {
@@ -188,7 +185,7 @@ class OpenAIRealtimeVoice(CloudVoice):
                 },
             }
         )
-        for event in self._events(session, text):
+        for event in self._events(session):
             if event.type == "session.updated":
                 return
 
@@ -206,7 +203,7 @@ class OpenAIRealtimeVoice(CloudVoice):
                 },
             }
         )
-        for event in self._events(session, text):
+        for event in self._events(session):
             if event.type in _AUDIO:
                 try:
                     yield base64.b64decode(event.delta, validate=True)
@@ -218,23 +215,23 @@ class OpenAIRealtimeVoice(CloudVoice):
                 self._check_response(event.response, session, text)
                 return
 
-    def _events(self, session: _Session, text: str) -> Iterator[Any]:
+    def _events(self, session: _Session) -> Iterator[Any]:
         """The events of a session, until nothing comes or the time for a piece has passed."""
         deadline = time.monotonic() + cloud_voice.PIECE_S
         while True:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
-                raise too_slow(self.provider, cloud_voice.PIECE_S)
+                raise self._too_slow()
             try:
                 event = session.next_event(min(cloud_voice.READ_S, left_s))
             except queue.Empty:
                 if left_s < cloud_voice.READ_S:
-                    raise too_slow(self.provider, cloud_voice.PIECE_S) from None
-                raise unreachable(self.provider, TimeoutError()) from None
+                    raise self._too_slow() from None
+                raise self._unreachable(TimeoutError()) from None
             if isinstance(event, Exception):
-                raise self._broken(event, text) from None
+                raise self._broken(event) from None
             if event.type == "error":
-                raise self._refused(event.error, session, text)
+                raise _refused(event.error, session)
             yield event
 
     def _check_response(self, response: RealtimeResponse, session: _Session, text: str) -> None:
@@ -246,27 +243,20 @@ class OpenAIRealtimeVoice(CloudVoice):
         if reason == "max_output_tokens":
             raise PieceTooLongError(f"{self.provider}: {len(text)} characters are too many for one response")
         if details is not None and details.error is not None:
-            raise self._refused(details.error, session, text)
+            raise _refused(details.error, session)
         if reason == "content_filter":
-            raise self._error(text, 400, {"error": {"code": reason, "message": reason}}, {})
+            raise Refused(400, {"error": {"code": reason, "message": reason}}, {})
         raise TransientError(f"{self.provider}: the response is {response.status}", code="voice.unavailable")
 
-    def _refused(self, error: Any, session: _Session, text: str) -> WorkerError:
-        names = [str(name).lower() for name in (getattr(error, "code", None), getattr(error, "type", None)) if name]
-        status = next((_STATUSES[name] for name in names if name in _STATUSES), 400)
-        body = {name: getattr(error, name, None) for name in ("code", "type", "param", "message")}
-        wait_s = math.ceil(session.reset_s)
-        return self._error(text, status, {"error": body}, {"retry-after": str(wait_s)} if wait_s else {})
-
-    def _broken(self, error: Exception, text: str) -> WorkerError:
+    def _broken(self, error: Exception) -> Exception:
         """The error of a connection that was closed; the service's reason is "type.code" where it has one."""
         frame = getattr(error, "rcvd", None)
         reason = frame.reason if frame is not None else ""
         if not _CLOSE_REASON.fullmatch(reason):
-            return unreachable(self.provider, error)
+            return self._unreachable(error)
         kind, _, code = reason.rpartition(".")
         status = _STATUSES.get(code, _STATUSES.get(kind, 400))
-        return self._error(text, status, {"error": {"type": kind, "code": code, "message": reason}}, {})
+        return Refused(status, {"error": {"type": kind, "code": code, "message": reason}}, {})
 
 
 class _OtherWords(Exception):  # noqa: N818 - the piece is asked for once more
@@ -320,3 +310,12 @@ class _Session:
                 self._arrived.put(self._connection.recv())
         except Exception as error:  # noqa: BLE001 - it is raised where the event is waited for
             self._arrived.put(error)
+
+
+def _refused(error: Any, session: _Session) -> Refused:
+    """An error event, or the error of a response, as the HTTP answer that it would have been."""
+    names = [str(name).lower() for name in (getattr(error, "code", None), getattr(error, "type", None)) if name]
+    status = next((_STATUSES[name] for name in names if name in _STATUSES), 400)
+    body = {name: getattr(error, name, None) for name in ("code", "type", "param", "message")}
+    wait_s = math.ceil(session.reset_s)
+    return Refused(status, {"error": body}, {"retry-after": str(wait_s)} if wait_s else {})

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.payload.schema import VoiceChoice
 from worker.tts import cloud_voice
-from worker.tts.cloud_voice import CloudVoice, transport_errors
-from worker.tts.samples import write_samples
-from worker.tts.service_errors import about_format, check_type, read_reason, too_slow, unreachable
+from worker.tts.cloud_voice import CloudVoice, Refused
 from worker.tts.voice import Utterance
 
 if TYPE_CHECKING:
@@ -28,32 +25,32 @@ _CUSTOM = "voice_"  # ids of voices that the account has made
 _VOICES = (
     *("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse"),
 )
-_PCM_HZ = 24_000
 
 
 class OpenAIVoice(CloudVoice):
     """Speaks with `POST /audio/speech`, streamed to a file, lossless where the service can; see `CloudVoice`."""
 
     provider = "openai"
-    formats = ("flac", "mp3", "wav", "pcm")  # a service at another OPENAI_BASE_URL may not know FLAC
+    formats = ("flac", "mp3", "wav", "pcm_24000")  # a service at another OPENAI_BASE_URL may not know FLAC
     default_voice = "nova"
 
     def __init__(self, choice: VoiceChoice, config: Config, **options: Any) -> None:
         super().__init__(choice, config, **options)
-        self._sent_speed = 1.0 if self._model.startswith(_WITHOUT_SPEED) else choice.speed
-        self.tempo = choice.speed / self._sent_speed
+        sent_speed = 1.0 if self._model.startswith(_WITHOUT_SPEED) else choice.speed
+        self.tempo = choice.speed / sent_speed
         self.limit_characters = _SMALL_LIMIT_CHARACTERS if self._model.startswith(_IN_TOKENS) else _LIMIT_CHARACTERS
-        takes_instructions = not self._model.startswith(_WITHOUT_INSTRUCTIONS)
-        self._instructions = choice.instructions if takes_instructions else None
+        instructions = None if self._model.startswith(_WITHOUT_INSTRUCTIONS) else choice.instructions
+        self._optional: dict[str, Any] = {"instructions": instructions} if instructions else {}
+        if not self._model.startswith(_WITHOUT_SPEED):
+            self._optional["speed"] = sent_speed
         self._opened: OpenAI | None = None
         renamed = config.openai_voice_map.get(self._voice.lower())
         if renamed is not None or (self._at and self._voice in _VOICES):
             # another service need not know OpenAI's names: the operator can say which of its own to take
-            self._voice, self._voice_of_job = renamed or self._voice, False
-        voice = f"openai {self._model} {self._voice}{self._at}"
-        instructions = f"instructions={self._instructions or ''}"
-        self.fingerprint = f"{voice} speed={self._sent_speed:g} {instructions}"
-        self.pace_key = f"{voice} {instructions}"
+            self._take_voice(renamed or self._voice)
+        voice, manner = f"openai {self._model} {self._voice}{self._at}", f"instructions={instructions or ''}"
+        self.fingerprint = f"{voice} speed={sent_speed:g} {manner}"
+        self.pace_key = f"{voice} {manner}"
 
     def close(self) -> None:
         """Close the connections."""
@@ -72,46 +69,23 @@ class OpenAIVoice(CloudVoice):
             )
         return self._opened
 
-    def _request(self, utterance: Utterance, into: Path, output_format: str, *, is_last: bool) -> bool:
+    @contextmanager
+    def _ask(self, utterance: Utterance, output_format: str) -> Iterator[tuple[str | None, Iterable[bytes]]]:
         from openai import APIConnectionError, APIStatusError, OpenAIError
 
-        optional: dict[str, Any] = {}
-        if self._instructions:
-            optional["instructions"] = self._instructions
-        if not self._model.startswith(_WITHOUT_SPEED):
-            optional["speed"] = self._sent_speed
-        deadline = time.monotonic() + cloud_voice.PIECE_S
         try:
             with self._client().audio.speech.with_streaming_response.create(
                 input=utterance.text,
                 model=self._model,
                 voice={"id": self._voice} if self._voice.startswith(_CUSTOM) else self._voice,
-                response_format=output_format,  # type: ignore[arg-type]
-                **optional,
+                response_format=output_format.partition("_")[0],  # type: ignore[arg-type]
+                **self._optional,
             ) as response:
-                check_type("openai", response.headers.get("content-type"))
                 # as they arrive: a fixed size would wait for a slow service
-                chunks = _in_time(response.iter_bytes(), deadline)
-                if output_format == "pcm":
-                    write_samples(into, chunks, _PCM_HZ, provider="openai")
-                else:
-                    with into.open("wb") as file:
-                        file.writelines(chunks)
+                yield response.headers.get("content-type"), response.iter_bytes()
         except APIConnectionError as error:
-            raise unreachable("openai", error) from None
+            raise self._unreachable(error) from None
         except APIStatusError as error:
-            if not is_last and error.status_code < 500 and about_format(read_reason(error.body)):
-                return False
-            raise self._error(utterance.text, error.status_code, error.body, error.response.headers) from None
+            raise Refused(error.status_code, error.body, error.response.headers) from None
         except OpenAIError as error:
             raise ConfigurationError(f"openai: {error}", code="voice.client") from None
-        except transport_errors() as error:  # the SDK passes these through while the body is read
-            raise unreachable("openai", error) from None
-        return True
-
-
-def _in_time(chunks: Iterator[bytes], deadline: float) -> Iterator[bytes]:
-    for chunk in chunks:
-        if time.monotonic() > deadline:
-            raise too_slow("openai", cloud_voice.PIECE_S)
-        yield chunk

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+from worker.errors import TransientError
 from worker.media.sniff import demuxer_of, id3v2_bytes
-from worker.tts.service_errors import check_samples
 
 _HEAD_BYTES = 8192  # room for three frames of MP3
+_TEXT_BYTES = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D}
+_TEXT_HEAD_BYTES = 32
 
 
 def write_samples(into: Path, chunks: Iterable[bytes], rate_hz: int, *, provider: str) -> None:
@@ -38,7 +40,8 @@ def write_samples(into: Path, chunks: Iterable[bytes], rate_hz: int, *, provider
     head = b""
     while len(head) < _HEAD_BYTES and (part := next(parts, None)) is not None:
         head += part
-    check_samples(provider, head)
+    if len(head) >= _TEXT_HEAD_BYTES and _TEXT_BYTES.issuperset(head[:_TEXT_HEAD_BYTES]):
+        raise TransientError(f"{provider} answered with words instead of sound", code="voice.damaged")
     with ExitStack() as stack:
         file = stack.enter_context(into.open("wb"))
         if is_sound_file(head):

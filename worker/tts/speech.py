@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from dsp.blocks import Clip, spans
-from dsp.loudness import Measurement, integrated_lufs, joined
+from dsp.loudness import integrated_lufs
 from worker.errors import MediaError, TransientError
 from worker.ffmpeg.program import Ffmpeg
 from worker.media.clip import FileClip
 from worker.media.decode import decode
-from worker.payload.script import Pause, Sentence, pieces, with_gaps
+from worker.payload.schema import SAMPLE_RATE_HZ
+from worker.payload.script import Part, Sentence, pieces, with_gaps
 from worker.plan.recordings import Speech, Spoken
 from worker.tts.cache import SpeechCache
 from worker.tts.pace import PaceBook, spoken_characters
@@ -26,7 +27,7 @@ from worker.tts.processing import (
     at_tempo,
     declicked,
     high_passed,
-    match_levels,
+    level_gains,
     measure_clip,
     trimmed,
 )
@@ -42,14 +43,7 @@ _LONGEST_PIECE_S = 3600.0
 
 @dataclass
 class SpeechStats:
-    """What `speak_script` did beside speaking: for the report and the log.
-
-    Attributes
-    ----------
-    hits, misses : int
-        Pieces that came from the cache, and that had to be spoken.
-    notes : list of str
-    """
+    """What `speak_script` did beside speaking: pieces that came from the cache, and that had to be spoken; notes."""
 
     hits: int = 0
     misses: int = 0
@@ -57,13 +51,12 @@ class SpeechStats:
 
 
 def speak_script(
-    parts: tuple[Sentence | Pause, ...],
+    parts: Sequence[Part],
     voice: Voice,
     *,
     cache: SpeechCache,
     ffmpeg: Ffmpeg,
     folder: Path,
-    sample_rate: int,
     on_progress: Callable[[float], None] | None = None,
     said: SpeechStats | None = None,
     processing: VoiceProcessing = UNPROCESSED,
@@ -77,94 +70,62 @@ def speak_script(
         From `parse_script`.
     voice : Voice
         Closed when this returns.
-    cache : SpeechCache
-    ffmpeg : Ffmpeg
     folder : Path
         For the decoded pieces; they are read while the track is rendered.
-    sample_rate : int
-        In Hz, of the track.
     on_progress : callable, optional
         Called with the fraction of pieces that are there.
     said : SpeechStats, optional
         Collects counts and notes.
-    processing : VoiceProcessing, optional
     paces : PaceBook, optional
         Learns how long the voice takes for its words.
 
     Returns
     -------
     Speech
-        Pauses of the script as they were; `SENTENCE_GAP_S` between pieces, `PARAGRAPH_GAP_S` between paragraphs, both
-        divided by the speed.
+        At the track's sample rate. Pauses of the script as they were; `SENTENCE_GAP_S` between pieces,
+        `PARAGRAPH_GAP_S` between paragraphs, both divided by the speed.
 
     Raises
     ------
     WorkerError
         As the voice does; TransientError if it gave silence.
     """
-    said = said if said is not None else SpeechStats()
+    said = said or SpeechStats()
     waiting = list(spaced_pieces(parts, voice))
-    spoken: list[Spoken | Pause] = []
     clips: list[TrimmedClip] = []
-    measurements: list[Measurement] = []
-    said_before = ""
     number = 0
     with closing(voice):
         while number < len(waiting):
-            part = waiting[number]
-            if isinstance(part, Pause):
-                spoken.append(part)
-                number += 1
-                continue
-            following = next((later.text for later in waiting[number + 1 :] if isinstance(later, Sentence)), "")
-            # a pause does not end the context
-            utterance = Utterance(part.text, previous=said_before, following=following)
-            try:
-                clip = _piece(utterance, voice, cache, ffmpeg, folder / f"speech-{number:04d}", sample_rate)
-            except PieceTooLongError:
-                if len(part.text) <= _SHORTEST_CUT_CHARACTERS:
-                    raise
-                # the service takes less than its documentation says: cut this piece and all that follow
-                limit = len(part.text) // 2
-                waiting[number:] = spaced_pieces(tuple(waiting[number:]), voice, limit_characters=limit)
-                continue
-            filtered = high_passed(
-                clip, folder / f"speech-{number:04d}.highpass", processing=processing, sample_rate=sample_rate
-            )
-            piece = trimmed(filtered, sample_rate, processing=processing, speed=voice.speed)
-            clips.append(piece)
-            measurements.append(measure_clip(piece, sample_rate))
-            spoken.append(Spoken(part.text, piece))
-            said_before = part.text
+            if isinstance(part := waiting[number], Sentence):
+                into = folder / f"speech-{number:04d}"
+                try:
+                    clip = _piece(utterance_at(waiting, number), voice, cache, ffmpeg, into, said)
+                except PieceTooLongError:
+                    if len(part.text) <= _SHORTEST_CUT_CHARACTERS:
+                        raise
+                    # the service takes less than its documentation says: cut this piece and all that follow
+                    waiting[number:] = spaced_pieces(waiting[number:], voice, limit_characters=len(part.text) // 2)
+                    continue
+                clip = high_passed(clip, into.with_suffix(".highpass"), processing=processing)
+                clips.append(trimmed(clip, processing=processing, speed=voice.speed))
             number += 1
             if on_progress is not None:
                 on_progress(number / len(waiting))
     if paces is not None:
-        characters = sum(spoken_characters(part.text) for part in spoken if isinstance(part, Spoken))
-        paces.learn(voice.pace_key, characters, sum(clip.frames for clip in clips) / sample_rate * voice.speed)
-    said.hits, said.misses = cache.hits, cache.misses
+        characters = sum(spoken_characters(part.text) for part in waiting if isinstance(part, Sentence))
+        paces.learn(voice.pace_key, characters, sum(clip.frames for clip in clips) / SAMPLE_RATE_HZ * voice.speed)
     said.notes.extend(voice.notes)
-    level = match_levels(clips, measurements, sample_rate)
-    loudness = integrated_lufs(
-        joined(measurements).energies
-        if len(measurements) == 1
-        else np.concatenate(
-            [
-                m.energies * (after.gain / before.gain) ** 2
-                for m, before, after in zip(measurements, clips, level, strict=True)
-            ]
-        )
-    )
-    rest = iter(level)
+    measurements = [measure_clip(clip) for clip in clips]
+    gains = level_gains(clips, measurements)
+    energies = [measured.energies * gain**2 for measured, gain in zip(measurements, gains, strict=True)]
+    levelled = iter([replace(clip, gain=gain) for clip, gain in zip(clips, gains, strict=True)])
     return Speech(
-        tuple(Spoken(part.text, next(rest)) if isinstance(part, Spoken) else part for part in spoken),
-        loudness,
+        tuple(Spoken(part.text, next(levelled)) if isinstance(part, Sentence) else part for part in waiting),
+        integrated_lufs(np.concatenate(energies)),
     )
 
 
-def spaced_pieces(
-    parts: tuple[Sentence | Pause, ...], voice: Voice, *, limit_characters: int | None = None
-) -> tuple[Sentence | Pause, ...]:
+def spaced_pieces(parts: Sequence[Part], voice: Voice, *, limit_characters: int | None = None) -> tuple[Part, ...]:
     """Put a script into the pieces that a voice speaks at once, with the silences between them."""
     limit = voice.limit_characters if limit_characters is None else limit_characters
     return with_gaps(
@@ -172,6 +133,14 @@ def spaced_pieces(
         sentence_gap_s=SENTENCE_GAP_S / voice.speed,
         paragraph_gap_s=PARAGRAPH_GAP_S / voice.speed,
     )
+
+
+def utterance_at(parts: Sequence[Part], number: int) -> Utterance:
+    """Put a piece into its context; pauses do not end it."""
+    part = parts[number]
+    before = (part.text for part in reversed(parts[:number]) if isinstance(part, Sentence))
+    after = (part.text for part in parts[number + 1 :] if isinstance(part, Sentence))
+    return Utterance(part.text if isinstance(part, Sentence) else "", next(before, ""), next(after, ""))
 
 
 def piece_key(utterance: Utterance, voice: Voice) -> str:
@@ -185,7 +154,6 @@ def recorded_speech(
     *,
     ffmpeg: Ffmpeg,
     folder: Path,
-    sample_rate: int,
     max_seconds: float,
     speed: float = 1.0,
     processing: VoiceProcessing = UNPROCESSED,
@@ -199,50 +167,39 @@ def recorded_speech(
     MediaError
         If it cannot be decoded; names the file.
     """
-    decoded = decode(
-        ffmpeg,
-        path,
-        folder / "voice.f32",
-        sample_rate=sample_rate,
-        max_seconds=max_seconds,
-        timeout_s=_DECODE_TIMEOUT_S,
-    )
-    decoded = at_tempo(decoded, folder / "voice.stretched", tempo=speed, sample_rate=sample_rate)
-    clip: Clip = high_passed(decoded, folder / "voice.highpass", processing=processing, sample_rate=sample_rate)
+    decoded = _decoded(ffmpeg, path, folder / "voice.f32", max_seconds)
+    decoded = at_tempo(decoded, folder / "voice.stretched", tempo=speed)
+    clip: Clip = high_passed(decoded, folder / "voice.highpass", processing=processing)
     if processing.declick:
-        clip = declicked(clip, sample_rate)
-    return Speech((Spoken("", clip),), integrated_lufs(measure_clip(clip, sample_rate).energies))
+        clip = declicked(clip)
+    return Speech((Spoken("", clip),), integrated_lufs(measure_clip(clip).energies))
 
 
 def _piece(
-    utterance: Utterance, voice: Voice, cache: SpeechCache, ffmpeg: Ffmpeg, into: Path, sample_rate: int
+    utterance: Utterance, voice: Voice, cache: SpeechCache, ffmpeg: Ffmpeg, into: Path, said: SpeechStats
 ) -> FileClip:
     """Get one piece from the cache or the voice, decoded. A damaged cache entry is dropped and spoken anew."""
 
-    def decoded(path: Path) -> FileClip:
-        clip = decode(
-            ffmpeg,
-            path,
-            into.with_suffix(".f32"),
-            sample_rate=sample_rate,
-            max_seconds=_LONGEST_PIECE_S,
-            timeout_s=_DECODE_TIMEOUT_S,
-        )
+    def usable(path: Path) -> FileClip:
+        clip = _decoded(ffmpeg, path, into.with_suffix(".f32"), _LONGEST_PIECE_S)
         if not any(clip.read(first, last).any() for first, last in spans(0, clip.frames)):
             raise MediaError("the spoken piece is silent", code="voice.silent")
-        return at_tempo(clip, into.with_suffix(".stretched"), tempo=voice.tempo, sample_rate=sample_rate)
+        return at_tempo(clip, into.with_suffix(".stretched"), tempo=voice.tempo)
 
     key = piece_key(utterance, voice)
-    kept = cache.find(key)
-    if kept is not None:
+    if (kept := cache.find(key)) is not None:
         try:
-            return decoded(kept)
+            clip = usable(kept)
         except MediaError:
             cache.drop(key)
+        else:
+            said.hits += 1
+            return clip
+    said.misses += 1
     arrived = into.with_suffix(".spoken")
     voice.speak(utterance, arrived)
     try:
-        clip = decoded(arrived)
+        clip = usable(arrived)
     except MediaError as error:
         raise TransientError(
             f"the {voice.provider} voice gave no usable sound: {error.message}", code="voice.damaged"
@@ -250,3 +207,7 @@ def _piece(
     cache.keep(key, arrived)
     arrived.unlink()
     return clip
+
+
+def _decoded(ffmpeg: Ffmpeg, path: Path, into: Path, max_seconds: float) -> FileClip:
+    return decode(ffmpeg, path, into, sample_rate=SAMPLE_RATE_HZ, max_seconds=max_seconds, timeout_s=_DECODE_TIMEOUT_S)

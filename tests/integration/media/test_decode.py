@@ -49,7 +49,9 @@ def test_a_file_at_the_plans_rate_comes_through_bit_for_bit(ffmpeg, tmp_path):
     clip = clip_of(ffmpeg, wav(tmp_path / "a.wav", sound))
     assert clip.frames == len(sound)
     assert np.array_equal(clip.read(0, clip.frames), sound)
-    assert (clip.facts.codec, clip.facts.sample_rate, clip.facts.channels) == ("pcm_f32le", RATE, 2)
+    with opened_sound(ffmpeg, tmp_path / "a.wav") as stream:
+        assert sum(len(block) for block in stream.blocks) == len(sound)
+        assert (stream.codec, stream.sample_rate, stream.channels) == ("pcm_f32le", RATE, 2)
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "DOUBLE", "ULAW"])

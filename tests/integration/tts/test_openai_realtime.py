@@ -69,7 +69,6 @@ def speak(service, tmp_path, script):
         cache=SpeechCache(tmp_path / "cache", 100),
         ffmpeg=find_ffmpeg(),
         folder=folder,
-        sample_rate=44_100,
         said=said,
     )
     return said

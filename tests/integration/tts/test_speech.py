@@ -87,7 +87,6 @@ def spoken(folder: Path, script: str, *, processing: VoiceProcessing, abrupt: bo
         cache=SpeechCache(folder / "cache", 100),
         ffmpeg=find_ffmpeg(),
         folder=folder,
-        sample_rate=RATE,
         processing=processing,
     )
 
@@ -162,7 +161,7 @@ def test_the_silence_kept_around_a_piece_follows_its_speed(speed):
     silence = np.zeros(RATE)
     sound = np.concatenate([silence, 0.3 * Noise("pink", 1, RATE).render(0, RATE)[:, 0], silence])
     piece = trimmed(
-        ArrayClip(np.stack([sound, sound], axis=1).astype(np.float32)), RATE, processing=VoiceProcessing(), speed=speed
+        ArrayClip(np.stack([sound, sound], axis=1).astype(np.float32)), processing=VoiceProcessing(), speed=speed
     )
     assert piece.frames - RATE == pytest.approx((LEAD_S + TAIL_S) / speed * RATE, abs=100)
 
