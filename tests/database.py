@@ -279,6 +279,6 @@ def laptop_dsn(databases: Databases) -> Iterator[str]:
 
 
 def rescued_by(queue: Queue) -> int:
-    """How many jobs of dead workers a queue puts back or gives up now."""
+    """How many jobs of dead workers a queue requeues or gives up now."""
     rescued = queue.rescue_jobs()
     return len(rescued.put_back) + len(rescued.given_up)

@@ -503,7 +503,7 @@ def test_a_recording_is_taken_as_it_is(tmp_path):
     soundfile.write(tmp_path / "me.wav", 0.3 * np.sin(2 * np.pi * 300 * n / 24_000), 24_000)
     speech = recorded_speech(tmp_path / "me.wav", ffmpeg=find_ffmpeg(), folder=tmp_path, max_seconds=60)
     assert speech.parts[0].clip.frames == 3 * RATE
-    assert speech.loudness_lufs == pytest.approx(-11.2, abs=0.5)  # one channel, heard in both ears
+    assert speech.loudness_lufs == pytest.approx(-11.2, abs=0.5)  # one channel in, the same in both
 
 
 def test_the_local_voice_says_the_same_the_same_way(tmp_path):

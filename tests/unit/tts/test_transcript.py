@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.tts.transcript import WORDS_PER_DIFFERENCE, differences, is_reading_of
@@ -77,12 +77,14 @@ def test_a_long_text_may_differ_in_one_word_of_so_many() -> None:
     assert not is_reading_of(LONG.replace("birds", "robins").replace("hills", "rocks").replace("sun", "moon"), LONG)
 
 
+@settings(deadline=None)
 @given(WORDS)
 def test_every_text_is_a_reading_of_itself(words: list[str]) -> None:
     text = " ".join(words)
     assert is_reading_of(text.upper(), f"{text}.")
 
 
+@settings(deadline=None)
 @given(WORDS, st.data())
 def test_the_first_and_the_last_word_are_never_others(words: list[str], data: st.DataObject) -> None:
     at = data.draw(st.sampled_from([0, len(words)]))
@@ -90,6 +92,7 @@ def test_the_first_and_the_last_word_are_never_others(words: list[str], data: st
     assert not is_reading_of(" ".join(said), " ".join(words))
 
 
+@settings(deadline=None)
 @given(WORDS, st.data())
 def test_a_missing_word_is_counted(words: list[str], data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(words) - 1))
