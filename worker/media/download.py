@@ -172,7 +172,7 @@ class _Transfer:
         raise _missing(self.what, place.label)
 
     def _fetch(self, place: Place) -> Path:
-        """Try once, redirects included."""
+        """Make one attempt, redirects included."""
         identity = place.identity
         if not isinstance(place, OutsideUrl) and self.supabase is not None:
             identity = f"{self.supabase.origin}/{identity.lstrip('/')}"

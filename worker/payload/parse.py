@@ -17,8 +17,6 @@ from worker.payload.aliases import Reading, load_payload, not_finite, read_paylo
 from worker.payload.messages import format_value, validation_error
 from worker.payload.schema import LAYERS, RenderJob
 
-__all__ = ["DEFAULT_DURATION_MIN", "RenderJob", "parse_job"]
-
 DEFAULT_DURATION_MIN: Final = 5.0
 # fields without influence on the seed
 NOT_SOUND: Final = frozenset({"seed", "output", "metadata", "deliver", "gains", "safety", "chapters", "lyrics"})

@@ -254,7 +254,7 @@ class Output(_Model):
 
 
 class Ducking(_Model):
-    """Music that makes way for speech."""
+    """Music that is lowered while the voice speaks."""
 
     enabled: bool = True
     depth_db: float = Field(default=8.0, alias="depthDb", ge=0, le=40)

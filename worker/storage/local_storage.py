@@ -22,13 +22,7 @@ _STALE_S = 3600.0
 
 
 class LocalStorage:
-    """A tree of finished files on this machine.
-
-    Parameters
-    ----------
-    root : Path
-        STORAGE_DIR.
-    """
+    """A tree of finished files on this machine, below STORAGE_DIR."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()

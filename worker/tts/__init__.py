@@ -8,10 +8,8 @@ from importlib import import_module
 from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.payload.schema import VoiceChoice
-from worker.tts.voice import Utterance, Voice
+from worker.tts.voice import Voice
 from worker.voices import PROVIDERS, model_owner
-
-__all__ = ["Utterance", "Voice", "VoiceInfo", "available_voices", "open_voice"]
 
 
 @dataclass(frozen=True)

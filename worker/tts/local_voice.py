@@ -149,7 +149,9 @@ def _answer(process: subprocess.Popen[bytes], request: bytes, timeout_s: float) 
         raise ValueError("the process has no pipes")
     process.stdin.write(request)
     process.stdin.flush()
-    if not select.select([process.stdout], [], [], timeout_s)[0]:
+    waiting = select.poll()  # `select` takes no descriptor over 1023
+    waiting.register(process.stdout, select.POLLIN)
+    if not waiting.poll(1000 * timeout_s):
         return f"no answer within {timeout_s:.0f} s".encode()
     return process.stdout.readline()  # written at once
 

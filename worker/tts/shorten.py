@@ -308,8 +308,7 @@ def sentence_ends(clip: Clip, text: str) -> list[tuple[int, int]]:
 
 def _until(parts: SpokenParts, ending: Ending) -> SpokenParts:
     part = parts[ending.part]
-    if not isinstance(part, Spoken):
-        raise TypeError("speech ends in a word, not in a pause")
+    assert isinstance(part, Spoken)  # noqa: S101 - speech ends in a word, not in a pause
     if ending.frames == part.clip.frames:
         return parts[: ending.part + 1]
     text = " ".join(_sentences(part.text)[: ending.sentences])
