@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from worker.errors import ConfigurationError
+from worker.untrusted_json import read_json
 
 _QUOTE = ("'", '"', "`")
 _QUOTES = ("''", '""', "``", "“”", "‘’")
@@ -57,6 +58,25 @@ def _key(value: object) -> object:
     return value
 
 
+def _voice_map(value: object) -> object:
+    """Names by names, as JSON or as ``alloy=af_heart,nova=bf_emma``; those to be replaced in lower case."""
+    if isinstance(value, str):
+        pairs = [pair.partition("=")[::2] for pair in value.split(",") if pair.strip()]
+        value = read_json(value) if value.startswith("{") else dict(pairs)
+    if isinstance(value, dict):
+        names = {str(name).strip().lower(): voice.strip() for name, voice in value.items() if isinstance(voice, str)}
+        if len(names) == len(value) and all(names) and all(names.values()):
+            return names
+    raise ValueError('it is no map of voice names, such as alloy=af_heart,nova=bf_emma or {"alloy": "af_heart"}')
+
+
+def _address(value: str) -> str:
+    if not re.match(r"https?://[^/]", value, re.IGNORECASE):
+        raise ValueError("an address begins with https:// or http://")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 
 
@@ -88,10 +108,11 @@ class Config(BaseModel):
     worker_token: Key | None = None
     # voices
     openai_api_key: Key | None = None
-    openai_base_url: str | None = None
+    openai_base_url: Address | None = None
     openai_tts_model: str | None = None
+    openai_voice_map: Annotated[dict[str, str], BeforeValidator(_voice_map)] = {}
     elevenlabs_api_key: Key | None = None
-    elevenlabs_base_url: str | None = None
+    elevenlabs_base_url: Address | None = None
     elevenlabs_tts_model: str | None = None
     max_characters_per_day: int | None = Field(None, ge=1)
     tts_cache_bucket: str | None = None

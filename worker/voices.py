@@ -23,6 +23,8 @@ class VoiceProvider:
         Seconds per character at speed 1, for a voice that has not been measured yet.
     key_variable, url_variable, model_variable : str
         The settings with its key, its address and its model; empty for a voice that needs no service.
+    own_url : str
+        Its address where the setting names none.
     model_prefixes : tuple of str
         Beginnings of the model names that belong to this provider only; any other name may be anybody's.
     """
@@ -34,6 +36,7 @@ class VoiceProvider:
     url_variable: str = ""
     model_variable: str = ""
     default_model: str = ""
+    own_url: str = ""
     model_prefixes: tuple[str, ...] = ()
 
 
@@ -47,7 +50,19 @@ PROVIDERS: Final[Mapping[str, VoiceProvider]] = MappingProxyType(
             url_variable="OPENAI_BASE_URL",
             model_variable="OPENAI_TTS_MODEL",
             default_model="tts-1",
+            own_url="https://api.openai.com/v1",
             model_prefixes=("tts-1", "gpt-"),
+        ),
+        "openai-realtime": VoiceProvider(
+            "OpenAI's Realtime API",
+            "worker.tts.openai_realtime_voice:OpenAIRealtimeVoice",
+            starting_pace_s=0.066,
+            key_variable="OPENAI_API_KEY",
+            url_variable="OPENAI_BASE_URL",
+            model_variable="OPENAI_TTS_MODEL",
+            default_model="gpt-realtime-2.1-mini",
+            own_url="https://api.openai.com/v1",
+            model_prefixes=("gpt-realtime", "gpt-4o-realtime", "gpt-4o-mini-realtime"),
         ),
         "elevenlabs": VoiceProvider(
             "ElevenLabs",
@@ -57,6 +72,7 @@ PROVIDERS: Final[Mapping[str, VoiceProvider]] = MappingProxyType(
             url_variable="ELEVENLABS_BASE_URL",
             model_variable="ELEVENLABS_TTS_MODEL",
             default_model="eleven_multilingual_v2",
+            own_url="https://api.elevenlabs.io",
             model_prefixes=("eleven_",),
         ),
         "uploaded": VoiceProvider("a recording", "", starting_pace_s=0.0),
@@ -66,6 +82,7 @@ PROVIDERS: Final[Mapping[str, VoiceProvider]] = MappingProxyType(
 
 
 def model_owner(model: str) -> str | None:
-    """Name the provider that a model's name belongs to; None where the name does not tell."""
+    """Name the provider that a model's name belongs to, by the longest prefix; None where the name does not tell."""
     name = model.strip().lower()
-    return next((key for key, provider in PROVIDERS.items() if name.startswith(provider.model_prefixes or "\0")), None)
+    owners = {prefix: key for key, provider in PROVIDERS.items() for prefix in provider.model_prefixes}
+    return owners.get(max((prefix for prefix in owners if name.startswith(prefix)), key=len, default=""))

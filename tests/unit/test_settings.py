@@ -80,3 +80,30 @@ def test_an_empty_setting_is_an_absent_one(given: str) -> None:
 def test_the_log_masks_the_password_of_every_form_of_address(address: str) -> None:
     secrets = logs.secret_values(Config.from_environ({"DATABASE_URL": address}))
     assert logs.masked("libpq says QX@XZJ is wrong", secrets) == "libpq says *** is wrong"
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ("alloy=af_heart, Nova = bf_emma,", {"alloy": "af_heart", "nova": "bf_emma"}),
+        ('{"alloy": "af_heart", "ONYX": "am_adam(2)+am_eric"}', {"alloy": "af_heart", "onyx": "am_adam(2)+am_eric"}),
+        ("{}", {}),
+    ],
+)
+def test_a_map_of_voice_names_is_read_as_pairs_or_as_json(given: str, names: dict[str, str]) -> None:
+    assert Config.from_environ({"OPENAI_VOICE_MAP": given}).openai_voice_map == names
+
+
+@pytest.mark.parametrize(
+    "given", ["alloy", "=af_heart", "alloy=", '{"alloy": 1}', '["alloy"]', '{"alloy"', '{"": "a"}']
+)
+def test_what_is_no_map_of_voice_names_is_refused(given: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"OPENAI_VOICE_MAP: .*alloy=af_heart"):
+        Config.from_environ({"OPENAI_VOICE_MAP": given})
+
+
+@pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "ELEVENLABS_BASE_URL"])
+def test_the_address_of_a_voice_has_a_scheme(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name}: .*https://"):
+        Config.from_environ({name: "tts.example.com/v1"})
+    assert Config.from_environ({name: "HTTP://tts.example.com/v1"})

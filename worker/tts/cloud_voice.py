@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-import wave
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from worker.backoff import RetryPolicy, with_retries
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
 from worker.payload.schema import VoiceChoice
+from worker.tts.samples import write_samples
 from worker.tts.service_errors import Asked, Reason, read_reason, service_error
 from worker.tts.voice import Utterance, Voice
 from worker.voices import PROVIDERS, model_owner
@@ -22,8 +23,6 @@ CONNECT_S, READ_S = 10.0, 60.0
 PIECE_S = 180.0  # for a whole piece of speech, however slowly it arrives
 _ALL_ATTEMPTS_S = 300.0
 _RETRIES = RetryPolicy(failures=4, first_wait_s=0.5, longest_wait_s=8.0)
-_TEXT_BYTES = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D}
-_HEAD_BYTES = 32
 _UNTYPED = ("", "application/octet-stream", "binary/octet-stream")
 
 allowed_formats: dict[str, int] = {}
@@ -60,7 +59,7 @@ class CloudVoice(Voice):
 
     def __init__(self, choice: VoiceChoice, config: Config, *, retry_policy: RetryPolicy = _RETRIES) -> None:
         info = PROVIDERS[self.provider]
-        key, self._base_url, setting = (
+        key, url, setting = (
             getattr(config, name.lower(), None) for name in (info.key_variable, info.url_variable, info.model_variable)
         )
         if key is None:
@@ -70,6 +69,8 @@ class CloudVoice(Voice):
                 code="configuration.key",
             )
         self._key: str = key.get_secret_value()
+        self._base_url: str = url or info.own_url
+        self._at = _place(self._base_url, info.own_url)
         # The app writes ``tts-1`` into every job, whatever its provider. So a name of another provider counts as none,
         # and the default's own name as our choice: when that model ends, the jobs wait for the operator instead of
         # failing one after another.
@@ -97,6 +98,11 @@ class CloudVoice(Voice):
             retry_policy=self._retry_policy,
             deadline=time.monotonic() + _ALL_ATTEMPTS_S,
         )
+
+    def _take_voice(self, name: str) -> None:
+        """Take another voice than the one named; that it is refused is then nothing that the customer can change."""
+        self._voice = name
+        self._asked = replace(self._asked, voice=name, voice_of_job=False)
 
     @abstractmethod
     def _ask(
@@ -143,31 +149,34 @@ class CloudVoice(Voice):
     def _write(
         self, into: Path, content_type: str | None, body: Iterable[bytes], output_format: str, deadline: float
     ) -> None:
-        """Stream an answer to a file; bare samples get a WAV header, once they are known not to be a page of text."""
+        """Stream an answer to a file; bare samples get a WAV header."""
         kind = (content_type or "").partition(";")[0].strip().lower()
         if not kind.startswith("audio/") and kind not in _UNTYPED:
             raise TransientError(f"{self.provider} answered with {kind}, which is no sound", code="voice.damaged")
         name, _, rate = output_format.partition("_")
-        bare = name == "pcm"
-        with ExitStack() as stack:
-            file = stack.enter_context(into.open("wb"))
-            write, head = file.write, b""
-            if bare:
-                sound = stack.enter_context(wave.open(file, "wb"))
-                sound.setparams((1, 2, int(rate), 0, "NONE", ""))
-                write = sound.writeframesraw  # type: ignore[assignment]
-            for chunk in body:
-                if bare and len(head) < _HEAD_BYTES:
-                    head += chunk[:_HEAD_BYTES]
-                    if len(head) >= _HEAD_BYTES and _TEXT_BYTES.issuperset(head[:_HEAD_BYTES]):
-                        raise TransientError(
-                            f"{self.provider} answered with words instead of sound", code="voice.damaged"
-                        )
-                write(chunk)
-                if time.monotonic() > deadline:
-                    raise TransientError(
-                        f"{self.provider} did not finish a piece within {PIECE_S:.0f} s", code="voice.slow"
-                    )
+        chunks = self._in_time(body, deadline)
+        if name == "pcm":
+            write_samples(into, chunks, int(rate), provider=self.provider)
+        else:
+            with into.open("wb") as file:
+                file.writelines(chunks)
+
+    def _in_time(self, body: Iterable[bytes], deadline: float) -> Iterator[bytes]:
+        for chunk in body:
+            yield chunk
+            if time.monotonic() > deadline:
+                raise self._too_slow()
+
+    def _too_slow(self) -> TransientError:
+        return TransientError(f"{self.provider} did not finish a piece within {PIECE_S:.0f} s", code="voice.slow")
+
+
+def _place(url: str, own_url: str) -> str:
+    """What a fingerprint says of the address: nothing where it is the provider's own, so that old pieces stay good."""
+    scheme, separator, rest = url.strip().rstrip("/").partition("://")
+    host, slash, path = rest.partition("/")
+    address = f"{scheme.lower()}{separator}{host.lower()}{slash}{path}"
+    return "" if address == own_url else f" at={address}"
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:

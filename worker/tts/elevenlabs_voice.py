@@ -60,7 +60,7 @@ class ElevenLabsVoice(CloudVoice):
         self._spoken_last = ""
         self._opened: ElevenLabs | None = None
         self.limit_characters = _V3_LIMIT_CHARACTERS if is_v3 else _LIMIT_CHARACTERS
-        voice = f"elevenlabs {self._model} {self._voice}"
+        voice = f"elevenlabs {self._model} {self._voice}{self._at}"
         self.fingerprint = f"{voice} {_in_words(self._settings)}"
         self.pace_key = f"{voice} {_in_words(given)}"
 

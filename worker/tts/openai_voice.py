@@ -22,13 +22,16 @@ _WITHOUT_INSTRUCTIONS = ("tts-1",)  # these and their variants would answer 400
 _IN_TOKENS = ("gpt-4o",)
 _WITHOUT_SPEED = ("gpt-",)  # these accept `speed` and ignore it
 _CUSTOM = "voice_"  # ids of voices that the account has made
+_VOICES = (
+    *("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse"),
+)
 
 
 class OpenAIVoice(CloudVoice):
     """Speaks with `POST /audio/speech`, streamed to a file, lossless where the service can; see `CloudVoice`."""
 
     provider = "openai"
-    formats = ("flac", "mp3")  # a service at another OPENAI_BASE_URL may not know FLAC
+    formats = ("flac", "mp3", "wav", "pcm_24000")  # a service at another OPENAI_BASE_URL may not know FLAC
     default_voice = "nova"
 
     def __init__(self, choice: VoiceChoice, config: Config, **options: Any) -> None:
@@ -41,7 +44,11 @@ class OpenAIVoice(CloudVoice):
         if not self._model.startswith(_WITHOUT_SPEED):
             self._optional["speed"] = sent_speed
         self._opened: OpenAI | None = None
-        voice, manner = f"openai {self._model} {self._voice}", f"instructions={instructions or ''}"
+        renamed = config.openai_voice_map.get(self._voice.lower())
+        if renamed is not None or (self._at and self._voice in _VOICES):
+            # another service need not know OpenAI's names: the operator can say which of its own to take
+            self._take_voice(renamed or self._voice)
+        voice, manner = f"openai {self._model} {self._voice}{self._at}", f"instructions={instructions or ''}"
         self.fingerprint = f"{voice} speed={sent_speed:g} {manner}"
         self.pace_key = f"{voice} {manner}"
 
@@ -71,7 +78,7 @@ class OpenAIVoice(CloudVoice):
                 input=utterance.text,
                 model=self._model,
                 voice={"id": self._voice} if self._voice.startswith(_CUSTOM) else self._voice,
-                response_format=output_format,  # type: ignore[arg-type]
+                response_format=output_format.partition("_")[0],  # type: ignore[arg-type]
                 **self._optional,
             ) as response:
                 # as they arrive: a fixed size would wait for a slow service

@@ -15,7 +15,13 @@ from worker.voices import PROVIDERS
 _QUOTA_CODES = {"insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "payment_required"}
 _PLAN_CODES = {"paid_plan_required", "subscription_required", "feature_not_available"}
 _FORMAT_CODES = {"output_format_not_allowed", "response_format", "output_format"}
-_LENGTH_CODES = {"string_above_max_length", "text_too_long", "input_too_long", "max_character_limit_exceeded"}
+_LENGTH_CODES = {
+    "string_above_max_length",
+    "string_too_long",
+    "text_too_long",
+    "input_too_long",
+    "max_character_limit_exceeded",
+}
 _LENGTH_WORDS = ("maximum context length", "input is too long", "too many tokens", "too many characters")
 _MODEL_FIELDS, _VOICE_FIELDS = ("model", "model_id"), ("voice", "voice_id")
 _TEXT_FIELDS = ("", "input", "text")
@@ -23,6 +29,12 @@ _SETTINGS_FIELDS = ("stability", "similarity_boost", "style", "use_speaker_boost
 _PASSING_STATUSES = (408, 409, 425, 429)
 _LONGEST_REASON = 200
 _A_QUOTE = 16  # characters of the script in a row
+
+
+class RewordedError(TransientError):
+    """A voice that may choose its own words did not read the text, however often it was asked."""
+
+    default_code = "voice.reworded"
 
 
 class PieceTooLongError(ConfigurationError):
@@ -68,6 +80,10 @@ class Reason:
         """Whether a code has this word in it, and not the other."""
         return any(word in code and but not in code for code in self.codes)
 
+    def quotes(self, name: str) -> bool:
+        """Whether it says no field, but quotes a name that was asked for, as many servers at other addresses do."""
+        return not self.field and any(f"{mark}{name}{mark}" in self.message for mark in "'\"`")
+
 
 def service_error(asked: Asked, text: str, status: int, reason: Reason, headers: Mapping[str, str]) -> WorkerError:
     """Turn a failed HTTP answer into an error; a reason that quotes the text to speak is not passed on."""
@@ -93,7 +109,8 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
         )
     # OpenAI's answer to a model of another endpoint; with another path it is about the base URL
     elsewhere = asked.provider == "openai" and status == 404 and "(POST /v1/audio/speech)" in reason.message
-    if reason.field in _MODEL_FIELDS or reason.names("model") or status == 410 or elsewhere:
+    about_model = reason.field in _MODEL_FIELDS or reason.names("model") or reason.quotes(model)
+    if about_model or status == 410 or elsewhere:
         if not asked.model_of_job:
             return ConfigurationError(
                 f"{says}; the model {model} was chosen by a setting or by default: set {info.model_variable}",
@@ -110,10 +127,11 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
         return ConfigurationError(f"{says}; check {key} and what it may do", code="voice.key")
     if reason.about_length:
         return PieceTooLongError(f"{says}; {len(text)} characters are too many for the model {model}")
-    if reason.field in _VOICE_FIELDS or reason.names("voice", but="setting"):
+    if reason.field in _VOICE_FIELDS or reason.names("voice", but="setting") or reason.quotes(voice):
         if not asked.voice_of_job:
             return ConfigurationError(
-                f"{says}; the voice {voice!r} was taken since the job names none: have the app send voice.id",
+                f"{says}; the voice {voice!r} was chosen by a setting or by default: have the app send voice.id"
+                + (", or set OPENAI_VOICE_MAP" if key == "OPENAI_API_KEY" else ""),
                 code="voice.unknown",
             )
         return JobError(
@@ -161,7 +179,9 @@ def read_reason(body: Any) -> Reason:
     place = body.get("loc")
     field = body.get("param") or (place[-1] if isinstance(place, list) and place else "")
     return Reason(
-        codes=frozenset(str(body[key]).lower() for key in ("code", "type", "status") if body.get(key)),
+        codes=frozenset(
+            str(body[key]).lower() for key in ("code", "type", "status", "error") if isinstance(body.get(key), str)
+        ),
         field=str(field).rpartition(".")[2].lower(),
         message=_line(next((body[key] for key in ("message", "msg", "status", "code") if body.get(key)), "")),
     )

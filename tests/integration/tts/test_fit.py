@@ -360,7 +360,7 @@ class TestJobs:
         """The voice is measured as a fast one, and then it is not: what was spoken ends at a whole sentence."""
         job = {"script": LONG, "voice": voice(id="nova"), "durationMin": 0.5}
         book = PaceBook(stage.folder / "cache" / "paces")
-        book.learn("openai tts-1 nova instructions=", 10_000, 350.0)
+        book.learn(f"openai tts-1 nova at={stage.service.url}/v1 instructions=", 10_000, 350.0)
         produced = stage.render(job)
         assert sum(stage.service.whole.values()) == 1
         assert any("ends after a whole sentence" in note for note in produced.report.notes), produced.report.notes
@@ -371,9 +371,10 @@ class TestJobs:
 
     def test_the_pace_of_a_voice_is_learnt(self, stage):
         book = PaceBook(stage.folder / "cache" / "paces")
-        before = book.pace_s("openai", "openai tts-1 nova instructions=")
+        key = f"openai tts-1 nova at={stage.service.url}/v1 instructions="
+        before = book.pace_s("openai", key)
         stage.render({"script": LONG, "voice": voice(id="nova", speed=0.5), "durationMin": 5})
-        after = book.pace_s("openai", "openai tts-1 nova instructions=")
+        after = book.pace_s("openai", key)
         true = seconds_of(LONG) / len(LONG)
         assert abs(after - true) < abs(before - true)
         assert after == pytest.approx(true, rel=0.03)
