@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from worker.errors import ConfigurationError
+from worker.pronounce import read_pronounce_file
 
 _QUOTE = ("'", '"', "`")
 _QUOTES = ("''", '""', "``", "“”", "‘’")
@@ -60,6 +61,13 @@ def _key(value: object) -> object:
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 
 
+def _pronunciations(value: object) -> object:
+    return read_pronounce_file(Path(value)) if isinstance(value, str) else value
+
+
+Pronounced = Annotated[dict[str, str], BeforeValidator(_pronunciations)]
+
+
 def _cache_dir() -> Path:
     """Not the job process's temporary folder, which is removed with the job."""
     return Path(tempfile.gettempdir()) / "mindscript-cache"
@@ -95,6 +103,7 @@ class Config(BaseModel):
     elevenlabs_tts_model: str | None = None
     max_characters_per_day: int | None = Field(None, ge=1)
     tts_cache_bucket: str | None = None
+    pronounce_file: Pronounced = Field(default_factory=dict)
     tts_cache_max_mb: int = Field(500, ge=0)
     # music and uploads
     media_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = ()

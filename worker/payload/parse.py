@@ -21,7 +21,9 @@ __all__ = ["DEFAULT_DURATION_MIN", "LAYERS", "Layer", "RenderJob", "job_json_sch
 
 DEFAULT_DURATION_MIN: Final = 5.0
 # fields without influence on the seed
-NOT_SOUND: Final = frozenset({"seed", "output", "metadata", "deliver", "gains", "safety", "chapters", "lyrics"})
+NOT_SOUND: Final = frozenset(
+    {"seed", "output", "metadata", "deliver", "gains", "safety", "chapters", "lyrics", "pronounce"}
+)
 
 
 def parse_job(

@@ -21,6 +21,7 @@ from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
 from worker.payload.script import parse_script
 from worker.plan.compile import SHORTEST_RECORDING_S
 from worker.plan.recordings import Music, Speech
+from worker.pronounce import Pronunciations
 from worker.tts import open_voice
 from worker.tts.cache import RemoteCache, SpeechCache
 from worker.tts.pace import PaceBook
@@ -130,9 +131,15 @@ def open_studio(
         voice = open_voice(job.voice, config)
         cache = SpeechCache(config.cache_dir / "speech", config.tts_cache_max_mb, speech_store)
         paces = PaceBook(config.cache_dir / "paces")
+        script = parse_script(
+            job.script,
+            keeps_directions=voice.takes_directions,
+            pronunciations=Pronunciations({**config.pronounce_file, **job.pronounce}),
+        )
+        said.notes.extend(script.notes)
         parts = script_that_fits(
             job,
-            parse_script(job.script),
+            script.parts,
             voice,
             fit=config.fit,
             cache=cache,

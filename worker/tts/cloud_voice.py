@@ -48,6 +48,7 @@ class CloudVoice(ABC):
     formats: ClassVar[tuple[str, ...]]
     default_voice: ClassVar[str]
     uses_context = False
+    takes_directions = False
     limit_characters: int
     fingerprint: str
     pace_key: str

@@ -55,6 +55,7 @@ class LocalVoice:
     provider = "local"
     limit_characters = 0
     uses_context = False
+    takes_directions = False
     notes: tuple[str, ...] = ()
 
     def __init__(self, choice: VoiceChoice, config: Config) -> None:

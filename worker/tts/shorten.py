@@ -15,6 +15,7 @@ from dsp.loudness import integrated_lufs
 from worker.media.clip import FileClip
 from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
 from worker.payload.script import Pause, Sentence, parse_script
+from worker.payload.script_sentences import cut_sentences
 from worker.plan.fit import (
     MOST_TEMPO,
     Ending,
@@ -133,7 +134,7 @@ def _recalled(cache: SpeechCache, key: str, *, most: int) -> int | None:
 
 def _all_paid(parts: Parts, voice: Voice, cache: SpeechCache) -> bool:
     """Whether every piece of a script is in the cache: then its true length costs nothing."""
-    texts = [part.text for part in spaced_pieces(parts, voice) if isinstance(part, Sentence)]
+    texts = [part.said for part in spaced_pieces(parts, voice) if isinstance(part, Sentence)]
     utterances = (
         Utterance(text, previous=before, following=after)
         for text, before, after in zip(texts, ["", *texts], [*texts[1:], ""], strict=False)
@@ -296,7 +297,8 @@ def _endings(parts: Sequence[Spoken | Pause], script: str) -> Iterator[Ending]:
 
     A piece may end within a sentence that was too long for the voice, so its end is looked up in the script.
     """
-    whole = set(accumulate(_letters(sentence) for sentence in _sentences(script)))
+    parsed = (part for part in parse_script(script).parts if isinstance(part, Sentence))
+    whole = set(accumulate(_letters(sentence.text) for sentence in parsed))
     words = silences = waiting = letters = 0
     for number, part in enumerate(parts):
         if isinstance(part, Pause):
@@ -387,7 +389,7 @@ def _spoken(parts: Sequence[Spoken | Pause]) -> list[Spoken]:
 
 
 def _sentences(text: str) -> list[str]:
-    return [part.text for part in parse_script(text) if isinstance(part, Sentence)]
+    return [words for words, _ in cut_sentences(text)]
 
 
 def _words_and_silences(parts: Sequence[Spoken | Pause]) -> tuple[int, int]:

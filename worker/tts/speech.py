@@ -15,7 +15,8 @@ from worker.errors import MediaError, TransientError
 from worker.ffmpeg.program import Ffmpeg
 from worker.media.clip import FileClip
 from worker.media.decode import decode
-from worker.payload.script import Pause, Sentence, pieces, with_gaps
+from worker.payload.script import Pause, Sentence
+from worker.payload.script_pieces import pieces, with_gaps
 from worker.plan.recordings import Speech, Spoken
 from worker.tts.cache import SpeechCache
 from worker.tts.pace import PaceBook, spoken_characters
@@ -116,16 +117,16 @@ def speak_script(
                 spoken.append(part)
                 number += 1
                 continue
-            following = next((later.text for later in waiting[number + 1 :] if isinstance(later, Sentence)), "")
+            following = next((later.said for later in waiting[number + 1 :] if isinstance(later, Sentence)), "")
             # a pause does not end the context
-            utterance = Utterance(part.text, previous=said_before, following=following)
+            utterance = Utterance(part.said, previous=said_before, following=following)
             try:
                 clip = _piece(utterance, voice, cache, ffmpeg, folder / f"speech-{number:04d}", sample_rate)
             except PieceTooLongError:
-                if len(part.text) <= _SHORTEST_CUT_CHARACTERS:
+                if len(part.said) <= _SHORTEST_CUT_CHARACTERS:
                     raise
                 # the service takes less than its documentation says: cut this piece and all that follow
-                limit = len(part.text) // 2
+                limit = len(part.said) // 2
                 waiting[number:] = spaced_pieces(tuple(waiting[number:]), voice, limit_characters=limit)
                 continue
             filtered = high_passed(
@@ -135,7 +136,7 @@ def speak_script(
             clips.append(piece)
             measurements.append(measure_clip(piece, sample_rate))
             spoken.append(Spoken(part.text, piece))
-            said_before = part.text
+            said_before = part.said
             number += 1
             if on_progress is not None:
                 on_progress(number / len(waiting))

@@ -56,6 +56,10 @@ class Voice(Protocol):
         """Whether the text before and after changes how a piece sounds."""
 
     @property
+    def takes_directions(self) -> bool:
+        """Whether it performs directions such as ``[whispers]`` in its text, and does not read them."""
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What had to be changed of what the job asked for, in plain sentences."""
 
