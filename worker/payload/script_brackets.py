@@ -24,6 +24,8 @@ _MANNERS: Final = _words(
     " confidently firmly dramatically monotone thoughtfully thoughtful nervously nervous angrily angry smiling smiles"
     " dreamy dreamily sleepy sleepily breathy tired relaxed calm happy sad soft warm gentle playful playfully tender"
     " breath"
+    # sounds
+    " music bell bells chime chimes gong applause musik glocke glocken musica campana musique cloche sino"
     " flustert flusternd leise sanft seufzt seufzend lacht lachend lachelt lachelnd langsam ruhig zartlich atmet haucht"
     " susurra susurrando suavemente suspira rie riendo lentamente despacio sonrie sonriendo"
     " chuchote chuchotant murmure murmurant doucement soupire rit riant lentement calmement"
@@ -31,6 +33,7 @@ _MANNERS: Final = _words(
 )
 _MANNER_FILLERS: Final = _words(
     "a an the in with and then very more slightly little bit deep deeply out voice tone clears throat takes heavy low"
+    " background plays playing fades fade sound sounds of rings ringing singing bowl"
     " ein aus tief sehr mit ruhiger leiser sanfter stimme und con voz suave en baja muy y a voix basse d'une douce et"
     " tres voce bassa dolce e molto com baixa muito"
 )

@@ -62,6 +62,7 @@ _CLOCK: Final = re.compile(
 )
 _RANGE: Final = re.compile(rf"({_NUMBER})\s*(?:-|\u2013|to|or|bis|oder|a|o|ou)\s*({_NUMBER})\s*([a-z]+)\.?")
 _UNREADABLE: Final = re.compile(r"[-+]?[.,]?[0-9][0-9.,]*\s*[a-z]*")
+_SPACES: Final = str.maketrans('"()', "   ")
 _FRACTIONS: Final = str.maketrans({"\u00bd": ".5", "\u00bc": ".25", "\u00be": ".75"})
 
 _LEAD: Final = (
@@ -79,7 +80,7 @@ _TIMED_WORD: Final = r"rest|hold|stay silent|be silent|remain silent|halten|stop
 _WORD: Final = rf"(?:(?P<pause>{_PAUSE_WORD})|(?P<wait>{_WAIT_WORD})|(?P<timed>{_TIMED_WORD}))"
 _HERE: Final = r"(?:\s(?:here|hier|aqui|ici|qui|now|please))?"
 _FOR: Final = (
-    r"(?:\s*(?:[:=,]|(?:for|of|fur|von|de|du|di|pour|pendant|durante|during|per|por|about|around|approx\.?|ca\.?|etwa"
+    r"(?:\s*(?:[:=,~]|[-\u2013\u2014](?=\s)|(?:for|of|fur|von|de|du|di|pour|pendant|durante|during|per|por|about|around|approx\.?|ca\.?|etwa"
     r"|environ|circa|lasting)(?=\s))\s*)*"
 )
 _WORD_FIRST: Final = re.compile(
@@ -88,6 +89,7 @@ _WORD_FIRST: Final = re.compile(
 _TIME_FIRST: Final = re.compile(
     rf"{_LEAD}(?P<time>\S.*?)(?:\s(?:of|von|de|di|d'))?\s(?:(?:{_SHORT}|{_LONG})\s)?{_WORD}{_HERE}"
 )
+_PURPOSE: Final = re.compile(rf"{_LEAD}(?:{_PAUSE_WORD}) (?:for|to|zum|fur|para|pour|per)(?: [^\W\d]+){{1,4}}")
 _ATTRIBUTE: Final = re.compile(r"\b(?:time|duration|length|value)\s*[=:]\s*")
 _UNIT_ATTRIBUTE: Final = re.compile(r"\b(ms|msec|sec|seconds|secs)\s*=\s*([0-9.,]+)")
 _WORD_BREAK: Final = re.compile(r"(?<=[^\W\d])[-_](?=\w)|(?<=\w)[-_](?=[^\W\d])")
@@ -115,7 +117,7 @@ def plain_words(content: str) -> str:
     content = "".join(
         letter for letter in unicodedata.normalize("NFD", content) if unicodedata.category(letter) != "Mn"
     )
-    content = content.replace("\u2019", "'").replace('"', " ")
+    content = content.replace("\u2019", "'").translate(_SPACES)
     content = _UNIT_ATTRIBUTE.sub(r"\2 \1", content)
     content = _ATTRIBUTE.sub(" ", content)
     content = _WORD_BREAK.sub(" ", content)
@@ -142,8 +144,8 @@ def read_pause(words: str, *, in_round_brackets: bool = False) -> Silence | None
         silence = read_time(time)
         if silence is not None and not (word_first["timed"] and _is_bare(time)):
             return silence
-        if word_first["pause"] and not in_round_brackets and _UNREADABLE.fullmatch(time):
-            return Silence(None)
+        if word_first["pause"] and not in_round_brackets:
+            return Silence(None) if _UNREADABLE.fullmatch(time) else _with_more_words(time, words)
     elif word_first is not None and not (in_round_brackets and word_first["pause"] is None):
         return _without_time(word_first)
     time_first = _TIME_FIRST.fullmatch(words)
@@ -158,6 +160,16 @@ def read_pause(words: str, *, in_round_brackets: bool = False) -> Silence | None
 def _is_bare(time: str) -> bool:
     """Whether it is a number without a unit."""
     return not any(character.isalpha() or character == ":" for character in time)
+
+
+def _with_more_words(time: str, words: str) -> Silence | None:
+    """A pause that says what it is for: ``pause 5 seconds to breathe``, ``pause for effect``."""
+    each = time.split()
+    for count in range(len(each) - 1, 0, -1):
+        start = " ".join(each[:count]).rstrip(",;:")
+        if not _is_bare(start) and (silence := read_time(start)) is not None:
+            return Silence(silence.seconds, "pause with more words in its brackets")
+    return Silence(PLAIN_PAUSE_S, "pause without a length") if _PURPOSE.fullmatch(words) else None
 
 
 def _without_time(pause: re.Match[str]) -> Silence | None:

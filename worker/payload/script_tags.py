@@ -23,6 +23,7 @@ BREAK_S: Final = {"none": 0.0, "x-weak": 0.25, "weak": 0.5, "medium": 0.75, "str
 GLUE: Final = "\ue000"  # a space at which no sentence ends; a cleaned text has no private characters of its own
 _FIRST_DIRECTION: Final = 0xF0000
 
+_LONG_TIME_S: Final = 60.0
 _POINTS: Final = tuple(",.;:!?\u2026")
 _SHOWN_CHARACTERS: Final = 40
 
@@ -225,7 +226,7 @@ def _meaning(found: re.Match[str], script: str) -> _Meaning | None:
     if not words:
         return _refuse_placeholder(found, script) if kind == "template" else None
     silence = read_pause(words, in_round_brackets=kind == "round")
-    if silence is not None and not (kind == "round" and silence.guess == TIME_IN_BRACKETS and not _stands_alone(found)):
+    if silence is not None and not (_may_be_text(silence, kind) and not _stands_alone(found)):
         return _checked(silence, found, script)
     if is_direction(words) and (kind != "round" or _stands_alone(found)):
         return _Direction(" ".join(content.split()).strip("/ "))
@@ -234,6 +235,11 @@ def _meaning(found: re.Match[str], script: str) -> _Meaning | None:
     if kind == "angle" and _is_markup(found):
         return _Inline(is_unknown_tag=True)
     return None
+
+
+def _may_be_text(silence: Silence, kind: str | None) -> bool:
+    """Whether a time without the word pause may be meant otherwise, as in "Evening calm [10 min]"."""
+    return silence.guess == TIME_IN_BRACKETS and (kind == "round" or (silence.seconds or 0.0) >= _LONG_TIME_S)
 
 
 def _is_beside_words(blank: re.Match[str]) -> bool:

@@ -81,7 +81,7 @@ def test_respelled_words_are_for_the_voice_alone(service, render, tmp_path):
     assert "shi-VAWN" not in json.dumps(produced.report.as_json())
 
 
-def test_another_respelling_is_another_piece_and_the_same_is_not_paid_again(service, render):
+def test_another_respelling_is_another_piece_and_the_same_is_free(service, render):
     job = {"voice": {"provider": "openai"}}
     for respelling in ("shi-VAWN", "shi-VAWN", "SHIV-awn"):
         render("Siobhan rests.", pronounce={"Siobhan": respelling}, **job)
