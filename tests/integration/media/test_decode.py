@@ -38,7 +38,7 @@ def clip_of(ffmpeg: Ffmpeg, source: Path, *, sample_rate: int = RATE, max_second
 
 
 def made_by_ffmpeg(ffmpeg: Ffmpeg, source: Path, out: Path, *options: str) -> Path:
-    """What strangers send was not made by this project."""
+    """Recordings from elsewhere were not made by this project."""
     with Pipe(ffmpeg, ("-i", f"file:{source}", *options, f"file:{out}"), limits=Limits(writes_files=True)) as pipe:
         pipe.finish()
     return out
@@ -109,11 +109,11 @@ def test_a_delivered_file_comes_back_at_its_exact_length_and_in_time(ffmpeg, tmp
     sound = music_like(60_000)
     out = tmp_path / f"a.{ending}"
     encode_sound(sound, out, ffmpeg)
-    heard = decoded(ffmpeg, out)
+    decoded_blocks = decoded(ffmpeg, out)
     # FFmpeg 5 and 6 do not read how far the last frame of an M4A counts
-    assert 0 <= len(heard) - 60_000 < (1024 if ending == "m4a" else 1)
-    assert [np.dot(heard[1000:50_000, 0], sound[1000 + d : 50_000 + d, 0]) for d in (-1, 0, 1)].index(
-        max(np.dot(heard[1000:50_000, 0], sound[1000 + d : 50_000 + d, 0]) for d in (-1, 0, 1))
+    assert 0 <= len(decoded_blocks) - 60_000 < (1024 if ending == "m4a" else 1)
+    assert [np.dot(decoded_blocks[1000:50_000, 0], sound[1000 + d : 50_000 + d, 0]) for d in (-1, 0, 1)].index(
+        max(np.dot(decoded_blocks[1000:50_000, 0], sound[1000 + d : 50_000 + d, 0]) for d in (-1, 0, 1))
     ) == 1
 
 

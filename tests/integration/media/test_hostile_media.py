@@ -25,7 +25,7 @@ def ffmpeg() -> Ffmpeg:
 
 @pytest.fixture
 def refused(ffmpeg, tmp_path):
-    """Decode a file of these bytes; returns the error, after a look at what was left behind."""
+    """Decode a file of these bytes; returns the error, after a check that nothing was left behind."""
 
     def refused(name: str, data: bytes | None, *, max_seconds: float = 60.0) -> str:
         source, into = tmp_path / name, tmp_path / "decoded.raw"

@@ -182,7 +182,7 @@ def test_only_the_service_role_may_execute(databases: Databases, kind: object) -
     with psycopg.connect(dsn) as connection:
         connection.execute("SET ROLE anon")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute("SELECT worker_claim(gen_random_uuid(), 'thief', 60)")
+            connection.execute("SELECT worker_claim(gen_random_uuid(), 'another worker', 60)")
     databases.release(dsn)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from database import Databases, Variant, age_row, execute, new_track, row_of
+from database import Databases, Variant, age_row, database_name, execute, new_track, row_of
 from production import OWNER
 from pydantic import SecretStr
 from servers import PoolMode, Server, need_pgbouncer, pgbouncer, postgres_server, wanted_versions
@@ -64,7 +64,7 @@ def poolers(request: pytest.FixtureRequest) -> Iterator[Poolers]:
 def a_database(poolers: Poolers, kind: str) -> Iterator[tuple[str, str]]:
     """Name and direct address of a fresh database of production, "plain" or "leased" (migrated)."""
     direct = poolers.databases.new(Variant("lacking", "production", leased=kind == "leased"))
-    yield direct.split("@/")[1].split("?")[0], direct
+    yield database_name(direct), direct
     poolers.databases.release(direct)
 
 

@@ -181,13 +181,13 @@ def test_a_job_overtaken_by_a_younger_one_leaves_the_track(made, chosen) -> None
             assert row["result"].get("superseded", False) is superseded, status
             assert (track["status"] == "published") is not superseded, status
             execute(dsn, "DELETE FROM audio_job_queue")
-        stranger = new_track(dsn, USER)
-        queue.enqueue({}, track_id=stranger, user_id=USER)
+        others_track = new_track(dsn, USER)
+        queue.enqueue({}, track_id=others_track, user_id=USER)
         claim = claimed(queue)
         execute(dsn, "INSERT INTO auth.users (id) VALUES (%s)", OTHER)
-        queue.enqueue({}, track_id=stranger, user_id=OTHER)
+        queue.enqueue({}, track_id=others_track, user_id=OTHER)
         assert finished(queue, claim) is ClaimStatus.HELD
-        assert track_of(dsn, stranger)["status"] == "published", "another customer's job for it counts for nothing"
+        assert track_of(dsn, others_track)["status"] == "published", "another customer's job for it counts for nothing"
 
 
 @pytest.mark.parametrize("chosen", COMBINATIONS, ids=named)
@@ -308,6 +308,11 @@ def test_a_payload_over_the_limit_is_not_read(made, chosen) -> None:
             assert (claim.job_id, claim.payload_text) == (job_id, None)
             assert claim.payload_bytes is not None
             assert claim.payload_bytes > PAYLOAD_LIMIT_BYTES
+            if chosen["leased"] and job_id == large[0]:
+                size = execute(
+                    dsn, f"SELECT octet_length({variant.column}::text) n FROM audio_job_queue WHERE id = %s", job_id
+                )
+                assert claim.payload_bytes != size[0]["n"], "its size is known before its text is made"
         claim = claimed(queue)
         assert (claim.job_id, claim.payload_bytes) == (fits, None)
         assert len(claim.payload_text or "") == PAYLOAD_LIMIT_BYTES
@@ -385,7 +390,7 @@ def test_customers_cannot_write_the_workers_columns(databases, made, version) ->
             claim = claimed(queue)
             assert claim.attempt == 5
             page.execute("UPDATE audio_job_queue SET status = 'pending' WHERE id = %s", (job_id,))
-            assert queue.claim_status(claim) is ClaimStatus.LOST, "put back by its owner while it ran"
+            assert queue.claim_status(claim) is ClaimStatus.LOST, "requeued by its owner while it ran"
         assert queue.resolve_failure(claimed(queue), JobError("bad")) is Outcome.FAILED
         with psycopg.connect(dsn, autocommit=True) as server_side:
             server_side.execute("SET ROLE service_role")

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from database import Databases, execute, row_of
+from database import TERMINATE_CLIENTS, Databases, database_name, execute, row_of
 from standins.proxy import HalfOpen, Proxy
 
 from worker import backoff
@@ -39,11 +39,7 @@ def claimed(queue: Queue) -> Claim:
 
 
 def terminate_all(dsn: str) -> None:
-    execute(
-        dsn,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
-    )
+    execute(dsn, TERMINATE_CLIENTS, database_name(dsn))
     eventually(lambda: connections(dsn) == 0)  # a server's process takes a moment to end
 
 
@@ -139,9 +135,9 @@ def test_finish_outlasts_a_database_that_is_away(
 ) -> None:
     jobs.enqueue({})
     claim = claimed(jobs)
-    name = leased_dsn.split("@/")[1].split("?")[0]
+    name = database_name(leased_dsn)
     databases.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-    databases.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    databases.execute(TERMINATE_CLIENTS, name)
     with pytest.raises(TransientError):
         jobs.finish(claim, result={}, track={}, retry_for_s=0)
     back = threading.Timer(0.6, databases.execute, (f"ALTER DATABASE {name} ALLOW_CONNECTIONS true",))

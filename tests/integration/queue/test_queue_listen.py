@@ -1,4 +1,4 @@
-"""The listener on a real Postgres: it hears, it knows when it does not, and it comes back."""
+"""The listener on a real Postgres: it receives notifications, knows when it cannot, and reconnects."""
 
 from __future__ import annotations
 

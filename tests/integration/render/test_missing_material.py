@@ -48,7 +48,7 @@ def test_without_the_setting_the_job_fails(tmp_path: Path) -> None:
         with pytest.raises(MediaError):
             made(tmp_path, {**TONE, **job})
     with pytest.raises(MediaError):
-        made(tmp_path, GONE, without_music=True)  # nothing else is to be heard
+        made(tmp_path, GONE, without_music=True)  # there is no other layer
 
 
 def test_a_catalogue_that_is_down_is_no_reason_to_go_without(tmp_path: Path) -> None:

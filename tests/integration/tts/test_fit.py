@@ -147,7 +147,7 @@ def talk(*lengths_s: float, pause_s: float = 0.3) -> ArrayClip:
 
 
 class TestKnownLength:
-    def enqueue(self, **fields: Any):
+    def job(self, **fields: Any):
         times = {"durationMin": 0.5, "fade": {"inMs": 1000, "outMs": 2000}}
         return parse_job({**times, **fields}, recordings=("voice",))
 

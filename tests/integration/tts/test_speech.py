@@ -108,11 +108,11 @@ def test_rumble_is_taken_out_and_the_voice_is_left(tmp_path, cutoff_hz):
     n = np.arange(4 * RATE)
     recording = 0.2 * np.sin(2 * np.pi * 30 * n / RATE) + 0.2 * np.sin(2 * np.pi * 1000 * n / RATE)
     job = {"durationMin": 0.1, "startDelaySec": 0, "loopMode": False, "voice": {"highPassHz": cutoff_hz}}
-    heard = delivered(tmp_path, job, recording=recording)[RATE : 3 * RATE, 0]
+    delivered_sound = delivered(tmp_path, job, recording=recording)[RATE : 3 * RATE, 0]
     # a Butterworth of second order: 10 log10(1 + (cutoff / f)^4)
     expected_db = 0.0 if cutoff_hz is None else 10 * np.log10(1 + (cutoff_hz / 30) ** 4)
-    assert 20 * np.log10(0.2 / amplitude(heard, 30)) == pytest.approx(expected_db, abs=0.1)
-    assert 20 * np.log10(0.2 / amplitude(heard, 1000)) == pytest.approx(0.0, abs=0.01)
+    assert 20 * np.log10(0.2 / amplitude(delivered_sound, 30)) == pytest.approx(expected_db, abs=0.1)
+    assert 20 * np.log10(0.2 / amplitude(delivered_sound, 1000)) == pytest.approx(0.0, abs=0.01)
 
 
 def test_a_recording_that_is_cut_in_mid_sound_clicks_no_more(tmp_path):

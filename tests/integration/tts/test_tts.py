@@ -507,7 +507,7 @@ def test_a_recording_is_taken_as_it_is(tmp_path):
         tmp_path / "me.wav", ffmpeg=find_ffmpeg(), folder=tmp_path, sample_rate=RATE, max_seconds=60
     )
     assert speech.parts[0].clip.frames == 3 * RATE
-    assert speech.loudness_lufs == pytest.approx(-11.2, abs=0.5)  # one channel, heard in both ears
+    assert speech.loudness_lufs == pytest.approx(-11.2, abs=0.5)  # one channel in, the same in both
 
 
 def test_the_local_voice_says_the_same_the_same_way(tmp_path):

@@ -216,10 +216,10 @@ def test_loudness_at_a_gain_is_known_without_measuring_again():
 
 @pytest.mark.parametrize("frames", [0, 1, 4409, 44_100])
 def test_silence_has_no_loudness_and_no_range(frames):
-    heard = measure([np.zeros((frames, 2), np.float32)], 44_100, true_peak=True)
-    assert integrated_lufs(heard.energies) == -math.inf
-    assert loudness_range_lu(heard.energies) == 0.0
-    assert heard.true_peak == 0.0
+    measured = measure([np.zeros((frames, 2), np.float32)], 44_100, true_peak=True)
+    assert integrated_lufs(measured.energies) == -math.inf
+    assert loudness_range_lu(measured.energies) == 0.0
+    assert measured.true_peak == 0.0
 
 
 def test_a_block_of_another_shape_is_refused():
