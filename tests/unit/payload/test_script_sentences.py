@@ -31,7 +31,7 @@ def cut(text: str) -> str:
         "J. I. Smith and J. K. Rowling.|I read.",
         "Vitamin C.|I take it.|Plan A.|The best.",
         "One more rep.|Then rest.|Carry on.|I am.|Count to 3.|Then 4.",
-        "I am 3.|Then I grew.",
+        "I am 3.|Then I grew.|I am 3.|Mum loves me.",
         "Am 3. Oktober und am 24. Dezember war es still.|Ich atme.",
         "Das 3. Auge sieht.|Der 2. Tag beginnt.",
         "Z. B. Wasser, d. h. Ruhe, usw.|Wir gehen.",
@@ -61,6 +61,7 @@ def parts_of(text: str, limit: int) -> list[str]:
         ("ab👩\u200d👩\u200d👧", 4, ["ab", "👩\u200d👩\u200d", "👧"]),  # longer than the limit by itself
         ("नमस्ते", 4, ["नम", "स्ते"]),
         ("ฉันเป็นสุข", 4, ["ฉัน", "เป็น", "สุข"]),
+        ("ไปนะคะ", 3, ["ไป", "นะ", "คะ"]),
         ("one two three", 7, ["one two", "three"]),
         ("a,b、c", 4, ["a,b、", "c"]),
     ],
