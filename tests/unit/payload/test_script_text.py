@@ -253,7 +253,7 @@ class TestMarkup:
             ("One.\r\n\r\nTwo.\u2028Three.", "One.|Two.|Three."),
             ("e\u0301te\u0301", "été"),
             ("👩\u200d👩\u200d👧 smiles, a\u200db", "👩\u200d👩\u200d👧 smiles, ab"),
-            ("👩\u200c👧", "👩👧"),
+            ("👩\u200c👧 go", "👩👧 go"),
             ("क्\u200dष می\u200cخواهم", "क्\u200dष می\u200cخواهم"),
             (
                 "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f go",
