@@ -27,12 +27,13 @@ _LONG_TIME_S: Final = 60.0
 _POINTS: Final = tuple(",.;:!?\u2026")
 _SHOWN_CHARACTERS: Final = 40
 
-_LINE_EDGES: Final = (
-    "s br li dt dd td th tr option label button summary caption figcaption".split()  # noqa: SIM905
+_LINE_EDGES: Final = frozenset(
+    ("s", "br", "li", "dt", "dd", "td", "th", "tr", "option", "label", "button", "summary", "caption", "figcaption")
 )
-_PARAGRAPH_EDGES: Final = (
-    "p div h1 h2 h3 h4 h5 h6 ul ol dl table blockquote section article header footer aside hr title address".split()  # noqa: SIM905
-)
+_PARAGRAPH_EDGES: Final = frozenset((
+    "p", "div", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "table", "blockquote", "section", "article",
+    "header", "footer", "aside", "hr", "title", "address",
+))  # fmt: skip
 _CANDIDATE: Final = re.compile(
     r"<#\s*+(?P<timed>[0-9.,]+)\s*+#>"
     r"|\[\[\s*+slnc\s++(?P<slnc>[0-9]+)\s*+\]\]"
@@ -262,7 +263,7 @@ def _element(found: re.Match[str], script: str) -> _Meaning | None:
         return None
     name = element["name"].lower()
     if name in _LINE_EDGES or name in _PARAGRAPH_EDGES:
-        return _Edge(name in _PARAGRAPH_EDGES)
+        return _Edge(ends_paragraph=name in _PARAGRAPH_EDGES)
     if name != "break":
         return None
     if element["end"]:
