@@ -43,7 +43,7 @@ BEGIN
             EXECUTE pg_catalog.format(
                 'SELECT pg_catalog.pg_column_size(ARRAY[q.%I]) FROM public.audio_job_queue q WHERE q.id = $1', v_column)
                INTO payload_bytes USING p_job_id;
-            IF payload_bytes > 8 * p_limit_bytes THEN
+            IF payload_bytes / 8 > p_limit_bytes THEN
                 RETURN;
             END IF;
             EXECUTE pg_catalog.format('SELECT q.%I::pg_catalog.text FROM public.audio_job_queue q WHERE q.id = $1', v_column)
