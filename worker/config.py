@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from worker.errors import ConfigurationError
+from worker.pronounce import read_pronounce_file
 from worker.untrusted_json import read_json
 
 _QUOTE = ("'", '"', "`")
@@ -80,6 +81,13 @@ Address = Annotated[str, AfterValidator(_address)]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 
 
+def _pronunciations(value: object) -> object:
+    return read_pronounce_file(Path(value)) if isinstance(value, str) else value
+
+
+Pronounced = Annotated[dict[str, str], BeforeValidator(_pronunciations)]
+
+
 def _cache_dir() -> Path:
     """Not the job process's temporary folder, which is removed with the job."""
     return Path(tempfile.gettempdir()) / "mindscript-cache"
@@ -116,6 +124,7 @@ class Config(BaseModel):
     elevenlabs_tts_model: str | None = None
     max_characters_per_day: int | None = Field(None, ge=1)
     tts_cache_bucket: str | None = None
+    pronounce_file: Pronounced = Field(default_factory=dict)
     tts_cache_max_mb: int = Field(500, ge=0)
     # music and uploads
     media_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = ()

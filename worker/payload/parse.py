@@ -19,7 +19,9 @@ from worker.payload.schema import LAYERS, RenderJob
 
 DEFAULT_DURATION_MIN: Final = 5.0
 # fields without influence on the seed
-NOT_SOUND: Final = frozenset({"seed", "output", "metadata", "deliver", "gains", "safety", "chapters", "lyrics"})
+NOT_SOUND: Final = frozenset(
+    {"seed", "output", "metadata", "deliver", "gains", "safety", "chapters", "lyrics", "pronounce"}
+)
 
 
 def parse_job(

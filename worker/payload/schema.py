@@ -15,6 +15,7 @@ from worker.formats import FormatName, Quality
 from worker.payload.messages import Allowed
 from worker.payload.script import Sentence, parse_script
 from worker.payload.sessions import SessionName
+from worker.pronounce import MOST_ENTRIES, check_entries
 from worker.voices import PROVIDERS
 
 SAMPLE_RATE_HZ: Final = 44_100  # of every track
@@ -288,6 +289,9 @@ class RenderJob(_Model):
     """
 
     script: Text = Field(default="", repr=False)
+    pronounce: Annotated[dict[str, str], Field(max_length=MOST_ENTRIES), BeforeValidator(check_entries)] = Field(
+        default_factory=dict
+    )
     voice: VoiceChoice = VoiceChoice()
     duration_min: float | None = Field(default=5.0, alias="durationMin", ge=0.05)
     pause_s: float = Field(default=5.0, alias="pauseSec", ge=0, le=600)
@@ -324,7 +328,7 @@ class RenderJob(_Model):
     def has_voice(self) -> bool:
         """Whether anything is to be spoken."""
         return self.voice.provider == "uploaded" or any(
-            isinstance(part, Sentence) for part in parse_script(self.script)
+            isinstance(part, Sentence) for part in parse_script(self.script).parts
         )
 
     @property

@@ -106,7 +106,7 @@ def project(parts: Parts, *, pace_s: float, count: Callable[[str], int] = len) -
         if isinstance(part, Pause):
             waiting_s += part.seconds
         else:
-            words_s += count(part.text) * pace_s
+            words_s += count(part.said) * pace_s
             silences_s += waiting_s
             waiting_s = 0.0  # what the script ends on takes no room
     return Projection(words_s, silences_s)

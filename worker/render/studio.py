@@ -21,6 +21,7 @@ from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
 from worker.payload.script import parse_script
 from worker.plan.compile import SHORTEST_RECORDING_S
 from worker.plan.recordings import Music, Speech
+from worker.pronounce import Pronunciations
 from worker.storage.base import SmallFiles
 from worker.tts import open_voice
 from worker.tts.cache import SpeechCache
@@ -113,9 +114,13 @@ class Studio:
         voice = open_voice(job.voice, config)
         cache = SpeechCache(config.cache_dir / "speech", config.tts_cache_max_mb, self.speech_store)
         paces = PaceBook(config.cache_dir / "paces")
-        parts = script_that_fits(
-            job, parse_script(job.script), voice, fit=config.fit, cache=cache, paces=paces, notes=said.notes
+        script = parse_script(
+            job.script,
+            keeps_directions=voice.takes_directions,
+            pronunciations=Pronunciations({**config.pronounce_file, **job.pronounce}),
         )
+        said.notes.extend(script.notes)
+        parts = script_that_fits(job, script.parts, voice, fit=config.fit, cache=cache, paces=paces, notes=said.notes)
         return speak_script(
             parts,
             voice,

@@ -23,6 +23,7 @@ _STITCHED = 3  # the API takes the ids of so many earlier requests
 _V3 = "eleven_v3"  # this and its variants answer 400 to any context
 _REQUEST_OPTIONS: Any = {"max_retries": 0, "chunk_size": None}  # chunks as they arrive, as in openai_voice
 _CONTEXT = ("previous_request_ids", "previous_text", "next_text")
+_PERFORM_DIRECTIONS = (_V3, "eleven_v4")  # these and their variants know audio tags
 _STABILITY_STEPS = 2  # eleven_v3 knows 0, 0.5 and 1 only
 
 models_without_context: set[str] = set()
@@ -56,6 +57,7 @@ class ElevenLabsVoice(CloudVoice):
                 )
         self._settings: dict[str, Any] = {**given, "speed": sent_speed}
         self.uses_context = not is_v3 and self._model not in models_without_context
+        self.takes_directions = self._model.startswith(_PERFORM_DIRECTIONS)
         self._requests: list[str] = []
         self._spoken_last = ""
         self._opened: ElevenLabs | None = None

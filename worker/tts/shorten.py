@@ -15,6 +15,7 @@ from dsp.loudness import integrated_lufs
 from dsp.stretch import stretched
 from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
 from worker.payload.script import Pause, Sentence, parse_script
+from worker.payload.script_sentences import cut_sentences
 from worker.plan.fit import (
     MOST_TEMPO,
     Ending,
@@ -255,7 +256,8 @@ def _endings(parts: SpokenParts, script: str) -> Iterator[Ending]:
 
     A piece may end within a sentence that was too long for the voice, so its end is looked up in the script.
     """
-    whole = set(accumulate(_letters(sentence) for sentence in _sentences(script)))
+    parsed = (part for part in parse_script(script).parts if isinstance(part, Sentence))
+    whole = set(accumulate(_letters(sentence.text) for sentence in parsed))
     words = silences = waiting = letters = 0
     for number, part in enumerate(parts):
         if isinstance(part, Pause):
@@ -334,7 +336,7 @@ def _spoken(parts: SpokenParts) -> list[Spoken]:
 
 
 def _sentences(text: str) -> list[str]:
-    return [part.text for part in parse_script(text) if isinstance(part, Sentence)]
+    return [words for words, _ in cut_sentences(text)]
 
 
 def _lengths(parts: SpokenParts) -> tuple[int, int]:

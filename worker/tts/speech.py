@@ -16,7 +16,8 @@ from worker.ffmpeg.program import Ffmpeg
 from worker.media.clip import FileClip
 from worker.media.decode import decode
 from worker.payload.schema import SAMPLE_RATE_HZ
-from worker.payload.script import Part, Sentence, pieces, with_gaps
+from worker.payload.script import Part, Sentence
+from worker.payload.script_pieces import pieces, with_gaps
 from worker.plan.recordings import Speech, Spoken
 from worker.tts.cache import SpeechCache
 from worker.tts.pace import PaceBook, spoken_characters
@@ -101,10 +102,10 @@ def speak_script(
                 try:
                     clip = _piece(utterance_at(waiting, number), voice, cache, ffmpeg, into, said)
                 except PieceTooLongError:
-                    if len(part.text) <= _SHORTEST_CUT_CHARACTERS:
+                    if len(part.said) <= _SHORTEST_CUT_CHARACTERS:
                         raise
                     # the service takes less than its documentation says: cut this piece and all that follow
-                    waiting[number:] = spaced_pieces(waiting[number:], voice, limit_characters=len(part.text) // 2)
+                    waiting[number:] = spaced_pieces(waiting[number:], voice, limit_characters=len(part.said) // 2)
                     continue
                 clip = high_passed(clip, into.with_suffix(".highpass"), processing=processing)
                 clips.append(trimmed(clip, processing=processing, speed=voice.speed))
@@ -138,9 +139,9 @@ def spaced_pieces(parts: Sequence[Part], voice: Voice, *, limit_characters: int 
 def utterance_at(parts: Sequence[Part], number: int) -> Utterance:
     """Put a piece into its context; pauses do not end it."""
     part = parts[number]
-    before = (part.text for part in reversed(parts[:number]) if isinstance(part, Sentence))
-    after = (part.text for part in parts[number + 1 :] if isinstance(part, Sentence))
-    return Utterance(part.text if isinstance(part, Sentence) else "", next(before, ""), next(after, ""))
+    before = (part.said for part in reversed(parts[:number]) if isinstance(part, Sentence))
+    after = (part.said for part in parts[number + 1 :] if isinstance(part, Sentence))
+    return Utterance(part.said if isinstance(part, Sentence) else "", next(before, ""), next(after, ""))
 
 
 def piece_key(utterance: Utterance, voice: Voice) -> str:

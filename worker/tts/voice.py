@@ -39,6 +39,8 @@ class Voice(Protocol):
         How many times as fast its speech must still be made to reach `speed`; 1.0 where it speaks at that speed.
     uses_context : bool
         Whether the text before and after changes how a piece sounds.
+    takes_directions : bool
+        Whether it performs directions such as ``[whispers]`` in its text, and does not read them.
     notes : tuple of str
         What had to be changed of what the job asked for, in plain sentences.
     """
@@ -50,6 +52,7 @@ class Voice(Protocol):
     speed: float = 1.0
     tempo: float = 1.0
     uses_context: bool = False
+    takes_directions: bool = False
     notes: tuple[str, ...] = ()
 
     @abstractmethod

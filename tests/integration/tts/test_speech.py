@@ -44,6 +44,7 @@ class Sayings:
     """A voice whose words are noise of known level and length, in a second of silence; `abrupt`: without silence."""
 
     provider, limit_characters, fingerprint, uses_context, notes = "local", 0, "sayings", False, ()
+    takes_directions = False
     speed, tempo, pace_key = 1.0, 1.0, "sayings"
 
     def __init__(self, *, abrupt: bool = False) -> None:
@@ -81,7 +82,7 @@ def delivered(folder: Path, job: dict, *, recording: np.ndarray | None = None) -
 def spoken(folder: Path, script: str, *, processing: VoiceProcessing, abrupt: bool = False):
     folder.mkdir(exist_ok=True)
     return speak_script(
-        parse_script(script),
+        parse_script(script).parts,
         Sayings(abrupt=abrupt),
         cache=SpeechCache(folder / "cache", 100),
         ffmpeg=find_ffmpeg(),

@@ -397,7 +397,7 @@ def speak(service, tmp_path, script, *, cache=None, said=None, **choice):
     folder = tmp_path / f"job-{time.monotonic_ns()}"
     folder.mkdir()
     return speak_script(
-        parse_script(script),
+        parse_script(script).parts,
         voice(service, "openai", **choice),
         cache=cache or SpeechCache(tmp_path / "cache", 100),
         ffmpeg=find_ffmpeg(),
@@ -475,7 +475,7 @@ def test_pauses_are_exact_and_gaps_are_the_documented_ones(service, tmp_path):
     there = voice(service, "openai", speed=1.0)
     there.limit_characters = 0  # as a voice that is given one sentence at a time
     speech = speak_script(
-        parse_script("One. Two. [pause 2.5s] Three.\n\nFour."),
+        parse_script("One. Two. [pause 2.5s] Three.\n\nFour.").parts,
         there,
         cache=SpeechCache(tmp_path / "cache", 100),
         ffmpeg=find_ffmpeg(),

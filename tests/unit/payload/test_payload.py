@@ -158,6 +158,7 @@ def test_every_payload_field_is_in_the_tables_above():
     elsewhere = {
         "script",
         "seed",
+        "pronounce",
         "deliver",
         "session",
         "binaural.timeline",
