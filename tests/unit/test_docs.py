@@ -255,6 +255,18 @@ def test_pages_use_the_words_of_the_glossary(page):
     )
 
 
+def test_code_uses_the_words_of_the_glossary():
+    words = re.compile(
+        r"(?i)\b(?:nursery|nurseries|the bell|thinner|canvas|tidied|rhythm|run-up|run-on|unheard|gives? way|takes? up"
+        r"|the shop|the post|patience|luck)\b"
+    )
+    code = [file for folder in ("worker", "dsp", "tools") for file in (ROOT / folder).rglob("*.py")]
+    code += (ROOT / "worker" / "queue" / "sql").glob("*.sql")
+    assert len(code) > 150
+    found = {file.relative_to(ROOT).as_posix(): words.findall(file.read_text()) for file in code}
+    assert {name: hits for name, hits in found.items() if hits} == {}
+
+
 def test_names_of_tests_are_short_enough_to_search_for():
     names = [name for file in TESTS.rglob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text())]
     assert len(names) > 1000

@@ -53,23 +53,23 @@ def test_quality_means_a_bit_rate_where_there_is_one(format_, quality, kbps):
 )
 def test_the_encoders_own_gain_is_the_one_that_is_named(ffmpeg, tmp_path, encoding):
     sound = tones(RATE * 3)
-    decoded = encode_sound(sound, tmp_path / f"a.{encoding.format}", ffmpeg, kbps=encoding.bitrate_kbps)
-    change_db = 20 * np.log10(np.vdot(decoded, sound) / np.vdot(sound, sound))
+    checked = encode_sound(sound, tmp_path / f"a.{encoding.format}", ffmpeg, kbps=encoding.bitrate_kbps)
+    change_db = 20 * np.log10(np.vdot(checked, sound) / np.vdot(sound, sound))
     within_db = 0.01 if encoding.format == "mp3" else 0.02  # FFmpeg 5.1's AAC takes 0.012 dB away
     assert change_db == pytest.approx(encoding.level_change_db, abs=within_db)
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_what_the_check_hears_is_what_is_in_the_file(ffmpeg, tmp_path, ending):
+def test_the_check_decodes_what_is_in_the_file(ffmpeg, tmp_path, ending):
     sound = music_like(RATE * 3 + 17)
-    decoded = encode_sound(sound, tmp_path / f"a.{ending}", ffmpeg)
+    checked = encode_sound(sound, tmp_path / f"a.{ending}", ffmpeg)
     read = decoded(ffmpeg, tmp_path / f"a.{ending}")
     if ending == "aac":
         read = read[1024:]  # bare frames know neither their delay nor their length
-    assert len(decoded) == len(sound)
+    assert len(checked) == len(sound)
     # the check decodes MP3 with libsndfile, this test with FFmpeg: they differ in the last bit
-    assert np.abs(decoded - read[: len(sound)]).max() < 1e-5
-    assert noise_db(decoded, sound) < LOSSLESS_DB.get(ending, -45)
+    assert np.abs(checked - read[: len(sound)]).max() < 1e-5
+    assert noise_db(checked, sound) < LOSSLESS_DB.get(ending, -45)
 
 
 @pytest.mark.parametrize("ending", FORMATS)

@@ -141,17 +141,17 @@ def test_the_picture_shows_the_voice_from_the_lyrics_beside_the_file(tmp_path):
 
 
 def test_a_drawing_is_no_larger_for_a_long_track():
-    canvas = WaveformBuilder(RATE)
+    builder = WaveformBuilder(RATE)
     tone = (0.5 * Tone(440.0, RATE).render(0, 60 * RATE)).astype(np.float32)
     for _ in range(10):
-        canvas.add(tone)
-    drawn = canvas.result()
-    assert len(drawn.lows) <= MOST_COLUMNS
-    assert len(drawn.levels_db) <= MOST_COLUMNS
-    assert len(drawn.lows) * drawn.wave_s == pytest.approx(600, rel=0.01)
-    assert len(drawn.levels_db) * drawn.spectrum_s == pytest.approx(600, rel=0.02)
+        builder.add(tone)
+    waveform = builder.result()
+    assert len(waveform.lows) <= MOST_COLUMNS
+    assert len(waveform.levels_db) <= MOST_COLUMNS
+    assert len(waveform.lows) * waveform.wave_s == pytest.approx(600, rel=0.01)
+    assert len(waveform.levels_db) * waveform.spectrum_s == pytest.approx(600, rel=0.02)
     row = int(ROWS * np.log(440 / LOWEST_HZ) / np.log(HIGHEST_HZ / LOWEST_HZ))
-    middle = drawn.levels_db[len(drawn.levels_db) // 2]
+    middle = waveform.levels_db[len(waveform.levels_db) // 2]
     assert abs(int(middle.argmax()) - row) <= 2
     assert middle.max() == pytest.approx(-6.0, abs=1.5)
 

@@ -30,8 +30,8 @@ def test_a_file_from_an_allowed_host(host: ForeignHost, tmp_path: Path) -> None:
     assert path.parent == tmp_path
     assert path.suffix == ".mp3"
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
-    host, _, headers = host.asked[0]
-    assert host == "media.example.com"  # the name, though the connection went to an address
+    name, _, headers = host.asked[0]
+    assert name == "media.example.com"  # the name, though the connection went to an address
     assert host.reached == [PUBLIC]
     assert headers["accept-encoding"] == "identity"
     assert not {"authorization", "apikey", "cookie"} & set(headers)
