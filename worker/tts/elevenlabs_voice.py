@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import wave
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,10 @@ from worker.config import Config
 from worker.payload.schema import VoiceChoice
 from worker.tts import cloud_voice
 from worker.tts.cloud_voice import CloudVoice, transport_errors
+from worker.tts.received import write_received
 from worker.tts.service_errors import (
-    HEAD_BYTES,
     Reason,
     about_format,
-    check_samples,
     check_type,
     read_reason,
     too_slow,
@@ -109,7 +107,8 @@ class ElevenLabsVoice(CloudVoice):
                 **self._context(utterance),
             ) as response:
                 check_type("elevenlabs", response.headers.get("content-type"))
-                _write(into, response.data, output_format, deadline)
+                rate_hz = int(output_format.removeprefix("pcm_")) if output_format.startswith("pcm_") else None
+                write_received("elevenlabs", _in_time(response.data, deadline), into, pcm_rate_hz=rate_hz)
                 request_id = response.headers.get("request-id")
         except ApiError as error:
             status = error.status_code or 500
@@ -147,28 +146,6 @@ def _in_words(settings: Mapping[str, Any]) -> str:
 
 def _about_context(reason: Reason) -> bool:
     return reason.field in _CONTEXT or any(name in reason.message for name in _CONTEXT)
-
-
-def _write(into: Path, chunks: Any, output_format: str, deadline: float) -> None:
-    """Stream a body to a file; bare PCM gets a WAV header."""
-    with into.open("wb") as file:
-        if output_format.startswith("pcm_"):
-            with wave.open(file, "wb") as sound:
-                sound.setnchannels(1)
-                sound.setsampwidth(2)
-                sound.setframerate(int(output_format.removeprefix("pcm_")))
-                head, rest = b"", b""
-                for chunk in _in_time(chunks, deadline):
-                    if len(head) < HEAD_BYTES:
-                        head += chunk[:HEAD_BYTES]
-                        check_samples("elevenlabs", head)
-                    data = rest + chunk
-                    whole = len(data) & ~1
-                    sound.writeframesraw(data[:whole])
-                    rest = data[whole:]
-            return
-        for chunk in _in_time(chunks, deadline):
-            file.write(chunk)
 
 
 def _in_time(chunks: Any, deadline: float) -> Any:
