@@ -8,7 +8,9 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from worker.cli.files import beside, read_job
 from worker.cli.screen import Row, closing_table, progress_bars
@@ -19,16 +21,22 @@ from worker.errors import JobError, MediaError, WorkerError
 from worker.formats import FORMATS
 from worker.payload.parse import parse_job
 from worker.payload.schema import RenderJob
+from worker.payload.script import Sentence, parse_script
 
 
 def render(options: argparse.Namespace, config: Config) -> int:
     """Run the command."""
+    return render_job(read_job(options.job), options, config)
+
+
+def render_job(payload: bytes | Mapping[str, Any], options: argparse.Namespace, config: Config) -> int:
+    """Render a payload as the options of `render` say."""
     for option, path in (("--voice", options.voice), ("--music", options.music)):
         if path is not None and not path.is_file():
             raise MediaError(f"{option}: there is no file {path}")
     recordings = tuple(name for name in ("voice", "music") if getattr(options, name) is not None)
     job = parse_job(
-        read_job(options.job),
+        payload,
         max_script_characters=config.max_script_characters,
         max_duration_min=config.max_duration_min,
         recordings=recordings,  # type: ignore[arg-type]
@@ -45,8 +53,15 @@ def render(options: argparse.Namespace, config: Config) -> int:
     from worker.render.produce import produce
     from worker.render.studio import open_studio
 
+    new_takes = _sentences_of(options.new_take, job.script)
     folder = Path.cwd() if options.job == "-" else Path(options.job).resolve().parent
-    studio = open_studio(config, beside(folder, config), voice_file=options.voice, music_file=options.music)
+    studio = open_studio(
+        config,
+        beside(folder, config),
+        voice_file=options.voice,
+        music_file=options.music,
+        new_takes=new_takes,
+    )
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="mindscript-out-") as spool:
         track = Path(spool) / f"track.{encoding.format}" if to_stdout else out
@@ -78,6 +93,19 @@ def render(options: argparse.Namespace, config: Config) -> int:
         for note in report.notes:
             print(f"note: {note}", file=sys.stderr)
     return 0
+
+
+def _sentences_of(lines: Sequence[int], script: str) -> list[str]:
+    """The sentences in some lines of a script, which are counted from 1."""
+    written = script.splitlines()
+    sentences = []
+    for number in lines:
+        line = written[number - 1] if 0 < number <= len(written) else ""
+        found = [part.text for part in parse_script(line) if isinstance(part, Sentence)]
+        if not found:
+            raise JobError(f"--new-take: found line {number}, which has no words; the script has {len(written)} lines")
+        sentences += found
+    return sentences
 
 
 def _destination(options: argparse.Namespace, job: RenderJob) -> tuple[Path, Encoding, bool]:

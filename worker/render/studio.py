@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from worker.tts.pace import PaceBook
 from worker.tts.processing import VoiceProcessing, measure_clip
 from worker.tts.shorten import FitMode, script_that_fits
 from worker.tts.speech import SpeechStats, recorded_speech, speak_script
+from worker.tts.takes import TakeBook
 
 WithoutCover = Literal["never", "missing", "always"]
 
@@ -85,6 +86,7 @@ def open_studio(
     *,
     voice_file: Path | None = None,
     music_file: Path | None = None,
+    new_takes: Collection[str] = (),
     speech_store: RemoteCache | None = None,
     catalogue: Callable[[str], str | None] | None = None,
     without_music: bool = False,
@@ -99,6 +101,8 @@ def open_studio(
         Gets music, uploaded recordings and covers.
     voice_file, music_file : Path, optional
         Used in place of the job's voice and music.
+    new_takes : collection of str
+        Sentences that are spoken anew.
     speech_store : RemoteCache, optional
         Shared store of spoken pieces.
     catalogue : callable, optional
@@ -150,6 +154,9 @@ def open_studio(
             said=said,
             processing=processing,
             paces=paces,
+            takes=TakeBook(config.cache_dir / "takes"),
+            take=job.voice.take,
+            new_takes=new_takes,
         )
 
     def fetch_music(job: RenderJob, folder: Path) -> Music:

@@ -72,7 +72,7 @@ class LocalVoice:
 
     def speak(self, utterance: Utterance, into: Path) -> None:
         """Write one sentence as a WAV file."""
-        self._engine.speak(utterance.text, into)
+        self._engine.speak(utterance.text, into, seed=utterance.take - 1)
 
     def close(self) -> None:
         """End the synthesiser's process."""
@@ -127,7 +127,7 @@ class _Hibari:
         self._process: subprocess.Popen[bytes] | None = None
         self.fingerprint = f"hibari {version('hibari-tts')} {name} speed=1"
 
-    def speak(self, text: str, into: Path) -> None:
+    def speak(self, text: str, into: Path, *, seed: int) -> None:
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "worker.tts.hibari_process", self._name],
@@ -136,7 +136,7 @@ class _Hibari:
                 stderr=subprocess.DEVNULL,
                 env={**_without_secrets(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             )
-        request = json.dumps({"text": text, "into": str(into)}) + "\n"
+        request = json.dumps({"text": text, "into": str(into), "seed": seed}) + "\n"
         answer = b""
         try:
             answer = _answer(self._process, request.encode(), _SECONDS_PER_SENTENCE)
@@ -202,7 +202,8 @@ class _Espeak:
         self._name = name = stated or DEFAULT_ESPEAK
         self.fingerprint = f"espeak-ng {name} pace={_ESPEAK_WORDS_PER_MINUTE}"
 
-    def speak(self, text: str, into: Path) -> None:
+    def speak(self, text: str, into: Path, *, seed: int) -> None:
+        del seed  # it always speaks alike
         command = [self._program, "-v", self._name, "-s", str(_ESPEAK_WORDS_PER_MINUTE), "-w", str(into), "--stdin"]
         try:
             done = subprocess.run(

@@ -104,7 +104,7 @@ def script_that_fits(
         fits = room.first + whole.frames() <= room.until
         if fit == "fail" and not fits:
             raise voice_too_long(job, whole.frames(), projected=True)
-        if fits or whole.frames(MOST_TEMPO) <= room.frames or _all_paid(parts, voice, cache):
+        if fits or whole.frames(MOST_TEMPO) <= room.frames or _all_paid(parts, voice, cache, take=job.voice.take):
             count = sentences
         else:
             count = sentences_that_fit(parts, room.frames, projected) or sentences_that_fit(
@@ -131,11 +131,11 @@ def _recalled(cache: SpeechCache, key: str, *, most: int) -> int | None:
     return int(kept) if 1 <= int(kept) <= most else None
 
 
-def _all_paid(parts: Parts, voice: Voice, cache: SpeechCache) -> bool:
+def _all_paid(parts: Parts, voice: Voice, cache: SpeechCache, *, take: int) -> bool:
     """Whether every piece of a script is in the cache: then its true length costs nothing."""
     texts = [part.text for part in spaced_pieces(parts, voice) if isinstance(part, Sentence)]
     utterances = (
-        Utterance(text, previous=before, following=after)
+        Utterance(text, previous=before, following=after, take=take)
         for text, before, after in zip(texts, ["", *texts], [*texts[1:], ""], strict=False)
     )
     return all(cache.holds(piece_key(utterance, voice)) for utterance in utterances)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Collection
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from worker.tts.processing import (
     trimmed,
 )
 from worker.tts.service_errors import PieceTooLongError
+from worker.tts.takes import Take, TakeBook, TakeChecks, mended
 from worker.tts.voice import Utterance, Voice
 
 SENTENCE_GAP_S = 0.35  # at speed 1; slower speech has longer gaps
@@ -68,6 +70,9 @@ def speak_script(
     said: SpeechStats | None = None,
     processing: VoiceProcessing = UNPROCESSED,
     paces: PaceBook | None = None,
+    takes: TakeBook | None = None,
+    take: int = 1,
+    new_takes: Collection[str] = (),
 ) -> Speech:
     """Have a script spoken.
 
@@ -90,6 +95,12 @@ def speak_script(
     processing : VoiceProcessing, optional
     paces : PaceBook, optional
         Learns how long the voice takes for its words.
+    takes : TakeBook, optional
+        Knows and learns what is usual for the voice, to examine its pieces by.
+    take : int
+        Which recording of each piece.
+    new_takes : collection of str
+        Sentences whose pieces are spoken anew, in place of what the cache holds.
 
     Returns
     -------
@@ -109,6 +120,27 @@ def speak_script(
     measurements: list[Measurement] = []
     said_before = ""
     number = 0
+    book_of_voice = takes.read(voice.pace_key) if takes is not None else []
+    checks = TakeChecks(book_of_voice, speed=voice.speed / voice.tempo)
+    utterances: list[Utterance] = []
+    anew = _pieces_with(new_takes, waiting)
+
+    def ready(utterance: Utterance, name: str, piece_number: int, *, again: bool = False) -> TrimmedClip:
+        clip = _piece(
+            utterance,
+            voice,
+            cache,
+            ffmpeg,
+            folder / name,
+            sample_rate,
+            checks,
+            piece_number,
+            anew=utterance.text in anew,
+            again=again,
+        )
+        filtered = high_passed(clip, folder / f"{name}.highpass", processing=processing, sample_rate=sample_rate)
+        return trimmed(filtered, sample_rate, processing=processing, speed=voice.speed)
+
     with closing(voice):
         while number < len(waiting):
             part = waiting[number]
@@ -118,9 +150,9 @@ def speak_script(
                 continue
             following = next((later.text for later in waiting[number + 1 :] if isinstance(later, Sentence)), "")
             # a pause does not end the context
-            utterance = Utterance(part.text, previous=said_before, following=following)
+            utterance = Utterance(part.text, previous=said_before, following=following, take=take)
             try:
-                clip = _piece(utterance, voice, cache, ffmpeg, folder / f"speech-{number:04d}", sample_rate)
+                piece = ready(utterance, f"speech-{number:04d}", len(clips) + 1)
             except PieceTooLongError:
                 if len(part.text) <= _SHORTEST_CUT_CHARACTERS:
                     raise
@@ -128,10 +160,7 @@ def speak_script(
                 limit = len(part.text) // 2
                 waiting[number:] = spaced_pieces(tuple(waiting[number:]), voice, limit_characters=limit)
                 continue
-            filtered = high_passed(
-                clip, folder / f"speech-{number:04d}.highpass", processing=processing, sample_rate=sample_rate
-            )
-            piece = trimmed(filtered, sample_rate, processing=processing, speed=voice.speed)
+            utterances.append(utterance)
             clips.append(piece)
             measurements.append(measure_clip(piece, sample_rate))
             spoken.append(Spoken(part.text, piece))
@@ -139,11 +168,17 @@ def speak_script(
             number += 1
             if on_progress is not None:
                 on_progress(number / len(waiting))
+        for piece_number in checks.doubtful():  # spoken before it was known what is usual for the voice
+            index = piece_number - 1
+            clips[index] = ready(utterances[index], f"again-{index:04d}", piece_number, again=True)
+            measurements[index] = measure_clip(clips[index], sample_rate)
+    if takes is not None:
+        takes.learn(voice.pace_key, checks)
     if paces is not None:
         characters = sum(spoken_characters(part.text) for part in spoken if isinstance(part, Spoken))
         paces.learn(voice.pace_key, characters, sum(clip.frames for clip in clips) / sample_rate * voice.speed)
     said.hits, said.misses = cache.hits, cache.misses
-    said.notes.extend(voice.notes)
+    said.notes.extend([*voice.notes, *checks.notes()])
     level = match_levels(clips, measurements, sample_rate)
     loudness = integrated_lufs(
         joined(measurements).energies
@@ -174,10 +209,18 @@ def spaced_pieces(
     )
 
 
+def _pieces_with(sentences: Collection[str], parts: Collection[Sentence | Pause]) -> frozenset[str]:
+    """Texts of the pieces that are one of the sentences, or, where there is none such, hold it."""
+    texts = {part.text for part in parts if isinstance(part, Sentence)}
+    held = {text for text in texts for sentence in sentences if sentence not in texts and sentence in text}
+    return frozenset(texts.intersection(sentences) | held)
+
+
 def piece_key(utterance: Utterance, voice: Voice) -> str:
     """Name a piece in the cache."""
     context = (utterance.previous, utterance.following) if voice.uses_context else ()
-    return SpeechCache.key(voice.fingerprint, utterance.text, *context)
+    take = (f"take={utterance.take}",) if utterance.take > 1 else ()
+    return SpeechCache.key(voice.fingerprint, utterance.text, *context, *take)
 
 
 def recorded_speech(
@@ -215,38 +258,68 @@ def recorded_speech(
 
 
 def _piece(
-    utterance: Utterance, voice: Voice, cache: SpeechCache, ffmpeg: Ffmpeg, into: Path, sample_rate: int
+    utterance: Utterance,
+    voice: Voice,
+    cache: SpeechCache,
+    ffmpeg: Ffmpeg,
+    into: Path,
+    sample_rate: int,
+    checks: TakeChecks,
+    number: int,
+    *,
+    anew: bool,
+    again: bool,
 ) -> FileClip:
-    """Get one piece from the cache or the voice, decoded. A damaged cache entry is dropped and spoken anew."""
+    """Get one piece from the cache, or from the voice, examined; a damaged cache entry is dropped and spoken anew.
 
-    def decoded(path: Path) -> FileClip:
+    With `anew` the cache is not asked. With `again` what it holds is a first take, that is examined once more.
+    """
+
+    def decoded(path: Path, name: str) -> FileClip:
         clip = decode(
             ffmpeg,
             path,
-            into.with_suffix(".f32"),
+            into.with_name(f"{into.name}{name}.f32"),
             sample_rate=sample_rate,
             max_seconds=_LONGEST_PIECE_S,
             timeout_s=_DECODE_TIMEOUT_S,
         )
         if not any(clip.read(first, last).any() for first, last in spans(0, clip.frames)):
             raise MediaError("the spoken piece is silent", code="voice.silent")
+        return clip
+
+    def stretched(clip: FileClip) -> FileClip:
         return at_tempo(clip, into.with_suffix(".stretched"), tempo=voice.tempo, sample_rate=sample_rate)
 
     key = piece_key(utterance, voice)
-    kept = cache.find(key)
-    if kept is not None:
+    kept = None if anew and not again else cache.find(key)
+    if kept is not None and not again:
         try:
-            return decoded(kept)
+            return stretched(decoded(kept, ""))
         except MediaError:
             cache.drop(key)
-    arrived = into.with_suffix(".spoken")
-    voice.speak(utterance, arrived)
-    try:
-        clip = decoded(arrived)
-    except MediaError as error:
-        raise TransientError(
-            f"the {voice.provider} voice gave no usable sound: {error.message}", code="voice.damaged"
-        ) from None
-    cache.keep(key, arrived)
-    arrived.unlink()
-    return clip
+    first_seed = random.randrange(1 << 30) if anew else 0
+
+    def record(attempt: int) -> Take:
+        if again and kept is not None and attempt == 0:
+            return Take(kept, decoded(kept, ".kept"))
+        arrived = into.with_name(f"{into.name}.{attempt}.spoken")
+        voice.speak(replace(utterance, take=utterance.take + first_seed + attempt), arrived)
+        try:
+            return Take(arrived, decoded(arrived, f".{attempt}"))
+        except MediaError as error:
+            raise TransientError(
+                f"the {voice.provider} voice gave no usable sound: {error.message}", code="voice.damaged"
+            ) from None
+
+    take, check = checks.choose(record, number=number, text=utterance.text, sample_rate=sample_rate, again=again)
+    file, clip = take.file, take.clip
+    if check.mends and file != kept:
+        file = mended(take, check, into.with_suffix(".mended"), sample_rate=sample_rate)
+        clip = decoded(file, ".mended")
+    if file != kept:
+        cache.keep(key, file)
+    for left in into.parent.glob(f"{into.name}.*"):
+        if left.suffix in (".spoken", ".mended"):
+            left.unlink()
+    return stretched(clip)

@@ -15,7 +15,7 @@ import soundfile
 from dsp.blocks import spans
 from dsp.speech_figures import SILENCE
 from worker.disk_cache import DiskCache
-from worker.errors import MediaError, TransientError
+from worker.errors import WorkerError
 from worker.media.clip import FileClip
 from worker.tts.piece_check import (
     IN_WORDS,
@@ -105,7 +105,7 @@ class TakeChecks:
             return first, check
         try:
             second = record(1)
-        except (MediaError, TransientError):  # the first one is better than none
+        except WorkerError:  # the first one is better than none
             self.accepted.append(_Accepted(number, text, check, check.faults))
             return first, check
         other = examine_piece(second.clip, sample_rate, text, medians, speed=self.speed)
@@ -114,6 +114,7 @@ class TakeChecks:
         self.accepted.append(_Accepted(number, text, better, check.faults, better is other))
         chosen, left = (second, first) if better is other else (first, second)
         left.clip.close()
+        left.clip.path.unlink(missing_ok=True)
         return chosen, better
 
     def doubtful(self) -> list[int]:

@@ -17,11 +17,14 @@ class Utterance:
         No longer than the voice's `limit_characters`.
     previous, following : str
         The text before and after it, for voices that continue their intonation; may be empty.
+    take : int
+        Which recording of it, from 1. A service speaks anew each time; a voice that always speaks alike must vary.
     """
 
     text: str
     previous: str = ""
     following: str = ""
+    take: int = 1
 
 
 class Voice(Protocol):

@@ -84,7 +84,8 @@ def test_peaks_that_are_cut_off():
     assert figures(moving).full_scale_share < 0.004
     cut = np.clip(4 * moving, -1, 1)
     assert figures(cut).full_scale_share > 0.02
-    assert figures(cut).plateau == pytest.approx(figures(cut / 3).plateau, rel=0.05) > 2 * figures(moving).plateau
+    assert figures(cut).plateau > 2 * figures(moving).plateau
+    assert figures(cut / 3).plateau == pytest.approx(figures(cut).plateau, rel=0.05)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 100, 440, 441, 442, 883])
