@@ -8,9 +8,9 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from worker.cli.files import beside, read_job
 from worker.cli.screen import Row, closing_table, progress_bars
@@ -20,27 +20,29 @@ from worker.cores import compute_in_batch
 from worker.errors import JobError, MediaError, WorkerError
 from worker.formats import FORMATS
 from worker.payload.parse import parse_job
-from worker.payload.schema import RenderJob
+from worker.payload.schema import Layer, RenderJob
 from worker.payload.script import Sentence, parse_script
+
+_RECORDED: Final[tuple[Layer, ...]] = ("voice", "music")
 
 
 def render(options: argparse.Namespace, config: Config) -> int:
     """Run the command."""
-    return render_job(read_job(options.job), options, config)
-
-
-def render_job(payload: bytes | Mapping[str, Any], options: argparse.Namespace, config: Config) -> int:
-    """Render a payload as the options of `render` say."""
     for option, path in (("--voice", options.voice), ("--music", options.music)):
         if path is not None and not path.is_file():
             raise MediaError(f"{option}: there is no file {path}")
-    recordings = tuple(name for name in ("voice", "music") if getattr(options, name) is not None)
+    recordings: tuple[Layer, ...] = tuple(name for name in _RECORDED if getattr(options, name) is not None)
     job = parse_job(
-        payload,
+        read_job(options.job),
         max_script_characters=config.max_script_characters,
         max_duration_min=config.max_duration_min,
         recordings=recordings,  # type: ignore[arg-type]
     )
+    return render_job(job, options, config, recordings=recordings)
+
+
+def render_job(job: RenderJob, options: argparse.Namespace, config: Config, *, recordings: tuple[Layer, ...]) -> int:
+    """Render a job as the options of `render` say."""
     if job.unknown_keys and options.debug:
         from loguru import logger
 

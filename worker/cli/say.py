@@ -8,6 +8,7 @@ from typing import Any
 from worker.cli.render import render_job
 from worker.config import Config
 from worker.errors import JobError
+from worker.payload.parse import parse_job
 from worker.voices import PROVIDERS
 
 
@@ -22,8 +23,11 @@ def say(options: argparse.Namespace, config: Config) -> int:
         voice["id"] = voice_id
     if options.model:
         voice["model"] = options.model
-    payload = {"script": options.text, "voice": voice, "durationMin": "auto", "fade": {"inMs": 0, "outMs": 0}}
-    payload |= {"startDelaySec": 0, "loopMode": False, "outputFormat": "wav"}
-    unused = {"job": "say", "music": None, "preview": None, "report": None, "new_take": ()}
-    options = argparse.Namespace(**{**vars(options), **unused, "voice": None})
-    return render_job(payload, options, config)
+    fade = {"inMs": 0, "outMs": 0}
+    job = parse_job(
+        {"script": options.text, "voice": voice, "fade": fade, "loopMode": False, "outputFormat": "wav"},
+        max_script_characters=config.max_script_characters,
+    )
+    job = job.model_copy(update={"duration_min": None, "start_delay_s": None})  # as long as the words
+    unused = {"job": "say", "voice": None, "music": None, "preview": None, "report": None, "new_take": ()}
+    return render_job(job, argparse.Namespace(**{**vars(options), **unused}), config, recordings=())

@@ -23,6 +23,7 @@ from worker.plan.compile import SHORTEST_RECORDING_S
 from worker.plan.recordings import Music, Speech
 from worker.tts import open_voice
 from worker.tts.cache import RemoteCache, SpeechCache
+from worker.tts.local_voice import check_language
 from worker.tts.pace import PaceBook
 from worker.tts.processing import VoiceProcessing, measure_clip
 from worker.tts.shorten import FitMode, script_that_fits
@@ -132,6 +133,8 @@ def open_studio(
                     processing=processing,
                 )
         voice = open_voice(job.voice, config)
+        if job.voice.provider == "local":
+            check_language(job.script)
         cache = SpeechCache(config.cache_dir / "speech", config.tts_cache_max_mb, speech_store)
         paces = PaceBook(config.cache_dir / "paces")
         parts = script_that_fits(

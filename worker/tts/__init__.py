@@ -43,11 +43,11 @@ def open_voice(choice: VoiceChoice, config: Config) -> Voice:
 
 def available_voices(config: Config) -> list[VoiceInfo]:
     """Tell which voices can be used now, and what the others need."""
-    from worker.tts.local_voice import INSTALL_HINT, espeak_path, has_hibari, hibari_voices
+    from worker.tts.local_voice import INSTALL_HINT, espeak_path, has_hibari, hibari_voices_with_accents
 
     voices = []
     if has_hibari():
-        voices.append(VoiceInfo("local", True, f"hibari: {', '.join(hibari_voices())} (offline)"))
+        voices.append(VoiceInfo("local", True, f"hibari, English only: {hibari_voices_with_accents()} (offline)"))
     elif espeak_path():
         voices.append(VoiceInfo("local", True, "espeak-ng: any of its voices by name (offline)"))
     else:

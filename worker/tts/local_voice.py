@@ -20,9 +20,11 @@ from pathlib import Path
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError, WorkerError
 from worker.payload.schema import VoiceChoice
+from worker.tts.languages import language_of, language_of_letters
 from worker.tts.voice import Utterance
 
 DEFAULT_HIBARI, DEFAULT_ESPEAK = "heart", "en"
+_HIBARI_LANGUAGE = "English"
 _SECONDS_PER_SENTENCE = 120.0
 _ESPEAK_WORDS_PER_MINUTE = 160  # a calm pace
 INSTALL_HINT = (
@@ -72,11 +74,35 @@ class LocalVoice:
 
     def speak(self, utterance: Utterance, into: Path) -> None:
         """Write one sentence as a WAV file."""
+        if isinstance(self._engine, _Hibari):
+            _refuse(language_of_letters(utterance.text))
         self._engine.speak(utterance.text, into, seed=utterance.take - 1)
 
     def close(self) -> None:
         """End the synthesiser's process."""
         self._engine.close()
+
+
+def check_language(script: str) -> None:
+    """Check that the local voice can read a script, before any of it is spoken; espeak-ng's voices are not checked.
+
+    Raises
+    ------
+    JobError
+        If it is in another language than hibari's, English.
+    """
+    if has_hibari():
+        _refuse(language_of(script))
+
+
+def _refuse(language: str | None) -> None:
+    if language not in (None, _HIBARI_LANGUAGE):
+        raise JobError(
+            f"script: found {language}, the local voice reads {_HIBARI_LANGUAGE} only; choose voice.provider openai or "
+            "elevenlabs",
+            code="voice.language",
+            customer_message=f"The chosen voice reads {_HIBARI_LANGUAGE} only. Please choose another voice.",
+        )
 
 
 def has_hibari() -> bool:
@@ -96,6 +122,21 @@ def hibari_voices() -> tuple[str, ...]:
         return True
 
     return tuple(name for name in VOICES if present(name))
+
+
+def hibari_file(name: str) -> str | None:
+    """Name of the file that a hibari voice needs in `HIBARI_HOME`; None where it is in the package or unknown."""
+    from hibari.voices import VOICES
+
+    entry = VOICES.get(name, {})
+    return None if entry.get("bundled") else entry.get("file")
+
+
+def hibari_voices_with_accents() -> str:
+    """The hibari voices on this machine, for a person: ``heart (American)``."""
+    from hibari.voices import VOICES
+
+    return ", ".join(f"{name} ({VOICES[name]['accent']})" for name in hibari_voices())
 
 
 def espeak_path() -> str | None:
@@ -120,9 +161,10 @@ class _Hibari:
 
         name, present = stated or DEFAULT_HIBARI, hibari_voices()
         if name not in present:
-            raise _unknown(
-                stated, f"found {name!r}, the local voices on this machine are {', '.join(present) or 'none'}"
-            )
+            found = f"found {name!r}, the local voices on this machine are {', '.join(present) or 'none'}"
+            if (file := hibari_file(name)) is not None:
+                found += f"; for {name} HIBARI_HOME must hold {file}"
+            raise _unknown(stated, found)
         self._name = name
         self._process: subprocess.Popen[bytes] | None = None
         self.fingerprint = f"hibari {version('hibari-tts')} {name} speed=1"
