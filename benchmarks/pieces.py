@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import resource
 import sys
 import tempfile
 import time
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import soundfile
@@ -28,6 +30,7 @@ from spoken_pieces import (
 
 from worker.tts.piece_check import PieceCheck, VoiceMedians, examine_piece, voice_medians
 from worker.tts.received import write_received
+from worker.tts.recognition import ALARM_FROM, recognise
 
 _SHORTEST_CHARACTERS = 20
 
@@ -58,8 +61,28 @@ def main() -> None:
     )
     print(f"spoilt: each sentence of {_SHORTEST_CHARACTERS} characters and more in each way.")
     print(f"Cost: {cost_s * 60:.2f} s of one core for each minute of speech that a voice has just spoken.")
+    if find_spec("faster_whisper") is not None:
+        _recognition([(text, other) for text, other in zip(texts, others, strict=True)])
     for piece, check in suspicious:
         print(f"clean, but {', '.join(check.faults + check.mends)}: {piece.name}: {piece.text}")
+
+
+def _recognition(pairs: list[tuple[str, str]]) -> None:
+    """`VERIFY=report`: the clean pieces and those with other words, as one voice."""
+    pieces = [(text, clip_of(SpokenPiece("", said(words), text))) for text, other in pairs for words in (text, other)]
+    seconds = sum(clip.frames for _, clip in pieces) / RATE
+    with tempfile.TemporaryDirectory() as folder:
+        found = recognise(pieces, Path(folder), sample_rate=RATE)
+    assert found is not None
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    right = [error for number, error in found.word_errors if number % 2 == 1]
+    wrong = [error for number, error in found.word_errors if number % 2 == 0]
+    print(
+        f"\nVERIFY=report: alarms for {sum(error > ALARM_FROM for error in wrong)} of {len(wrong)} with other words, "
+        f"{sum(error > ALARM_FROM for error in right)} of {len(right)} clean ones (word error "
+        f"{sum(right) / len(right):.3f}); {used.ru_utime + used.ru_stime:.0f} s of one core for {seconds:.0f} s of speech, "
+        f"{used.ru_maxrss / 1024:.0f} MB"
+    )
 
 
 def examine(piece: SpokenPiece, medians: VoiceMedians) -> PieceCheck:

@@ -26,6 +26,7 @@ from worker.tts.cache import RemoteCache, SpeechCache
 from worker.tts.local_voice import check_language
 from worker.tts.pace import PaceBook
 from worker.tts.processing import VoiceProcessing, measure_clip
+from worker.tts.recognition import check_recogniser
 from worker.tts.shorten import FitMode, script_that_fits
 from worker.tts.speech import SpeechStats, recorded_speech, speak_script
 from worker.tts.takes import TakeBook
@@ -132,6 +133,8 @@ def open_studio(
                     speed=job.voice.recording_speed,
                     processing=processing,
                 )
+        if config.verify == "report":
+            check_recogniser()
         voice = open_voice(job.voice, config)
         if job.voice.provider == "local":
             check_language(job.script)
@@ -160,6 +163,7 @@ def open_studio(
             takes=TakeBook(config.cache_dir / "takes"),
             take=job.voice.take,
             new_takes=new_takes,
+            verify=config.verify == "report",
         )
 
     def fetch_music(job: RenderJob, folder: Path) -> Music:

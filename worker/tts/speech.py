@@ -31,6 +31,7 @@ from worker.tts.processing import (
     measure_clip,
     trimmed,
 )
+from worker.tts.recognition import Recognised, recognise
 from worker.tts.service_errors import PieceTooLongError
 from worker.tts.takes import Take, TakeBook, TakeChecks, mended
 from worker.tts.voice import Utterance, Voice
@@ -51,11 +52,14 @@ class SpeechStats:
     hits, misses : int
         Pieces that came from the cache, and that had to be spoken.
     notes : list of str
+    recognised : Recognised or None
+        What speech recognition heard, with `verify`.
     """
 
     hits: int = 0
     misses: int = 0
     notes: list[str] = field(default_factory=list)
+    recognised: Recognised | None = None
 
 
 def speak_script(
@@ -73,6 +77,7 @@ def speak_script(
     takes: TakeBook | None = None,
     take: int = 1,
     new_takes: Collection[str] = (),
+    verify: bool = False,
 ) -> Speech:
     """Have a script spoken.
 
@@ -101,6 +106,8 @@ def speak_script(
         Which recording of each piece.
     new_takes : collection of str
         Sentences whose pieces are spoken anew, in place of what the cache holds.
+    verify : bool
+        Have the voice recognised, and note the pieces in which other words are heard.
 
     Returns
     -------
@@ -179,6 +186,14 @@ def speak_script(
         paces.learn(voice.pace_key, characters, sum(clip.frames for clip in clips) / sample_rate * voice.speed)
     said.hits, said.misses = cache.hits, cache.misses
     said.notes.extend([*voice.notes, *checks.notes()])
+    if verify:
+        texts = [utterance.text for utterance in utterances]
+        said.recognised = recognise(list(zip(texts, clips, strict=True)), folder, sample_rate=sample_rate)
+        said.notes.extend(
+            ["voice: the speech recogniser failed, so the words were not checked."]
+            if said.recognised is None
+            else said.recognised.notes()
+        )
     level = match_levels(clips, measurements, sample_rate)
     loudness = integrated_lufs(
         joined(measurements).energies
