@@ -80,8 +80,8 @@ def _recognition(pairs: list[tuple[str, str]]) -> None:
     print(
         f"\nVERIFY=report: alarms for {sum(error > ALARM_FROM for error in wrong)} of {len(wrong)} with other words, "
         f"{sum(error > ALARM_FROM for error in right)} of {len(right)} clean ones (word error "
-        f"{sum(right) / len(right):.3f}); {used.ru_utime + used.ru_stime:.0f} s of one core for {seconds:.0f} s of speech, "
-        f"{used.ru_maxrss / 1024:.0f} MB"
+        f"{sum(right) / len(right):.3f}); {used.ru_utime + used.ru_stime:.0f} s of one core for "
+        f"{seconds:.0f} s of speech"
     )
 
 

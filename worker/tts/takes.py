@@ -129,13 +129,15 @@ class TakeChecks:
 
     def notes(self) -> list[str]:
         """Say in plain sentences what was asked for twice, and what was mended."""
+        medians = self.medians
         taken: dict[str, list[int]] = defaultdict(list)
         for each in self.accepted:
             if each.asked_again_for:
                 why = " and ".join(IN_WORDS[fault] for fault in each.asked_again_for)
                 outcome = "the second take was better" if each.second_was_better else "the second take was no better"
-                if each.check.faults:
-                    outcome += ", and " + " and ".join(IN_WORDS[fault] for fault in each.check.faults)
+                left = judge(each.check.figures, each.text, medians, speed=self.speed).faults
+                if left:
+                    outcome += ", but " + " and ".join(IN_WORDS[fault] for fault in left)
                 taken[f"spoken twice, since {why}; {outcome}."].append(each.number)
             for mend in each.check.mends:
                 taken[f"mended: {MENDS[mend]}."].append(each.number)
