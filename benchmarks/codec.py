@@ -17,6 +17,7 @@ import functools
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -38,7 +39,6 @@ from worker.codec.encoding import Encoding
 from worker.codec.mp3 import mp3_coder
 from worker.codec.segments import Pcm, SegmentCoder, Track, cut
 from worker.codec.tags import Tags
-from worker.ffmpeg.pipe import Limits, Pipe
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
 from worker.media.decode import decode
 
@@ -121,11 +121,11 @@ def pcm_of(sound: Block) -> Callable[[int, int], Iterator[Block]]:
 def encoded(
     sound: Block, encoding: Encoding, ffmpeg: Ffmpeg, out: Path, *, threads: int = 2, check: bool = True
 ) -> Block:
-    """Encode a sound; returns what the check heard."""
-    heard: list[Block] = []
-    on_decoded = heard.append if check else None
+    """Encode a sound; returns what the check decoded."""
+    decoded: list[Block] = []
+    on_decoded = decoded.append if check else None
     encode(Track(pcm_of(sound), len(sound), RATE, Tags(), ffmpeg, threads, on_decoded=on_decoded), out, encoding)
-    return np.concatenate(heard) if check else sound[:0]
+    return np.concatenate(decoded) if check else sound[:0]
 
 
 def speed(ffmpeg: Ffmpeg, folder: Path, seconds: int) -> None:
@@ -151,8 +151,7 @@ def speed(ffmpeg: Ffmpeg, folder: Path, seconds: int) -> None:
         rate = ["-b:a", f"{encoding.bitrate_kbps}k"] if encoding.bitrate_kbps else []
         source = ["-threads", "1", "-f", "f32le", "-ar", str(RATE), "-ac", "2", "-i", f"file:{raw}"]
         target = ["-threads", "1", "-c:a", codec, *rate, "-y", f"file:{folder / 'alone'}.{encoding.format}"]
-        with Pipe(ffmpeg, [*source, *target], limits=Limits(writes_files=True)) as pipe:
-            pipe.finish()
+        subprocess.run([ffmpeg.path, "-nostdin", "-v", "error", *source, *target], check=True, timeout=600)
 
     print(f"\n{frames / RATE:.0f} s of PCM, median of 3 in turn; wall s, CPU s, wall ÷ FFmpeg alone")
     for encoding in (Encoding("mp3", 192), Encoding("m4a", 192), Encoding("flac")):
@@ -256,22 +255,22 @@ def joins(ffmpeg: Ffmpeg, _: Path, __: int) -> None:
                     coder = replace(full, preroll=preroll, shortest=300, longest=400)
                     sound = make(coder.frame_samples * (400 + 4 * preroll))
                     one = replace(coder, shortest=10**9)
-                    coded, joined = coded_by(coder, sound, ffmpeg)
+                    frames, joined = coded_by(coder, sound, ffmpeg)
                     single_coded, single = coded_by(one, sound, ffmpeg)
                     rises = rises_db(coder, sound, joined, single)
-                    same = sum(a == b for a, b in zip(coded, single_coded, strict=True)) / len(coded)
+                    same = sum(a == b for a, b in zip(frames, single_coded, strict=True)) / len(frames)
                     told.append(
-                        f"run-up {preroll}: {max(rises):+5.1f} at {len(rises) // 3} joins, {same:.1%} bytes equal"
+                        f"preroll {preroll}: {max(rises):+5.1f} at {len(rises) // 3} joins, {same:.1%} bytes equal"
                     )
                 print(f"  {name} {kbps:4} {signal:7} " + "; ".join(told), flush=True)
 
 
 def coded_by(coder: SegmentCoder, sound: Block, ffmpeg: Ffmpeg) -> tuple[list[bytes], Block]:
     """Encode with a coder; the coded frames, and what they decode to."""
-    heard: list[Block] = []
-    track = Track(pcm_of(sound), len(sound), RATE, Tags(), ffmpeg, threads=2, on_decoded=heard.append)
-    coded = [frame for piece in encode_segments(track, coder) for frame in piece]
-    return coded, np.concatenate(heard)
+    decoded: list[Block] = []
+    track = Track(pcm_of(sound), len(sound), RATE, Tags(), ffmpeg, threads=2, on_decoded=decoded.append)
+    frames = [frame for piece in encode_segments(track, coder) for frame in piece]
+    return frames, np.concatenate(decoded)
 
 
 def rises_db(coder: SegmentCoder, sound: Block, joined: Block, single: Block) -> list[float]:

@@ -162,11 +162,11 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, NumPy {np.__version__}")
     print(f"FFmpeg {ffmpeg.version}; {arguments.seconds} s stereo at {RATE} Hz, {arguments.rounds} rounds")
     for name, programme in (("-16 LUFS", mix), ("-9 LUFS", dense)):
-        heard, reduction = measure([programme], RATE, true_peak=True), Reduction()
+        measured, reduction = measure([programme], RATE, true_peak=True), Reduction()
         for _ in limited(programme, reduction):
             pass
         print(
-            f"  {name}: {gain_to_db(heard.true_peak):+.2f} dBTP before the limiter, which takes "
+            f"  {name}: {gain_to_db(measured.true_peak):+.2f} dBTP before the limiter, which takes "
             f"{reduction.max_db:.1f} dB at most and works on {reduction.frames / frames:.1%} of the frames"
         )
     with tempfile.TemporaryDirectory() as folder:

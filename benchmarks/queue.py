@@ -139,7 +139,7 @@ class Bench:
                 process.wait(40)
 
     def wait_for_listener(self) -> None:
-        """Until it listens; a moment later it has heard its own nonce, too."""
+        """Until it listens; a moment later it has received its own nonce, too."""
         self.wait("EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'bench listener')")
         time.sleep(1.5)
 
@@ -219,7 +219,7 @@ def pickup_by_notify(bench: Bench, counts: Counts) -> list[Figure]:
 
 
 def pickup_by_polling(bench: Bench, counts: Counts) -> list[Figure]:
-    """The same when the listener hears nothing of them."""
+    """The same when the listener gets no notification."""
     bench.connection.execute("ALTER TABLE audio_job_queue DISABLE TRIGGER worker_notify_insert")
     try:
         with bench.worker(_EMPTY):

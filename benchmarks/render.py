@@ -36,8 +36,8 @@ _THREADS = (1, 2)
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A finished file, as FFmpeg's ebur128 hears it."""
+class Measured:
+    """A finished file, as FFmpeg's ebur128 measures it."""
 
     lufs: float
     dbtp: float
@@ -55,7 +55,7 @@ class Result:
     rss_mb: float
     times_real_time: float
     walls_s: tuple[float, ...]
-    heard: Heard | None
+    measured: Measured | None
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def compare(ffmpeg: Ffmpeg, *, minutes: float, rounds: int, peers: Sequence[str]
                 costs[name].append(cost)
                 say(f"round {number}: {name} {cost.wall_s:.1f} s, CPU {cost.cpu_s:.1f} s")
         return [
-            _result(name, runs, memory_of[name], mix.seconds, _hear(folder / f"{name}.mp3", ffmpeg))
+            _result(name, runs, memory_of[name], mix.seconds, _measure(folder / f"{name}.mp3", ffmpeg))
             for name, runs in costs.items()
         ]
 
@@ -175,7 +175,7 @@ def scaling(ffmpeg: Ffmpeg, *, say: Say) -> list[Run]:
     return runs
 
 
-def _result(name: str, runs: Sequence[Cost], watched: Cost, seconds: float, heard: Heard | None) -> Result:
+def _result(name: str, runs: Sequence[Cost], watched: Cost, seconds: float, measured: Measured | None) -> Result:
     wall = statistics.median(run.wall_s for run in runs)
     return Result(
         name=name,
@@ -185,12 +185,12 @@ def _result(name: str, runs: Sequence[Cost], watched: Cost, seconds: float, hear
         rss_mb=watched.rss_mb,
         times_real_time=seconds / wall,
         walls_s=tuple(run.wall_s for run in runs),
-        heard=heard,
+        measured=measured,
     )
 
 
-def _hear(track: Path, ffmpeg: Ffmpeg) -> Heard:
-    """Measure a finished file with somebody else's meter."""
+def _measure(track: Path, ffmpeg: Ffmpeg) -> Measured:
+    """Measure a finished file with a meter that is not ours."""
     listen = [
         "-nostdin",
         "-hide_banner",
@@ -206,7 +206,7 @@ def _hear(track: Path, ffmpeg: Ffmpeg) -> Heard:
         [str(ffmpeg.path), *listen], capture_output=True, text=True, errors="replace", timeout=600, check=True
     ).stderr
     hours, minutes, seconds = re.findall(r"time=(\d+):(\d+):([\d.]+)", said)[-1]
-    return Heard(
+    return Measured(
         lufs=float(re.findall(r"I:\s+(-?[\d.]+) LUFS", said)[-1]),
         dbtp=float(re.findall(r"Peak:\s+(-?[\d.]+|-inf) dBFS", said)[-1]),
         seconds=int(hours) * 3600 + int(minutes) * 60 + float(seconds),

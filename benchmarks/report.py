@@ -38,7 +38,7 @@ def show_comparison(console: Console, results: Sequence[Result], minutes: float)
     title = f"{minutes:g}-minute track, four layers, MP3 192 kbit/s; medians of {' or '.join(map(str, runs))} runs"
     table = _table(title, "", "wall s", "CPU s", "× real time", "PSS MB", "RSS MB", "LUFS", "dBTP", "length s")
     for result in sorted(results, key=lambda one: one.wall_s):
-        heard = result.heard
+        measured = result.measured
         table.add_row(
             LABELS[result.name],
             f"{result.wall_s:.2f}",
@@ -46,7 +46,11 @@ def show_comparison(console: Console, results: Sequence[Result], minutes: float)
             f"{result.times_real_time:.0f}",
             f"{result.pss_mb:.0f}",
             f"{result.rss_mb:.0f}",
-            *(("", "", "") if heard is None else (f"{heard.lufs:.1f}", f"{heard.dbtp:.1f}", f"{heard.seconds:.2f}")),
+            *(
+                ("", "", "")
+                if measured is None
+                else (f"{measured.lufs:.1f}", f"{measured.dbtp:.1f}", f"{measured.seconds:.2f}")
+            ),
             style="bold" if result.name == "whole" else None,
         )
     console.print(table)

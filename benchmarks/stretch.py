@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from dsp.stretch import stretched
 from tests.clips import ArrayClip
 from worker.ffmpeg.program import find_ffmpeg
-from worker.tts.local_voice import _ESPEAK_WORDS_PER_MINUTE, _Espeak, _Hibari, espeak_path, has_hibari
+from worker.payload.schema import VoiceChoice
+from worker.tts.local_voice import ESPEAK_WORDS_PER_MINUTE, Espeak, Hibari, espeak_path, has_hibari
+from worker.tts.voice import Utterance
 
 RATE = 44_100
 FACTORS = (0.5, 0.5 / 0.7, 0.9, 1.1, 1.5 / 1.2, 1.5)
@@ -35,17 +37,17 @@ Stretch = Callable[[Sound, float], Sound]
 
 def speech() -> dict[str, Sound]:
     """Real speech, mono, at 44.1 kHz."""
-    engines: dict[str, _Hibari | _Espeak] = {}
+    engines: dict[str, Hibari | Espeak] = {}
     if has_hibari():
-        engines["hibari"] = _Hibari(None)
+        engines["hibari"] = Hibari(VoiceChoice(provider="local"))
     if program := espeak_path():
-        engines["espeak-ng"] = _Espeak(program, None)
+        engines["espeak-ng"] = Espeak(VoiceChoice(provider="local"), program)
     sounds = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, engine in engines.items():
             for number, text in enumerate(TEXTS):
                 into = Path(folder) / f"{name}-{number}.wav"
-                engine.speak(text, into)
+                engine.speak(Utterance(text), into)
                 sound, rate = soundfile.read(into, dtype="float32")
                 sounds[f"{name} {number}"] = soxr.resample(sound, rate, RATE)
             engine.close()
@@ -201,7 +203,7 @@ def measured(stretch: Stretch, sounds: Mapping[str, Sound], factor: float) -> st
 
 def main() -> None:
     sounds = speech()
-    print(f"{len(sounds)} recordings ({_ESPEAK_WORDS_PER_MINUTE} words a minute from espeak-ng); the worst of them for "
+    print(f"{len(sounds)} recordings ({ESPEAK_WORDS_PER_MINUTE} words a minute from espeak-ng); the worst of them for "
           "length, pitch and level, the mean for the rest\n")  # fmt: skip
     print("| factor | by | length | pitch | level | attacks | bursts | spectrum | a second of sound |")
     print("|---|---|---|---|---|---|---|---|---|")

@@ -19,14 +19,9 @@ _ALIKE_DB = 1.0
 
 @dataclass(frozen=True)
 class Beat:
-    """A beat.
+    """A beat: ``binaural``, a tone for each ear; ``monaural``, two tones in both; ``isochronic``, one tone in pulses.
 
-    Attributes
-    ----------
-    mode : str
-        ``binaural``: a tone for each ear; ``monaural``: two tones in both; ``isochronic``: one tone in pulses.
-    low_hz, high_hz : float
-        Left and right channel; the two tones; carrier and its first upper side tone.
+    `low_hz` and `high_hz` are left and right channel; the two tones; carrier and its first upper side tone.
     """
 
     mode: Mode

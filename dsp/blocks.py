@@ -19,10 +19,7 @@ BLOCK_FRAMES = 132_300
 def spans(start: int, stop: int, size: int = BLOCK_FRAMES) -> Iterator[tuple[int, int]]:
     """Cut `[start, stop)` into spans of at most `size` frames; none for an empty one.
 
-    Raises
-    ------
-    ValueError
-        If `size` is not positive.
+    Raises `ValueError` if `size` is not positive.
     """
     if size <= 0:
         raise ValueError(f"size is {size}; at least 1 frame is needed")
@@ -54,6 +51,11 @@ def amplify(block: Block, gain: NDArray[np.float64] | NDArray[np.float32] | floa
     elif gain != 1.0:
         block *= np.float32(gain)
     return block
+
+
+def runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """First index and the one after the last of each run of True, shape (runs, 2)."""
+    return np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8))).reshape(-1, 2)
 
 
 class Clip(Protocol):

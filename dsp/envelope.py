@@ -36,17 +36,14 @@ class Constant:
 class Breakpoints:
     """Straight lines between points; the first and last value hold outside them.
 
+    Raises `ValueError` if there is no point, the lengths differ or the frames do not increase.
+
     Parameters
     ----------
     frames : tuple of int
         Strictly increasing; at least one.
     values : tuple of float
         As many.
-
-    Raises
-    ------
-    ValueError
-        If there is no point, the lengths differ or the frames do not increase.
     """
 
     frames: tuple[int, ...]
@@ -72,28 +69,20 @@ class Breakpoints:
         Within a section that begins at frame ``f`` with value ``v`` and slope ``s``, and with ``d = n - f``, the
         integral grows by ``v*d + s*d**2/2``.
         """
+        edges, values, slopes, sums = self._sections
         n = np.arange(start, stop)
-        section = np.clip(np.searchsorted(self._edges, n, side="right") - 1, 0, None)
-        distance = (n - self._edges[section]).astype(np.float64)
-        return self._sums[section] + distance * (self._values[section] + 0.5 * self._slopes[section] * distance)
+        section = np.clip(np.searchsorted(edges, n, side="right") - 1, 0, None)
+        distance = (n - edges[section]).astype(np.float64)
+        return sums[section] + distance * (values[section] + 0.5 * slopes[section] * distance)
 
     @cached_property
-    def _edges(self) -> NDArray[np.int64]:
-        """First frame of each section: frame 0 and every point after it."""
-        return np.array([0, *(frame for frame in self.frames if frame > 0)], dtype=np.int64)
-
-    @cached_property
-    def _values(self) -> Values:
-        return np.interp(self._edges, self.frames, self.values)
-
-    @cached_property
-    def _slopes(self) -> Values:
-        return np.append(np.diff(self._values) / np.diff(self._edges), 0.0)
-
-    @cached_property
-    def _sums(self) -> Values:
-        lengths = np.diff(self._edges).astype(np.float64)
-        return np.append(0.0, np.cumsum(lengths * (self._values[:-1] + self._values[1:]) / 2.0))
+    def _sections(self) -> tuple[NDArray[np.int64], Values, Values, Values]:
+        """First frame of each section (frame 0 and every point after it), its value there, its slope, and the sum."""
+        edges = np.array([0, *(frame for frame in self.frames if frame > 0)], dtype=np.int64)
+        values = np.interp(edges, self.frames, self.values)
+        lengths = np.diff(edges).astype(np.float64)
+        sums = np.append(0.0, np.cumsum(lengths * (values[:-1] + values[1:]) / 2.0))
+        return edges, values, np.append(np.diff(values) / lengths, 0.0), sums
 
 
 @dataclass(frozen=True)
@@ -104,8 +93,8 @@ class Decibels:
 
     def at(self, start: int, stop: int) -> float | Values:
         """Gains of frames `[start, stop)`."""
-        level_db = self.curve.at(start, stop)
-        return float(10.0 ** (level_db / 20.0)) if isinstance(level_db, float | int) else 10.0 ** (level_db / 20.0)
+        gain: float | Values = 10.0 ** (self.curve.at(start, stop) / 20.0)
+        return gain
 
 
 @dataclass(frozen=True)
@@ -116,9 +105,7 @@ class Product:
 
     def at(self, start: int, stop: int) -> float | Values:
         """Values of frames `[start, stop)`."""
-        product: float | Values = 1.0
-        for curve in self.curves:
-            product = product * curve.at(start, stop)
+        product: float | Values = math.prod(curve.at(start, stop) for curve in self.curves)
         return product
 
 
@@ -193,18 +180,15 @@ class Ducking:
             raise ValueError("depth, attack, hold and release of ducking must not be negative")
 
     @cached_property
-    def _starts(self) -> NDArray[np.int64]:
-        return np.array([start for start, _ in self.speech], dtype=np.int64)
-
-    @cached_property
-    def _stops(self) -> NDArray[np.int64]:
-        return np.array([stop for _, stop in self.speech], dtype=np.int64)
+    def _edges(self) -> NDArray[np.int64]:
+        """Rows of starts and stops, shape (2, spans)."""
+        return np.array(self.speech, dtype=np.int64).reshape(-1, 2).T
 
     def at(self, start: int, stop: int) -> float | Values:
         """Linear gains of frames `[start, stop)`."""
         tail = self.hold_frames + self.release_frames
-        first = int(np.searchsorted(self._stops, start - tail, side="left"))
-        last = int(np.searchsorted(self._starts, stop + self.attack_frames, side="right"))
+        first = int(np.searchsorted(self._edges[1], start - tail, side="left"))
+        last = int(np.searchsorted(self._edges[0], stop + self.attack_frames, side="right"))
         if first >= last:
             return 1.0
         n = np.arange(start, stop, dtype=np.float64)

@@ -17,17 +17,14 @@ _BLOCK_FRAMES = 256
 class HighPass:
     """Filters blocks in order; how the sound is cut into blocks makes no difference.
 
+    Raises `ValueError` if the cutoff is out of range.
+
     Parameters
     ----------
     cutoff_hz : float
         Where the sound is 3 dB down; above 0 and below half the sample rate.
     sample_rate : int
         In Hz.
-
-    Raises
-    ------
-    ValueError
-        If the cutoff is out of range.
 
     Notes
     -----
@@ -37,39 +34,33 @@ class HighPass:
     def __init__(self, cutoff_hz: float, sample_rate: int) -> None:
         if not 0 < cutoff_hz < sample_rate / 2:
             raise ValueError(f"cutoff of {cutoff_hz} Hz at {sample_rate} Hz; above 0 and below half of it is allowed")
-        self._section, self._matrices = _filter(cutoff_hz, sample_rate)
+        self._matrices = _matrices(cutoff_hz, sample_rate)
         self._state = np.zeros((2, 2))  # by channel
 
     def add(self, block: Block) -> Block:
         """Filter the next frames, float32 of shape (frames, 2); returns an array of its own."""
         filtered = np.empty_like(block)
         whole = len(block) // _BLOCK_FRAMES * _BLOCK_FRAMES
-        if whole:
-            self._add_whole(block[:whole], filtered[:whole])
-        b0, b1, b2, _, a1, a2 = self._section
-        for frame in range(whole, len(block)):
-            sample = block[frame].astype(np.float64)
-            output = self._state[:, 0] + b0 * sample
-            filtered[frame] = output
-            self._state = np.stack([b1 * sample - a1 * output + self._state[:, 1], b2 * sample - a2 * output], axis=1)
+        for matrices, part in zip(self._matrices, (slice(whole), slice(whole, None)), strict=True):
+            filtered[part] = self._filtered(block[part], matrices)
         return filtered
 
-    def _add_whole(self, samples: Block, out: Block) -> None:
-        channels = samples.T.astype(np.float64).reshape(2, -1, _BLOCK_FRAMES)
-        output, left = channels @ self._matrices.zero_state, channels @ self._matrices.left
-        before = np.empty((2, channels.shape[1], 2))
+    def _filtered(self, samples: Block, matrices: BlockMatrices) -> NDArray[np.float64]:
+        channels = samples.T.astype(np.float64).reshape(2, -1, len(matrices.zero_state))
+        output, left = channels @ matrices.zero_state, channels @ matrices.left
+        before = np.empty_like(left)
         for number in range(channels.shape[1]):
             before[:, number] = self._state
-            self._state = self._state @ self._matrices.transition.T + left[:, number]
-        output += before @ self._matrices.zero_input
-        out[:] = output.reshape(2, -1).T
+            self._state = self._state @ matrices.transition.T + left[:, number]
+        output += before @ matrices.zero_input
+        return output.reshape(2, -1).T
 
 
 @lru_cache(maxsize=4)
-def _filter(cutoff_hz: float, sample_rate: int) -> tuple[NDArray[np.float64], BlockMatrices]:
-    """The section ``b0 b1 b2 a0 a1 a2``, and its matrices."""
+def _matrices(cutoff_hz: float, sample_rate: int) -> tuple[BlockMatrices, BlockMatrices]:
+    """The filter over whole blocks, and over single frames."""
     k = math.tan(math.pi * cutoff_hz / sample_rate)
     a0 = 1.0 + math.sqrt(2.0) * k + k * k
     b0 = 1.0 / a0
-    section = np.array([b0, -2.0 * b0, b0, 1.0, 2.0 * (k * k - 1.0) / a0, (1.0 - math.sqrt(2.0) * k + k * k) / a0])
-    return section, block_matrices(section[None], _BLOCK_FRAMES)
+    section = np.array([[b0, -2.0 * b0, b0, 1.0, 2.0 * (k * k - 1.0) / a0, (1.0 - math.sqrt(2.0) * k + k * k) / a0]])
+    return block_matrices(section, _BLOCK_FRAMES), block_matrices(section, 1)

@@ -16,7 +16,6 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,36 +35,30 @@ _NEPERS_PER_DB = math.log(10.0) / 20.0
 Decibels = NDArray[np.float64]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reduction:
-    """Accumulator of gain reductions; several threads may add the blocks of their spans.
+    """Accumulator of gain reductions; several threads may add the blocks of their spans."""
 
-    Attributes
-    ----------
-    max_db : float
-        Largest gain reduction.
-    frames : int
-        Frames with any reduction.
-    """
-
-    max_db: float = 0.0
-    frames: int = 0
-    _starts: array[int] = field(default_factory=lambda: array("q"))  # an eighth of the memory of pairs in a list
-    _largest_db: array[float] = field(default_factory=lambda: array("d"))
-    _lock: Lock = field(default_factory=Lock)
+    _blocks: array[float] = field(default_factory=lambda: array("d"))  # an eighth of the memory of tuples in a list
 
     def add(self, start: int, largest_db: float, frames: int) -> None:
         """Count a block that begins at `start` and in which so many frames are reduced."""
-        with self._lock:
-            self.max_db = max(self.max_db, largest_db)
-            self.frames += frames
-            self._starts.append(start)
-            self._largest_db.append(largest_db)
+        self._blocks.extend((start, largest_db, frames))  # at once, so that threads do not come between each other
 
     @property
-    def history(self) -> Iterator[tuple[int, float]]:
+    def max_db(self) -> float:
+        """Largest gain reduction."""
+        return max(self._blocks[1::3], default=0.0)
+
+    @property
+    def frames(self) -> int:
+        """Frames with any reduction."""
+        return int(sum(self._blocks[2::3]))
+
+    @property
+    def history(self) -> Iterator[tuple[float, float]]:
         """First frame and largest reduction in dB of each block with any, in no order."""
-        return zip(self._starts, self._largest_db, strict=True)
+        return zip(self._blocks[::3], self._blocks[1::3], strict=True)
 
 
 def limit(
@@ -78,10 +71,11 @@ def limit(
     gain: float,
     ceiling_dbtp: float,
     reduction: Reduction | None = None,
-    release_db: float = MOST_DB,
     block_frames: int = BLOCK_FRAMES,
 ) -> Iterator[Block]:
     """Amplify a track and hold its true peak at or below a ceiling.
+
+    Raises `ValueError` if an argument is out of range.
 
     Parameters
     ----------
@@ -100,9 +94,6 @@ def limit(
         Maximum true peak in dBTP; <= 0.
     reduction : Reduction, optional
         Accumulator of the limiter's gain reductions.
-    release_db : float
-        The largest reduction that may still be fading out at `start`; it sets the limiter's preroll. Less than
-        `MOST_DB` is for a caller who knows that there was less.
     block_frames : int
         Of most of the blocks.
 
@@ -110,11 +101,6 @@ def limit(
     ------
     block : float32 array, shape (n, 2)
         ``stop - start`` frames in total; the same samples however the track is cut into spans. The caller's own.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -126,66 +112,49 @@ def limit(
         raise ValueError(f"gain is {gain}; a finite gain of at least 0 is needed")
     if not 0 <= start <= stop <= frames:
         raise ValueError(f"span [{start}, {stop}) of a track of {frames} frames")
-    reduction = reduction or Reduction()
-    return _limited(render, start, stop, frames, sample_rate, gain, ceiling_dbtp, reduction, release_db, block_frames)
-
-
-def _limited(
-    render: Callable[[int, int], Block],
-    start: int,
-    stop: int,
-    frames: int,
-    sample_rate: int,
-    gain: float,
-    ceiling_dbtp: float,
-    reduction: Reduction,
-    release_db: float,
-    block_frames: int,
-) -> Iterator[Block]:
     ahead = max(1, round(LOOK_AHEAD_S * sample_rate))
     step_db = RELEASE_DB_PER_S / sample_rate
-    preroll = int(release_db / step_db) + 2 * ahead
     ceiling, aim = db_to_gain(ceiling_dbtp), db_to_gain(ceiling_dbtp - MARGIN_DB)
     amplification = np.float32(min(gain, _MOST_GAIN))
+    first = max(0, start - int(MOST_DB / step_db) - 2 * ahead)
 
-    first = max(0, start - preroll)
-    rendered = first - _BEFORE  # frames up to here are in `samples`
-    samples: Block = np.empty((0, 2), np.float32)
-    released = np.zeros(ahead)  # reductions of the frames before the block
-    for begin, end in spans(first, stop, block_frames):
-        # samples of [begin - _BEFORE, end + ahead + REACH_FRAMES): each frame is rendered once
-        until = end + ahead + REACH_FRAMES
-        samples = _continued(samples, render, rendered, until, frames, amplification)
-        rendered = until
-        block = samples[_BEFORE : _BEFORE + end - begin]
-        kept = samples[end - begin :].copy()
-        at, needed_db = _needed(samples, aim)
-        most_db, reduced = 0.0, 0
-        # A gain is worked out only where there is one: programme seldom needs any.
-        for low, high in spans(0, end - begin, _GAIN_FRAMES) if len(at) or released.any() else ():
-            some = slice(*np.searchsorted(at, (low, high + ahead)))
-            if some.start == some.stop and not released.any():
-                continue
-            until_db = _released(
-                at[some] - low, needed_db[some], float(released[-1]), frames=high - low + ahead, step_db=step_db
-            )
-            path = np.concatenate([released, until_db])
-            released = path[high - low : high - low + ahead]
-            smooth = _smoothed(path, high - low, ahead)
-            if not smooth.any():
-                continue
-            place = block[low:high]
-            amplify(place, np.exp(smooth * -_NEPERS_PER_DB))
-            np.clip(place, -ceiling, ceiling, out=place)
-            counted = smooth[max(0, start - begin - low) :]
-            if len(counted):
-                most_db = max(most_db, float(counted.max()))
+    def limited() -> Iterator[Block]:
+        rendered = first - _BEFORE  # frames up to here are in `samples`
+        samples: Block = np.empty((0, 2), np.float32)
+        released = np.zeros(ahead)  # reductions of the frames before the block
+        for begin, end in spans(first, stop, block_frames):
+            # samples of [begin - _BEFORE, end + ahead + REACH_FRAMES): each frame is rendered once
+            until = end + ahead + REACH_FRAMES
+            samples = _continued(samples, render, rendered, until, frames, amplification)
+            rendered = until
+            block = samples[_BEFORE : _BEFORE + end - begin]
+            kept = samples[end - begin :].copy()
+            at, needed_db = _needed(samples, aim)
+            most_db, reduced = 0.0, 0
+            for low, high in spans(0, end - begin, _GAIN_FRAMES):
+                some = slice(*np.searchsorted(at, (low, high + ahead)))
+                if some.start == some.stop and not released.any():
+                    continue  # a gain is worked out only where there is one: programme seldom needs any
+                until_db = _released(
+                    at[some] - low, needed_db[some], float(released[-1]), frames=high - low + ahead, step_db=step_db
+                )
+                path = np.concatenate([released, until_db])
+                released = path[high - low : high - low + ahead]
+                smooth = _smoothed(path, high - low, ahead)
+                if not smooth.any():
+                    continue
+                amplify(block[low:high], np.exp(smooth * -_NEPERS_PER_DB))
+                np.clip(block[low:high], -ceiling, ceiling, out=block[low:high])
+                counted = smooth[max(0, start - begin - low) :]
+                most_db = max(most_db, float(counted.max(initial=0.0)))
                 reduced += int(np.count_nonzero(counted))
-        if most_db:
-            reduction.add(max(start, begin), most_db, reduced)
-        samples = kept
-        if end > start:
-            yield block[max(0, start - begin) :]
+            if most_db and reduction is not None:
+                reduction.add(max(start, begin), most_db, reduced)
+            samples = kept
+            if end > start:
+                yield block[max(0, start - begin) :]
+
+    return limited()
 
 
 def _continued(
@@ -233,16 +202,9 @@ def _released(at: NDArray[np.intp], needed_db: Decibels, before_db: float, *, fr
 
 
 def _smoothed(path: Decibels, frames: int, ahead: int) -> Decibels:
-    """Look ahead, and smooth by a Hann-weighted mean over the past.
+    """Look ahead, and smooth by a Hann-weighted mean over the past, shape (frames,).
 
-    Parameters
-    ----------
-    path : float64 array, shape (ahead + frames + ahead,)
-        Reductions of the frames and those around them.
-
-    Returns
-    -------
-    smooth : float64 array, shape (frames,)
+    `path` has the reductions of the frames and those around them, shape (ahead + frames + ahead,).
     """
     # in spans that fit a transform of moderate size, and only where there is something to smooth
     spectrum, size = _smoother(ahead)

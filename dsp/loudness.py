@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,6 @@ GATING_BLOCK_HOPS = 4  # 400 ms with 75 % overlap
 SHORT_TERM_HOPS = 30  # 3 s, EBU Tech 3341
 PREROLL_HOPS = 4  # after 0.4 s a K-filter's past has decayed by more than 300 dB
 _LARGEST_BLOCK_FRAMES = 42
-_HOPS_AT_ONCE = 10
 
 Energies = NDArray[np.float32]
 """K-weighted mean square per hop, both channels summed, shape (hops,).
@@ -55,7 +54,7 @@ class Measurement:
     energies : float32 array, shape (hops,)
         K-weighted mean square of each whole hop, both channels summed.
     peaks : float32 array, shape (hops,)
-        Sample peak of each whole hop, full scale 1; empty where they were not asked for.
+        Sample peak of each whole hop, full scale 1.
     frames : int
         All of them, the unfinished hop included.
     sample_peak : float
@@ -76,25 +75,14 @@ class LoudnessMeter:
 
     Parameters
     ----------
-    sample_rate : int
-        In Hz.
     preroll_hops : int
         Leading hops that only settle the filter and are not reported: so a span in the middle of a track, begun
         `PREROLL_HOPS` early, measures as it does in the whole.
     true_peak : bool
         Measure the true peak, too.
-    hop_peaks : bool
-        Keep the sample peak of each hop.
     """
 
-    def __init__(
-        self,
-        sample_rate: int,
-        *,
-        preroll_hops: int = 0,
-        true_peak: bool = False,
-        hop_peaks: bool = False,
-    ) -> None:
+    def __init__(self, sample_rate: int, *, preroll_hops: int = 0, true_peak: bool = False) -> None:
         self._hop = hop_frames(sample_rate)
         self._filter = _k_weighting(sample_rate, self._hop)
         self._state = np.zeros((2, 4))
@@ -102,17 +90,12 @@ class LoudnessMeter:
         self._skip = preroll_hops
         self._frames = -preroll_hops * self._hop
         self._energies, self._peaks = array("f"), array("f")  # grow in place, where many small parts would scatter
-        self._hop_peaks = hop_peaks
-        self._sample_peak = 0.0
         self._true_peak = TruePeak() if true_peak else None
 
     def add(self, block: Block) -> None:
         """Measure a block, float32 of shape (frames, 2).
 
-        Raises
-        ------
-        ValueError
-            If it has another shape.
+        Raises `ValueError` if it has another shape.
         """
         if block.ndim != 2 or block.shape[1] != 2:
             raise ValueError(f"block of shape {block.shape}; (frames, 2) is needed")
@@ -133,11 +116,8 @@ class LoudnessMeter:
 
     def result(self) -> Measurement:
         """Figures of all blocks so far."""
-        sample_peak = max(self._sample_peak, float(np.abs(self._rest).max(initial=0.0)))
-        true_peak = 0.0
-        if self._true_peak is not None:
-            sample_peak = max(sample_peak, self._true_peak.sample_peak)
-            true_peak = self._true_peak.result()
+        sample_peak = float(np.abs(self._rest).max(initial=max(self._peaks, default=0.0)))
+        true_peak = 0.0 if self._true_peak is None else self._true_peak.result()
         return Measurement(
             energies=np.array(self._energies, np.float32),
             peaks=np.array(self._peaks, np.float32),
@@ -150,16 +130,11 @@ class LoudnessMeter:
         """Measure whole hops."""
         samples = np.ascontiguousarray(hops.T).reshape(2, -1, self._hop)
         squares, self._state = self._filter.mean_squares(samples, self._state)
-        energies = squares.sum(axis=0).astype(np.float32)
-        skipped = min(self._skip, len(energies))
+        peaks = np.maximum(samples.max(axis=(0, 2)), -samples.min(axis=(0, 2)))
+        skipped = min(self._skip, len(peaks))
         self._skip -= skipped
-        if skipped < len(energies):
-            self._energies.frombytes(energies[skipped:].tobytes())
-            if self._hop_peaks or self._true_peak is None:
-                peaks = np.maximum(samples.max(axis=(0, 2)), -samples.min(axis=(0, 2)))[skipped:]
-                self._sample_peak = max(self._sample_peak, float(peaks.max()))
-                if self._hop_peaks:
-                    self._peaks.frombytes(peaks.tobytes())
+        self._energies.frombytes(squares.sum(axis=0).astype(np.float32)[skipped:].tobytes())
+        self._peaks.frombytes(peaks[skipped:].tobytes())
 
 
 def joined(parts: Sequence[Measurement]) -> Measurement:
@@ -192,7 +167,7 @@ def integrated_lufs(energies: Energies, *, gain: float = 1.0) -> float:
     if not len(loud):
         return -math.inf
     gate = loud.mean() * 10.0 ** (RELATIVE_GATE_LU / 10.0)
-    return _lufs(float(loud[loud > gate].mean()))
+    return float(_lufs(loud[loud > gate].mean()))
 
 
 def rounded_db(gain_db: float) -> float:
@@ -221,12 +196,12 @@ def loudness_range_lu(energies: Energies) -> float:
 
 def momentary_lufs(energies: Energies) -> NDArray[np.float64]:
     """Loudness of every 400 ms, a value per hop (EBU Tech 3341); -inf where it is silent."""
-    return _lufs_of(_sliding_mean(energies, GATING_BLOCK_HOPS))
+    return _lufs(_sliding_mean(energies, GATING_BLOCK_HOPS))
 
 
 def short_term_lufs(energies: Energies) -> NDArray[np.float64]:
     """Loudness of every 3 s, a value per hop (EBU Tech 3341); -inf where it is silent."""
-    return _lufs_of(_sliding_mean(energies, SHORT_TERM_HOPS))
+    return _lufs(_sliding_mean(energies, SHORT_TERM_HOPS))
 
 
 def _sliding_mean(energies: Energies, hops: int) -> NDArray[np.float64]:
@@ -243,11 +218,7 @@ def _energy(lufs: float) -> float:
     return float(10.0 ** ((lufs - OFFSET_LUFS) / 10.0))
 
 
-def _lufs(energy: float) -> float:
-    return OFFSET_LUFS + 10.0 * math.log10(energy) if energy > 0.0 else -math.inf
-
-
-def _lufs_of(energies: NDArray[np.float64]) -> NDArray[np.float64]:
+def _lufs(energies: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(divide="ignore"):
         lufs: NDArray[np.float64] = OFFSET_LUFS + 10.0 * np.log10(energies)
     return lufs
@@ -279,8 +250,7 @@ def k_weighting_coefficients(sample_rate: int) -> NDArray[np.float64]:
     return np.array([shelf, high_pass])
 
 
-@dataclass(frozen=True)
-class _Chain:
+class _Chain(NamedTuple):
     """State transitions over `steps` equal spans, each filtered from silence.
 
     Attributes
@@ -294,15 +264,13 @@ class _Chain:
     left: NDArray[np.float64]
     transition: NDArray[np.float64]
 
-    @classmethod
-    def of(cls, step: NDArray[np.float64], steps: int) -> Self:
-        """Chain spans of state transition `step` each."""
-        powers = [np.linalg.matrix_power(step, n).T for n in range(steps + 1)]
-        left = np.zeros((steps * 4, (steps + 1) * 4))
-        for source in range(steps):
-            for target in range(source + 1, steps + 1):
-                left[4 * source : 4 * source + 4, 4 * target : 4 * target + 4] = powers[target - source - 1]
-        return cls(left, np.concatenate(powers, axis=1))
+
+def _chain(step: NDArray[np.float64], steps: int) -> _Chain:
+    """Chain spans of state transition `step` each."""
+    powers = [np.linalg.matrix_power(step, n).T for n in range(steps + 1)]
+    nothing = np.zeros((4, 4))
+    rows = [[nothing] * (source + 1) + powers[: steps - source] for source in range(steps)]
+    return _Chain(np.block(rows), np.concatenate(powers, axis=1))
 
 
 @dataclass(frozen=True)
@@ -317,8 +285,10 @@ class _BlockFilter:
         Input block to the state it leaves behind, and to ``2 zero_input @ y``.
     zero_input_energy : float64 array, shape (4, 4)
         ``zero_input @ zero_input.T``, of the matrix from the state at a block's start to its zero-input response.
-    blocks, groups, hops : _Chain
-        Over the blocks of a group, over the groups of a hop, and over `_HOPS_AT_ONCE` hops.
+    blocks, groups : _Chain
+        Over the blocks of a group, and over the groups of a hop.
+    hop_transition : float64 array, shape (4, 4)
+        State at a hop's start to its part of the state at the end.
     """
 
     zero_state: NDArray[np.float32]
@@ -326,22 +296,14 @@ class _BlockFilter:
     zero_input_energy: NDArray[np.float64]
     blocks: _Chain
     groups: _Chain
-    hops: _Chain
+    hop_transition: NDArray[np.float64]
 
     def mean_squares(
         self, samples: NDArray[np.float32], state: NDArray[np.float64]
     ) -> tuple[Energies, NDArray[np.float64]]:
-        """Mean squares of the filtered hops and the states after them.
+        """Mean squares of the filtered hops, shape (channels, hops), and the states after them.
 
-        Parameters
-        ----------
-        samples : float32 array, shape (channels, hops, frames)
-        state : float64 array, shape (channels, 4)
-
-        Returns
-        -------
-        squares : float64 array, shape (channels, hops)
-        state : float64 array, shape (channels, 4)
+        `samples` has shape (channels, hops, frames), `state` (channels, 4).
         """
         channels, hops, frames = samples.shape
         blocks = samples.reshape(-1, len(self.zero_state))
@@ -350,13 +312,9 @@ class _BlockFilter:
         in_group = left.astype(np.float64).reshape(-1, len(self.blocks.left)) @ self.blocks.left
         in_hop = (in_group[:, -4:].reshape(channels * hops, -1) @ self.groups.left).reshape(channels, hops, -1)
         before = np.empty((channels, hops, 4))
-        for first in range(0, hops, _HOPS_AT_ONCE):
-            last = min(first + _HOPS_AT_ONCE, hops)
-            begins, ends = 4 * (last - first), 4 * (last - first + 1)
-            states = in_hop[:, first:last, -4:].reshape(channels, begins) @ self.hops.left[:begins, :ends]
-            states += state @ self.hops.transition[:, :ends]
-            before[:, first:last] = states[:, :-4].reshape(channels, -1, 4)
-            state = states[:, -4:]
+        for hop in range(hops):
+            before[:, hop] = state
+            state = state @ self.hop_transition + in_hop[:, hop, -4:]
         in_hop += before @ self.groups.transition
         in_group += in_hop[:, :, :-4].reshape(-1, 4) @ self.blocks.transition
         starts = in_group[:, :-4].reshape(-1, 4)
@@ -382,9 +340,9 @@ def _k_weighting(sample_rate: int, frames: int) -> _BlockFilter:
         matrices.zero_state.astype(np.float32),
         np.concatenate([matrices.left, cross], axis=1).astype(np.float32),
         matrices.zero_input @ matrices.zero_input.T,
-        _Chain.of(matrices.transition, per_group),
-        _Chain.of(np.linalg.matrix_power(matrices.transition, per_group), blocks // per_group),
-        _Chain.of(np.linalg.matrix_power(matrices.transition, blocks), _HOPS_AT_ONCE),
+        _chain(matrices.transition, per_group),
+        _chain(np.linalg.matrix_power(matrices.transition, per_group), blocks // per_group),
+        np.linalg.matrix_power(matrices.transition, blocks).T,
     )
 
 

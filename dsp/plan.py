@@ -12,16 +12,7 @@ from dsp.envelope import Curve
 
 @dataclass(frozen=True)
 class Layer:
-    """One source of the mix.
-
-    Parameters
-    ----------
-    name : str
-        voice, music, solfeggio, binaural or noise.
-    source : Source
-    gain : Curve
-        Linear.
-    """
+    """One source of the mix: voice, music, solfeggio, binaural or noise, at a linear gain."""
 
     name: str
     source: Source
@@ -34,10 +25,8 @@ class RenderPlan:
 
     Parameters
     ----------
-    sample_rate : int
-        In Hz.
     frames : int
-        Length of the track.
+        Length of the track; the sample rate is in Hz.
     layers : tuple of Layer
         They are summed; no layer changes another.
     fade : Curve
@@ -61,26 +50,17 @@ def render(plan: RenderPlan, start: int, stop: int) -> Block:
     first, last = max(start, 0), min(stop, plan.frames)
     if first >= last:
         return np.zeros((stop - start, 2), np.float32)
-    mix = _mix(plan, first, last)
+    layers = (render_layer(layer, first, last) for layer in plan.layers)
+    sounding = (block for block in layers if block is not None)
+    mix = next(sounding, None)
+    if mix is None:
+        return np.zeros((stop - start, 2), np.float32)
+    for block in sounding:
+        mix += block
+    amplify(mix, plan.fade.at(first, last))
     if (first, last) != (start, stop):
         mix = np.pad(mix, ((first - start, stop - last), (0, 0)))
     return mix
-
-
-def _mix(plan: RenderPlan, start: int, stop: int) -> Block:
-    fade = plan.fade.at(start, stop)
-    mix: Block | None = None
-    for layer in plan.layers:
-        block = render_layer(layer, start, stop)
-        if block is None:
-            continue
-        if mix is None:
-            mix = block
-        else:
-            mix += block
-    if mix is None:
-        return np.zeros((stop - start, 2), np.float32)
-    return amplify(mix, fade)
 
 
 def render_layer(layer: Layer, start: int, stop: int) -> Block | None:

@@ -15,18 +15,14 @@ from dsp.blocks import Block, Clip, amplify
 class Placed:
     """Clips at given frames, with silence between them.
 
+    Raises `ValueError` if the lengths differ or a placement begins before the one before it has ended.
+
     Parameters
     ----------
-    clips : tuple of Clip
     starts : tuple of int
         First frame of each placement, increasing.
     which : tuple of int
         Index into `clips` of each placement. Placements must not overlap.
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ or a placement begins before the one before it has ended.
     """
 
     clips: tuple[Clip, ...]

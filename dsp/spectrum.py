@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.blocks import Block
+from dsp.blocks import Block, db_to_gain, gain_to_db
 
 HIGHEST_HZ = 2_000.0
 LOWEST_HZ = 20.0
@@ -30,6 +30,9 @@ _KAISER_BETA = 10.0  # 100 dB
 _AROUND_BINS = 40
 _HARRIS = (0.35875, 0.48829, 0.14128, 0.01168)  # 4-term Blackman-Harris, Harris 1978, table 1
 _MOST_LINES = 32
+_FAINTEST_DBFS = -90.0
+_MASKED_FROM_DB = -60.0  # relative to the channel's own tone
+_SAME_HZ = 0.05
 _STEADY_DB = 1.5
 _STEADY_RADIANS = 0.1  # over half a span
 
@@ -39,11 +42,6 @@ Channel = NDArray[np.float32] | NDArray[np.float64]
 
 class Decimator:
     """Low-pass and decimate, block by block; how the sound is cut into blocks makes no difference.
-
-    Parameters
-    ----------
-    sample_rate : int
-        In Hz, of the blocks.
 
     Attributes
     ----------
@@ -58,17 +56,16 @@ class Decimator:
         self.sample_rate = sample_rate / self.factor
         self._taps = _low_pass(self.factor)
         self._rest: Block = np.zeros((0, 2), np.float32)
-        self._kept: list[Block] = []
 
-    def add(self, block: Block) -> None:
-        """Take a block of shape (frames, 2)."""
+    def add(self, block: Block) -> Block:
+        """Take a block of shape (frames, 2); returns the frames that it completes, of the same kind."""
         samples = np.concatenate([self._rest, block])
         rows = len(samples) // self.factor
         reach = self._taps.shape[1]
         count = rows - reach + 1
         if count < 1:
             self._rest = samples
-            return
+            return np.zeros((0, 2), np.float32)
         kept = np.empty((count, 2), np.float32)
         for channel in (0, 1):
             phases = np.ascontiguousarray(samples[: rows * self.factor, channel]).reshape(rows, self.factor)
@@ -77,16 +74,8 @@ class Decimator:
             for shift in range(1, reach):
                 total += products[shift, shift : shift + count]
             kept[:, channel] = total
-        self._kept.append(kept)
         self._rest = samples[count * self.factor :].copy()
-
-    def result(self) -> Block:
-        """All frames kept so far, shape (frames, 2)."""
-        return np.concatenate([np.zeros((0, 2), np.float32), *self._kept])
-
-    def clear(self) -> None:
-        """Forget what was kept; the next block follows on."""
-        self._kept.clear()
+        return kept
 
 
 @lru_cache(maxsize=4)
@@ -102,14 +91,7 @@ def _low_pass(factor: int) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Line:
-    """One tone.
-
-    Attributes
-    ----------
-    hz : float
-    level_dbfs : float
-        A sine of full scale has 0.
-    """
+    """One tone; a sine of full scale has 0 dBFS."""
 
     hz: float
     level_dbfs: float
@@ -159,7 +141,7 @@ class Spectrum:
     def level_dbfs(self, hz: float) -> float:
         """Level at one frequency, whatever is there."""
         nearest = round(hz / self.bin_hz)
-        return _decibels(float(self.amplitudes[max(nearest - 1, 0) : nearest + 2].max()))
+        return gain_to_db(float(self.amplitudes[max(nearest - 1, 0) : nearest + 2].max()))
 
     def floor_dbfs(self, hz: float) -> float:
         """Level of what lies around a frequency: the median beside its line, as the level of a tone."""
@@ -171,14 +153,14 @@ class Spectrum:
         if not len(around):
             return -math.inf
         ordered, middle = np.sort(around), len(around) // 2  # NumPy's own median loads `numpy.ma`: slower than this all
-        return _decibels(float(ordered[middle] + ordered[~middle]) / 2)
+        return gain_to_db(float(ordered[middle] + ordered[~middle]) / 2)
 
-    def lines(self, *, lowest_dbfs: float = -90.0) -> list[Line]:
+    def lines(self) -> list[Line]:
         """List the strongest lines from `LOWEST_HZ` to `HIGHEST_HZ` that stand out, strongest first."""
         first, last = self._bin(LOWEST_HZ), self._bin(HIGHEST_HZ)
         inside = self.amplitudes[first:last]
         peaks = 1 + np.flatnonzero(
-            (inside[1:-1] > inside[:-2]) & (inside[1:-1] >= inside[2:]) & (inside[1:-1] > 10.0 ** (lowest_dbfs / 20.0))
+            (inside[1:-1] > inside[:-2]) & (inside[1:-1] >= inside[2:]) & (inside[1:-1] > db_to_gain(_FAINTEST_DBFS))
         )
         found: list[Line] = []
         for peak in peaks[np.argsort(-inside[peaks])][: 4 * _MOST_LINES]:
@@ -203,13 +185,8 @@ def steady_lines(samples: Channel, sample_rate: float) -> list[Line]:
     """Find the tones of one pitch and one level through a whole span, strongest first.
 
     Of the lines in the spectrum those are kept that are as loud in the first half as in the middle and the last one
-    (within 1.5 dB), and whose phase advances evenly; notes and words do not.
-
-    Parameters
-    ----------
-    samples : array, shape (frames,)
-    sample_rate : float
-        In Hz.
+    (within 1.5 dB), and whose phase advances evenly; notes and words do not. `samples` has shape (frames,), the sample
+    rate is in Hz.
     """
     lines = Spectrum(samples, sample_rate).lines()
     half = len(samples) // 2
@@ -230,32 +207,32 @@ def steady_lines(samples: Channel, sample_rate: float) -> list[Line]:
     return steady
 
 
-def without_overtones(lines: Sequence[Line], *, within_hz: float = 0.05) -> list[Line]:
+def without_overtones(lines: Sequence[Line]) -> list[Line]:
     """Leave out whole multiples of a stronger line."""
     kept: list[Line] = []
     for line in lines:
         multiples = (line.hz / other.hz for other in kept)
         overtone = any(
-            round(ratio) >= 2 and abs(ratio - round(ratio)) * line.hz / ratio < within_hz for ratio in multiples
+            round(ratio) >= 2 and abs(ratio - round(ratio)) * line.hz / ratio < _SAME_HZ for ratio in multiples
         )
         if not overtone:
             kept.append(line)
     return kept
 
 
-def leakage_db(own: Spectrum, own_hz: float, other_hz: float, *, masked_from_db: float = -60.0) -> float | None:
+def leakage_db(own: Spectrum, own_hz: float, other_hz: float) -> float | None:
     """Level of the other channel's tone in this channel, relative to this channel's own tone, in dB.
 
     Music, voice and coding noise sound at that frequency as well, so this is an upper bound: where nothing stands out,
     it is their level. None when the two tones are too close to separate in this span, or the frequency is masked: when
-    nothing stands out from surroundings louder than `masked_from_db`.
+    nothing stands out from surroundings louder than -60 dB.
     """
     if abs(own_hz - other_hz) < 2 * MAIN_LOBE_BINS * own.resolution_hz:
         return None
     own_dbfs = own.level_dbfs(own_hz)
     leaked_db = own.level_dbfs(other_hz) - own_dbfs
     floor_db = own.floor_dbfs(other_hz) - own_dbfs
-    if not math.isfinite(own_dbfs) or (leaked_db < floor_db + STANDS_OUT_DB and floor_db > masked_from_db):
+    if not math.isfinite(own_dbfs) or (leaked_db < floor_db + STANDS_OUT_DB and floor_db > _MASKED_FROM_DB):
         return None
     return leaked_db
 
@@ -266,7 +243,3 @@ def _window(length: int) -> NDArray[np.float32]:
     a0, a1, a2, a3 = _HARRIS
     window = a0 - a1 * np.cos(turns) + a2 * np.cos(2 * turns) - a3 * np.cos(3 * turns)
     return window.astype(np.float32)
-
-
-def _decibels(amplitude: float) -> float:
-    return 20.0 * math.log10(amplitude) if amplitude > 0.0 else -math.inf

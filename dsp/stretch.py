@@ -1,4 +1,4 @@
-"""Speech faster or slower at the same pitch: stretches of the recording spliced where they are most alike (WSOLA).
+"""Speech faster or slower at the same pitch: spans of the recording spliced where they are most alike (WSOLA).
 
 After W. Verhelst and M. Roelands, "An overlap-add technique based on waveform similarity (WSOLA) for high quality
 time-scale modification of speech", ICASSP 1993. Every decision is made on whole numbers, whose sums are exact in any
@@ -34,6 +34,8 @@ Whole = NDArray[np.float64]  # whole numbers: their products and sums are exact 
 def stretched(clip: Clip, frames: int, sample_rate: int) -> Iterator[Block]:
     """Give a clip another length at the same pitch.
 
+    Raises `ValueError` if `frames` is negative, or the clip is empty and `frames` is not 0.
+
     Parameters
     ----------
     clip : Clip
@@ -47,11 +49,6 @@ def stretched(clip: Clip, frames: int, sample_rate: int) -> Iterator[Block]:
     ------
     block : float32 array, shape (n, 2)
         `frames` in total. Begins with the clip's first frame and ends with its last.
-
-    Raises
-    ------
-    ValueError
-        If `frames` is negative, or the clip is empty and `frames` is not 0.
     """
     if frames < 0:
         raise ValueError(f"frames is {frames}; at least 0 is needed")
@@ -72,7 +69,7 @@ def stretched(clip: Clip, frames: int, sample_rate: int) -> Iterator[Block]:
 def _hops(clip: Clip, frames: int, sample_rate: int) -> Iterator[Block]:
     hop, fade, reach = (round(seconds * sample_rate) for seconds in (HOP_S, CROSSFADE_S, REACH_S))
     longest_wait, onset_step = round(LONGEST_WAIT_S * sample_rate), round(ONSET_STEP_S * sample_rate)
-    sound = _Window(clip)
+    sound = _Padded(clip)
     if clip.frames == frames or frames <= 2 * hop or clip.frames <= 2 * hop:
         # nothing to do, or too short to be spliced: as it is, cut or followed by silence
         for first in range(0, frames, hop):
@@ -102,7 +99,7 @@ def _hops(clip: Clip, frames: int, sample_rate: int) -> Iterator[Block]:
             return
 
 
-def _most_alike(sound: _Window, at: int, wanted: int, length: int, reach: int) -> int:
+def _most_alike(sound: _Padded, at: int, wanted: int, length: int, reach: int) -> int:
     """Where to go on near `wanted` so that it sounds as if the clip went on from `at`."""
     model = sound.whole(at, at + length)
     around = sound.whole(wanted - reach, wanted + reach + length)
@@ -134,24 +131,18 @@ def _best(model: Whole, around: Whole) -> int:
     return int(np.argmax(scores))
 
 
-class _Window:
-    """A clip as it is read from front to back: a few seconds are kept, and beyond its ends there is silence."""
+class _Padded:
+    """A clip; beyond its ends there is silence."""
 
     def __init__(self, clip: Clip) -> None:
         self._clip = clip
-        self._first = 0
-        self._samples: Block = np.zeros((0, 2), np.float32)
 
     def read(self, start: int, stop: int) -> Block:
         """Give frames `[start, stop)`, the caller's own."""
-        inside_start, inside_stop = max(0, min(start, self._clip.frames)), max(0, min(stop, self._clip.frames))
         block = np.zeros((stop - start, 2), np.float32)
-        if inside_start < inside_stop:
-            if inside_start < self._first or inside_stop > self._first + len(self._samples):
-                self._first = max(0, inside_start - BLOCK_FRAMES // 4)
-                self._samples = self._clip.read(self._first, min(self._clip.frames, inside_stop + BLOCK_FRAMES))
-            found = self._samples[inside_start - self._first : inside_stop - self._first]
-            block[inside_start - start : inside_start - start + len(found)] = found
+        first, last = max(start, 0), min(stop, self._clip.frames)
+        if first < last:
+            self._clip.read(first, last, block[first - start : last - start])
         return block
 
     def has_onset(self, start: int, stop: int, step: int) -> bool:
@@ -165,7 +156,7 @@ class _Window:
         return bool(((here > _ONSET_RATIO * before) & (here > least)).any())
 
     def whole(self, start: int, stop: int) -> Whole:
-        """Give both ears together as whole numbers."""
+        """Give both channels together as whole numbers."""
         block = self.read(start, stop)
         both = np.rint(block[:, 0] * np.float32(_FULL_SCALE)) + np.rint(block[:, 1] * np.float32(_FULL_SCALE))
         whole: Whole = np.clip(both, -4 * _FULL_SCALE, 4 * _FULL_SCALE).astype(np.float64)

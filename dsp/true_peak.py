@@ -7,13 +7,12 @@ plus a fixed weighting of the second differences around them, so
 
     |between| <= larger of the two samples + `BEND` * largest second difference within reach
 
-for any signal at all. Only where this bound exceeds what matters, in a chunk of frames and then in a row of it, is the
-signal interpolated; nothing is missed.
+for any signal at all. Only in chunks of frames where this bound exceeds what matters is the signal interpolated;
+nothing is missed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -31,9 +30,9 @@ BEND = 0.464
 """No signal leaves the straight line between two samples by more than this times its largest second difference: the
 largest sum of the magnitudes of the filter's taps less the line's, summed twice."""
 
-_CHUNK_FRAMES = 1024
+_CHUNK_FRAMES = 256
 _ROW_FRAMES = 16
-_CHUNKS_AT_ONCE, _ROWS_AT_ONCE = 64, 512  # so that it stays in the cache
+_CHUNKS_AT_ONCE = 64  # so that it stays in the cache
 
 Levels = NDArray[np.float32]
 
@@ -80,171 +79,78 @@ def frame_peaks(padded: Block, floor: float) -> Levels:
         Exact where it is above `floor`; elsewhere anything from 0 to `floor`.
     """
     frames = max(len(padded) - 2 * REACH_FRAMES, 0)
-    peaks = np.zeros(max(frames, _CHUNK_FRAMES), np.float32)
-    for first, chunks in _chunks(padded):
-        by_chunk = peaks[first : first + len(chunks) * _CHUNK_FRAMES].reshape(-1, _CHUNK_FRAMES)
-        for some, risen in _risen(chunks, _loudest(chunks), floor):
-            by_chunk[some] = risen
-    return peaks[:frames]
+    whole = frames // _CHUNK_FRAMES * _CHUNK_FRAMES
+    last = np.zeros((_CHUNK_FRAMES + 2 * REACH_FRAMES, 2), np.float32)
+    last[: len(padded) - whole] = padded[whole:]
+    parts = [_peaks_of_chunks(part, floor) for part in (padded[: whole + 2 * REACH_FRAMES], last)]
+    return np.concatenate(parts).reshape(-1)[:frames]
 
 
-def _chunks(padded: Block) -> Iterator[tuple[int, Levels]]:
-    """Cut a block into chunks with their surroundings: the frame where the first begins, and `_surroundings`.
-
-    They cover all of it; the last may overlap the one before it. A shorter block is zero-padded.
-    """
-    frames = max(len(padded) - 2 * REACH_FRAMES, 0)
-    if 0 < frames < _CHUNK_FRAMES:
-        longer = np.zeros((_CHUNK_FRAMES + 2 * REACH_FRAMES, 2), np.float32)
-        longer[: len(padded)] = padded
-        yield 0, _surroundings(longer)
-        return
-    over = frames % _CHUNK_FRAMES
-    if over < frames:
-        yield 0, _surroundings(padded[: len(padded) - over])
-    if over:
-        yield frames - _CHUNK_FRAMES, _surroundings(padded[-_CHUNK_FRAMES - 2 * REACH_FRAMES :])
-
-
-def _loudest(chunks: Levels) -> Levels:
-    """Largest magnitude of the samples of each chunk and its surroundings."""
-    loudest: Levels = np.maximum(chunks.max(axis=1), -chunks.min(axis=1))
-    return loudest
-
-
-def _risen(chunks: Levels, loudest: Levels, floor: float) -> Iterator[tuple[NDArray[np.intp], Levels]]:
-    """Give `frame_peaks` of the chunks that may come above the floor: which of them, and a row for each."""
+def _peaks_of_chunks(padded: Block, floor: float) -> Levels:
+    """`frame_peaks` of the whole chunks, shape (chunks, _CHUNK_FRAMES)."""
+    interleaved = padded.reshape(-1)
+    count = max(0, len(padded) - 2 * REACH_FRAMES) // _CHUNK_FRAMES
+    shape = (count, 2 * (_CHUNK_FRAMES + 2 * REACH_FRAMES))
+    strides = (2 * _CHUNK_FRAMES * interleaved.itemsize, interleaved.itemsize)
+    # each chunk with its surroundings, as a view: NumPy's own sliding windows cost more than the work on them
+    chunks = np.ndarray(shape, interleaved.dtype, interleaved, strides=strides)
+    peaks = np.zeros((len(chunks), _CHUNK_FRAMES), np.float32)
+    loudest = np.maximum(chunks.max(axis=1), -chunks.min(axis=1))
     near = np.flatnonzero(loudest * NEAR > floor)
     for begin in range(0, len(near), _CHUNKS_AT_ONCE):
         some = near[begin : begin + _CHUNKS_AT_ONCE]
         samples = chunks[some]
-        bends = _bends(samples.reshape(-1)).reshape(samples.shape)[:, :-4]  # the last four reach into another chunk
+        flat, second = (
+            samples.reshape(-1),
+            np.empty(samples.size, np.float32),
+        )  # as one row: faster than many short ones
+        steps = flat[2:] - flat[:-2]
+        np.subtract(steps[2:], steps[:-2], out=second[:-4])
+        bends = second.reshape(samples.shape)[:, :-4]  # the last four reach into another chunk
         most_bent = np.maximum(bends.max(axis=1), -bends.min(axis=1))
         hot = loudest[some] + np.float32(BEND) * most_bent > floor
         if hot.any():
-            yield some[hot], _chunk_peaks(samples if hot.all() else samples[hot], floor)
+            peaks[some[hot]] = _chunk_peaks(samples[hot])
+    return peaks
 
 
-def _bends(samples: Levels) -> Levels:
-    """Second differences, each where its first sample is, and four zeros; channels interleaved."""
-    bends = np.empty_like(samples)
-    steps = samples[2:] - samples[:-2]
-    np.subtract(steps[2:], steps[:-2], out=bends[:-4])
-    bends[-4:] = 0.0
-    return bends
-
-
-def _surroundings(padded: Block) -> Levels:
-    """Each chunk with its surroundings, channels interleaved, shape (chunks, samples); a view.
-
-    NumPy's own sliding windows cost more than the work on them.
-    """
-    samples = padded.reshape(-1)
-    step = 2 * _CHUNK_FRAMES
-    count = (len(padded) - 2 * REACH_FRAMES) // _CHUNK_FRAMES
-    shape = (count, 2 * (_CHUNK_FRAMES + 2 * REACH_FRAMES))
-    return np.ndarray(shape, samples.dtype, samples, strides=(step * samples.itemsize, samples.itemsize))
-
-
-def _chunk_peaks(surroundings: Levels, floor: float) -> Levels:
+def _chunk_peaks(surroundings: Levels) -> Levels:
     """`frame_peaks` of some chunks, shape (chunks, _CHUNK_FRAMES).
 
     Each has a row in `surroundings` that begins and ends `REACH_FRAMES` outside it; channels interleaved.
     """
-    # Each is taken as rows of 16 frames, the first and last of which belong to its surroundings. All are worked on as
-    # one sequence; where two of them meet, the bound only gets too high.
-    count, rows = len(surroundings), _CHUNK_FRAMES // _ROW_FRAMES
-    around = REACH_FRAMES // _ROW_FRAMES
-    samples = surroundings.reshape(-1)
-    magnitude = _louder_channel(np.abs(samples))
-    largest = _row_maxima(magnitude).reshape(count, -1)
-    first = magnitude[::_ROW_FRAMES].reshape(count, -1)
-    bends = _bends(samples)
-    bend = _row_maxima(_louder_channel(np.abs(bends, out=bends))).reshape(count, -1)
-    bound = np.maximum(largest[:, around : around + rows], first[:, around + 1 : around + 1 + rows])
-    near = bend[:, :rows]
-    for offset in range(1, 2 * around + 1):
-        near = np.maximum(near, bend[:, offset : offset + rows])
-    bound += np.float32(BEND) * near
-    hot = np.nonzero(bound > floor)
-    peaks = magnitude.reshape(count, -1, _ROW_FRAMES)[:, around : around + rows]
-    windows = sliding_window_view(samples.reshape(count, -1, 2), _ROW_FRAMES + 2 * REACH_FRAMES, axis=1)[
-        :, ::_ROW_FRAMES
-    ]
-    for begin in range(0, len(hot[0]), _ROWS_AT_ONCE):
-        some = tuple(index[begin : begin + _ROWS_AT_ONCE] for index in hot)
-        between = _between(windows[some].reshape(-1, _ROW_FRAMES + 2 * REACH_FRAMES))
-        peaks[some] = np.maximum(peaks[some], between)
-    return peaks.reshape(count, _CHUNK_FRAMES)
-
-
-def _between(samples: Levels) -> Levels:
-    """Largest magnitude after each frame of each row, over both channels.
-
-    `samples` are rows with their surroundings, the two channels of a row one after the other.
-    """
-    largest = np.zeros((len(samples), _ROW_FRAMES))
+    samples = surroundings.reshape(len(surroundings), -1, 2)
+    windows = sliding_window_view(samples, _ROW_FRAMES + 2 * REACH_FRAMES, axis=1)[:, ::_ROW_FRAMES]
+    rows = windows.reshape(-1, _ROW_FRAMES + 2 * REACH_FRAMES).astype(np.float64)  # so all processors come to the same
+    largest = np.abs(rows[:, REACH_FRAMES:-REACH_FRAMES])
     points = np.empty_like(largest)
-    exact = samples.astype(np.float64)  # so that all processors come to the same float32
     for interpolator in _interpolators():
-        np.matmul(exact, interpolator, out=points)
+        np.matmul(rows, interpolator, out=points)
         np.abs(points, out=points)
         np.maximum(largest, points, out=largest)
-    louder: Levels = np.maximum(largest[0::2], largest[1::2]).astype(np.float32)
-    return louder
-
-
-def _row_maxima(levels: Levels) -> Levels:
-    """Largest of each `_ROW_FRAMES` in turn, a whole number of times.
-
-    By doubling over everything: far faster than NumPy's reduction over short rows.
-    """
-    span = 1
-    while span < _ROW_FRAMES:
-        levels = np.maximum(levels[:-span], levels[span:])
-        span *= 2
-    return levels[::_ROW_FRAMES]
-
-
-def _louder_channel(levels: Levels) -> Levels:
-    """Larger of the two interleaved channels; NumPy's reduction over two is many times slower."""
-    return np.maximum(levels[0::2], levels[1::2])
+    louder: Levels = np.maximum(largest[0::2], largest[1::2]).astype(np.float32)  # a row of each channel in turn
+    return louder.reshape(len(samples), _CHUNK_FRAMES)
 
 
 class TruePeak:
-    """Running true peak of a programme given block by block.
-
-    Attributes
-    ----------
-    sample_peak : float
-        Largest magnitude of the samples so far.
-    """
+    """Accumulator: the true peak of a programme given block by block."""
 
     def __init__(self) -> None:
         self._past: Block = np.zeros((2 * REACH_FRAMES, 2), np.float32)
         self._peak = 0.0
-        self.sample_peak = 0.0
 
     def add(self, block: Block) -> None:
         """Measure a block, float32 of shape (frames, 2)."""
         around = 2 * REACH_FRAMES
-        for padded in (np.concatenate([self._past, block[:around]]), block):
-            samples, self._peak = _peaks(padded, self._peak)
-            self.sample_peak = max(self.sample_peak, samples)
+        self._peak = max(self._peak, float(np.maximum(block.max(initial=0.0), -block.min(initial=0.0))))
+        self._peak = self._with(np.concatenate([self._past, block[:around]]))
+        self._peak = self._with(block)
         self._past = np.concatenate([self._past, block[-around:]])[-around:]
 
     def result(self) -> float:
         """Largest magnitude so far, linear, with the interpolation after the last frame."""
-        ending = np.concatenate([self._past, np.zeros((2 * REACH_FRAMES, 2), np.float32)])
-        return _peaks(ending, self._peak)[1]
+        return self._with(np.concatenate([self._past, np.zeros((2 * REACH_FRAMES, 2), np.float32)]))
 
-
-def _peaks(padded: Block, so_far: float) -> tuple[float, float]:
-    """Sample peak of some frames and their surroundings; the true peak of these and of all before."""
-    parts = [(chunks, _loudest(chunks)) for _, chunks in _chunks(padded)]
-    samples = max((float(loudest.max()) for _, loudest in parts), default=0.0)
-    peak = max(so_far, samples)  # the true peak is no less
-    for chunks, loudest in parts:
-        for _, risen in _risen(chunks, loudest, peak):
-            peak = max(peak, float(risen[:, : len(padded) - 2 * REACH_FRAMES].max()))  # without the zero-padding
-    return samples, peak
+    def _with(self, padded: Block) -> float:
+        """The peak with that of some more frames, given with their surroundings."""
+        return max(self._peak, float(frame_peaks(padded, self._peak).max(initial=0.0)))

@@ -63,11 +63,11 @@ def pcm_of(sound: Block, *, block: int = 4096) -> Pcm:
 def encode_sound(
     sound: Block, out: Path, ffmpeg: Ffmpeg, *, kbps: int | None = 192, tags: Tags | None = None, threads: int = 2
 ) -> Block:
-    """Encode a sound by its file's ending; returns what the check of the written file heard."""
-    heard: list[Block] = []
-    track = Track(pcm_of(sound), len(sound), RATE, tags or Tags(), ffmpeg, threads, on_decoded=heard.append)
+    """Encode a sound by its file's ending; returns the sound that the check of the written file decoded."""
+    decoded_blocks: list[Block] = []
+    track = Track(pcm_of(sound), len(sound), RATE, tags or Tags(), ffmpeg, threads, on_decoded=decoded_blocks.append)
     encode(track, out, Encoding(out.suffix[1:], kbps))
-    return np.concatenate(heard)
+    return np.concatenate(decoded_blocks)
 
 
 def noise_db(decoded: Block, original: Block) -> float:

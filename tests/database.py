@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import psycopg
 import pytest
@@ -43,6 +43,18 @@ class Server(Protocol):
 
 
 _observers: dict[str, psycopg.Connection[dict[str, Any]]] = {}
+
+
+TERMINATE_CLIENTS: Final = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = %s AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+)
+"""Cuts every other connection to a database; an autovacuum worker is none, and not everybody may end it."""
+
+
+def database_name(dsn: str) -> str:
+    """The name of the database that an address leads to."""
+    return dsn.split("@/")[1].split("?")[0]
 
 
 def execute(dsn: str, statement: str | bytes, *parameters: object) -> list[dict[str, Any]]:
@@ -137,9 +149,9 @@ class Databases:
         self._made: dict[str, tuple[Kind, str]] = {}
         self.execute(ROLES)
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str, *parameters: object) -> None:
         """Run a statement on the server as its superuser, in none of the tests' databases."""
-        execute(self.server.dsn, statement)
+        execute(self.server.dsn, statement, *parameters)
 
     @staticmethod
     def superuser(dsn: str) -> str:
@@ -169,9 +181,9 @@ class Databases:
 
     def release(self, dsn: str) -> None:
         """Empty it for the next test, or drop it when more than its rows has changed."""
-        name = dsn.split("@/")[1].split("?")[0]
+        name = database_name(dsn)
         _close(dsn)
-        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        self.execute(TERMINATE_CLIENTS, name)
         kind, shape = self._made[dsn]
         if execute(dsn, _SHAPE)[0]["shape"] == shape:
             execute(dsn, _EMPTY)
@@ -267,6 +279,6 @@ def laptop_dsn(databases: Databases) -> Iterator[str]:
 
 
 def rescued_by(queue: Queue) -> int:
-    """How many jobs of dead workers a queue puts back or gives up now."""
+    """How many jobs of dead workers a queue requeues or gives up now."""
     rescued = queue.rescue_jobs()
     return len(rescued.put_back) + len(rescued.given_up)

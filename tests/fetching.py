@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from standins.foreign_host import Stranger
+from standins.foreign_host import ForeignHost
 
 from worker.config import Config
 from worker.media.download import fetch_media
@@ -13,7 +13,7 @@ HOSTS = ("media.example.com", "*.cdn.example.com")
 SONG = b"ID3" + bytes(range(256)) * 40
 
 
-def outside(somebody: Stranger, into: Path, url: str = "https://media.example.com/a.mp3", **how: object) -> Path:
+def outside(host: ForeignHost, into: Path, url: str = "https://media.example.com/a.mp3", **how: object) -> Path:
     deadline_s = float(str(how.pop("deadline_s", 10.0)))
     cache = how.pop("cache_dir", None)
     config = Config(media_hosts=HOSTS, media_max_mb=1, **how)  # type: ignore[arg-type]
@@ -23,7 +23,7 @@ def outside(somebody: Stranger, into: Path, url: str = "https://media.example.co
         into=into,
         config=config,
         cache_dir=cache if isinstance(cache, Path) else None,
-        network=somebody.network,
+        network=host.network,
         deadline_s=deadline_s,
     )
 

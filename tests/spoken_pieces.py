@@ -193,7 +193,7 @@ def spoilt_pieces(text: str = SENTENCES[14], other: str = SENTENCES[29]) -> dict
         "12 dB softer": _f32(good * 10 ** (-12 / 20)),
         "another pitch": _shifted(good, 4 / 3),
         "clipped": _f32(np.clip(good / np.abs(good).max() * 4, -1, 1) / 4),
-        "last word cut": good[: _loud_place(good)],
+        "end cut off": good[: _loud_place(good)],
         "silent": np.zeros(len(good), np.float32),
         "DC": _f32(good + 0.05),
         "opposite polarity": np.stack([good, -good], axis=1),

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from worker.cli.main import build_parser
-from worker.payload.parse import job_json_schema
+from worker.payload.schema import RenderJob
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -49,7 +49,7 @@ def _block(parser: argparse.ArgumentParser) -> str:
 
 def schema_file() -> str:
     """Make the JSON Schema of the web app's dialect."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **job_json_schema()}
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **RenderJob.model_json_schema()}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

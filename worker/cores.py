@@ -1,8 +1,7 @@
-"""The cores that this process may use, and its scheduling class."""
+"""The cores that this process may use."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 from pathlib import Path
@@ -17,17 +16,6 @@ def available_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota_cores()
     return max(1, cores if quota is None else min(cores, math.ceil(quota)))
-
-
-def compute_in_batch() -> None:
-    """Put this process and all it starts into Linux's batch class.
-
-    FFmpeg passes each frame of 26 ms from thread to thread; in the batch class a thread that wakes up does not
-    interrupt the other. Other systems have no such class: nothing happens.
-    """
-    if hasattr(os, "SCHED_BATCH"):
-        with contextlib.suppress(OSError):  # a sandbox may forbid it
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _quota_cores() -> float | None:

@@ -15,12 +15,8 @@ _STALE_S = 3600.0
 class DiskCache:
     """Files in one folder. A cache that is full, damaged or not writable costs time or money, never a job.
 
-    Parameters
-    ----------
-    folder : Path
-        Made when it is first written to, for this user only.
-    max_bytes : int
-        Of all files together; 0 keeps nothing.
+    The folder is made when it is first written to, for this user only; `max_bytes` is of all files together, and 0
+    keeps nothing.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
@@ -38,16 +34,19 @@ class DiskCache:
             return None
         return path
 
+    def read(self, name: str) -> bytes | None:
+        """The content of a small file, which does not count as used; None where it cannot be read."""
+        with contextlib.suppress(OSError):
+            return (self.folder / name).read_bytes()
+        return None
+
     def hand_out(self, name: str, to: Path) -> bool:
         """Give the caller a link of its own, which stays when the cache drops the file; False if it is gone."""
-        path = self.find(name)
-        if path is None:
-            return False
-        try:
-            _link_or_copy(path, to)
-        except FileNotFoundError:
-            return False
-        return True
+        with contextlib.suppress(FileNotFoundError):
+            if path := self.find(name):
+                _link_or_copy(path, to)
+                return True
+        return False
 
     def keep(self, name: str, content: Path | bytes) -> bool:
         """Take a file or some bytes in; they appear whole or not at all. False where they cannot be kept."""

@@ -12,19 +12,14 @@ _LOSSY_KBPS: Final = {"low": 128, "medium": 192, "high": 320}
 
 @dataclass(frozen=True)
 class Format:
-    """An output format.
+    """An output format: its name in payloads, also the ending of its files, its content type and its encoder.
 
-    Attributes
-    ----------
-    name : str
-        In payloads; also the ending of its files.
-    content_type : str
-    kbps : mapping
-        Bit rate by quality; empty for a lossless format.
+    `kbps` is its bit rate by quality; empty for a lossless format.
     """
 
     name: str
     content_type: str
+    encoder: str
     kbps: Mapping[str, int]
 
     @property
@@ -37,11 +32,11 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
     {
         format_.name: format_
         for format_ in (
-            Format("mp3", "audio/mpeg", _LOSSY_KBPS),
-            Format("m4a", "audio/mp4", _LOSSY_KBPS),
-            Format("aac", "audio/aac", _LOSSY_KBPS),
-            Format("wav", "audio/wav", {}),
-            Format("flac", "audio/flac", {}),
+            Format("mp3", "audio/mpeg", "LAME", _LOSSY_KBPS),
+            Format("m4a", "audio/mp4", "FFmpeg aac", _LOSSY_KBPS),
+            Format("aac", "audio/aac", "FFmpeg aac", _LOSSY_KBPS),
+            Format("wav", "audio/wav", "PCM", {}),
+            Format("flac", "audio/flac", "libsndfile", {}),
         )
     }
 )
@@ -52,5 +47,6 @@ if TYPE_CHECKING:
 else:
     FormatName = Literal[tuple(FORMATS)]
     Quality = Literal[QUALITIES]
-INPUT_ENDINGS: Final = (*(f".{name}" for name in FORMATS), ".ogg", ".opus", ".webm", ".mp4", ".aiff", ".aif")
-"""File name endings of the audio files that customers upload; the content decides, not the ending."""
+_INPUTS: Final = ("mp3", "m4a", "wav", "flac", "ogg", *FORMATS, "opus", "webm", "mp4", "aiff", "aif")
+INPUT_ENDINGS: Final = tuple(dict.fromkeys(f".{name}" for name in _INPUTS))
+"""File name endings of audio files that come in, the most usual first; the content decides, not the ending."""

@@ -8,8 +8,9 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from traceback import walk_tb
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -36,15 +37,7 @@ _LOOKS_SECRET = re.compile(
 )
 
 
-@dataclass
-class _Settings:
-    """This process's level, and the secrets to mask."""
-
-    level: int = 0
-    secrets: tuple[str, ...] = ()
-
-
-_settings = _Settings()
+_secrets: tuple[str, ...] = ()  # to mask in this process
 
 
 def set_up(config: Config) -> None:
@@ -56,19 +49,7 @@ def set_up(config: Config) -> None:
         If LOG_LEVEL is not a level, or SENTRY_DSN is set and sentry-sdk is not installed.
     """
     _configure(config)
-    open_sinks()
     _set_up_sentry(config)
-
-
-def open_sinks() -> None:
-    """Open the log's outputs. The fork server does this too, which saves each job 10 ms."""
-    logger.remove()
-    style: dict[str, Any] = {"filter": _is_enabled, "level": 0, "backtrace": False, "diagnose": False}
-    if sys.stderr.isatty():
-        logger.add(_write_line, format=_line_format, colorize=True, **style)
-    else:
-        logger.add(_write_json, format="{message}", **style)
-    logging.basicConfig(handlers=[_FromLogging()], level=logging.WARNING, force=True)
 
 
 def set_up_job(config: Config, job_id: str) -> None:
@@ -97,23 +78,17 @@ def as_event(record: Record) -> dict[str, Any]:
     if exception is not None and exception.type is not None:
         # The type and the place, not the text: it may quote the payload.
         event["exception"] = exception.type.__name__
-        frames = []
-        trace = exception.traceback
-        while trace is not None:
-            frames.append(f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}")
-            trace = trace.tb_next
-        event["trace"] = frames
+        event["trace"] = _places(exception.traceback)
     return event
 
 
 def where(error: BaseException) -> str:
     """Return the type of an error and where it was raised, without its text: ``KeyError at mix.py:41``."""
-    trace = error.__traceback__
-    if trace is None:
-        return type(error).__name__
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{type(error).__name__} at {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+    return " at ".join([type(error).__name__, *_places(error.__traceback__)[-1:]])
+
+
+def _places(trace: TracebackType | None) -> list[str]:
+    return [f"{Path(frame.f_code.co_filename).name}:{line}" for frame, line in walk_tb(trace)]
 
 
 def masked(value: Any, secrets: tuple[str, ...]) -> Any:
@@ -155,25 +130,28 @@ def _passwords(address: str) -> set[str]:
 
 
 def _configure(config: Config) -> None:
+    global _secrets
     level = config.log_level.upper()
     if level not in LEVELS:
         raise ConfigurationError(f"LOG_LEVEL: found {config.log_level!r}, allowed are {', '.join(LEVELS)}")
-    _settings.level = logger.level(level).no
-    _settings.secrets = secret_values(config)
-
-
-def _is_enabled(record: Record) -> bool:
-    return record["level"].no >= _settings.level
+    _secrets = secret_values(config)
+    logger.remove()
+    style: dict[str, Any] = {"level": level, "backtrace": False, "diagnose": False}
+    if sys.stderr.isatty():
+        logger.add(_write_line, format=_line_format, colorize=True, **style)
+    else:
+        logger.add(_write_json, format="{message}", **style)
+    logging.basicConfig(handlers=[_FromLogging()], level=logging.WARNING, force=True)
 
 
 # One write for each line: the worker and its jobs share the stream.
 def _write_json(message: Message) -> None:
-    sys.stdout.write(json.dumps(masked(as_event(message.record), _settings.secrets)) + "\n")
+    sys.stdout.write(json.dumps(masked(as_event(message.record), _secrets)) + "\n")
     sys.stdout.flush()
 
 
 def _write_line(message: Message) -> None:
-    sys.stderr.write(masked(str(message), _settings.secrets))
+    sys.stderr.write(masked(str(message), _secrets))
     sys.stderr.flush()
 
 
@@ -213,4 +191,4 @@ def _for_sentry(event: Any, _hint: dict[str, Any]) -> Any:
     """Mask an event, and remove the texts of exceptions, which may quote the payload."""
     for exception in event.get("exception", {}).get("values", ()):
         exception["value"] = ""
-    return masked(event, _settings.secrets)
+    return masked(event, _secrets)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -18,14 +18,10 @@ from worker.untrusted_json import read_object
 
 @dataclass(frozen=True)
 class Supabase:
-    """One project.
+    """One project: its origin (scheme, host and port, such as ``https://ref.supabase.co``) and the key.
 
-    Attributes
-    ----------
-    origin : str
-        Scheme, host and port, nothing after: ``https://ref.supabase.co``. The key is sent nowhere else.
-    key : SecretStr
-        The service role key, or a secret key (``sb_secret_…``); `supabase_of` has checked its kind.
+    The key is the service role key, or a secret key (``sb_secret_…``), whose kind `supabase_of` has checked; it is sent
+    nowhere but to the origin.
     """
 
     origin: str
@@ -73,18 +69,12 @@ def supabase_of(config: Config) -> Supabase | None:
 class KeyKind:
     """The kind of a Supabase key as its form shows it; whether it is valid, only the project knows.
 
-    Attributes
-    ----------
-    name : str
-        ``secret`` (``sb_secret_…``), ``publishable`` (``sb_publishable_…``); of the JWTs ``service_role``, ``anon``
-        and, for any other role, ``other``; ``unknown`` for all else, such as the key of a self-hosted gateway.
-    role : str or None
-        That a JWT claims.
-    expires_at : datetime or None
-        When a JWT ends; None where it has no end.
+    The name is ``secret`` (``sb_secret_…``) or ``publishable`` (``sb_publishable_…``); of the JWTs ``service_role``,
+    ``anon`` and, for any other role, ``other``; ``unknown`` for all else, such as the key of a self-hosted gateway. A
+    JWT claims a role, and may expire.
     """
 
-    name: Literal["secret", "service_role", "publishable", "anon", "other", "unknown"]
+    name: str
     role: str | None = None
     expires_at: datetime | None = None
 
@@ -104,12 +94,7 @@ def key_kind(key: str) -> KeyKind:
     role = claims.get("role")
     if not isinstance(role, str):
         return KeyKind("unknown")
-    name: Literal["service_role", "anon", "other"] = "other"
-    if role == "service_role":
-        name = "service_role"
-    elif role == "anon":
-        name = "anon"
-    return KeyKind(name, role, _moment(claims.get("exp")))
+    return KeyKind(role if role in ("service_role", "anon") else "other", role, _moment(claims.get("exp")))
 
 
 def check_service_key(key: SecretStr) -> None:
@@ -134,12 +119,10 @@ def check_service_key(key: SecretStr) -> None:
 def _jwt_claims(key: str) -> dict[str, object]:
     """The claims of a JWT; none where it is no JWT."""
     parts = key.split(".")
-    if len(parts) != 3:
-        return {}
-    try:
-        return read_object(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except ValueError:
-        return {}
+    with contextlib.suppress(ValueError):
+        if len(parts) == 3:
+            return read_object(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    return {}
 
 
 def _moment(seconds: object) -> datetime | None:

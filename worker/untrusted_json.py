@@ -19,6 +19,11 @@ def read_json(text: str | bytes | None, *, longest: int | None = None) -> Any:
         return None
 
 
+def text_or_empty(value: object) -> str:
+    """A value if it is text, else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
 def read_object(text: str | bytes | None, *, longest: int | None = None) -> dict[str, Any]:
     """Parse a JSON object; an empty one where `read_json` finds anything else."""
     loaded = read_json(text, longest=longest)

@@ -17,13 +17,12 @@ class VoiceProvider:
     title : str
         Its name in sentences.
     implementation : str
-        ``module:class`` of its `worker.tts.voice.Voice`; the class takes a `VoiceChoice` and a `Config`. Empty for
-        ``uploaded``, a recording that is not spoken here.
+        ``module:name`` of what makes its `worker.tts.voice.Voice` of a `VoiceChoice` and a `Config`, such as the class.
+        Empty for ``uploaded``, a recording that is not spoken here.
     starting_pace_s : float
         Seconds per character at speed 1, for a voice that has not been measured yet.
     key_variable, url_variable, model_variable : str
         The settings with its key, its address and its model; empty for a voice that needs no service.
-    default_model : str
     model_prefixes : tuple of str
         Beginnings of the model names that belong to this provider only; any other name may be anybody's.
     """
@@ -61,7 +60,7 @@ PROVIDERS: Final[Mapping[str, VoiceProvider]] = MappingProxyType(
             model_prefixes=("eleven_",),
         ),
         "uploaded": VoiceProvider("a recording", "", starting_pace_s=0.0),
-        "local": VoiceProvider("the local voice", "worker.tts.local_voice:LocalVoice", starting_pace_s=0.072),
+        "local": VoiceProvider("the local voice", "worker.tts.local_voice:local_voice", starting_pace_s=0.072),
     }
 )
 

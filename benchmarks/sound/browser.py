@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
     def handle(self) -> None:
         try:
             super().handle()
-        except ConnectionError:  # it has heard enough of a file
+        except ConnectionError:  # it has read enough of a file
             self.close_connection = True
 
     def log_message(self, *_: object) -> None:

@@ -34,7 +34,7 @@ STUBBORN = (
 
 
 @dataclass(frozen=True)
-class Heard:
+class Measured:
     """What others' meters say of one delivered file; `refused` in place of it where there is none.
 
     Attributes
@@ -72,7 +72,9 @@ class Heard:
         return bool(self.refused) or self.dbtp <= MOST_DBTP
 
 
-def hear(room: Room, programme: Programme, format: str, quality: str, target: float, *, limiter: bool = True) -> Heard:
+def measure_delivered(
+    room: Room, programme: Programme, format: str, quality: str, target: float, *, limiter: bool = True
+) -> Measured:
     """Render, decode and measure; without a limiter the file may be quieter than the target, never louder."""
     job = {**programme.job, "safety": {"targetLufs": target, "limiter": limiter}}
     try:
@@ -84,11 +86,11 @@ def hear(room: Room, programme: Programme, format: str, quality: str, target: fl
             music=programme.music,
         )
     except WorkerError as error:
-        return Heard(refused=f"{error.code}: {error.message}")
+        return Measured(refused=f"{error.code}: {error.message}")
     sound = room.decoded(path)
     lufs, dbtp = room.ebur128(path)
     due = target if limiter else min(target, report.integrated_lufs if report.integrated_lufs is not None else target)
-    return Heard(
+    return Measured(
         miss_lu=lufs_of(sound) - due,
         ffmpeg_miss_lu=lufs - due,
         dbtp=dbtp,
@@ -116,20 +118,20 @@ def _trials(made: dict[str, Path]) -> Iterable[tuple[Programme, str, str, float,
 
 def loudness_and_peak(room: Room, made: dict[str, Path], say: Callable[[str], None]) -> tuple[Row, Row]:
     """Both rows, of the same files."""
-    found: dict[str, Heard] = {}
+    found: dict[str, Measured] = {}
     for programme, format, quality, target, limiter in _trials(made):
         name = f"{programme.name}, {format} {quality}, {target:g} LUFS{'' if limiter else ', no limiter'}"
-        found[name] = heard = hear(room, programme, format, quality, target, limiter=limiter)
-        if not (heard.loud_enough and heard.low_enough):
-            say(f"MISSED {name}: {heard}")
-    files = {name: heard for name, heard in found.items() if not heard.refused}
-    refused = {name: heard.refused for name, heard in found.items() if heard.refused}
-    too_loud = tuple(name for name, heard in files.items() if not heard.loud_enough)
-    too_high = tuple(name for name, heard in files.items() if not heard.low_enough)
-    worst_lu = max(max(abs(heard.miss_lu), abs(heard.ffmpeg_miss_lu)) for heard in files.values())
-    worst_dbtp = max(heard.dbtp for heard in files.values())
-    exact_dbtp = max(heard.exact_dbtp for heard in files.values())
-    details = {name: vars(heard) for name, heard in found.items()}
+        found[name] = measured = measure_delivered(room, programme, format, quality, target, limiter=limiter)
+        if not (measured.loud_enough and measured.low_enough):
+            say(f"MISSED {name}: {measured}")
+    files = {name: measured for name, measured in found.items() if not measured.refused}
+    refused = {name: measured.refused for name, measured in found.items() if measured.refused}
+    too_loud = tuple(name for name, measured in files.items() if not measured.loud_enough)
+    too_high = tuple(name for name, measured in files.items() if not measured.low_enough)
+    worst_lu = max(max(abs(measured.miss_lu), abs(measured.ffmpeg_miss_lu)) for measured in files.values())
+    worst_dbtp = max(measured.dbtp for measured in files.values())
+    exact_dbtp = max(measured.exact_dbtp for measured in files.values())
+    details = {name: vars(measured) for name, measured in found.items()}
     # a mix that cannot be made so loud is refused with a reason; a file refused after it was made is a fault
     faults = tuple(f"{name}: {why}" for name, why in refused.items() if not why.startswith("job.loudness"))
     no = f"; {len(refused) - len(faults)} refused as impossible" if len(refused) > len(faults) else ""

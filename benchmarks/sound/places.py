@@ -49,7 +49,7 @@ def length(room: Room) -> Row:
             decodings = {"FFmpeg": room.decoded(path)}
             if format != "m4a":
                 decodings["libsndfile"] = read(path)
-            # what M4A's headers tell holds the encoder's run-up, which its edit list then takes out: the standard's way
+            # M4A's headers count the encoder's priming, which the edit list then takes out, as the standard has it
             told = _edited_frames(path) if format == "m4a" else round(mutagen.File(path).info.length * RATE)
             due = _whole_aac(frames) if format == "m4a" and not ends_m4a else frames
             found = {name: len(sound) for name, sound in decodings.items()}
@@ -172,7 +172,7 @@ def loop(room: Room, made: Mapping[str, Path]) -> Row:
             rms(track[period + _CROSSFADE :] - _shifted(track, period)[period + _CROSSFADE :]) / rms(track)
         )
         steps = np.abs(np.diff(track, axis=0)).max(axis=1)
-        # a seam would be heard where a pass begins or ends; within, two sounds of noise are heard, which may well
+        # a seam would be audible where a pass begins or ends; within, two sounds of noise overlap, which may well
         # be steeper together than either
         joints = [at + side for at in range(period, len(track) - _CROSSFADE, period) for side in (-1, _CROSSFADE - 1)]
         step = steps[joints if name == "pink noise" else slice(None)].max() / np.abs(np.diff(music, axis=0)).max()

@@ -25,7 +25,7 @@ from worker.plan.compile import Compiled, compile_plan
 from worker.plan.recordings import Media
 from worker.render.produce import produce
 from worker.render.report import Report
-from worker.render.studio import open_studio
+from worker.render.studio import Studio
 
 RATE = 44_100
 Samples = NDArray[np.float64]
@@ -71,12 +71,10 @@ class Room:
         """
         recordings = tuple(kind for kind, path in (("voice", voice), ("music", music)) if path is not None)
         config = Config(render_threads=self.threads, ffmpeg=str(self.ffmpeg.path))
-        studio = open_studio(config, beside(self.folder, config), voice_file=voice, music_file=music)
+        studio = Studio(config, beside(self.folder, config), voice_file=voice, music_file=music)
         out = self.folder / f"{name}.{format}"
         parsed = parse_job(job, recordings=recordings)  # type: ignore[arg-type]
-        produced = produce(
-            parsed, out, studio=studio, encoding=Encoding.for_quality(format, quality), recordings=recordings
-        )
+        produced = produce(parsed, out, studio=studio, encoding=Encoding.for_quality(format, quality))
         return out, produced.report
 
     def sound_of(self, job: Mapping[str, Any], **how: Any) -> Samples:

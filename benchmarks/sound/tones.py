@@ -138,10 +138,10 @@ def separation(room: Room) -> Row:
                 **extra,
             }
             for format in ("flac", "mp3"):
-                heard = room.decoded(room.render(job, format=format)[0])[2 * RATE : 22 * RATE]
+                decoded = room.decoded(room.render(job, format=format)[0])[2 * RATE : 22 * RATE]
                 ears_hz = [carrier_hz - beat_hz / 2, carrier_hz + beat_hz / 2, *([528.0] if extra else [])]
                 for ear in (0, 1):
-                    own, other, *_ = np.abs(tones_in(heard[:, ear], ears_hz))[[ear, 1 - ear]]
+                    own, other, *_ = np.abs(tones_in(decoded[:, ear], ears_hz))[[ear, 1 - ear]]
                     leak_db = decibels(other / own)
                     details[
                         f"{format}, {beat_hz:g} Hz on {carrier_hz:g} Hz{', 528 Hz' if extra else ''}, ear {ear}"

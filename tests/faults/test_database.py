@@ -9,7 +9,7 @@ import statistics
 import time
 
 import pytest
-from database import execute
+from database import TERMINATE_CLIENTS, database_name, execute
 from field import Field, eventually
 from standins.proxy import HalfOpen, Proxy
 
@@ -25,11 +25,7 @@ def test_pg_terminate_backend_every_second_for_a_minute(field: Field) -> None:
     while time.monotonic() < until:
         if field.left() < 20:
             field.enqueue(40, do="sleep", seconds=0.5)
-        ended = execute(
-            field.dsn,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
-        )
+        ended = execute(field.dsn, TERMINATE_CLIENTS, database_name(field.dsn))
         terminated += len(ended)
         time.sleep(1)
     field.wait_until_all_ended(100)

@@ -75,7 +75,7 @@ def test_sigterm_when_the_rest_is_short_lets_the_job_finish(field: Field) -> Non
 
 @pytest.mark.parametrize("how", ["half-open", "refusing"])
 def test_sigterm_with_the_database_gone(field: Field, how: str) -> None:
-    """The job cannot be put back: its lease runs out, and another worker makes it."""
+    """The job cannot be released: its lease runs out, and another worker makes it."""
     job = field.enqueue(do="sleep", seconds=30, attempts=1)[0]
     with Proxy(field.dsn) as proxy:
         worker = field.worker(dsn=proxy.dsn, lease_s=20.0)

@@ -1,4 +1,4 @@
-"""A web server of somebody else's, over TLS, and the network that leads to it: names, addresses, and whom one
+"""A web server that is not the app's, over TLS, and the network that leads to it: names, addresses, and whom one
 reaches.
 """
 
@@ -27,7 +27,7 @@ Page = Callable[[BaseHTTPRequestHandler], None]
 
 
 @dataclass
-class Stranger:
+class ForeignHost:
     """What it serves, and what it was asked.
 
     Attributes
@@ -100,12 +100,12 @@ def raw(*pieces: bytes | Callable[[], None]) -> Page:
 
 
 @contextmanager
-def stranger(folder: Path, *hosts: str) -> Iterator[Stranger]:
+def foreign_host(folder: Path, *hosts: str) -> Iterator[ForeignHost]:
     """Serve for `hosts`, with a certificate of their own; DNS gives each one public address."""
     trusted, key = certificate(folder, hosts)
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_side.load_cert_chain(trusted, key)
-    place: list[Stranger] = []
+    place: list[ForeignHost] = []
 
     class Handler(BaseHTTPRequestHandler):
         disable_nagle_algorithm = True
@@ -132,7 +132,7 @@ def stranger(folder: Path, *hosts: str) -> Iterator[Stranger]:
 
     server = Server(("127.0.0.1", 0), Handler)
     place.append(
-        Stranger(
+        ForeignHost(
             server.server_address[1],
             ssl.create_default_context(cafile=str(trusted)),
             names={host: [[PUBLIC]] for host in hosts},
@@ -149,7 +149,7 @@ def stranger(folder: Path, *hosts: str) -> Iterator[Stranger]:
 def certificate(folder: Path, hosts: Sequence[str]) -> tuple[Path, Path]:
     """A certificate that has signed itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a stranger")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "foreign host")])
     now = datetime.datetime.now(datetime.UTC)
     signed = (
         x509.CertificateBuilder()

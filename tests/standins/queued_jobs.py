@@ -1,4 +1,4 @@
-"""Jobs as the web app places them, the services around a worker, and a look at what has become of each job."""
+"""Jobs as the web app places them, the services around a worker, and a check of what has become of each job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 from database import execute, row_of
-from standins.short_timeouts import Hurried, hurried_worker
+from standins.short_timeouts import ShortTimeoutWorker, short_timeout_worker
 from standins.speech import Answer, Service
 from standins.storage import Fault
 from standins.supabase import Project
@@ -71,7 +71,7 @@ class Case:
 
 @dataclass
 class Placed:
-    """An job in the queue."""
+    """A job in the queue."""
 
     case: Case
     job_id: str
@@ -118,7 +118,7 @@ class Place:
     folder: Path
     project: Project
     speech: Service
-    queue: list[Placed] = field(default_factory=list)
+    jobs: list[Placed] = field(default_factory=list)
 
     def enqueue(self, case: Case) -> Placed:
         """Put a row into `tracks` and one into the queue, as the payment webhook does, and its faults in place."""
@@ -147,8 +147,8 @@ class Place:
         return placed
 
     @contextmanager
-    def worker(self, **settings: str) -> Iterator[Hurried]:
-        with hurried_worker(
+    def worker(self, **settings: str) -> Iterator[ShortTimeoutWorker]:
+        with short_timeout_worker(
             self.folder,
             SUPABASE_URL=self.project.url,
             SUPABASE_SERVICE_ROLE_KEY=self.project.key,
@@ -162,7 +162,9 @@ class Place:
         assert not [secret for secret in (self.project.key, *KEYS.values()) if secret in text]
         assert not [job.word for job in self.jobs if job.word in text], "a script is in the log"
 
-    def wait(self, worker: Hurried, until: Callable[[dict[str, Any]], bool], *, timeout_s: float = 100) -> None:
+    def wait(
+        self, worker: ShortTimeoutWorker, until: Callable[[dict[str, Any]], bool], *, timeout_s: float = 100
+    ) -> None:
         """Wait for every row; a job that is to be tried again later is brought forward, its wait noted."""
         deadline = time.monotonic() + timeout_s
         while True:

@@ -42,7 +42,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
 
 
 @dataclass
-class Hurried:
+class ShortTimeoutWorker:
     """A running worker, and its log."""
 
     process: subprocess.Popen[bytes]
@@ -55,7 +55,7 @@ class Hurried:
 
 
 @contextmanager
-def hurried_worker(folder: Path, **settings: str) -> Iterator[Hurried]:
+def short_timeout_worker(folder: Path, **settings: str) -> Iterator[ShortTimeoutWorker]:
     """Run a worker for the length of a block, then stop it; it must exit with 0."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     log = folder / "log"
@@ -78,7 +78,7 @@ def hurried_worker(folder: Path, **settings: str) -> Iterator[Hurried]:
             stderr=subprocess.STDOUT,
         )
         try:
-            yield Hurried(process, log)
+            yield ShortTimeoutWorker(process, log)
         finally:
             process.terminate()
             try:
@@ -90,11 +90,12 @@ def hurried_worker(folder: Path, **settings: str) -> Iterator[Hurried]:
 
 def main() -> int:
     """Run the worker in this process."""
+    from worker.backoff import RetryPolicy
     from worker.cli.work import work
     from worker.errors import WorkerError
     from worker.service.heartbeat import WorkerTimings
 
-    timings = WorkerTimings(trouble_s=(1.0, 1.0))
+    timings = WorkerTimings(trouble=RetryPolicy(first_wait_s=1.0, longest_wait_s=1.0, jitter=0.0))
     try:
         return work(Config.from_environ(), drain=False, job="standins.short_timeouts:run_job", timings=timings)
     except WorkerError as error:

@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 from paths import TESTS
 
+from worker.backoff import RetryPolicy
 from worker.service.heartbeat import WorkerTimings
 
 
@@ -131,6 +132,13 @@ def worker_process(
         worker.log.close()
 
 
+def timings_of(values: Mapping[str, Any]) -> WorkerTimings:
+    """The timings as `asdict` took them apart."""
+    return WorkerTimings(
+        **{name: RetryPolicy(**value) if isinstance(value, dict) else value for name, value in values.items()}
+    )
+
+
 def main() -> int:
     """Run the worker in this process."""
     from standins.jobs import PERFORM
@@ -145,7 +153,7 @@ def main() -> int:
             Config.from_environ(),
             drain=options["drain"],
             job=PERFORM,
-            timings=WorkerTimings(**options["timings"]),
+            timings=timings_of(options["timings"]),
             lease_s=options["lease_s"],
         )
     except WorkerError as error:

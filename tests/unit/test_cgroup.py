@@ -21,10 +21,7 @@ def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         place = tmp_path / getattr(module, name).relative_to("/sys/fs/cgroup")
         place.parent.mkdir(exist_ok=True)
         monkeypatch.setattr(module, name, place)
-    limits = tuple(tmp_path / path.relative_to("/sys/fs/cgroup") for path in memory._CGROUP_LIMITS)
-    for limit in limits:
-        limit.parent.mkdir(exist_ok=True)
-    monkeypatch.setattr(memory, "_CGROUP_LIMITS", limits)
+    (tmp_path / "memory").mkdir()
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)))
     return tmp_path
 
@@ -48,9 +45,9 @@ def test_cores_of_cgroup_v1(cgroup, quota, expected):
 @pytest.mark.parametrize("name", ["memory.max", "memory/memory.limit_in_bytes"])
 def test_a_job_may_take_what_the_container_leaves_beside_the_worker(cgroup, name):
     (cgroup / name).write_text(f"{512 * MB}\n")
-    assert memory.job_memory_limit_bytes(Config()) == 392 * MB
-    assert memory.job_memory_limit_bytes(Config(worker_concurrency=2)) == 196 * MB
-    assert memory.job_memory_limit_bytes(Config(memory_limit_mb=300)) == 300 * MB
+    assert memory.job_memory_limit_bytes(Config(), cgroup=cgroup) == 392 * MB
+    assert memory.job_memory_limit_bytes(Config(worker_concurrency=2), cgroup=cgroup) == 196 * MB
+    assert memory.job_memory_limit_bytes(Config(memory_limit_mb=300), cgroup=cgroup) == 300 * MB
 
 
 @pytest.mark.parametrize("limit", [None, "max", str(2**63 - 4096)])
@@ -58,4 +55,4 @@ def test_without_a_limit_it_is_the_machines(cgroup, limit):
     if limit is not None:
         (cgroup / "memory.max").write_text(limit)
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
-    assert memory.job_memory_limit_bytes(Config()) == machine * 3 // 4 - 120 * MB
+    assert memory.job_memory_limit_bytes(Config(), cgroup=cgroup) == machine * 3 // 4 - 120 * MB

@@ -1,11 +1,11 @@
-"""The lines of `mindscript-worker doctor` about the database: how jobs end in it, and who else may write the queue."""
+"""What `mindscript-worker doctor` finds about the database: how jobs end in it, who else may write the queue."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.cli.findings import Finding
 from worker.config import Config
 from worker.errors import WorkerError
 from worker.queue.examine import (
@@ -17,12 +17,21 @@ from worker.queue.examine import (
     try_endings,
     try_leased_endings,
 )
-from worker.queue.plain_dialect import find_dialect
-from worker.queue.postgres import Connection, PostgresTransport
+from worker.queue.plain import PlainQueue
+from worker.queue.postgres import Connection
 from worker.queue.service import Queue
 from worker.supabase_access import key_kind
 
 _JWT_END = datetime(2027, 1, 1, tzinfo=UTC)  # Supabase's own JWT keys end with 2026
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check of `doctor` has found, and what to do about it; `good` is None where the worker runs anyway."""
+
+    what: str
+    good: bool | None
+    says: str
 
 
 def examine_database(config: Config, queue: Queue) -> Iterator[Finding]:
@@ -32,12 +41,11 @@ def examine_database(config: Config, queue: Queue) -> Iterator[Finding]:
     if config.database_url is None:
         yield Finding("endings", None, "not tried: complete_job can be tried and undone with DATABASE_URL only")
         return
-    dsn = config.database_url.get_secret_value()
     try:
-        with examined(dsn) as connection:
+        with examined(config.database_url.get_secret_value()) as connection:
             if queue.mode == "plain":
                 yield _sight(connection)
-            yield _endings(dsn, connection, queue)
+            yield _endings(connection, queue)
             yield from _exposure(connection)
     except WorkerError as error:
         yield Finding("endings", False, error.message)
@@ -68,35 +76,25 @@ def _sight(connection: Connection) -> Finding:
     return Finding("rows", True, "this role sees all of them")
 
 
-def _endings(dsn: str, connection: Connection, queue: Queue) -> Finding:
-    if queue.mode == "leased":
-        tried = try_leased_endings(connection)
-        if tried is None:
-            return Finding("endings", None, "not tried: this role may not write rows itself")
-        failed = next((ending for ending in tried if ending.sqlstate), None)
-        if failed is not None:
-            return Finding(
-                "endings",
-                False,
-                f"a job could not be ended: {failed.message} ({failed.sqlstate}); look at the app's triggers on "
-                "audio_job_queue",
-            )
-        return Finding("endings", True, "worker_finish and worker_fail end a job (tried and undone)")
-    transport = PostgresTransport(dsn, application="mindscript-doctor")
-    try:
-        dialect = find_dialect(transport)
-    finally:
-        transport.close()
-    endings = try_endings(connection, dialect)
-    if endings is None:
+def _endings(connection: Connection, queue: Queue) -> Finding:
+    tried = try_endings(connection, queue.dialect) if isinstance(queue, PlainQueue) else try_leased_endings(connection)
+    if tried is None:
         return Finding("endings", None, "not tried: this role may not write rows itself")
-    refused = [
-        f"{what} fails: {ending.message} ({ending.sqlstate})"
-        for what, ending in (("for a result it", endings.success), ("for an error it", endings.failure))
-        if ending.sqlstate
-    ]
-    more = f"; {', '.join(refused)}: the worker ends such rows by an update instead" if refused else ""
-    return Finding("endings", None if refused else True, f"{endings.variant}{more} (tried and undone)")
+    refused = {what: f"{ending.message} ({ending.sqlstate})" for what, ending in tried.items() if ending.sqlstate}
+    if queue.mode == "leased":
+        if not refused:
+            return Finding("endings", True, "worker_finish and worker_fail end a job (tried and undone)")
+        says = f"a job could not be ended: {next(iter(refused.values()))}"
+        return Finding("endings", False, f"{says}; look at the app's triggers on audio_job_queue")
+    says = "complete_job ends the row and no more"
+    if tried["url"].sqlstate:
+        says = f"complete_job needs what is not there where a result has a url ({tried['url'].message})"
+    elif tried["url"].track_status is not None:
+        says = f"complete_job itself sets the track {tried['url'].track_status!r} where a result has a url"
+    failing = [f"for a {what} it fails: {refused[what]}" for what in ("result", "error") if what in refused]
+    if failing:
+        says += f"; {', '.join(failing)}: the worker ends such rows by an update instead"
+    return Finding("endings", None if failing else True, f"{says} (tried and undone)")
 
 
 def _exposure(connection: Connection) -> Iterator[Finding]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,19 +15,18 @@ from worker.errors import ConfigurationError, JobError, WorkerError
 from worker.ffmpeg.program import find_ffmpeg
 from worker.inspect.inspection import FoundBeat, Inspection, Inspector
 from worker.inspect.waveform import WaveformBuilder
-from worker.media.clip import SourceFacts
-from worker.media.decode import opened_sound
-from worker.media.signature import mp3_encoder
+from worker.media.decode import SoundStream, opened_sound
+from worker.media.sniff import mp3_encoder
 
 Span = tuple[float, float]
 
 _CUE = re.compile(r"(?:(\d+):)?(\d\d):(\d\d\.\d{3}) --> (?:(\d+):)?(\d\d):(\d\d\.\d{3})")
 
 
-def inspect(options: argparse.Namespace, config: Config) -> int:
-    """Run the command."""
-    file: Path = options.file
-    picture: Path | None = options.picture
+def inspect(
+    config: Config, *, file: Path, picture: Path | None, as_json: bool, lyrics: Path | None, report: Path | None
+) -> int:
+    """Run the command; for the arguments see `worker.cli.main`."""
     if picture is not None:
         if find_spec("matplotlib") is None:
             raise ConfigurationError(
@@ -36,8 +34,8 @@ def inspect(options: argparse.Namespace, config: Config) -> int:
             )
         if not picture.parent.is_dir():
             raise WorkerError(f"{picture}: there is no folder {picture.parent}", code="output.folder")
-    target_lufs = None if options.report is None else _target_of(options.report)
-    voice = _voice(file, options.lyrics)
+    target_lufs = None if report is None else _target_of(report)
+    voice = _voice(file, lyrics)
     with opened_sound(find_ffmpeg(config.ffmpeg), file) as sound:
         inspector = Inspector(sound.sample_rate)
         waveform = None if picture is None else WaveformBuilder(sound.sample_rate)
@@ -45,9 +43,8 @@ def inspect(options: argparse.Namespace, config: Config) -> int:
             inspector.add(block)
             if waveform is not None:
                 waveform.add(block)
-        facts = sound.facts()
     result = inspector.result()
-    figures = _figures(file, facts, result, voice)
+    figures = _figures(file, sound, result, voice)
     if waveform is not None and picture is not None:
         from worker.cli.picture import draw
 
@@ -61,7 +58,7 @@ def inspect(options: argparse.Namespace, config: Config) -> int:
             voice=voice,
             target_lufs=target_lufs,
         )
-    if options.json:
+    if as_json:
         print(json.dumps(figures, indent=2))
     else:
         _print(figures, result, picture)
@@ -97,13 +94,13 @@ def _seconds(hours: str, minutes: str, seconds: str) -> float:
     return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
 
 
-def _figures(file: Path, facts: SourceFacts, result: Inspection, voice: Sequence[Span]) -> dict[str, Any]:
+def _figures(file: Path, sound: SoundStream, result: Inspection, voice: Sequence[Span]) -> dict[str, Any]:
     size = file.stat().st_size
     return {
         "file": file.name,
-        "codec": facts.codec,
-        "encoder": mp3_encoder(file) if facts.codec == "mp3" else None,
-        "channels": facts.channels,
+        "codec": sound.codec,
+        "encoder": mp3_encoder(file) if sound.codec == "mp3" else None,
+        "channels": sound.channels,
         "size_bytes": size,
         "average_kbps": round(size * 8 / 1000 / result.duration_s, 1),
         **asdict(result),
@@ -115,11 +112,10 @@ def _figures(file: Path, facts: SourceFacts, result: Inspection, voice: Sequence
 
 def clock(seconds: float, digits: int = 0) -> str:
     """Minutes and seconds, or hours, as people read them."""
-    seconds = round(seconds, digits)
-    minutes, rest = divmod(seconds, 60)
-    width = 2 if not digits else 3 + digits
-    tail = f"{int(minutes) % 60:02d}:{rest:0{width}.{digits}f}"
-    return f"{int(minutes) // 60}:{tail}" if minutes >= 60 else f"{int(minutes)}:{rest:0{width}.{digits}f}"
+    minutes, seconds = divmod(round(seconds, digits), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    tail = f"{seconds:0{2 if not digits else 3 + digits}.{digits}f}"
+    return f"{hours}:{minutes:02d}:{tail}" if hours else f"{minutes}:{tail}"
 
 
 def hertz(value: float) -> str:
@@ -160,64 +156,50 @@ def _print(figures: dict[str, Any], result: Inspection, picture: Path | None) ->
     table = Table(box=None, show_header=False, pad_edge=False, title=figures["file"], title_justify="left")
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
+    for name, value in _rows(figures, result):
+        table.add_row(name, value)
+    if picture is not None:
+        table.add_row("picture", str(picture))
+    Console(highlight=False).print(table)
+
+
+def _rows(figures: dict[str, Any], result: Inspection) -> Iterator[tuple[str, str]]:
     encoder = f", {figures['encoder']}" if figures["encoder"] else ""
-    ears = "stereo" if figures["channels"] == 2 else "mono"
-    rows: list[tuple[str, str]] = [
-        (
-            "format",
-            f"{figures['codec']}, {figures['average_kbps']:g} kbit/s, {result.sample_rate_hz} Hz, {ears}{encoder}",
-        ),
-        ("length", f"{clock(result.duration_s, 3)} ({result.frames} frames)"),
-        ("loudness", f"{signed(result.integrated_lufs, 'LUFS', 2)}, range {result.loudness_range_lu:.2f} LU"),
-        (
-            "loudest",
-            f"{signed(result.max_short_term_lufs, 'LUFS', 2)} short-term, "
-            f"{signed(result.max_momentary_lufs, 'LUFS', 2)} momentary",
-        ),
-        (
-            "peak",
-            f"{signed(result.true_peak_dbtp, 'dBTP', 2)}, {signed(result.sample_peak_dbfs, 'dBFS', 2)} by samples",
-        ),
-    ]
-    for ear in ("left", "right"):
-        tones = result.tones[ear]
-        rows.append(
-            (
-                f"tones, {ear}",
-                "\n".join(
-                    f"{tone.hz:.4f} Hz  {signed(tone.level_dbfs, 'dBFS')}  {clock(tone.from_s)}–{clock(tone.to_s)}"
-                    for tone in tones
-                )
-                or "none that is steady",
-            )
-        )
+    layout = "stereo" if figures["channels"] == 2 else "mono"
+    yield (
+        "format",
+        f"{figures['codec']}, {figures['average_kbps']:g} kbit/s, {result.sample_rate_hz} Hz, {layout}{encoder}",
+    )
+    yield "length", f"{clock(result.duration_s, 3)} ({result.frames} frames)"
+    yield "loudness", f"{signed(result.integrated_lufs, 'LUFS', 2)}, range {result.loudness_range_lu:.2f} LU"
+    short_term = signed(result.max_short_term_lufs, "LUFS", 2)
+    yield "loudest", f"{short_term} short-term, {signed(result.max_momentary_lufs, 'LUFS', 2)} momentary"
+    true_peak = signed(result.true_peak_dbtp, "dBTP", 2)
+    yield "peak", f"{true_peak}, {signed(result.sample_peak_dbfs, 'dBFS', 2)} by samples"
+    for channel in ("left", "right"):
+        tones = [
+            f"{tone.hz:.4f} Hz  {signed(tone.level_dbfs, 'dBFS')}  {clock(tone.from_s)}–{clock(tone.to_s)}"
+            for tone in result.tones[channel]
+        ]
+        yield f"tones, {channel}", "\n".join(tones) or "none that is steady"
     for beat in result.beats:
-        rows.append(("beat", f"{beat_in_words(beat)} ({beat.mode}, {beat.beat_hz:.4f} Hz)"))
+        yield "beat", f"{beat_in_words(beat)} ({beat.mode}, {beat.beat_hz:.4f} Hz)"
         if beat.mode == "binaural":
             left, right = (
                 "masked" if beat.leakage_db[ear] is None else signed(beat.leakage_db[ear], "dB")
                 for ear in ("left", "right")
             )
-            rows.append(("leakage", f"left {left}, right {right}"))
+            yield "leakage", f"left {left}, right {right}"
     silence, step = result.longest_silence, result.largest_step
-    rows.append(("silence", "none" if silence is None else f"{silence.seconds:.1f} s from {clock(silence.from_s, 1)}"))
-    if result.clicks:
-        clicks = "\n".join(
-            f"at {clock(click.at_s, 2)}, {click.above_surroundings_db:.0f} dB above its surroundings"
-            for click in result.clicks
-        )
-    else:
-        clicks = "none"
-        if step is not None:
-            clicks += (
-                f"; largest step {step.above_surroundings_db:.1f} dB above its surroundings, at {clock(step.at_s, 2)}"
-            )
-    rows.append(("clicks", clicks))
-    rows.append(("DC", ", ".join(f"{ear} {value:.1e}" for ear, value in result.dc_offset.items()).replace("-", "−")))
+    yield "silence", "none" if silence is None else f"{silence.seconds:.1f} s from {clock(silence.from_s, 1)}"
+    clicks = "\n".join(
+        f"at {clock(click.at_s, 2)}, {click.above_surroundings_db:.0f} dB above its surroundings"
+        for click in result.clicks
+    )
+    if not clicks and step is not None:
+        step_db = step.above_surroundings_db
+        clicks = f"none; largest step {step_db:.1f} dB above its surroundings, at {clock(step.at_s, 2)}"
+    yield "clicks", clicks or "none"
+    yield "DC", ", ".join(f"{channel} {value:.1e}" for channel, value in result.dc_offset.items()).replace("-", "−")
     if figures["voice"]:
-        rows.append(("voice", f"{figures['voice']['spans']} lines, {clock(figures['voice']['seconds'])}"))
-    if picture is not None:
-        rows.append(("picture", str(picture)))
-    for name, value in rows:
-        table.add_row(name, value)
-    Console(highlight=False).print(table)
+        yield "voice", f"{figures['voice']['spans']} lines, {clock(figures['voice']['seconds'])}"

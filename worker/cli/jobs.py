@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 
 from rich.console import Console
 from rich.live import Live
@@ -23,34 +24,26 @@ _LONGEST_TITLE = 30
 _COLOURS = {"completed": "green", "failed": "red", "processing": "cyan", "cancelled": "yellow"}
 
 
-def enqueue(config: Config, name: str) -> int:
+def enqueue(config: Config, *, job: str) -> int:
     """Check a job file and put it into the queue; prints the row's id."""
-    text = read_job(name)
+    text = read_job(job)
     parse_job(text, max_script_characters=config.max_script_characters, max_duration_min=config.max_duration_min)
     payload = json.loads(text)
-    with with_database(config) as config:
-        queue = open_queue(config, worker_name="mindscript-enqueue")
-        try:
-            print(queue.enqueue(payload))
-        finally:
-            queue.close()
+    with with_database(config) as config, closing(open_queue(config, worker_name="mindscript-enqueue")) as queue:
+        print(queue.enqueue(payload))
     return 0
 
 
 def jobs(config: Config, *, watch: bool) -> int:
     """Show the newest jobs, once or continually until Ctrl-C."""
-    with with_database(config) as config:
-        queue = open_queue(config, worker_name="mindscript-jobs")
-        try:
-            if not watch:
-                Console().print(_table(queue))
-                return 0
-            with Live(_table(queue), auto_refresh=False) as live:
-                while True:
-                    time.sleep(_REFRESH_S)
-                    live.update(_table(queue), refresh=True)
-        finally:
-            queue.close()
+    with with_database(config) as config, closing(open_queue(config, worker_name="mindscript-jobs")) as queue:
+        if not watch:
+            Console().print(_table(queue))
+            return 0
+        with Live(_table(queue), auto_refresh=False) as live:
+            while True:
+                time.sleep(_REFRESH_S)
+                live.update(_table(queue), refresh=True)
 
 
 def migrate(config: Config, *, only_print: bool, release: bool) -> int:
@@ -87,7 +80,7 @@ def migrate(config: Config, *, only_print: bool, release: bool) -> int:
 
 def _table(queue: Queue) -> Table:
     depth = queue.depth()
-    title = "  ".join(f"{count} {status}" for status, count in depth.items() if count) or "no orders"
+    title = "  ".join(f"{count} {status}" for status, count in depth.items() if count) or "no jobs"
     table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for heading in ("job", "title", "status", "%", "stage", "try", "worker", "age", "error"):
         table.add_column(heading)

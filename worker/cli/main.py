@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from worker.errors import Interrupted, WorkerError
 
-if TYPE_CHECKING:
-    from worker.config import Config
-
-
-class _Version(argparse.Action):
-    """Looked up when asked for: to look takes a tenth of the start of every command."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
-
-        print(version("mindscript-audio-worker"))
-        parser.exit()
+# Where each command's function is; it is called with the configuration, and its arguments by name.
+_FUNCTIONS = {
+    "render": "worker.cli.render:render",
+    "inspect": "worker.cli.inspect:inspect",
+    "say": "worker.cli.say:say",
+    "voices": "worker.cli.voices:list_voices",
+    "demo": "worker.cli.demo:demo",
+    "work": "worker.cli.work:work",
+    "enqueue": "worker.cli.jobs:enqueue",
+    "jobs": "worker.cli.jobs:jobs",
+    "migrate": "worker.cli.jobs:migrate",
+    "doctor": "worker.cli.doctor:doctor",
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe every command; the functions that run them are imported when they are called."""
     parser = argparse.ArgumentParser(
         prog="mindscript-worker",
-        description="Turns orders for affirmation and meditation tracks into finished, measured files.",
+        description="Turns jobs for affirmation and meditation tracks into finished, measured files.",
     )
-    parser.add_argument("--version", action=_Version, help="show the version and exit")
+    parser.add_argument(
+        "--version", action="version", version=version("mindscript-audio-worker"), help="show the version and exit"
+    )
     parser.add_argument("--debug", action="store_true", help="show tracebacks and debug logs")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=int,
         action="append",
         default=[],
+        dest="new_takes",
         metavar="LINE",
         help="have this line of the script spoken anew, and keep the new take; may be given more than once",
     )
@@ -65,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     inspect = commands.add_parser("inspect", help="measure a finished file, and draw it")
     inspect.add_argument("file", type=Path, metavar="FILE", help="any audio file")
     inspect.add_argument("--picture", type=Path, metavar="OUT.png", help="draw waveform, loudness and spectrum")
-    inspect.add_argument("--json", action="store_true", help="print the figures as JSON")
+    inspect.add_argument("--json", action="store_true", dest="as_json", help="print the figures as JSON")
     inspect.add_argument(
         "--lyrics",
         type=Path,
@@ -87,9 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     say.add_argument("--model", metavar="NAME", help="the voice's model")
     say.add_argument("--speed", type=float, default=1.0, help="0.25 to 4; default: 1, the voice's own pace")
     say.add_argument("--take", type=int, default=1, help="which recording of the words, 1 to 99; default: 1")
-    say.add_argument(
-        "-o", "--out", type=Path, help="the file; without it: say.wav, or standard output where that is a pipe"
-    )
+    say.add_argument("-o", "--out", type=Path, help="the file; without it: say.wav, or standard output")
     say.add_argument("--quiet", action="store_true", help="no progress bar, no table")
 
     commands.add_parser("voices", help="list the voices that can be used now, and what the others need")
@@ -108,13 +108,14 @@ def build_parser() -> argparse.ArgumentParser:
     jobs.add_argument("--watch", action="store_true", help="keep the table up to date")
 
     migrate = commands.add_parser("migrate", help="bring the database up to leased mode; additive, safe to repeat")
-    migrate.add_argument("--print", action="store_true", help="print the SQL instead, for an SQL editor")
-
+    migrate.add_argument(
+        "--print", action="store_true", dest="only_print", help="print the SQL instead, for an SQL editor"
+    )
     migrate.add_argument(
         "--release", action="store_true", help="for a release phase: without DATABASE_URL do nothing, and succeed"
     )
 
-    commands.add_parser("doctor", help="check everything the worker needs; a line each, with the mend")
+    commands.add_parser("doctor", help="check everything the worker needs; a line each, with what to do")
     return parser
 
 
@@ -123,19 +124,23 @@ def run(arguments: Sequence[str]) -> int:
 
     0 done; 1 anything else; 2 bad job or bad arguments; 3 bad media; 130 interrupted.
     """
-    options = build_parser().parse_args(arguments)
+    options = vars(build_parser().parse_args(arguments))
+    command, debug = options.pop("command"), options.pop("debug")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         from worker.config import Config
 
         config = Config.from_environ()
-        if options.debug or options.command not in ("work", "render"):  # `work` has its own log, `render` has none
+        if debug or command not in ("work", "render"):  # `work` has its own log, `render` has none
             from worker import logs
 
-            logs.for_a_command(debug=options.debug)
-        return _dispatch(options, config)
+            logs.for_a_command(debug=debug)
+        # Loaded here: each command loads what it needs and no more.
+        module, name = _FUNCTIONS[command].split(":")
+        status: int = getattr(importlib.import_module(module), name)(config, **options)
+        return status
     except WorkerError as error:
-        if options.debug:
+        if debug:
             raise
         print(f"error: {error.message}", file=sys.stderr)
         return error.exit_status
@@ -146,7 +151,7 @@ def run(arguments: Sequence[str]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        if options.debug:
+        if debug:
             raise
         print(f"error: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
         return 1
@@ -154,48 +159,3 @@ def run(arguments: Sequence[str]) -> int:
 
 def _interrupt(_signum: int, _frame: object) -> None:
     raise KeyboardInterrupt
-
-
-def _dispatch(options: argparse.Namespace, config: Config) -> int:
-    """Call the command; each loads what it needs and no more."""
-    match options.command:
-        case "render":
-            from worker.cli.render import render
-
-            return render(options, config)
-        case "inspect":
-            from worker.cli.inspect import inspect
-
-            return inspect(options, config)
-        case "say":
-            from worker.cli.say import say
-
-            return say(options, config)
-        case "voices":
-            from worker.cli.voices import list_voices
-
-            return list_voices(config)
-        case "demo":
-            from worker.cli.demo import demo
-
-            return demo(options, config)
-        case "work":
-            from worker.cli.work import work
-
-            return work(config, drain=options.drain)
-        case "enqueue":
-            from worker.cli.jobs import enqueue
-
-            return enqueue(config, options.job)
-        case "jobs":
-            from worker.cli.jobs import jobs
-
-            return jobs(config, watch=options.watch)
-        case "migrate":
-            from worker.cli.jobs import migrate
-
-            return migrate(config, only_print=options.print, release=options.release)
-        case _:
-            from worker.cli.doctor import doctor
-
-            return doctor(config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -10,89 +9,111 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from worker.cli.files import beside, read_job
 from worker.cli.screen import Row, closing_table, progress_bars
 from worker.codec.encoding import Encoding
 from worker.config import Config
-from worker.cores import compute_in_batch
 from worker.errors import JobError, MediaError, WorkerError
 from worker.formats import FORMATS
 from worker.payload.parse import parse_job
-from worker.payload.schema import Layer, RenderJob
+from worker.payload.schema import RenderJob
 from worker.payload.script import Sentence, parse_script
 
-_RECORDED: Final[tuple[Layer, ...]] = ("voice", "music")
 
-
-def render(options: argparse.Namespace, config: Config) -> int:
-    """Run the command."""
-    for option, path in (("--voice", options.voice), ("--music", options.music)):
+def render(
+    config: Config,
+    *,
+    job: str,
+    out: Path | None,
+    voice: Path | None,
+    music: Path | None,
+    preview: Path | None,
+    report: Path | None,
+    quiet: bool,
+    new_takes: Sequence[int] = (),
+) -> int:
+    """Run the command; for the arguments see `worker.cli.main`."""
+    given = {"voice": voice, "music": music}
+    for name, path in given.items():
         if path is not None and not path.is_file():
-            raise MediaError(f"{option}: there is no file {path}")
-    recordings: tuple[Layer, ...] = tuple(name for name in _RECORDED if getattr(options, name) is not None)
-    job = parse_job(
-        read_job(options.job),
+            raise MediaError(f"--{name}: there is no file {path}")
+    recordings = tuple(name for name, path in given.items() if path is not None)
+    checked = parse_job(
+        read_job(job),
         max_script_characters=config.max_script_characters,
         max_duration_min=config.max_duration_min,
         recordings=recordings,  # type: ignore[arg-type]
     )
-    return render_job(job, options, config, recordings=recordings)
+    return render_job(
+        checked,
+        config,
+        job_file=job,
+        out=out,
+        voice=voice,
+        music=music,
+        preview=preview,
+        report=report,
+        quiet=quiet,
+        new_takes=_sentences_of(new_takes, checked.script),
+    )
 
 
-def render_job(job: RenderJob, options: argparse.Namespace, config: Config, *, recordings: tuple[Layer, ...]) -> int:
-    """Render a job as the options of `render` say."""
-    if job.unknown_keys and options.debug:
+def render_job(
+    checked: RenderJob,
+    config: Config,
+    *,
+    job_file: str,
+    out: Path | None,
+    voice: Path | None = None,
+    music: Path | None = None,
+    preview: Path | None = None,
+    report: Path | None = None,
+    quiet: bool,
+    new_takes: Sequence[str] = (),
+) -> int:
+    """Render a checked job; `job_file` names the track where `out` does not, `new_takes` are sentences."""
+    if checked.unknown_keys:
         from loguru import logger
 
-        logger.debug("ignored keys of the job: {}", ", ".join(job.unknown_keys))
-    out, encoding, to_stdout = _destination(options, job)
-    for path in (out, options.preview, options.report):
+        logger.debug("ignored keys of the job: {}", ", ".join(checked.unknown_keys))
+    file, encoding, to_stdout = _destination(job_file, out, checked)
+    for path in (file, preview, report):
         if path is not None and not path.parent.is_dir():
             raise WorkerError(f"{path}: there is no folder {path.parent}", code="output.folder")
-    compute_in_batch()
     from worker.render.produce import produce
-    from worker.render.studio import open_studio
+    from worker.render.studio import Studio
 
-    new_takes = _sentences_of(options.new_take, job.script)
-    folder = Path.cwd() if options.job == "-" else Path(options.job).resolve().parent
-    studio = open_studio(
-        config,
-        beside(folder, config),
-        voice_file=options.voice,
-        music_file=options.music,
-        new_takes=new_takes,
-    )
+    folder = Path.cwd() if job_file == "-" else Path(job_file).resolve().parent
+    studio = Studio(config, beside(folder, config), voice_file=voice, music_file=music, new_takes=new_takes)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="mindscript-out-") as spool:
-        track = Path(spool) / f"track.{encoding.format}" if to_stdout else out
-        with progress_bars(quiet=options.quiet) as bars:
+        track = Path(spool) / f"track.{encoding.format}" if to_stdout else file
+        with progress_bars(quiet=quiet) as add_bar:
             produced = produce(
-                job,
+                checked,
                 track,
                 studio=studio,
                 encoding=encoding,
-                recordings=recordings,
-                preview=options.preview,
+                preview=preview,
                 preview_s=config.preview_seconds,
-                on_progress=bars.track(out.name),
+                on_progress=add_bar(file.name),
             )
         if to_stdout:
-            with track.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
+            with track.open("rb") as written:
+                shutil.copyfileobj(written, sys.stdout.buffer)
             sys.stdout.buffer.flush()
-    report = produced.report
-    figures = report.as_json()
-    rows = [Row.of(figures, out, time.perf_counter() - started)]
+    seconds = time.perf_counter() - started
+    figures = produced.report.as_json()
+    rows = [Row(file, figures, seconds)]
     if produced.twin is not None and produced.twin_report is not None:
         figures["twin"] = produced.twin_report.as_json()
-        rows.append(Row.of(figures["twin"], produced.twin, time.perf_counter() - started))
-    if options.report is not None:
-        options.report.write_text(json.dumps(figures, indent=2) + "\n")
-    if not options.quiet:
+        rows.append(Row(produced.twin, figures["twin"], seconds))
+    if report is not None:
+        report.write_text(json.dumps(figures, indent=2) + "\n")
+    if not quiet:
         closing_table(rows)
-        for note in report.notes:
+        for note in produced.report.notes:
             print(f"note: {note}", file=sys.stderr)
     return 0
 
@@ -110,13 +131,12 @@ def _sentences_of(lines: Sequence[int], script: str) -> list[str]:
     return sentences
 
 
-def _destination(options: argparse.Namespace, job: RenderJob) -> tuple[Path, Encoding, bool]:
+def _destination(job_file: str, out: Path | None, job: RenderJob) -> tuple[Path, Encoding, bool]:
     """Where the track goes, in which format, and whether that is standard output."""
     format_ = job.output.format
-    out: Path | None = options.out
     to_stdout = str(out) == "-" or (out is None and not sys.stdout.isatty())
     if out is None or to_stdout:
-        name = "track" if options.job == "-" else Path(options.job).stem
+        name = "track" if job_file == "-" else Path(job_file).stem
         return Path(f"{name}.{format_}"), Encoding.for_quality(format_, job.output.quality), to_stdout
     if out.is_dir():
         raise WorkerError(f"{out}: this is a folder, a file is needed", code="output.folder")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+from pathlib import Path
 from typing import Any
 
 from worker.cli.render import render_job
@@ -12,22 +12,28 @@ from worker.payload.parse import parse_job
 from worker.voices import PROVIDERS
 
 
-def say(options: argparse.Namespace, config: Config) -> int:
+def say(
+    config: Config,
+    *,
+    text: str,
+    voice: str,
+    model: str | None,
+    speed: float,
+    take: int,
+    out: Path | None,
+    quiet: bool,
+) -> int:
     """Run the command: a job of nothing but these words, as long as they are."""
-    provider, _, voice_id = options.voice.partition(":")
+    provider, _, voice_id = voice.partition(":")
     speaking = [name for name, entry in PROVIDERS.items() if entry.implementation]
     if provider not in speaking:
         raise JobError(f"--voice: found {provider!r}, allowed is one of {', '.join(speaking)}, or PROVIDER:VOICE")
-    voice: dict[str, Any] = {"provider": provider, "speed": options.speed, "take": options.take}
-    if voice_id:
-        voice["id"] = voice_id
-    if options.model:
-        voice["model"] = options.model
+    wanted: dict[str, Any] = {"provider": provider, "speed": speed, "take": take}
+    wanted |= {key: value for key, value in (("id", voice_id), ("model", model)) if value}
     fade = {"inMs": 0, "outMs": 0}
     job = parse_job(
-        {"script": options.text, "voice": voice, "fade": fade, "loopMode": False, "outputFormat": "wav"},
+        {"script": text, "voice": wanted, "fade": fade, "loopMode": False, "outputFormat": "wav"},
         max_script_characters=config.max_script_characters,
     )
     job = job.model_copy(update={"duration_min": None, "start_delay_s": None})  # as long as the words
-    unused = {"job": "say", "voice": None, "music": None, "preview": None, "report": None, "new_take": ()}
-    return render_job(job, argparse.Namespace(**{**vars(options), **unused}), config, recordings=())
+    return render_job(job, config, job_file="say", out=out, quiet=quiet)

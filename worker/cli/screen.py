@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from worker.render.produce import OnProgress
 
 
 @dataclass(frozen=True)
 class Row:
-    """One finished track of the closing table; loudness and peak as measured on the decoded file."""
+    """One finished track of the closing table: its report's JSON, and the seconds that it took to make."""
 
     file: Path
-    length_s: float
-    integrated_lufs: float
-    true_peak_dbtp: float
+    figures: Mapping[str, Any]
     seconds: float
-
-    @classmethod
-    def of(cls, figures: Mapping[str, Any], file: Path, seconds: float) -> Row:
-        """Take the figures of a report's JSON; silence has a loudness and a peak of -inf."""
-        lufs, dbtp = figures["integrated_lufs"], figures["true_peak_dbtp"]
-        return cls(
-            file=file,
-            length_s=figures["frames"] / figures["sample_rate_hz"],
-            integrated_lufs=-math.inf if lufs is None else lufs,
-            true_peak_dbtp=-math.inf if dbtp is None else dbtp,
-            seconds=seconds,
-        )
 
 
 @contextmanager
-def progress_bars(*, quiet: bool = False) -> Iterator[Bars]:
-    """Show bars while the block runs; nothing at all when `quiet`."""
+def progress_bars(*, quiet: bool = False) -> Iterator[Callable[[str], OnProgress]]:
+    """Show bars while the block runs; yields what adds one by a track's name, and returns what moves it."""
     if quiet:
-        yield Bars(None)
+        yield lambda _name: lambda _stage, _fraction: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -57,26 +40,12 @@ def progress_bars(*, quiet: bool = False) -> Iterator[Bars]:
         console=console,
         disable=not console.is_terminal,
     ) as progress:
-        yield Bars(progress)
 
+        def add(name: str) -> OnProgress:
+            bar = progress.add_task("", total=1.0, name=name, stage="waiting")
+            return lambda stage, fraction: progress.update(bar, completed=fraction, stage=stage)
 
-class Bars:
-    """Progress bars by track name, if anybody watches."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-
-    def track(self, name: str) -> OnProgress:
-        """Add a bar and return what moves it."""
-        if self._progress is None:
-            return lambda stage, done: None
-        progress = self._progress
-        bar = progress.add_task("", total=1.0, name=name, stage="waiting")
-
-        def on_progress(stage: str, fraction: float) -> None:
-            progress.update(bar, completed=fraction, stage=stage)
-
-        return on_progress
+        yield add
 
 
 def closing_table(rows: Sequence[Row]) -> None:
@@ -89,13 +58,15 @@ def closing_table(rows: Sequence[Row]) -> None:
     for heading in ("length", "LUFS", "dBTP", "seconds", "× real time"):
         table.add_column(heading, justify="right")
     for row in rows:
-        minutes, seconds = divmod(row.length_s, 60)
+        length_s = row.figures["frames"] / row.figures["sample_rate_hz"]
+        minutes, seconds = divmod(length_s, 60)
+        lufs, dbtp = row.figures["integrated_lufs"], row.figures["true_peak_dbtp"]  # None: silence
         table.add_row(
             str(row.file),
             f"{minutes:.0f}:{seconds:06.3f}",
-            f"{row.integrated_lufs:.2f}",
-            f"{row.true_peak_dbtp:.2f}",
+            "-inf" if lufs is None else f"{lufs:.2f}",
+            "-inf" if dbtp is None else f"{dbtp:.2f}",
             f"{row.seconds:.2f}",
-            f"{row.length_s / row.seconds:.0f}",
+            f"{length_s / row.seconds:.0f}",
         )
     Console(stderr=True).print(table)

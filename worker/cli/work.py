@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 
 from loguru import logger
 
@@ -18,7 +18,7 @@ from worker.ffmpeg.program import find_ffmpeg
 from worker.job.process import DEFAULT_JOB
 from worker.queue.listener import Listener
 from worker.queue.service import LEASE_S, Queue, open_queue
-from worker.service.heartbeat import WorkerTimings
+from worker.service.heartbeat import WORKER_TIMINGS, WorkerTimings
 from worker.service.notifications import EmailNotifier
 from worker.service.observers import JobLog
 from worker.service.stopping import Stopping, WakeEvent
@@ -36,19 +36,12 @@ def work(
     *,
     drain: bool,
     job: str = DEFAULT_JOB,
-    timings: WorkerTimings | None = None,
+    timings: WorkerTimings = WORKER_TIMINGS,
     lease_s: float = LEASE_S,
 ) -> int:
     """Run the worker until it is asked to stop or, draining, until the queue is empty.
 
-    Parameters
-    ----------
-    config : Config
-    drain : bool
-    job : str
-        ``module:function`` that the job process calls.
-    timings, lease_s
-        Shorter in tests.
+    `job` is the ``module:function`` that the job process calls. Tests take another, shorter timings and leases.
 
     Raises
     ------
@@ -74,12 +67,20 @@ def work(
         if stopping.is_set():
             return 0
         logger.bind(event="started", mode=queue.mode, transport=queue.transport).info(
-            "worker {} on {}, FFmpeg {}", worker.state.name, queue.describe(), ffmpeg.version
+            "worker {} on {}, FFmpeg {}", worker.state.name, queue.description, ffmpeg.version
         )
         if config.database_url is not None and queue.mode == "leased":
-            stack.enter_context(_listening(config, worker))
+            listener = Listener(
+                config.database_url.get_secret_value(),
+                on_wake=worker.wake,
+                on_cancel=worker.cancelled,
+                application=f"{worker.state.name} listener",
+            )
+            worker.state.listening = lambda: listener.up
+            listener.start()
+            stack.callback(listener.stop)
         if config.port is not None:
-            stack.enter_context(_serving(config, config.port, worker))
+            stack.callback(_serve(config, config.port, worker))
         worker.run()
         logger.bind(event="stopped").info("worker {} stopped", worker.state.name)
     return 0
@@ -119,25 +120,8 @@ def _open_queue(config: Config, stopping: Stopping, wake_event: WakeEvent, lease
     return None
 
 
-@contextmanager
-def _listening(config: Config, worker: Worker) -> Iterator[None]:
-    assert config.database_url is not None  # noqa: S101 - for the type checker
-    listener = Listener(
-        config.database_url.get_secret_value(),
-        on_wake=worker.wake,
-        on_cancel=worker.cancelled,
-        application=f"{worker.state.name} listener",
-    )
-    worker.state.listening = lambda: listener.up
-    listener.start()
-    try:
-        yield
-    finally:
-        listener.stop()
-
-
-@contextmanager
-def _serving(config: Config, port: int, worker: Worker) -> Iterator[None]:
+def _serve(config: Config, port: int, worker: Worker) -> Callable[[], None]:
+    """Start the HTTP server and the metrics; returns what stops the server."""
     # loaded only if there is a port: an idle worker without one is smaller
     from worker.service.http_server import Answers, Server
     from worker.service.metrics import Metrics
@@ -152,8 +136,4 @@ def _serving(config: Config, port: int, worker: Worker) -> Iterator[None]:
         process=worker.wake,
         token=config.worker_token.get_secret_value() if config.worker_token is not None else None,
     )
-    server = Server(port, answers)
-    try:
-        yield
-    finally:
-        server.close()
+    return Server(port, answers).close

@@ -8,6 +8,7 @@ above, with 40 up to 30 dB (benchmarks/codec.py measures it).
 from __future__ import annotations
 
 import struct
+import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -15,12 +16,11 @@ import numpy as np
 
 from dsp.blocks import Block
 from worker.codec import m4a_index
-from worker.codec.encoded_frames import EncodedFrames, Frame, split
 from worker.codec.encoder_processes import encode_segments
-from worker.codec.frame_headers import ADTS_HEADER_BYTES, adts_frame_bytes
+from worker.codec.frames import ADTS_HEADER_BYTES, EncodedFrames, Frame, adts_frame_bytes, split
 from worker.codec.m4a_index import FRAME_SAMPLES, AacStream
 from worker.codec.segments import SegmentCoder, Track
-from worker.ffmpeg.pipe import Pipe, through
+from worker.ffmpeg.pipe import Pipe
 from worker.ffmpeg.program import Ffmpeg
 
 _DELAY = 1024  # PCM frames that the encoder puts before the first
@@ -29,18 +29,9 @@ _SEGMENT_SECONDS = (60, 160)
 
 
 def write_m4a(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
-    """Encode a track to M4A, with its index before the sound.
+    """Encode a track to M4A, with its index before the sound, into an empty file that can seek.
 
-    Parameters
-    ----------
-    track : Track
-    file : binary file, open for writing and seeking, empty
-    bitrate_kbps : int
-
-    Raises
-    ------
-    WorkerError
-        If the encoder fails.
+    Raises `WorkerError` if the encoder fails.
     """
     coder = aac_coder(track.sample_rate, bitrate_kbps)
     stream = AacStream(track.sample_rate, track.frames, _DELAY, bytes(2), [1] * coder.encoded_frame_count(track.frames))
@@ -99,13 +90,18 @@ def _audio_specific_config(frame: Frame) -> bytes:
 
 
 def _decoded(ffmpeg: Ffmpeg, parts: list[EncodedFrames], skip: int) -> Iterator[Block]:
-    arguments = ("-f", "aac", "-i", "pipe:0", "-c:a", "pcm_f32le", "-f", "f32le", "-ac", "2", "pipe:1")
     rest = b""
-    with Pipe(ffmpeg, arguments, feed=True) as pipe:
-        for chunk in through(pipe, [part.data for part in parts]):
-            data = rest + chunk
-            whole = len(data) // _DECODED_FRAME_BYTES * _DECODED_FRAME_BYTES
-            rest = data[whole:]
-            block = np.frombuffer(data, "<f4", whole // 4).reshape(-1, 2)
-            yield block[skip:]
-            skip = max(0, skip - len(block))
+    with tempfile.TemporaryFile() as file:
+        file.writelines(part.data for part in parts)
+        file.seek(0)
+        source = ("-f", "aac", "-i", f"pipe:{file.fileno()}")
+        arguments = (*source, "-c:a", "pcm_f32le", "-f", "f32le", "-ac", "2", "pipe:1")
+        with Pipe(ffmpeg, arguments, pass_fd=file.fileno()) as pipe:
+            while chunk := pipe.read():
+                data = rest + chunk
+                whole = len(data) // _DECODED_FRAME_BYTES * _DECODED_FRAME_BYTES
+                rest = data[whole:]
+                block = np.frombuffer(data, "<f4", whole // 4).reshape(-1, 2)
+                yield block[skip:]
+                skip = max(0, skip - len(block))
+            pipe.finish()

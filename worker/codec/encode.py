@@ -12,22 +12,16 @@ from typing import BinaryIO
 
 from worker.codec.aac import write_adts, write_m4a
 from worker.codec.encoding import Encoding
-from worker.codec.flac import write_flac
+from worker.codec.lossless import write_flac, write_wav
 from worker.codec.mp3 import write_mp3
 from worker.codec.segments import Track
-from worker.codec.wav import write_wav
 from worker.errors import ResourceError
 
 
 def encode(track: Track, out: Path, encoding: Encoding) -> None:
     """Encode a track; `out` appears only when it is whole.
 
-    Parameters
-    ----------
-    track : Track
-    out : Path
-        An older file of this name is replaced, at the end and in one step.
-    encoding : Encoding
+    An older file of this name is replaced, at the end and in one step.
 
     Raises
     ------
@@ -49,8 +43,7 @@ def encode(track: Track, out: Path, encoding: Encoding) -> None:
     }
     with _appearing(out) as file:
         writers[encoding.format](track, file)
-    if track.on_progress is not None:
-        track.on_progress(track.frames)
+    track.on_progress(track.frames)
 
 
 @contextlib.contextmanager

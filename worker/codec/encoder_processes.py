@@ -11,13 +11,12 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
-from worker.codec.encoded_frames import EncodedFrames
-from worker.codec.parallel import parallel_map
+from dsp.blocks import Block
+from worker.codec.frames import EncodedFrames
+from worker.codec.parallel import Stopped, parallel_map
 from worker.codec.segments import Segment, SegmentCoder, Track, cut
 from worker.errors import TransientError
 from worker.ffmpeg.pipe import Pipe
@@ -28,20 +27,13 @@ PCM_INPUT = ("-ignore_length", "1", "-max_size", "65536", "-f", "wav", "-i", "pi
 
 _FRAME_BYTES = 8
 _FLOAT, _UNKNOWN_BYTES = 3, 0xFFFFFFFF
-_SILENCE = bytes(1 << 16)
 
 
-class _Stopped(Exception):  # noqa: N818 - nobody catches it: the segment is not wanted any more
-    pass
-
-
-class Encoders:
+class Encoders(ExitStack):
     """The encoder processes of one track; a context manager that leaves none behind.
 
     Parameters
     ----------
-    track : Track
-    coder : SegmentCoder
     segments : int
         How many will be encoded: an encoder ends when there is none left to begin.
 
@@ -55,25 +47,16 @@ class Encoders:
     """
 
     def __init__(self, track: Track, coder: SegmentCoder, *, segments: int) -> None:
+        super().__init__()
         self._track = track
         self._coder = coder
         self._to_begin = segments
         self._lock = threading.Lock()
-        self._open = ExitStack()
         self._running: set[Pipe] = set()
         self._idle: list[Pipe] = []
         self._stopped = False
         self.turn = threading.Semaphore(max(1, track.threads // 2))
         self.taken = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-        self._open.close()
 
     def stop(self) -> None:
         """End all processes now, and with them the threads that wait for them."""
@@ -90,10 +73,18 @@ class Encoders:
             pipe = self._idle.pop() if self._idle else None
         if pipe is None:
             pipe = self._started()
-            _feed_silence(pipe, coder.flush * coder.frame_samples)
-        self._feed(pipe, segment)
+        for block in self._blocks(segment):
+            pipe.write(np.ascontiguousarray(block, "<f4").data)
+            with self._lock:
+                self.taken += len(block)
         if coder.flush and self._to_begin:
-            data = self._flushed(pipe, segment)
+            # the silence also drives the segment out of the encoder: what FFmpeg keeps back is shorter
+            length = coder.aligned(segment.drop + segment.keep + coder.postroll)
+            silent_frames = (length + coder.flush) * coder.frame_samples - (segment.stop - segment.start)
+            pipe.write(bytes(silent_frames * _FRAME_BYTES))
+            data = pipe.take((coder.flush + length) // coder.align * coder.align_bytes)
+            with self._lock:
+                self._idle.append(pipe)
         else:
             with pipe:
                 data = pipe.finish()
@@ -102,24 +93,10 @@ class Encoders:
         drop = coder.flush + segment.drop
         kept = coder.split(data).part(drop, drop + segment.keep)
         if len(kept) < segment.keep:
-            raise TransientError(f"FFmpeg gave {len(kept)} of {segment.keep} coded frames", code="ffmpeg.failed")
+            raise TransientError(f"FFmpeg gave {len(kept)} of {segment.keep} encoded frames", code="ffmpeg.failed")
         return kept
 
-    def _flushed(self, pipe: Pipe, segment: Segment) -> bytes:
-        """Flush an encoder after a segment, and take its output from the flush before on.
-
-        The silence also drives the segment out of the encoder: what FFmpeg keeps back is shorter.
-        """
-        coder = self._coder
-        length = coder.aligned(segment.drop + segment.keep + coder.postroll)
-        _feed_silence(pipe, (length + coder.flush) * coder.frame_samples - (segment.stop - segment.start))
-        data = pipe.take((coder.flush + length) // coder.align * coder.align_bytes)
-        with self._lock:
-            self._idle.append(pipe)
-        return data
-
-    def _feed(self, pipe: Pipe, segment: Segment) -> None:
-        """Give a segment's PCM to an encoder."""
+    def _blocks(self, segment: Segment) -> Iterator[Block]:
         blocks = self._track.pcm(segment.start, segment.stop)
         while True:
             with self.turn:
@@ -127,48 +104,39 @@ class Encoders:
             if block is None:
                 return
             if self._stopped:
-                raise _Stopped
+                raise Stopped
             if len(block):
-                pipe.write(np.ascontiguousarray(block, "<f4").data)
-                with self._lock:
-                    self.taken += len(block)
+                yield block
 
     def _started(self) -> Pipe:
         pipe = Pipe(self._track.ffmpeg, (*PCM_INPUT, *self._coder.arguments), feed=True, collect=True)
         with self._lock:
-            self._open.push(pipe)
+            self.enter_context(pipe)
             self._running.add(pipe)
             if self._stopped:
                 pipe.kill()
-        pipe.write(_endless_wav(self._track.sample_rate))
+        silence = bytes(self._coder.flush * self._coder.frame_samples * _FRAME_BYTES)
+        pipe.write(_endless_wav(self._track.sample_rate) + silence)
         return pipe
 
 
 def encode_segments(track: Track, coder: SegmentCoder) -> Iterator[EncodedFrames]:
-    """Encode a track segment by segment, several at a time; each is decoded again before the next is given.
+    """Encode a track in segments, several at a time, and give them in order; each is decoded before the next is given.
 
-    Yields
-    ------
-    encoded : EncodedFrames
-        The frames of each segment, in order.
-
-    Raises
-    ------
-    WorkerError
-        If an encoder fails. Whatever the track's functions raise comes through; no process or thread is left.
+    Raises `WorkerError` if an encoder fails. Whatever the track's functions raise comes through; no process or thread
+    is left.
     """
     segments = cut(track.frames, coder)
     total = sum(segment.stop - segment.start for segment in segments)
     before: list[EncodedFrames] = []  # the last frames of the segment before
     decoded = 0
     with Encoders(track, coder, segments=len(segments)) as encoders:
-
-        def report_progress() -> None:
-            if track.on_progress is not None:
-                track.on_progress(track.frames * encoders.taken // total)
-
         for encoded in parallel_map(
-            segments, encoders.encode, threads=track.threads, while_waiting=report_progress, at_the_end=encoders.stop
+            segments,
+            encoders.encode,
+            threads=track.threads,
+            while_waiting=lambda: track.on_progress(track.frames * encoders.taken // total),
+            at_the_end=encoders.stop,
         ):
             yield encoded
             parts = [*before, encoded]
@@ -184,15 +152,8 @@ def encode_segments(track: Track, coder: SegmentCoder) -> Iterator[EncodedFrames
             parts.clear()
 
 
-def _feed_silence(pipe: Pipe, frames: int) -> None:
-    size = frames * _FRAME_BYTES
-    for _ in range(size // len(_SILENCE)):
-        pipe.write(_SILENCE)
-    pipe.write(_SILENCE[: size % len(_SILENCE)])
-
-
 def _endless_wav(sample_rate: int) -> bytes:
-    """Make the header of a WAV stream of float32 stereo whose length is not told."""
+    """Make the header of a WAV stream of float32 stereo of unknown length."""
     form = struct.pack("<HHIIHH", _FLOAT, 2, sample_rate, sample_rate * _FRAME_BYTES, _FRAME_BYTES, 32)
     riff = struct.pack("<4sI4s", b"RIFF", _UNKNOWN_BYTES, b"WAVE")
     return riff + struct.pack("<4sI", b"fmt ", len(form)) + form + struct.pack("<4sI", b"data", _UNKNOWN_BYTES)

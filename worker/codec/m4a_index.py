@@ -60,17 +60,11 @@ def file_type() -> bytes:
 def index(stream: AacStream, tags: Tags, *, data_at: int) -> bytes:
     """Make the whole index (`moov`), whose length depends on the number of frames and the tags alone.
 
-    Parameters
-    ----------
-    stream : AacStream
-    tags : Tags
-    data_at : int
-        Byte of the file at which the first AAC frame lies. The chapters' titles (`chapter_titles`) follow the
-        last.
+    The first AAC frame lies at byte `data_at` of the file; the chapters' titles (`chapter_titles`) follow the last.
     """
     tracks = [_audio_track(stream, data_at, chapters=bool(tags.chapters))]
     if tags.chapters:
-        tracks.append(_chapter_track(stream, tags.chapters, data_at + sum(stream.sizes)))
+        tracks.append(_chapter_track(stream, tags, data_at + sum(stream.sizes)))
     header = _full_box(
         b"mvhd",
         struct.pack(">4I", 0, 0, stream.sample_rate, stream.samples),
@@ -156,13 +150,10 @@ def _descriptor(tag: int, *contents: bytes) -> bytes:
     return bytes((tag, len(data))) + data
 
 
-def _chapter_track(stream: AacStream, chapters: Sequence[Chapter], data_at: int) -> bytes:
+def _chapter_track(stream: AacStream, tags: Tags, data_at: int) -> bytes:
     """Make QuickTime's chapters: a text track that is not enabled, whose samples are the titles."""
-    titles = chapter_titles(Tags(chapters=tuple(chapters)))
-    starts = [
-        0,
-        *(round(chapter.start_s * stream.sample_rate) for chapter in chapters[1:]),
-    ]  # text has no gaps
+    titles = chapter_titles(tags)
+    starts = [0, *(round(chapter.start_s * stream.sample_rate) for chapter in tags.chapters[1:])]  # text has no gaps
     lengths = [stop - start for start, stop in zip(starts, [*starts[1:], stream.samples], strict=True)]
     count = len(titles)
     table = _box(

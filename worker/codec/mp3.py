@@ -21,9 +21,8 @@ from typing import BinaryIO
 import fastcrc
 
 from dsp.blocks import BLOCK_FRAMES, Block
-from worker.codec.encoded_frames import EncodedFrames, Frame, split
 from worker.codec.encoder_processes import encode_segments
-from worker.codec.frame_headers import MPEG_HEADER_BYTES, read_mpeg_header
+from worker.codec.frames import MPEG_HEADER_BYTES, EncodedFrames, Frame, read_mpeg_header, split
 from worker.codec.segments import SegmentCoder, Track, cut
 from worker.codec.tags import id3v2
 from worker.ffmpeg.program import Ffmpeg
@@ -50,20 +49,9 @@ _RESERVOIR_FRAMES = 3  # at least 417 bytes each; the reservoir is 511 (11172-3,
 
 
 def write_mp3(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
-    """Encode a track to MP3 at a constant bit rate.
+    """Encode a track to MP3 at a constant bit rate, into an empty file that can seek.
 
-    Parameters
-    ----------
-    track : Track
-    file : binary file, open for writing and seeking, empty
-    bitrate_kbps : int
-
-    Raises
-    ------
-    ValueError
-        If the sample rate is not one of `SAMPLE_RATES_HZ`.
-    WorkerError
-        If the encoder fails.
+    Raises `ValueError` if the sample rate is not one of `SAMPLE_RATES_HZ`, `WorkerError` if the encoder fails.
     """
     if track.sample_rate not in SAMPLE_RATES_HZ:
         raise ValueError(f"a sample rate of {track.sample_rate} Hz; {SAMPLE_RATES_HZ} are allowed")
@@ -137,13 +125,10 @@ class StreamFacts:
 
 def split_frames(data: bytes) -> EncodedFrames:
     """Cut an MP3 stream into its frames; `ValueError` if it is not frames from its first byte to its last."""
-    sizes: dict[bytes, int] = {}  # by the bytes that it follows from, of which a stream has few
 
     def size_at(data: bytes, at: int) -> int | None:
-        size = sizes.get(start := data[at : at + 3])
-        if size is None and (header := read_mpeg_header(data, at)) is not None:
-            size = sizes[start] = header.frame_bytes
-        return size
+        header = read_mpeg_header(data, at)
+        return None if header is None else header.frame_bytes
 
     return split(data, size_at, "MPEG")
 
@@ -159,6 +144,8 @@ def info_frame(
 ) -> bytes:
     """Make the first frame of a file: silence to a decoder, the gapless header to a player.
 
+    Raises `ValueError` if the delay, the padding or the whole does not fit.
+
     Parameters
     ----------
     like : bytes or memoryview
@@ -169,11 +156,6 @@ def info_frame(
         As of `encoder_name`; at most 9 bytes.
     delay, padding : int
         In samples, 0 to 4095; without the decoder's own delay.
-
-    Raises
-    ------
-    ValueError
-        If the delay, the padding or the whole does not fit.
     """
     if not (0 <= delay <= _LONGEST_DELAY and 0 <= padding <= _LONGEST_DELAY):
         raise ValueError(f"a delay of {delay} and a padding of {padding}; both are 0 to {_LONGEST_DELAY}")
@@ -194,7 +176,7 @@ def info_frame(
                 ">9sBBIHHBB3sBBHIH",
                 encoder,
                 _CONSTANT_BITRATE,  # and revision 0 of the tag, in the upper four bits
-                *(0, 0, 0, 0, 0),  # low-pass, peak, replay gain of track and album, flags: not told
+                *(0, 0, 0, 0, 0),  # low-pass, peak, replay gain of track and album, flags: not given
                 min(header.bitrate_kbps, 255),
                 (delay << 12 | padding).to_bytes(3, "big"),
                 SAMPLE_RATES_HZ.index(header.sample_rate) << 6 | _JOINT_STEREO << 2,

@@ -16,7 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from dsp.blocks import BLOCK_FRAMES, Block, spans
-from worker.codec.encoded_frames import EncodedFrames
+from worker.codec.frames import EncodedFrames
 from worker.codec.parallel import parallel_map
 from worker.codec.tags import Tags
 from worker.ffmpeg.program import Ffmpeg
@@ -34,16 +34,13 @@ class Track:
 
     Parameters
     ----------
-    pcm : Pcm
     frames : int
         At least 1.
     sample_rate : int
         In Hz.
-    tags : Tags
-    ffmpeg : Ffmpeg
     threads : int
         Segments rendered and encoded at a time; the file does not depend on it.
-    on_progress : callable or None
+    on_progress : callable
         Called with the number of PCM frames taken in so far.
     on_decoded : callable or None
         Called with the sound of the written file, decoded: float32 blocks that add up to the track, in order, while
@@ -57,7 +54,7 @@ class Track:
     tags: Tags
     ffmpeg: Ffmpeg
     threads: int = 1
-    on_progress: Callable[[int], None] | None = None
+    on_progress: Callable[[int], None] = lambda _: None
     on_decoded: Callable[[Block], None] | None = None
 
 
@@ -69,8 +66,6 @@ class SegmentCoder:
     ----------
     arguments : tuple of str
         FFmpeg's, for its output: bare frames on standard output.
-    split : callable
-        Cuts those bytes into frames.
     decode : callable
         ``decode(ffmpeg, parts, skip)`` gives the sound of encoded frames without the first `skip` PCM frames. It may
         empty the list of parts, to let go of them.
@@ -168,12 +163,7 @@ def _lengths(count: int, coder: SegmentCoder) -> Iterator[int]:
 def converted_blocks(track: Track, convert: Callable[[Block, int], NDArray[Any]]) -> Iterator[NDArray[Any]]:
     """Render a track in spans of twelve seconds side by side, and give its converted blocks in order.
 
-    Parameters
-    ----------
-    track : Track
-        Told of its progress span by span.
-    convert : callable
-        ``convert(block, start)``; called from several threads, never with an empty block.
+    ``convert(block, start)`` is called from several threads, never with an empty block.
     """
 
     def converted(span: tuple[int, int]) -> list[NDArray[Any]]:
@@ -189,5 +179,4 @@ def converted_blocks(track: Track, convert: Callable[[Block, int], NDArray[Any]]
         for block in blocks:
             yield block
             done += len(block)
-        if track.on_progress is not None:
-            track.on_progress(done)
+        track.on_progress(done)

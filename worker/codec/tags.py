@@ -37,6 +37,8 @@ class Chapter:
 class Tags:
     """Metadata of a track; None and empty mean: not written.
 
+    Raises `JobError` if the cover is neither JPEG nor PNG, or too large.
+
     Parameters
     ----------
     title, artist, album, comment : str or None
@@ -45,11 +47,6 @@ class Tags:
         A JPEG or PNG image of at most `COVER_BYTES`.
     chapters : tuple of Chapter
         In order of their starts.
-
-    Raises
-    ------
-    JobError
-        If the cover is neither JPEG nor PNG, or too large.
     """
 
     title: str | None = None
@@ -85,10 +82,7 @@ def plain(text: str) -> str:
 def image_type(image: bytes) -> str:
     """Tell the MIME type of an image by its first bytes.
 
-    Raises
-    ------
-    JobError
-        If it is neither JPEG nor PNG.
+    Raises `JobError` if it is neither JPEG nor PNG.
     """
     for magic, mime in _MAGIC.items():
         if image.startswith(magic):

@@ -1,14 +1,12 @@
 """Keep one embedded Postgres running for as long as any process uses it; a process of its own.
 
-Every user of the server holds a shared lock on one file, which the kernel drops however the user dies. This
-process waits for the exclusive lock: once it has it, no user is left, and it stops the server. A server that
-dies while it is used is started again. Standard library only, started with ``-I -S``:
-it costs some 10 MB.
+Every user of the server holds a shared lock on one file, which the kernel drops however the user dies. This process
+waits for the exclusive lock: once it has it, no user is left, and it stops the server. A server that dies while it is
+used is started again. Standard library only, started with ``-I -S``: it costs some 10 MB.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import fcntl
 import json
@@ -38,31 +36,26 @@ def _dies_with_parent() -> Callable[[], None] | None:
     return ask
 
 
-def keep(command: list[str], *, in_use: Path, log: Path, owner: tuple[int, int] | None) -> None:
-    """Run `command` (a postgres) until nobody holds `in_use`.
+def main() -> None:
+    """Run a server until nobody holds the lock file.
 
-    Parameters
-    ----------
-    command : list of str
-        The server and its arguments.
-    in_use : Path
-        The lock file that each user of the server holds shared.
-    log : Path
-        The server's output is appended here.
-    owner : (uid, gid) or None
-        The user that the server runs as; None: the user of this process.
+    The argument is a JSON object: `command`, the server and its arguments; `in_use`, the lock file that each user of
+    the server holds shared; `log`, to which the server's output is appended; `owner`, the [uid, gid] that the server
+    runs as, or null for the user of this process.
     """
+    given = json.loads(sys.argv[1])
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the server ends only after its last user
     unused = threading.Event()
-    server: list[subprocess.Popen[bytes]] = []
+    process: subprocess.Popen[bytes] | None = None
 
     def wait_until_unused() -> None:
-        with in_use.open("rb") as file:
+        with Path(given["in_use"]).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             unused.set()
-            for process in server:
+            if process is not None:
                 # SIGINT: fast shutdown, which does not wait for clients. A server that hangs is not waited for.
-                with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGINT)
                 try:
                     process.wait(_STOP_LIMIT_S)
                 except subprocess.TimeoutExpired:
@@ -70,39 +63,28 @@ def keep(command: list[str], *, in_use: Path, log: Path, owner: tuple[int, int] 
             os._exit(0)  # with the lock still held: whoever comes now starts a server of their own
 
     waiting = threading.Thread(target=wait_until_unused, daemon=True)
-    uid, gid = owner or (None, None)
+    uid, gid = given["owner"] or (None, None)
     before_exec = _dies_with_parent()
-    started_before = False
     while not unused.is_set():
-        with log.open("ab") as output:
+        with Path(given["log"]).open("ab") as output:
             process = subprocess.Popen(
-                command,
+                given["command"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 user=uid,
                 group=gid,
-                extra_groups=None if owner is None else [],
+                extra_groups=None if uid is None else [],
                 preexec_fn=before_exec,  # one prctl; the only other thread waits inside flock
             )
-        server[:] = [process]
-        if not waiting.is_alive():
+        is_first = not waiting.is_alive()
+        if is_first:
             waiting.start()
-        status = process.wait()
-        if status == 1 and not started_before and not unused.is_set():
+        if process.wait() == 1 and is_first and not unused.is_set():
             sys.exit(1)  # it could not start at all, and says why in the log
-        started_before = True
         time.sleep(_RESTART_PAUSE_S)
     waiting.join()
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the server ends only after its last user
-    given = json.loads(sys.argv[1])
-    keep(
-        given["command"],
-        in_use=Path(given["in_use"]),
-        log=Path(given["log"]),
-        owner=tuple(given["owner"]) if given["owner"] else None,
-    )
+    main()

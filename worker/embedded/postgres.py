@@ -39,7 +39,7 @@ from worker.errors import ConfigurationError, ResourceError
 _START_LIMIT_S = 60.0
 _SOCKET_NAME = ".s.PGSQL.5432"
 _SOCKET_PATH_BYTES = 107  # sun_path of unix(7) less its final zero
-_FALLBACK_ID = 65534  # nobody, by convention, where /etc/passwd does not name it
+_NOBODY_ID = 65534  # by convention, where /etc/passwd does not name it
 # A small server: a queue of jobs, some tens of connections.
 _SETTINGS = {
     "listen_addresses": "",
@@ -53,15 +53,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class EmbeddedPostgres:
-    """A running server.
-
-    Parameters
-    ----------
-    dsn : str
-        Where to connect, as ``DATABASE_URL`` takes it.
-    home : Path
-        The real folder of ``data/``, ``run/`` and ``log``.
-    """
+    """A running server: where to connect, as ``DATABASE_URL`` takes it, and the folder of its data, socket and log."""
 
     dsn: str
     home: Path
@@ -82,10 +74,6 @@ def embedded_postgres(directory: Path, *, settings: Mapping[str, str] | None = N
         Made if it is not there; ``./.mindscript`` for the command line.
     settings : mapping, optional
         Server settings for the one who starts it, such as ``{"fsync": "off"}`` in tests.
-
-    Yields
-    ------
-    EmbeddedPostgres
 
     Raises
     ------
@@ -116,11 +104,10 @@ def _owner(directory: Path) -> tuple[int, int] | None:
     parent = directory.parent.stat()
     if parent.st_uid != 0:
         return parent.st_uid, parent.st_gid
-    try:
+    with contextlib.suppress(KeyError):
         nobody = pwd.getpwnam("nobody")
-    except KeyError:
-        return _FALLBACK_ID, _FALLBACK_ID
-    return nobody.pw_uid, nobody.pw_gid
+        return nobody.pw_uid, nobody.pw_gid
+    return _NOBODY_ID, _NOBODY_ID
 
 
 def _reachable(path: Path, owner: tuple[int, int]) -> bool:
@@ -129,12 +116,7 @@ def _reachable(path: Path, owner: tuple[int, int]) -> bool:
     path = path.resolve()
     for folder in (path, *path.parents):
         status = folder.stat()
-        if status.st_uid == uid:
-            needed = stat.S_IXUSR
-        elif status.st_gid == gid:
-            needed = stat.S_IXGRP
-        else:
-            needed = stat.S_IXOTH
+        needed = stat.S_IXUSR if status.st_uid == uid else stat.S_IXGRP if status.st_gid == gid else stat.S_IXOTH
         if not status.st_mode & needed:
             return False
     return True
@@ -183,53 +165,33 @@ def _install(home: Path, owner: tuple[int, int] | None) -> Path:
 
 def _postmaster(data: Path) -> int | None:
     """The id in ``postmaster.pid`` if that process is a Postgres of this data folder."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
-    except (OSError, ValueError):
-        return None
-    process = Path("/proc") / str(pid)
-    if process.parent.joinpath("self").exists():
+        if not Path("/proc/self").exists():
+            os.kill(pid, 0)
+            return pid
         # After kill -9 another process may have the number; a postmaster's working directory is its data folder.
-        try:
-            return pid if (process / "cwd").resolve(strict=True) == data.resolve() else None
-        except OSError:
-            return None
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return None
-    return pid
+        if Path(f"/proc/{pid}/cwd").resolve(strict=True) == data.resolve():
+            return pid
+    return None
 
 
-def _socket_folder(data: Path) -> str | None:
-    """Line 5 of ``postmaster.pid``."""
-    try:
-        lines = (data / "postmaster.pid").read_text().splitlines()
-    except OSError:
-        return None
-    return lines[4] if len(lines) > 4 and lines[4] else None
-
-
-def _dsn(folder: str) -> str:
-    return f"postgresql://postgres@/postgres?host={quote(folder, safe='')}"
-
-
-def _answers(home: Path) -> EmbeddedPostgres | None:
-    folder = _socket_folder(home / "data")
-    if folder is None:
-        return None
-    try:
-        psycopg.connect(_dsn(folder), connect_timeout=3).close()
-    except psycopg.OperationalError:
-        return None
-    return EmbeddedPostgres(dsn=_dsn(folder), home=home)
+def _answering(home: Path) -> EmbeddedPostgres | None:
+    """The server, if it takes connections."""
+    with contextlib.suppress(OSError, IndexError, psycopg.OperationalError):
+        socket_folder = (home / "data/postmaster.pid").read_text().splitlines()[4]
+        if socket_folder:
+            dsn = f"postgresql://postgres@/postgres?host={quote(socket_folder, safe='')}"
+            psycopg.connect(dsn, connect_timeout=3).close()
+            return EmbeddedPostgres(dsn=dsn, home=home)
+    return None
 
 
 def _running(home: Path) -> EmbeddedPostgres | None:
     """The server that runs already; waits for one that is on its way up or down."""
     deadline = time.monotonic() + _START_LIMIT_S
     while _postmaster(home / "data") is not None:
-        if (server := _answers(home)) is not None:
+        if (server := _answering(home)) is not None:
             return server
         if time.monotonic() > deadline:
             raise ConfigurationError(f"embedded Postgres in {home} runs but does not answer; see {home / 'log'}")
@@ -270,8 +232,7 @@ def _folder_for(path: Path, owner: tuple[int, int] | None) -> Path:
 def _make_data(home: Path, binaries: Path, owner: tuple[int, int] | None) -> None:
     """Run initdb beside its place, then rename: an interrupted run leaves nothing that looks complete."""
     making = home / "data.part"
-    if making.exists():
-        shutil.rmtree(making)
+    shutil.rmtree(making, ignore_errors=True)
     _folder_for(making, owner)
     initdb = [
         str(binaries / "initdb"), "--pgdata", str(making), "--username", "postgres", "--auth", "trust",
@@ -306,15 +267,13 @@ def _lives_in(data: Path) -> bool:
 
 
 def _start(directory: Path, home: Path, settings: Mapping[str, str]) -> EmbeddedPostgres:
+    data, run, log = home / "data", home / "run", home / "log"
     owner = _owner(directory)
-    if owner is not None and (home / "data").exists():
-        status = (home / "data").stat()
-        owner = status.st_uid, status.st_gid
+    if owner is not None and data.exists():
+        owner = data.stat().st_uid, data.stat().st_gid
     binaries = _install(home, owner)
-    data = home / "data"
     if not (data / "PG_VERSION").exists():
         _make_data(home, binaries, owner)
-    run = home / "run"
     if len(os.fsencode(run / _SOCKET_NAME)) > _SOCKET_PATH_BYTES:
         run = Path(tempfile.mkdtemp(prefix="mindscript-run-"))
     _folder_for(run, owner)
@@ -322,13 +281,7 @@ def _start(directory: Path, home: Path, settings: Mapping[str, str]) -> Embedded
     command = [str(binaries / "postgres"), "-D", str(data)]
     for name, value in {**_SETTINGS, "unix_socket_directories": str(run), **settings}.items():
         command += ["-c", f"{name}={value}"]
-    log = home / "log"
-    request = {
-        "command": command,
-        "in_use": str(directory / "in-use.lock"),
-        "log": str(log),
-        "owner": owner,
-    }
+    request = {"command": command, "in_use": str(directory / "in-use.lock"), "log": str(log), "owner": owner}
     # A session of its own: Ctrl-C on a terminal reaches the worker, which still needs the server to put its
     # job back.
     process = subprocess.Popen(
@@ -340,11 +293,9 @@ def _start(directory: Path, home: Path, settings: Mapping[str, str]) -> Embedded
         start_new_session=True,
     )
     deadline = time.monotonic() + _START_LIMIT_S
-    while time.monotonic() < deadline:
-        if (server := _answers(home)) is not None:
+    while time.monotonic() < deadline and process.poll() is None:
+        if (server := _answering(home)) is not None:
             return server
-        if process.poll() is not None:
-            break
         time.sleep(0.02)
     tail = log.read_text(errors="replace").strip().splitlines()[-3:] if log.exists() else []
     raise ConfigurationError(f"embedded Postgres did not start ({log}): {' / '.join(tail) or 'no output'}")

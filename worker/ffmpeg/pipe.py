@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import math
 import os
 import re
 import resource
@@ -17,11 +16,10 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from worker.errors import ConfigurationError, ResourceError, TransientError, WorkerError
 from worker.ffmpeg.program import HINT, Ffmpeg, clean_environment
@@ -35,7 +33,7 @@ _CHECK_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one FFmpeg process.
+    """Limits of one FFmpeg process; on Linux it can write to its pipes and nowhere else, besides.
 
     Parameters
     ----------
@@ -45,14 +43,11 @@ class Limits:
         That one read, one write or the ending may wait.
     memory_bytes : int or None
         Of private writable memory; the kernel holds it to that, on Linux.
-    writes_files : bool
-        False: it can write to its pipes and nowhere else, on Linux.
     """
 
     seconds: float | None = None
     stall_seconds: float = 120.0
     memory_bytes: int | None = None
-    writes_files: bool = False
 
 
 class Pipe:
@@ -60,14 +55,12 @@ class Pipe:
 
     Parameters
     ----------
-    ffmpeg : Ffmpeg
     arguments : sequence of str
         What comes after the options common to all.
     feed : bool
         Whether the caller writes its standard input.
     collect : bool
         True: `take` and `finish` give standard output. False: the caller reads it.
-    limits : Limits
     pass_fd : int, optional
         A file descriptor that the process inherits.
     blame : callable, optional
@@ -101,11 +94,9 @@ class Pipe:
         self._errors: deque[str] = deque(maxlen=_LINES_KEPT)
         self._collected = bytearray() if collect else None
         self._arrived = threading.Condition()  # guards the collected bytes
-        self._awaited: float = math.inf  # so many of them are waited for
         self._timed_out = False
         self._ended = False  # nothing more comes on its standard output and error
-        # One thread may write while another reads, so each kind of waiting has its own start.
-        self._since: dict[str, float | None] = {"write": None, "read": None, "end": None}
+        self._since: dict[int, float] = {}  # when each thread began to wait: one may write while another reads
         common = ("-nostdin", "-nostats", "-loglevel", "level+info" if on_line else "level+error")
         try:
             self._process = subprocess.Popen(
@@ -159,16 +150,13 @@ class Pipe:
     def write(self, data: bytes | memoryview) -> None:
         """Write all of `data` to the process's standard input.
 
-        Raises
-        ------
-        WorkerError
-            If the process has ended; its class depends on the reason.
+        Raises `WorkerError` if the process has ended; its class depends on the reason.
         """
         assert self._process.stdin is not None  # noqa: S101 - a fed process was asked for
         descriptor = self._process.stdin.fileno()
         view = memoryview(data).cast("B")
         try:
-            with self._waiting("write"):
+            with self._waiting():
                 while view:
                     view = view[os.write(descriptor, view) :]
         except BrokenPipeError:
@@ -177,23 +165,18 @@ class Pipe:
     def read(self, size: int = _READ_BYTES) -> bytes:
         """Read up to `size` bytes of the process's standard output; empty at its end."""
         assert self._process.stdout is not None  # noqa: S101
-        with self._waiting("read"):
+        with self._waiting():
             return os.read(self._process.stdout.fileno(), size)
 
     def take(self, size: int) -> bytes:
         """Wait until `size` bytes are collected, and take them off.
 
-        Raises
-        ------
-        WorkerError
-            If the process ends before.
+        Raises `WorkerError` if the process ends before.
         """
         assert self._collected is not None  # noqa: S101 - collecting was asked for
-        with self._waiting("read"), self._arrived:
-            self._awaited = size
+        with self._waiting(), self._arrived:
             collected = self._collected
             self._arrived.wait_for(lambda: len(collected) >= size or self._ended)
-            self._awaited = math.inf
             with memoryview(collected) as view:
                 taken = bytes(view[:size])
             del collected[:size]
@@ -209,10 +192,7 @@ class Pipe:
     def finish(self) -> bytes:
         """Close the input, wait until the process succeeds, and return what was collected.
 
-        Raises
-        ------
-        WorkerError
-            If the process failed; its class depends on the reason.
+        Raises `WorkerError` if the process failed; its class depends on the reason.
         """
         self.close_input()
         if self._wait() != 0:
@@ -221,17 +201,18 @@ class Pipe:
         return collected
 
     def _wait(self) -> int:
-        with self._waiting("end"):
+        with self._waiting():
             self._watcher.join()
             return self._process.wait()
 
     @contextlib.contextmanager
-    def _waiting(self, what: Literal["write", "read", "end"]) -> Iterator[None]:
-        self._since[what] = time.monotonic()
+    def _waiting(self) -> Iterator[None]:
+        thread = threading.get_ident()
+        self._since[thread] = time.monotonic()
         try:
             yield
         finally:
-            self._since[what] = None
+            del self._since[thread]
 
     def _confine(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
@@ -241,11 +222,9 @@ class Pipe:
         if not hasattr(resource, "prlimit"):
             return
         # From outside, since code between fork and exec is not safe beside threads.
-        limits = {resource.RLIMIT_CORE: 0}
+        limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0}
         if self._limits.memory_bytes is not None:
             limits[resource.RLIMIT_DATA] = self._limits.memory_bytes
-        if not self._limits.writes_files:
-            limits[resource.RLIMIT_FSIZE] = 0
         for limit, most in limits.items():
             with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended already
                 resource.prlimit(self._process.pid, limit, (most, most))
@@ -263,8 +242,7 @@ class Pipe:
                     data = os.read(key.fd, _READ_BYTES)
                     with self._arrived:
                         key.data.extend(data)
-                        if key.data is self._collected and len(self._collected) >= self._awaited:
-                            self._arrived.notify_all()
+                        self._arrived.notify_all()
                     if key.data is log:
                         self._parse_log(log, end=not data)
                     if not data:
@@ -278,11 +256,8 @@ class Pipe:
 
     def _late(self) -> bool:
         now = time.monotonic()
-        if self._deadline is not None and now > self._deadline:
-            return True
-        return any(
-            since is not None and now - since > self._limits.stall_seconds for since in list(self._since.values())
-        )
+        stalled = any(now - since > self._limits.stall_seconds for since in list(self._since.values()))
+        return stalled or (self._deadline is not None and now > self._deadline)
 
     def _parse_log(self, log: bytearray, *, end: bool) -> None:
         *lines, rest = log.split(b"\n")
@@ -318,46 +293,6 @@ class Pipe:
         if status in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP) or "received signal" in everything:
             return TransientError("FFmpeg was stopped from outside", code="ffmpeg.stopped")
         return self._blame(errors)
-
-
-def through(pipe: Pipe, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
-    """Feed a process from another thread, and give its output as it comes.
-
-    Parameters
-    ----------
-    pipe : Pipe
-        Fed, and not collecting.
-    chunks : iterable of bytes
-        Iterated in the other thread; what it raises is raised here, after the output up to there.
-
-    Yields
-    ------
-    bytes
-
-    Raises
-    ------
-    WorkerError
-        If the process fails.
-    """
-
-    def feed() -> None:
-        try:
-            for chunk in chunks:
-                pipe.write(chunk)
-        finally:
-            pipe.close_input()
-            if isinstance(chunks, Generator):
-                chunks.close()
-
-    with ThreadPoolExecutor(1, thread_name_prefix="ffmpeg-feed") as pool:
-        feeding = pool.submit(feed)
-        try:
-            while data := pipe.read():
-                yield data
-            feeding.result()
-            pipe.finish()
-        finally:
-            pipe.kill()
 
 
 def _encoder_failed(errors: Sequence[str]) -> WorkerError:

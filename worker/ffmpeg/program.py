@@ -32,15 +32,13 @@ def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
 
     The answer is remembered for the life of the process.
 
+    Raises `ConfigurationError` if there is none, or the configured one is missing, fails or is older than 5.1; with a
+    hint.
+
     Parameters
     ----------
     configured : str, optional
         A path, or a name on PATH (the setting FFMPEG). When given, no other is tried.
-
-    Raises
-    ------
-    ConfigurationError
-        If there is none, or the configured one is missing, fails or is older than 5.1; with a hint.
     """
     if configured:
         found = shutil.which(configured)

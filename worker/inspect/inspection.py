@@ -1,16 +1,20 @@
-"""Measures a finished file of any origin, in one pass and in the memory of a few blocks."""
+"""Measures a finished file of any origin, in one pass; beside a few blocks only figures are kept."""
 
 from __future__ import annotations
 
 import math
+from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from dsp.beats import Beat, find_beat, own_lines, without_side_tones
-from dsp.blocks import Block, finite, gain_to_db
+from dsp.blocks import Block, db_to_gain, finite, gain_to_db, runs
 from dsp.loudness import (
     Energies,
     LoudnessMeter,
@@ -20,6 +24,8 @@ from dsp.loudness import (
     short_term_lufs,
 )
 from dsp.spectrum import Decimator, Line, Spectrum, leakage_db, steady_lines, without_overtones
+
+EntryT = TypeVar("EntryT")
 
 SECTION_S = 10.0
 _HOP_S = 5.0
@@ -96,25 +102,17 @@ class Inspection:
 
 
 class Inspector:
-    """Accumulator: add a file block by block, then take the result.
-
-    Parameters
-    ----------
-    sample_rate : int
-        In Hz.
-    """
+    """Accumulator: add a file block by block, then take the result; sample rate in Hz."""
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
-        self._meter = LoudnessMeter(sample_rate, true_peak=True, hop_peaks=True)
+        self._meter = LoudnessMeter(sample_rate, true_peak=True)
         self._sums = np.zeros(2)
-        self._frames = 0
         self._steps = _Steps(sample_rate)
         self._tones = _Tones(sample_rate)
 
     def add(self, block: Block) -> None:
         """Measure the next block."""
-        self._frames += len(block)
         self._meter.add(block)
         self._sums += block.sum(axis=0, dtype=np.float64)
         self._steps.add(block)
@@ -132,8 +130,8 @@ class Inspector:
         clicks = self._steps.result()
         return Inspection(
             sample_rate_hz=self._rate,
-            frames=self._frames,
-            duration_s=round(self._frames / self._rate, 6),
+            frames=measured.frames,
+            duration_s=round(measured.frames / self._rate, 6),
             integrated_lufs=finite(integrated_lufs(measured.energies)),
             loudness_range_lu=round(loudness_range_lu(measured.energies), 2),
             max_momentary_lufs=finite(max(momentary_lufs(measured.energies), default=-math.inf)),
@@ -141,7 +139,7 @@ class Inspector:
             true_peak_dbtp=finite(gain_to_db(measured.true_peak)),
             sample_peak_dbfs=finite(gain_to_db(measured.sample_peak)),
             dc_offset={
-                channel: round(float(total) / max(self._frames, 1), 7) + 0.0
+                channel: round(float(total) / max(measured.frames, 1), 7) + 0.0
                 for channel, total in zip(("left", "right"), self._sums, strict=True)
             },
             tones=tones,
@@ -154,12 +152,11 @@ class Inspector:
 
 def _longest_silence(peaks: NDArray[np.float32]) -> Silence | None:
     """Find the longest run of 100 ms hops without a sample above -80 dBFS."""
-    silent = (peaks < 10.0 ** (SILENT_DBFS / 20.0)).astype(np.int8)
-    runs = np.flatnonzero(np.diff(np.concatenate([[0], silent, [0]]))).reshape(-1, 2)
-    if not len(runs):
+    silent = runs(peaks < db_to_gain(SILENT_DBFS))
+    if not len(silent):
         return None
-    first, last = runs[np.argmax(runs[:, 1] - runs[:, 0])]
-    return Silence(round(float(first) / 10, 1), round(float(last - first) / 10, 1))
+    first, last = max(silent.tolist(), key=lambda run: run[1] - run[0])
+    return Silence(round(first / 10, 1), round((last - first) / 10, 1))
 
 
 class _Steps:
@@ -169,57 +166,50 @@ class _Steps:
         self._rate = sample_rate
         self._size = max(1, sample_rate // _CHUNKS_PER_S)
         self._rest: Block = np.zeros((0, 2), np.float32)
-        self._maxima = np.zeros(_AROUND_CHUNKS)  # of the chunks that are still to be judged, and those before them
-        self._first = -_AROUND_CHUNKS
-        self._found: list[Step] = []
+        self._maxima = array("f")  # of each chunk
 
     def add(self, block: Block) -> None:
         samples = np.concatenate([self._rest, block])
-        chunks = (len(samples) - 1) // self._size
-        if chunks < 1:
-            self._rest = samples
-            return
-        steps = np.abs(np.diff(samples[: chunks * self._size + 1], axis=0))
+        chunks = max(0, len(samples) - 1) // self._size
         self._rest = samples[chunks * self._size :].copy()
+        steps = np.abs(np.diff(samples[: chunks * self._size + 1], axis=0))
         largest = np.maximum(steps[:, 0], steps[:, 1]).reshape(chunks, self._size).max(axis=1)
-        self._judge(np.concatenate([self._maxima, largest]))
+        self._maxima.frombytes(largest.tobytes())
 
     def result(self) -> list[Step]:
         """All steps found, the most prominent first."""
-        self._judge(np.concatenate([self._maxima, np.zeros(_AROUND_CHUNKS)]))
-        self._maxima = np.zeros(0)
-        return self._found
-
-    def _judge(self, maxima: NDArray[np.float64]) -> None:
+        if not self._maxima:
+            return []
         around = _AROUND_CHUNKS
-        count = len(maxima) - 2 * around
-        if count > 0:
-            windows = np.lib.stride_tricks.sliding_window_view(maxima, 2 * around + 1)
-            # a step may lie at the edge of a chunk and ring on: its neighbours are left out
-            others = np.maximum(windows[:, : around - 1].max(axis=1), windows[:, around + 2 :].max(axis=1))
-            here = windows[:, around]
-            over = here / np.maximum(others, 1e-5)
-            for at in np.argsort(-over)[:_MOST_CLICKS]:
-                if here[at] > _SMALLEST_STEP:
-                    self._keep(self._first + around + int(at), float(here[at]), float(over[at]))
-            self._found.sort(key=lambda step: -step.above_surroundings_db)
-            del self._found[_MOST_CLICKS:]
-            self._first += count
-            maxima = maxima[count:]
-        self._maxima = maxima
-
-    def _keep(self, chunk: int, size: float, over: float) -> None:
-        at_s = round(chunk * self._size / self._rate, 2)
-        self._found.append(Step(at_s, round(gain_to_db(size), 1), round(gain_to_db(over), 1)))
+        here = np.array(self._maxima, np.float32)
+        windows = sliding_window_view(np.pad(here, around), 2 * around + 1)
+        # a step may lie at the edge of a chunk and ring on: its neighbours are left out
+        others = np.maximum(windows[:, : around - 1].max(axis=1), windows[:, around + 2 :].max(axis=1))
+        over = here / np.maximum(others, 1e-5)
+        large = np.flatnonzero(here > _SMALLEST_STEP)
+        return [
+            Step(
+                at_s=round(int(chunk) * self._size / self._rate, 2),
+                size_dbfs=round(gain_to_db(float(here[chunk])), 1),
+                above_surroundings_db=round(gain_to_db(float(over[chunk])), 1),
+            )
+            for chunk in large[np.argsort(-over[large], kind="stable")][:_MOST_CLICKS]
+        ]
 
 
-@dataclass
-class _Track:
-    """One tone through the sections of a file."""
+class _Section(NamedTuple):
+    """A line found in one section of the file, which begins and ends at these seconds."""
 
-    levels: list[float]
-    pitches: list[float]
-    sections: list[tuple[float, float]]
+    line: Line
+    from_s: float
+    to_s: float
+
+
+class _Leaks(NamedTuple):
+    """A beat found in one section, and the leakage by channel."""
+
+    beat: Beat
+    leakage_db: dict[str, float | None]
 
 
 class _Tones:
@@ -232,13 +222,11 @@ class _Tones:
         self._waiting: Block = np.zeros((0, 2), np.float32)
         self._before: Block = np.zeros((0, 2), np.float32)
         self._sections = 0
-        self._tracks: tuple[list[_Track], list[_Track]] = ([], [])
-        self._beats: list[tuple[Beat, float | None, float | None]] = []
+        self._lines: tuple[list[list[_Section]], list[list[_Section]]] = ([], [])
+        self._beats: list[list[_Leaks]] = []
 
     def add(self, block: Block) -> None:
-        self._decimator.add(block)
-        self._waiting = np.concatenate([self._waiting, self._decimator.result()])
-        self._decimator.clear()
+        self._waiting = np.concatenate([self._waiting, self._decimator.add(block)])
         while len(self._waiting) >= self._length:
             self._analyse(self._waiting[: self._length], self._sections * self._hop)
             self._before = self._waiting[: self._hop].copy()
@@ -249,88 +237,76 @@ class _Tones:
         rest = np.concatenate([self._before, self._waiting])  # the end, together with what lies before it
         if len(rest) >= _SHORTEST_SECTION_S * self._rate:
             self._analyse(rest[-self._length :], first + max(0, len(rest) - self._length))
+        least = min(2, self._sections)
         tones = {
             channel: tuple(
                 sorted(
-                    (_found_tone(track) for track in tracks if len(track.sections) >= min(2, self._sections)),
+                    (_found_tone(group) for group in groups if len(group) >= least),
                     key=lambda tone: (tone.from_s, tone.hz),
                 )
             )
-            for channel, tracks in zip(("left", "right"), self._tracks, strict=True)
+            for channel, groups in zip(("left", "right"), self._lines, strict=True)
         }
-        return tones, self._found_beats()
+        beats = sorted((group for group in self._beats if len(group) >= least), key=len, reverse=True)
+        return tones, tuple(map(_found_beat, beats))
 
     def _analyse(self, samples: Block, begin: int) -> None:
         end = begin + len(samples)
         self._sections += 1
         found = [without_overtones(steady_lines(np.ascontiguousarray(column), self._rate)) for column in samples.T]
         beat = find_beat(*found)
-        left, right = own_lines(found[0], found[1]), own_lines(found[1], found[0])
-        for channel, lines in enumerate((left, right)):
+        own = own_lines(found[0], found[1]), own_lines(found[1], found[0])
+        for groups, lines in zip(self._lines, own, strict=True):
             strongest = max((line.level_dbfs for line in lines), default=0.0)
             for line in without_side_tones(lines, beat):
                 if line.level_dbfs > strongest - _WEAKEST_DB:
-                    self._follow(self._tracks[channel], line, begin / self._rate, end / self._rate)
+                    _group(groups, _Section(line, begin / self._rate, end / self._rate), _same_tone)
         if beat is None:
             return
-        leaked: tuple[float | None, float | None] = (None, None)
+        leaked: dict[str, float | None] = {"left": None, "right": None}
         if beat.mode == "binaural":
-            spectra = [Spectrum(column, self._rate) for column in samples.T]
-            leaked = (
-                leakage_db(spectra[0], beat.low_hz, beat.high_hz),
-                leakage_db(spectra[1], beat.high_hz, beat.low_hz),
-            )
-        self._beats.append((beat, *leaked))
-
-    @staticmethod
-    def _follow(tracks: list[_Track], line: Line, begin_s: float, end_s: float) -> None:
-        for track in tracks:
-            if abs(median(track.pitches) - line.hz) < _SAME_HZ:
-                break
-        else:
-            track = _Track([], [], [])
-            tracks.append(track)
-        track.levels.append(line.level_dbfs)
-        track.pitches.append(line.hz)
-        track.sections.append((begin_s, end_s))
-
-    def _found_beats(self) -> tuple[FoundBeat, ...]:
-        """The beats found in at least two sections, or in the only one."""
-        groups: list[list[tuple[Beat, float | None, float | None]]] = []
-        for entry in self._beats:
-            for group in groups:
-                one, other = group[0][0], entry[0]
-                if one.mode == other.mode and abs(one.hz - other.hz) < _SAME_HZ and abs(one.low_hz - other.low_hz) < 1:
-                    group.append(entry)
-                    break
-            else:
-                groups.append([entry])
-        found = []
-        for group in sorted(groups, key=len, reverse=True):
-            if len(group) < min(2, self._sections):
-                continue
-            low, high = (median(getattr(beat, end) for beat, *_ in group) for end in ("low_hz", "high_hz"))
-            left = [entry[1] for entry in group if entry[1] is not None]
-            right = [entry[2] for entry in group if entry[2] is not None]
-            found.append(
-                FoundBeat(
-                    mode=group[0][0].mode,
-                    low_hz=round(low, 4),
-                    high_hz=round(high, 4),
-                    beat_hz=round(median(beat.hz for beat, *_ in group), 4),
-                    leakage_db={
-                        "left": round(median(left), 1) if left else None,
-                        "right": round(median(right), 1) if right else None,
-                    },
-                )
-            )
-        return tuple(found)
+            left, right = (Spectrum(column, self._rate) for column in samples.T)
+            leaked["left"] = leakage_db(left, beat.low_hz, beat.high_hz)
+            leaked["right"] = leakage_db(right, beat.high_hz, beat.low_hz)
+        _group(self._beats, _Leaks(beat, leaked), _same_beat)
 
 
-def _found_tone(track: _Track) -> FoundTone:
+def _group(groups: list[list[EntryT]], entry: EntryT, same: Callable[[list[EntryT], EntryT], bool]) -> None:
+    """Put an entry into the first group that it is the same as, or into one of its own."""
+    for group in groups:
+        if same(group, entry):
+            group.append(entry)
+            return
+    groups.append([entry])
+
+
+def _same_tone(group: list[_Section], other: _Section) -> bool:
+    return abs(median(section.line.hz for section in group) - other.line.hz) < _SAME_HZ
+
+
+def _same_beat(group: list[_Leaks], other: _Leaks) -> bool:
+    one, two = group[0].beat, other.beat
+    return one.mode == two.mode and abs(one.hz - two.hz) < _SAME_HZ and abs(one.low_hz - two.low_hz) < 1
+
+
+def _found_tone(group: list[_Section]) -> FoundTone:
     return FoundTone(
-        hz=round(median(track.pitches), 4),
-        level_dbfs=round(median(track.levels), 2),
-        from_s=round(track.sections[0][0], 1),
-        to_s=round(track.sections[-1][1], 1),
+        hz=round(median(section.line.hz for section in group), 4),
+        level_dbfs=round(median(section.line.level_dbfs for section in group), 2),
+        from_s=round(group[0].from_s, 1),
+        to_s=round(group[-1].to_s, 1),
+    )
+
+
+def _found_beat(group: list[_Leaks]) -> FoundBeat:
+    known = {
+        channel: [db for leaks in group if (db := leaks.leakage_db[channel]) is not None]
+        for channel in ("left", "right")
+    }
+    return FoundBeat(
+        mode=group[0].beat.mode,
+        low_hz=round(median(leak.beat.low_hz for leak in group), 4),
+        high_hz=round(median(leak.beat.high_hz for leak in group), 4),
+        beat_hz=round(median(leak.beat.hz for leak in group), 4),
+        leakage_db={channel: round(median(levels), 1) if levels else None for channel, levels in known.items()},
     )

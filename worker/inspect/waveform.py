@@ -50,8 +50,7 @@ class WaveformBuilder:
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
         self._rest: Block = np.zeros((0, 2), np.float32)
-        self._lows = _Columns(np.minimum)
-        self._highs = _Columns(np.maximum)
+        self._wave = _Columns(np.max)
         self._spectrum = _Spectrogram(sample_rate)
 
     def add(self, block: Block) -> None:
@@ -61,46 +60,39 @@ class WaveformBuilder:
         whole = len(samples) // _WAVE_FRAMES * _WAVE_FRAMES
         self._rest = samples[whole:].copy()
         chunks = samples[:whole].reshape(-1, 2 * _WAVE_FRAMES)
-        self._lows.extend(chunks.min(axis=1, keepdims=True))
-        self._highs.extend(chunks.max(axis=1, keepdims=True))
+        for column in np.stack([-chunks.min(axis=1), chunks.max(axis=1)], axis=1):
+            self._wave.add(column)
 
     def result(self) -> Waveform:
         """The finished drawing."""
-        lows, highs = self._lows.result(), self._highs.result()
+        wave = self._wave.result(2)
         levels, spectrum_s = self._spectrum.result()
-        return Waveform(lows[:, 0], highs[:, 0], self._lows.width * _WAVE_FRAMES / self._rate, levels, spectrum_s)
+        return Waveform(-wave[:, 0], wave[:, 1], self._wave.width * _WAVE_FRAMES / self._rate, levels, spectrum_s)
 
 
 class _Columns:
-    """Columns that are joined two by two whenever there are too many."""
+    """Columns of `width` items each, joined two by two whenever there are too many; `join` is NumPy's max or mean."""
 
-    def __init__(self, join: Callable[[Column, Column], Column]) -> None:
+    def __init__(self, join: Callable[..., NDArray[np.float32]]) -> None:
         self._join = join
         self._columns: list[Column] = []
         self._waiting: list[Column] = []
         self.width = 1
 
-    def extend(self, columns: Column) -> None:
-        for column in columns:
-            self._waiting.append(column)
-            if len(self._waiting) == self.width:
-                self._close()
-            if len(self._columns) >= MOST_COLUMNS:
-                pairs = zip(self._columns[::2], self._columns[1::2], strict=False)
-                self._columns = [self._join(one, other) for one, other in pairs]
-                self.width *= 2
+    def add(self, item: Column) -> None:
+        self._waiting.append(item)
+        if len(self._waiting) >= self.width:
+            self._columns.append(self._join(self._waiting, axis=0))
+            self._waiting.clear()
+        if len(self._columns) >= MOST_COLUMNS:
+            pairs = np.array(self._columns).reshape(MOST_COLUMNS // 2, 2, -1)
+            self._columns = list(self._join(pairs, axis=1))
+            self.width *= 2
 
-    def result(self) -> Column:
-        if self._waiting:
-            self._close()
-        return np.array(self._columns) if self._columns else np.zeros((1, 1), np.float32)
-
-    def _close(self) -> None:
-        column = self._waiting[0]
-        for other in self._waiting[1:]:
-            column = self._join(column, other)
-        self._columns.append(column)
-        self._waiting.clear()
+    def result(self, size: int) -> NDArray[np.float32]:
+        """All columns, shape (columns, size); at least one."""
+        last = [self._join(self._waiting, axis=0)] if self._waiting else []
+        return np.array([*self._columns, *last] or [np.zeros(size, np.float32)])
 
 
 class _Spectrogram:
@@ -112,25 +104,24 @@ class _Spectrogram:
         self._hop = self._size // _FIRST_HOPS
         self._window = np.hanning(self._size).astype(np.float32)
         self._waiting: Block = np.zeros((self._size // 2, 2), np.float32)  # so that a column shows its own middle
-        self._columns: list[Column] = []
-        self._sum: Column | None = None
-        self._summed = 0
-        self._width = 1
+        self._columns = _Columns(np.mean)
         self._rows = _rows(self._size, sample_rate)
 
     def add(self, block: Block) -> None:
         samples = np.concatenate([self._waiting, block])
         at = 0
         while at + self._size <= len(samples):
-            self._put(self._powers(samples[at : at + self._size]))
+            self._columns.add(self._powers(samples[at : at + self._size]))
+            if self._columns.width > 1 and self._hop < self._size:  # fewer transforms, rather than several in a column
+                self._hop *= 2
+                self._columns.width = 1
             at += self._hop
         self._waiting = samples[at:].copy()
 
     def result(self) -> tuple[NDArray[np.float32], float]:
         self.add(np.zeros((self._size // 2, 2), np.float32))
-        powers = np.array(self._columns) if self._columns else np.zeros((1, ROWS), np.float32)
-        levels = 10.0 * np.log10(np.maximum(powers, 1e-14))
-        return levels.astype(np.float32), self._width * self._hop / self._rate
+        levels = 10.0 * np.log10(np.maximum(self._columns.result(ROWS), 1e-14))
+        return levels.astype(np.float32), self._columns.width * self._hop / self._rate
 
     def _powers(self, samples: Block) -> Column:
         scale = 2.0 / float(self._window.sum())
@@ -142,21 +133,6 @@ class _Spectrogram:
         between = powers[first] * (1.0 - share) + powers[np.minimum(first + 1, len(powers) - 1)] * share
         column: Column = np.where(last - first > 1, row_of_bins, between).astype(np.float32)
         return column
-
-    def _put(self, column: Column) -> None:
-        self._sum = column if self._sum is None else self._sum + column
-        self._summed += 1
-        if self._summed < self._width:
-            return
-        self._columns.append(self._sum / np.float32(self._width))
-        self._sum, self._summed = None, 0
-        if len(self._columns) >= MOST_COLUMNS:
-            pairs = zip(self._columns[::2], self._columns[1::2], strict=False)
-            self._columns = [(one + other) / np.float32(2) for one, other in pairs]
-            if self._hop < self._size:
-                self._hop *= 2
-            else:
-                self._width *= 2
 
 
 def _rows(size: int, sample_rate: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:

@@ -6,40 +6,25 @@ import os
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import Any, NoReturn
 
 from worker.errors import Cancelled, LeaseLost
-from worker.job.messages import (
-    Answer,
-    AskCatalogue,
-    AskCharacters,
-    AskTrack,
-    Failed,
-    MayPublish,
-    Message,
-    Progress,
-    Question,
-    Uploaded,
-)
+from worker.job.messages import Answer, Failed, Message, Progress, Question, Uploaded
 
 
 class Channel:
     """Sends messages to the worker and receives its answers. Safe to use from any thread.
 
-    Parameters
-    ----------
-    connection : Connection
-    on_broken : callable
-        Called, from any thread, when the worker's end is closed; then the process exits.
+    When the worker's end is closed, `on_broken` is called, from any thread, and the process exits.
     """
 
     def __init__(self, connection: Connection, on_broken: Callable[[], None]) -> None:
         self._connection = connection
         self._on_broken = on_broken
         self._sending = threading.Lock()
-        self._answer: Answer | None = None
         self._asking = threading.Lock()  # one question at a time
-        self._answered = threading.Condition()
+        self._answers: SimpleQueue[Answer] = SimpleQueue()
         self._last: Progress | None = None
         threading.Thread(target=self._receive, name="channel", daemon=True).start()
 
@@ -58,10 +43,10 @@ class Channel:
         Cancelled, LeaseLost
             If it does not: nothing may be uploaded any more.
         """
-        answer = self._ask(MayPublish())
-        if answer == "cancelled":
+        claim_status = self._ask(Question("claim"))
+        if claim_status == "cancelled":
             raise Cancelled
-        if answer != "held":
+        if claim_status != "held":
             raise LeaseLost
 
     def track_row(self) -> dict[str, Any] | None:
@@ -72,17 +57,17 @@ class Channel:
         WorkerError
             If the database does not answer.
         """
-        row = self._ask(AskTrack())
-        return row if isinstance(row, dict) else None
+        row: dict[str, Any] | None = self._ask(Question("track"))
+        return row
 
     def catalogue(self, reference: str) -> str | None:
         """Look a piece of music up in the catalogue, by id or slug; its `url` (object name or URL), or None."""
-        url = self._ask(AskCatalogue(reference))
-        return None if url is None else str(url)
+        url: str | None = self._ask(Question("catalogue", reference))
+        return url
 
     def may_speak(self, characters: int) -> bool:
         """Whether the customer may have so many more characters spoken today (MAX_CHARACTERS_PER_DAY)."""
-        return bool(self._ask(AskCharacters(characters)))
+        return bool(self._ask(Question("characters", characters)))
 
     def uploaded(self, bucket: str, key: str) -> None:
         """Report a file that is new in storage; the worker removes it if the customer cancels."""
@@ -96,27 +81,21 @@ class Channel:
         except ConnectionError:
             self._exit()
 
-    def _ask(self, question: Question) -> object:
+    def _ask(self, question: Question) -> Any:
         """Send a question, wait for its answer and return it; raise it if it is a failure."""
-        with self._asking, self._answered:
-            self._answer = None
+        with self._asking:
             self.send(question)
-            self._answered.wait_for(lambda: self._answer is not None)
-            assert self._answer is not None  # noqa: S101 - for the type checker
-            value = self._answer.value
+            value = self._answers.get().value
         if isinstance(value, Failed):
-            raise value.error()
+            raise value.error
         return value
 
     def _receive(self) -> None:
         while True:
             try:
-                answer = self._connection.recv()
+                self._answers.put(self._connection.recv())
             except (EOFError, OSError):
                 self._exit()
-            with self._answered:
-                self._answer = answer
-                self._answered.notify()
 
     def _exit(self) -> NoReturn:
         self._on_broken()

@@ -42,11 +42,9 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     if sys.platform == "linux":  # children of a killed job become ours, and we reap them; elsewhere init does
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    from worker import logs
     from worker.job import preload  # noqa: F401
     from worker.job.main import run
 
-    logs.open_sinks()
     gc.collect()
     gc.freeze()  # else the collector in a job would touch these pages, and so copy them
     child_ended, wakeup = os.pipe()

@@ -15,7 +15,7 @@ from loguru import logger
 
 from worker import logs
 from worker.config import Config
-from worker.errors import Interrupted, WorkerError
+from worker.errors import WorkerError
 from worker.job.channel import Channel
 from worker.job.messages import Assignment, Failed, JobInput, JobOutput
 from worker.job.process_tree import kill_session
@@ -26,13 +26,7 @@ _OOM_SCORE = "800"  # the kernel should kill a job before the worker (proc(5): -
 
 
 def run(descriptor: int) -> None:
-    """Run the job that the worker assigns.
-
-    Parameters
-    ----------
-    descriptor : int
-        The job's end of the channel.
-    """
+    """Run the job that the worker assigns; `descriptor` is the job's end of the channel."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
     connection = Connection(descriptor)
@@ -59,12 +53,10 @@ def _output(assignment: Assignment, channel: Channel) -> JobOutput | Failed:
         module, name = assignment.function.split(":")
         function: JobFunction = getattr(importlib.import_module(module), name)
         return function(assignment.job_input, assignment.config, channel, assignment.folder)
-    except (WorkerError, Interrupted, MemoryError) as error:
-        return Failed.of(error)
     except Exception as error:  # noqa: BLE001 - the worker must be told of any error
         failed = Failed.of(error)
-        if failed.code == "worker.bug":
-            logger.bind(event="job.bug").opt(exception=error).error("{}", failed.message)
+        if isinstance(failed.error, WorkerError) and failed.error.code == "worker.bug":
+            logger.bind(event="job.bug").opt(exception=error).error("{}", failed.error)
         return failed
 
 

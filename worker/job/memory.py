@@ -7,18 +7,18 @@ from pathlib import Path
 
 from worker.config import Config
 
-_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-_KILLS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))  # the container's, else the machine's
+_CGROUP = Path("/sys/fs/cgroup")
+_KILLS = (_CGROUP / "memory.events", Path("/proc/vmstat"))  # the container's, else the machine's
 _RESERVE_BYTES = 120 << 20  # for the worker itself and its fork server
 _LEAST_BYTES = 128 << 20
 
 
-def job_memory_limit_bytes(config: Config) -> int:
+def job_memory_limit_bytes(config: Config, *, cgroup: Path = _CGROUP) -> int:
     """MEMORY_LIMIT_MB, or a job's share of what the container (else 3/4 of the machine) has beside the worker."""
     if config.memory_limit_mb is not None:
         return config.memory_limit_mb << 20
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
-    container = _container_bytes()
+    container = _container_bytes(cgroup)
     whole = container if container is not None and container < machine else machine * 3 // 4
     return max((whole - _RESERVE_BYTES) // config.worker_concurrency, _LEAST_BYTES)
 
@@ -37,10 +37,10 @@ def kills_by_the_kernel() -> int:
     return 0
 
 
-def _container_bytes() -> int | None:
-    for path in _CGROUP_LIMITS:
+def _container_bytes(cgroup: Path) -> int | None:
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
-            return int(path.read_text())
+            return int((cgroup / name).read_text())
         except (OSError, ValueError):  # no such cgroup, or "max"
             continue
     return None

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from worker import errors
 from worker.config import Config
@@ -19,13 +19,7 @@ _EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFI
 
 @dataclass(frozen=True)
 class JobInput:
-    """What was claimed: the row's ids and its payload.
-
-    Attributes
-    ----------
-    payload_text : str or None
-        The row's JSON. Customers write it, so only the job process parses it.
-    """
+    """What was claimed: the row's ids and its JSON, which customers write, so that only the job process parses it."""
 
     job_id: str
     track_id: str | None
@@ -49,16 +43,9 @@ class JobInput:
 
 @dataclass(frozen=True)
 class JobOutput:
-    """The result of a job.
+    """The result of a job: the row's `result` in both vocabularies of the app, and columns for the row in `tracks`.
 
-    Attributes
-    ----------
-    result : dict
-        For the row's `result`, in both vocabularies of the app.
-    track : dict
-        Columns for the row in `tracks`.
-    summary : dict
-        For the job's summary line in the log: stage times, loudness, peak.
+    `summary` is for the job's line in the log: stage times, loudness, peak.
     """
 
     result: dict[str, Any]
@@ -70,14 +57,9 @@ class JobOutput:
 class Assignment:
     """The first message to a job process.
 
-    Attributes
-    ----------
-    function : str
-        ``module:function``, called with `job_input`, `config`, the `Channel` and `folder`.
-    folder : Path
-        The job's own folder; the worker removes it.
-    memory_bytes : int
-        The job's memory limit.
+    `function` is a ``module:function``, called with `job_input`, `config`, the `Channel` and the job's own `folder`,
+    which the worker removes. `memory_bytes` limits the job: the kernel bounds what one process may map, the worker
+    checks what all of them hold.
     """
 
     function: str
@@ -96,27 +78,21 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class MayPublish:
-    """Asks whether the claim still holds. The answer is a `ClaimStatus` as text."""
+class Question:
+    """Asks the worker, which asks the database.
 
+    Attributes
+    ----------
+    what : str
+        ``"claim"``: whether the claim still holds; the answer is a `ClaimStatus` as text. ``"track"``: the job's row in
+        `tracks`, JSON columns as text, or None. ``"catalogue"``: the `url` of a piece in the music catalogue, or None.
+        ``"characters"``: whether the customer may have so many more characters spoken.
+    about : str or int or None
+        The piece's id or slug; the number of characters.
+    """
 
-@dataclass(frozen=True)
-class AskTrack:
-    """Asks for the job's row in `tracks`. The answer is a mapping with JSON columns as text, or None."""
-
-
-@dataclass(frozen=True)
-class AskCatalogue:
-    """Asks for a piece in the music catalogue, by id or slug. The answer is its `url`, or None."""
-
-    reference: str
-
-
-@dataclass(frozen=True)
-class AskCharacters:
-    """Asks whether the customer may have so many more characters spoken. The answer is True or False."""
-
-    characters: int
+    what: Literal["claim", "track", "catalogue", "characters"]
+    about: Any = None
 
 
 @dataclass(frozen=True)
@@ -136,48 +112,27 @@ class Uploaded:
 
 @dataclass(frozen=True)
 class Failed:
-    """An error as plain data, since exceptions with arguments of their own cannot be pickled."""
+    """An error of a class that both processes know."""
 
-    name: str
-    message: str
-    code: str
-    customer_message: str | None
-    retry_after_s: float | None
+    error: WorkerError | Interrupted
 
     @classmethod
     def of(cls, error: BaseException) -> Failed:
-        """Convert an exception."""
+        """Sort an exception. The text of an unknown one may quote the payload, so only its type and place are kept."""
+        if type(error).__module__ == errors.__name__ and isinstance(error, WorkerError | Interrupted):
+            return cls(error)
         if isinstance(error, WorkerError):
-            return cls(type(error).__name__, error.message, error.code, error.customer_message, error.retry_after_s)
-        if isinstance(error, Interrupted):
-            return cls(type(error).__name__, str(error), "", None, None)
+            customer_message, retry_after_s = error.customer_message, error.retry_after_s
+            return cls(
+                TransientError(
+                    error.message, code=error.code, customer_message=customer_message, retry_after_s=retry_after_s
+                )
+            )
         if isinstance(error, MemoryError):
-            return cls("ResourceError", "the render ran out of memory", "resource.memory", None, None)
+            return cls(ResourceError("the render ran out of memory", code="resource.memory"))
         if isinstance(error, OSError) and error.errno in _EXHAUSTED:
-            return cls("ResourceError", f"the machine is used up: {error.strerror}", "resource.machine", None, None)
-        # The error's text may quote the payload, so only its type and place are kept.
-        return cls("TransientError", f"a bug, or an error nobody has sorted: {where(error)}", "worker.bug", None, None)
-
-    def error(self) -> WorkerError | Interrupted:
-        """Convert it back into an exception."""
-        kind = getattr(errors, self.name, TransientError)
-        if issubclass(kind, Interrupted):
-            return kind(self.message)
-        error: WorkerError = kind(
-            self.message,
-            code=self.code,
-            customer_message=self.customer_message,
-            retry_after_s=self.retry_after_s,
-        )
-        return error
+            return cls(ResourceError(f"the machine is used up: {error.strerror}", code="resource.machine"))
+        return cls(TransientError(f"a bug, or an error nobody has sorted: {where(error)}", code="worker.bug"))
 
 
-Question = MayPublish | AskTrack | AskCatalogue | AskCharacters
 Message = Progress | Question | Uploaded | Failed | JobOutput
-
-
-def out_of_memory(found_bytes: int, limit_bytes: int) -> ResourceError:
-    """Return the error of a job that exceeded its memory limit."""
-    return ResourceError(
-        f"the render took {found_bytes >> 20} MB of memory; {limit_bytes >> 20} MB are allowed", code="resource.memory"
-    )

@@ -16,7 +16,5 @@ import worker.codec.encode
 import worker.payload.parse
 import worker.storage.choose  # noqa: F401
 from worker.allocator import keep_freed_memory
-from worker.cores import compute_in_batch
 
 keep_freed_memory()
-compute_in_batch()

@@ -16,13 +16,11 @@ import subprocess
 import sys
 import threading
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Self
 
-from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.job.fork_server import STATUS
-from worker.job.messages import Answer, Assignment, Failed, JobInput, JobOutput, Message
+from worker.job.messages import Answer, Assignment, Failed, JobOutput, Message
 from worker.job.process_tree import kill_session, session_resident_bytes
 
 DEFAULT_JOB = "worker.job.run:run_job"
@@ -106,18 +104,6 @@ class ForkServer:
 class JobProcess:
     """A job process, started at once.
 
-    Parameters
-    ----------
-    fork_server : ForkServer
-    function : str
-        ``module:function`` that the process calls.
-    job_input : JobInput
-    config : Config
-    folder : Path
-        For the job's files.
-    memory_bytes : int
-        The job's memory limit. The kernel bounds what one process may map; the worker checks what all of them hold.
-
     Attributes
     ----------
     pid : int
@@ -131,16 +117,7 @@ class JobProcess:
         If no process could be started.
     """
 
-    def __init__(
-        self,
-        fork_server: ForkServer,
-        function: str,
-        *,
-        job_input: JobInput,
-        config: Config,
-        folder: Path,
-        memory_bytes: int,
-    ) -> None:
+    def __init__(self, fork_server: ForkServer, assignment: Assignment) -> None:
         self.unread: list[Message] = []
         self._exit_code: int | None = None
         self._has_result = False
@@ -165,7 +142,7 @@ class JobProcess:
             raise
         self.pid: int = pid
         with contextlib.suppress(OSError):  # it has died already; `messages` finds out
-            self._channel.send(Assignment(function, job_input, config, folder, memory_bytes))
+            self._channel.send(assignment)
 
     def messages(self, timeout_s: float) -> list[Message] | None:
         """Wait for messages from the job; None when it has ended and all have been read."""
@@ -187,18 +164,16 @@ class JobProcess:
     def close(self) -> str:
         """End the job process and everything it has started; return how it ended, in words. Safe to repeat."""
         self._await_exit(_EXIT_S if self._has_result or self._channel.closed else 0.0)  # it may exit by itself
-        self._kill()  # or what it has left behind
+        if self._exit_code is None:
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGKILL)  # it may not be a session yet
+        kill_session(self.pid)  # or what it has left behind
         self._await_exit(_REAP_S)
         self.unread += self._receive()
         self._channel.close()
         if self._status >= 0:
             os.close(self._status)
             self._status = -1
-        return self.ending
-
-    @property
-    def ending(self) -> str:
-        """How the process ended, in words."""
         if self._exit_code is None:
             return "ended unseen"
         if self._exit_code < 0:
@@ -219,12 +194,6 @@ class JobProcess:
         except (EOFError, OSError):
             self._channel.close()
         return received
-
-    def _kill(self) -> None:
-        if self._exit_code is None:
-            with contextlib.suppress(OSError):
-                os.kill(self.pid, signal.SIGKILL)  # it may not be a session yet
-        kill_session(self.pid)
 
     def _await_exit(self, timeout_s: float) -> None:
         if self._exit_code is None:

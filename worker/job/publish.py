@@ -22,20 +22,9 @@ _PREVIEW_S = 45.0  # a job waits no longer for its preview to be stored
 
 @dataclass(frozen=True)
 class Published:
-    """Where the files are in storage.
+    """Where the files are in storage, as ``bucket/key``; the preview as `tracks.preview_url` holds it.
 
-    Attributes
-    ----------
-    track : str
-        ``bucket/key``.
-    preview : str or None
-        As `tracks.preview_url` holds it; None if it could not be stored.
-    twin : str or None
-        The track for speakers.
-    lyrics : mapping
-        By the file's suffix.
-    notes : tuple of str
-        What could not be stored, in plain sentences.
+    `preview` is None if it could not be stored, `lyrics` is by the file's suffix, `notes` says what was not stored.
     """
 
     track: str
@@ -55,16 +44,14 @@ def publish(
     storage: Storage,
     channel: Channel,
 ) -> Published:
-    """Upload a track, its preview, its twin and its lyrics.
+    """Upload a track, its preview, its twin for speakers and its lyrics.
 
     The track is published even if its preview or its lyrics cannot be stored.
 
     Raises
     ------
-    WorkerError
-        As `Storage.put` does.
-    Interrupted
-        From `Channel.may_publish`.
+    WorkerError, Interrupted
+        From `Storage.put` and `Channel.may_publish`.
     """
 
     def upload(path: Path, bucket: str, key: str, percent: int, *, within_s: float | None = None) -> Stored:

@@ -6,6 +6,7 @@ the database (the track's row, the music catalogue) go to the worker, too.
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from worker.config import Config
 from worker.errors import JobError
 from worker.job.channel import Channel
 from worker.job.messages import JobInput, JobOutput
+from worker.voices import PROVIDERS
 
 if TYPE_CHECKING:  # heavy modules are loaded by the job process only; the idle worker needs none of them
     from worker.job.publish import Published
@@ -22,19 +24,9 @@ if TYPE_CHECKING:  # heavy modules are loaded by the job process only; the idle 
     from worker.payload.track_row import Completed
     from worker.render.produce import Produced
 
-PAID_PROVIDERS = ("openai", "elevenlabs")
-
 
 def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
-    """Render a job and put its track and preview into storage.
-
-    Parameters
-    ----------
-    job_input : JobInput
-    config : Config
-    channel : Channel
-    folder : Path
-        The job's own; the worker removes it.
+    """Render a job in its own folder, and put its track and preview into storage.
 
     Raises
     ------
@@ -52,13 +44,11 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
     _check_characters(job, config, channel)
     encoding = Encoding.for_quality(job.output.format, job.output.quality)
     track_file, preview_file = folder / f"track.{encoding.format}", folder / "preview.mp3"
-    storage = open_storage(config)
-    try:
+    with closing(open_storage(config)) as storage:
         from worker.media.download import fetch_media
         from worker.media.reference import What
         from worker.render.produce import produce
-        from worker.render.studio import open_studio
-        from worker.tts.shared_cache import speech_store
+        from worker.render.studio import Studio
 
         def fetch(reference: str, *, into: Path, what: What) -> Path:
             return fetch_media(
@@ -73,10 +63,10 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
         produced = produce(
             job,
             track_file,
-            studio=open_studio(
+            studio=Studio(
                 config,
                 fetch,
-                speech_store=speech_store(config, storage),
+                speech_store=storage.small_files(config.tts_cache_bucket) if config.tts_cache_bucket else None,
                 catalogue=channel.catalogue,
                 without_music=config.on_missing_music == "without",
                 without_cover="always" if completed.has_tracks_cover else "missing",
@@ -86,12 +76,14 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
             preview_s=config.preview_seconds,
             on_progress=lambda stage, fraction: channel.progress(int(90 * fraction), stage),
         )
-        _log_left_out(produced, job_input)
+        log = logger.bind(job=job_input.job_id)
+        if produced.music_error is not None:
+            log.bind(event="music.left_out").warning("made without its music: {}", produced.music_error.message)
+        if produced.cover_error is not None:
+            log.bind(event="cover.left_out").warning("made without its cover: {}", produced.cover_error.message)
         published = publish(
             job_input, produced, track_file, preview_file, config=config, storage=storage, channel=channel
         )
-    finally:
-        storage.close()
     notes = ["The order names no sound, so it was made from the track as it is saved."] if completed.is_of_track else []
     return _output(produced, published, track_file, notes=notes, title=job.metadata.title)
 
@@ -114,9 +106,7 @@ def _parse(completed: Completed, job_input: JobInput, config: Config) -> RenderJ
     from worker.payload.parse import parse_job
 
     job = parse_job(
-        completed.payload,
-        max_script_characters=config.max_script_characters,
-        max_duration_min=config.max_duration_min,
+        completed.payload, max_script_characters=config.max_script_characters, max_duration_min=config.max_duration_min
     )
     if job.unknown_keys:
         logger.bind(event="job.unknown_keys", job=job_input.job_id).debug("ignored: {}", ", ".join(job.unknown_keys))
@@ -125,7 +115,7 @@ def _parse(completed: Completed, job_input: JobInput, config: Config) -> RenderJ
 
 def _check_characters(job: RenderJob, config: Config, channel: Channel) -> None:
     """Refuse a script that is longer than what the customer may still have spoken today, if it costs money."""
-    characters = len(job.script) if job.has_voice and job.voice.provider in PAID_PROVIDERS else 0
+    characters = len(job.script) if job.has_voice and PROVIDERS[job.voice.provider].key_variable else 0
     if characters and config.max_characters_per_day is not None and not channel.may_speak(characters):
         raise JobError(
             f"script: {characters} characters are more than MAX_CHARACTERS_PER_DAY ({config.max_characters_per_day}) "
@@ -133,14 +123,6 @@ def _check_characters(job: RenderJob, config: Config, channel: Channel) -> None:
             code="job.characters",
             customer_message="You have ordered more speech today than can be made in a day. Please try again tomorrow.",
         )
-
-
-def _log_left_out(produced: Produced, job_input: JobInput) -> None:
-    log = logger.bind(job=job_input.job_id)
-    if produced.music_error is not None:
-        log.bind(event="music.left_out").warning("made without its music: {}", produced.music_error.message)
-    if produced.cover_error is not None:
-        log.bind(event="cover.left_out").warning("made without its cover: {}", produced.cover_error.message)
 
 
 def _output(

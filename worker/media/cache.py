@@ -23,26 +23,18 @@ class Kept:
 
     path: Path
     etag: str
+    used_at: float
 
 
 class MediaCache:
-    """The latest version of each URL.
-
-    Parameters
-    ----------
-    folder : Path
-        Made when it is first written to.
-    max_bytes : int
-        0 keeps nothing.
-    """
+    """The latest version of each URL, up to so many bytes; 0 keeps nothing."""
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
         self._disk = DiskCache(folder, max_bytes=max_bytes)
 
     def find(self, url: str) -> Kept | None:
         """The newest version kept of a URL."""
-        found = [kept for path in self._versions(url) if (kept := _kept(path))]
-        return max(found, key=lambda kept: _used_at(kept.path), default=None)
+        return max(filter(None, map(_kept, self._versions(url))), key=lambda kept: kept.used_at, default=None)
 
     def hand_out(self, kept: Kept, to: Path) -> bool:
         """Give a job its own link; False if another process has just dropped the file."""
@@ -68,14 +60,7 @@ def _hashed(url: str) -> str:
 
 def _kept(path: Path) -> Kept | None:
     encoded = path.name.partition("-")[2]
-    try:
+    with contextlib.suppress(ValueError, OSError):  # not of this cache, or just dropped
         etag = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode("ascii")
-    except ValueError:
-        return None
-    return Kept(path, etag)
-
-
-def _used_at(path: Path) -> float:
-    with contextlib.suppress(OSError):
-        return path.stat().st_mtime
-    return 0.0
+        return Kept(path, etag, path.stat().st_mtime)
+    return None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -15,46 +13,18 @@ from dsp.blocks import Block
 SAMPLE_BYTES = 4
 
 
-@dataclass(frozen=True)
-class SourceFacts:
-    """Properties of a file before it was decoded.
-
-    Parameters
-    ----------
-    codec : str
-        FFmpeg's name of the coding, such as ``mp3``.
-    sample_rate : int
-        In Hz.
-    channels : int
-        After any downmix to stereo.
-    """
-
-    codec: str
-    sample_rate: int
-    channels: int
-
-
 class FileClip:
     """A decoded recording, read block by block with `pread`: any number of threads may read at once.
 
-    The file is never mapped into memory, since its pages would count as this process's.
-
-    Parameters
-    ----------
-    path : Path
-        Raw little-endian float32, interleaved.
-    channels : int
-        1 or 2, as on disk; mono goes to both channels.
-    facts : SourceFacts, optional
-        Where the sound came from.
+    On disk it is raw little-endian float32, interleaved, of 1 or 2 channels; mono goes to both. It is never mapped into
+    memory, since its pages would count as this process's.
     """
 
-    def __init__(self, path: Path, *, channels: int, facts: SourceFacts | None = None) -> None:
+    def __init__(self, path: Path, *, channels: int) -> None:
         if channels not in (1, 2):
             raise ValueError(f"channels is {channels}; 1 or 2 are allowed")
         self.path = path
         self.channels = channels
-        self.facts = facts
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._frame_bytes = SAMPLE_BYTES * channels
         self._frames = os.fstat(self._descriptor).st_size // self._frame_bytes
@@ -65,19 +35,12 @@ class FileClip:
         return self._frames
 
     def read(self, start: int, stop: int, out: Block | None = None) -> Block:
-        """Read frames `start` to `stop`.
+        """Read frames `[start, stop)`; requires ``0 <= start <= stop <= frames``.
 
         Parameters
         ----------
-        start, stop : int
-            With ``0 <= start <= stop <= frames``.
         out : float32 array, shape (stop - start, 2), contiguous, optional
-            Where to; a new one by default.
-
-        Returns
-        -------
-        block : float32 array, shape (stop - start, 2)
-            The caller's own.
+            Where to; a new one by default, which is the caller's own.
 
         Raises
         ------
@@ -110,7 +73,5 @@ class FileClip:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import struct
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from dsp.blocks import Block
 from worker.errors import MediaError, ResourceError
 from worker.ffmpeg.pipe import Pipe
 from worker.ffmpeg.program import Ffmpeg
-from worker.media.clip import SAMPLE_BYTES, FileClip, SourceFacts
+from worker.media.clip import SAMPLE_BYTES, FileClip
 from worker.media.decoder import LogParser, decoder
 
 Samples = NDArray[np.float32]  # (frames, 1 or 2)
@@ -36,13 +37,10 @@ def decode(
     max_seconds: float,
     timeout_s: float,
 ) -> FileClip:
-    """Decode a recording once, resample it, and keep it on disk for random access.
+    """Decode a recording of any provenance once, resample it, and keep it on disk for random access.
 
     Parameters
     ----------
-    ffmpeg : Ffmpeg
-    source : Path
-        A file of any provenance.
     into : Path
         The raw float32 file to write; mono stays one channel. Removed again on failure.
     sample_rate : int
@@ -55,7 +53,7 @@ def decode(
     Returns
     -------
     FileClip
-        Of `resampled_frames`, with the encoder's padding left out.
+        Its length at the new rate rounded, and never nothing; the encoder's padding is left out.
 
     Raises
     ------
@@ -74,14 +72,11 @@ def decode(
             stream = SoundStream(source.name, pipe, log, max_seconds)
             for samples in _resampled(stream, sample_rate):
                 file.write(samples.data)
-        return FileClip(into, channels=stream.channels, facts=stream.facts())
-    except OSError as error:
+        return FileClip(into, channels=stream.channels)
+    except BaseException as error:
         into.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise ResourceError(f"the disk is full: {source.name} cannot be decoded", code="resource.disk") from None
-        raise
-    except BaseException:
-        into.unlink(missing_ok=True)
         raise
 
 
@@ -93,25 +88,14 @@ def opened_sound(ffmpeg: Ffmpeg, source: Path, *, max_seconds: float = 24 * 3600
 
 
 class SoundStream:
-    """The samples of one file at its own rate, from FFmpeg's pipe.
-
-    Attributes
-    ----------
-    sample_rate : int
-        In Hz.
-    channels : int
-        1 or 2.
-    frames : int
-        So far.
-    """
+    """The samples of one file at its own rate in Hz, of one or two channels, from FFmpeg's pipe; `frames` so far."""
 
     def __init__(self, name: str, pipe: Pipe, log: LogParser, max_seconds: float) -> None:
         self._pipe = pipe
         self._name = name
         self._max_seconds = max_seconds
         self._log = log
-        self._rest = b""
-        self.sample_rate, self.channels = self._header()
+        self.sample_rate, self.channels, self._first = self._header()
         self.frames = 0
         self._not_numbers = 0
 
@@ -120,20 +104,20 @@ class SoundStream:
         """The blocks as float32 of shape (frames, 2); mono goes to both channels."""
         return (samples if self.channels == 2 else np.repeat(samples, 2, axis=1) for samples in self)
 
-    def facts(self) -> SourceFacts:
-        """Codec, rate and channels; complete once the blocks are through."""
-        return SourceFacts(self._log.codec, self.sample_rate, self.channels)
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of the coding, such as ``mp3``; known once the blocks are through."""
+        return self._log.codec
 
     def __iter__(self) -> Iterator[Samples]:
         width = SAMPLE_BYTES * self.channels
         most = int(self._max_seconds * self.sample_rate)
-        while data := self._rest + self._pipe.read():
+        rest = b""
+        for chunk in chain((self._first,), iter(self._pipe.read, b"")):
+            data = rest + chunk
             whole = len(data) // width * width
-            self._rest = data[whole:]
+            rest = data[whole:]
             if not whole:
-                if not (more := self._pipe.read()):
-                    break
-                self._rest += more
                 continue
             samples = np.frombuffer(data, "<f4", whole // SAMPLE_BYTES).reshape(-1, self.channels)
             self.frames += len(samples)
@@ -170,8 +154,8 @@ class SoundStream:
                 code="media.truncated",
             )
 
-    def _header(self) -> tuple[int, int]:
-        """Read sample rate and number of channels from the WAV header of FFmpeg's output."""
+    def _header(self) -> tuple[int, int, bytes]:
+        """Sample rate and number of channels by the WAV header of FFmpeg's output, and the bytes after it."""
         data = b""
         while b"data" not in data[12:]:
             more = self._pipe.read()
@@ -185,13 +169,7 @@ class SoundStream:
                 f"{self._name} has a sample rate of {sample_rate} Hz; {_RATES_HZ[0]} to {_RATES_HZ[1]} are allowed",
                 code="media.invalid",
             )
-        self._rest = data[data.index(b"data", 12) + 8 :]
-        return sample_rate, channels
-
-
-def resampled_frames(frames: int, from_rate: int, to_rate: int) -> int:
-    """Length of a recording at another rate: rounded, and never nothing."""
-    return max(1, round(frames * to_rate / from_rate))
+        return sample_rate, channels, data[data.index(b"data", 12) + 8 :]
 
 
 def _resampled(stream: SoundStream, sample_rate: int) -> Iterator[Samples]:
@@ -206,6 +184,6 @@ def _resampled(stream: SoundStream, sample_rate: int) -> Iterator[Samples]:
         done += len(out)
         yield out
     last = resampler.resample_chunk(np.empty((0, stream.channels), np.float32), last=True).reshape(-1, stream.channels)
-    length = resampled_frames(stream.frames, stream.sample_rate, sample_rate)
+    length = max(1, round(stream.frames * sample_rate / stream.sample_rate))
     missing = length - done - len(last)
     yield last[:missing] if missing < 0 else np.pad(last, ((0, missing), (0, 0)))

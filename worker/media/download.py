@@ -68,7 +68,6 @@ def fetch_media(
         so that an expired signature does no harm: music from MEDIA_BUCKETS, recordings from VOICE_BUCKETS below the
         customer's own folder. Other signed URLs are fetched unchanged, without the key; so is a cover, by its signed
         or public URL.
-    what : "music", "uploaded voice" or "cover"
     into : Path
         The job's folder, for the file.
     user_id : str, optional
@@ -76,12 +75,9 @@ def fetch_media(
     of_anybody : bool
         Recordings of every customer may be read: for the command line, whose user holds the key.
     cache_dir : Path, optional
-        A folder of its own, where downloads are kept for later jobs, up to MEDIA_CACHE_MAX_MB. Each use asks
-        the server whether its ETag still holds.
-    network : Network, optional
-        For tests.
+        Where downloads are kept for later jobs, up to MEDIA_CACHE_MAX_MB; each use asks whether the ETag still holds.
     deadline_s : float
-        For the whole transfer, all tries and redirects included.
+        For the whole transfer, with all its retries and redirects.
 
     Returns
     -------
@@ -146,11 +142,10 @@ def _reach(what: What, config: Config, user_id: str | None, *, local: bool, of_a
 
 @dataclass(frozen=True)
 class _Got:
-    """The result of one request: a new file, "not modified", or a redirect."""
+    """The answer to one request: a new file (200), "not modified" (304), or a redirect."""
 
-    file: Path | None = None
+    status: int
     etag: str = ""
-    unchanged: bool = False
     location: str = ""
 
 
@@ -166,56 +161,69 @@ class _Transfer:
     deadline: float
 
     def first_of(self, place: Place) -> Path:
-        """Fetch the first form of the name that exists, each with all its tries."""
-        if not isinstance(place, StoredObject):
-            return self._with_tries(place)
-        for key in place.keys:
+        """Fetch the first form of the name that exists, each with all its retries."""
+        forms = [replace(place, keys=(key,)) for key in place.keys] if isinstance(place, StoredObject) else [place]
+        for form in forms:
             try:
-                return self._with_tries(replace(place, keys=(key,)))
+                return with_retries(partial(self._fetch, form), retry_policy=_RETRIES, deadline=self.deadline)
             except MediaError as error:
-                if error.code != MISSING:
+                if error.code != MISSING or form is place:
                     raise
         raise _missing(self.what, place.label)
 
-    def _with_tries(self, place: Place) -> Path:
-        return with_retries(lambda: self._run(place), retry_policy=_RETRIES, deadline=self.deadline)
-
-    def _run(self, place: Place) -> Path:
-        """Try once, redirects included."""
+    def _fetch(self, place: Place) -> Path:
+        """Make one attempt, redirects included."""
         identity = place.identity
         if not isinstance(place, OutsideUrl) and self.supabase is not None:
             identity = f"{self.supabase.origin}/{identity.lstrip('/')}"
         kept = self.cache.find(identity)
-        out = self.into / _file_name(identity)
+        out, part = self.into / _file_name(identity), self.into / f"{uuid.uuid4().hex}.part"
         out.unlink(missing_ok=True)
         at = place
-        for _ in range(MAX_REDIRECTS + 1):
-            answer = self._ask(at, kept)
-            if answer.unchanged and kept is not None:
-                if self.cache.hand_out(kept, out):
+        try:
+            for _ in range(MAX_REDIRECTS + 1):
+                got = self._ask(at, kept, part)
+                if got.status == 304 and kept is not None:
+                    if self.cache.hand_out(kept, out):
+                        return out
+                    kept = None  # dropped by another process meanwhile: ask again, for the whole
+                    got = self._ask(at, None, part)
+                if got.status == 200:
+                    part.replace(out)
+                    self.cache.keep(out, identity, got.etag)
                     return out
-                kept = None  # dropped by another process meanwhile: ask again, for the whole
-                answer = self._ask(at, None)
-            if answer.file is not None:
-                answer.file.replace(out)
-                self.cache.keep(out, identity, answer.etag)
-                return out
-            at = self._next_hop(at, answer.location)
+                at = self._next_hop(at, got.location)
+        finally:
+            part.unlink(missing_ok=True)
         raise refused(self.what, place.label, f"redirects more than {MAX_REDIRECTS} times")
 
-    def _ask(self, at: Place, kept: Kept | None) -> _Got:
-        condition = {"If-None-Match": kept.etag} if kept else {}
-        part = self.into / f"{uuid.uuid4().hex}.part"
-        whole = False
-        try:
-            with self._open(at, condition) as response:
-                got = self._read(at, response, part, conditional=kept is not None)
-            # Only now: leaving the `with` without an error shows that the body was complete.
-            whole = got.file is not None
-            return got
-        finally:
-            if not whole:
-                part.unlink(missing_ok=True)
+    def _ask(self, at: Place, kept: Kept | None, part: Path) -> _Got:
+        """Send one request. A body goes to `part`; that it was complete shows when the `with` ends without an error."""
+        with self._open(at, {"If-None-Match": kept.etag} if kept else {}) as response:
+            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+            status = response.status
+            if (status == 304 and kept) or (status in _REDIRECTS and isinstance(at, OutsideUrl)):
+                return _Got(status, location=headers.get("location", ""))
+            if status != 200:
+                body = bytearray()
+                for chunk in response.iter_stream():
+                    body += chunk
+                    if len(body) > _LONGEST_ERROR_BODY:
+                        break
+                raise self._error(at, status, headers, bytes(body))
+            if (encoding := headers.get("content-encoding", "")).lower() not in ("identity", ""):
+                raise refused(self.what, at.label, f"comes compressed ({encoding}), which was not asked for")
+            promised = headers.get("content-length", "")
+            if promised.isdecimal() and int(promised) > self.max_mb * 1_000_000:
+                raise self._too_large(at, f"is {int(promised) / 1e6:.0f} MB")
+            taken = 0
+            with part.open("wb") as file:
+                for chunk in response.iter_stream():
+                    taken += len(chunk)
+                    if taken > self.max_mb * 1_000_000:
+                        raise self._too_large(at, "goes on")
+                    file.write(chunk)
+            return _Got(status, headers.get("etag", ""))
 
     def _open(self, at: Place, condition: Mapping[str, str]) -> AbstractContextManager[httpcore.Response]:
         from worker.media.guarded_http import get
@@ -231,38 +239,6 @@ class _Transfer:
             target = f"/storage/v1/object/authenticated/{quote(at.bucket, safe='')}/{quote(at.key)}"
             headers |= self.supabase.headers()
         return ask(own.hostname or "", target, headers=headers, checked=False, scheme=own.scheme, port=own.port)
-
-    def _read(self, at: Place, response: httpcore.Response, part: Path, *, conditional: bool) -> _Got:
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
-        status = response.status
-        if status == 304 and conditional:
-            return _Got(unchanged=True)
-        if status in _REDIRECTS and isinstance(at, OutsideUrl):
-            return _Got(location=headers.get("location", ""))
-        if status != 200:
-            body = bytearray()
-            for piece in response.iter_stream():
-                body += piece
-                if len(body) > _LONGEST_ERROR_BODY:
-                    break
-            raise self._error(at, status, headers, bytes(body))
-        if headers.get("content-encoding", "identity").lower() not in ("identity", ""):
-            raise refused(
-                self.what,
-                at.label,
-                f"comes compressed ({headers['content-encoding']}), which was not asked for",
-            )
-        promised = headers.get("content-length", "")
-        if promised.isdecimal() and int(promised) > self.max_mb * 1_000_000:
-            raise self._too_large(at, f"is {int(promised) / 1e6:.0f} MB")
-        taken = 0
-        with part.open("xb") as file:
-            for piece in response.iter_stream():
-                taken += len(piece)
-                if taken > self.max_mb * 1_000_000:
-                    raise self._too_large(at, "goes on")
-                file.write(piece)
-        return _Got(file=part, etag=headers.get("etag", ""))
 
     def _next_hop(self, at: Place, location: str) -> OutsideUrl:
         assert isinstance(at, OutsideUrl)  # noqa: S101 - only these are redirected

@@ -13,9 +13,10 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpcore
 
@@ -66,14 +67,8 @@ def connect(address: str, port: int, timeout_s: float) -> httpcore.NetworkStream
 class Network:
     """How names become connections; tests put their own in.
 
-    Attributes
-    ----------
-    addresses : callable
-        (host, port) to the addresses of the name.
-    connect : callable
-        (address, port, timeout in seconds) to a connection.
-    tls : ssl.SSLContext, optional
-        The default verifies against the bundled authorities.
+    `addresses` gives those of (host, port); `connect` opens a connection to (address, port, timeout in seconds);
+    without `tls` certificates are verified against the bundled authorities.
     """
 
     addresses: Callable[[str, int], Sequence[str]] = system_addresses
@@ -94,12 +89,7 @@ class _Backend(httpcore.NetworkBackend):
     is_over: bool = False
 
     def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+        self, host: str, port: int, timeout: float | None = None, *unused: Any, **also: Any
     ) -> httpcore.NetworkStream:
         wait_s = _CONNECT_S if timeout is None else timeout
         addresses = self._look_up(host, port, wait_s)
@@ -109,7 +99,7 @@ class _Backend(httpcore.NetworkBackend):
                     raise refused(self.what, self.label, f"leads to {address}, which is not a public address")
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses:
-            left_s = self._left_s()
+            left_s = self.left_s()
             if left_s == 0:
                 raise httpcore.ConnectTimeout(f"no connection to {host}")
             try:
@@ -125,22 +115,21 @@ class _Backend(httpcore.NetworkBackend):
 
     def _look_up(self, host: str, port: int, wait_s: float) -> Sequence[str]:
         """In a thread of its own, since the system's resolver has no time limit."""
-        answers: list[Sequence[str]] = []
-        failures: list[OSError] = []
+        answers: list[Sequence[str] | OSError] = []
 
         def ask() -> None:
             try:
                 answers.append(self.network.addresses(host, port))
             except OSError as error:
-                failures.append(error)
+                answers.append(error)
 
         asking = threading.Thread(target=ask, name="resolver", daemon=True)
         asking.start()
-        asking.join(min(wait_s, self._left_s()))
-        if failures:
-            raise httpcore.ConnectError(f"{host} has no address: {failures[0]}") from failures[0]
+        asking.join(min(wait_s, self.left_s()))
         if not answers:
             raise httpcore.ConnectTimeout(f"no answer from DNS for {host}")
+        if isinstance(answers[0], OSError):
+            raise httpcore.ConnectError(f"{host} has no address: {answers[0]}") from answers[0]
         return answers[0]
 
     @property
@@ -148,7 +137,7 @@ class _Backend(httpcore.NetworkBackend):
         """Whether the deadline cut a connection; before there is one, each step has its own time limit."""
         return self.is_over and bool(self.handles)
 
-    def _left_s(self) -> float:
+    def left_s(self) -> float:
         return max(0.0, self.deadline - time.monotonic())
 
     def cut(self) -> None:
@@ -180,10 +169,8 @@ def get(
 
     Parameters
     ----------
-    target : str
-        Path and query, percent-encoded.
-    label : str
-        The URL for messages, without its query.
+    target, label : str
+        Path and query, percent-encoded; the URL for messages, without its query.
     deadline : float
         On the monotonic clock: everything from the look-up of the name to the last byte is over by then.
     checked : bool
@@ -198,32 +185,23 @@ def get(
     """
     backend = _Backend(network, checked, what, label, deadline)
     url = httpcore.URL(scheme=scheme, host=host, port=port, target=target)
-    default = {"https": 443, "http": 80}[scheme]
     bracketed = f"[{host}]" if ":" in host else host
-    authority = bracketed if port in (None, default) else f"{bracketed}:{port}"
-    sent = {
-        "Host": authority,
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",
-        "Connection": "close",
-        **headers,
-    }
+    authority = bracketed if port in (None, {"https": 443, "http": 80}[scheme]) else f"{bracketed}:{port}"
+    always = {"Host": authority, "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
     timeouts = {"connect": _CONNECT_S, "read": _SILENCE_S, "write": _SILENCE_S, "pool": _CONNECT_S}
-    left_s = deadline - time.monotonic()
-    if left_s <= 0:
+    if not (left_s := backend.left_s()):
         raise _too_slow(label)
-    watch = threading.Timer(left_s, backend.cut)
-    watch.daemon = True
-    watch.start()
+    timer = threading.Timer(left_s, backend.cut)
+    timer.daemon = True
+    timer.start()
     try:
         with (
             httpcore.ConnectionPool(
-                ssl_context=network.tls,
-                network_backend=backend,
-                max_connections=1,
-                max_keepalive_connections=0,
+                ssl_context=network.tls, network_backend=backend, max_connections=1, max_keepalive_connections=0
             ) as pool,
-            pool.stream("GET", url, headers=list(sent.items()), extensions={"timeout": timeouts}) as response,
+            pool.stream(
+                "GET", url, headers=list({**always, **headers}.items()), extensions={"timeout": timeouts}
+            ) as response,
         ):
             yield response
         if backend.was_cut:
@@ -234,7 +212,7 @@ def get(
         said = f"{type(error).__name__}: {error}".rstrip(": ")
         raise TransientError(f"{label} does not answer properly ({said})", code="media.unavailable") from error
     finally:
-        watch.cancel()
+        timer.cancel()
         for handle in backend.handles:
             handle.close()
 

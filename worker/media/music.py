@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from worker.errors import MediaError
+from worker.formats import INPUT_ENDINGS
 from worker.media.reference import MISSING, REFUSED, is_bare_name
-
-_ENDINGS = (".mp3", ".m4a", ".wav", ".flac", ".ogg")  # of the app's music
 
 
 def find_music(
@@ -21,18 +20,14 @@ def find_music(
 ) -> Path:
     """Fetch a piece of music from the first place that has it.
 
+    The URL is tried first. Then the catalogue, which gives a URL or object name for an id or slug, or None. Then, as
+    object names, the id (an older payload may mean it so) and the title, without an ending with each of the usual ones,
+    too.
+
     Parameters
     ----------
     get : callable
         Fetches a URL or an object name, as `fetch_media` does.
-    url : str, optional
-        Tried first.
-    track_id : str, optional
-        Id or slug in the catalogue, whose answer is tried next; and, as an older payload may mean it, an object name.
-    name : str, optional
-        A title; tried last, as an object name. Names without an ending are tried with the usual ones, too.
-    catalogue : callable, optional
-        Gives the catalogue's URL or object name for an id or slug, or None.
 
     Raises
     ------
@@ -42,15 +37,14 @@ def find_music(
     first: MediaError | None = None
     tried: set[str] = set()
     for reference in _places(url, track_id, name, catalogue):
-        if reference in tried:
-            continue
-        tried.add(reference)
-        try:
-            return get(reference)
-        except MediaError as error:
-            if error.code not in (MISSING, REFUSED):
-                raise  # it is there, but too large
-            first = first or error
+        if reference not in tried:
+            tried.add(reference)
+            try:
+                return get(reference)
+            except MediaError as error:
+                if error.code not in (MISSING, REFUSED):
+                    raise  # it is there, but too large
+                first = first or error
     raise first or MediaError("music: the job names none", code=MISSING)
 
 
@@ -64,5 +58,5 @@ def _places(
     for title in (track_id, name):
         if title and is_bare_name(title):
             yield title
-            if PurePosixPath(title).suffix.lower() not in _ENDINGS:
-                yield from (f"{title}{ending}" for ending in _ENDINGS)
+            if PurePosixPath(title).suffix.lower() not in INPUT_ENDINGS:
+                yield from (f"{title}{ending}" for ending in INPUT_ENDINGS)

@@ -27,6 +27,7 @@ _WRAPPED = re.compile(
     r"https?://[^/?#]*/storage/v1/object/(?:public/|sign/|authenticated/|)[^/?#]+/(?P<inner>https?(?::|%(?:25)*3a).*)",
     re.DOTALL | re.IGNORECASE,
 )
+_ODD = re.compile(r"[\x00-\x1f\x7f\\]")
 MISSING = "media.missing"
 REFUSED = "media.refused"
 _MOST_WRAPPINGS = 20
@@ -34,11 +35,9 @@ _MOST_DECODINGS = _MOST_WRAPPINGS + 2
 # Words that stand in a bucket's place in Storage's own routes.
 _ROUTES = frozenset({"public", "sign", "authenticated", "info", "list", "list-v2", "upload", "copy", "move"})
 _LONGEST_REFERENCE = 4096
-# Storage's own limit on names.
-_LONGEST_KEY = 1024
+_LONGEST_KEY = 1024  # Storage's own limit on names
 _SIGNATURES = frozenset({"token", "signature", "sig", "expires", "policy", "key-pair-id"})
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-
 
 What = Literal["music", "uploaded voice", "cover"]
 """Kinds of media, in the words that messages use."""
@@ -46,16 +45,10 @@ What = Literal["music", "uploaded voice", "cover"]
 
 @dataclass(frozen=True)
 class Reach:
-    """What the service key may read for a job.
+    """What the service key may read for a job: what begins with `folder`, such as ``<user_id>/``, in these buckets.
 
-    Attributes
-    ----------
-    buckets : tuple of str
-        Bare names are in the first one. Empty: the key reads nothing.
-    folder : str
-        In these buckets only what begins so, such as ``<user_id>/``; empty: all.
-    setting : str
-        For messages: what lists the buckets.
+    Bare names are in the first bucket; without buckets the key reads nothing. `setting` lists the buckets, for
+    messages.
     """
 
     buckets: tuple[str, ...]
@@ -76,13 +69,9 @@ class Reach:
 class StoredObject:
     """An object in one of this project's own buckets, to be read with the key.
 
-    Attributes
-    ----------
-    keys : tuple of str
-        Its name, and other forms of it that may be meant: composed and decomposed accents (Unicode NFC, NFD), and,
-        where the URL was wrapped in another, once more decoded.
-    named : bool
-        Given as a bare name, in the bucket the worker chose; else as a URL that names its bucket itself.
+    The keys are its name, and other forms of it that may be meant: composed and decomposed accents (Unicode NFC, NFD),
+    and, where the URL was wrapped in another, once more decoded. `named`: given as a bare name, in the bucket the
+    worker chose; else as a URL that names its bucket itself.
     """
 
     bucket: str
@@ -109,10 +98,7 @@ class StoredObject:
 class OpenUrl:
     """A public or signed URL of this project's storage, fetched as it stands, without the key.
 
-    Attributes
-    ----------
-    target : str
-        Path and query, percent-encoded, as it goes on the wire to the project's own origin.
+    The target is path and query, percent-encoded, as it goes on the wire to the project's own origin.
     """
 
     target: str
@@ -130,15 +116,7 @@ class OpenUrl:
 
 @dataclass(frozen=True)
 class OutsideUrl:
-    """An https URL on an allowed host.
-
-    Attributes
-    ----------
-    host : str
-        ASCII, lower case.
-    target : str
-        Path and query, percent-encoded, as it goes on the wire.
-    """
+    """An https URL on an allowed host, in ASCII and lower case; path and query percent-encoded, as on the wire."""
 
     host: str
     target: str
@@ -173,7 +151,6 @@ def parse_reference(
     reference : str
         An object name in the first bucket of `reach`; a public, signed or authenticated URL of this project's storage,
         also one that is wrapped in others; or an https URL.
-    reach : Reach
     origin : str, optional
         Of this project's Supabase.
     hosts : collection of str
@@ -183,12 +160,9 @@ def parse_reference(
 
     Returns
     -------
-    StoredObject
-        Where `reach` has it.
-    OpenUrl
-        For a signed URL of this project beyond `reach`; and for a public one where `reach` has no bucket at all.
-    OutsideUrl
-        For the other allowed hosts.
+    StoredObject, OpenUrl or OutsideUrl
+        The first where `reach` has it; the second for a signed URL of this project beyond `reach`, and for a public one
+        where `reach` has no bucket at all; the third for the other allowed hosts.
 
     Raises
     ------
@@ -196,14 +170,13 @@ def parse_reference(
         If it is anything else; code ``media.refused``.
     """
     text = reference.strip()
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:  # JSON may hold half a surrogate pair
-            raise refused(what, "the reference", "is not valid text") from None
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON may hold half a surrogate pair
+        raise refused(what, "the reference", "is not valid text") from None
     if not text or len(text) > _LONGEST_REFERENCE:
         raise refused(what, "the reference", f"is {'empty' if not text else 'too long'}")
-    if any(ord(character) < 0x20 or ord(character) == 0x7F or character == "\\" for character in text):
+    if _ODD.search(text):
         raise refused(what, "the reference", "has control characters or backslashes")
     if is_bare_name(text):
         if not reach.buckets:
@@ -211,8 +184,7 @@ def parse_reference(
         return _stored(reach.buckets[0], text, reach, what, named=True)
     text, wrappings = _unwrapped(text, what)
     parts = _split(text, what)
-    own = _own_place(parts, origin, reach, what, wrapped=wrappings > 0)
-    return _outside(parts, hosts, what) if own is None else own
+    return _own_place(parts, origin, reach, what, wrapped=wrappings > 0) or _outside(parts, hosts, what)
 
 
 def is_bare_name(text: str) -> bool:
@@ -327,11 +299,8 @@ def _place(parts: SplitResult) -> tuple[str, str, int]:
 def _direct_storage_host(parts: SplitResult, project: SplitResult) -> bool:
     """A hosted project's storage has a second name, https://ref.storage.supabase.co."""
     reference, _, domain = (project.hostname or "").partition(".")
-    return (
-        domain == "supabase.co"
-        and _place(parts) == ("https", f"{reference}.storage.supabase.co", 443)
-        and project.scheme == "https"
-    )
+    second = ("https", f"{reference}.storage.supabase.co", 443)
+    return domain == "supabase.co" and project.scheme == "https" and _place(parts) == second
 
 
 def _outside(parts: SplitResult, hosts: Collection[str], what: str) -> OutsideUrl:
@@ -352,9 +321,8 @@ def _outside(parts: SplitResult, hosts: Collection[str], what: str) -> OutsideUr
 
 def _matches(host: str, pattern: str) -> bool:
     pattern = pattern.lower().rstrip(".")
-    if pattern.startswith("*."):
-        return host.endswith(pattern[1:]) and len(host) > len(pattern) - 1
-    return host == pattern
+    below = pattern.startswith("*.") and host.endswith(pattern[1:]) and len(host) > len(pattern) - 1
+    return below or host == pattern
 
 
 def _decoded(text: str, what: str) -> str:
@@ -367,8 +335,7 @@ def _decoded(text: str, what: str) -> str:
 def _checked_key(key: str, what: str) -> str:
     """Check that an object name can leave neither its bucket nor, on disk, its folder."""
     for text in _decodings(key):  # no further decoding may lead out, either
-        odd = any(ord(character) < 0x20 or ord(character) == 0x7F or character == "\\" for character in text)
-        if odd or any(part in ("", ".", "..") for part in text.split("/")):
+        if _ODD.search(text) or any(part in ("", ".", "..") for part in text.split("/")):
             raise refused(what, repr(key[:80]), "is no object name")
     if len(key) > _LONGEST_KEY:
         raise refused(what, repr(key[:80]), "is no object name")

@@ -6,12 +6,17 @@ and formats that fetch other files.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
-from worker.codec.frame_headers import adts_frame_bytes, read_mpeg_header
+from worker.codec.frames import adts_frame_bytes, read_mpeg_header
 
 HEAD_BYTES = 1 << 17
 KINDS = "WAV, MP3, FLAC, Ogg, M4A, AAC, AIFF, AU, CAF, WebM and Matroska"
+
+Read = Callable[[int, int], bytes]
+"""``read(count, at)`` gives up to `count` bytes of a file from byte `at`."""
 
 _MAGIC = {
     b"fLaC": "flac",
@@ -23,23 +28,15 @@ _MAGIC = {
 _MOV_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _FRAMES_IN_A_ROW = 3
 _MOST_CHUNKS = 1000
+_LARGEST_FRAME_BYTES = 1441  # of MPEG-1 layer III
 _UNKNOWN_LENGTH = 0x7FFF0000  # and more
 
 
 def demuxer_of(head: bytes, *, whole: bool) -> str | None:
-    """Name the FFmpeg demuxer for a file.
+    """Name the FFmpeg demuxer for a file; None when it is not an audio file of one of the `KINDS`.
 
-    Parameters
-    ----------
-    head : bytes
-        The first `HEAD_BYTES` of the file, after any ID3v2 tag (see `id3v2_bytes`).
-    whole : bool
-        Whether the file ends with `head`.
-
-    Returns
-    -------
-    str or None
-        None when it is not an audio file of one of the `KINDS`.
+    `head` is the first `HEAD_BYTES` of the file, after any ID3v2 tag (see `id3v2_bytes`); `whole`: the file ends with
+    it.
     """
     first, form = head[:4], head[8:12]
     if first in (b"RIFF", b"RF64", b"BW64") and form == b"WAVE":
@@ -79,26 +76,14 @@ def _mpeg_frame_bytes(data: bytes, at: int) -> int | None:
     return header.frame_bytes if header else None
 
 
-def missing_bytes(read: Callable[[int, int], bytes], demuxer: str, size: int) -> int:
-    """Count the bytes that a file lacks by its own header, where FFmpeg does not notice.
-
-    Parameters
-    ----------
-    read : callable
-        ``read(count, at)`` gives up to `count` bytes from byte `at`.
-    demuxer : str
-        As of `demuxer_of`.
-    size : int
-        Of the whole file in bytes.
-    """
+def missing_bytes(read: Read, demuxer: str, size: int) -> int:
+    """Count the bytes that a file of so many lacks by its own header, where FFmpeg does not notice."""
     if demuxer == "wav":
         return _missing_in_wav(read, size)
-    if demuxer == "ogg":
-        return _missing_in_ogg(read, size)
-    return 0
+    return _missing_in_ogg(read, size) if demuxer == "ogg" else 0
 
 
-def _missing_in_wav(read: Callable[[int, int], bytes], size: int) -> int:
+def _missing_in_wav(read: Read, size: int) -> int:
     at = 12
     for _ in range(_MOST_CHUNKS):
         kind, length = read(4, at), int.from_bytes(read(4, at + 4), "little")
@@ -111,7 +96,7 @@ def _missing_in_wav(read: Callable[[int, int], bytes], size: int) -> int:
     return 0
 
 
-def _missing_in_ogg(read: Callable[[int, int], bytes], size: int) -> int:
+def _missing_in_ogg(read: Read, size: int) -> int:
     start = max(0, size - HEAD_BYTES)
     tail = read(HEAD_BYTES, start)
     page = tail.rfind(b"OggS")  # RFC 3533, section 6: 26 bytes, the number of segments, their lengths
@@ -119,3 +104,15 @@ def _missing_in_ogg(read: Callable[[int, int], bytes], size: int) -> int:
         return 27
     segments = tail[page + 27 : page + 27 + tail[page + 26]]
     return max(0, page + 27 + tail[page + 26] + sum(segments) - len(tail))
+
+
+def mp3_encoder(file: Path) -> str | None:
+    """Read the encoder's name and version that LAME and FFmpeg leave behind an MP3's first Xing/Info header.
+
+    ("MP3 Info Tag revision 1".) None without one.
+    """
+    with file.open("rb") as opened:
+        opened.seek(id3v2_bytes(opened.read(10)))
+        frame = opened.read(_LARGEST_FRAME_BYTES)
+    header = re.search(rb"(?:Xing|Info).{0,120}?((?:LAME|Lavc|Lavf)[\w.]{0,5})", frame, re.DOTALL)
+    return None if header is None else header[1].decode("ascii")

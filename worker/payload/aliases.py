@@ -18,6 +18,7 @@ from worker.errors import JobError
 from worker.payload.messages import SHOWN_CHARACTERS, Loc, bare_type, format_value
 from worker.payload.schema import RenderJob
 from worker.payload.sessions import SESSIONS, session_values
+from worker.untrusted_json import text_or_empty
 from worker.voices import PROVIDERS
 
 Dialect = Literal["app", "edge"]
@@ -108,7 +109,6 @@ class Reading:
         Nested, nulls left out, ready for `RenderJob`.
     written_as : mapping
         From a place in `values` to the sender's name of it.
-    dialect : "app" or "edge"
     carrier_is_left_ear : bool
         The carrier was stated as `binaural.base_frequency`, which is the left ear's tone.
     unknown_keys : tuple of str
@@ -219,7 +219,7 @@ def _normalised(key: str, value: Any) -> Any:
 
 def _fill_in(values: dict[str, Any], dialect: Dialect, chosen: Mapping[str, str]) -> None:
     """Fill in the defaults that depend on other fields."""
-    if (name := _text(values.get("session"))) in SESSIONS:
+    if (name := text_or_empty(values.get("session"))) in SESSIONS:
         _apply_session(values, name)
     for section, tone_keys in _TONE_KEYS.items():
         tone = values.get(section)
@@ -229,10 +229,10 @@ def _fill_in(values: dict[str, Any], dialect: Dialect, chosen: Mapping[str, str]
         if tone is not None:
             tone.setdefault("enabled", level_only or not tone_keys.isdisjoint(tone))
     binaural = values.get("binaural", {})
-    if "beatHz" not in binaural and (band := _text(binaural.get("band"))) in BAND_BEAT_HZ:
+    if "beatHz" not in binaural and (band := text_or_empty(binaural.get("band"))) in BAND_BEAT_HZ:
         binaural["beatHz"] = BAND_BEAT_HZ[band]
     voice = values.setdefault("voice", {})
-    provider = _text(voice.get("provider", "openai"))
+    provider = text_or_empty(voice.get("provider", "openai"))
     if "model" not in voice and provider in PROVIDERS and PROVIDERS[provider].default_model:
         voice["model"] = PROVIDERS[provider].default_model
     if dialect == "edge":
@@ -240,11 +240,6 @@ def _fill_in(values: dict[str, Any], dialect: Dialect, chosen: Mapping[str, str]
         values.setdefault("durationMin", None)
         if values["durationMin"] is None:
             values.setdefault("startDelaySec", None)
-
-
-def _text(value: Any) -> str:
-    """A value if it is text; the models refuse any other kind later."""
-    return value if isinstance(value, str) else ""
 
 
 def _apply_session(values: dict[str, Any], name: str) -> None:

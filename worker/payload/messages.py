@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Le, Lt, MaxLen
 from pydantic import BaseModel, ValidationError
 
 from worker.errors import JobError
@@ -32,23 +31,14 @@ def validation_error(
     written_as: Mapping[Loc, str],
     allowed: Mapping[Loc, str],
 ) -> JobError:
-    """Turn a pydantic error into one line.
+    """Turn a pydantic error of a model into one line about its first error, with the count of the others.
 
     Parameters
     ----------
-    error : ValidationError
-        Of `model`.
-    model : type of BaseModel
-        Whose fields say what is allowed.
     written_as : mapping
         From a place in the model's own keys to the sender's name for it, where they differ.
     allowed : mapping
         What is allowed at places whose limits the model does not know.
-
-    Returns
-    -------
-    error : JobError
-        About the first error, with the count of the others.
     """
     found = error.errors(include_url=False)
     first = found[0]
@@ -127,10 +117,8 @@ def bare_type(annotation: Any) -> tuple[Any, list[Any]]:
 
 
 def _allowed(annotation: Any, metadata: Sequence[Any]) -> str:
-    low = next((mark.ge for mark in metadata if isinstance(mark, Ge)), None)
-    high = next((mark.le for mark in metadata if isinstance(mark, Le)), None)
-    below = next((mark.lt for mark in metadata if isinstance(mark, Lt)), None)
-    longest = next((mark.max_length for mark in metadata if isinstance(mark, MaxLen)), None)
+    bounds = ("ge", "le", "lt", "max_length")
+    low, high, below, longest = (next((getattr(m, b) for m in metadata if hasattr(m, b)), None) for b in bounds)
     if get_origin(annotation) is Literal:
         return "one of " + ", ".join(str(choice) for choice in get_args(annotation))
     if get_origin(annotation) is tuple:

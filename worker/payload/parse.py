@@ -10,14 +10,12 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from worker.errors import JobError
 from worker.payload.aliases import Reading, load_payload, not_finite, read_payload
 from worker.payload.messages import format_value, validation_error
-from worker.payload.schema import LAYERS, Layer, RenderJob
-
-__all__ = ["DEFAULT_DURATION_MIN", "LAYERS", "Layer", "RenderJob", "job_json_schema", "parse_job"]
+from worker.payload.schema import LAYERS, RenderJob
 
 DEFAULT_DURATION_MIN: Final = 5.0
 # fields without influence on the seed
@@ -37,10 +35,8 @@ def parse_job(
     ----------
     payload : mapping, str or bytes
         The payload, or its JSON text (UTF-8).
-    max_script_characters : int
-        Longest script.
-    max_duration_min : float
-        Longest track, in minutes.
+    max_script_characters, max_duration_min : int, float
+        Longest script; longest track in minutes.
     recordings : collection of "voice", "music"
         Layers whose sound is given as a file (`--voice`, `--music`), whatever the payload names.
 
@@ -76,30 +72,21 @@ def parse_job(
 def _completed(job: RenderJob, reading: Reading, recordings: Collection[str]) -> RenderJob:
     """Remove what is off, check what depends on several fields, and fill in the rest."""
     changes: dict[str, Any] = {"dialect": reading.dialect, "unknown_keys": reading.unknown_keys}
-    if job.solfeggio is not None:
-        if not job.solfeggio.enabled:
-            changes["solfeggio"] = None
-        elif not job.solfeggio.tones:
-            name = reading.written_as["solfeggio", "hz"]
-            raise JobError(f"{name}: found nothing, needed when solfeggio is on: a Solfeggio frequency in Hz")
-    if job.binaural is not None:
-        if not job.binaural.enabled:
-            changes["binaural"] = None
-        elif reading.carrier_is_left_ear:
-            # the older dialect names the left ear's tone, not the middle of the two
-            middle_hz = job.binaural.carrier_hz + job.binaural.beat_hz / 2
-            changes["binaural"] = job.binaural.model_copy(update={"carrier_hz": middle_hz})
+    changes |= {name: None for name, section in job if getattr(section, "enabled", None) is False}
+    job = job.model_copy(update=changes)
+    if job.solfeggio is not None and not job.solfeggio.tones:
+        name = reading.written_as["solfeggio", "hz"]
+        raise JobError(f"{name}: found nothing, needed when solfeggio is on: a Solfeggio frequency in Hz")
+    if job.binaural is not None and reading.carrier_is_left_ear:
+        # the older dialect names the left ear's tone, not the middle of the two
+        middle_hz = job.binaural.carrier_hz + job.binaural.beat_hz / 2
+        job = job.model_copy(update={"binaural": job.binaural.model_copy(update={"carrier_hz": middle_hz})})
     if job.voice.provider == "uploaded" and job.voice.url is None and "voice" not in recordings:
         raise JobError("voice.url: found nothing, needed when voice.provider is uploaded: the recording's URL")
-    if job.ducking is not None and not job.ducking.enabled:
-        changes["ducking"] = None
-    job = job.model_copy(update=changes)
     voiced = job.has_voice or "voice" in recordings
     if not (voiced or "music" in recordings or job.layers):
-        raise JobError(
-            "the job has no layer: at least one of script, backgroundMusic, solfeggio, binaural and "
-            "carrierType is needed"
-        )
+        *keys, last = (kind.key for kind in LAYERS.values())
+        raise JobError(f"the job has no layer: at least one of {', '.join(keys)} and {last} is needed")
     if job.duration_min is None and not voiced:
         job = job.model_copy(update={"duration_min": DEFAULT_DURATION_MIN})
     return job if job.seed is not None else job.model_copy(update={"seed": _seed_of(job)})
@@ -113,9 +100,3 @@ def _seed_of(job: RenderJob) -> int:
         content["backgroundMusic"] = {"url": music.url or music.id or music.name}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
-def job_json_schema() -> dict[str, Any]:
-    """Give the JSON schema of the web app's dialect, with every default and range."""
-    model: type[BaseModel] = RenderJob
-    return model.model_json_schema(by_alias=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypeVar, get_args
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -17,9 +20,32 @@ from worker.voices import PROVIDERS
 SAMPLE_RATE_HZ: Final = 44_100  # of every track
 SOLFEGGIO_HZ: Final = (174.0, 285.0, 396.0, 417.0, 528.0, 639.0, 741.0, 852.0, 963.0)
 
-Layer = Literal["voice", "music", "solfeggio", "binaural", "noise"]
 Listening = Literal["headphones", "speakers"]
-LAYERS: Final[tuple[Layer, ...]] = get_args(Layer)
+
+
+@dataclass(frozen=True)
+class LayerKind:
+    """A layer as a job has it.
+
+    The payload asks for it with `key`; `field` is what `RenderJob` holds of it: None, False or ``none`` in a job
+    without the layer. Its steady gain is `<name>_db` of the job's `gains`, or `gain_field`.
+    """
+
+    key: str
+    field: str
+    gain_field: str = ""
+
+
+LAYERS: Final[Mapping[str, LayerKind]] = MappingProxyType(
+    {
+        "voice": LayerKind("script", "has_voice"),
+        "music": LayerKind("backgroundMusic", "background_music"),
+        "solfeggio": LayerKind("solfeggio", "solfeggio"),
+        "binaural": LayerKind("binaural", "binaural"),
+        "noise": LayerKind("carrierType", "carrier_type", gain_field="carrier_gain_db"),
+    }
+)
+"""The registry of layers, in the order of the mix; `worker.plan.sources` makes the sources of the generated ones."""
 
 
 def _solfeggio_hz(value: float) -> float:
@@ -229,7 +255,7 @@ class Output(_Model):
 
 
 class Ducking(_Model):
-    """Music that makes way for speech."""
+    """Music that is lowered while the voice speaks."""
 
     enabled: bool = True
     depth_db: float = Field(default=8.0, alias="depthDb", ge=0, le=40)
@@ -303,20 +329,14 @@ class RenderJob(_Model):
         )
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
+    def layers(self) -> tuple[str, ...]:
         """The layers that the payload asks for, in the order of the mix."""
-        on: dict[Layer, bool] = {
-            "voice": self.has_voice,
-            "music": self.background_music is not None,
-            "solfeggio": self.solfeggio is not None,
-            "binaural": self.binaural is not None,
-            "noise": self.carrier_type != "none",
-        }
-        return tuple(layer for layer in LAYERS if on[layer])
+        return tuple(layer for layer, kind in LAYERS.items() if getattr(self, kind.field) not in (None, False, "none"))
 
     def gain_db(self, layer: str) -> float:
         """A layer's steady gain."""
-        return self.carrier_gain_db if layer == "noise" else float(getattr(self.gains, f"{layer}_db"))
+        field = LAYERS[layer].gain_field
+        return float(getattr(self, field) if field else getattr(self.gains, f"{layer}_db"))
 
     @property
     def target_lufs(self) -> float | None:

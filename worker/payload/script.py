@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -72,7 +72,10 @@ class Sentence:
     ends_paragraph: bool = False
 
 
-def parse_script(text: str) -> tuple[Sentence | Pause, ...]:
+Part = Sentence | Pause
+
+
+def parse_script(text: str) -> tuple[Part, ...]:
     """Cut a script into sentences and silences.
 
     Parameters
@@ -90,7 +93,7 @@ def parse_script(text: str) -> tuple[Sentence | Pause, ...]:
     JobError
         If a pause is longer than 600 s, negative, or in no known unit.
     """
-    parts: list[Sentence | Pause] = []
+    parts: list[Part] = []
     done = 0
     for tag in _TAG.finditer(text):
         seconds = _pause_seconds(tag)
@@ -186,21 +189,11 @@ def _ends_sentence(text: str, start: int, end: re.Match[str]) -> bool:
     return not opens_a_list_item
 
 
-def pieces(parts: tuple[Sentence | Pause, ...], limit_characters: int) -> tuple[Sentence | Pause, ...]:
+def pieces(parts: Sequence[Part], limit_characters: int) -> tuple[Part, ...]:
     """Put sentences together into pieces that a provider takes in one go.
 
-    Parameters
-    ----------
-    parts : tuple of Sentence or Pause
-        From `parse_script`.
-    limit_characters : int
-        Longest piece, at least 1.
-
-    Returns
-    -------
-    parts : tuple of Sentence or Pause
-        The same words and pauses in the same order. Only a sentence that is too long by itself is cut: after
-        a comma or the like, else at a space, else anywhere.
+    The words and pauses stay the same, in the same order. Only a sentence that is too long by itself is cut: after a
+    comma or the like, else at a space, else anywhere.
 
     Raises
     ------
@@ -209,7 +202,7 @@ def pieces(parts: tuple[Sentence | Pause, ...], limit_characters: int) -> tuple[
     """
     if limit_characters < 1:
         raise ValueError(f"limit_characters is {limit_characters}; at least 1 is needed")
-    grouped: list[Sentence | Pause] = []
+    grouped: list[Part] = []
     for part in parts:
         if isinstance(part, Pause):
             grouped.append(part)
@@ -227,11 +220,9 @@ def pieces(parts: tuple[Sentence | Pause, ...], limit_characters: int) -> tuple[
     return tuple(grouped)
 
 
-def with_gaps(
-    parts: tuple[Sentence | Pause, ...], *, sentence_gap_s: float, paragraph_gap_s: float
-) -> tuple[Sentence | Pause, ...]:
+def with_gaps(parts: Sequence[Part], *, sentence_gap_s: float, paragraph_gap_s: float) -> tuple[Part, ...]:
     """Put a silence between sentences that follow each other without a pause of the script's own."""
-    spaced: list[Sentence | Pause] = []
+    spaced: list[Part] = []
     for part in parts:
         if isinstance(part, Sentence) and spaced and isinstance(before := spaced[-1], Sentence):
             spaced.append(Pause(paragraph_gap_s if before.ends_paragraph else sentence_gap_s))

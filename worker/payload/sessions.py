@@ -15,20 +15,10 @@ SessionName = Literal["fall-asleep", "deep-rest", "meditate", "unwind", "focus",
 
 @dataclass(frozen=True)
 class Session:
-    """What a name stands for.
+    """What a name stands for: a summary in plain words, and a length in minutes where the job states none.
 
-    Attributes
-    ----------
-    summary : str
-        What it does, in plain words.
-    minutes : float
-        Length where the job states none.
-    course : tuple of (fraction, beat_hz, carrier_hz)
-        Beat and carrier at fractions of the track's length; straight lines between.
-    noise : (str, float)
-        Colour of the bed, or ``none``, and its gain in dB.
-    fades_ms : (int, int)
-        Fade-in and fade-out of the track.
+    The course is (fraction of the track, beat_hz, carrier_hz) with straight lines between; the noise is the colour of
+    the bed, or ``none``, and its gain in dB; the fades are fade-in and fade-out of the track.
     """
 
     summary: str
@@ -87,20 +77,7 @@ SESSIONS: Final[Mapping[str, Session]] = MappingProxyType(
 
 
 def session_values(name: str, minutes: float | None) -> dict[str, Any]:
-    """Write a session out as the fields of a job.
-
-    Parameters
-    ----------
-    name : str
-        A key of `SESSIONS`.
-    minutes : float or None
-        Length of the track; None takes the session's own.
-
-    Returns
-    -------
-    values : dict
-        By the web app's keys.
-    """
+    """Write a session out as a job's fields, by the web app's keys; without `minutes` at the session's own length."""
     session = SESSIONS[name]
     length_min = session.minutes if minutes is None else minutes
     return {

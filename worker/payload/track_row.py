@@ -11,23 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import JobError
-from worker.untrusted_json import read_json
+from worker.payload.schema import LAYERS
+from worker.untrusted_json import read_json, text_or_empty
 
-_SOUND = ("backgroundMusic", "background_music", "solfeggio", "binaural", "session")
+_SOUND = (*(kind.key for kind in LAYERS.values()), "background_music", "session")
 _LONGEST_TITLE = 500
 
 
 @dataclass(frozen=True)
 class Completed:
-    """A payload, filled in from the track.
-
-    Attributes
-    ----------
-    payload : mapping
-    is_of_track : bool
-        The payload names no layer, so all layers were taken from the track.
-    has_tracks_cover : bool
-    """
+    """A payload, filled in from the track; `is_of_track` where it names no layer, so that all were taken from there."""
 
     payload: Mapping[str, Any]
     is_of_track: bool = False
@@ -35,18 +28,7 @@ class Completed:
 
 
 def completed_payload(payload: Mapping[str, Any], row: Mapping[str, Any] | None) -> Completed:
-    """Fill a payload in from the track.
-
-    Parameters
-    ----------
-    payload : mapping
-        Of either dialect.
-    row : mapping or None
-        The track's columns, its JSON columns as text; None without a track.
-
-    Returns
-    -------
-    Completed
+    """Fill a payload of either dialect in from its track's row, whose JSON columns are text; None without a track.
 
     Raises
     ------
@@ -63,26 +45,27 @@ def completed_payload(payload: Mapping[str, Any], row: Mapping[str, Any] | None)
     has_tracks_cover = False
     if metadata is None or isinstance(metadata, Mapping):
         stated = {key: value for key, value in (metadata or {}).items() if value not in (None, "")}
-        of_track = {"title": _text(row.get("title"))[:_LONGEST_TITLE], "cover": _text(row.get("cover_image_url"))}
-        payload = {**payload, "metadata": {**{key: value for key, value in of_track.items() if value}, **stated}}
-        has_tracks_cover = bool(of_track["cover"]) and "cover" not in stated
+        title, cover = text_or_empty(row.get("title"))[:_LONGEST_TITLE], text_or_empty(row.get("cover_image_url"))
+        of_track = {key: value for key, value in (("title", title), ("cover", cover)) if value}
+        payload = {**payload, "metadata": {**of_track, **stated}}
+        has_tracks_cover = bool(cover) and "cover" not in stated
     return Completed(payload, is_of_track, has_tracks_cover)
 
 
 def _names_sound(payload: Mapping[str, Any]) -> bool:
     voice = payload.get("voice")
     recorded = isinstance(voice, Mapping) and bool(voice.get("url"))
-    noise = payload.get("carrierType") not in (None, "", "none")
-    return bool(payload.get("script")) or recorded or noise or any(payload.get(key) for key in _SOUND)
+    return recorded or any(payload.get(key) and (key, payload[key]) != ("carrierType", "none") for key in _SOUND)
 
 
 def _payload_of(row: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
     """A payload in the web app's keys, made of the track's columns."""
-    voice, music = _column(row, "voice_config"), _column(row, "music_config")
-    tones, output = _column(row, "frequency_config"), _column(row, "output_config")
-    loop = _section(output, "loop", "output_config")
+    voice, music, tones, output = (
+        _object(row, name, name) for name in ("voice_config", "music_config", "frequency_config", "output_config")
+    )
+    loop = _object(output, "loop", "output_config.loop")
     payload: dict[str, Any] = {
-        "script": _text(row.get("script")),
+        "script": text_or_empty(row.get("script")),
         "voice": {**{key: value for key, value in voice.items() if key != "voice_id"}, "id": voice.get("voice_id")},
         "backgroundMusic": music or None,
         "durationMin": output.get("durationMin"),
@@ -93,34 +76,18 @@ def _payload_of(row: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str,
         "output": {"quality": request.get("quality") or output.get("quality")},
     }
     for name, key in (("solfeggio", "frequency"), ("binaural", "band")):
-        tone = _section(tones, name, "frequency_config")
+        tone = _object(tones, name, f"frequency_config.{name}")
         if tone.get(key) is not None:
             payload[name] = {"enabled": True, **tone}
     return payload
 
 
-def _column(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    text = row.get(name)
-    if text in (None, "", "null", "[]", '""', []):
+def _object(holder: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
+    """A JSON object, or its text; an empty one where nothing was saved."""
+    value = holder.get(key)
+    if value in (None, "", "null", "[]", '""', []):
         return {}
-    value = read_json(text) if isinstance(text, str) else text
-    if not isinstance(value, Mapping):
-        raise _unreadable(name)
-    return value
-
-
-def _section(column: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
-    value = column.get(key)
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise _unreadable(f"{name}.{key}")
-    return value
-
-
-def _unreadable(name: str) -> JobError:
-    return JobError(f"tracks.{name}: found no object, needed to render the track again", code="job.track")
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    loaded = read_json(value) if isinstance(value, str) else value
+    if not isinstance(loaded, Mapping):
+        raise JobError(f"tracks.{name}: found no object, needed to render the track again", code="job.track")
+    return loaded

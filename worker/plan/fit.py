@@ -7,31 +7,27 @@ length is known, the beginning and the tempo follow from it.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.errors import JobError
 from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
-from worker.payload.script import Pause, Sentence
+from worker.payload.script import Part, Pause, Sentence
+from worker.plan.recordings import in_frames
 
 MOST_TEMPO: Final = 1.1  # issue 19: up to 10 % faster
 
-Parts = tuple[Sentence | Pause, ...]
+Parts = tuple[Part, ...]
 
 
 @dataclass(frozen=True)
 class Room:
     """Where in the track a voice may be, in frames.
 
-    Attributes
-    ----------
-    first : int
-        Where the job wants it to begin.
-    earliest : int
-        Where it may begin so that it fits.
-    until : int
-        Its last word must end here: where the fade-out begins.
+    The job wants it to begin at `first`; so that it fits, it may begin at `earliest`; and its last word must end at
+    `until`, where the fade-out begins.
     """
 
     first: int
@@ -51,7 +47,7 @@ class Room:
 
 def fade_frames(job: RenderJob, frames: int) -> tuple[int, int]:
     """Lengths of fade-in and fade-out of a track of so many frames; shortened in proportion where they do not fit."""
-    fade_in, fade_out = (round(ms / 1000 * SAMPLE_RATE_HZ) for ms in (job.fade.in_ms, job.fade.out_ms))
+    fade_in, fade_out = in_frames(job.fade.in_ms / 1000), in_frames(job.fade.out_ms / 1000)
     if fade_in + fade_out > frames:
         share = frames / (fade_in + fade_out)
         return int(fade_in * share), int(fade_out * share)
@@ -62,31 +58,22 @@ def room_for_voice(job: RenderJob) -> Room | None:
     """Tell where the voice of a job may be; None where the track is made as long as its speech."""
     if job.duration_min is None:
         return None
-    frames = round(job.duration_min * 60 * SAMPLE_RATE_HZ)
+    frames = in_frames(job.duration_min * 60)
     fade_in, fade_out = fade_frames(job, frames)
-    first = round((job.start_delay_s or 0.0) * SAMPLE_RATE_HZ)
+    first = in_frames(job.start_delay_s or 0.0)
     return Room(first, min(first, fade_in), frames - fade_out)
 
 
 def begins_at(room: Room, frames: int) -> int | None:
     """Where a voice of so many frames begins: as the job wants if it fits, else as late as it does; None if nowhere."""
     latest = room.until - frames
-    if latest < room.earliest:
-        return None
-    return min(room.first, latest)
+    return None if latest < room.earliest else min(room.first, latest)
 
 
 def tempo_to_fit(words_frames: int, silences_frames: int, room_frames: int) -> float | None:
     """By how much words must be faster to fit, at least 1; None where even `MOST_TEMPO` is not enough.
 
-    Parameters
-    ----------
-    words_frames : int
-        Of what is spoken.
-    silences_frames : int
-        Between the words; pauses of the script stay exact.
-    room_frames : int
-        For both together.
+    The room is for the words and the silences between them, all in frames; pauses of the script stay exact.
     """
     for_words = room_frames - silences_frames
     if words_frames <= for_words:
@@ -98,13 +85,7 @@ def tempo_to_fit(words_frames: int, silences_frames: int, room_frames: int) -> f
 
 @dataclass(frozen=True)
 class Projection:
-    """How long a script will take.
-
-    Attributes
-    ----------
-    words_s, silences_s : float
-        Spoken, and between the words, up to the last word.
-    """
+    """How long a script will take: its words, and the silences between them up to the last word."""
 
     words_s: float
     silences_s: float
@@ -115,21 +96,11 @@ class Projection:
 
     def frames(self, tempo: float = 1.0) -> int:
         """The same in frames."""
-        return round(self.seconds(tempo) * SAMPLE_RATE_HZ)
+        return in_frames(self.seconds(tempo))
 
 
 def project(parts: Parts, *, pace_s: float, count: Callable[[str], int] = len) -> Projection:
-    """Foretell how long a script takes.
-
-    Parameters
-    ----------
-    parts : tuple of Sentence or Pause
-        With the gaps between sentences.
-    pace_s : float
-        Seconds a character, at the speed it is spoken with.
-    count : callable, optional
-        Counts the characters of a text.
-    """
+    """Foretell how long a script with its gaps takes, at `pace_s` seconds a character; `count` counts characters."""
     words_s = silences_s = waiting_s = 0.0
     for part in parts:
         if isinstance(part, Pause):
@@ -143,15 +114,8 @@ def project(parts: Parts, *, pace_s: float, count: Callable[[str], int] = len) -
 
 def first_sentences(parts: Parts, count: int) -> Parts:
     """Keep the first sentences of a script and the pauses between them."""
-    if count <= 0:
-        return ()
-    left = count
-    for number, part in enumerate(parts):
-        if isinstance(part, Sentence):
-            left -= 1
-            if not left:
-                return parts[: number + 1]
-    return parts
+    stops = [0, *(number for number, part in enumerate(parts, 1) if isinstance(part, Sentence))]
+    return parts[: stops[count]] if count < len(stops) else parts
 
 
 def count_sentences(parts: Parts) -> int:
@@ -162,38 +126,21 @@ def count_sentences(parts: Parts) -> int:
 def sentences_that_fit(parts: Parts, room_frames: int, projected: Callable[[Parts], Projection]) -> int:
     """How many sentences from the beginning fit, said as fast as allowed; 0 if not even the first.
 
-    Parameters
-    ----------
-    parts : tuple of Sentence or Pause
-        From `parse_script`.
-    room_frames : int
-    projected : callable
-        Foretells the length of a beginning of the script; a longer beginning must not be shorter.
+    `projected` foretells the length of a beginning of the script; a longer one must not be shorter.
     """
-    low, high = 0, count_sentences(parts)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if projected(first_sentences(parts, middle)).frames(MOST_TEMPO) <= room_frames:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    return bisect_right(
+        range(1, count_sentences(parts) + 1),
+        room_frames,
+        key=lambda count: projected(first_sentences(parts, count)).frames(MOST_TEMPO),
+    )
 
 
 @dataclass(frozen=True)
 class Ending:
     """A place where speech may end: after a whole sentence.
 
-    Attributes
-    ----------
-    part : int
-        Index of the spoken part.
-    frames : int
-        To keep of that part.
-    sentences : int
-        Of that part's text that are whole until there.
-    words_frames, silences_frames : int
-        Of the whole speech until there.
+    `part` is the index of the spoken part, `frames` what to keep of it, `sentences` how many of its text are whole
+    until there; `words_frames` and `silences_frames` are those of the whole speech until there.
     """
 
     part: int
@@ -214,31 +161,22 @@ def last_ending_that_fits(endings: Sequence[Ending], room_frames: int) -> Ending
 
 
 def voice_too_long(job: RenderJob, frames: int, *, projected: bool = False) -> JobError:
-    """Say that a voice does not fit, and what length of track would do.
+    """Say that a voice of so many frames does not fit into a job's track, and what length of track would do.
 
-    Parameters
-    ----------
-    job : RenderJob
-        With a duration.
-    frames : int
-        Until the voice's last word.
-    projected : bool
-        Whether that is an estimate.
+    The length may be `projected`: a number that is not yet known exactly.
     """
-    rate = SAMPLE_RATE_HZ
-    first = round((job.start_delay_s or 0.0) * rate)
-    out = round(job.fade.out_ms / 1000 * rate)
-    least_min = math.ceil((first + frames + out + 1) / rate / 60 * 100) / 100
-    takes = "would take about" if projected else "takes"
-    has_s = max(0.0, (job.duration_min or 0.0) * 60 - (first + out) / rate)
+    takes_s, first_s, out_s = frames / SAMPLE_RATE_HZ, job.start_delay_s or 0.0, job.fade.out_ms / 1000
+    needed_frames = in_frames(first_s) + frames + in_frames(out_s) + 1
+    least_min = math.ceil(needed_frames / SAMPLE_RATE_HZ / 60 * 100) / 100
+    has_s = max(0.0, (job.duration_min or 0.0) * 60 - first_s - out_s)
     about = "about " if projected else ""
     return JobError(
-        f"durationMin: found {job.duration_min:g}, allowed is at least {least_min:g}: the voice {takes} "
-        f"{frames / rate:.1f} s, begins at {first / rate:.1f} s "
-        f"and must end before the fade-out of {out / rate:.1f} s",
+        f"durationMin: found {job.duration_min:g}, allowed is at least {least_min:g}: the voice "
+        f"{'would take' if projected else 'takes'} {about}{takes_s:.1f} s, begins at {first_s:.1f} s "
+        f"and must end before the fade-out of {out_s:.1f} s",
         code="job.voice_too_long",
         customer_message=(
-            f"The voice takes {about}{frames / rate:.0f} seconds, and this track has room for {has_s:.0f}. "
+            f"The voice takes {about}{takes_s:.0f} seconds, and this track has room for {has_s:.0f}. "
             "Please choose a longer track, a shorter script or an earlier start of the voice."
         ),
     )

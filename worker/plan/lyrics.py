@@ -10,13 +10,7 @@ from worker.plan.repetitions import SpokenSpan
 def as_lrc(spoken: Sequence[SpokenSpan], sample_rate: int, *, title: str | None = None) -> str:
     """Lines as ``[mm:ss.xx]text``; an empty line where a voice falls silent for a while.
 
-    Parameters
-    ----------
-    spoken : sequence of SpokenSpan
-        In frames, in order; those without words (an uploaded recording) are left out.
-    sample_rate : int
-        In Hz.
-    title : str, optional
+    Spans are in frames, in order; those without words (an uploaded recording) are left out.
     """
     lines = [f"[ti:{' '.join(title.split())}]"] if title else []
     words = [span for span in spoken if span.text]

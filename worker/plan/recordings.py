@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dsp.blocks import Clip
+from worker.payload.schema import SAMPLE_RATE_HZ
 from worker.payload.script import Pause
+
+
+def in_frames(seconds: float) -> int:
+    """A time as a whole number of frames, at the one sample rate of every track."""
+    return round(seconds * SAMPLE_RATE_HZ)
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """One synthesised or recorded piece of speech.
-
-    Attributes
-    ----------
-    text : str
-        Its text; empty for an uploaded recording.
-    clip : Clip
-        At the plan's sample rate.
-    """
+    """One synthesised or recorded piece of speech: its text, empty for an uploaded recording, and its clip."""
 
     text: str
     clip: Clip
@@ -28,11 +26,7 @@ class Spoken:
 class Speech:
     """One repetition of the voice: pieces laid end to end, with exact silences between them.
 
-    Attributes
-    ----------
-    parts : tuple of Spoken or Pause
-    loudness_lufs : float
-        Integrated over all pieces together; -inf when they are silent.
+    The loudness is integrated over all pieces together; -inf when they are silent.
     """
 
     parts: tuple[Spoken | Pause, ...]
@@ -41,15 +35,7 @@ class Speech:
 
 @dataclass(frozen=True)
 class Music:
-    """The music bed.
-
-    Attributes
-    ----------
-    clip : Clip
-        At the plan's sample rate.
-    loudness_lufs : float
-        Integrated over the whole clip; -inf when it is silent.
-    """
+    """The music bed, and the loudness integrated over the whole clip; -inf when it is silent."""
 
     clip: Clip
     loudness_lufs: float

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dsp.blocks import Clip
+from worker.payload.schema import RenderJob
 from worker.payload.script import Pause
-from worker.plan.recordings import Speech, Spoken
+from worker.plan.recordings import Spoken, in_frames
 
 
 @dataclass(frozen=True)
@@ -22,17 +23,8 @@ class SpokenSpan:
 
 
 @dataclass(frozen=True)
-class Utterance:
-    """One repetition of the voice.
-
-    Attributes
-    ----------
-    pieces : tuple of Spoken
-    silences : tuple of int
-        Frames of silence before each piece.
-    tail : int
-        Frames of silence after the last.
-    """
+class Repetition:
+    """One repetition of the voice: its pieces, the frames of silence before each, and those after the last (`tail`)."""
 
     pieces: tuple[Spoken, ...]
     silences: tuple[int, ...]
@@ -57,58 +49,24 @@ class Utterance:
             offset += self.pieces[index].clip.frames
 
 
-def utterance(speech: Speech, sample_rate: int) -> Utterance:
-    """Lay the parts of a speech end to end; a pause of t seconds is ``round(t * sample_rate)`` frames."""
+def repetition_of(parts: Sequence[Spoken | Pause]) -> Repetition:
+    """Lay the parts of a speech end to end; each pause is rounded to whole frames."""
     pieces: list[Spoken] = []
     silences: list[int] = []
     waiting = 0
-    for part in speech.parts:
+    for part in parts:
         if isinstance(part, Pause):
-            waiting += round(part.seconds * sample_rate)
+            waiting += in_frames(part.seconds)
         elif part.clip.frames:
             pieces.append(part)
             silences.append(waiting)
             waiting = 0
-    return Utterance(tuple(pieces), tuple(silences), waiting)
+    return Repetition(tuple(pieces), tuple(silences), waiting)
 
 
 @dataclass(frozen=True)
 class RepetitionPlan:
-    """When the voice is repeated.
-
-    Attributes
-    ----------
-    first : int
-        Frame of the first repetition.
-    until : int
-        Words end here at the latest: where the fade-out begins.
-    mode : str
-        ``once``, ``repeat`` or ``interval``.
-    pause : int
-        Frames from the end of a repetition to the next, in mode ``repeat``.
-    interval : int
-        Frames from start to start, in mode ``interval``; a longer voice makes the next one wait.
-    jitter : int
-        Most frames by which a pause or an interval is longer or shorter.
-    shuffle : bool
-        Put the pieces of every repetition but the first into another order.
-    seed : int
-        Of jitter and shuffle.
-    """
-
-    first: int
-    until: int
-    mode: str
-    pause: int = 0
-    interval: int = 0
-    jitter: int = 0
-    shuffle: bool = False
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """All placements, in order of time, as `dsp.recorded.Placed` takes them, and what is said where."""
+    """When each repetition begins: all placements in order of time, for `dsp.recorded.Placed`; what is said where."""
 
     clips: tuple[Clip, ...]
     starts: tuple[int, ...]
@@ -117,38 +75,30 @@ class Schedule:
     repetitions: int
 
 
-def schedule(voice: Utterance, repetition_plan: RepetitionPlan) -> Schedule:
-    """Place as many whole repetitions as fit.
+def plan_repetitions(voice: Repetition, job: RenderJob, *, first: int, until: int) -> RepetitionPlan:
+    """Place as many whole repetitions of a voice as fit, by the job's loop mode, pauses and shuffle.
 
-    Parameters
-    ----------
-    voice : Utterance
-        At least one frame long.
-    repetition_plan : RepetitionPlan
-
-    Returns
-    -------
-    schedule : Schedule
-        No repetition begins before the one before it has ended, and none has words after `repetition_plan.until`;
-        so it may be empty.
+    The voice is at least one frame long; without a duration it speaks once. The first repetition begins at frame
+    `first`; none begins before the one before it has ended, and none has words after `until`, where the fade-out
+    begins. So there may be none.
     """
     spoken: list[SpokenSpan] = []
     which: list[int] = []
     order: tuple[int, ...] = tuple(range(len(voice.pieces)))
-    start, number = repetition_plan.first, 0
-    while start + voice.words_stop <= repetition_plan.until:
-        if repetition_plan.shuffle and number:
-            order = _shuffled(order, number, repetition_plan.seed)
+    start, number = first, 0
+    while start + voice.words_stop <= until:
+        if job.voice.shuffle and number:
+            order = _shuffled(order, number, job.seed or 0)
         for offset, index in voice.laid_out(order):
             piece = voice.pieces[index]
             begins = start + offset
             spoken.append(SpokenSpan(piece.text, begins, begins + piece.clip.frames, number))
             which.append(index)
         number += 1
-        if repetition_plan.mode == "once":
+        if job.loop_mode == "once" or job.duration_min is None:
             break
-        start = _next_start(start, voice.frames, number, repetition_plan)
-    return Schedule(
+        start = _next_start(start, voice.frames, number, job)
+    return RepetitionPlan(
         tuple(piece.clip for piece in voice.pieces),
         tuple(span.start for span in spoken),
         tuple(which),
@@ -157,16 +107,13 @@ def schedule(voice: Utterance, repetition_plan: RepetitionPlan) -> Schedule:
     )
 
 
-def _next_start(start: int, length: int, number: int, repetition_plan: RepetitionPlan) -> int:
-    shift = 0
-    if repetition_plan.jitter:
-        shift = (
-            derived_seed(repetition_plan.seed, f"jitter/{number}") % (2 * repetition_plan.jitter + 1)
-            - repetition_plan.jitter
-        )
-    if repetition_plan.mode == "interval":
-        return max(start + repetition_plan.interval + shift, start + length)
-    return start + length + max(repetition_plan.pause + shift, 0)
+def _next_start(start: int, length: int, number: int, job: RenderJob) -> int:
+    """A pause after the last repetition, or an interval after its beginning: longer or shorter by up to the jitter."""
+    jitter = in_frames(job.pause_jitter_s)
+    shift = derived_seed(job.seed or 0, f"jitter/{number}") % (2 * jitter + 1) - jitter
+    if job.loop_mode == "interval":
+        return max(start + in_frames(job.interval_s) + shift, start + length)
+    return start + length + max(in_frames(job.pause_s) + shift, 0)
 
 
 def _shuffled(before: tuple[int, ...], number: int, seed: int) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ names: Supabase's host names and libpq's keywords.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote, unquote
@@ -20,9 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from worker.config import bare, is_unreplaced
 from worker.errors import ConfigurationError
 
-Kind = Literal["direct", "session pooler", "transaction pooler", "other"]
-
-TRANSACTION_POOLER_PORT = 6543
+_TRANSACTION_POOLER_PORT = 6543
 _DEFAULT_PORT = 5432
 _SUPABASE_DIRECT = re.compile(r"db\.[a-z0-9-]+\.supabase\.[a-z]+")
 _SUPABASE_POOLER = re.compile(r"[a-z0-9-]+\.pooler\.supabase\.[a-z]+")
@@ -44,26 +42,37 @@ _SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 # schema, …) and means nothing here; one that asks for encryption does, and must not be lost with them.
 _SECURITY = re.compile(r"ssl|tls|gss|krb|channel|require|verify", re.IGNORECASE)
 _SECURITY_OF_OTHERS = ("sslidentity", "sslinline")  # Prisma's and lib/pq's, of use only beside files named there
+_SSL = {"true": "require", "1": "require", "no-verify": "require", "false": "disable", "0": "disable"}
+_OTHER_FORMS = {
+    r"https?://": "begins with http: that is the project's SUPABASE_URL",
+    r"psql\s": "is a psql command; take the dashboard's URI",
+    r"(?=.*;)(?:.*;)?\s*(?:server|host|user id|username)\s*=": "is in the form of .NET; take the dashboard's URI",
+    r"[^=]*$": "does not begin with postgresql://",
+}
+_MARK_NAMES = {" ": "a space", "\n": "a line break", "\r": "a carriage return", "\t": "a tab"}
+_UNREACHABLE = (
+    "could not translate host name",
+    "failed to resolve host",
+    "Name or service not known",
+    "No address associated with hostname",
+    "Network is unreachable",
+    "No route to host",
+    "Cannot assign requested address",
+    "timeout expired",
+    "Connection timed out",
+)
 
 
 @dataclass(frozen=True)
 class Address:
     """A valid address of a database.
 
-    Attributes
-    ----------
-    conninfo : str
-        Keywords for libpq; holds the password.
-    kind : {"direct", "session pooler", "transaction pooler", "other"}
-        As far as Supabase's host names and ports tell; "other" may be a pooler, too.
-    host : str or None
-        The first one, where there are several; None: libpq's default.
-    port : int
-        Of that host.
+    `conninfo` has keywords for libpq, the password among them. `kind` is as far as Supabase's host names and ports
+    tell; "other" may be a pooler, too. `host` and `port` are the first of several; None: libpq's default.
     """
 
     conninfo: str = field(repr=False)
-    kind: Kind
+    kind: Literal["direct", "session pooler", "transaction pooler", "other"]
     host: str | None
     port: int
 
@@ -79,10 +88,6 @@ def read(dsn: str) -> Address:
     dsn : str
         An URL, or libpq's ``host=… user=…``.
 
-    Returns
-    -------
-    Address
-
     Raises
     ------
     ConfigurationError
@@ -96,46 +101,30 @@ def read(dsn: str) -> Address:
     keywords = _keywords_of_conninfo(text) if scheme is None else _keywords_of_url(text[scheme.end() :])
     _check_values(keywords)
     hosts, ports = (str(keywords.get(name) or "").split(",") for name in ("host", "port"))
-    host, port = hosts[0] or None, int(ports[0] or _DEFAULT_PORT)
-    return Address(conninfo=make_conninfo("", **keywords), kind=_kind(host, port), host=host, port=port)
-
-
-def checked(dsn: str) -> str:
-    """The address for `psycopg.connect`, if it is one; see `read`.
-
-    Raises
-    ------
-    ConfigurationError
-    """
-    return read(dsn).conninfo
+    host, port = hosts[0].lower(), int(ports[0] or _DEFAULT_PORT)
+    kind: Literal["direct", "session pooler", "transaction pooler", "other"] = "other"
+    if port == _TRANSACTION_POOLER_PORT:
+        kind = "transaction pooler"
+    elif _SUPABASE_POOLER.fullmatch(host):
+        kind = "session pooler"
+    elif _SUPABASE_DIRECT.fullmatch(host):
+        kind = "direct"
+    return Address(conninfo=make_conninfo("", **keywords), kind=kind, host=hosts[0] or None, port=port)
 
 
 def explained(message: str, conninfo: str) -> str:
-    """libpq's message about a failed connection, without the password, and with advice for Supabase's addresses.
-
-    Parameters
-    ----------
-    message : str
-        Of the exception.
-    conninfo : str
-        What was connected to.
-
-    Returns
-    -------
-    str
-        One line.
-    """
+    """libpq's message about a failed connection, in one line without the password, with advice for Supabase's hosts."""
     try:
         keywords = conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError:
         return "not a Postgres address"
     password = str(keywords.get("password") or "")
-    for secret in sorted({password, quote(password, safe="")}, key=len, reverse=True):
+    for secret in (quote(password, safe=""), password):
         if len(secret) >= _SHORTEST_MASKED:
             message = message.replace(secret, "***")
     message = " ".join(message.split()) or "no connection"
     host = str(keywords.get("host") or "").split(",")[0].lower()
-    if _SUPABASE_DIRECT.fullmatch(host) and any(words in message for words in _NO_WAY_THERE):
+    if _SUPABASE_DIRECT.fullmatch(host) and any(words in message for words in _UNREACHABLE):
         return (
             f"{message}; Supabase's direct address has IPv6 only, which this network (as Heroku's) may not have: take "
             "the session pooler's, user postgres.PROJECT-REF, host ….pooler.supabase.com, port 5432 (dashboard: "
@@ -144,19 +133,6 @@ def explained(message: str, conninfo: str) -> str:
     if _SUPABASE_POOLER.fullmatch(host) and "enant or user not found" in message:
         return f"{message}; on Supabase's pooler the user is postgres.PROJECT-REF, and the host that of its region"
     return message
-
-
-_NO_WAY_THERE = (
-    "could not translate host name",
-    "failed to resolve host",
-    "Name or service not known",
-    "No address associated with hostname",
-    "Network is unreachable",
-    "No route to host",
-    "Cannot assign requested address",
-    "timeout expired",
-    "Connection timed out",
-)
 
 
 def _wrong(what: str) -> ConfigurationError:
@@ -182,12 +158,13 @@ def _keywords_of_url(rest: str) -> dict[str, Any]:
     after = "&".join((address, *parameters))
     if _BROKEN_ESCAPE.search(after) or re.search(r"[\s\x00-\x1f\x7f]", after):
         raise _wrong(f"has a space, a line break or a broken % beside the password; {_EXPECTED}")
-    kept = _parameters(parameters)
     url = f"postgresql://{'' if user_info is None else user_info + '@'}{address}"
+    return _parsed(url, **_parameters(parameters))
+
+
+def _parsed(conninfo: str, **keywords: str) -> dict[str, Any]:
     try:
-        return conninfo_to_dict(
-            url + ("?" + "&".join(f"{name}={value}" for name, value in kept.items()) if kept else "")
-        )
+        return conninfo_to_dict(conninfo, **keywords)
     except psycopg.ProgrammingError:
         raise _wrong(f"not a Postgres address; {_EXPECTED}") from None
 
@@ -209,9 +186,7 @@ def _taken_apart(rest: str) -> tuple[str | None, str, list[str]]:
 
 
 def _check_user_info(user_info: str) -> None:
-    user, colon, password = user_info.partition(":")
-    if not colon and ("@" in user or "/" in user or _BROKEN_ESCAPE.search(user) or re.search(r"\s", user)):
-        raise _wrong(f"the user has a character that must be percent-encoded; {_EXPECTED}")
+    user, _, password = user_info.partition(":")
     if _PLACEHOLDER.fullmatch(password):
         raise _wrong(
             "a placeholder stands where the password belongs, or its brackets were left around the password; put the "
@@ -222,37 +197,32 @@ def _check_user_info(user_info: str) -> None:
             "the password is the name of a variable that nothing has replaced; if it is the password itself, write %24 "
             "for its $, %7B for {, %25 for %"
         )
-    raw = {mark for mark in "@/" if mark in password} | {mark for mark in password if mark.isspace()}
+    raw = {mark for mark in password if mark in "@/" or mark.isspace() or not mark.isprintable()}
     if _BROKEN_ESCAPE.search(password):
         raw.add("%")
-    raw |= {mark for mark in password if not mark.isprintable()}
-    if not raw:
-        if re.search(r"\s|[@/]", user) or _BROKEN_ESCAPE.search(user):
-            raise _wrong(f"the user has a character that must be percent-encoded; {_EXPECTED}")
-        return
-    raw |= {mark for mark in "?#" if mark in password}  # libpq takes them, most others do not
-    encoded = ", ".join(f"{_named(mark)} is {quote(mark, safe='')}" for mark in sorted(raw))
-    several = "characters" if len(raw) > 1 else "a character"
-    raise _wrong(f"the password has {several} that must be percent-encoded: {encoded}")
+    if raw:
+        raw |= {mark for mark in "?#" if mark in password}  # libpq takes them, most others do not
+        encoded = ", ".join(f"{_named(mark)} is {quote(mark, safe='')}" for mark in sorted(raw))
+        several = "characters" if len(raw) > 1 else "a character"
+        raise _wrong(f"the password has {several} that must be percent-encoded: {encoded}")
+    if re.search(r"[@/\s]", user) or _BROKEN_ESCAPE.search(user):
+        raise _wrong(f"the user has a character that must be percent-encoded; {_EXPECTED}")
 
 
 def _named(mark: str) -> str:
-    names = {" ": "a space", "\n": "a line break", "\r": "a carriage return", "\t": "a tab"}
-    return names.get(mark, mark if mark.isprintable() else "an invisible character")
+    return _MARK_NAMES.get(mark, mark if mark.isprintable() else "an invisible character")
 
 
-def _parameters(pieces: Sequence[str]) -> dict[str, str]:
+def _parameters(pieces: Iterable[str]) -> dict[str, str]:
     """The parameters that libpq knows, and other drivers' encryption parameters as libpq's."""
     kept: dict[str, str] = {}
     strict = False
     for piece in pieces:
-        name, _, value = piece.partition("=")
-        name = unquote(name)
+        name, value = (unquote(part) for part in piece.partition("=")[::2])
         if name == "sslaccept":  # Prisma's
             strict = value == "strict"
         elif name == "ssl":  # JDBC's, node-postgres', asyncpg's
-            wanted = {"true": "require", "1": "require", "no-verify": "require", "false": "disable", "0": "disable"}
-            kept.setdefault("sslmode", wanted.get(value, value))
+            kept.setdefault("sslmode", _SSL.get(value, value))
         elif name == "sslmode":
             kept["sslmode"] = "require" if value == "no-verify" else value
         elif name in _KEYWORDS:
@@ -264,24 +234,14 @@ def _parameters(pieces: Sequence[str]) -> dict[str, str]:
     if strict:
         kept["sslmode"] = "verify-full"
         kept.setdefault("sslrootcert", "system")
-    if "sslmode" in kept and kept["sslmode"] not in _SSLMODES:
-        raise _wrong(f"sslmode must be one of {', '.join(_SSLMODES)}")
     return kept
 
 
 def _keywords_of_conninfo(text: str) -> dict[str, Any]:
-    if re.match(r"https?://", text, re.IGNORECASE):
-        raise _wrong(f"begins with http: that is the project's SUPABASE_URL; {_EXPECTED}")
-    if re.match(r"psql\s", text):
-        raise _wrong(f"is a psql command; take the dashboard's URI, {_EXPECTED}")
-    if ";" in text and re.search(r"(?i)(?:^|;)\s*(?:server|host|user id|username)\s*=", text):
-        raise _wrong(f"is in the form of .NET; take the dashboard's URI, {_EXPECTED}")
-    if "=" not in text:
-        raise _wrong(f"does not begin with postgresql://; {_EXPECTED}")
-    try:
-        keywords = conninfo_to_dict(text)
-    except psycopg.ProgrammingError:
-        raise _wrong(f"not a Postgres address; {_EXPECTED}") from None
+    for form, what in _OTHER_FORMS.items():
+        if re.match(form, text, re.IGNORECASE | re.DOTALL):
+            raise _wrong(f"{what}; {_EXPECTED}")
+    keywords = _parsed(text)
     password = str(keywords.get("password") or "")
     if _PLACEHOLDER.fullmatch(password) or is_unreplaced(password):
         raise _wrong("a placeholder stands where the password belongs")
@@ -301,12 +261,3 @@ def _check_values(keywords: Mapping[str, Any]) -> None:
     for name in ("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"):
         if not re.fullmatch(r"-?[0-9]*", str(keywords.get(name) or "")):
             raise _wrong(f"{name} is not a whole number")
-
-
-def _kind(host: str | None, port: int) -> Kind:
-    name = (host or "").lower()
-    if port == TRANSACTION_POOLER_PORT:
-        return "transaction pooler"
-    if _SUPABASE_POOLER.fullmatch(name):
-        return "session pooler"
-    return "direct" if _SUPABASE_DIRECT.fullmatch(name) else "other"

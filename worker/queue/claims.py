@@ -20,7 +20,7 @@ class Claim:
     token : str
         The fence of every write: the claim token in leased mode, the row's `started_at` in plain mode.
     attempt : int
-        1 for the first try.
+        1 for the first.
     track_id, user_id : str or None
     payload_text : str or None
         JSON text, which only the job process parses. None where the row has none, or where it is over the limit.
@@ -75,18 +75,15 @@ class Rescued:
 
 @dataclass(frozen=True)
 class JobRow:
-    """One line of `mindscript-worker jobs`; times are aware, in the database's clock."""
+    """One line of `mindscript-worker jobs`. In plain mode the table has no error code, attempt or worker."""
 
     job_id: str
     status: str
     progress: int
     stage: str | None
     error: str | None
-    error_code: str | None
     track_id: str | None
+    created_at: datetime | None
+    error_code: str | None
     attempt: int | None
     claimed_by: str | None
-    created_at: datetime | None
-    started_at: datetime | None
-    completed_at: datetime | None
-    run_after: datetime | None

@@ -12,30 +12,21 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from worker.queue.address import checked
+from worker.queue.address import read
 from worker.queue.plain_dialect import Dialect
 from worker.queue.postgres import Connection, connect
 from worker.queue.transport import classify
 
-_PUBLIC_ROLES = ("anon", "authenticated")
 _LOCK_LIMIT = "2s"
-_LOOKS = 20  # rows, newest first, until one is free
+_ROWS = 20  # newest first, until one is free
 
 
 @dataclass(frozen=True)
 class Ending:
     """What one way to end a job does in this database, tried in a transaction that is rolled back.
 
-    Attributes
-    ----------
-    sqlstate : str
-        Of the failure; empty where it worked.
-    message : str
-        Of the failure.
-    status : str
-        Of the row afterwards.
-    track_status : str or None
-        Of the track afterwards, where a call has changed it.
+    `sqlstate` and `message` are of the failure, empty where it worked; `status` is the row's afterwards, `track_status`
+    the track's, where the call has changed it.
     """
 
     sqlstate: str = ""
@@ -44,36 +35,18 @@ class Ending:
     track_status: str | None = None
 
 
-@dataclass(frozen=True)
-class Endings:
-    """`complete_job` for a result as the worker gives it, for one with `url`, and for an error; None: no row to try."""
-
-    success: Ending
-    with_url: Ending
-    failure: Ending
-
-    @property
-    def variant(self) -> str:
-        """Which `complete_job` this is, in words."""
-        if self.with_url.sqlstate:
-            return f"complete_job needs what is not there where a result has a url ({self.with_url.message})"
-        if self.with_url.track_status is not None:
-            return f"complete_job itself sets the track {self.with_url.track_status!r} where a result has a url"
-        return "complete_job ends the row and no more"
-
-
 @contextmanager
 def examined(dsn: str) -> Iterator[Connection]:
     """Open a connection for checks; database errors become a `WorkerError`."""
     try:
-        with connect(checked(dsn), application="mindscript-doctor") as connection:
+        with connect(read(dsn).conninfo, application="mindscript-doctor") as connection:
             yield connection
     except psycopg.Error as error:
         raise classify(error.diag.message_primary or str(error), code=error.sqlstate) from error
 
 
-def try_endings(connection: Connection, dialect: Dialect) -> Endings | None:
-    """Call `complete_job` on a row in a transaction that is rolled back.
+def try_endings(connection: Connection, dialect: Dialect) -> dict[str, Ending] | None:
+    """Call `complete_job` for a result as the worker gives it, for one with `url`, and for an error.
 
     An existing row is used, locked only for that moment, or else a new one. None where this role can write neither.
     """
@@ -83,32 +56,31 @@ def try_endings(connection: Connection, dialect: Dialect) -> Endings | None:
         )
     )
     path = "audio-renders/tracks/doctor/doctor-0.mp3"
-    kept = {"audioUrl": path, "duration": 1, "size": 1}
+    result = {"audioUrl": path, "duration": 1, "size": 1}
     with _undone(connection):
         row = _some_row(connection)
         if row is None:
             return None
-
-        def ending(result: dict[str, Any] | None, error: str | None) -> Ending:
-            return _tried(connection, row, call, (row, None if result is None else json.dumps(result), error))
-
-        return Endings(
-            success=ending(kept, None),
-            with_url=ending({**kept, "url": path, "preview_url": path}, None),
-            failure=ending(None, "tried by mindscript-worker doctor"),
-        )
+        return {
+            "result": _tried(connection, row, call, (row, json.dumps(result), None)),
+            "url": _tried(connection, row, call, (row, json.dumps({**result, "url": path, "preview_url": path}), None)),
+            "error": _tried(connection, row, call, (row, None, "tried by mindscript-worker doctor")),
+        }
 
 
-def try_leased_endings(connection: Connection) -> tuple[Ending, Ending] | None:
+def try_leased_endings(connection: Connection) -> dict[str, Ending] | None:
     """The same for `worker_finish` and `worker_fail`: the app's own triggers run inside them."""
     token = str(uuid.uuid4())
+    finish = sql.SQL("SELECT public.worker_finish(%s, %s, '{}', '{}')")
+    fail = sql.SQL("SELECT public.worker_fail(%s, %s, 'doctor', 'tried by mindscript-worker doctor', false)")
     with _undone(connection):
         row = _some_row(connection, token=token)
         if row is None:
             return None
-        finish = sql.SQL("SELECT public.worker_finish(%s, %s, '{}', '{}')")
-        fail = sql.SQL("SELECT public.worker_fail(%s, %s, 'doctor', 'tried by mindscript-worker doctor', false)")
-        return _tried(connection, row, finish, (row, token)), _tried(connection, row, fail, (row, token))
+        return {
+            "result": _tried(connection, row, finish, (row, token)),
+            "error": _tried(connection, row, fail, (row, token)),
+        }
 
 
 def exposed_functions(connection: Connection) -> list[str]:
@@ -119,11 +91,10 @@ def exposed_functions(connection: Connection) -> list[str]:
     rows = connection.execute(
         """SELECT DISTINCT p.oid::regprocedure::text AS signature
              FROM pg_catalog.pg_proc p, pg_catalog.pg_roles r
-            WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef AND r.rolname = ANY(%s)
+            WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef AND r.rolname IN ('anon', 'authenticated')
               AND p.prorettype <> 'trigger'::regtype
               AND pg_catalog.has_function_privilege(r.oid, p.oid, 'EXECUTE')
-            ORDER BY 1""",
-        (list(_PUBLIC_ROLES),),
+            ORDER BY 1"""
     ).fetchall()
     return [str(row["signature"]) for row in rows]
 
@@ -138,24 +109,21 @@ def revoke_statement(signature: str) -> str:
 
 def customer_rights(connection: Connection) -> list[str]:
     """What a signed-in customer (role authenticated) can do to the queue, one sentence each; empty: nothing."""
-    if not connection.execute("SELECT to_regrole('authenticated') AS role").fetchone()["role"]:  # type: ignore[index]
-        return []
-    table = "public.audio_job_queue"
     row = connection.execute(
         """SELECT c.relrowsecurity AS bound,
                   ARRAY(SELECT privilege FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) privilege
                          WHERE has_table_privilege('authenticated', c.oid, privilege)
                             OR privilege <> 'DELETE' AND has_any_column_privilege('authenticated', c.oid, privilege))
-                      AS granted,
-                  has_table_privilege('authenticated', c.oid, 'TRUNCATE') AS may_truncate
-             FROM pg_catalog.pg_class c WHERE c.oid = to_regclass(%s)""",
-        (table,),
+                      AS granted
+             FROM pg_catalog.pg_class c
+            WHERE c.oid = to_regclass('public.audio_job_queue') AND to_regrole('authenticated') IS NOT NULL"""
     ).fetchone()
     if row is None:
         return []
     if not row["bound"]:
         return [
-            f"{privilege} on every row: row-level security is off; ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"
+            f"{privilege} on every row: row-level security is off; "
+            "ALTER TABLE public.audio_job_queue ENABLE ROW LEVEL SECURITY"
             for privilege in row["granted"]
         ]
     policies = connection.execute(
@@ -164,12 +132,12 @@ def customer_rights(connection: Connection) -> list[str]:
               AND (roles && ARRAY['authenticated', 'public']::name[])
             ORDER BY cmd, policyname"""
     ).fetchall()
-    found = []
-    for privilege in row["granted"]:
-        for policy in policies:
-            if policy["cmd"] in (privilege, "ALL"):
-                found.append(f"{privilege} where {policy['rule'] or 'true'} (policy {policy['policyname']!r})")
-    return found
+    return [
+        f"{privilege} where {policy['rule'] or 'true'} (policy {policy['policyname']!r})"
+        for privilege in row["granted"]
+        for policy in policies
+        if policy["cmd"] in (privilege, "ALL")
+    ]
 
 
 def public_may_create(connection: Connection) -> bool:
@@ -194,7 +162,7 @@ def _some_row(connection: Connection, *, token: str | None = None) -> str | None
     connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_LOCK_LIMIT)))
     claimed = "status = 'processing', result = NULL" + ("" if token is None else ", claim_token = %(token)s")
     found = connection.execute(
-        "SELECT id FROM public.audio_job_queue WHERE track_id IS NOT NULL ORDER BY created_at DESC LIMIT %s", (_LOOKS,)
+        "SELECT id FROM public.audio_job_queue WHERE track_id IS NOT NULL ORDER BY created_at DESC LIMIT %s", (_ROWS,)
     ).fetchall()
     for job_id in [*(str(row["id"]) for row in found), None]:
         with suppress(psycopg.Error), connection.transaction():
@@ -211,24 +179,20 @@ def _some_row(connection: Connection, *, token: str | None = None) -> str | None
 
 
 def _tried(connection: Connection, job_id: str, call: sql.SQL | sql.Composed, values: Sequence[Any]) -> Ending:
+    status_of = (
+        "SELECT q.status, to_jsonb(t) ->> 'status' AS track_status FROM public.audio_job_queue q"
+        " LEFT JOIN public.tracks t ON t.id = q.track_id WHERE q.id = %s"
+    )
     ending = Ending()
     with _undone(connection):
-        before = _track_status(connection, job_id)
+        before = connection.execute(status_of, (job_id,)).fetchone()
         try:
             with connection.transaction():
                 connection.execute(call, values)
         except psycopg.Error as refused:
             return Ending(sqlstate=refused.sqlstate or "", message=refused.diag.message_primary or "")
-        row = connection.execute("SELECT status FROM public.audio_job_queue WHERE id = %s", (job_id,)).fetchone()
-        after = _track_status(connection, job_id)
-        ending = Ending(status=str(row["status"]) if row else "", track_status=after if after != before else None)
+        after = connection.execute(status_of, (job_id,)).fetchone()
+        if before is not None and after is not None:
+            changed = after["track_status"] != before["track_status"]
+            ending = Ending(status=str(after["status"]), track_status=after["track_status"] if changed else None)
     return ending
-
-
-def _track_status(connection: Connection, job_id: str) -> str | None:
-    row = connection.execute(
-        "SELECT to_jsonb(t) ->> 'status' AS status FROM public.tracks t"
-        " JOIN public.audio_job_queue q ON q.track_id = t.id WHERE q.id = %s",
-        (job_id,),
-    ).fetchone()
-    return None if row is None else row["status"]

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import fields
+from typing import Any
 
 from loguru import logger
 
 from worker.errors import TransientError
 from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, ClaimStatus, Rescued
-from worker.queue.retry import APOLOGY, MAX_ATTEMPTS, MAX_CRASHES
+from worker.queue.retry import APOLOGY, MAX_ATTEMPTS, MAX_CRASHES, Action, Decision
+from worker.queue.service import LEASE_S, Queue
 from worker.queue.transport import Row, Transport
 
+_CLAIM_FIELDS = [field.name for field in fields(Claim) if field.name != "token"]
 
-class LeasedMode:
+
+class LeasedQueue(Queue):
     """Rows with leases; all times are the database's.
 
-    Parameters
-    ----------
-    transport : Transport
-    worker_name : str
-        Written to `claimed_by`.
-    lease_s : float
-        How long a claim holds without a heartbeat.
+    `worker_name` is written to `claimed_by`. A claim holds for `lease_s` without a heartbeat.
     """
 
-    def __init__(self, transport: Transport, *, worker_name: str, lease_s: float) -> None:
-        self.name: Literal["leased", "plain"] = "leased"
-        self._transport = transport
+    mode = "leased"
+
+    def __init__(self, transport: Transport, *, worker_name: str, lease_s: float = LEASE_S, **options: Any) -> None:
+        super().__init__(transport, **options)
         self._worker_name = worker_name
         self._lease_s = lease_s
         # Tokens of claims whose answer was lost: such a claim may have worked, so the next one repeats it.
@@ -47,57 +46,40 @@ class LeasedMode:
         except TransientError:
             self._unanswered.append(token)
             raise
-        if not row:
-            return None
-        return Claim(
-            job_id=row["job_id"],
-            token=token,
-            attempt=row["attempt"],
-            track_id=row["track_id"],
-            user_id=row["user_id"],
-            payload_text=row["payload_text"],
-            payload_bytes=row["payload_bytes"],
-            waited_s=float(row["waited_s"]),
-            crashes=row["crashes"],
-            last_error_code=row["last_error_code"],
-        )
+        return Claim(token=token, **{name: row[name] for name in _CLAIM_FIELDS}) if row else None
 
     def track_row(self, claim: Claim) -> Row | None:
-        row: Row | None = self._transport.scalar("worker_track", _fence(claim))
+        row: Row | None = self._call("worker_track", claim)
         return row
 
     def catalogue(self, claim: Claim, reference: str) -> str | None:
-        url: str | None = self._transport.scalar("worker_catalogue", {**_fence(claim), "p_reference": reference})
+        url: str | None = self._call("worker_catalogue", claim, p_reference=reference)
         return url
 
-    def may_speak(self, claim: Claim, characters: int, limit: int) -> bool:
-        asked = {**_fence(claim), "p_characters": characters, "p_limit": limit}
-        return bool(self._transport.scalar("worker_may_speak", asked))
+    def _may_speak(self, claim: Claim, characters: int, limit: int) -> bool:
+        return bool(self._call("worker_may_speak", claim, p_characters=characters, p_limit=limit))
 
     def heartbeat(self, claim: Claim, *, progress: int, stage: str | None) -> ClaimStatus:
-        return self._ask("worker_heartbeat", claim, p_lease_s=self._lease_s, p_progress=progress, p_stage=stage)
+        lease_s = self._lease_s
+        return ClaimStatus(self._call("worker_heartbeat", claim, p_lease_s=lease_s, p_progress=progress, p_stage=stage))
 
     def claim_status(self, claim: Claim) -> ClaimStatus:
-        return self._ask("worker_standing", claim)
+        return ClaimStatus(self._call("worker_standing", claim))
 
-    def release(self, claim: Claim, *, code: str, delay_s: float) -> ClaimStatus:
-        return self._ask("worker_release", claim, p_code=code, p_delay_s=delay_s)
+    def write_decision(self, claim: Claim, decision: Decision) -> ClaimStatus:
+        arguments: dict[str, Any] = {"p_code": decision.code}
+        if decision.action is Action.FAIL:
+            arguments["p_error"] = decision.message
+        else:
+            arguments["p_delay_s"] = decision.delay_s
+        if decision.action is not Action.RELEASE:
+            arguments["p_crashed"] = decision.crashed
+        return ClaimStatus(self._call(f"worker_{decision.action}", claim, **arguments))
 
-    def retry(self, claim: Claim, *, code: str, delay_s: float, crashed: bool) -> ClaimStatus:
-        return self._ask("worker_retry", claim, p_code=code, p_delay_s=delay_s, p_crashed=crashed)
+    def write_result(self, claim: Claim, result: Mapping[str, Any], track: Mapping[str, Any]) -> ClaimStatus:
+        return ClaimStatus(self._call("worker_finish", claim, p_result=dict(result), p_track=dict(track)))
 
-    def fail(self, claim: Claim, *, code: str, message: str, crashed: bool) -> ClaimStatus:
-        return self._ask("worker_fail", claim, p_code=code, p_error=message, p_crashed=crashed)
-
-    def finish(self, claim: Claim, *, result: Mapping[str, Any], track: Mapping[str, Any]) -> ClaimStatus:
-        return self._ask("worker_finish", claim, p_result=dict(result), p_track=dict(track))
-
-    @property
-    def parked(self) -> int:
-        """No job: a job that waits is `pending` in the table, with its time."""
-        return 0
-
-    def rescue(self) -> Rescued:
+    def _rescue(self) -> Rescued:
         limits = {"p_max_crashes": MAX_CRASHES, "p_max_attempts": MAX_ATTEMPTS, "p_error": APOLOGY}
         answer = self._transport.scalar("worker_rescue", limits)
         for row in answer.get("refused", ()):
@@ -108,12 +90,5 @@ class LeasedMode:
             )
         return Rescued(tuple(answer["put_back"]), tuple(answer["given_up"]))
 
-    def close(self) -> None:
-        """Does nothing: all state is in the database."""
-
-    def _ask(self, function: str, claim: Claim, **arguments: Any) -> ClaimStatus:
-        return ClaimStatus(self._transport.scalar(function, {**_fence(claim), **arguments}))
-
-
-def _fence(claim: Claim) -> dict[str, Any]:
-    return {"p_job_id": claim.job_id, "p_token": claim.token}
+    def _call(self, function: str, claim: Claim, **arguments: Any) -> Any:
+        return self._transport.scalar(function, {"p_job_id": claim.job_id, "p_token": claim.token, **arguments})

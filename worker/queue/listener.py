@@ -15,6 +15,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 
 import psycopg
 from loguru import logger
@@ -22,16 +24,24 @@ from psycopg import sql
 
 from worker.backoff import RetryPolicy
 from worker.queue.address import Address, read
-from worker.queue.postgres import Connection, answers, connect
-from worker.queue.transport import classify
+from worker.queue.postgres import Connection, connect
+from worker.queue.transport import POSTGRES_LIMITS, PostgresLimits, classify
 
 CHANNEL = "mindscript_worker"
-_NONCE_LIMIT_S = 5.0
-_PING_S = 5.0
-_PING_LIMIT_S = 3.0
-_RECONNECTS = RetryPolicy(first_wait_s=0.5, longest_wait_s=10.0)
-_POOLER_WAIT_S = 300.0
 
+
+@dataclass(frozen=True)
+class ListenerTimings:
+    """How long the listener waits."""
+
+    nonce_s: float = 5.0  # for its notification to itself
+    ping_s: float = 5.0  # a connection that is quiet for so long is pinged,
+    ping_limit_s: float = 3.0  # and must answer within this
+    pooler_s: float = 300.0  # before the next try, where notifications do not arrive
+    reconnects: RetryPolicy = field(default=RetryPolicy(first_wait_s=0.5, longest_wait_s=10.0))
+
+
+TIMINGS = ListenerTimings()
 _NOTHING_CAME = (
     "a notification to ourselves did not arrive, as behind a transaction pooler; polling only; a direct or "
     "session-mode DATABASE_URL would wake the worker at once"
@@ -50,6 +60,11 @@ class Listener:
     on_cancel : callable
         Called with the id of a job that was cancelled.
 
+    Attributes
+    ----------
+    up : bool
+        Whether notifications are known to arrive.
+
     Raises
     ------
     ConfigurationError
@@ -63,20 +78,18 @@ class Listener:
         on_wake: Callable[[], None],
         on_cancel: Callable[[str], None],
         application: str = "mindscript-listener",
+        timings: ListenerTimings = TIMINGS,
+        limits: PostgresLimits = POSTGRES_LIMITS,
     ) -> None:
         self._address = read(dsn)
         self._on_wake = on_wake
         self._on_cancel = on_cancel
-        self._application = application
-        self._up = False
+        self._timings = timings
+        self._connect = partial(connect, self._address.conninfo, application=application, limits=limits)
+        self.up = False
         self._stopping = threading.Event()
         self._stop_reader, self._stop_writer = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
-
-    @property
-    def up(self) -> bool:
-        """Whether notifications are known to arrive."""
-        return self._up
 
     def start(self) -> None:
         """Start the thread; returns at once."""
@@ -98,55 +111,42 @@ class Listener:
         if (known := known_to_poll(self._address)) is not None:
             logger.info("listener: {}", known)
             return
-        failures = 0
-        while not self._stopping.is_set():
+        failures, wait_s = 0, 0.0
+        while not self._stopping.wait(wait_s):
             try:
-                with connect(self._address.conninfo, application=self._application) as connection:
+                with self._connect() as connection:
                     self._listen(connection)
-                failures, wait_s = 0, _POOLER_WAIT_S
+                failures, wait_s = 0, self._timings.pooler_s
             except (psycopg.Error, OSError) as error:
-                failures = 1 if self._up else failures + 1
-                wait_s = _RECONNECTS.wait_s(failures)
-                logger.warning("listener: {}; polling, next try in {:.1f} s", _first_line(error), wait_s)
-            self._up = False
-            if self._stopping.wait(wait_s):
-                return
+                failures = 1 if self.up else failures + 1
+                wait_s = self._timings.reconnects.wait_s(failures)
+                reason = str(error).strip().split("\n", 1)[0] or type(error).__name__
+                logger.warning("listener: {}; polling, next try in {:.1f} s", reason, wait_s)
+            self.up = False
 
     def _listen(self, connection: Connection) -> None:
         """Until `stop`, or at once where no notification arrives."""
-        if not _nonce_arrives(connection, self._address, self._application, self._wait_unless_stopping):
+        if not _nonce_arrives(connection, self._connect, self._timings.nonce_s, self._stop_reader):
             if not self._stopping.is_set():
-                logger.warning("listener: {}; next try in {:.0f} s", _NOTHING_CAME, _POOLER_WAIT_S)
+                logger.warning("listener: {}; next try in {:.0f} s", _NOTHING_CAME, self._timings.pooler_s)
             return
         connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
-        self._up = True
+        self.up = True
         kind = self._address.kind
         logger.info("listener: up{}", "" if kind == "other" else f" ({kind})")
         self._on_wake()  # for what was notified before
         while True:
-            quiet = not self._wait(connection, _PING_S)
+            ready = _ready(self._timings.ping_s, connection, self._stop_reader)
             if self._stopping.is_set():
                 return
-            if quiet and not answers(connection, within_s=_PING_LIMIT_S):
+            if not ready and not connection.answers(within_s=self._timings.ping_limit_s):
                 raise psycopg.OperationalError("the connection has gone silent")
             for notification in connection.notifies(timeout=0):
-                self._dispatch(notification.channel, notification.payload)
-
-    def _wait(self, connection: Connection, timeout_s: float) -> bool:
-        """Until the server sends something or `stop` is called; False when neither happens."""
-        return _readable(timeout_s, connection, self._stop_reader)
-
-    def _wait_unless_stopping(self, connection: Connection, timeout_s: float) -> bool:
-        return self._wait(connection, timeout_s) and not self._stopping.is_set()
-
-    def _dispatch(self, channel: str, payload: str) -> None:
-        if channel != CHANNEL:
-            return
-        word, _, job_id = payload.partition(" ")
-        if word == "cancel":
-            self._on_cancel(job_id)
-        else:
-            self._on_wake()
+                word, _, job_id = notification.payload.partition(" ")
+                if notification.channel == CHANNEL and word == "cancel":
+                    self._on_cancel(job_id)
+                elif notification.channel == CHANNEL:
+                    self._on_wake()
 
 
 def known_to_poll(address: Address) -> str | None:
@@ -159,19 +159,8 @@ def known_to_poll(address: Address) -> str | None:
     return None
 
 
-def why_polling(dsn: str, *, application: str) -> str | None:
-    """Try whether a notification arrives through an address, as the listener does.
-
-    Parameters
-    ----------
-    dsn : str
-    application : str
-        The name of the two connections.
-
-    Returns
-    -------
-    reason : str or None
-        None: notifications arrive.
+def why_polling(dsn: str, *, application: str, timings: ListenerTimings = TIMINGS) -> str | None:
+    """Try whether a notification arrives through an address, as the listener does; None: it does.
 
     Raises
     ------
@@ -181,27 +170,24 @@ def why_polling(dsn: str, *, application: str) -> str | None:
     address = read(dsn)
     if (known := known_to_poll(address)) is not None:
         return known
+    opened = partial(connect, address.conninfo, application=application)
     try:
-        with connect(address.conninfo, application=application) as connection:
-            arrives = _nonce_arrives(connection, address, application, lambda *given: _readable(given[1], given[0]))
+        with opened() as connection:
+            return None if _nonce_arrives(connection, opened, timings.nonce_s) else _NOTHING_CAME
     except psycopg.Error as error:
         raise classify(str(error), code=error.sqlstate) from error
-    return None if arrives else _NOTHING_CAME
 
 
 def _nonce_arrives(
-    connection: Connection, address: Address, application: str, wait: Callable[[Connection, float], bool]
+    connection: Connection, connect: Callable[[], Connection], limit_s: float, *stop: socket.socket
 ) -> bool:
-    """Whether a nonce sent through a second connection arrives here within `_NONCE_LIMIT_S`.
-
-    `wait` returns False when the time is up, or when the caller is to stop.
-    """
+    """Whether a nonce sent through a second connection arrives here in time, and before `stop` is readable."""
     channel, nonce = f"{CHANNEL}_{secrets.token_hex(8)}", secrets.token_hex(16)
     connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-    with connect(address.conninfo, application=application) as other:
+    with connect() as other:
         other.execute("SELECT pg_notify(%s, %s)", (channel, nonce))
-    deadline = time.monotonic() + _NONCE_LIMIT_S
-    while (left_s := deadline - time.monotonic()) > 0 and wait(connection, left_s):
+    deadline = time.monotonic() + limit_s
+    while (left_s := deadline - time.monotonic()) > 0 and _ready(left_s, connection, *stop) == [connection.fileno()]:
         found = [(notification.channel, notification.payload) for notification in connection.notifies(timeout=0)]
         if (channel, nonce) in found:
             connection.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(channel)))
@@ -209,12 +195,9 @@ def _nonce_arrives(
     return False
 
 
-def _readable(timeout_s: float, *sources: Connection | socket.socket) -> bool:
+def _ready(timeout_s: float, *sources: Connection | socket.socket) -> list[int]:
+    """Wait until the server, or `stop`, sends something; returns whose descriptors can be read."""
     poll = select.poll()
     for source in sources:
         poll.register(source.fileno(), select.POLLIN)
-    return bool(poll.poll(timeout_s * 1000))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0] or type(error).__name__
+    return [descriptor for descriptor, _ in poll.poll(timeout_s * 1000)]

@@ -11,11 +11,11 @@ from psycopg import errors
 
 from worker.backoff import RetryPolicy, with_retries
 from worker.errors import ConfigurationError
-from worker.queue.address import checked
+from worker.queue.address import read
 from worker.queue.postgres import Connection, connect
 from worker.queue.transport import classify
 
-_LOCK_LIMIT_S = 3  # how long a statement may wait for a lock, and so hold up the statements behind it
+LOCK_LIMIT_S = 3.0  # how long a statement may wait for a lock, and so hold up the statements behind it
 _STATEMENT_LIMIT_S = 300.0  # an index on the largest table that gets one here takes seconds
 _LOCK_RETRIES = RetryPolicy(failures=20, first_wait_s=1.0, longest_wait_s=1.0)
 _ALONE = 0x6D696E6473637269  # advisory lock: two release phases at once take turns ("mindscri")
@@ -42,11 +42,10 @@ END $$;
 
 def scripts() -> list[tuple[str, str]]:
     """The SQL files in order: (name, text)."""
-    folder = files("worker.queue.sql")
-    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".sql"))
-    texts = [(folder / name).read_text(encoding="utf-8") for name in names]
-    texts[0] = f"{_IN_ANOTHER_SCHEMA}\n{texts[0]}"  # in the transaction that would make the tables
-    return list(zip(names, texts, strict=True))
+    items = [item for item in files("worker.queue.sql").iterdir() if item.name.endswith(".sql")]
+    found = sorted((item.name, item.read_text(encoding="utf-8")) for item in items)
+    name, text = found[0]
+    return [(name, f"{_IN_ANOTHER_SCHEMA}\n{text}"), *found[1:]]  # in the transaction that would make the tables
 
 
 def migration_sql() -> str:
@@ -56,11 +55,13 @@ def migration_sql() -> str:
         "-- the table was busy for longer than this script is willing to make others wait: run it again.\n"
     ]
     for name, text in scripts():
-        parts.append(f"-- {name}\nBEGIN;\nSET LOCAL lock_timeout = '{_LOCK_LIMIT_S}s';\n\n{text}\nCOMMIT;\n")
+        parts.append(f"-- {name}\nBEGIN;\nSET LOCAL lock_timeout = '{LOCK_LIMIT_S:g}s';\n\n{text}\nCOMMIT;\n")
     return "\n".join(parts)
 
 
-def migrate(dsn: str, *, retry_policy: RetryPolicy = _LOCK_RETRIES) -> tuple[str, ...]:
+def migrate(
+    dsn: str, *, retry_policy: RetryPolicy = _LOCK_RETRIES, lock_limit_s: float = LOCK_LIMIT_S
+) -> tuple[str, ...]:
     """Bring the database at `dsn` to the worker's schema.
 
     Parameters
@@ -68,8 +69,8 @@ def migrate(dsn: str, *, retry_policy: RetryPolicy = _LOCK_RETRIES) -> tuple[str
     dsn : str
         A direct connection, or one through a pooler in any mode; the role must own the tables or be able to
         alter them.
-    retry_policy : RetryPolicy, optional
-        While other transactions hold the locks.
+    retry_policy : RetryPolicy
+        While other transactions hold the locks, for which one try waits `lock_limit_s`.
 
     Returns
     -------
@@ -84,20 +85,20 @@ def migrate(dsn: str, *, retry_policy: RetryPolicy = _LOCK_RETRIES) -> tuple[str
         The credentials are refused, the role may not alter the tables, or the app has them in another schema.
     """
     try:
-        with connect(checked(dsn), application="mindscript-migrate") as connection:
+        with connect(read(dsn).conninfo, application="mindscript-migrate") as connection:
             connection.limit_s = _STATEMENT_LIMIT_S
             for name, text in scripts():
-                run = partial(_run, connection, name, text)
+                run = partial(_run, connection, name, text, lock_limit_s)
                 with_retries(run, retry_policy=retry_policy, deadline=math.inf)
     except psycopg.Error as error:
         raise classify(str(error), code=error.sqlstate) from error
     return tuple(name for name, _ in scripts())
 
 
-def _run(connection: Connection, name: str, text: str) -> None:
+def _run(connection: Connection, name: str, text: str, lock_limit_s: float) -> None:
     try:
         with connection.transaction():
-            connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_LIMIT_S}s'")
+            connection.execute(f"SET LOCAL lock_timeout = '{lock_limit_s}s'")
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ALONE,))
             connection.execute(text.encode())
     except (errors.LockNotAvailable, errors.DeadlockDetected) as error:

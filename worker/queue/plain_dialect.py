@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker.errors import ConfigurationError
@@ -32,18 +33,17 @@ def find_dialect(transport: Transport) -> Dialect:
         When a function is missing in either dialect.
     """
 
-    def spoken(function: str, options: list[tuple[str, str, str]]) -> int:
-        for index, names in enumerate(options):
-            if transport.speaks(function, names):
-                return index
+    def spoken(function: str, arguments: Callable[[Dialect], tuple[str, ...]]) -> Dialect:
+        for dialect in DIALECTS:
+            if transport.speaks(function, arguments(dialect)):
+                return dialect
         raise ConfigurationError(
-            f"the database has no function {function} with the arguments {' or '.join(map(str, options))}; "
+            f"the database has no function {function} with the arguments "
+            f"{' or '.join(str(arguments(dialect)) for dialect in DIALECTS)}; "
             "run `mindscript-worker migrate`, or reload PostgREST's schema cache",
             code="configuration.function",
         )
 
-    progress = spoken("update_job_progress", [dialect.progress for dialect in DIALECTS])
-    complete = spoken("complete_job", [dialect.complete for dialect in DIALECTS])
-    if progress == complete:
-        return DIALECTS[progress]
-    return Dialect("mixed", DIALECTS[progress].progress, DIALECTS[complete].complete)
+    progress = spoken("update_job_progress", lambda dialect: dialect.progress)
+    complete = spoken("complete_job", lambda dialect: dialect.complete)
+    return Dialect(progress.name if progress is complete else "mixed", progress.progress, complete.complete)

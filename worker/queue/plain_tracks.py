@@ -4,44 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 from loguru import logger
 
 from worker.errors import ConfigurationError
 from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim
-from worker.queue.transport import Transport
+from worker.queue.transport import TABLE, Transport, moment, text_of
 from worker.untrusted_json import read_object
 
-TABLE = "audio_job_queue"
 UNFINISHED_STAGE = "Finalizing"  # of a completed row whose track is still to be written
 _FINISHED_STAGE = "Complete"
 _LIVE = ("pending", "processing", "completed")
 _YOUNGER_LIMIT = 50
 
 
-class Columns:
-    """Which optional columns the tables have. A missing one is asked for again: it may be added at any time."""
+class TrackWriter:
+    """Writes what comes after `complete_job`: the track's row, then the whole result."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._seen: set[tuple[str, str]] = set()
 
-    def of(self, table: str, columns: tuple[str, ...]) -> tuple[str, ...]:
-        """Which of the columns the table has, in this order."""
+    def columns(self, table: str, columns: tuple[str, ...]) -> tuple[str, ...]:
+        """Which of the columns the table has, in this order. A missing one may be added at any time."""
         for name in columns:
             if (table, name) not in self._seen and self._transport.has_column(table, name):
                 self._seen.add((table, name))
         return tuple(name for name in columns if (table, name) in self._seen)
-
-
-class TrackWriter:
-    """Writes what comes after `complete_job`: the track's row, then the whole result."""
-
-    def __init__(self, transport: Transport, columns: Columns) -> None:
-        self._transport = transport
-        self._columns = columns
 
     def is_superseded(self, claim: Claim) -> bool:
         """Whether the customer has a younger job for the same track that has completed, runs or waits."""
@@ -62,7 +52,7 @@ class TrackWriter:
         if track_id is None or not track:
             return
         wanted = {**track, "updated_at": "now"}  # Postgres reads the word as its own time
-        values = {name: wanted[name] for name in self._columns.of("tracks", tuple(wanted))}
+        values = {name: wanted[name] for name in self.columns("tracks", tuple(wanted))}
         if values:
             self._transport.update("tracks", values, where={"id": track_id, "user_id": user_id})
 
@@ -114,16 +104,6 @@ def logged_refusal(job_id: str) -> Iterator[None]:
         yield
     except ConfigurationError as error:
         logger.bind(event="rescue.refused", job=job_id).error("job {}: {}", job_id, error.message)
-
-
-def moment(value: object) -> datetime | None:
-    """A time as either transport gives it."""
-    return value if value is None or isinstance(value, datetime) else datetime.fromisoformat(str(value))
-
-
-def text_of(value: object) -> str | None:
-    """A column's value as text; None stays None."""
-    return None if value is None else str(value)
 
 
 def _unfinished(job_id: str) -> dict[str, Any]:

@@ -6,27 +6,21 @@ import json
 import select
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 
 import psycopg
 from psycopg import sql
 from psycopg.abc import RV, PQGen
 from psycopg.rows import dict_row
 
-from worker.queue.address import checked, explained
-from worker.queue.transport import AsText, Row, classify
+from worker.queue.address import explained, read
+from worker.queue.transport import POSTGRES_LIMITS, AsText, PostgresLimits, Row, classify
 
-CALL_LIMIT_S = 10.0
-_CONNECT_LIMIT_S = 8
-_IDLE_LIMIT_S = 60.0  # older ones may have been forgotten by a NAT on the way
-# A connection that has been idle for longer is pinged first: a half-open one would cost the call its whole limit.
-_ASK_AFTER_S = 2.0
-_ASK_LIMIT_S = 2.0
 # A dead peer is noticed in 10 + 3·5 s, unanswered data in 10 s.
-KEEPALIVES = {
+_KEEPALIVES: dict[str, Any] = {
     "keepalives": 1,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -38,65 +32,57 @@ KEEPALIVES = {
 class Connection(psycopg.Connection[Row]):
     """A connection whose calls all have a time limit, even behind a proxy that acknowledges and never answers."""
 
-    limit_s: float | None = None  # of a call; None: CALL_LIMIT_S
+    limit_s = POSTGRES_LIMITS.call_s
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        return super().wait(gen, interval, timeout if timeout is not None else self.limit_s or CALL_LIMIT_S)
+        return super().wait(gen, interval, self.limit_s if timeout is None else timeout)
+
+    def answers(self, *, within_s: float) -> bool:
+        """Whether the server is still at the other end."""
+        limit_s, self.limit_s = self.limit_s, within_s
+        try:
+            self.execute("SELECT 1")
+        except psycopg.Error:
+            return False
+        finally:
+            self.limit_s = limit_s
+        return True
 
 
-def connect(dsn: str, *, application: str) -> Connection:
+def connect(dsn: str, *, application: str, limits: PostgresLimits = POSTGRES_LIMITS) -> Connection:
     """Open an autocommit connection with time limits and keepalives.
 
     No prepared statements: behind a transaction pooler they belong to another session, and a function call
     plans in microseconds.
     """
-    options: dict[str, Any] = {
-        **KEEPALIVES,
-        "connect_timeout": _CONNECT_LIMIT_S,
-        "application_name": application,
-    }
+    options = {**_KEEPALIVES, "connect_timeout": limits.connect_s, "application_name": application}
     try:
-        return Connection.connect(dsn, autocommit=True, prepare_threshold=None, row_factory=dict_row, **options)
+        connection = Connection.connect(dsn, autocommit=True, prepare_threshold=None, row_factory=dict_row, **options)
     except psycopg.OperationalError as error:  # libpq quotes what it was given
         raise type(error)(explained(str(error), dsn)) from None
-
-
-def is_idle_and_sound(connection: Connection) -> bool:
-    """Whether an idle connection can be used: a server that has closed it leaves something to read."""
-    if connection.closed or connection.broken:
-        return False
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return not poll.poll(0)
-
-
-def answers(connection: Connection, *, within_s: float) -> bool:
-    """Whether the server is still at the other end."""
-    limit_s, connection.limit_s = connection.limit_s, within_s
-    try:
-        connection.execute("SELECT 1")
-    except psycopg.Error:
-        return False
-    finally:
-        connection.limit_s = limit_s
-    return True
+    connection.limit_s = limits.call_s
+    return connection
 
 
 class PostgresTransport:
     """Connections are opened when needed and kept; each thread that calls at the same moment has one of its own."""
 
-    def __init__(self, dsn: str, *, application: str) -> None:
-        self.name: Literal["postgres", "supabase"] = "postgres"
-        self._dsn = checked(dsn)
+    name: Literal["postgres", "supabase"] = "postgres"
+
+    def __init__(self, dsn: str, *, application: str, limits: PostgresLimits = POSTGRES_LIMITS) -> None:
+        self._dsn = read(dsn).conninfo
         self._application = application
+        self._limits = limits
         self._lock = threading.Lock()
         self._idle: list[tuple[Connection, float]] = []
         self._closed = False
         self._in_transaction = threading.local()
 
     def scalar(self, function: str, arguments: Mapping[str, Any]) -> Any:
-        row = self._execute(sql.SQL("SELECT {} AS answer").format(_call(function, arguments)), arguments)[0]
-        return row["answer"]
+        """Call a function that answers with one value."""
+        named = _joined("{} => {}", arguments)
+        query = sql.SQL("SELECT public.{}({}) AS answer").format(sql.Identifier(function), named)
+        return self._execute(query, arguments)[0]["answer"]
 
     def select(
         self,
@@ -108,30 +94,38 @@ class PostgresTransport:
         newest_first: bool = False,
         limit: int = 1000,
     ) -> list[Row]:
-        conditions = [_equals(where)]
+        """Read the rows whose columns equal `where`; None there means null, a tuple any of its values.
+
+        `since` is a column and a time (ISO 8601): only rows whose column is not before it. `newest_first` goes by
+        `created_at`. Over HTTP, rows larger than `LARGEST_ANSWER_BYTES` are an `AnswerTooLargeError`.
+        """
+        conditions, values = _equals(where), dict(where)
         if since is not None:
-            conditions.append(sql.SQL("{} >= {}").format(sql.Identifier(since[0]), sql.Placeholder("since")))
+            newer = sql.SQL("{} >= {}").format(sql.Identifier(since[0]), sql.Placeholder("since"))
+            conditions, values["since"] = sql.SQL(" AND ").join([conditions, newer]), since[1]
         query = sql.SQL("SELECT {} FROM public.{} WHERE {} {} LIMIT {}").format(
             sql.SQL(", ").join(map(_column, columns)),
             sql.Identifier(table),
-            sql.SQL(" AND ").join(conditions),
+            conditions,
             sql.SQL("ORDER BY created_at DESC" if newest_first else ""),
             sql.Literal(limit),
         )
-        return self._execute(query, where if since is None else {**where, "since": since[1]})
+        return self._execute(query, values)
 
-    def claim_next(self, columns: Sequence[str]) -> Row | None:
-        query = sql.SQL("SELECT {} FROM public.get_next_pending_job()").format(
-            sql.SQL(", ").join(map(_column, columns))
-        )
+    def claim_next(self, column: str) -> str | None:
+        """Call `get_next_pending_job()` and read only this column, as text; None when there is no job."""
+        query = sql.SQL("SELECT {} AS id FROM public.get_next_pending_job()").format(sql.Identifier(column))
         # A function that returns one composite instead of a set answers with a row of nulls.
-        return next((row for row in self._execute(query, {}) if row[columns[0]]), None)
+        return next((str(row["id"]) for row in self._execute(query, {}) if row["id"]), None)
 
     def json_text(self, table: str, column: str, *, row_id: str, limit_bytes: int) -> tuple[str | None, int | None]:
-        # The stored size first: it is known without unpacking the value, and is never larger than its text.
+        """Read one JSON value as text; where it is over the limit, only its size in bytes, as far as it is known."""
+        # The stored size first: it is known without unpacking the value, and is never larger than its text. Then the
+        # size unpacked, which is at most four times the text: see `worker_payload` in sql/003_functions.sql.
         query = sql.SQL(
             "SELECT CASE WHEN size > %(limit)s THEN NULL ELSE {column}::text END AS text, size FROM ("
             " SELECT {column}, CASE WHEN pg_column_size({column}) > %(limit)s THEN pg_column_size({column})"
+            " WHEN pg_column_size(ARRAY[{column}]) / 8 > %(limit)s THEN pg_column_size(ARRAY[{column}])"
             " ELSE octet_length({column}::text) END AS size FROM public.{table} WHERE id = %(id)s) AS sized"
         ).format(column=sql.Identifier(column), table=sql.Identifier(table))
         rows = self._execute(query, {"id": row_id, "limit": limit_bytes})
@@ -141,9 +135,8 @@ class PostgresTransport:
         return rows[0]["text"], size if size > limit_bytes else None
 
     def update(self, table: str, values: Mapping[str, Any], *, where: Mapping[str, Any]) -> int:
-        assignments = sql.SQL(", ").join(
-            sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(f"new_{name}")) for name in values
-        )
+        """Write `values` to the rows whose columns equal `where`; returns how many there were."""
+        assignments = _joined("{} = {}", values, prefix="new_")
         query = sql.SQL("UPDATE public.{} SET {} WHERE {} RETURNING 1 AS one").format(
             sql.Identifier(table), assignments, _equals(where)
         )
@@ -154,6 +147,7 @@ class PostgresTransport:
         return int(self._execute(query, where)[0]["n"])
 
     def insert(self, table: str, values: Mapping[str, Any]) -> str:
+        """Add a row; returns its `id`."""
         query = sql.SQL("INSERT INTO public.{} ({}) VALUES ({}) RETURNING id").format(
             sql.Identifier(table),
             sql.SQL(", ").join(map(sql.Identifier, values)),
@@ -162,12 +156,12 @@ class PostgresTransport:
         return str(self._execute(query, values)[0]["id"])
 
     def speaks(self, function: str, names: Sequence[str]) -> bool:
+        """Whether there is a function with arguments of these names. Nothing is written to find out."""
         query = sql.SQL(
             "SELECT coalesce(p.proargnames, '{}') AS names FROM pg_proc p"
             " WHERE p.proname = %(function)s AND p.pronamespace = 'public'::regnamespace"
         )
-        found = self._execute(query, {"function": function})
-        return any(set(names) <= set(row["names"]) for row in found)
+        return any(set(names) <= set(row["names"]) for row in self._execute(query, {"function": function}))
 
     def has_column(self, table: str, column: str) -> bool:
         query = sql.SQL(
@@ -179,51 +173,51 @@ class PostgresTransport:
 
     @contextmanager
     def atomically(self) -> Iterator[None]:
-        outer: Connection | None = getattr(self._in_transaction, "connection", None)
-        if outer is not None:
-            with outer.transaction():  # a savepoint
-                yield
-            return
-        with self._connection() as connection, connection.transaction():
-            self._in_transaction.connection = connection
+        """A transaction around the calls of this thread, a savepoint inside one; over HTTP each call stands alone."""
+        with self._connection() as connection, connection.transaction():  # a savepoint inside a transaction
+            outer, self._in_transaction.connection = self._current(), connection
             try:
                 yield
             finally:
-                self._in_transaction.connection = None
+                self._in_transaction.connection = outer
 
     def now(self) -> datetime:
+        """The database's clock (over HTTP the server's, to a second)."""
         moment: datetime = self._execute(sql.SQL("SELECT clock_timestamp() AS now"), {})[0]["now"]
         return moment
 
     def close(self) -> None:
-        with self._lock:
-            self._closed = True
+        self._closed = True
         self._close_idle()
 
     def _execute(self, query: sql.SQL | sql.Composed, values: Mapping[str, Any]) -> list[Row]:
-        parameters = {name: _parameter(value) for name, value in values.items()}
+        # JSON is sent as text without a type, which json and jsonb arguments both accept.
+        parameters = {
+            name: json.dumps(value) if isinstance(value, dict | list) else value for name, value in values.items()
+        }
         with self._connection() as connection:
-            try:
-                cursor = connection.execute(query, parameters)
-                return cursor.fetchall() if cursor.description else []
-            except psycopg.Error as error:
-                raise classify(_message(error), code=error.sqlstate) from error
+            cursor = connection.execute(query, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def _current(self) -> Connection | None:
+        """The connection of this thread's transaction."""
+        return getattr(self._in_transaction, "connection", None)
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         """This thread's transaction, else an idle connection, else a new one; sound ones are kept."""
-        current: Connection | None = getattr(self._in_transaction, "connection", None)
-        if current is not None:
-            yield current
-            return
-        connection: Connection | None = None
+        connection = current = self._current()
         try:
-            connection = self._idle_connection() or connect(self._dsn, application=self._application)
+            if connection is None:
+                connection = self._idle_connection() or connect(
+                    self._dsn, application=self._application, limits=self._limits
+                )
             yield connection
         except psycopg.Error as error:
-            raise classify(_message(error), code=error.sqlstate) from error
+            # Without the details of the server's message: these quote rows, and so the customer's script.
+            raise classify(error.diag.message_primary or str(error), code=error.sqlstate) from error
         finally:
-            if connection is not None:
+            if connection is not None and current is None:
                 self._give_back(connection)
 
     def _idle_connection(self) -> Connection | None:
@@ -233,8 +227,8 @@ class PostgresTransport:
                     return None
                 connection, since = self._idle.pop()
             idle_s = time.monotonic() - since
-            if idle_s < _IDLE_LIMIT_S and is_idle_and_sound(connection):
-                if idle_s < _ASK_AFTER_S or answers(connection, within_s=_ASK_LIMIT_S):
+            if idle_s < self._limits.idle_s and _is_sound(connection):
+                if idle_s < self._limits.ask_after_s or connection.answers(within_s=self._limits.ask_s):
                     return connection
                 self._close_idle()  # the cause has probably hit the others, too
             connection.close()
@@ -255,17 +249,19 @@ class PostgresTransport:
             connection.close()
 
 
-def _message(error: psycopg.Error) -> str:
-    """The server's message without its details: these quote rows, and so the customer's script."""
-    return error.diag.message_primary or str(error)
+def _is_sound(connection: Connection) -> bool:
+    """Whether an idle connection can be used: a server that has closed it leaves something to read."""
+    if connection.closed or connection.broken:
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)
 
 
-def _call(function: str, arguments: Mapping[str, Any]) -> sql.Composed:
-    return sql.SQL("public.{}({})").format(
-        sql.Identifier(function),
-        sql.SQL(", ").join(
-            sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in arguments
-        ),
+def _joined(pair: LiteralString, values: Iterable[str], *, prefix: str = "") -> sql.Composed:
+    """A list of names and their placeholders."""
+    return sql.SQL(", ").join(
+        sql.SQL(pair).format(sql.Identifier(name), sql.Placeholder(prefix + name)) for name in values
     )
 
 
@@ -280,9 +276,7 @@ def _column(column: str | AsText) -> sql.Composable:
 
 
 def _equals(where: Mapping[str, Any]) -> sql.Composable:
-    if not where:
-        return sql.SQL("true")
-    return sql.SQL(" AND ").join(_condition(name, value) for name, value in where.items())
+    return sql.SQL(" AND ").join(_condition(name, value) for name, value in where.items()) if where else sql.SQL("true")
 
 
 def _condition(name: str, value: Any) -> sql.Composed:
@@ -291,8 +285,3 @@ def _condition(name: str, value: Any) -> sql.Composed:
     if isinstance(value, tuple):
         return sql.SQL("{} IN ({})").format(sql.Identifier(name), sql.SQL(", ").join(map(sql.Literal, value)))
     return sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name))
-
-
-def _parameter(value: Any) -> Any:
-    """JSON is sent as text without a type, which json and jsonb arguments both accept."""
-    return json.dumps(value) if isinstance(value, dict | list) else value

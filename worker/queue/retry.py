@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from worker.backoff import RetryPolicy
@@ -11,11 +11,24 @@ from worker.queue.claims import Claim, Outcome
 
 MAX_ATTEMPTS = 5
 MAX_CRASHES = 3
-JOB_RETRIES = RetryPolicy(first_wait_s=5.0, longest_wait_s=900.0)
-# How long a job rests after a configuration error: the first time, and from the second time on. The worker backs off,
-# too. A job must rest longer than that, or the worker would claim nothing but a few such jobs, which are the oldest.
-_CONFIGURATION_WAITS_S = (60.0, 300.0)
 APOLOGY = WorkerError("").customer_message
+
+
+@dataclass(frozen=True)
+class JobRetries:
+    """How long a job waits for its next attempt.
+
+    After a transient failure by `policy`; after a configuration error for `configuration_s`, or `configuration_again_s`
+    when the job meets the same one again. The worker backs off, too. A job must wait longer than that, or the worker
+    would claim nothing but a few such jobs, which are the oldest.
+    """
+
+    policy: RetryPolicy = field(default=RetryPolicy(first_wait_s=5.0, longest_wait_s=900.0))
+    configuration_s: float = 60.0
+    configuration_again_s: float = 300.0
+
+
+JOB_RETRIES = JobRetries()
 
 
 class Action(StrEnum):
@@ -31,16 +44,8 @@ class Action(StrEnum):
 class Decision:
     """What to do with the row, and the outcome to report.
 
-    Attributes
-    ----------
-    delay_s : float
-        Before the next attempt.
-    code : str
-        For the row's error code.
-    message : str
-        For the customer, when the job has failed.
-    crashed : bool
-        Counts as a crash.
+    `code` is the row's error code, `delay_s` the wait before the next attempt, `message` what the customer reads when
+    the job has failed; `crashed` counts as a crash.
     """
 
     action: Action
@@ -51,19 +56,18 @@ class Decision:
     crashed: bool = False
 
 
-def decide(claim: Claim, error: Exception, *, crashed: bool = False, jitter: float | None = None) -> Decision:
-    """Decide by the error, the attempt and the crashes.
+def decide(
+    claim: Claim,
+    error: Exception,
+    *,
+    crashed: bool = False,
+    retries: JobRetries = JOB_RETRIES,
+    jitter: float | None = None,
+) -> Decision:
+    """Decide by the error, and by the claim's attempt, crashes and last error code.
 
-    Parameters
-    ----------
-    claim : Claim
-        Its attempt, crashes and last error code count.
-    error : Exception
-        A `WorkerError` or `Interrupted`; anything else is a bug in this program and is tried again.
-    crashed : bool
-        The job process died without a result.
-    jitter : float, optional
-        In [0, 1), for tests.
+    `error` is a `WorkerError` or `Interrupted`; anything else is a bug in this program and is tried again. `crashed`:
+    the job process died without a result. `jitter`, in [0, 1), is for tests.
     """
     if isinstance(error, Cancelled):
         return Decision(Action.NOTHING, Outcome.CANCELLED)
@@ -71,20 +75,18 @@ def decide(claim: Claim, error: Exception, *, crashed: bool = False, jitter: flo
         return Decision(Action.NOTHING, Outcome.LOST)
     if isinstance(error, ShuttingDown):
         return Decision(Action.RELEASE, Outcome.RELEASED, "shutdown")
-    if isinstance(error, WorkerError):
-        kind, code, message, floor_s = error.kind, error.code, error.customer_message, error.retry_after_s
-    else:
-        kind, code, message, floor_s = Kind.TRANSIENT, "internal", APOLOGY, None
+    if not isinstance(error, WorkerError):
+        error = WorkerError("", code="internal")
     if crashed and claim.crashes + 1 >= MAX_CRASHES:
         return Decision(Action.FAIL, Outcome.POISON, "poison", message=APOLOGY, crashed=True)
-    if kind is Kind.CONFIGURATION:
-        rest_s = _CONFIGURATION_WAITS_S[claim.last_error_code == code]
-        return Decision(Action.RELEASE, Outcome.RELEASED, code, max(floor_s or 0.0, rest_s))
-    if kind is Kind.RESOURCE and not code.startswith("resource"):
+    code, floor_s = error.code, error.retry_after_s or 0.0
+    if error.kind is Kind.CONFIGURATION:
+        wait_s = retries.configuration_again_s if claim.last_error_code == code else retries.configuration_s
+        return Decision(Action.RELEASE, Outcome.RELEASED, code, max(floor_s, wait_s))
+    if error.kind is Kind.RESOURCE and not code.startswith("resource"):
         code = f"resource.{code}"
-    again = (claim.last_error_code or "").startswith("resource")
-    given_up = kind is Kind.PERMANENT or (kind is Kind.RESOURCE and again) or claim.attempt >= MAX_ATTEMPTS
-    if given_up:
-        return Decision(Action.FAIL, Outcome.FAILED, code, message=message, crashed=crashed)
-    delay_s = max(JOB_RETRIES.wait_s(claim.attempt, sample=jitter), floor_s or 0.0)
+    resource_again = error.kind is Kind.RESOURCE and (claim.last_error_code or "").startswith("resource")
+    if error.kind is Kind.PERMANENT or resource_again or claim.attempt >= MAX_ATTEMPTS:
+        return Decision(Action.FAIL, Outcome.FAILED, code, message=error.customer_message, crashed=crashed)
+    delay_s = max(retries.policy.wait_s(claim.attempt, sample=jitter), floor_s)
     return Decision(Action.RETRY, Outcome.RETRIED, code, delay_s, crashed=crashed)

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,17 +36,15 @@ _NO_SUCH_SELECT = ("42703", "PGRST100")  # no such column; the query cannot be p
 class SupabaseTransport:
     """PostgREST behind Supabase's gateway. No transactions: each call stands alone.
 
-    Parameters
-    ----------
-    supabase : Supabase
-        Its key must pass row-level security; `supabase_of` checks that.
+    The key must pass row-level security; `supabase_of` checks that.
     """
+
+    name: Literal["postgres", "supabase"] = "supabase"
 
     def __init__(self, supabase: Supabase) -> None:
         # Imported here: a worker with a direct connection saves its memory.
         from postgrest import SyncPostgrestClient
 
-        self.name: Literal["postgres", "supabase"] = "supabase"
         self._answer = threading.local()
         self._clock: tuple[datetime, float] | None = None
         self._makes_text = True  # until the gateway refuses to
@@ -63,11 +61,11 @@ class SupabaseTransport:
     def scalar(self, function: str, arguments: Mapping[str, Any]) -> Any:
         return self._send(lambda: self._client.rpc(function, dict(arguments)).execute()).data
 
-    def claim_next(self, columns: Sequence[str]) -> Row | None:
-        data: Any = self._send(self._client.rpc("get_next_pending_job", {}).select(*columns).execute).data
+    def claim_next(self, column: str) -> str | None:
+        data: Any = self._send(self._client.rpc("get_next_pending_job", {}).select(column).execute).data
         rows = [data] if isinstance(data, dict) else data or ()
         # A function that returns one composite instead of a set answers with a row of nulls.
-        return next((row for row in rows if isinstance(row, dict) and row.get(columns[0])), None)
+        return next((str(row[column]) for row in rows if isinstance(row, dict) and row.get(column)), None)
 
     def json_text(self, table: str, column: str, *, row_id: str, limit_bytes: int) -> tuple[str | None, int | None]:
         try:
@@ -100,7 +98,7 @@ class SupabaseTransport:
             return data
 
         texts = [column for column in columns if isinstance(column, AsText)]
-        if not texts or self._makes_text:
+        if self._makes_text or not texts:
             try:
                 return selected([_column(column) for column in columns])
             except WorkerError:
@@ -120,10 +118,8 @@ class SupabaseTransport:
 
         query = _equals(self._client.table(table).select("id", count=CountMethod.exact, head=True), where)
         counted = self._send(query.execute).count
-        if counted is not None:
-            return counted
-        # The gateway does not pass Content-Range on.
-        return len(self.select(table, ["id"], where=where))
+        # None: the gateway does not pass Content-Range on.
+        return len(self.select(table, ["id"], where=where)) if counted is None else counted
 
     def insert(self, table: str, values: Mapping[str, Any]) -> str:
         data: Any = self._send(self._client.table(table).insert(dict(values)).execute).data
@@ -173,12 +169,9 @@ class SupabaseTransport:
             raise httpx.RemoteProtocolError("the answer is compressed, which was not asked for")
         response.stream = _BoundedStream(response.stream)
         self._answer.status = response.status_code
-        if date := response.headers.get("date"):
-            try:
-                # RFC 9110 dates are GMT, whatever the words for it
-                self._clock = (parsedate_to_datetime(date).replace(tzinfo=UTC), time.monotonic())
-            except ValueError:
-                return
+        with suppress(KeyError, ValueError):
+            # RFC 9110 dates are GMT, whatever the words for it
+            self._clock = parsedate_to_datetime(response.headers["date"]).replace(tzinfo=UTC), time.monotonic()
 
     def _send(self, execute: Callable[[], APIResponse]) -> APIResponse:
         from postgrest import APIError
@@ -187,26 +180,19 @@ class SupabaseTransport:
         try:
             return execute()
         except APIError as error:
-            self._answer.code = error.code
-            raise self._classified(error.message or "", error.code, error.details) from error
-        except _TooLarge as error:
-            raise AnswerTooLargeError(f"Supabase: {error}", code="database") from None
+            status: int | None = self._answer.status
+            # postgrest-py puts the status where an answer that is not PostgREST's has no code
+            code = self._answer.code = None if error.code == str(status) else error.code
+            message = error.message or ""  # not the details: they may quote the row, and so the customer's script
+            if status is not None and status >= 500 and code is None:  # a gateway's error page
+                raise TransientError(f"Supabase answered {status} {message}", code="database") from error
+            raise classify(message, code=code, status=status) from error
         except (RecursionError, ValueError):  # nested, or a number written, beyond what Python can read
             raise AnswerTooLargeError("Supabase: the answer cannot be read", code="database") from None
         except httpx.HTTPError as error:
             raise TransientError(
                 f"Supabase does not answer: {type(error).__name__}: {error}", code="database"
             ) from error
-
-    def _classified(self, message: str, code: str | None, details: object) -> WorkerError:
-        status: int | None = self._answer.status
-        if code is not None and code == str(status):
-            code = None  # postgrest-py puts the status where an answer that is not PostgREST's has no code
-        if status is not None and status >= 500 and code is None:
-            # A gateway's error page.
-            return TransientError(f"Supabase answered {status} {message}", code="database")
-        del details  # may quote the row, and so the customer's script
-        return classify(message, code=code, status=status)
 
 
 def _uncompressed(request: httpx.Request) -> None:
@@ -221,18 +207,14 @@ class _BoundedStream(httpx.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         taken = 0
-        for piece in self._stream:
-            taken += len(piece)
+        for part in self._stream:
+            taken += len(part)
             if taken > LARGEST_ANSWER_BYTES:
-                raise _TooLarge(f"the answer is over {LARGEST_ANSWER_BYTES} bytes")
-            yield piece
+                raise AnswerTooLargeError(f"Supabase: the answer is over {LARGEST_ANSWER_BYTES} bytes", code="database")
+            yield part
 
     def close(self) -> None:
         self._stream.close()
-
-
-class _TooLarge(httpx.TransportError):
-    pass
 
 
 def _as_text(value: object, column: AsText) -> str | None:

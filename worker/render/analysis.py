@@ -7,9 +7,10 @@ the track's length.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,15 +33,7 @@ _STEADY_GAIN = 1e-3
 
 @dataclass(frozen=True)
 class ToneReport:
-    """A tone in one channel; measured figures are None where music or voice mask it.
-
-    Attributes
-    ----------
-    expected_hz : float
-    measured_hz : float or None
-    level_dbfs : float or None
-        In the delivered file; a sine of full scale has 0.
-    """
+    """A tone in one channel of the delivered file; measured figures are None where music or voice mask it."""
 
     expected_hz: float
     measured_hz: float | None
@@ -53,7 +46,6 @@ class SeamReport:
 
     Attributes
     ----------
-    at_s : float
     step_db : float
         Largest step from sample to sample within 2 ms, relative to the largest within 0.25 s around: below 0 where
         there is nothing to hear.
@@ -81,7 +73,6 @@ class DeliveredAnalysis:
         (isochronic). None without a beat, and where it moves all the time.
     leakage_db : mapping of "left", "right" to float or None
         Binaural only; see `dsp.spectrum.leakage_db`.
-    seams : tuple of SeamReport
     """
 
     from_s: float
@@ -94,131 +85,136 @@ class DeliveredAnalysis:
 
 
 class DeliveredAnalyzer:
-    """Accumulator: add the decoded file block by block, then take the result.
-
-    Parameters
-    ----------
-    plan : RenderPlan
-    spoken : sequence of SpokenSpan
-    """
+    """Accumulator: add the decoded file block by block, then take the result."""
 
     def __init__(self, plan: RenderPlan, spoken: Sequence[SpokenSpan]) -> None:
         self._plan = plan
         self._spoken = spoken
         self._start, self._stop = analysis_span(plan, spoken)
         self._decimator = Decimator(plan.sample_rate)
+        self._decimated: list[Block] = []
         self._tones: DeliveredAnalysis | None = None
         self._frame = 0
-        self._cuts = [_Cut(frame, plan) for frame in _seams(plan)]
-        self._ended = [cut.stop for cut in self._cuts]
+        self._around: dict[int, list[Block]] = {frame: [] for frame in _seams(plan)}  # the sound around each seam
+        self._reach = round(_AROUND_S * plan.sample_rate)
+        self._seams: list[SeamReport] = []
 
     def add(self, block: Block) -> None:
         """Analyse the next block."""
         begin, end = self._frame, self._frame + len(block)
         self._frame = end
         if begin < self._stop and self._start < end:
-            self._decimator.add(block[max(0, self._start - begin) : self._stop - begin])
+            self._decimated.append(self._decimator.add(block[max(0, self._start - begin) : self._stop - begin]))
             if end >= self._stop:
                 self._tones = self._analyse()  # now, while others still encode
-        for cut in self._cuts[bisect_left(self._ended, begin + 1) :]:
-            if cut.start >= end:
-                break
-            cut.add(block, begin)
+        for frame in list(self._around):
+            first, last = frame - self._reach, frame + self._reach
+            if begin < last and first < end:
+                self._around[frame].append(block[max(0, first - begin) : last - begin].copy())
+                if end >= last:
+                    self._seams.append(self._seam(frame, np.concatenate(self._around.pop(frame))))
 
     def result(self) -> DeliveredAnalysis:
         """The figures of the whole file."""
         found = self._tones or self._analyse()  # the sound ended early
-        return replace(found, seams=tuple(self._seam(cut) for cut in self._cuts if cut.complete))
+        return replace(found, seams=tuple(self._seams))
+
+    def _seam(self, frame: int, sound: Block) -> SeamReport:
+        start, stop = frame - self._reach, frame + self._reach
+        masked = any(span.start < stop and start < span.stop for span in self._spoken)
+        if masked:
+            music = next(layer.source for layer in self._plan.layers if isinstance(layer.source, Looped))
+            sound = music.render(start, stop)
+        largest_db = step_db(sound, self._reach, near=round(_NEAR_S * self._plan.sample_rate))
+        at_s = round(frame / self._plan.sample_rate, 3)
+        return SeamReport(at_s, round(largest_db, 1), "music" if masked else "delivered")
 
     def _analyse(self) -> DeliveredAnalysis:
-        samples = self._decimator.result()
-        self._decimator.clear()
-        rate = self._plan.sample_rate
+        """Measure tones, beat and leakage."""
+        samples = np.concatenate([np.zeros((0, 2), np.float32), *self._decimated])
+        self._decimated.clear()
+        rate, decimated_rate = self._plan.sample_rate, self._decimator.sample_rate
         expected = expected_tones(self._plan, self._start, self._stop)
-        spectra = None
-        if expected.any and len(samples) >= _SHORTEST_S * self._decimator.sample_rate:
-            left, right = (Spectrum(column, self._decimator.sample_rate) for column in samples.T)
-            spectra = (left, right)
-        tones, beat_hz, leakage = _measured(expected, spectra)
+        spectra: list[Spectrum] = []
+        if (expected.left or expected.right) and len(samples) >= _SHORTEST_S * decimated_rate:
+            spectra = [Spectrum(column, decimated_rate) for column in samples.T]
+
+        @cache
+        def line(channel: int, hz: float) -> Line | None:
+            if not spectra:
+                return None
+            others = [abs(hz - other) for other in (expected.left, expected.right)[channel] if other != hz]
+            nearest = min(others, default=math.inf)
+            if nearest < 2 * MAIN_LOBE_BINS * spectra[channel].resolution_hz:
+                return None
+            return spectra[channel].line(hz, min(_WITHIN_HZ, 0.4 * nearest))
+
+        beat_hz, beat_expected_hz = None, None
+        leakage: dict[str, float | None] = {"left": None, "right": None}
+        if expected.beat is not None:
+            low, high = expected.beat
+            beat_expected_hz = round(high[1] - low[1], 9)
+            own, other = line(*low), line(*high)
+            if own is not None and other is not None:
+                beat_hz = round(other.hz - own.hz, 5)
+                if low[0] != high[0]:
+                    leakage["left"] = leakage_db(spectra[0], own.hz, other.hz)
+                    leakage["right"] = leakage_db(spectra[1], other.hz, own.hz)
         return DeliveredAnalysis(
             from_s=round(self._start / rate, 3),
             seconds=round((self._stop - self._start) / rate, 3),
-            tones=tones,
-            beat_expected_hz=expected.beat_hz,
+            tones={
+                "left": tuple(_tone_report(hz, line(0, hz)) for hz in expected.left),
+                "right": tuple(_tone_report(hz, line(1, hz)) for hz in expected.right),
+            },
+            beat_expected_hz=beat_expected_hz,
             beat_hz=beat_hz,
-            leakage_db=leakage,
-        )
-
-    def _seam(self, cut: _Cut) -> SeamReport:
-        masked = any(span.start < cut.stop and cut.start < span.stop for span in self._spoken)
-        step_db = cut.source_step_db() if masked else cut.step_db()
-        return SeamReport(
-            round(cut.frame / self._plan.sample_rate, 3), round(step_db, 1), "music" if masked else "delivered"
+            leakage_db={channel: db if db is None else round(db, 1) for channel, db in leakage.items()},
         )
 
 
-@dataclass(frozen=True)
-class Expected:
+class Expected(NamedTuple):
     """Steady tones of a span, by the plan.
 
     Attributes
     ----------
     left, right : tuple of float
         Hz.
-    beat : tuple of float or None
-        Left and right channel of a binaural beat, the two tones of a monaural one, carrier and first side tone of an
-        isochronic one; None without one, or where it moves.
-    mode : str or None
-        ``binaural``, ``monaural`` or ``isochronic``.
+    beat : pair of (channel, Hz), or None
+        Left and right channel of a binaural beat; the two tones of a monaural one, carrier and first side tone of an
+        isochronic one, both in the left channel. None without a beat, or where it moves.
     """
 
     left: tuple[float, ...]
     right: tuple[float, ...]
-    beat: tuple[float, float] | None
-    mode: str | None
-
-    @property
-    def any(self) -> bool:
-        """Whether there is any."""
-        return bool(self.left or self.right)
-
-    @property
-    def beat_hz(self) -> float | None:
-        """The beat."""
-        return None if self.beat is None else round(self.beat[1] - self.beat[0], 9)
+    beat: tuple[tuple[int, float], tuple[int, float]] | None
 
 
 def expected_tones(plan: RenderPlan, start: int, stop: int) -> Expected:
     """Find the tones that are steady through frames `[start, stop)` of a plan."""
-    both: list[float] = []
     left: list[float] = []
     right: list[float] = []
-    beat: tuple[float, float] | None = None
-    mode: str | None = None
-    for layer in plan.layers:
-        match layer.source:
-            case Tone(frequency=frequency):
-                both += _steady(frequency, start, stop)
-            case ToneSequence() as sequence:
-                both += _in_sequence(sequence, start, stop)
-            case (Binaural() | Monaural() | Isochronic()) as source:
-                carrier, beats = _steady(source.carrier, start, stop), _steady(source.beat, start, stop)
-                if isinstance(source, Isochronic):
-                    both += carrier
-                    mode = "isochronic"
-                    if carrier and beats:
-                        beat = (carrier[0], carrier[0] + beats[0])
-                elif carrier and beats:
-                    beat = (carrier[0] - beats[0] / 2, carrier[0] + beats[0] / 2)
-                    mode = "binaural" if isinstance(source, Binaural) else "monaural"
-                    if mode == "binaural":
-                        left.append(beat[0])
-                        right.append(beat[1])
-                    else:
-                        both += beat
-            case _:
-                pass
-    return Expected(tuple(sorted(both + left)), tuple(sorted(both + right)), beat, mode)
+    beat: tuple[tuple[int, float], tuple[int, float]] | None = None
+    for source in (layer.source for layer in plan.layers):
+        both: list[float] = []
+        if isinstance(source, Tone):
+            both = _steady(source.frequency, start, stop)
+        elif isinstance(source, ToneSequence):
+            both = _in_sequence(source, start, stop)
+        elif isinstance(source, Binaural | Monaural | Isochronic):
+            carrier, beats = _steady(source.carrier, start, stop), _steady(source.beat, start, stop)
+            shares = (0.0, 1.0) if isinstance(source, Isochronic) else (-0.5, 0.5)
+            pair = [carrier[0] + share * beats[0] for share in shares] if carrier and beats else []
+            if pair:
+                beat = (0, pair[0]), (int(isinstance(source, Binaural)), pair[1])
+            if isinstance(source, Binaural):
+                left += pair[:1]
+                right += pair[1:]
+            else:
+                both = carrier if isinstance(source, Isochronic) else pair
+        left += both
+        right += both
+    return Expected(tuple(sorted(left)), tuple(sorted(right)), beat)
 
 
 def _steady(frequency: Frequency, start: int, stop: int) -> list[float]:
@@ -269,43 +265,9 @@ def _moves(gain: Curve, start: int, stop: int) -> bool:
     return max(values) - min(values) > _STEADY_GAIN * max(values)
 
 
-def _measured(
-    expected: Expected, spectra: tuple[Spectrum, Spectrum] | None
-) -> tuple[dict[str, tuple[ToneReport, ...]], float | None, dict[str, float | None]]:
-    """Tones by channel, beat, and leakage by channel, as of `DeliveredAnalysis`."""
-    found: dict[tuple[int, float], Line | None] = {}
-
-    def line(channel: int, hz: float) -> Line | None:
-        if spectra is None:
-            return None
-        if (channel, hz) not in found:
-            others = [abs(hz - other) for other in (expected.left, expected.right)[channel] if other != hz]
-            nearest = min(others, default=math.inf)
-            apart = nearest >= 2 * MAIN_LOBE_BINS * spectra[channel].resolution_hz
-            found[channel, hz] = spectra[channel].line(hz, min(_WITHIN_HZ, 0.4 * nearest)) if apart else None
-        return found[channel, hz]
-
-    tones = {
-        name: tuple(_tone_report(hz, line(channel, hz)) for hz in due)
-        for channel, (name, due) in enumerate((("left", expected.left), ("right", expected.right)))
-    }
-    leakage: dict[str, float | None] = {"left": None, "right": None}
-    beat_hz = None
-    if expected.beat is not None and spectra is not None:
-        binaural = expected.mode == "binaural"
-        low, high = line(0, expected.beat[0]), line(int(binaural), expected.beat[1])
-        if low is not None and high is not None:
-            beat_hz = round(high.hz - low.hz, 5)
-            if binaural:
-                leaked = leakage_db(spectra[0], low.hz, high.hz), leakage_db(spectra[1], high.hz, low.hz)
-                leakage = {name: None if db is None else round(db, 1) for name, db in zip(leakage, leaked, strict=True)}
-    return tones, beat_hz, leakage
-
-
 def _tone_report(expected_hz: float, line: Line | None) -> ToneReport:
-    if line is None:
-        return ToneReport(expected_hz, None, None)
-    return ToneReport(expected_hz, round(line.hz, 5), round(line.level_dbfs, 2))
+    hz, level_dbfs = (None, None) if line is None else (round(line.hz, 5), round(line.level_dbfs, 2))
+    return ToneReport(expected_hz, hz, level_dbfs)
 
 
 def _seams(plan: RenderPlan) -> list[int]:
@@ -322,36 +284,6 @@ def _seams(plan: RenderPlan) -> list[int]:
     if len(frames) > _MOST_SEAMS:
         frames = [frames[round(at)] for at in np.linspace(0, len(frames) - 1, _MOST_SEAMS)]
     return sorted(set(frames))
-
-
-class _Cut:
-    """Accumulator of the sound around a seam; once it is complete only its step is kept."""
-
-    def __init__(self, frame: int, plan: RenderPlan) -> None:
-        self.frame = frame
-        self._plan = plan
-        around = round(_AROUND_S * plan.sample_rate)
-        self.start, self.stop = frame - around, frame + around
-        self._parts: list[Block] = []
-        self._step_db = 0.0
-        self.complete = False
-
-    def add(self, block: Block, begin: int) -> None:
-        self._parts.append(block[max(0, self.start - begin) : self.stop - begin].copy())
-        if begin + len(block) >= self.stop:
-            self._step_db = self._measured(np.concatenate(self._parts))
-            self._parts.clear()
-            self.complete = True
-
-    def step_db(self) -> float:
-        return self._step_db
-
-    def source_step_db(self) -> float:
-        loop = next(layer.source for layer in self._plan.layers if isinstance(layer.source, Looped))
-        return self._measured(loop.render(self.start, self.stop))
-
-    def _measured(self, sound: Block) -> float:
-        return step_db(sound, self.frame - self.start, near=round(_NEAR_S * self._plan.sample_rate))
 
 
 def step_db(sound: Block, at: int, *, near: int) -> float:

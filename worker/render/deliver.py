@@ -43,15 +43,7 @@ _PREVIEW_ENCODING = Encoding("mp3", 128)
 class Delivery:
     """What the file has to be.
 
-    Parameters
-    ----------
-    encoding : Encoding
-    tags : Tags
-    target_lufs : float or None
-        None leaves the level alone.
-    limiter : bool
-    spoken : tuple of SpokenSpan
-        Where the voice sounds: the analysis avoids it.
+    Without a target the level is left alone; the analysis avoids the spans where the voice sounds (`spoken`).
     """
 
     encoding: Encoding
@@ -61,34 +53,16 @@ class Delivery:
     spoken: tuple[SpokenSpan, ...] = ()
 
 
-@dataclass(frozen=True)
-class EncodeReport:
-    """The gains of one encoding and what they led to; all but the last one missed."""
-
-    master_gain_db: float
-    ceiling_dbtp: float
-    level_compensation_db: float
-    integrated_lufs: float | None
-    true_peak_dbtp: float | None
+EncodeReport = dict[str, float | None]
+"""The gains of one encoding and what they led to; all but the last one missed."""
 
 
 @dataclass(frozen=True)
 class Delivered:
     """A finished file and what was measured on it.
 
-    Attributes
-    ----------
-    delivery : Delivery
-    programme : Programme
-        What was encoded.
-    measurement : Measurement
-        Of the decoded file.
-    reduction : Reduction
-        The limiter's.
-    analysis : DeliveredAnalysis
-        Of the decoded file.
-    encodes : tuple of EncodeReport
-        Of all encodings until it kept its promise.
+    `programme` was encoded, with the limiter's `reduction`; `measurement` and `analysis` are of the decoded file.
+    `encodes` has all encodings until it kept its promise.
     """
 
     delivery: Delivery
@@ -132,19 +106,17 @@ def deliver(
     *,
     ffmpeg: Ffmpeg,
     threads: int,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[float], None] = lambda _: None,
 ) -> Delivered:
     """Make the file, and make it again until its decoded sound is as loud as asked and its peaks are low enough.
 
     Parameters
     ----------
-    plan : RenderPlan
     mix : Measurement
         Of the plan, from `worker.render.programme.measure`.
     out : Path
         Appears in one step; on failure it may hold an encoding that was refused, so keep it out of anybody's sight
         until this returns.
-    delivery : Delivery
 
     Raises
     ------
@@ -152,7 +124,7 @@ def deliver(
         If the target cannot be reached: `find_master` says so, or the last encoding of a limited programme misses.
     QualityError
         If the last encoding misses otherwise; says what was measured. Also if the decoded file is silent where the mix
-        is not, or has another length: to encode again would not mend that.
+        is not, or has another length: to encode again would not change that.
     """
     encoding, target_lufs = delivery.encoding, delivery.target_lufs
     headroom_db = encoding.headroom_db
@@ -180,7 +152,9 @@ def deliver(
         over_db = delivered.true_peak_dbtp - MOST_DBTP
         last = number == _MOST_ENCODES
         if over_db <= 0 and abs(miss_lu) <= (LOUDNESS_TOLERANCE_LU if last else _AIM_LU):
-            _check_length(delivered)
+            frames = delivered.measurement.frames
+            if encoding.format != "aac" and frames != plan.frames:  # bare ADTS has no place for a length
+                raise QualityError(f"the decoded file has {frames} frames where {plan.frames} are due")
             return delivered
         # Each time the ceiling is set lower by more than the miss, so that this comes to an end: with other peaks a
         # codec overshoots by other amounts.
@@ -208,7 +182,7 @@ def _encoded(
     *,
     ffmpeg: Ffmpeg,
     threads: int,
-    on_progress: Callable[[float], None] | None,
+    on_progress: Callable[[float], None],
 ) -> Delivered:
     """Encode a programme once, and measure the decoded file."""
     plan = programme.plan
@@ -227,28 +201,25 @@ def _encoded(
         delivery.tags,
         ffmpeg,
         threads,
-        on_progress=None if on_progress is None else lambda done: on_progress(done / plan.frames),
+        on_progress=lambda done: on_progress(done / plan.frames),
         on_decoded=on_decoded,
     )
     encode(track, out, delivery.encoding)
     measurement = meter.result()
-    report = EncodeReport(
-        round(programme.gain_db, 3),
-        round(programme.ceiling_dbtp, 3),
-        round(programme.level_db, 3) + 0.0,  # never -0
-        finite(integrated_lufs(measurement.energies), 3),
-        finite(gain_to_db(measurement.true_peak), 3),
-    )
+    report: EncodeReport = {
+        "master_gain_db": round(programme.gain_db, 3),
+        "ceiling_dbtp": round(programme.ceiling_dbtp, 3),
+        "level_compensation_db": round(programme.level_db, 3) + 0.0,  # never -0
+        "integrated_lufs": finite(integrated_lufs(measurement.energies), 3),
+        "true_peak_dbtp": finite(gain_to_db(measurement.true_peak), 3),
+    }
     return Delivered(delivery, programme, measurement, reduction, analyzer.result(), (*before, report))
 
 
 def deliver_preview(programme: Programme, out: Path, *, start: int, seconds: float, tags: Tags, ffmpeg: Ffmpeg) -> int:
     """Encode `seconds` of the track at its own gain, faded in and out over 0.5 s; returns the frames.
 
-    Raises
-    ------
-    QualityError
-        If its decoded peaks stay above the limit.
+    Raises `QualityError` if its decoded peaks stay above the limit.
     """
     plan = programme.plan
     length = min(round(seconds * plan.sample_rate), plan.frames)
@@ -290,10 +261,3 @@ def _check_sound(delivered: Delivered, mix: Measurement) -> None:
     if sounds_below_treble(amplify(render(plan, first, last), gain), plan.sample_rate):
         begin_s, end_s = (hop / 10 for hop in silent)
         raise QualityError(f"the decoded file is silent from {begin_s:.1f} s to {end_s:.1f} s, where the mix sounds")
-
-
-def _check_length(delivered: Delivered) -> None:
-    frames, due = delivered.measurement.frames, delivered.programme.plan.frames
-    # bare ADTS has no place for a length: whole encoded frames come back
-    if delivered.delivery.encoding.format != "aac" and frames != due:
-        raise QualityError(f"the decoded file has {frames} frames where {due} are due")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.blocks import db_to_gain, gain_to_db
+from dsp.blocks import db_to_gain, gain_to_db, runs, spans
 from dsp.limiter import MOST_DB, RELEASE_DB_PER_S
 from dsp.loudness import Energies, LoudnessMeter, Measurement, hop_frames, integrated_lufs, rounded_db
 from dsp.plan import RenderPlan
@@ -38,48 +37,31 @@ def _limited_energies(programme: Programme, mix: Measurement, *, most_hops: int)
     hop = hop_frames(programme.plan.sample_rate)
     energies = mix.energies * programme.gain**2
     touched = _touched(mix.peaks * (programme.gain / db_to_gain(programme.ceiling_dbtp)))
-    every = -(-sum(span.stop - span.start for span in touched) // most_hops) or 1
-    some = touched[::every]
-    before = sum(float(energies[span.start : span.stop].sum(dtype=np.float64)) for span in some)
-
-    for span in some:
-        preroll_hops = min(_PREROLL_HOPS, span.start)
+    every = -(-sum(stop - start for start, stop in touched) // most_hops) or 1
+    before = after = 0.0
+    for start, stop in touched[::every]:
+        preroll_hops = min(_PREROLL_HOPS, start)
         meter = LoudnessMeter(programme.plan.sample_rate, preroll_hops=preroll_hops)
-        start, stop = (span.start - preroll_hops) * hop, span.stop * hop
-        for block in programme.blocks(start, stop, release_db=MOST_DB if span.inside else 0.0):
+        for block in programme.blocks((start - preroll_hops) * hop, stop * hop):
             meter.add(block)
-        energies[span.start : span.stop] = meter.result().energies
-    if every > 1:
-        after = sum(float(energies[span.start : span.stop].sum(dtype=np.float64)) for span in some)
-        for number, span in enumerate(touched):
-            if number % every:
-                energies[span.start : span.stop] *= after / before
+        before += float(energies[start:stop].sum(dtype=np.float64))
+        energies[start:stop] = meter.result().energies
+        after += float(energies[start:stop].sum(dtype=np.float64))
+    for number, (start, stop) in enumerate(touched):
+        if number % every:
+            energies[start:stop] *= after / before
     return energies
 
 
-@dataclass(frozen=True)
-class _Span:
-    """Hops [start, stop) that the limiter touches; `inside` a longer row of such hops, or the first of it."""
-
-    start: int
-    stop: int
-    inside: bool
-
-
-def _touched(peaks: NDArray[np.float32]) -> list[_Span]:
-    """Where the limiter works, from the sample peak of each hop over the ceiling (linear)."""
+def _touched(peaks: NDArray[np.float32]) -> list[tuple[int, int]]:
+    """Spans of hops where the limiter works, from the sample peak of each hop over the ceiling (linear)."""
     (hot,) = np.nonzero(peaks > db_to_gain(-_NEAR_CEILING_DB))
     over_db = np.minimum(20.0 * np.log10(peaks[hot]) + _NEAR_CEILING_DB, MOST_DB)
     reach = 1 + np.ceil(over_db / (RELEASE_DB_PER_S / _HOPS_PER_S)).astype(int)
     marks = np.zeros(len(peaks) + 1, int)  # a step up where a reach begins, a step down where it ends
     np.add.at(marks, np.maximum(hot - 1, 0), 1)
     np.add.at(marks, np.minimum(hot + reach, len(peaks)), -1)
-    touched = np.concatenate([[0], (np.cumsum(marks[:-1]) > 0).astype(np.int8), [0]])
-    return [
-        _Span(int(begin), min(int(begin) + _SPAN_HOPS, int(last)), bool(begin > first))
-        for first, last in np.flatnonzero(np.diff(touched)).reshape(-1, 2)
-        for begin in range(first, last, _SPAN_HOPS)
-    ]
+    return [span for first, last in runs(np.cumsum(marks[:-1]) > 0).tolist() for span in spans(first, last, _SPAN_HOPS)]
 
 
 def find_master(
@@ -93,9 +75,10 @@ def find_master(
 ) -> Programme:
     """Find the gain that brings the programme to its loudness, with the limiter's own effect counted.
 
+    Raises `JobError` if the limiter would have to take more than `MOST_DB` to reach the target.
+
     Parameters
     ----------
-    plan : RenderPlan
     mix : Measurement
         Of the plan before master gain and limiter.
     target_lufs : float or None
@@ -104,12 +87,6 @@ def find_master(
         No peak of the programme goes above it.
     limiter : bool
         Without it the gain itself is kept so low that the peaks stay under the ceiling.
-    threads : int
-
-    Raises
-    ------
-    JobError
-        If the limiter would have to take more than `MOST_DB` to reach the target.
     """
     mix_lufs = integrated_lufs(mix.energies)
     gain_db = 0.0 if target_lufs is None or math.isinf(mix_lufs) else target_lufs - mix_lufs

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,11 +47,8 @@ class Produced:
 
     Attributes
     ----------
-    report : Report
-        Of the track.
     twin : Path or None
         The track for speakers, where both were asked for.
-    twin_report : Report or None
     lyrics : tuple of Path
         The spoken lines with their times (LRC, WebVTT), where they were asked for.
     music_error : MediaError or None
@@ -77,37 +74,24 @@ def produce(
     *,
     studio: Studio,
     encoding: Encoding,
-    recordings: Collection[str] = (),
     preview: Path | None = None,
     preview_s: float = 15.0,
     on_progress: OnProgress | None = None,
 ) -> Produced:
     """Turn a job into a finished track.
 
+    When a `WorkerError` is raised, nothing is left behind, nor half-written.
+
     Parameters
     ----------
-    job : RenderJob
     out : Path
         Appears when the track is whole and its decoded sound keeps its promise; an older file is replaced then.
         A twin for speakers appears beside it as ``NAME-speakers``, lyrics as ``NAME.lrc`` and ``NAME.vtt``.
-    studio : Studio
-    encoding : Encoding
-    recordings : collection of "voice", "music"
-        Layers that the studio has a recording for, whatever the job says of them.
     preview : Path, optional
         For an MP3 from where every layer is heard, at the track's own gain. If it cannot be made, a note says so.
     preview_s : float
         Length of the preview in seconds.
     on_progress : callable, optional
-
-    Returns
-    -------
-    Produced
-
-    Raises
-    ------
-    WorkerError
-        Nothing is left behind, nor half-written.
     """
     # Decoded inputs go to the temporary folder; the candidate is made beside `out`, so that it can be renamed.
     with (
@@ -115,7 +99,7 @@ def produce(
         tempfile.TemporaryDirectory(prefix=".mindscript-", dir=out.parent) as candidates,
     ):
         production = _Production(job, studio, Path(inputs), on_progress or (lambda stage, fraction: None))
-        media, cover = production.prepare(recordings)
+        media, cover = production.prepare()
         job = production.job
         compiled = compile_plan(job, media)
         if job.solfeggio is not None:
@@ -126,8 +110,8 @@ def produce(
         delivery = Delivery(encoding, tags, job.target_lufs, job.safety.limiter, tuple(compiled.spoken))
         candidate = Path(candidates) / f"track.{encoding.format}"
         tracks = [(compiled.plan, candidate, out)]
-        if compiled.twin is not None:
-            twin = out.with_name(f"{out.stem}-speakers{out.suffix}")
+        twin = None if compiled.twin is None else out.with_name(f"{out.stem}-speakers{out.suffix}")
+        if compiled.twin is not None and twin is not None:
             tracks.append((compiled.twin, candidate.with_stem("twin"), twin))
         reports = []
         for number, (plan, made, place) in enumerate(tracks):
@@ -155,11 +139,10 @@ def produce(
         for _, made, place in tracks:
             made.replace(place)
     production.progress(stages.FINALIZING, 1.0)
-    made_twin = len(reports) > 1
     return Produced(
         reports[0],
-        twin=tracks[1][2] if made_twin else None,
-        twin_report=reports[1] if made_twin else None,
+        twin=twin,
+        twin_report=None if twin is None else reports[1],
         lyrics=lyrics,
         music_error=production.music_error,
         cover_error=production.cover_error,
@@ -195,13 +178,13 @@ class _Production:
         """Progress of a part of the job, as a fraction of that part."""
         return lambda stage, fraction: self.progress(stage, begin + share * fraction)
 
-    def prepare(self, recordings: Collection[str]) -> tuple[Media, bytes | None]:
+    def prepare(self) -> tuple[Media, bytes | None]:
         """Fetch music and cover, and have the script spoken; in this order, since speech may have to be paid for."""
         with ThreadPoolExecutor(1, thread_name_prefix="recording") as beside:
             # a recording costs nothing, so it is decoded beside the music
-            recording = beside.submit(self._speak) if "voice" in recordings else None
+            recording = beside.submit(self._speak) if self.studio.voice_file is not None else None
             with self.timed("fetch"):
-                music = self._fetch_music(recordings)
+                music = self._fetch_music()
                 cover = self._fetch_cover()
             with self.timed("speak"):
                 speech = None
@@ -209,7 +192,7 @@ class _Production:
                     self.progress(stages.SPEAKING, _FETCHED)
                     speech = self._speak() if recording is None else recording.result()
                     into_track = fitted(
-                        self.job, speech, fit=self.studio.fit, folder=self.folder, notes=self.said.notes
+                        self.job, speech, fit=self.studio.config.fit, folder=self.folder, notes=self.said.notes
                     )
                     self.job, speech = into_track.job, into_track.speech
                     self.progress(stages.SPOKEN, _SPOKEN)
@@ -219,8 +202,8 @@ class _Production:
         on_progress = self.part(_FETCHED, _SPOKEN - _FETCHED)
         return self.studio.speak(self.job, self.folder, lambda done: on_progress(stages.SPEAKING, done), self.said)
 
-    def _fetch_music(self, recordings: Collection[str]) -> Music | None:
-        if self.job.background_music is None and "music" not in recordings:
+    def _fetch_music(self) -> Music | None:
+        if self.job.background_music is None and self.studio.music_file is None:
             return None
         self.progress(stages.FETCHING_MUSIC, 0.0)
         try:
@@ -258,7 +241,7 @@ class _Production:
                 on_progress=lambda done: progress(stages.MIXING, _MEASURED * done),
             )
         with self.timed("deliver"), ThreadPoolExecutor(1, thread_name_prefix="layers") as beside:
-            loudness = beside.submit(layer_loudness, plan, compiled.layer_gains_db, _known_lufs(media))
+            loudness = beside.submit(layer_loudness, plan, compiled.layer_gains_db, media)
             delivered = deliver(
                 plan,
                 mix,
@@ -319,12 +302,3 @@ def _chapters(compiled: Compiled) -> tuple[Chapter, ...]:
         Chapter(f"Repetition {number}", start / SAMPLE_RATE_HZ, stop / SAMPLE_RATE_HZ)
         for number, (start, stop) in enumerate(pairwise(edges), start=1)
     )
-
-
-def _known_lufs(media: Media) -> dict[str, float]:
-    known = {}
-    if media.speech is not None:
-        known["voice"] = media.speech.loudness_lufs
-    if media.music is not None:
-        known["music"] = media.music.loudness_lufs
-    return known

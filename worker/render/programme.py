@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from threading import Event, Lock
 
 from dsp.blocks import BLOCK_FRAMES, Block, amplify, db_to_gain, gain_to_db, spans
-from dsp.limiter import MOST_DB, Reduction, limit
+from dsp.limiter import Reduction, limit
 from dsp.loudness import PREROLL_HOPS, LoudnessMeter, Measurement, hop_frames, joined
 from dsp.plan import RenderPlan, render
-from worker.codec.parallel import parallel_map
+from worker.codec.parallel import Stopped, parallel_map
 
 _LONG_TRACK_S = 3600  # beyond, blocks are shorter: the gaps that they leave in the heap grow with time, and with them
 _SHORTEST_SPAN_FRAMES = 441_000  # 10 s: below, the preroll costs more than another core brings
@@ -23,7 +24,6 @@ class Programme:
 
     Parameters
     ----------
-    plan : RenderPlan
     gain : float
         The master gain: linear, before the limiter.
     ceiling_dbtp : float
@@ -48,15 +48,16 @@ class Programme:
         """The master gain in dB."""
         return gain_to_db(self.gain)
 
-    def blocks(
-        self, start: int, stop: int, *, reduction: Reduction | None = None, release_db: float = MOST_DB
-    ) -> Iterator[Block]:
-        """Make frames `[start, stop)` block by block; `reduction` and `release_db` as of `dsp.limiter.limit`."""
+    def blocks(self, start: int, stop: int, *, reduction: Reduction | None = None) -> Iterator[Block]:
+        """Make frames `[start, stop)` block by block; `reduction` as of `dsp.limiter.limit`."""
         plan, level = self.plan, db_to_gain(self.level_db)
         block_frames = BLOCK_FRAMES if plan.frames <= _LONG_TRACK_S * plan.sample_rate else BLOCK_FRAMES // 2
+        blocks: Iterator[Block] = (
+            amplify(render(plan, first, last), self.gain) for first, last in spans(start, stop, block_frames)
+        )
         if self.limiting:
-            limited = limit(
-                lambda first, last: render(plan, first, last),
+            blocks = limit(
+                partial(render, plan),
                 start,
                 stop,
                 frames=plan.frames,
@@ -64,18 +65,10 @@ class Programme:
                 gain=self.gain,
                 ceiling_dbtp=self.ceiling_dbtp,
                 reduction=reduction,
-                release_db=release_db,
                 block_frames=block_frames,
             )
-            for block in limited:
-                yield amplify(block, level)
-            return
-        for first, last in spans(start, stop, block_frames):
-            yield amplify(amplify(render(plan, first, last), self.gain), level)
-
-
-class _Stopped(Exception):  # noqa: N818 - nobody catches it: the result is not wanted any more
-    pass
+        for block in blocks:
+            yield amplify(block, level)
 
 
 def measure(
@@ -83,7 +76,7 @@ def measure(
     *,
     threads: int,
     true_peak: bool = False,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[float], None] = lambda _: None,
 ) -> Measurement:
     """Measure a programme in as many spans at once as there are threads, each after a preroll.
 
@@ -98,18 +91,17 @@ def measure(
         nonlocal done
         start, end = span
         preroll_hops = min(PREROLL_HOPS, start // hop)
-        meter = LoudnessMeter(plan.sample_rate, preroll_hops=preroll_hops, true_peak=true_peak, hop_peaks=True)
+        meter = LoudnessMeter(plan.sample_rate, preroll_hops=preroll_hops, true_peak=true_peak)
         for block in programme.blocks(start - preroll_hops * hop, end):
             if stop.is_set():
-                raise _Stopped
+                raise Stopped
             meter.add(block)
             with lock:
                 done += len(block)
         return meter.result()
 
     def report_progress() -> None:
-        if on_progress is not None:
-            on_progress(min(1.0, done / max(plan.frames, 1)))
+        on_progress(min(1.0, done / max(plan.frames, 1)))
 
     parts = list(
         parallel_map(

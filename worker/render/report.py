@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,52 +11,31 @@ from typing import Any
 from dsp.blocks import BLOCK_FRAMES, finite, spans
 from dsp.loudness import integrated_lufs, loudness_range_lu, measure
 from dsp.plan import RenderPlan, render_layer
-from worker.media.signature import mp3_encoder
+from worker.formats import FORMATS
+from worker.media.sniff import mp3_encoder
 from worker.plan.compile import Compiled
+from worker.plan.recordings import Media
 from worker.render.analysis import DeliveredAnalysis
-from worker.render.deliver import Delivered, EncodeReport
+from worker.render.deliver import Delivered
 
 _LAYER_SECONDS = 20.0
 _HISTORY_POINTS = 60
 
 
 @dataclass(frozen=True)
-class LayerReport:
-    """One layer of the mix.
-
-    Attributes
-    ----------
-    gain_db : float
-        Applied to the layer's source, reference-level correction included, master gain not.
-    loudness_lufs : float or None
-        Of the layer alone at the track's own gain, before the limiter; None when it is silent.
-    relative_to_voice_lu : float or None
-        None without a voice.
-    """
-
-    gain_db: float
-    loudness_lufs: float | None
-    relative_to_voice_lu: float | None
-
-
-@dataclass(frozen=True)
-class GainHistory:
-    """The gains that led to the level.
-
-    Attributes
-    ----------
-    encodes : tuple of EncodeReport
-    limiter_reduction_db : tuple of (float, float)
-        Seconds and the limiter's largest reduction from there on, at most 60 points; empty where it never worked.
-    """
-
-    encodes: tuple[EncodeReport, ...]
-    limiter_reduction_db: tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True)
 class Report:
-    """Figures of one finished track. Loudness, range, peak, frames and `heard` are of the decoded file."""
+    """Figures of one finished track. Loudness, range, peak, frames and `heard` are of the decoded file.
+
+    Attributes
+    ----------
+    layers : mapping of layer name to mapping
+        ``gain_db``: applied to the layer's source, reference-level correction included, master gain not;
+        ``loudness_lufs``: of the layer alone at the track's own gain, before the limiter, None when it is silent;
+        ``relative_to_voice_lu``: None without a voice.
+    gain_history : mapping
+        ``encodes``: the gains of each encoding and what they led to; ``limiter_reduction_db``: seconds and the largest
+        reduction from there on, at most 60 points, empty where the limiter never worked.
+    """
 
     file: str
     format: str
@@ -75,9 +54,9 @@ class Report:
     limiter_seconds: float
     encodes: int
     repetitions: int
-    layers: Mapping[str, LayerReport]
+    layers: Mapping[str, Mapping[str, float | None]]
     heard: DeliveredAnalysis
-    gain_history: GainHistory
+    gain_history: Mapping[str, Sequence[Any]]
     encoder: str
     stage_seconds: Mapping[str, float]
     ffmpeg: str
@@ -90,30 +69,25 @@ class Report:
         return asdict(self)
 
 
-def layer_loudness(
-    plan: RenderPlan, gains_db: Mapping[str, float], known_lufs: Mapping[str, float]
-) -> dict[str, float]:
+def layer_loudness(plan: RenderPlan, gains_db: Mapping[str, float], media: Media) -> dict[str, float]:
     """Measure each layer in the mix, in LUFS.
 
-    Recorded layers are known from their recordings (`known_lufs`, at gain 1, speech without its pauses); tones and
-    noise are steady, so 20 s from the middle of the track represent the whole.
+    Recorded layers are known from their recordings (at gain 1, speech without its pauses); tones and noise are steady,
+    so 20 s from the middle of the track represent the whole.
     """
-    loudness: dict[str, float] = {}
-    for layer in plan.layers:
-        if layer.name in known_lufs:
-            loudness[layer.name] = known_lufs[layer.name] + gains_db[layer.name]
-        else:
-            loudness[layer.name] = _steady_lufs(plan, layer.name)
-    return loudness
-
-
-def _steady_lufs(plan: RenderPlan, name: str) -> float:
-    layer = next(layer for layer in plan.layers if layer.name == name)
+    recordings = {"voice": media.speech, "music": media.music}
     length = min(plan.frames, round(_LAYER_SECONDS * plan.sample_rate))
     start = (plan.frames - length) // 2
-    blocks = (render_layer(layer, first, last) for first, last in spans(start, start + length, BLOCK_FRAMES))
-    measured = measure((block for block in blocks if block is not None), plan.sample_rate)
-    return integrated_lufs(measured.energies)
+    loudness: dict[str, float] = {}
+    for layer in plan.layers:
+        recording = recordings.get(layer.name)
+        if recording is not None:
+            loudness[layer.name] = recording.loudness_lufs + gains_db[layer.name]
+        else:
+            blocks = (render_layer(layer, first, last) for first, last in spans(start, start + length))
+            measured = measure((block for block in blocks if block is not None), plan.sample_rate)
+            loudness[layer.name] = integrated_lufs(measured.energies)
+    return loudness
 
 
 def make_report(
@@ -134,11 +108,11 @@ def make_report(
     sample_rate = programme.plan.sample_rate
     voice_lufs = loudness.get("voice", math.nan)
     layers = {
-        layer: LayerReport(
-            gain_db=round(compiled.layer_gains_db[layer], 3),
-            loudness_lufs=finite(lufs + programme.gain_db),
-            relative_to_voice_lu=finite(lufs - voice_lufs),
-        )
+        layer: {
+            "gain_db": round(compiled.layer_gains_db[layer], 3),
+            "loudness_lufs": finite(lufs + programme.gain_db),
+            "relative_to_voice_lu": finite(lufs - voice_lufs),
+        }
         for layer, lufs in loudness.items()
     }
     return Report(
@@ -161,7 +135,7 @@ def make_report(
         repetitions=compiled.repetitions,
         layers=layers,
         heard=delivered.analysis,
-        gain_history=GainHistory(delivered.encodes, _reduction_history(delivered)),
+        gain_history={"encodes": delivered.encodes, "limiter_reduction_db": _reduction_history(delivered)},
         encoder=_encoder(file, encoding.format, ffmpeg),
         stage_seconds=stage_seconds,
         ffmpeg=ffmpeg,
@@ -183,15 +157,15 @@ def _reduction_history(delivered: Delivered) -> tuple[tuple[float, float], ...]:
 
 
 def _encoder(file: Path, format_: str, ffmpeg: str) -> str:
-    """Name the encoder: LAME signs its files, AAC is FFmpeg's own, FLAC is libsndfile's."""
-    match format_:
-        case "wav":
-            return "PCM"
-        case "flac":
+    """Name the encoder with its version; LAME signs its files."""
+    match FORMATS[format_].encoder:
+        case "libsndfile":
             import soundfile
 
             return f"libsndfile {soundfile.__libsndfile_version__}"
-        case "mp3":
+        case "LAME":
             return mp3_encoder(file) or "LAME"
-        case _:
+        case "FFmpeg aac":
             return f"FFmpeg {ffmpeg} aac"
+        case name:
+            return name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dsp.blocks import Block
+from dsp.blocks import Block, runs
 from dsp.loudness import Energies, hop_frames
 
 SILENT_DBFS = -80.0
@@ -19,10 +19,9 @@ def silent_span(due: Energies, decoded: Energies) -> tuple[int, int] | None:
 
     Parameters
     ----------
-    due : float32 array, shape (hops,)
-        Energies of the mix at the master gain, as of `dsp.loudness.Measurement`.
-    decoded : float32 array, shape (hops,)
-        Those of the decoded file. What is missing at its end counts as silence.
+    due, decoded : float32 array, shape (hops,)
+        Energies of the mix at the master gain, as of `dsp.loudness.Measurement`, and of the decoded file. What is
+        missing at its end counts as silence.
 
     Returns
     -------
@@ -32,21 +31,14 @@ def silent_span(due: Energies, decoded: Energies) -> tuple[int, int] | None:
     energies = np.zeros_like(due)
     energies[: len(decoded)] = decoded[: len(due)]
     missing = (energies < 10.0 ** (SILENT_DBFS / 10.0)) & (due > 10.0 ** (SOUNDING_DBFS / 10.0))
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], missing.astype(np.int8), [0]]))).reshape(-1, 2)
-    if not len(edges):
-        return None
-    first, last = edges[np.argmax(edges[:, 1] - edges[:, 0])]
+    first, last = max(runs(missing), key=lambda run: run[1] - run[0], default=(0, 0))
     return (int(first), int(last)) if last - first >= LEAST_HOPS else None
 
 
 def sounds_below_treble(samples: Block, sample_rate: int) -> bool:
     """Whether there is sound for a second or more where no codec may leave anything out.
 
-    Parameters
-    ----------
-    samples : float32 array, shape (frames, 2)
-    sample_rate : int
-        In Hz.
+    `samples` is a float32 array of shape (frames, 2), the sample rate in Hz.
     """
     hop = hop_frames(sample_rate)
     whole = len(samples) // hop * hop

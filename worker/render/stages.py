@@ -17,19 +17,3 @@ PREVIEWED: Final = "Preview generated"
 UPLOADING: Final = "Uploading to storage"
 FINALIZING: Final = "Finalizing"
 COMPLETE: Final = "Complete"
-
-STAGES: Final = (
-    SPEAKING,
-    SPOKEN,
-    FETCHING_MUSIC,
-    MUSIC_READY,
-    SOLFEGGIO,
-    BINAURAL,
-    MIXING,
-    MIXED,
-    PREVIEWING,
-    PREVIEWED,
-    UPLOADING,
-    FINALIZING,
-    COMPLETE,
-)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loguru import logger
 
+from worker.backoff import RetryPolicy
 from worker.errors import WorkerError
 from worker.logs import where
 from worker.queue.claims import Claim, ClaimStatus
@@ -20,55 +21,33 @@ _JOIN_S = 1.0
 
 @dataclass(frozen=True)
 class WorkerTimings:
-    """How often a worker does what, in seconds. The defaults are for production; tests use shorter ones.
+    """How often a worker does what. The defaults are for production; tests use shorter ones.
 
     The lease itself, 60 s, belongs to the queue (`open_queue`).
-
-    Attributes
-    ----------
-    heartbeat_s : float
-        Between heartbeats. In plain mode a heartbeat updates the row, too.
-    check_s : float
-        Between checks whether the customer has cancelled.
-    lost_after_s : float
-        A job without a heartbeat for so long counts as lost. Shorter than the lease, so that no other worker has it
-        yet.
-    rescue_s : float
-        At most between rescues of the jobs of dead workers.
-    finish_within_s : float
-        After SIGTERM, a job that is expected to take no longer may finish.
-    silent_s : float
-        A job that has sent no message for so long has hung. An upload over a very slow connection sends the fewest.
-    failed_claim_s, trouble_s : pair of float
-        The first wait, and the longest, after the queue has not answered; after an error that an operator must fix.
-    bug_pause_s : float
-        After a bug in the loop.
-    drain_poll_s : float
-        Between polls of a worker that drains the queue.
     """
 
-    heartbeat_s: float = 15.0
-    check_s: float = 3.0
+    heartbeat_s: float = 15.0  # between heartbeats; in plain mode a heartbeat updates the row, too
+    check_s: float = 3.0  # between checks whether the customer has cancelled
+    # A job without a heartbeat for so long counts as lost. Shorter than the lease: no other worker has it yet.
     lost_after_s: float = 45.0
-    rescue_s: float = 15.0
-    finish_within_s: float = 18.0
+    rescue_s: float = 15.0  # at most between rescues of the jobs of dead workers
+    finish_within_s: float = 18.0  # after SIGTERM, a job that is expected to take no longer may finish
+    # A job that has sent no message for so long has hung. An upload over a very slow connection sends the fewest.
     silent_s: float = 3600.0
-    failed_claim_s: tuple[float, float] = (1.0, 10.0)
-    trouble_s: tuple[float, float] = (5.0, 60.0)
-    bug_pause_s: float = 5.0
-    drain_poll_s: float = 1.0
+    # Before the next cycle, where the queue has not answered; after an error that an operator must fix.
+    failed_claims: RetryPolicy = field(default=RetryPolicy(first_wait_s=1.0, longest_wait_s=10.0, jitter=0.0))
+    trouble: RetryPolicy = field(default=RetryPolicy(first_wait_s=5.0, longest_wait_s=60.0, jitter=0.0))
+    bug_pause_s: float = 5.0  # after a bug in the loop
+    drain_poll_s: float = 1.0  # between polls of a worker that drains the queue
+
+
+WORKER_TIMINGS = WorkerTimings()
 
 
 class Heartbeat:
     """Sends heartbeats while the job runs, and keeps the claim's status. Use in a ``with``.
 
-    Parameters
-    ----------
-    queue : Queue
-    claim : Claim
-    timings : WorkerTimings
-    claimed_at : float
-        On the monotonic clock, before the claim was sent: the lease began no earlier.
+    `claimed_at` is on the monotonic clock, before the claim was sent: the lease began no earlier.
     """
 
     def __init__(self, queue: Queue, claim: Claim, timings: WorkerTimings, *, claimed_at: float) -> None:
@@ -148,9 +127,8 @@ class Heartbeat:
                 self._log.bind(event="heartbeat.failed").warning("the heartbeat failed: {}", error.message)
                 return False
             except Exception as error:  # noqa: BLE001 - a bug must not end this thread
-                self._log.bind(event="heartbeat.bug").opt(exception=error).error(
-                    "the heartbeat failed: a bug, {}", where(error)
-                )
+                bug = self._log.bind(event="heartbeat.bug").opt(exception=error)
+                bug.error("the heartbeat failed: a bug, {}", where(error))
                 return False
             self._confirmed_at = sent_at
             self._update(claim_status)
@@ -162,10 +140,9 @@ class Heartbeat:
         except WorkerError as error:
             self._log.bind(event="look.failed").debug("the check of the row failed: {}", error.message)
         except Exception as error:  # noqa: BLE001 - as above
-            self._log.bind(event="look.bug").opt(exception=error).error(
-                "the check of the row failed: a bug, {}", where(error)
-            )
+            bug = self._log.bind(event="look.bug").opt(exception=error)
+            bug.error("the check of the row failed: a bug, {}", where(error))
 
     def _update(self, claim_status: ClaimStatus) -> None:
-        if claim_status is not ClaimStatus.HELD and self._status is ClaimStatus.HELD:
+        if self._status is ClaimStatus.HELD:  # once it is gone, it stays gone
             self._status = claim_status

@@ -12,7 +12,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,7 +25,6 @@ from worker.logs import where
 
 LONGEST_BODY_BYTES = 64 * 1024
 _MOST_CONNECTIONS = 32
-_POLL_S = 0.5
 _PAGES = ("/", "/health", "/ready", "/metrics")
 
 
@@ -33,16 +32,8 @@ _PAGES = ("/", "/health", "/ready", "/metrics")
 class Answers:
     """Where the server's answers come from.
 
-    Attributes
-    ----------
-    health, ready : callable
-        ``() -> (good, facts)``.
-    metrics : callable
-        ``() -> bytes`` in Prometheus' text format.
-    process : callable
-        Called on an authorised POST /process; returns at once.
-    token : str or None
-        Bearer token of POST /process; without one that page does not exist.
+    `health` and `ready` return whether all is well, and facts; `metrics` Prometheus' text format. `process` is called
+    on an authorised POST /process, and returns at once; without a `token` that page does not exist.
     """
 
     health: Callable[[], tuple[bool, dict[str, Any]]]
@@ -59,11 +50,12 @@ class Server(ThreadingHTTPServer):
     ----------
     port : int
         0 for any free port.
-    answers : Answers
     host : str
         All interfaces by default, since the dyno's router is outside the container.
     longest_s : float
         Time limit of a connection, from its first byte to its last.
+    poll_s : float
+        Between checks of the time limits.
 
     Raises
     ------
@@ -75,7 +67,9 @@ class Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128  # with the default of 5, a few idle clients delay all others by seconds
 
-    def __init__(self, port: int, answers: Answers, *, host: str = "", longest_s: float = 10.0) -> None:
+    def __init__(
+        self, port: int, answers: Answers, *, host: str = "", longest_s: float = 10.0, poll_s: float = 0.5
+    ) -> None:
         self.answers = answers
         self._longest_s = longest_s
         self._open: dict[socket.socket, float] = {}
@@ -84,7 +78,7 @@ class Server(ThreadingHTTPServer):
             super().__init__((host, port), _Handler)
         except OSError as error:
             raise ConfigurationError(f"PORT: {port} cannot be listened on: {error.strerror}") from None
-        self._thread = threading.Thread(target=self.serve_forever, args=(_POLL_S,), name="http", daemon=True)
+        self._thread = threading.Thread(target=self.serve_forever, args=(poll_s,), name="http", daemon=True)
         self._thread.start()
 
     @property
@@ -131,92 +125,61 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "mindscript"
     sys_version = ""
 
-    def do_GET(self) -> None:
-        self._answer(self._get)
-
-    do_HEAD = do_GET  # noqa: N815 - the base class's names
-
-    def do_POST(self) -> None:
-        self._answer(self._post)
-
-    def _other_method(self) -> None:
-        known = self._page() in (*_PAGES, "/process")
-        self._error(HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND, allow="GET, HEAD, POST")
-
-    do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _other_method  # noqa: N815 - as above
-
-    def _answer(self, action: Callable[[], None]) -> None:
+    def _answer(self) -> None:
         try:
-            action()
+            self._route(self.path.split("?", 1)[0], self.server.answers)
         except OSError:
             raise  # the client has disconnected, or was too slow
         except Exception as error:  # noqa: BLE001 - the client learns nothing of a bug
             logger.bind(event="http.bug").opt(exception=error).error("http: a bug, {}", where(error))
             self._error(HTTPStatus.INTERNAL_SERVER_ERROR)
 
-    def _get(self) -> None:
-        match self._page():
-            case "/health":
-                self._facts(*self.server.answers.health())
-            case "/ready":
-                self._facts(*self.server.answers.ready())
-            case "/metrics":
-                self._send(HTTPStatus.OK, self.server.answers.metrics(), "text/plain; version=0.0.4; charset=utf-8")
-            case "/":
-                self._send(HTTPStatus.OK, _status_page(*self.server.answers.health()), "text/html; charset=utf-8")
-            case "/process" if self.server.answers.token is not None:
-                self._error(HTTPStatus.METHOD_NOT_ALLOWED, allow="POST")
-            case _:
-                self._error(HTTPStatus.NOT_FOUND)
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _answer  # noqa: N815 - the base class's names
 
-    def _post(self) -> None:
-        if self._page() in _PAGES:
-            self._error(HTTPStatus.METHOD_NOT_ALLOWED, allow="GET, HEAD")
-            return
-        if self._page() != "/process" or self.server.answers.token is None:
+    def _route(self, page: str, answers: Answers) -> None:
+        allowed = "POST" if page == "/process" else "GET, HEAD"
+        if page not in _PAGES and (page != "/process" or answers.token is None):
             self._error(HTTPStatus.NOT_FOUND)
-            return
-        given = self.headers.get("Authorization", "").encode()
-        if not hmac.compare_digest(given, f"Bearer {self.server.answers.token}".encode()):
-            self._error(HTTPStatus.UNAUTHORIZED)
-            return
-        length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not length.isascii() or not length.isdigit():
+        elif self.command not in allowed.split(", "):
+            known = self.command in ("GET", "HEAD", "POST")
+            self._error(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": allowed if known else "GET, HEAD, POST"})
+        elif page == "/process":
+            self._process(answers)
+        elif page == "/metrics":
+            self._send(HTTPStatus.OK, answers.metrics(), "text/plain; version=0.0.4; charset=utf-8")
+        elif page == "/":
+            self._send(HTTPStatus.OK, _status_page(*answers.health()), "text/html; charset=utf-8")
+        else:
+            good, facts = answers.health() if page == "/health" else answers.ready()
+            body = json.dumps(facts, default=str).encode() + b"\n"
+            self._send(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE, body, "application/json")
+
+    def _process(self, answers: Answers) -> None:
+        given, length = self.headers.get("Authorization", ""), self.headers.get("Content-Length", "0")
+        if not hmac.compare_digest(given.encode(), f"Bearer {answers.token}".encode()):
+            self._error(HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
+        elif "Transfer-Encoding" in self.headers or not length.isascii() or not length.isdigit():
             self._error(HTTPStatus.BAD_REQUEST)
-            return
-        if int(length) > LONGEST_BODY_BYTES:
+        elif int(length) > LONGEST_BODY_BYTES:
             self._error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            return
-        if len(self.rfile.read(int(length))) < int(length):  # the body is not used, but a client expects it to be read
-            return
-        self.server.answers.process()
-        self._send(HTTPStatus.ACCEPTED, b'{"accepted": true}\n', "application/json")
+        elif len(self.rfile.read(int(length))) == int(length):  # not used, but a client expects its body to be read
+            answers.process()
+            self._send(HTTPStatus.ACCEPTED, b'{"accepted": true}\n', "application/json")
 
-    def _page(self) -> str:
-        return self.path.split("?", 1)[0]
+    def _error(self, status: HTTPStatus, headers: Mapping[str, str] | None = None) -> None:
+        self._send(status, json.dumps({"error": status.phrase}).encode() + b"\n", "application/json", headers)
 
-    def _facts(self, good: bool, facts: dict[str, Any]) -> None:
-        body = json.dumps(facts, default=str).encode() + b"\n"
-        self._send(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE, body, "application/json")
-
-    def _error(self, status: HTTPStatus, *, allow: str | None = None) -> None:
-        headers = {}
-        if status is HTTPStatus.METHOD_NOT_ALLOWED and allow is not None:
-            headers["Allow"] = allow
-        if status is HTTPStatus.UNAUTHORIZED:
-            headers["WWW-Authenticate"] = "Bearer"
-        body = json.dumps({"error": status.phrase}).encode() + b"\n"
-        self._send(status, body, "application/json", headers)
-
-    def _send(self, status: HTTPStatus, body: bytes, kind: str, headers: dict[str, str] | None = None) -> None:
+    def _send(self, status: HTTPStatus, body: bytes, kind: str, headers: Mapping[str, str] | None = None) -> None:
         self.close_connection = True
         self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Connection", "close")
-        for name, value in (headers or {}).items():
+        always = {
+            "Content-Type": kind,
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "Connection": "close",
+        }
+        for name, value in {**always, **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
@@ -250,8 +213,8 @@ def _status_page(good: bool, facts: dict[str, Any]) -> bytes:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return "<br>".join(map(_cell, value)) or "none"
     if isinstance(value, dict):
         value = ", ".join(f"{name} {item}" for name, item in value.items())
-    if isinstance(value, list):
-        return "<br>".join(_cell(item) for item in value) or "none"
     return html.escape("none" if value in (None, "") else str(value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -18,34 +19,19 @@ _SECONDS = (0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800)
 
 
 class Metrics(JobObserver):
-    """Counts jobs as they end, on a registry of its own.
-
-    Parameters
-    ----------
-    state : State
-        Read at each scrape.
-    """
+    """Counts jobs as they end, on a registry of its own; reads `state` at each scrape."""
 
     def __init__(self, state: State) -> None:
-        self._registry = registry = CollectorRegistry()
-        registry.register(_Gauges(state))
-        self._jobs = Counter("mindscript_jobs", "Jobs by how they ended", ["outcome"], registry=registry)
-        self._seconds = Histogram(
-            "mindscript_job_seconds", "From claim to end", ["outcome"], buckets=_SECONDS, registry=registry
-        )
-        self._stages = Histogram(
-            "mindscript_stage_seconds", "Seconds by stage", ["stage"], buckets=_SECONDS, registry=registry
-        )
-        self._waits = Histogram(
-            "mindscript_queue_wait_seconds",
-            "From when a job was due to its claim",
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._speech = Counter(
-            "mindscript_speech_pieces", "Spoken pieces, by where they came from", ["source"], registry=registry
-        )
-        self._fenced = Counter("mindscript_fenced", "Jobs whose claim was lost", registry=registry)
+        self._registry = CollectorRegistry()
+        self._registry.register(_Gauges(state))
+        counter = partial(Counter, registry=self._registry)
+        histogram = partial(Histogram, buckets=_SECONDS, registry=self._registry)
+        self._jobs = counter("mindscript_jobs", "Jobs by how they ended", ["outcome"])
+        self._seconds = histogram("mindscript_job_seconds", "From claim to end", ["outcome"])
+        self._stages = histogram("mindscript_stage_seconds", "Seconds by stage", ["stage"])
+        self._waits = histogram("mindscript_queue_wait_seconds", "From when a job was due to its claim")
+        self._speech = counter("mindscript_speech_pieces", "Spoken pieces, by where they came from", ["source"])
+        self._fenced = counter("mindscript_fenced", "Jobs whose claim was lost")
 
     def ended(self, result: JobResult) -> None:
         """Count a job."""

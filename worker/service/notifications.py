@@ -1,58 +1,71 @@
-"""E-mails about jobs: to the owner when a track is ready; to the operators when a job has failed for good, or its track
-was delivered without its music.
+"""E-mails about jobs, through Resend: to the owner when a track is ready; to the operators when a job has failed for
+good, or its track was delivered without its music.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from loguru import logger
 
+from worker.backoff import RetryPolicy, retry_after_s, with_retries
 from worker.config import Config
-from worker.errors import WorkerError
+from worker.errors import ConfigurationError, TransientError, WorkerError
 from worker.queue.claims import JobRow
-from worker.service.email import Email, failed_email, owner_address, ready_email, send_email, without_music_email
+from worker.service.email import Email, failed_email, ready_email, without_music_email
 from worker.service.observers import JobObserver
 from worker.service.runner import JobResult
+from worker.supabase_access import supabase_of
+
+if TYPE_CHECKING:  # loaded with the first e-mail
+    import httpx
+
+_RETRIES = RetryPolicy(failures=3)
+_TOTAL_S = 20.0
+
+T = TypeVar("T")
 
 
 class EmailNotifier(JobObserver):
     """Sends e-mails, each in a thread of its own, so that no job waits for one.
 
     Nothing is sent unless RESEND_API_KEY and RESEND_FROM are set, and nothing to operators without OPS_EMAIL. An e-mail
-    that cannot be sent is logged, and changes nothing else.
-
-    Parameters
-    ----------
-    config : Config
-    find : callable
-        Looks up the row of a job that was given up.
-    request_s : float
-        Timeout of one request.
+    that cannot be sent is logged, without an address, and changes nothing else. `find` looks up the row of a job that
+    was given up; `request_s` is the timeout of one request.
     """
 
-    def __init__(self, config: Config, find: Callable[[str], JobRow | None], *, request_s: float = 8.0) -> None:
+    def __init__(
+        self,
+        config: Config,
+        find: Callable[[str], JobRow | None],
+        *,
+        request_s: float = 8.0,
+        retry_policy: RetryPolicy = _RETRIES,
+    ) -> None:
         self._config = config
         self._find = find
         self._request_s = request_s
+        self._retry_policy = retry_policy
 
     def ended(self, result: JobResult) -> None:
         """Send what the outcome calls for."""
-        claim, to, summary = result.claim, self._config.ops_email, result.summary
+        claim, to = result.claim, self._config.ops_email
+        why = result.summary.get("without_music")
         if result.outcome == "completed":
             self._start(claim.job_id, lambda: self._ready_email(result))
-            if to is not None and summary.get("without_music") is not None:
-                why = str(summary["without_music"])
-                self._start(claim.job_id, lambda: without_music_email(to, claim, message=why))
+            if to is not None and why is not None:
+                self._start(claim.job_id, lambda: without_music_email(to, claim, message=str(why)))
         elif to is not None and result.outcome in ("failed", "poison"):
-            code = "poison" if result.outcome == "poison" else getattr(result.error, "code", "error")
             self._start(
                 claim.job_id,
                 lambda: failed_email(
                     to,
                     job_id=claim.job_id,
-                    code=code,
+                    code="poison" if result.outcome == "poison" else getattr(result.error, "code", "error"),
                     message=str(result.error or ""),
                     attempts=claim.attempt,
                     track_id=claim.track_id,
@@ -66,7 +79,7 @@ class EmailNotifier(JobObserver):
             self._start(job_id, lambda: self._given_up_email(to, job_id))
 
     def _ready_email(self, result: JobResult) -> Email | None:
-        address = owner_address(self._config, result.claim.user_id, request_s=self._request_s)
+        address = self._owner_address(result.claim.user_id)
         if address is None:
             logger.info("job {}: no e-mail, its owner has no address", result.claim.job_id)
             return None
@@ -80,10 +93,10 @@ class EmailNotifier(JobObserver):
         return failed_email(
             to,
             job_id=job_id,
-            code=(row.error_code if row is not None else None) or "poison",
+            code=(row.error_code if row else None) or "poison",
             message="the workers that had it have died over it too often",
-            attempts=row.attempt if row is not None else None,
-            track_id=row.track_id if row is not None else None,
+            attempts=row.attempt if row else None,
+            track_id=row.track_id if row else None,
         )
 
     def _start(self, job_id: str, write: Callable[[], Email | None]) -> None:
@@ -91,13 +104,16 @@ class EmailNotifier(JobObserver):
 
     def _send(self, job_id: str, write: Callable[[], Email | None]) -> bool:
         """Write and send an e-mail; return whether it was sent. Every failure ends here, in the log."""
-        if self._config.resend_api_key is None or self._config.resend_from is None:
+        key, sender = self._config.resend_api_key, self._config.resend_from
+        if key is None or sender is None:
             return False
         try:
             email = write()
             if email is None:
                 return False
-            send_email(self._config, email, request_s=self._request_s)
+            body = {"from": sender, "to": [email.to], "subject": email.subject, "text": email.text, "html": email.html}
+            headers = {"Authorization": f"Bearer {key.get_secret_value()}", "Idempotency-Key": email.key}
+            self._repeated(lambda: self._post(headers, body))
         except (WorkerError, OSError, ValueError, TypeError, AttributeError) as error:
             # TypeError, AttributeError: a service's answer has an unexpected shape.
             reason = error.message if isinstance(error, WorkerError) else type(error).__name__
@@ -105,3 +121,56 @@ class EmailNotifier(JobObserver):
             return False
         logger.info("job {}: e-mail sent", job_id)
         return True
+
+    def _post(self, headers: dict[str, str], body: Mapping[str, object]) -> None:
+        url = f"{self._config.resend_api_url.rstrip('/')}/emails"
+        response = self._request("POST", url, "Resend", headers=headers, json=body)
+        name = _error_name(response)
+        if not response.is_success:
+            said = f"Resend answers {name or 'an error'} ({response.status_code})"  # its message may quote the address
+            raise TransientError(said) if name == "concurrent_idempotent_requests" else ConfigurationError(said)
+        if name is None:
+            raise TransientError("Resend's answer is not JSON")
+
+    def _owner_address(self, user_id: str | None) -> str | None:
+        """Ask Supabase's auth for a user's address; None if there is no such user, or no address.
+
+        One GET by httpx: the SDK, supabase_auth, takes 18 MB more.
+        """
+        supabase = supabase_of(self._config)
+        if supabase is None or user_id is None:
+            return None
+        url = f"{supabase.origin}/auth/v1/admin/users/{uuid.UUID(user_id)}"
+        response = self._repeated(lambda: self._request("GET", url, "auth", headers=supabase.headers()))
+        if response.status_code == 404:
+            return None
+        if response.status_code != 200:
+            raise ConfigurationError(f"auth answers {response.status_code}; check SUPABASE_SERVICE_ROLE_KEY")
+        return str(response.json().get("email") or "") or None
+
+    def _repeated(self, action: Callable[[], T]) -> T:
+        return with_retries(action, retry_policy=self._retry_policy, deadline=time.monotonic() + _TOTAL_S)
+
+    def _request(self, method: str, url: str, service: str, **options: Any) -> httpx.Response:
+        """Send a request; no answer, 5xx and 429 are transient, but Resend's daily and monthly quotas are not."""
+        import httpx
+
+        try:
+            response = httpx.request(method, url, timeout=self._request_s, **options)
+        except httpx.HTTPError as error:
+            raise TransientError(f"{service} does not answer: {type(error).__name__}") from error
+        if response.status_code >= 500 or response.status_code == 429:
+            if "quota" in (_error_name(response) or ""):
+                raise ConfigurationError(f"{service} answers {_error_name(response)} ({response.status_code})")
+            wait_s = retry_after_s(response.headers.get("retry-after"))
+            raise TransientError(f"{service} answers {response.status_code}", retry_after_s=wait_s)
+        return response
+
+
+def _error_name(response: httpx.Response) -> str | None:
+    """Read the `name` of Resend's error; empty if there is none, None if the body is not JSON."""
+    try:
+        body = response.json()
+    except ValueError:
+        return None
+    return str(body.get("name", "")) if isinstance(body, dict) else ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from loguru import logger
@@ -22,19 +23,7 @@ from worker.errors import (
     WorkerError,
 )
 from worker.job.memory import kills_by_the_kernel
-from worker.job.messages import (
-    AskCatalogue,
-    AskCharacters,
-    AskTrack,
-    Failed,
-    JobInput,
-    JobOutput,
-    MayPublish,
-    Progress,
-    Question,
-    Uploaded,
-    out_of_memory,
-)
+from worker.job.messages import Assignment, Failed, JobInput, JobOutput, Progress, Question, Uploaded
 from worker.job.process import ForkServer, JobProcess
 from worker.job.workspace import job_folder
 from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, ClaimStatus, Outcome
@@ -57,18 +46,10 @@ class CrashError(TransientError):
 
 @dataclass(frozen=True)
 class JobResult:
-    """How a job ended.
+    """How a job ended: `outcome` is completed, or one of `Outcome`.
 
-    Attributes
-    ----------
-    outcome : str
-        completed, or one of `Outcome`: retried, failed, poison, released, cancelled, lost.
-    error : Exception or None
-        The `WorkerError` or `Interrupted` that ended the attempt.
-    summary : dict
-        Figures of the job, for the log.
-    seconds : float
-        Since the claim.
+    `error` is the `WorkerError` or `Interrupted` that ended the attempt, `summary` the job's figures for the log,
+    `seconds` the time since the claim.
     """
 
     claim: Claim
@@ -82,14 +63,8 @@ class JobResult:
 class WorkerContext:
     """What all jobs of a worker share.
 
-    Attributes
-    ----------
-    function : str
-        ``module:function`` that the job process calls.
-    folder : Path
-        Parent of the jobs' folders.
-    memory_limit_bytes : int
-        Of a job and everything it starts.
+    `function` is the ``module:function`` that the job process calls, `folder` the parent of the jobs' folders,
+    `memory_limit_bytes` the limit of a job and everything it starts.
     """
 
     queue: Queue
@@ -102,152 +77,133 @@ class WorkerContext:
     stopping: Stopping
 
 
-@dataclass
 class RunningJob:
     """A claimed job, run by `run` in a thread of the worker.
 
-    Parameters
-    ----------
-    context : WorkerContext
-    claim : Claim
-    claimed_at : float
-        On the monotonic clock, before the claim was sent.
+    `claimed_at` is on the monotonic clock, before the claim was sent. `percent` and `stage` are as the job process
+    reported them last; `session` is that process's.
     """
 
-    context: WorkerContext
-    claim: Claim
-    claimed_at: float
-    started_at: float = field(default_factory=time.monotonic)
-    percent: int = 0
-    stage: str | None = None
-    session: int | None = None
-    uploads: list[Uploaded] = field(default_factory=list)
-    _heartbeat: Heartbeat | None = None
+    def __init__(self, context: WorkerContext, claim: Claim, claimed_at: float) -> None:
+        self.context = context
+        self.claim = claim
+        self.started_at = time.monotonic()
+        self.percent = 0
+        self.stage: str | None = None
+        self.session: int | None = None
+        self._uploads: list[Uploaded] = []
+        self._heartbeat = Heartbeat(context.queue, claim, context.timings, claimed_at=claimed_at)
 
     def check_now(self) -> None:
         """Check the row at once, since the customer may have cancelled."""
-        if self._heartbeat is not None:
-            self._heartbeat.check_now()
+        self._heartbeat.check_now()
 
     def run(self) -> JobResult:
         """Run the job to its end, and write the outcome into the queue."""
         error: Exception | None = None
         summary: dict[str, object] = {}
         try:
-            result = self._render()
+            output = self._render()
+            summary = output.summary
+            outcome = self._finish(output)
         except (WorkerError, Interrupted) as stop:
             outcome, error = self._resolve_failure(stop), stop
-            if outcome == Outcome.CANCELLED.value:
-                self._unpublish()
-        else:
-            summary = dict(result.summary)
-            outcome, error = self._finish(result)
+        if outcome == Outcome.CANCELLED:
+            error = error or Cancelled()
+            self._unpublish()
         return JobResult(self.claim, outcome, error, summary, time.monotonic() - self.started_at)
 
     def _render(self) -> JobOutput:
         """Run the job in a process of its own, with a heartbeat."""
-        context = self.context
         _check_claim(self.claim)
         try:
-            with (
-                Heartbeat(context.queue, self.claim, context.timings, claimed_at=self.claimed_at) as heartbeat,
-                job_folder(context.folder) as folder,
-            ):
-                self._heartbeat = heartbeat
-                self._check(heartbeat)
-                result = self._in_process(folder, heartbeat)
-                self._check(heartbeat, done=True)
-                return result
+            with self._heartbeat, job_folder(self.context.folder) as folder:
+                self._check()
+                output = self._in_process(folder)
+                self._check(done=True)
+                return output
         except OSError as error:  # no space for a folder, or no file descriptors
-            raise Failed.of(error).error() from None
-        finally:
-            self._heartbeat = None
+            raise Failed.of(error).error from None
 
-    def _in_process(self, folder: Path, heartbeat: Heartbeat) -> JobOutput:
+    def _in_process(self, folder: Path) -> JobOutput:
         context, claim = self.context, self.claim
         kills = kills_by_the_kernel()
-        job = JobProcess(
-            context.fork_server,
-            context.function,
-            job_input=JobInput(claim.job_id, claim.track_id, claim.user_id, claim.payload_text, claim.attempt),
-            config=context.config,
-            folder=folder,
-            memory_bytes=context.memory_limit_bytes,
-        )
+        job_input = JobInput(claim.job_id, claim.track_id, claim.user_id, claim.payload_text, claim.attempt)
+        assignment = Assignment(context.function, job_input, context.config, folder, context.memory_limit_bytes)
+        job = JobProcess(context.fork_server, assignment)
         try:
-            result = self._receive(job, heartbeat)
+            output = self._receive(job)
         finally:
             ending = job.close()
             self.session = None
-            self.uploads += [message for message in job.unread if isinstance(message, Uploaded)]
-        if result is not None:
-            return result
+            self._uploads += [message for message in job.unread if isinstance(message, Uploaded)]
+        if output is not None:
+            return output
         if job.was_killed and kills_by_the_kernel() > kills:
             raise ResourceError("the kernel ended the render for want of memory", code="resource.memory")
         raise CrashError(f"the render's process died: {ending}")
 
-    def _receive(self, job: JobProcess, heartbeat: Heartbeat) -> JobOutput | None:
+    def _receive(self, job: JobProcess) -> JobOutput | None:
         """Handle the job's messages until its result; None if it has died without one."""
         self.session = job.pid
+        limit_bytes, silent_s = self.context.memory_limit_bytes, self.context.timings.silent_s
         received_at = time.monotonic()
-        while True:
-            messages = job.messages(_CHECK_S)
-            if messages is None:
-                return None
+        while (messages := job.messages(_CHECK_S)) is not None:
             if messages:
                 received_at = time.monotonic()
             for message in messages:
                 match message:
                     case Progress():
                         self.percent, self.stage = message.percent, message.stage
-                        heartbeat.report(message.percent, message.stage)
-                    case MayPublish() | AskTrack() | AskCatalogue() | AskCharacters():
-                        job.answer(self._look_up(message, heartbeat))
+                        self._heartbeat.report(message.percent, message.stage)
+                    case Question():
+                        job.answer(self._look_up(message))
                     case Uploaded():
-                        self.uploads.append(message)
+                        self._uploads.append(message)
                     case Failed():
-                        raise message.error()
+                        raise message.error
                     case JobOutput():
                         return message
-            self._check(heartbeat)
-            if time.monotonic() - received_at > self.context.timings.silent_s:
-                raise CrashError(f"the render has said nothing for {self.context.timings.silent_s:.0f} s")
-            found = job.memory_bytes()
-            if found > self.context.memory_limit_bytes:
-                raise out_of_memory(found, self.context.memory_limit_bytes)
+            self._check()
+            if time.monotonic() - received_at > silent_s:
+                raise CrashError(f"the render has said nothing for {silent_s:.0f} s")
+            found_bytes = job.memory_bytes()
+            if found_bytes > limit_bytes:
+                raise ResourceError(
+                    f"the render took {found_bytes >> 20} MB of memory; {limit_bytes >> 20} MB are allowed",
+                    code="resource.memory",
+                )
+        return None
 
-    def _look_up(self, question: Question, heartbeat: Heartbeat) -> object:
+    def _look_up(self, question: Question) -> object:
         """Ask the database for the job; a failure is sent to the job as the answer."""
-        queue = self.context.queue
+        queue, claim, timings = self.context.queue, self.claim, self.context.timings
         try:
-            match question:
-                case MayPublish():
-                    return self._claim_status(heartbeat)
-                case AskTrack():
-                    return queue.track_row(self.claim)
-                case AskCatalogue():
-                    return queue.catalogue(self.claim, question.reference)
-                case AskCharacters():
+            match question.what:
+                case "claim":
+                    status = self._heartbeat.check(lambda: self.context.stopping.seconds > timings.finish_within_s)
+                    if status is None:
+                        raise ShuttingDown
+                    return status.value
+                case "track":
+                    return queue.track_row(claim)
+                case "catalogue":
+                    return queue.catalogue(claim, question.about)
+                case "characters":
                     limit = self.context.config.max_characters_per_day
-                    return limit is None or queue.may_speak(self.claim, question.characters, limit=limit)
+                    return limit is None or queue.may_speak(claim, question.about, limit=limit)
         except WorkerError as error:
             return Failed.of(error)
 
-    def _claim_status(self, heartbeat: Heartbeat) -> str:
-        """Ask the database whether the claim holds, before something is published."""
-        claim_status = heartbeat.check(lambda: self.context.stopping.seconds > self.context.timings.finish_within_s)
-        if claim_status is None:
-            raise ShuttingDown
-        return claim_status.value
-
-    def _check(self, heartbeat: Heartbeat, *, done: bool = False) -> None:
+    def _check(self, *, done: bool = False) -> None:
         """Raise if the claim is gone, or the worker is stopping and the job would take too long."""
-        if heartbeat.claim_status is ClaimStatus.CANCELLED:
+        if self._heartbeat.claim_status is ClaimStatus.CANCELLED:
             raise Cancelled
-        if heartbeat.claim_status is ClaimStatus.LOST:
+        if self._heartbeat.claim_status is ClaimStatus.LOST:
             raise LeaseLost
-        left_s = self.context.timings.finish_within_s - self.context.stopping.seconds
-        if self.context.stopping.is_set() and not done and self._time_left_s() > left_s:
+        stopping = self.context.stopping
+        left_s = self.context.timings.finish_within_s - stopping.seconds
+        if stopping.is_set() and not done and self._time_left_s() > left_s:
             raise ShuttingDown
 
     def _time_left_s(self) -> float:
@@ -256,33 +212,24 @@ class RunningJob:
             return math.inf
         return (time.monotonic() - self.started_at) * (100 - self.percent) / self.percent
 
-    def _finish(self, result: JobOutput) -> tuple[str, Exception | None]:
-        try:
-            claim_status = self.context.queue.finish(
-                self.claim, result=result.result, track=result.track, retry_for_s=self._retry_for_s()
-            )
-        except WorkerError as error:
-            return self._resolve_failure(error), error
-        if claim_status is ClaimStatus.HELD:
-            return "completed", None
-        if claim_status is ClaimStatus.CANCELLED:
-            self._unpublish()
-            return claim_status.value, Cancelled()
-        return claim_status.value, LeaseLost()
+    def _finish(self, output: JobOutput) -> str:
+        claim_status = self.context.queue.finish(
+            self.claim, result=output.result, track=output.track, retry_for_s=self._retry_for_s()
+        )
+        if claim_status is ClaimStatus.LOST:
+            raise LeaseLost
+        return "completed" if claim_status is ClaimStatus.HELD else claim_status.value
 
     def _unpublish(self) -> None:
         """Remove what a cancelled job has uploaded. The files of a lost job belong to the worker that has it now."""
-        if not self.uploads:
+        if not self._uploads:
             return
         from worker.storage.choose import open_storage
 
         try:
-            storage = open_storage(self.context.config)
-            try:
-                for upload in self.uploads:
+            with closing(open_storage(self.context.config)) as storage:
+                for upload in self._uploads:
                     storage.remove(upload.bucket, [upload.key])
-            finally:
-                storage.close()
         except WorkerError as error:
             logger.bind(event="unpublish.failed", job=self.claim.job_id).warning(
                 "the files of a cancelled job were not removed: {}", error.message

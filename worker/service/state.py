@@ -18,16 +18,8 @@ ALIVE_S = 120.0  # a loop that has not run for so long has hung; its waits are a
 class State:
     """Written by the loop, read by any thread.
 
-    Attributes
-    ----------
-    name : str
-        The worker's name.
-    queue : str
-        Transport, mode and dialect, from `Queue.describe`.
-    trouble : str or None
-        The configuration error that an operator must fix before more jobs are claimed.
-    listening : callable
-        Whether the listener is connected.
+    `queue` is the queue's description. `trouble` is the configuration error that an operator must fix before more jobs
+    are claimed. `listening` tells whether the listener is connected.
     """
 
     name: str

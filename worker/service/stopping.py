@@ -35,13 +35,7 @@ class WakeEvent:
 
 
 class Stopping:
-    """The request to stop. To set it again changes nothing.
-
-    Parameters
-    ----------
-    wake_event : WakeEvent
-        Set with it.
-    """
+    """The request to stop, which also sets the wake event. To set it again changes nothing."""
 
     def __init__(self, wake_event: WakeEvent) -> None:
         self._wake_event = wake_event

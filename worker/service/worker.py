@@ -20,7 +20,7 @@ from worker.job.workspace import workspace
 from worker.logs import where
 from worker.queue.claims import Claim
 from worker.queue.service import Queue
-from worker.service.heartbeat import WorkerTimings
+from worker.service.heartbeat import WORKER_TIMINGS, WorkerTimings
 from worker.service.observers import JobObserver
 from worker.service.runner import JobResult, RunningJob, WorkerContext
 from worker.service.state import State
@@ -44,13 +44,10 @@ class Worker:
 
     Parameters
     ----------
-    config : Config
-    queue : Queue
     drain : bool
         Stop when the queue is empty; or when an operator must fix something, since there may be no operator.
     job : str
         ``module:function`` that the job process calls.
-    timings : WorkerTimings, optional
     observers : sequence of JobObserver
         Called in this order. One that raises does not affect the others.
     """
@@ -62,14 +59,14 @@ class Worker:
         *,
         drain: bool = False,
         job: str = DEFAULT_JOB,
-        timings: WorkerTimings | None = None,
+        timings: WorkerTimings = WORKER_TIMINGS,
         observers: Sequence[JobObserver] = (),
     ) -> None:
         self._config = config
         self._queue = queue
         self._drain = drain
         self._job = job
-        self._timings = timings or WorkerTimings()
+        self._timings = timings
         self._observers = list(observers)
         self._wake_event = WakeEvent()
         self._stopping = Stopping(self._wake_event)
@@ -84,7 +81,7 @@ class Worker:
         self._queue_in_trouble = False
         self._nothing_due = False
         self._jobs: set[Future[None]] = set()
-        self.state = State(worker_name(config), queue.describe())
+        self.state = State(worker_name(config), queue.description)
 
     def observe(self, observer: JobObserver) -> None:
         """Add an observer, before `run`."""
@@ -120,9 +117,9 @@ class Worker:
             ThreadPoolExecutor(self._config.worker_concurrency, thread_name_prefix="job") as pool,
         ):
             context = WorkerContext(
-                queue=self._queue,
-                config=self._config,
-                timings=self._timings,
+                self._queue,
+                self._config,
+                self._timings,
                 function=self._job,
                 fork_server=fork_server,
                 folder=folder,
@@ -154,15 +151,13 @@ class Worker:
     def _claim_jobs(self, start: Callable[[Claim, float], Future[None]]) -> None:
         """Begin a cycle if it is time; claim and start as many jobs as the cycle and the pool allow."""
         now = time.monotonic()
-        if (self._poll_at_once or now >= self._next_cycle_at) and now >= self._backoff_until:
+        if now >= self._next_cycle():
             self._poll_at_once = False
             self._troubled_cycles += self._cycle_had_trouble
             self._cycle_had_trouble = False
             self._claims_left = self._config.max_jobs_per_cycle
             self._next_cycle_at = now + self._poll_s()
-        while (
-            self._claims_left > 0 and self._running() < self._config.worker_concurrency and not self._stopping.is_set()
-        ):
+        while self._claims_left > 0 and self._has_room() and not self._stopping.is_set():
             sent_at = time.monotonic()
             claim = self._claim()
             if claim is None:
@@ -171,6 +166,12 @@ class Worker:
             self._claims_left -= 1
             self.state.claimed += 1
             self._jobs.add(start(claim, sent_at))
+
+    def _next_cycle(self) -> float:
+        return max(0.0 if self._poll_at_once else self._next_cycle_at, self._backoff_until)
+
+    def _has_room(self) -> bool:
+        return self._running() < self._config.worker_concurrency
 
     def _running(self) -> int:
         self._jobs = {job for job in self._jobs if not job.done()}
@@ -184,8 +185,8 @@ class Worker:
             self._back_off(error)
             return None
         except WorkerError as error:
-            self._next_cycle_at = time.monotonic() + _backoff_s(self._timings.failed_claim_s, self._failed_claims)
             self._failed_claims += 1
+            self._next_cycle_at = time.monotonic() + self._timings.failed_claims.wait_s(self._failed_claims)
             logger.bind(event="claim.failed").warning("the queue does not answer: {}", error.message)
             return None
         self._failed_claims = 0
@@ -233,15 +234,15 @@ class Worker:
         This cycle goes on: other jobs may not need what is missing.
         """
         self._cycle_had_trouble = True
-        pause_s = _backoff_s(self._timings.trouble_s, self._troubled_cycles)
+        pause_s = self._timings.trouble.wait_s(self._troubled_cycles + 1)
         self._backoff_until = time.monotonic() + pause_s
         self._poll_at_once = True  # as soon as the pause is over
         self.state.trouble = error.message
-        logger.bind(event="configuration").error("needs mending: {} (backing off for {:.0f} s)", error.message, pause_s)
+        logger.bind(event="configuration").error("must be fixed: {} (backing off for {:.0f} s)", error.message, pause_s)
 
     def _end_backoff(self) -> None:
         if self.state.trouble is not None:
-            logger.bind(event="mended").info("mended: {}", self.state.trouble)
+            logger.bind(event="mended").info("fixed: {}", self.state.trouble)
         self.state.trouble = None
         self._cycle_had_trouble = False
         self._troubled_cycles = 0
@@ -285,12 +286,5 @@ class Worker:
 
     def _pause_s(self) -> float:
         """Seconds until the next cycle or rescue."""
-        now = time.monotonic()
-        cycle_at = now if self._poll_at_once else self._next_cycle_at
-        return min(max(min(max(cycle_at, self._backoff_until), self._next_rescue_at) - now, 0.0), _LONGEST_WAIT_S)
-
-
-def _backoff_s(bounds: tuple[float, float], times: int) -> float:
-    """Return the first wait, doubled each time, up to the longest."""
-    first, longest = bounds
-    return min(longest, first * 2.0 ** min(times, 30))
+        next_at = min(self._next_cycle(), self._next_rescue_at)
+        return min(max(next_at - time.monotonic(), 0.0), _LONGEST_WAIT_S)

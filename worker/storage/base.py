@@ -26,24 +26,29 @@ _LONGEST_ID = 128
 
 @dataclass(frozen=True)
 class Stored:
-    """A stored file.
+    """A stored file: its path ``bucket/key``, which the app keeps and signs, and its size in bytes.
 
-    Attributes
-    ----------
-    path : str
-        ``bucket/key``: what the app keeps and signs.
-    url : str
-        The public address, which answers where the bucket is public; without Supabase a ``file:`` URL.
-    size : int
-        In bytes.
-    already_there : bool
-        An earlier attempt had put it there.
+    The public address answers where the bucket is public; without Supabase it is a ``file:`` URL. `already_there`: an
+    earlier attempt had put it there.
     """
 
     path: str
     url: str
     size: int
     already_there: bool
+
+
+class SmallFiles(Protocol):
+    """Small files of a bucket, read and written whole; failures as of `Storage`."""
+
+    def get(self, key: str) -> bytes | None:
+        """Read a file; None where there is none."""
+
+    def put(self, key: str, data: bytes) -> object:
+        """Keep a file, unless there is one."""
+
+    def remove(self, key: str) -> None:
+        """Remove a file."""
 
 
 class Storage(Protocol):
@@ -85,6 +90,12 @@ class Storage(Protocol):
 
     def public_url(self, bucket: str, key: str) -> str:
         """The address of a file in a public bucket."""
+
+    def small_files(self, bucket: str) -> SmallFiles | None:
+        """A bucket as a store that all workers share; None for a storage of this machine."""
+
+    def describe(self) -> str:
+        """Where files go, in words, with the setting that says so."""
 
     def close(self) -> None:
         """Close the connections."""

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from worker.config import Config
 from worker.errors import ConfigurationError, ResourceError, TransientError
 from worker.storage.base import Stored
 
@@ -21,16 +22,15 @@ _STALE_S = 3600.0
 
 
 class LocalStorage:
-    """A tree of finished files on this machine.
-
-    Parameters
-    ----------
-    root : Path
-        STORAGE_DIR.
-    """
+    """A tree of finished files on this machine, below STORAGE_DIR."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
+
+    @classmethod
+    def of(cls, config: Config) -> LocalStorage:
+        """Open the tree under STORAGE_DIR."""
+        return cls(config.storage_dir)
 
     def put(
         self,
@@ -72,11 +72,18 @@ class LocalStorage:
         """See `Storage.public_url`."""
         return self._place(bucket, key).as_uri()
 
+    def small_files(self, bucket: str) -> None:
+        """See `Storage.small_files`."""
+
+    def describe(self) -> str:
+        """See `Storage.describe`."""
+        return f"local folder {self._root} (STORAGE_DIR)"
+
     def close(self) -> None:
         """See `Storage.close`."""
 
     def _take(self, path: Path, place: Path) -> bool:
-        """Put the file in place; False if the same file was there. A link never replaces an existing file."""
+        """Put the file in place; False if the same file was there."""
         place.parent.mkdir(parents=True, exist_ok=True)
         with path.open("rb") as file:
             os.fsync(file.fileno())  # before the database has the job as done
@@ -86,7 +93,7 @@ class LocalStorage:
     def _link(self, path: Path, source: Path, place: Path) -> bool | None:
         """Link `source` into place: False if `path` was there already, None where there can be no links."""
         try:
-            place.hardlink_to(source)
+            place.hardlink_to(source)  # never replaces an existing file
         except FileExistsError:
             return not self._same(path, place)
         except OSError as error:
@@ -109,12 +116,11 @@ class LocalStorage:
             with part.open("rb") as file:
                 os.fsync(file.fileno())
             linked = self._link(path, part, place)
-            if linked is not None:
-                return linked
-            if place.exists():
-                return not self._same(path, place)
-            part.rename(place)
-            return True
+            if linked is None and place.exists():
+                linked = not self._same(path, place)
+            elif linked is None:
+                part.rename(place)
+            return linked is not False
         finally:
             part.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # another process is copying, too

@@ -36,12 +36,8 @@ class ObjectTaken(Exception):  # noqa: N818 - likewise
 class Answer:
     """A failed answer in one form.
 
-    Attributes
-    ----------
-    status : int
-        The true one: of the body where it has one, else of HTTP.
-    code : str
-        Storage's word for it, such as ``NoSuchBucket``; empty where there is none.
+    The status is the true one: of the body where it has one, else of HTTP; the code is Storage's word for it, such as
+    ``NoSuchBucket``, and empty where there is none.
     """
 
     status: int
@@ -127,6 +123,11 @@ def sort_answer(
         code="storage.unexpected",
         retry_after_s=answer.retry_after_s,
     )
+
+
+def unanswered(error: Exception) -> TransientError:
+    """The error for a request that got no answer."""
+    return TransientError(f"Storage does not answer: {type(error).__name__}: {error}", code="storage.unavailable")
 
 
 def _one_line(text: str) -> str:

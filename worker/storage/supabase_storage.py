@@ -24,8 +24,9 @@ from storage3.exceptions import StorageApiError
 from storage3.types import FileOptions
 
 from worker.backoff import RetryPolicy, with_retries
+from worker.config import Config
 from worker.errors import ConfigurationError, TransientError, WorkerError
-from worker.storage.base import FOREVER_S, Stored
+from worker.storage.base import FOREVER_S, SmallFiles, Stored
 from worker.storage.storage_errors import (
     BUCKET_MISSING,
     TOO_LARGE,
@@ -34,10 +35,11 @@ from worker.storage.storage_errors import (
     ObjectTaken,
     read_answer,
     sort_answer,
+    unanswered,
 )
 from worker.storage.tus import PIECE_BYTES, ResumableUpload
 from worker.storage.upload_http import upload_client
-from worker.supabase_access import Supabase
+from worker.supabase_access import Supabase, supabase_of
 
 T = TypeVar("T")
 
@@ -53,12 +55,8 @@ _SHORT_LIMITS = httpx.Timeout(10.0, connect=5.0)
 class BucketLimits:
     """What a bucket takes.
 
-    Attributes
-    ----------
-    largest_bytes : int or None
-        None where only the project's own limit holds.
-    content_types : tuple of str
-        As they stand in the bucket, such as ``audio/*``; empty where every type is taken.
+    `largest_bytes` is None where only the project's own limit holds; `content_types` are as they stand in the bucket,
+    such as ``audio/*``, and empty where every type is taken.
     """
 
     name: str
@@ -73,25 +71,30 @@ class BucketLimits:
 
 
 class SupabaseStorage:
-    """One project's buckets.
+    """One project's buckets; `short` for calls that a job must not wait for. The policy is that of each call."""
 
-    Parameters
-    ----------
-    retry_policy : RetryPolicy
-        Of each call.
-    limits : httpx.Timeout
-        Of each request.
-    """
-
-    def __init__(
-        self, supabase: Supabase, *, retry_policy: RetryPolicy | None = None, limits: httpx.Timeout | None = None
-    ) -> None:
+    def __init__(self, supabase: Supabase, *, retry_policy: RetryPolicy | None = None, short: bool = False) -> None:
         self._supabase = supabase
+        self._short = short
         self._url = f"{supabase.origin}/storage/v1"
         self._headers = supabase.headers()
-        self._retry_policy = retry_policy or RetryPolicy(failures=6)
-        self._http = upload_client(limits or _LIMITS)
+        self._retry_policy = retry_policy or RetryPolicy(failures=3 if short else 6)
+        self._http = upload_client(_SHORT_LIMITS if short else _LIMITS)
         self._storage = SyncStorageClient(f"{self._url}/", self._headers, http_client=self._http)
+
+    @classmethod
+    def of(cls, config: Config) -> SupabaseStorage:
+        """Open the project that a configuration names.
+
+        Raises
+        ------
+        ConfigurationError
+            If a setting of it is missing or wrong.
+        """
+        supabase = supabase_of(config)
+        if supabase is None:
+            raise ConfigurationError("SUPABASE_URL is not set", code="configuration.variable")
+        return cls(supabase)
 
     def put(
         self,
@@ -104,58 +107,36 @@ class SupabaseStorage:
         within_s: float | None = None,
     ) -> Stored:
         """See `Storage.put`. Over 6 MB in resumable pieces."""
-        if within_s is not None:
-            with closing(self._with_short_limits()) as short:
-                return short._put(path, key, bucket, content_type, on_progress, within_s)
-        most_s = _UPLOAD_S + path.stat().st_size / _UPLOAD_BYTES_PER_S
-        return self._put(path, key, bucket, content_type, on_progress, most_s)
-
-    def _put(
-        self,
-        path: Path,
-        key: str,
-        bucket: str,
-        content_type: str,
-        on_progress: Callable[[int], None] | None,
-        within_s: float,
-    ) -> Stored:
+        how: dict[str, Any] = {"bucket": bucket, "content_type": content_type, "on_progress": on_progress}
+        if within_s is not None and not self._short:
+            with closing(SupabaseStorage(self._supabase, short=True)) as short:
+                return short.put(path, key, **how, within_s=within_s)
         size = path.stat().st_size
-        progress: Callable[[], object] | None = None
+        within_s = within_s or _UPLOAD_S + size / _UPLOAD_BYTES_PER_S
         if size > PIECE_BYTES:
-            upload = ResumableUpload(
-                self._http,
-                f"{self._url}/upload/resumable",
-                self._headers,
-                path=path,
-                bucket=bucket,
-                key=key,
-                content_type=content_type,
-                on_progress=on_progress,
-            )
-            send, progress = upload.run, lambda: upload.furthest
+            upload = ResumableUpload(self._http, f"{self._url}/upload/resumable", self._headers, path, key=key, **how)
+            already_there = self._place(upload.run, bucket, key, size, within_s, progress=lambda: upload.furthest)
         else:
-            send = self._whole(path, bucket, key, content_type)
-        already_there = self._place(send, bucket=bucket, key=key, size=size, progress=progress, within_s=within_s)
+            already_there = self._place(self._whole(path, bucket, key, content_type), bucket, key, size, within_s)
         if on_progress:
             on_progress(size)
         return Stored(f"{bucket}/{key}", self.public_url(bucket, key), size, already_there)
 
     def put_bytes(self, data: bytes, key: str, *, bucket: str, content_type: str) -> bool:
         """Store a small object; False if one of the same size was there."""
-        send = self._whole(data, bucket, key, content_type)
-        return not self._place(send, bucket=bucket, key=key, size=len(data), progress=None, within_s=_UPLOAD_S)
+        return not self._place(self._whole(data, bucket, key, content_type), bucket, key, len(data), _UPLOAD_S)
 
     def get_bytes(self, bucket: str, key: str) -> bytes | None:
         """Read a small object whole; None where there is none."""
         try:
-            return self._retried(lambda: self._call(lambda: self._storage.from_(bucket).download(key), bucket, key))
+            return self._retried(lambda: self._storage.from_(bucket).download(key), bucket, key)
         except ObjectMissing:
             return None
 
     def remove(self, bucket: str, keys: Sequence[str]) -> None:
         """See `Storage.remove`."""
         if keys:
-            self._retried(lambda: self._call(lambda: self._storage.from_(bucket).remove(list(keys)), bucket, ""))
+            self._retried(lambda: self._storage.from_(bucket).remove(list(keys)), bucket)
 
     def public_url(self, bucket: str, key: str) -> str:
         """See `Storage.public_url`."""
@@ -163,16 +144,16 @@ class SupabaseStorage:
 
     def is_public(self, bucket: str) -> bool | None:
         """See `Storage.is_public`."""
-        with closing(self._with_short_limits()) as short:
+        with closing(SupabaseStorage(self._supabase, short=True)) as short:
             try:
-                return short._call(lambda: short._storage.get_bucket(bucket), bucket, "").public
+                return short._call(lambda: short._storage.get_bucket(bucket), bucket).public
             except (WorkerError, ObjectMissing):
                 return None
 
     def bucket_limits(self, bucket: str) -> BucketLimits | None:
         """What a bucket takes; None where there is no such bucket."""
         try:
-            found = self._retried(lambda: self._call(lambda: self._storage.get_bucket(bucket), bucket, ""))
+            found = self._retried(lambda: self._storage.get_bucket(bucket), bucket)
         except ConfigurationError as error:
             if error.code == BUCKET_MISSING:
                 return None
@@ -181,20 +162,20 @@ class SupabaseStorage:
             return None
         return BucketLimits(found.name, found.public, found.file_size_limit, tuple(found.allowed_mime_types or ()))
 
+    def small_files(self, bucket: str) -> SmallFiles:
+        """See `Storage.small_files`."""
+        return _SmallFiles(self, bucket)
+
+    def describe(self) -> str:
+        """See `Storage.describe`."""
+        return f"Supabase at {self._supabase.origin} (SUPABASE_URL)"
+
     def close(self) -> None:
         """See `Storage.close`."""
         self._http.close()
 
-    def _with_short_limits(self) -> SupabaseStorage:
-        """For calls that a job must not wait for."""
-        return SupabaseStorage(self._supabase, retry_policy=RetryPolicy(failures=3), limits=_SHORT_LIMITS)
-
-    def _whole(self, file: Path | bytes, bucket: str, key: str, content_type: str) -> Callable[[], Any]:
-        options: FileOptions = {
-            "content-type": content_type,
-            "cache-control": str(FOREVER_S),
-            "upsert": "false",
-        }
+    def _whole(self, file: Path | bytes, bucket: str, key: str, content_type: str) -> Callable[[], object]:
+        options: FileOptions = {"content-type": content_type, "cache-control": str(FOREVER_S), "upsert": "false"}
         return lambda: self._call(
             lambda: self._storage.from_(bucket).upload(key, file, options), bucket, key, content_type
         )
@@ -202,12 +183,12 @@ class SupabaseStorage:
     def _place(
         self,
         send: Callable[[], object],
-        *,
         bucket: str,
         key: str,
         size: int,
-        progress: Callable[[], object] | None,
         within_s: float,
+        *,
+        progress: Callable[[], object] | None = None,
     ) -> bool:
         """Send until the file is in place; True if it was there already, which is checked before each attempt."""
 
@@ -223,72 +204,80 @@ class SupabaseStorage:
                 raise TransientError(f"Storage, {bucket}/{key}: {error}", code="storage.upload") from error
             return False
 
-        deadline = time.monotonic() + within_s
         try:
-            return with_retries(once, retry_policy=self._retry_policy, deadline=deadline, progress=progress)
+            return with_retries(
+                once, retry_policy=self._retry_policy, deadline=time.monotonic() + within_s, progress=progress
+            )
         except ConfigurationError as error:
             if error.code == TOO_LARGE:
                 raise self._too_large(bucket, size) from error
             raise
 
     def _is_there(self, bucket: str, key: str, size: int) -> bool:
-        there = self._size(bucket, key)
-        if there not in (None, size):
+        """Whether a file of this size is there already; another one is an error, since nothing is overwritten."""
+        try:
+            there = self._call(lambda: self._storage.from_(bucket).info(key), bucket, key).get("size")
+        except ObjectMissing:
+            return False
+        if there is None:
+            raise TransientError(f"Storage does not know the size of {bucket}/{key} yet", code="storage.upload")
+        if int(there) != size:
             raise TransientError(
-                f"Storage has another file at {bucket}/{key}: {there} bytes, not {size}; nothing is "
-                "overwritten, take it away",
+                f"Storage has another file at {bucket}/{key}: {there} bytes, not {size}; nothing is overwritten, take "
+                "it away",
                 code="storage.taken",
             )
-        return there == size
-
-    def _size(self, bucket: str, key: str) -> int | None:
-        try:
-            info = self._call(lambda: self._storage.from_(bucket).info(key), bucket, key)
-        except ObjectMissing:
-            return None
-        size = info.get("size")
-        if size is None:
-            raise TransientError(f"Storage does not know the size of {bucket}/{key} yet", code="storage.upload")
-        return int(size)
+        return True
 
     def _too_large(self, bucket: str, size: int) -> ConfigurationError:
         """Find out which of the two limits it was."""
-        found = f"the file of {size / 1e6:.1f} MB is over"
+        where = "the project's limit; raise it: dashboard, Storage, Settings, Global file size limit (50 MB at most on "
+        where += "the free plan)"
         try:
             limits = self.bucket_limits(bucket)
         except WorkerError as error:
             logger.debug("the limits of bucket {} are not known: {}", bucket, error)
-            limits = None
-        if limits and limits.largest_bytes is not None and size > limits.largest_bytes:
-            return ConfigurationError(
-                f"Storage: {found} the limit of bucket {bucket!r}, {limits.largest_bytes / 1e6:.1f} MB; "
-                "raise it: dashboard, Storage, the bucket, Edit, Restrict file size",
-                code=TOO_LARGE,
-            )
-        return ConfigurationError(
-            f"Storage: {found} the project's limit; raise it: dashboard, Storage, Settings, "
-            "Global file size limit (50 MB at most on the free plan)",
-            code=TOO_LARGE,
+        else:
+            if limits and limits.largest_bytes is not None and size > limits.largest_bytes:
+                where = f"the limit of bucket {bucket!r}, {limits.largest_bytes / 1e6:.1f} MB; raise it: dashboard, "
+                where += "Storage, the bucket, Edit, Restrict file size"
+        return ConfigurationError(f"Storage: the file of {size / 1e6:.1f} MB is over {where}", code=TOO_LARGE)
+
+    def _retried(self, action: Callable[[], T], bucket: str, key: str = "") -> T:
+        return with_retries(
+            lambda: self._call(action, bucket, key),
+            retry_policy=self._retry_policy,
+            deadline=time.monotonic() + _SMALL_S,
         )
 
-    def _retried(self, action: Callable[[], T]) -> T:
-        return with_retries(action, retry_policy=self._retry_policy, deadline=time.monotonic() + _SMALL_S)
-
-    def _call(self, action: Callable[[], T], bucket: str, key: str, content_type: str = "") -> T:
+    def _call(self, action: Callable[[], T], bucket: str, key: str = "", content_type: str = "") -> T:
         """Make a call; every failure becomes one of ours."""
         try:
             return action()
         except StorageApiError as error:
             raise sort_answer(_answer(error), bucket=bucket, key=key, content_type=content_type) from error
         except httpx.TransportError as error:
-            raise TransientError(
-                f"Storage does not answer: {type(error).__name__}: {error}", code="storage.unavailable"
-            ) from error
+            raise unanswered(error) from error
         except (ValidationError, ValueError, KeyError) as error:
             # An answer with 200 that is not Storage's JSON, such as a gateway's page.
             raise TransientError(
                 f"Storage, {bucket}/{key}: not understood: {type(error).__name__}", code="storage.unexpected"
             ) from error
+
+
+@dataclass(frozen=True)
+class _SmallFiles:
+    storage: SupabaseStorage
+    bucket: str
+
+    def get(self, key: str) -> bytes | None:
+        return self.storage.get_bytes(self.bucket, key)
+
+    def put(self, key: str, data: bytes) -> None:
+        self.storage.put_bytes(data, key, bucket=self.bucket, content_type="application/octet-stream")
+
+    def remove(self, key: str) -> None:
+        self.storage.remove(self.bucket, [key])
 
 
 def _answer(error: StorageApiError) -> Answer:

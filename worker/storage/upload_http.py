@@ -11,8 +11,6 @@ from __future__ import annotations
 import select
 import ssl
 import time
-from collections.abc import Iterable
-from contextlib import closing
 from typing import Any
 
 import httpcore
@@ -44,32 +42,12 @@ def _close_after_a_body(request: httpx.Request) -> None:
         request.headers["Connection"] = "close"
 
 
-class _Transport(httpx.BaseTransport):
-    """httpx's own one over httpcore, but for the network beneath; answers are small, and read whole."""
+class _Transport(httpx.HTTPTransport):
+    """httpx's own one, but for the network beneath its pool, which no parameter of it reaches."""
 
     def __init__(self, trust: ssl.SSLContext) -> None:
+        super().__init__(verify=trust)
         self._pool = httpcore.ConnectionPool(ssl_context=trust, network_backend=_Network(), keepalive_expiry=5.0)
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        url = httpcore.URL(
-            scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=request.url.raw_path
-        )
-        assert isinstance(request.stream, Iterable)  # noqa: S101 - for the type checker: this client is not async
-        asked = httpcore.Request(
-            request.method, url, headers=request.headers.raw, content=request.stream, extensions=request.extensions
-        )
-        try:
-            with closing(self._pool.handle_request(asked)) as answer:
-                body = answer.read()
-        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
-            kind = getattr(httpx, type(error).__name__, httpx.TransportError)  # they are named alike
-            raise kind(str(error), request=request) from error
-        return httpx.Response(
-            answer.status, headers=answer.headers, stream=httpx.ByteStream(body), extensions=answer.extensions
-        )
-
-    def close(self) -> None:
-        self._pool.close()
 
 
 class _Network(httpcore.NetworkBackend):

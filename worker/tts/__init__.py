@@ -8,10 +8,8 @@ from importlib import import_module
 from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.payload.schema import VoiceChoice
-from worker.tts.voice import Utterance, Voice
+from worker.tts.voice import Voice
 from worker.voices import PROVIDERS
-
-__all__ = ["Utterance", "Voice", "VoiceInfo", "available_voices", "open_voice"]
 
 
 @dataclass(frozen=True)
@@ -33,10 +31,10 @@ def open_voice(choice: VoiceChoice, config: Config) -> Voice:
     JobError
         If there is no such voice.
     """
-    provider = PROVIDERS.get(choice.provider)
-    if provider is None or not provider.implementation:
+    implementation = PROVIDERS[choice.provider].implementation
+    if not implementation:
         raise ConfigurationError("voice.provider uploaded is a recording, not a voice that speaks")
-    module, _, name = provider.implementation.partition(":")
+    module, _, name = implementation.partition(":")
     voice: Voice = getattr(import_module(module), name)(choice, config)
     return voice
 
@@ -45,16 +43,14 @@ def available_voices(config: Config) -> list[VoiceInfo]:
     """Tell which voices can be used now, and what the others need."""
     from worker.tts.local_voice import INSTALL_HINT, espeak_path, has_hibari, hibari_voices_with_accents
 
-    voices = []
+    local = INSTALL_HINT
     if has_hibari():
-        voices.append(VoiceInfo("local", True, f"hibari, English only: {hibari_voices_with_accents()} (offline)"))
+        local = f"hibari, English only: {hibari_voices_with_accents()} (offline)"
     elif espeak_path():
-        voices.append(VoiceInfo("local", True, "espeak-ng: any of its voices by name (offline)"))
-    else:
-        voices.append(VoiceInfo("local", False, INSTALL_HINT))
+        local = "espeak-ng: any of its voices by name (offline)"
+    voices = [VoiceInfo("local", local != INSTALL_HINT, local)]
     for name, provider in PROVIDERS.items():
         if variable := provider.key_variable:
             usable = getattr(config, variable.lower()) is not None
             voices.append(VoiceInfo(name, usable, f"{variable} is set" if usable else f"needs {variable}"))
-    voices.append(VoiceInfo("uploaded", True, "voice.url in the job, or --voice FILE"))
-    return voices
+    return [*voices, VoiceInfo("uploaded", True, "voice.url in the job, or --voice FILE")]

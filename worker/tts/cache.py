@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TypeVar
 
 from worker.disk_cache import DiskCache
+from worker.errors import WorkerError
+from worker.storage.base import SmallFiles
 
+T = TypeVar("T")
 _MIB = 1 << 20
 
 
-class RemoteCache(Protocol):
-    """A store shared by all workers, such as a bucket. It may lose objects, and its failures cost no job."""
-
-    def get(self, key: str) -> bytes | None:
-        """Read an object; None where it cannot be had."""
-
-    def put(self, key: str, data: bytes) -> None:
-        """Keep an object."""
-
-    def remove(self, key: str) -> None:
-        """Remove an object."""
-
-
 class SpeechCache:
-    """Pieces of speech on disk, and in a shared store where there is one.
+    """Pieces of speech in a folder, up to so many MB, and in a store that all workers share where there is one.
 
-    Parameters
-    ----------
-    folder : Path
-        Made when needed.
-    max_mb : int
-        Of all pieces on disk.
-    remote : RemoteCache, optional
-
-    Attributes
-    ----------
-    hits, misses : int
-        Pieces that were found, and that had to be spoken.
+    The shared store may lose files, and its failures cost money, not the job.
     """
 
-    def __init__(self, folder: Path, max_mb: int, remote: RemoteCache | None = None) -> None:
+    def __init__(self, folder: Path, max_mb: int, shared: SmallFiles | None = None) -> None:
         self._disk = DiskCache(folder, max_bytes=max_mb * _MIB)
-        self._remote = remote
-        self.hits = self.misses = 0
+        self._shared = shared
 
     @staticmethod
     def key(*parts: str) -> str:
@@ -57,46 +35,37 @@ class SpeechCache:
         return digest.hexdigest()
 
     def find(self, key: str) -> Path | None:
-        """Look a piece up, here and then in the shared store; counts a hit or a miss."""
+        """Look a piece up, here and then in the shared store."""
         path = self._disk.find(_name(key))
-        if path is None and self._remote is not None and (data := self._remote.get(key)):
+        if path is None and (data := self._in_shared(lambda shared: shared.get(f"speech/{key}"))):
             self._disk.keep(_name(key), data)
             path = self._disk.find(_name(key))
-        self.hits += path is not None
-        self.misses += path is None
         return path
 
-    def keep(self, key: str, spoken: Path) -> None:
-        """Keep a piece that has just arrived."""
-        self._disk.keep(_name(key), spoken)
-        if self._remote is not None:
-            self._remote.put(key, spoken.read_bytes())
+    def read(self, key: str) -> bytes | None:
+        """Read a small fact that was kept beside the pieces."""
+        data = self._disk.read(_name(key))
+        return self._in_shared(lambda shared: shared.get(f"speech/{key}")) if data is None else data
 
-    def recall(self, key: str) -> bytes | None:
-        """Read a small fact that `remember` has kept; no hit, no miss."""
-        with contextlib.suppress(OSError):
-            return (self._disk.folder / _name(key)).read_bytes()
-        return self._remote.get(key) if self._remote is not None else None
-
-    def remember(self, key: str, fact: bytes) -> None:
-        """Keep a small fact beside the pieces."""
-        self._disk.keep(_name(key), fact)
-        if self._remote is not None:
-            self._remote.put(key, fact)
-
-    def holds(self, key: str) -> bool:
-        """Whether a piece is here or in the shared store; no hit, no miss."""
-        if (self._disk.folder / _name(key)).exists():
-            return True
-        return self._remote is not None and bool(self._remote.get(key))
+    def keep(self, key: str, content: Path | bytes) -> None:
+        """Keep a piece that has just arrived, or a small fact."""
+        self._disk.keep(_name(key), content)
+        data = content if isinstance(content, bytes) else content.read_bytes()
+        self._in_shared(lambda shared: shared.put(f"speech/{key}", data))
 
     def drop(self, key: str) -> None:
-        """Remove a damaged piece everywhere; it was no hit."""
+        """Remove a damaged piece everywhere."""
         self._disk.drop(_name(key))
-        if self._remote is not None:
-            self._remote.remove(key)
-        self.hits -= 1
-        self.misses += 1
+        self._in_shared(lambda shared: shared.remove(f"speech/{key}"))
+
+    def _in_shared(self, action: Callable[[SmallFiles], T]) -> T | None:
+        try:
+            return None if self._shared is None else action(self._shared)
+        except WorkerError as error:
+            from loguru import logger  # it loads asyncio and ssl, which a render without speech does not need
+
+            logger.warning("TTS_CACHE_BUCKET: {}", error.message)
+            return None
 
 
 def _name(key: str) -> str:

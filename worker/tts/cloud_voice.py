@@ -3,38 +3,49 @@
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, ClassVar
-
-from pydantic import SecretStr
+from typing import Any
 
 from worker.backoff import RetryPolicy, with_retries
 from worker.config import Config
-from worker.errors import ConfigurationError, WorkerError
+from worker.errors import ConfigurationError, TransientError
 from worker.payload.schema import VoiceChoice
-from worker.tts.service_errors import Request, service_error
-from worker.tts.voice import Utterance
+from worker.tts.received import write_received
+from worker.tts.service_errors import Asked, Reason, read_reason, service_error
+from worker.tts.voice import Utterance, Voice
 from worker.voices import PROVIDERS, model_owner
 
 CONNECT_S, READ_S = 10.0, 60.0
 PIECE_S = 180.0  # for a whole piece of speech, however slowly it arrives
-_ALL_TRIES_S = 300.0
+_ALL_ATTEMPTS_S = 300.0
 _RETRIES = RetryPolicy(failures=4, first_wait_s=0.5, longest_wait_s=8.0)
+_TEXT_BYTES = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D}
+_HEAD_BYTES = 32
+_UNTYPED = ("", "application/octet-stream", "binary/octet-stream")
 
 allowed_formats: dict[str, int] = {}
 """By provider, address and key: index of the best format that has not been refused, for the life of the process."""
 
 
-class CloudVoice(ABC):
+class Refused(Exception):  # noqa: N818 - an answer; `service_error` says what kind of failure it is
+    """The service refused a request: its HTTP status, its body, its headers."""
+
+    def __init__(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
+        super().__init__(status)
+        self.status, self.body, self.headers = status, body, headers
+
+
+class CloudVoice(Voice):
     """A voice behind an HTTP service; a subclass sends the requests.
 
     Attributes
     ----------
     formats : tuple of str
-        Output formats, best first. A service or an account that refuses one is asked for the next.
+        Output formats, best first. A service or an account that refuses one is asked for the next. ``pcm_RATE`` is bare
+        16-bit samples.
     default_voice : str
         For a job that names none.
 
@@ -44,124 +55,117 @@ class CloudVoice(ABC):
         If the provider's key is not set.
     """
 
-    provider: ClassVar[str]
-    formats: ClassVar[tuple[str, ...]]
-    default_voice: ClassVar[str]
-    uses_context = False
-    limit_characters: int
-    fingerprint: str
-    pace_key: str
+    formats: tuple[str, ...]
+    default_voice: str
 
     def __init__(self, choice: VoiceChoice, config: Config, *, retry_policy: RetryPolicy = _RETRIES) -> None:
         info = PROVIDERS[self.provider]
-        key: SecretStr | None = getattr(config, info.key_variable.lower())
+        key, self._base_url, setting = (
+            getattr(config, name.lower(), None) for name in (info.key_variable, info.url_variable, info.model_variable)
+        )
         if key is None:
             raise ConfigurationError(
                 f"voice.provider {self.provider}: {info.key_variable} is not set; set it, "
                 'give a recording with --voice FILE, or use "provider": "local"',
                 code="configuration.key",
             )
-        self._key = key.get_secret_value()
-        self._base_url: str | None = getattr(config, info.url_variable.lower())
-        self._model_choice = choose_model(
-            self.provider, choice.model, setting=getattr(config, info.model_variable.lower())
-        )
-        self._model = self._model_choice.name
+        self._key: str = key.get_secret_value()
+        # The app writes ``tts-1`` into every job, whatever its provider. So a name of another provider counts as none,
+        # and the default's own name as our choice: when that model ends, the jobs wait for the operator instead of
+        # failing one after another.
+        stated = choice.model
+        if stated is not None and model_owner(stated) not in (None, self.provider):
+            stated = None
+        self._model: str = setting or stated or info.default_model
+        if stated != choice.model:
+            self.notes = (f"voice.model: {choice.model} is no model of {info.title}, so {self._model} was taken.",)
         self._voice = choice.id or self.default_voice
-        self._voice_of_job = choice.id is not None
+        self._asked = Asked(
+            self.provider,
+            voice=self._voice,
+            model=self._model,
+            voice_of_job=choice.id is not None,
+            model_of_job=setting is None and stated not in (None, info.default_model),
+        )
         self._retry_policy = retry_policy
-        self.notes = self._model_choice.notes
         self.speed = choice.speed
-        self.tempo = 1.0
 
     def speak(self, utterance: Utterance, into: Path) -> None:
         """Write the spoken piece in the best format that the service allows."""
         with_retries(
-            lambda: self._in_best_format(utterance, into),
+            lambda: self._speak_once(utterance, into),
             retry_policy=self._retry_policy,
-            deadline=time.monotonic() + _ALL_TRIES_S,
+            deadline=time.monotonic() + _ALL_ATTEMPTS_S,
         )
 
     @abstractmethod
-    def close(self) -> None:
-        """Let go of connections."""
+    def _ask(
+        self, utterance: Utterance, output_format: str
+    ) -> AbstractContextManager[tuple[str | None, Iterable[bytes]]]:
+        """Send one request: the answer's type and its body as it arrives.
 
-    @abstractmethod
-    def _request(self, utterance: Utterance, into: Path, output_format: str, *, is_last: bool) -> bool:
-        """Speak in one format; False when the format is refused and `is_last` does not forbid to say so."""
+        Raises
+        ------
+        Refused
+            The answer is no success.
+        """
 
-    def _in_best_format(self, utterance: Utterance, into: Path) -> None:
-        who = f"{self.provider} {self._base_url} {self._key}"
+    def _gives_way(self, status: int, reason: Reason) -> bool:
+        """Whether the next request leaves out what was refused; here, the output format."""
+        index = allowed_formats.get(self._account, 0) + 1
+        if reason.about_format and index < len(self.formats):
+            allowed_formats[self._account] = index
+            return True
+        return False
+
+    @property
+    def _account(self) -> str:
+        return f"{self.provider} {self._base_url} {self._key}"
+
+    def _speak_once(self, utterance: Utterance, into: Path) -> None:
         while True:
-            index = allowed_formats.get(who, 0)
-            if self._request(utterance, into, self.formats[index], is_last=index + 1 == len(self.formats)):
+            deadline = time.monotonic() + PIECE_S
+            output_format = self.formats[allowed_formats.get(self._account, 0)]
+            try:
+                with self._ask(utterance, output_format) as (content_type, body):
+                    self._write(into, content_type, body, output_format, deadline)
                 return
-            allowed_formats[who] = index + 1
+            except Refused as refused:
+                reason = read_reason(refused.body)
+                if refused.status >= 500 or not self._gives_way(refused.status, reason):
+                    raise service_error(self._asked, utterance.text, refused.status, reason, refused.headers) from None
+            except _transport_errors() as error:  # the SDKs pass these through while the body is read
+                raise self._unreachable(error) from None
 
-    def _error(self, text: str, status: int, body: Any, headers: Mapping[str, str]) -> WorkerError:
-        """The error for a refused request."""
-        request = Request(
-            self.provider,
-            voice=self._voice,
-            model=self._model,
-            voice_of_job=self._voice_of_job,
-            model_of_job=self._model_choice.of_job,
-            text=text,
-        )
-        return service_error(request, status, body, headers)
+    def _unreachable(self, error: Exception) -> TransientError:
+        return TransientError(f"{self.provider} cannot be reached: {type(error).__name__}", code="voice.unreachable")
 
+    def _write(
+        self, into: Path, content_type: str | None, body: Iterable[bytes], output_format: str, deadline: float
+    ) -> None:
+        """Stream an answer to a file; bare samples get a WAV header, once they are known not to be a page of text."""
+        kind = (content_type or "").partition(";")[0].strip().lower()
+        if not kind.startswith("audio/") and kind not in _UNTYPED:
+            raise TransientError(f"{self.provider} answered with {kind}, which is no sound", code="voice.damaged")
+        name, _, rate = output_format.partition("_")
+        rate_hz = int(rate) if name == "pcm" else None
+        write_received(self.provider, self._in_time(body, deadline), into, pcm_rate_hz=rate_hz)
 
-@dataclass(frozen=True)
-class ModelChoice:
-    """The model to ask for.
-
-    Attributes
-    ----------
-    name : str
-    of_job : bool
-        Whether the job chose it. If not, a setting or this program did, and a refusal is not the job's fault.
-    notes : tuple of str
-        What was changed of what the job asked for.
-    """
-
-    name: str
-    of_job: bool
-    notes: tuple[str, ...] = ()
+    def _in_time(self, body: Iterable[bytes], deadline: float) -> Iterator[bytes]:
+        for chunk in body:
+            if time.monotonic() > deadline:
+                raise TransientError(
+                    f"{self.provider} did not finish a piece within {PIECE_S:.0f} s", code="voice.slow"
+                )
+            yield chunk
 
 
-def choose_model(provider: str, stated: str | None, *, setting: str | None) -> ModelChoice:
-    """Choose between the setting, the job's model and the provider's default, in this order.
-
-    The app writes ``tts-1`` into every job, whatever its provider. So a name of another provider counts as none, and
-    the default's own name in a job counts as our choice: when that model ends, the jobs wait for the operator instead
-    of failing one after another.
-
-    Parameters
-    ----------
-    provider : str
-        A key of `PROVIDERS`.
-    stated : str or None
-        The job's model.
-    setting : str or None
-        The operator's model.
-    """
-    info = PROVIDERS[provider]
-    foreign = stated is not None and model_owner(stated) not in (None, provider)
-    name = setting or (info.default_model if foreign or stated is None else stated)
-    of_job = setting is None and not foreign and stated not in (None, info.default_model)
-    notes = (f"voice.model: {stated} is no model of {info.title}, so {name} was taken.",) if foreign else ()
-    return ModelChoice(name, of_job, notes)
-
-
-def transport_errors() -> tuple[type[Exception], ...]:
-    """Errors of the HTTP libraries below the services' SDKs; which library it is depends on the SDK's version."""
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """Of the HTTP library that an SDK uses; which one it is depends on the SDK's version."""
     import httpx
 
-    errors: tuple[type[Exception], ...] = (httpx.HTTPError,)
     try:
         import httpx2
-
-        errors += (httpx2.HTTPError,)
     except ImportError:
-        pass
-    return errors
+        return (httpx.HTTPError,)
+    return httpx.HTTPError, httpx2.HTTPError

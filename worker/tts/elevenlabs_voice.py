@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from worker.config import Config
 from worker.payload.schema import VoiceChoice
 from worker.tts import cloud_voice
-from worker.tts.cloud_voice import CloudVoice, transport_errors
-from worker.tts.received import write_received
-from worker.tts.service_errors import (
-    Reason,
-    about_format,
-    check_type,
-    read_reason,
-    too_slow,
-    unreachable,
-)
+from worker.tts.cloud_voice import CloudVoice, Refused
+from worker.tts.service_errors import Reason
 from worker.tts.voice import Utterance
 
 if TYPE_CHECKING:
@@ -49,22 +40,20 @@ class ElevenLabsVoice(CloudVoice):
         super().__init__(choice, config, **options)
         sent_speed = min(max(choice.speed, _SPEEDS[0]), _SPEEDS[1])
         self.tempo = choice.speed / sent_speed
-        notes = [*self.notes]
         if sent_speed != choice.speed:
-            notes.append(
+            self.notes += (
                 f"voice.speed: ElevenLabs goes to {sent_speed:g}; the rest of the way to {choice.speed:g} the speech "
-                "was stretched, at the same pitch."
+                "was stretched, at the same pitch.",
             )
         is_v3 = self._model.startswith(_V3)
         given = choice.settings.model_dump(exclude_none=True)
         if is_v3 and (stability := given.get("stability")) is not None:
             given["stability"] = round(stability * _STABILITY_STEPS) / _STABILITY_STEPS
             if given["stability"] != stability:
-                notes.append(
+                self.notes += (
                     f"voice.settings.stability: {self._model} knows 0, 0.5 and 1 only, "
-                    f"so {stability:g} became {given['stability']:g}."
+                    f"so {stability:g} became {given['stability']:g}.",
                 )
-        self.notes = tuple(notes)
         self._settings: dict[str, Any] = {**given, "speed": sent_speed}
         self.uses_context = not is_v3 and self._model not in models_without_context
         self._requests: list[str] = []
@@ -91,11 +80,11 @@ class ElevenLabsVoice(CloudVoice):
             )
         return self._opened
 
-    def _request(self, utterance: Utterance, into: Path, output_format: str, *, is_last: bool) -> bool:
+    @contextmanager
+    def _ask(self, utterance: Utterance, output_format: str) -> Iterator[tuple[str | None, Iterable[bytes]]]:
         from elevenlabs import VoiceSettings
         from elevenlabs.core.api_error import ApiError
 
-        deadline = time.monotonic() + cloud_voice.PIECE_S
         try:
             with self._client().text_to_speech.with_raw_response.convert(
                 self._voice,
@@ -106,25 +95,21 @@ class ElevenLabsVoice(CloudVoice):
                 request_options=_REQUEST_OPTIONS,
                 **self._context(utterance),
             ) as response:
-                check_type("elevenlabs", response.headers.get("content-type"))
-                rate_hz = int(output_format.removeprefix("pcm_")) if output_format.startswith("pcm_") else None
-                write_received("elevenlabs", _in_time(response.data, deadline), into, pcm_rate_hz=rate_hz)
+                yield response.headers.get("content-type"), response.data
                 request_id = response.headers.get("request-id")
         except ApiError as error:
-            status = error.status_code or 500
-            reason = read_reason(error.body)
-            if not is_last and status < 500 and about_format(reason):
-                return False
-            if self.uses_context and status in (400, 422) and _about_context(reason):
-                # the piece can be spoken without its context
-                models_without_context.add(self._model)
-                self.uses_context = False
-                return self._request(utterance, into, output_format, is_last=is_last)
-            raise self._error(utterance.text, status, error.body, error.headers or {}) from None
-        except transport_errors() as error:  # the SDK passes timeouts and broken connections through
-            raise unreachable("elevenlabs", error) from None
+            raise Refused(error.status_code or 500, error.body, error.headers or {}) from None
         self._requests = [*self._requests, request_id] if request_id else []
         self._spoken_last = utterance.text
+
+    def _gives_way(self, status: int, reason: Reason) -> bool:
+        """Also the context: the piece can be spoken without it."""
+        if super()._gives_way(status, reason):
+            return True
+        if not self.uses_context or status not in (400, 422) or not _about_context(reason):
+            return False
+        models_without_context.add(self._model)
+        self.uses_context = False
         return True
 
     def _context(self, utterance: Utterance) -> dict[str, Any]:
@@ -146,10 +131,3 @@ def _in_words(settings: Mapping[str, Any]) -> str:
 
 def _about_context(reason: Reason) -> bool:
     return reason.field in _CONTEXT or any(name in reason.message for name in _CONTEXT)
-
-
-def _in_time(chunks: Any, deadline: float) -> Any:
-    for chunk in chunks:
-        if time.monotonic() > deadline:
-            raise too_slow("elevenlabs", cloud_voice.PIECE_S)
-        yield chunk

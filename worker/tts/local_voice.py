@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import selectors
+import select
 import shutil
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,30 +20,22 @@ from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError, WorkerError
 from worker.payload.schema import VoiceChoice
 from worker.tts.languages import language_of, language_of_letters
-from worker.tts.voice import Utterance
+from worker.tts.voice import Utterance, Voice
 
 DEFAULT_HIBARI, DEFAULT_ESPEAK = "heart", "en"
 _HIBARI_LANGUAGE = "English"
 _SECONDS_PER_SENTENCE = 120.0
-_ESPEAK_WORDS_PER_MINUTE = 160  # a calm pace
+ESPEAK_WORDS_PER_MINUTE = 160  # a calm pace
 INSTALL_HINT = (
     "install the offline voice: pip install 'mindscript-audio-worker[local]' (or espeak-ng), "
     "or give a recording with --voice FILE"
 )
 
 
-class LocalVoice:
-    """The offline voice that this machine has.
+def local_voice(choice: VoiceChoice, config: Config) -> Voice:
+    """Open the offline voice that this machine has; the configuration is not needed.
 
-    It speaks at its own pace and its words are stretched to the job's speed, since its own way of speaking faster or
-    slower misses the length by up to 10 %.
-
-    Parameters
-    ----------
-    choice : VoiceChoice
-        Its id is a voice of hibari (``heart`` comes with it), or of espeak-ng such as ``en-gb``.
-    config : Config
-        Not needed: no key, no address.
+    A job's voice id is a voice of hibari (``heart`` comes with it), or of espeak-ng such as ``en-gb``.
 
     Raises
     ------
@@ -53,34 +44,26 @@ class LocalVoice:
     JobError
         If there is one, but not of the name that the job gives.
     """
+    del config
+    if has_hibari():
+        return Hibari(choice)
+    if espeak := espeak_path():
+        return Espeak(choice, espeak)
+    raise ConfigurationError(f"voice.provider local: there is no offline voice here; {INSTALL_HINT}")
+
+
+class _Local(Voice):
+    """An offline voice.
+
+    It speaks at its own pace and its words are stretched to the job's speed, since its own way of speaking faster or
+    slower misses the length by up to 10 %.
+    """
 
     provider = "local"
-    limit_characters = 0
-    uses_context = False
-    notes: tuple[str, ...] = ()
 
-    def __init__(self, choice: VoiceChoice, config: Config) -> None:
-        del config
-        voice_id = choice.id
+    def __init__(self, choice: VoiceChoice, fingerprint: str) -> None:
         self.speed = self.tempo = choice.speed
-        self._engine: _Hibari | _Espeak
-        if has_hibari():
-            self._engine = _Hibari(voice_id)
-        elif espeak := espeak_path():
-            self._engine = _Espeak(espeak, voice_id)
-        else:
-            raise ConfigurationError(f"voice.provider local: there is no offline voice here; {INSTALL_HINT}")
-        self.fingerprint = self.pace_key = self._engine.fingerprint
-
-    def speak(self, utterance: Utterance, into: Path) -> None:
-        """Write one sentence as a WAV file."""
-        if isinstance(self._engine, _Hibari):
-            _refuse(language_of_letters(utterance.text))
-        self._engine.speak(utterance.text, into, seed=utterance.take - 1)
-
-    def close(self) -> None:
-        """End the synthesiser's process."""
-        self._engine.close()
+        self.fingerprint = self.pace_key = fingerprint
 
 
 def check_language(script: str) -> None:
@@ -155,21 +138,24 @@ def _unknown(stated: str | None, found: str) -> WorkerError:
     )
 
 
-class _Hibari:
-    def __init__(self, stated: str | None) -> None:
+class Hibari(_Local):
+    """hibari-tts, a small neural voice; see `local_voice`."""
+
+    def __init__(self, choice: VoiceChoice) -> None:
         from importlib.metadata import version
 
-        name, present = stated or DEFAULT_HIBARI, hibari_voices()
-        if name not in present:
-            found = f"found {name!r}, the local voices on this machine are {', '.join(present) or 'none'}"
-            if (file := hibari_file(name)) is not None:
-                found += f"; for {name} HIBARI_HOME must hold {file}"
-            raise _unknown(stated, found)
-        self._name = name
+        self._name, present = choice.id or DEFAULT_HIBARI, hibari_voices()
+        if self._name not in present:
+            found = f"found {self._name!r}, the local voices on this machine are {', '.join(present) or 'none'}"
+            if (file := hibari_file(self._name)) is not None:
+                found += f"; for {self._name} HIBARI_HOME must hold {file}"
+            raise _unknown(choice.id, found)
+        super().__init__(choice, f"hibari {version('hibari-tts')} {self._name} speed=1")
         self._process: subprocess.Popen[bytes] | None = None
-        self.fingerprint = f"hibari {version('hibari-tts')} {name} speed=1"
 
-    def speak(self, text: str, into: Path, *, seed: int) -> None:
+    def speak(self, utterance: Utterance, into: Path) -> None:
+        """Write one sentence as a WAV file."""
+        _refuse(language_of_letters(utterance.text))
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "worker.tts.hibari_process", self._name],
@@ -178,79 +164,59 @@ class _Hibari:
                 stderr=subprocess.DEVNULL,
                 env={**_without_secrets(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             )
-        request = json.dumps({"text": text, "into": str(into), "seed": seed}) + "\n"
+        request = json.dumps({"text": utterance.text, "into": str(into), "seed": utterance.take - 1}) + "\n"
         answer = b""
         try:
-            answer = _answer(self._process, request.encode(), _SECONDS_PER_SENTENCE)
-        except BrokenPipeError:
-            pass
-        except BaseException:
-            self.close()
-            raise
+            with contextlib.suppress(BrokenPipeError):
+                answer = _answer(self._process, request.encode(), _SECONDS_PER_SENTENCE)
+        finally:
+            if answer != b"ok\n":
+                self.close()
         if answer != b"ok\n":
-            self.close()
             reason = answer.decode(errors="replace").strip() or "its process ended"
             raise TransientError(f"the local voice failed: {reason}", code="voice.failed")
 
     def close(self) -> None:
+        """End the synthesiser's process."""
         if self._process is not None:
             process, self._process = self._process, None
             process.kill()
-            process.wait(timeout=10)
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(BrokenPipeError):
-                        pipe.close()
+            with contextlib.suppress(BrokenPipeError):
+                process.communicate(timeout=10)
 
 
 def _answer(process: subprocess.Popen[bytes], request: bytes, timeout_s: float) -> bytes:
-    """Send a request and read the line that answers it; less than a line when the process has ended."""
+    """Send a request and read the line that answers it; nothing when the process has ended."""
     if process.stdin is None or process.stdout is None:
         raise ValueError("the process has no pipes")
     process.stdin.write(request)
     process.stdin.flush()
-    deadline = time.monotonic() + timeout_s
-    line = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while not line.endswith(b"\n"):
-            if not selector.select(max(0.0, deadline - time.monotonic())):
-                return f"no answer within {timeout_s:.0f} s".encode()
-            data = os.read(process.stdout.fileno(), 4096)
-            if not data:
-                break
-            line += data
-    return line
+    waiting = select.poll()  # `select` takes no descriptor over 1023
+    waiting.register(process.stdout, select.POLLIN)
+    if not waiting.poll(1000 * timeout_s):
+        return f"no answer within {timeout_s:.0f} s".encode()
+    return process.stdout.readline()  # written at once
 
 
 def _without_secrets() -> dict[str, str]:
-    kept = (
-        "PATH",
-        "HOME",
-        "LD_LIBRARY_PATH",
-        "PYTHONPATH",
-        "VIRTUAL_ENV",
-        "TMPDIR",
-        "XDG_CACHE_HOME",
-        "HIBARI_HOME",
-    )
+    kept = ("PATH", "HOME", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "TMPDIR", "XDG_CACHE_HOME", "HIBARI_HOME")
     return {name: os.environ[name] for name in kept if name in os.environ}
 
 
-class _Espeak:
-    def __init__(self, program: str, stated: str | None) -> None:
-        self._program = program
-        self._stated = stated
-        self._name = name = stated or DEFAULT_ESPEAK
-        self.fingerprint = f"espeak-ng {name} pace={_ESPEAK_WORDS_PER_MINUTE}"
+class Espeak(_Local):
+    """espeak-ng; see `local_voice`."""
 
-    def speak(self, text: str, into: Path, *, seed: int) -> None:
-        del seed  # it always speaks alike
-        command = [self._program, "-v", self._name, "-s", str(_ESPEAK_WORDS_PER_MINUTE), "-w", str(into), "--stdin"]
+    def __init__(self, choice: VoiceChoice, program: str) -> None:
+        self._program, self._stated, self._name = program, choice.id, choice.id or DEFAULT_ESPEAK
+        super().__init__(choice, f"espeak-ng {self._name} pace={ESPEAK_WORDS_PER_MINUTE}")
+
+    def speak(self, utterance: Utterance, into: Path) -> None:
+        """Write one sentence as a WAV file."""
+        speed = str(ESPEAK_WORDS_PER_MINUTE)
         try:
             done = subprocess.run(
-                command,
-                input=text.encode(),
+                [self._program, "-v", self._name, "-s", speed, "-w", str(into), "--stdin"],
+                input=utterance.text.encode(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 timeout=_SECONDS_PER_SENTENCE,
@@ -266,4 +232,4 @@ class _Espeak:
             raise TransientError(f"espeak-ng failed: {said[-1] if said else done.returncode}", code="voice.failed")
 
     def close(self) -> None:
-        pass
+        """Nothing: each sentence has a process of its own."""

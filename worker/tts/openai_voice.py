@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.payload.schema import VoiceChoice
 from worker.tts import cloud_voice
-from worker.tts.cloud_voice import CloudVoice, transport_errors
-from worker.tts.service_errors import about_format, check_type, read_reason, too_slow, unreachable
+from worker.tts.cloud_voice import CloudVoice, Refused
 from worker.tts.voice import Utterance
 
 if TYPE_CHECKING:
@@ -34,15 +33,17 @@ class OpenAIVoice(CloudVoice):
 
     def __init__(self, choice: VoiceChoice, config: Config, **options: Any) -> None:
         super().__init__(choice, config, **options)
-        self._sent_speed = 1.0 if self._model.startswith(_WITHOUT_SPEED) else choice.speed
-        self.tempo = choice.speed / self._sent_speed
+        sent_speed = 1.0 if self._model.startswith(_WITHOUT_SPEED) else choice.speed
+        self.tempo = choice.speed / sent_speed
         self.limit_characters = _SMALL_LIMIT_CHARACTERS if self._model.startswith(_IN_TOKENS) else _LIMIT_CHARACTERS
-        takes_instructions = not self._model.startswith(_WITHOUT_INSTRUCTIONS)
-        self._instructions = choice.instructions if takes_instructions else None
+        instructions = None if self._model.startswith(_WITHOUT_INSTRUCTIONS) else choice.instructions
+        self._optional: dict[str, Any] = {"instructions": instructions} if instructions else {}
+        if not self._model.startswith(_WITHOUT_SPEED):
+            self._optional["speed"] = sent_speed
         self._opened: OpenAI | None = None
-        voice, instructions = f"openai {self._model} {self._voice}", f"instructions={self._instructions or ''}"
-        self.fingerprint = f"{voice} speed={self._sent_speed:g} {instructions}"
-        self.pace_key = f"{voice} {instructions}"
+        voice, manner = f"openai {self._model} {self._voice}", f"instructions={instructions or ''}"
+        self.fingerprint = f"{voice} speed={sent_speed:g} {manner}"
+        self.pace_key = f"{voice} {manner}"
 
     def close(self) -> None:
         """Close the connections."""
@@ -61,39 +62,23 @@ class OpenAIVoice(CloudVoice):
             )
         return self._opened
 
-    def _request(self, utterance: Utterance, into: Path, output_format: str, *, is_last: bool) -> bool:
+    @contextmanager
+    def _ask(self, utterance: Utterance, output_format: str) -> Iterator[tuple[str | None, Iterable[bytes]]]:
         from openai import APIConnectionError, APIStatusError, OpenAIError
 
-        optional: dict[str, Any] = {}
-        if self._instructions:
-            optional["instructions"] = self._instructions
-        if not self._model.startswith(_WITHOUT_SPEED):
-            optional["speed"] = self._sent_speed
-        deadline = time.monotonic() + cloud_voice.PIECE_S
         try:
-            with (
-                self._client().audio.speech.with_streaming_response.create(
-                    input=utterance.text,
-                    model=self._model,
-                    voice={"id": self._voice} if self._voice.startswith(_CUSTOM) else self._voice,
-                    response_format=output_format,  # type: ignore[arg-type]
-                    **optional,
-                ) as response,
-                into.open("wb") as file,
-            ):
-                check_type("openai", response.headers.get("content-type"))
-                for chunk in response.iter_bytes():  # as they arrive: a fixed size would wait for a slow service
-                    file.write(chunk)
-                    if time.monotonic() > deadline:
-                        raise too_slow("openai", cloud_voice.PIECE_S)
+            with self._client().audio.speech.with_streaming_response.create(
+                input=utterance.text,
+                model=self._model,
+                voice={"id": self._voice} if self._voice.startswith(_CUSTOM) else self._voice,
+                response_format=output_format,  # type: ignore[arg-type]
+                **self._optional,
+            ) as response:
+                # as they arrive: a fixed size would wait for a slow service
+                yield response.headers.get("content-type"), response.iter_bytes()
         except APIConnectionError as error:
-            raise unreachable("openai", error) from None
+            raise self._unreachable(error) from None
         except APIStatusError as error:
-            if not is_last and error.status_code < 500 and about_format(read_reason(error.body)):
-                return False
-            raise self._error(utterance.text, error.status_code, error.body, error.response.headers) from None
+            raise Refused(error.status_code, error.body, error.response.headers) from None
         except OpenAIError as error:
             raise ConfigurationError(f"openai: {error}", code="voice.client") from None
-        except transport_errors() as error:  # the SDK passes these through while the body is read
-            raise unreachable("openai", error) from None
-        return True

@@ -37,31 +37,13 @@ class PaceBook:
         self._disk = DiskCache(folder, max_bytes=_BOOK_BYTES)
 
     def pace_s(self, provider: str, pace_key: str) -> float:
-        """Seconds per character at speed 1, from what was measured and the provider's starting value.
-
-        Parameters
-        ----------
-        provider : str
-            A key of `PROVIDERS`.
-        pace_key : str
-            Of the voice.
-        """
+        """Seconds per character at speed 1, from what was measured of a voice and its provider's starting value."""
         characters, seconds = self._read(pace_key)
         start_s = PROVIDERS[provider].starting_pace_s
         return (_STARTING_CHARACTERS * start_s + seconds) / (_STARTING_CHARACTERS + characters)
 
     def learn(self, pace_key: str, characters: int, seconds: float) -> None:
-        """Add a measurement.
-
-        Parameters
-        ----------
-        pace_key : str
-            Of the voice.
-        characters : int
-            Spoken, by `spoken_characters`.
-        seconds : float
-            They took, brought to speed 1.
-        """
+        """Add how long a voice took for so many characters (`spoken_characters`), brought to speed 1."""
         if not _plausible(characters, seconds):
             return
         before = self._read(pace_key)
@@ -70,8 +52,8 @@ class PaceBook:
         self._disk.keep(_name(pace_key), text.encode())
 
     def _read(self, pace_key: str) -> tuple[float, float]:
-        with contextlib.suppress(OSError, ValueError):
-            characters, seconds = map(float, (self._disk.folder / _name(pace_key)).read_text().split())
+        with contextlib.suppress(ValueError):
+            characters, seconds = map(float, (self._disk.read(_name(pace_key)) or b"").split())
             if _plausible(characters, seconds):
                 return characters, seconds
         return 0.0, 0.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,10 @@ import numpy as np
 from dsp.blocks import Block, Clip, amplify, db_to_gain, spans
 from dsp.envelope import raised_cosine
 from dsp.high_pass import HighPass
-from dsp.loudness import LoudnessMeter, Measurement, integrated_lufs, rounded_db
+from dsp.loudness import Measurement, integrated_lufs, measure, rounded_db
 from dsp.stretch import stretched
 from worker.media.clip import FileClip
+from worker.payload.schema import SAMPLE_RATE_HZ
 
 LEAD_S = 0.02  # kept before the first sound of a piece, at speed 1
 TAIL_S = 0.12  # kept after its last, so that no breath or reverberation is cut off; at speed 1, too
@@ -30,12 +31,7 @@ _MATCHED_FROM_S = 1.0  # a shorter piece is too short to be judged by itself
 class VoiceProcessing:
     """What is done to a voice beyond level matching and trimming; off by default.
 
-    Attributes
-    ----------
-    high_pass_hz : float or None
-        Second-order Butterworth, minimum phase.
-    declick : bool
-        Soften ends that are cut in the middle of sound.
+    The high-pass is a second-order Butterworth, minimum phase; `declick` softens ends that are cut in mid-sound.
     """
 
     high_pass_hz: float | None = None
@@ -47,17 +43,9 @@ UNPROCESSED = VoiceProcessing()
 
 @dataclass(frozen=True)
 class TrimmedClip:
-    """A span of a clip at a gain, with raised-cosine edges so that no cut clicks.
+    """The frames `[first, last)` of a clip at a linear gain, with raised-cosine edges so that no cut clicks.
 
-    Parameters
-    ----------
-    clip : Clip
-    first, last : int
-        The span, in frames of the clip.
-    gain : float
-        Linear.
-    rise_frames, fall_frames : int
-        Length of the edges; together no longer than the span.
+    The edges, `rise_frames` and `fall_frames`, are together no longer than the span.
     """
 
     clip: Clip
@@ -86,62 +74,55 @@ class TrimmedClip:
         return block
 
 
-def measure_clip(clip: Clip, sample_rate: int) -> Measurement:
+def measure_clip(clip: Clip) -> Measurement:
     """Measure a whole clip, block by block."""
-    meter = LoudnessMeter(sample_rate)
-    for first, last in spans(0, clip.frames):
-        meter.add(clip.read(first, last))
-    return meter.result()
+    return measure((clip.read(first, last) for first, last in spans(0, clip.frames)), SAMPLE_RATE_HZ)
 
 
-def high_passed(clip: FileClip, into: Path, *, processing: VoiceProcessing, sample_rate: int) -> FileClip:
+def write_clip(into: Path, blocks: Iterable[Block], *, channels: int = 2) -> FileClip:
+    """Write blocks to disk as a clip of 1 or 2 channels."""
+    with into.open("wb") as file:
+        for block in blocks:
+            file.write(np.ascontiguousarray(block[:, :channels]).data)
+    return FileClip(into, channels=channels)
+
+
+def high_passed(clip: FileClip, into: Path, *, processing: VoiceProcessing) -> FileClip:
     """High-pass a clip, where the job asks for it, into another file; the first one is closed and removed."""
     if processing.high_pass_hz is None:
         return clip
-    high_pass = HighPass(processing.high_pass_hz, sample_rate)
-    with into.open("wb") as file, clip:
-        for first, last in spans(0, clip.frames):
-            file.write(np.ascontiguousarray(high_pass.add(clip.read(first, last))[:, : clip.channels]).data)
-    clip.path.unlink()
-    return FileClip(into, channels=clip.channels, facts=clip.facts)
+    high_pass = HighPass(processing.high_pass_hz, SAMPLE_RATE_HZ)
+    return _replaced(clip, into, (high_pass.add(clip.read(first, last)) for first, last in spans(0, clip.frames)))
 
 
-def at_tempo(clip: FileClip, into: Path, *, tempo: float, sample_rate: int) -> FileClip:
+def at_tempo(clip: FileClip, into: Path, *, tempo: float) -> FileClip:
     """Make a clip `tempo` times as fast at the same pitch, in another file; the first one is closed and removed.
 
     At a tempo of 1 it stays as it is.
     """
     if tempo == 1.0:
         return clip
+    return _replaced(clip, into, stretched(clip, max(1, round(clip.frames / tempo)), SAMPLE_RATE_HZ))
+
+
+def _replaced(clip: FileClip, into: Path, blocks: Iterable[Block]) -> FileClip:
     with clip:
-        write_stretched(
-            clip, into, frames=max(1, round(clip.frames / tempo)), channels=clip.channels, sample_rate=sample_rate
-        )
+        made = write_clip(into, blocks, channels=clip.channels)
     clip.path.unlink()
-    return FileClip(into, channels=clip.channels, facts=clip.facts)
+    return made
 
 
-def write_stretched(clip: Clip, into: Path, *, frames: int, channels: int, sample_rate: int) -> None:
-    """Write a clip at another length and the same pitch, as raw float32 of 1 or 2 channels."""
-    with into.open("wb") as file:
-        for block in stretched(clip, frames, sample_rate):
-            file.write(np.ascontiguousarray(block[:, :channels]).data)
-
-
-def trimmed(clip: Clip, sample_rate: int, *, processing: VoiceProcessing, speed: float = 1.0) -> TrimmedClip:
+def trimmed(clip: Clip, *, processing: VoiceProcessing, speed: float = 1.0) -> TrimmedClip:
     """Cut the silence off both ends of a piece and give it edges; the margins are longer at a slow `speed`."""
     begins, ends = _sound(clip)
-    first = max(0, begins - round(LEAD_S / speed * sample_rate))
-    last = min(clip.frames, ends + round(TAIL_S / speed * sample_rate))
-    cut = _cut_ends(clip, first, last, begins, ends, sample_rate) if processing.declick else (False, False)
-    return _with_edges(clip, first, last, cut, sample_rate, usual_s=EDGE_S)
+    first = max(0, begins - round(LEAD_S / speed * SAMPLE_RATE_HZ))
+    last = min(clip.frames, ends + round(TAIL_S / speed * SAMPLE_RATE_HZ))
+    return _with_edges(clip, (first, last), (begins, ends), usual_s=EDGE_S, declick=processing.declick)
 
 
-def declicked(clip: Clip, sample_rate: int) -> TrimmedClip:
+def declicked(clip: Clip) -> TrimmedClip:
     """Soften the ends of a recording that is taken as it is, where they are cut in the middle of sound."""
-    begins, ends = _sound(clip)
-    cut = _cut_ends(clip, 0, clip.frames, begins, ends, sample_rate)
-    return _with_edges(clip, 0, clip.frames, cut, sample_rate, usual_s=0.0)
+    return _with_edges(clip, (0, clip.frames), _sound(clip), usual_s=0.0, declick=True)
 
 
 def _sound(clip: Clip) -> tuple[int, int]:
@@ -156,39 +137,26 @@ def _sound(clip: Clip) -> tuple[int, int]:
     return begins, ends
 
 
-def _cut_ends(clip: Clip, first: int, last: int, begins: int, ends: int, sample_rate: int) -> tuple[bool, bool]:
-    """Whether there is sound within an edge's length of either end."""
-    edge = round(EDGE_S * sample_rate)
-    return begins < ends and begins - first < edge, begins < ends and last - ends < edge
-
-
 def _with_edges(
-    clip: Clip, first: int, last: int, cut: tuple[bool, bool], sample_rate: int, *, usual_s: float
+    clip: Clip, span: tuple[int, int], sound: tuple[int, int], *, usual_s: float, declick: bool
 ) -> TrimmedClip:
-    rise, fall = (min(round((CUT_EDGE_S if is_cut else usual_s) * sample_rate), (last - first) // 2) for is_cut in cut)
+    """Give a span its edges; with `declick` a longer one where there is sound within an edge's length of the end."""
+    (first, last), (begins, ends) = span, sound
+    near = round(EDGE_S * SAMPLE_RATE_HZ) if declick and begins < ends else 0
+    rise, fall = (
+        min(round((CUT_EDGE_S if silence < near else usual_s) * SAMPLE_RATE_HZ), (last - first) // 2)
+        for silence in (begins - first, last - ends)
+    )
     return TrimmedClip(clip, first, last, rise_frames=rise, fall_frames=fall)
 
 
-def match_levels(
-    clips: Sequence[TrimmedClip], measurements: Sequence[Measurement], sample_rate: int
-) -> list[TrimmedClip]:
-    """Bring pieces to their median loudness, by no more than `LARGEST_LEVEL_MATCH_DB`; short ones are left alone."""
+def level_gains(clips: Sequence[TrimmedClip], measurements: Sequence[Measurement]) -> list[float]:
+    """Linear gains that bring pieces to their median loudness, within `LARGEST_LEVEL_MATCH_DB`; 1 for short ones."""
     levels = [
-        integrated_lufs(measurement.energies) if clip.frames >= _MATCHED_FROM_S * sample_rate else -math.inf
+        integrated_lufs(measurement.energies) if clip.frames >= _MATCHED_FROM_S * SAMPLE_RATE_HZ else -math.inf
         for clip, measurement in zip(clips, measurements, strict=True)
     ]
     known = [level for level in levels if math.isfinite(level)]
-    if len(known) < 2:
-        return list(clips)
-    middle = statistics.median(known)
-
-    def change_db(level: float) -> float:
-        return (
-            max(-LARGEST_LEVEL_MATCH_DB, min(LARGEST_LEVEL_MATCH_DB, rounded_db(middle - level)))
-            if math.isfinite(level)
-            else 0.0
-        )
-
-    return [
-        replace(clip, gain=clip.gain * db_to_gain(change_db(level))) for clip, level in zip(clips, levels, strict=True)
-    ]
+    middle = statistics.median(known) if known else 0.0
+    changes_db = [rounded_db(middle - level) if math.isfinite(level) else 0.0 for level in levels]
+    return [db_to_gain(max(-LARGEST_LEVEL_MATCH_DB, min(LARGEST_LEVEL_MATCH_DB, change))) for change in changes_db]

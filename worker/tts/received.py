@@ -6,11 +6,13 @@ import wave
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from worker.errors import TransientError
 from worker.media.sniff import demuxer_of, id3v2_bytes
-from worker.tts.service_errors import check_samples
 
 _JUDGED_BYTES = 1 << 14  # three frames of any MP3 or AAC
 _SAMPLE_BYTES = 2
+_TEXT_BYTES = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D}
+_TEXT_FROM_BYTES = 32
 
 
 def write_received(provider: str, chunks: Iterable[bytes], into: Path, *, pcm_rate_hz: int | None) -> None:
@@ -44,7 +46,8 @@ def write_received(provider: str, chunks: Iterable[bytes], into: Path, *, pcm_ra
             for chunk in arriving:
                 file.write(chunk)
         return
-    check_samples(provider, head)
+    if len(head) >= _TEXT_FROM_BYTES and _TEXT_BYTES.issuperset(head[:_TEXT_FROM_BYTES]):
+        raise TransientError(f"{provider} answered with words instead of sound", code="voice.damaged")
     with wave.open(str(into), "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(_SAMPLE_BYTES)

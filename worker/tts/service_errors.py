@@ -12,18 +12,15 @@ from worker.untrusted_json import read_json
 from worker.voices import PROVIDERS
 
 # Codes, types and parameters as the services name them. Their sentences are read only to find a text that is too long.
-_QUOTA_CODES = ("insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "payment_required")
-_PLAN_CODES = ("paid_plan_required", "subscription_required", "feature_not_available")
-_FORMAT_CODES = ("output_format_not_allowed", "response_format", "output_format")
-_LENGTH_CODES = ("string_above_max_length", "text_too_long", "input_too_long", "max_character_limit_exceeded")
+_QUOTA_CODES = {"insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "payment_required"}
+_PLAN_CODES = {"paid_plan_required", "subscription_required", "feature_not_available"}
+_FORMAT_CODES = {"output_format_not_allowed", "response_format", "output_format"}
+_LENGTH_CODES = {"string_above_max_length", "text_too_long", "input_too_long", "max_character_limit_exceeded"}
 _LENGTH_WORDS = ("maximum context length", "input is too long", "too many tokens", "too many characters")
 _MODEL_FIELDS, _VOICE_FIELDS = ("model", "model_id"), ("voice", "voice_id")
 _TEXT_FIELDS = ("", "input", "text")
 _SETTINGS_FIELDS = ("stability", "similarity_boost", "style", "use_speaker_boost", "voice_settings", "instructions")
 _PASSING_STATUSES = (408, 409, 425, 429)
-_TEXT_BYTES = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D}
-HEAD_BYTES = 32
-_UNTYPED = ("application/octet-stream", "binary/octet-stream")
 _LONGEST_REASON = 200
 _A_QUOTE = 16  # characters of the script in a row
 
@@ -35,108 +32,100 @@ class PieceTooLongError(ConfigurationError):
 
 
 @dataclass(frozen=True)
-class Request:
-    """A request to a voice service, and who chose its parts.
-
-    Attributes
-    ----------
-    provider : str
-        A key of `PROVIDERS`.
-    voice, model : str
-    voice_of_job, model_of_job : bool
-        Whether the job named them; what it did not name, the operator must change.
-    text : str
-        The text to speak. A reason that quotes it is not passed on.
-    """
+class Asked:
+    """What a service is asked for, and whether the job named it; what it did not name, the operator must change."""
 
     provider: str
     voice: str
     model: str
     voice_of_job: bool
     model_of_job: bool
-    text: str
-
-    @property
-    def key_variable(self) -> str:
-        """The setting with the key."""
-        return PROVIDERS[self.provider].key_variable
-
-    @property
-    def model_variable(self) -> str:
-        """The setting with the model."""
-        return PROVIDERS[self.provider].model_variable
 
 
 @dataclass(frozen=True)
 class Reason:
     """A service's answer, taken apart.
 
-    Attributes
-    ----------
-    codes : tuple of str
-        What the service calls the failure (`code`, `type`, `status`), in lower case.
-    field : str
-        Which part of the request it is about; empty where it does not say.
-    message : str
-        Its sentence, on one line.
+    The codes are what it calls the failure (`code`, `type`, `status`), in lower case; the field is the part of the
+    request that it is about, empty where it does not say; the message is its sentence, on one line.
     """
 
-    codes: tuple[str, ...]
-    field: str
-    message: str
+    codes: frozenset[str] = frozenset()
+    field: str = ""
+    message: str = ""
 
-    def is_one_of(self, names: tuple[str, ...]) -> bool:
-        """Whether a code is among these names."""
-        return any(code in names for code in self.codes)
+    @property
+    def about_format(self) -> bool:
+        """Whether the output format is refused."""
+        return bool(self.codes & _FORMAT_CODES) or self.field in _FORMAT_CODES
+
+    @property
+    def about_length(self) -> bool:
+        """Whether the text is too long."""
+        return bool(self.codes & _LENGTH_CODES) or any(words in self.message.lower() for words in _LENGTH_WORDS)
+
+    def names(self, word: str, *, but: str = "\0") -> bool:
+        """Whether a code has this word in it, and not the other."""
+        return any(word in code and but not in code for code in self.codes)
 
 
-def service_error(request: Request, status: int, body: Any, headers: Mapping[str, str]) -> WorkerError:
-    """Turn a failed HTTP answer into an error.
-
-    Parameters
-    ----------
-    request : Request
-    status : int
-        HTTP status.
-    body : object
-        JSON or text.
-    headers : mapping
-        Of the answer.
-    """
-    reason = read_reason(body)
-    says = f"{request.provider} answered {status}"
-    if reason.message and not _quotes(reason.message, request.text):
+def service_error(asked: Asked, text: str, status: int, reason: Reason, headers: Mapping[str, str]) -> WorkerError:
+    """Turn a failed HTTP answer into an error; a reason that quotes the text to speak is not passed on."""
+    info = PROVIDERS[asked.provider]
+    key, model, voice = info.key_variable, asked.model, asked.voice
+    says = f"{asked.provider} answered {status}"
+    if reason.message and not _quotes(reason.message, text):
         says += f": {reason.message}"
-    if reason.is_one_of(_QUOTA_CODES):
-        return _no_credit(request, says)
-    if reason.is_one_of(_PLAN_CODES):
+    no_credit = ConfigurationError(f"{says}; the account of {key} has no credit left", code="voice.quota")
+    if reason.codes & _QUOTA_CODES:
+        return no_credit
+    if reason.codes & _PLAN_CODES:
         return ConfigurationError(
-            f"{says}; the plan of {request.key_variable}'s account does not include the voice {request.voice!r} "
-            f"with the model {request.model}",
+            f"{says}; the plan of {key}'s account does not include the voice {voice!r} with the model {model}",
             code="voice.plan",
         )
     if status in _PASSING_STATUSES or status >= 500:
         header = {name.lower(): value for name, value in headers.items()}.get("retry-after")
         return TransientError(says, code="voice.unavailable", retry_after_s=retry_after_s(header))
-    if about_format(reason):
+    if reason.about_format:
         return ConfigurationError(
-            f"{says}; none of the formats that are asked for is allowed to {request.key_variable}", code="voice.format"
+            f"{says}; none of the formats that are asked for is allowed to {key}", code="voice.format"
         )
-    if _about_model(reason, request, status):
-        return _no_model(request, says)
+    # OpenAI's answer to a model of another endpoint; with another path it is about the base URL
+    elsewhere = asked.provider == "openai" and status == 404 and "(POST /v1/audio/speech)" in reason.message
+    if reason.field in _MODEL_FIELDS or reason.names("model") or status == 410 or elsewhere:
+        if not asked.model_of_job:
+            return ConfigurationError(
+                f"{says}; the model {model} was chosen by a setting or by default: set {info.model_variable}",
+                code="voice.model",
+            )
+        return JobError(
+            f"voice.model: {asked.provider} has no speech model {model!r} ({says})",
+            code="voice.model",
+            customer_message="The chosen voice model is not available. Please choose another voice.",
+        )
     if status == 402:
-        return _no_credit(request, says)
+        return no_credit
     if status in (401, 403):
-        return ConfigurationError(f"{says}; check {request.key_variable} and what it may do", code="voice.key")
-    if _about_length(reason):
-        return PieceTooLongError(f"{says}; {len(request.text)} characters are too many for the model {request.model}")
-    if reason.field in _VOICE_FIELDS or any("voice" in code and "setting" not in code for code in reason.codes):
-        return _no_voice(request, says)
+        return ConfigurationError(f"{says}; check {key} and what it may do", code="voice.key")
+    if reason.about_length:
+        return PieceTooLongError(f"{says}; {len(text)} characters are too many for the model {model}")
+    if reason.field in _VOICE_FIELDS or reason.names("voice", but="setting"):
+        if not asked.voice_of_job:
+            return ConfigurationError(
+                f"{says}; the voice {voice!r} was taken since the job names none: have the app send voice.id",
+                code="voice.unknown",
+            )
+        return JobError(
+            f"voice.id: {asked.provider} has no voice {voice!r} ({says})",
+            code="voice.unknown",
+            customer_message="The chosen voice is not available any more. Please choose another voice.",
+        )
     if status == 404:
         return ConfigurationError(
-            f"{says}; nothing answers there as {request.provider} does: check its base URL", code="voice.address"
+            f"{says}; nothing answers there as {asked.provider} does: check its base URL", code="voice.address"
         )
-    if reason.field in _SETTINGS_FIELDS or any("setting" in code for code in reason.codes):
+    if reason.field in _SETTINGS_FIELDS or reason.names("setting"):
         return JobError(
             f"voice.settings: refused by the voice ({says})",
             code="voice.settings",
@@ -149,87 +138,6 @@ def service_error(request: Request, status: int, body: Any, headers: Mapping[str
         code="voice.refused",
         customer_message="The voice service would not read this text. Please change the script and try again.",
     )
-
-
-def _no_credit(request: Request, says: str) -> WorkerError:
-    return ConfigurationError(f"{says}; the account of {request.key_variable} has no credit left", code="voice.quota")
-
-
-def _no_model(request: Request, says: str) -> WorkerError:
-    if request.model_of_job:
-        return JobError(
-            f"voice.model: {request.provider} has no speech model {request.model!r} ({says})",
-            code="voice.model",
-            customer_message="The chosen voice model is not available. Please choose another voice.",
-        )
-    return ConfigurationError(
-        f"{says}; the model {request.model} was chosen by a setting or by default: set {request.model_variable}",
-        code="voice.model",
-    )
-
-
-def _no_voice(request: Request, says: str) -> WorkerError:
-    if request.voice_of_job:
-        return JobError(
-            f"voice.id: {request.provider} has no voice {request.voice!r} ({says})",
-            code="voice.unknown",
-            customer_message="The chosen voice is not available any more. Please choose another voice.",
-        )
-    return ConfigurationError(
-        f"{says}; the voice {request.voice!r} was taken since the job names none: have the app send voice.id",
-        code="voice.unknown",
-    )
-
-
-def about_format(reason: Reason) -> bool:
-    """Whether the service refused the output format."""
-    return reason.field in _FORMAT_CODES or reason.is_one_of(_FORMAT_CODES)
-
-
-def _about_model(reason: Reason, request: Request, status: int) -> bool:
-    if reason.field in _MODEL_FIELDS or any("model" in code for code in reason.codes) or status == 410:
-        return True
-    # OpenAI's answer to a model of another endpoint; with another path it is about the base URL
-    return request.provider == "openai" and status == 404 and "(POST /v1/audio/speech)" in reason.message
-
-
-def _about_length(reason: Reason) -> bool:
-    return reason.is_one_of(_LENGTH_CODES) or any(words in reason.message.lower() for words in _LENGTH_WORDS)
-
-
-def check_type(provider: str, content_type: str | None) -> None:
-    """Check the type of an answer: bare PCM would play a page of text as noise.
-
-    Raises
-    ------
-    TransientError
-        If it is neither audio nor of no type at all.
-    """
-    kind = (content_type or "").partition(";")[0].strip().lower()
-    if kind and not kind.startswith("audio/") and kind not in _UNTYPED:
-        raise TransientError(f"{provider} answered with {kind}, which is no sound", code="voice.damaged")
-
-
-def check_samples(provider: str, head: bytes) -> None:
-    """Check the first bytes of bare samples.
-
-    Raises
-    ------
-    TransientError
-        If they are text.
-    """
-    if len(head) >= HEAD_BYTES and all(byte in _TEXT_BYTES for byte in head[:HEAD_BYTES]):
-        raise TransientError(f"{provider} answered with words instead of sound", code="voice.damaged")
-
-
-def unreachable(provider: str, error: Exception) -> TransientError:
-    """Turn a broken connection or a timeout into an error that may pass."""
-    return TransientError(f"{provider} cannot be reached: {type(error).__name__}", code="voice.unreachable")
-
-
-def too_slow(provider: str, seconds: float) -> TransientError:
-    """Say that a piece took too long as a whole."""
-    return TransientError(f"{provider} did not finish a piece within {seconds:.0f} s", code="voice.slow")
 
 
 def _quotes(reason: str, text: str) -> bool:
@@ -247,15 +155,16 @@ def read_reason(body: Any) -> Reason:
     if isinstance(body, list) and body:
         body = body[0]
     if isinstance(body, str):
-        return Reason((body.lower(),), "", _line(body))
+        return Reason(frozenset((body.lower(),)), message=_line(body))
     if not isinstance(body, dict):
-        return Reason((), "", "")
-    codes = tuple(str(body[key]).lower() for key in ("code", "type", "status") if body.get(key))
+        return Reason()
     place = body.get("loc")
     field = body.get("param") or (place[-1] if isinstance(place, list) and place else "")
-    field = str(field).rpartition(".")[2].lower()
-    words = next((body[key] for key in ("message", "msg", "status", "code") if body.get(key)), "")
-    return Reason(codes, field, _line(words))
+    return Reason(
+        codes=frozenset(str(body[key]).lower() for key in ("code", "type", "status") if body.get(key)),
+        field=str(field).rpartition(".")[2].lower(),
+        message=_line(next((body[key] for key in ("message", "msg", "status", "code") if body.get(key)), "")),
+    )
 
 
 def _line(words: object) -> str:

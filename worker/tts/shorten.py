@@ -12,7 +12,7 @@ import numpy as np
 
 from dsp.blocks import Clip, db_to_gain, spans
 from dsp.loudness import integrated_lufs
-from worker.media.clip import FileClip
+from dsp.stretch import stretched
 from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
 from worker.payload.script import Pause, Sentence, parse_script
 from worker.plan.fit import (
@@ -20,7 +20,6 @@ from worker.plan.fit import (
     Ending,
     Parts,
     Projection,
-    Room,
     begins_at,
     count_sentences,
     first_sentences,
@@ -31,13 +30,15 @@ from worker.plan.fit import (
     tempo_to_fit,
     voice_too_long,
 )
-from worker.plan.recordings import Speech, Spoken
+from worker.plan.recordings import Speech, Spoken, in_frames
+from worker.plan.repetitions import repetition_of
 from worker.tts.cache import SpeechCache
 from worker.tts.pace import PaceBook, spoken_characters
-from worker.tts.processing import EDGE_S, TAIL_S, TrimmedClip, measure_clip, write_stretched
-from worker.tts.speech import piece_key, spaced_pieces
-from worker.tts.voice import Utterance, Voice
+from worker.tts.processing import EDGE_S, TAIL_S, TrimmedClip, measure_clip, write_clip
+from worker.tts.speech import piece_key, spaced_pieces, utterance_at
+from worker.tts.voice import Voice
 
+SpokenParts = Sequence[Spoken | Pause]
 FitMode = Literal["adapt", "fail"]
 
 QUIET_DB: Final = -40.0  # below a recording's own peak: what counts as a pause between words
@@ -63,15 +64,11 @@ def script_that_fits(
 
     Parameters
     ----------
-    job : RenderJob
     parts : tuple of Sentence or Pause
         From `parse_script`.
-    voice : Voice
-    fit : "adapt" or "fail"
     cache : SpeechCache
         Pieces that are here are paid for, and are spoken. A decision is kept here, too, so that a second attempt speaks
         the same words.
-    paces : PaceBook
     notes : list of str
         What was left out is added.
 
@@ -99,7 +96,7 @@ def script_that_fits(
         return parts
     # the decision holds for later attempts, too: other words would have to be paid for again
     key = cache.key("sentences that fit", fit, voice.fingerprint, job.script, str(room))
-    count = _recalled(cache, key, most=sentences)
+    count = _decided(cache, key, most=sentences)
     if count is None:
         fits = room.first + whole.frames() <= room.until
         if fit == "fail" and not fits:
@@ -112,7 +109,7 @@ def script_that_fits(
             )
         if not count:
             raise voice_too_long(job, projected(first_sentences(parts, 1)).frames(), projected=True)
-        cache.remember(key, str(count).encode())
+        cache.keep(key, str(count).encode())
     if count == sentences:
         return parts
     notes.append(
@@ -123,9 +120,9 @@ def script_that_fits(
     return first_sentences(parts, count)
 
 
-def _recalled(cache: SpeechCache, key: str, *, most: int) -> int | None:
+def _decided(cache: SpeechCache, key: str, *, most: int) -> int | None:
     """What an earlier attempt of the same job has decided."""
-    kept = cache.recall(key)
+    kept = cache.read(key)
     if kept is None or not kept.isdigit() or len(kept) > len(str(most)):
         return None
     return int(kept) if 1 <= int(kept) <= most else None
@@ -133,24 +130,14 @@ def _recalled(cache: SpeechCache, key: str, *, most: int) -> int | None:
 
 def _all_paid(parts: Parts, voice: Voice, cache: SpeechCache, *, take: int) -> bool:
     """Whether every piece of a script is in the cache: then its true length costs nothing."""
-    texts = [part.text for part in spaced_pieces(parts, voice) if isinstance(part, Sentence)]
-    utterances = (
-        Utterance(text, previous=before, following=after, take=take)
-        for text, before, after in zip(texts, ["", *texts], [*texts[1:], ""], strict=False)
-    )
-    return all(cache.holds(piece_key(utterance, voice)) for utterance in utterances)
+    spaced = spaced_pieces(parts, voice)
+    sentences = (number for number, part in enumerate(spaced) if isinstance(part, Sentence))
+    return all(cache.find(piece_key(utterance_at(spaced, number, take=take), voice)) for number in sentences)
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Speech that fits, and where it begins.
-
-    Attributes
-    ----------
-    job : RenderJob
-        With the start delay that is kept.
-    speech : Speech
-    """
+    """Speech that fits, and the job with the start delay at which it does."""
 
     job: RenderJob
     speech: Speech
@@ -161,7 +148,6 @@ def fitted(job: RenderJob, speech: Speech, *, fit: FitMode, folder: Path, notes:
 
     Parameters
     ----------
-    job : RenderJob
     speech : Speech
         Spoken words, or one recording without text.
     fit : "adapt" or "fail"
@@ -183,105 +169,78 @@ def fitted(job: RenderJob, speech: Speech, *, fit: FitMode, folder: Path, notes:
     is_recording = not any(part.text for part in _spoken(speech.parts))
     if is_recording and fit == "fail":
         raise voice_too_long(job, length)
-    made = (
-        _shortened_recording(speech, room, folder, notes)
-        if is_recording
-        else _shortened_words(speech, job.script, room, folder, notes)
-    )
-    first = None if made is None else begins_at(made.room, _frames(made.speech.parts))
-    if made is None or first is None:
+    parts: SpokenParts | None = speech.parts
+    within, how = room.frames, ""
+    if is_recording and within < _LEAST_S * SAMPLE_RATE_HZ:
+        within = room.with_fade_in.frames
+    elif not is_recording and tempo_to_fit(*_lengths(speech.parts), within) is None:
+        endings = list(_endings(speech.parts, job.script))
+        last = last_ending_that_fits(endings, within)
+        if last is None:
+            within = room.with_fade_in.frames
+            last = last_ending_that_fits(endings, within)
+        if last is not None:
+            parts, how = _until(speech.parts, last), "after a whole sentence"
+    if not how and tempo_to_fit(*_lengths(speech.parts), within) is None:
+        parts, how = _cut(speech.parts, within)
+    if parts is None or (tempo := tempo_to_fit(*_lengths(parts), within)) is None:
+        raise voice_too_long(job, length)
+    if how:
+        notes.append(
+            f"The voice of {length / SAMPLE_RATE_HZ:.1f} s is longer than the track: it ends {how}, at "
+            f"{_frames(parts) / SAMPLE_RATE_HZ:.1f} s."
+        )
+        energies = [measure_clip(part.clip).energies for part in _spoken(parts)]
+        speech = Speech(tuple(parts), integrated_lufs(np.concatenate(energies)))
+    if tempo > 1.0:
+        notes.append(f"The voice is {100 * (tempo - 1):.1f} % faster than ordered, so that it fits into the track.")
+        speech = replace(speech, parts=tuple(_faster(speech.parts, tempo, folder)))
+    first = begins_at(room.with_fade_in, _frames(speech.parts))
+    if first is None:
         raise voice_too_long(job, length)
     if first < room.first:
         notes.append(
             f"The voice begins at {first / SAMPLE_RATE_HZ:.1f} s instead of {room.first / SAMPLE_RATE_HZ:.1f} s, "
             "so that it ends before the track fades out."
         )
-    return Fitted(job.model_copy(update={"start_delay_s": first / SAMPLE_RATE_HZ}), made.speech)
+    return Fitted(job.model_copy(update={"start_delay_s": first / SAMPLE_RATE_HZ}), speech)
 
 
-@dataclass(frozen=True)
-class _Made:
-    speech: Speech
-    room: Room
+def _cut(parts: SpokenParts, room_frames: int) -> tuple[SpokenParts | None, str]:
+    """End speech whose sentences are not known within its first words, in the last pause that fits, else faded out.
 
-
-def _shortened_words(speech: Speech, script: str, room: Room, folder: Path, notes: list[str]) -> _Made | None:
-    """Speech of known text: faster, else up to the last whole sentence, else as far as there is room."""
-    words, silences = _words_and_silences(speech.parts)
-    tempo = tempo_to_fit(words, silences, room.frames)
-    if tempo is None:
-        endings = list(_endings(speech.parts, script))
-        last = last_ending_that_fits(endings, room.frames)
-        if last is None:
-            room = room.with_fade_in
-            last = last_ending_that_fits(endings, room.frames)
-        if last is None:
-            return _shortened_recording(speech, room, folder, notes)
-        kept = _until(speech.parts, last)
-        notes.append(
-            f"The speech was longer than the track: it ends after a whole sentence, at {_seconds(kept):.1f} s of "
-            f"{_seconds(speech.parts):.1f} s."
-        )
-        speech = _measured(kept)
-        words, silences = _words_and_silences(kept)
-        tempo = tempo_to_fit(words, silences, room.frames)
-    return _Made(_faster(speech, tempo or 1.0, folder, notes), room)
-
-
-def _shortened_recording(speech: Speech, room: Room, folder: Path, notes: list[str]) -> _Made | None:
-    """Speech whose sentences are not known: faster, else up to the last pause that fits, else faded out.
-
-    None where there is no room at all.
+    Gives what is left, None where there is no room at all; and where it ends, in words.
     """
-    if room.frames < _LEAST_S * SAMPLE_RATE_HZ:
-        room = room.with_fade_in
-    tempo = tempo_to_fit(*_words_and_silences(speech.parts), room.frames)
-    if tempo is None:
-        number, first = next((n, part) for n, part in enumerate(speech.parts) if isinstance(part, Spoken))
-        silence = sum(round(part.seconds * SAMPLE_RATE_HZ) for part in speech.parts[:number] if isinstance(part, Pause))
-        most = min(int(MOST_TEMPO * (room.frames - silence)), first.clip.frames)
-        if most < _LEAST_S * SAMPLE_RATE_HZ:
-            return None
-        cut, how, fall_s = _end_in_quiet(first.clip, most)
-        kept = (*speech.parts[:number], Spoken(first.text, _ended(first.clip, cut, fall_s)))
-        notes.append(
-            f"The voice of {_seconds(speech.parts):.1f} s is longer than the track: it ends {how}, at "
-            f"{_seconds(kept):.1f} s."
-        )
-        speech = _measured(kept)
-        tempo = tempo_to_fit(*_words_and_silences(kept), room.frames)
-    return _Made(_faster(speech, tempo or 1.0, folder, notes), room)
-
-
-def _end_in_quiet(clip: Clip, most: int) -> tuple[int, str, float]:
-    """Where to end a clip within `most` frames, how in words, and the length of the fade in seconds.
-
-    In the last pause, but not sooner than at half of `most`; else at `most` itself.
-    """
-    ends = [_cut_at(pause) for pause in quiet_stretches(clip, SAMPLE_RATE_HZ)]
+    number, first = next((n, part) for n, part in enumerate(parts) if isinstance(part, Spoken))
+    silence = sum(in_frames(part.seconds) for part in parts[:number] if isinstance(part, Pause))
+    most = min(int(MOST_TEMPO * (room_frames - silence)), first.clip.frames)
+    if most < _LEAST_S * SAMPLE_RATE_HZ:
+        return None, ""
+    ends = [_cut_at(pause) for pause in quiet_spans(first.clip)]
     fitting = [end for end in ends if _LEAST_KEPT * most <= end <= most]
-    return (fitting[-1], "in a pause", EDGE_S) if fitting else (most, "fading out", FADED_END_S)
+    end, fall_s, how = (fitting[-1], EDGE_S, "in a pause") if fitting else (most, FADED_END_S, "fading out")
+    return (*parts[:number], Spoken(first.text, _ended(first.clip, end, fall_s))), how
 
 
 def _cut_at(pause: tuple[int, int]) -> int:
     """Where in a pause to end: after the tail of the word, before the next one."""
     start, stop = pause
-    return start + min(round(TAIL_S * SAMPLE_RATE_HZ), (stop - start) // 2)
+    return start + min(in_frames(TAIL_S), (stop - start) // 2)
 
 
-def quiet_stretches(clip: Clip, sample_rate: int) -> list[tuple[int, int]]:
+def quiet_spans(clip: Clip) -> list[tuple[int, int]]:
     """Find the pauses within a clip: at least `SHORTEST_QUIET_S` below `QUIET_DB` of its peak, in frames."""
-    step = round(_STEP_S * sample_rate)
+    step = in_frames(_STEP_S)
     peaks = np.concatenate(
         [
-            np.maximum.reduceat(np.abs(clip.read(first, last)).max(axis=1), np.arange(0, last - first, step))
-            for first, last in spans(0, clip.frames, 300 * step)
+            np.zeros(0, np.float32),
+            *(
+                np.maximum.reduceat(np.abs(clip.read(first, last)).max(axis=1), np.arange(0, last - first, step))
+                for first, last in spans(0, clip.frames, 300 * step)
+            ),
         ]
-        or [np.zeros(0, np.float32)]
     )
-    if not len(peaks):
-        return []
-    quiet = peaks <= peaks.max() * db_to_gain(QUIET_DB)
+    quiet = peaks <= peaks.max(initial=0.0) * db_to_gain(QUIET_DB)
     edges = np.flatnonzero(np.diff(np.concatenate(([False], quiet, [False])).astype(np.int8)))
     least = SHORTEST_QUIET_S / _STEP_S
     return [
@@ -291,7 +250,7 @@ def quiet_stretches(clip: Clip, sample_rate: int) -> list[tuple[int, int]]:
     ]
 
 
-def _endings(parts: Sequence[Spoken | Pause], script: str) -> Iterator[Ending]:
+def _endings(parts: SpokenParts, script: str) -> Iterator[Ending]:
     """Every place after a whole sentence: ends of pieces, and within them the pauses that belong to one.
 
     A piece may end within a sentence that was too long for the voice, so its end is looked up in the script.
@@ -300,10 +259,10 @@ def _endings(parts: Sequence[Spoken | Pause], script: str) -> Iterator[Ending]:
     words = silences = waiting = letters = 0
     for number, part in enumerate(parts):
         if isinstance(part, Pause):
-            waiting += round(part.seconds * SAMPLE_RATE_HZ)
+            waiting += in_frames(part.seconds)
             continue
         silences, waiting = silences + waiting, 0
-        for frames, sentences in sentence_ends(part.clip, part.text, SAMPLE_RATE_HZ):
+        for frames, sentences in sentence_ends(part.clip, part.text):
             yield Ending(number, frames, sentences, words + frames, silences)
         words += part.clip.frames
         letters += _letters(part.text)
@@ -316,7 +275,7 @@ def _letters(text: str) -> int:
     return sum(map(len, text.split()))
 
 
-def sentence_ends(clip: Clip, text: str, sample_rate: int) -> list[tuple[int, int]]:
+def sentence_ends(clip: Clip, text: str) -> list[tuple[int, int]]:
     """Find where in a piece its sentences end, all but the last.
 
     Where a sentence ought to end follows from its share of the characters; the longest pause near there, within half
@@ -331,7 +290,7 @@ def sentence_ends(clip: Clip, text: str, sample_rate: int) -> list[tuple[int, in
     if len(lengths) < 2:
         return []
     scale = clip.frames / sum(lengths)
-    pauses = quiet_stretches(clip, sample_rate)
+    pauses = quiet_spans(clip)
     ends: list[tuple[int, int]] = []
     expected = 0.0
     for number in range(1, len(lengths)):
@@ -347,42 +306,30 @@ def sentence_ends(clip: Clip, text: str, sample_rate: int) -> list[tuple[int, in
     return ends
 
 
-def _until(parts: Sequence[Spoken | Pause], ending: Ending) -> tuple[Spoken | Pause, ...]:
+def _until(parts: SpokenParts, ending: Ending) -> SpokenParts:
     part = parts[ending.part]
-    if not isinstance(part, Spoken):
-        raise TypeError("speech ends in a word, not in a pause")
+    assert isinstance(part, Spoken)  # noqa: S101 - speech ends in a word, not in a pause
     if ending.frames == part.clip.frames:
-        return tuple(parts[: ending.part + 1])
+        return parts[: ending.part + 1]
     text = " ".join(_sentences(part.text)[: ending.sentences])
     return (*parts[: ending.part], Spoken(text, _ended(part.clip, ending.frames, EDGE_S)))
 
 
 def _ended(clip: Clip, frames: int, fall_s: float) -> Clip:
-    return TrimmedClip(clip, 0, frames, fall_frames=min(round(fall_s * SAMPLE_RATE_HZ), frames // 2))
+    return TrimmedClip(clip, 0, frames, fall_frames=min(in_frames(fall_s), frames // 2))
 
 
-def _faster(speech: Speech, tempo: float, folder: Path, notes: list[str]) -> Speech:
+def _faster(parts: SpokenParts, tempo: float, folder: Path) -> Iterator[Spoken | Pause]:
     """Make every word `tempo` times as fast; pauses stay."""
-    if tempo <= 1.0:
-        return speech
-    notes.append(f"The voice is {100 * (tempo - 1):.1f} % faster than ordered, so that it fits into the track.")
-    parts: list[Spoken | Pause] = []
-    for number, part in enumerate(speech.parts):
+    for number, part in enumerate(parts):
         if isinstance(part, Spoken):
-            into = folder / f"fitted-{number:04d}.f32"
             frames = int(part.clip.frames / tempo)  # rounded down, so that all together fit
-            write_stretched(part.clip, into, frames=frames, channels=2, sample_rate=SAMPLE_RATE_HZ)
-            part = replace(part, clip=FileClip(into, channels=2))
-        parts.append(part)
-    return replace(speech, parts=tuple(parts))
+            blocks = stretched(part.clip, frames, SAMPLE_RATE_HZ)
+            part = replace(part, clip=write_clip(folder / f"fitted-{number:04d}.f32", blocks))
+        yield part
 
 
-def _measured(parts: tuple[Spoken | Pause, ...]) -> Speech:
-    energies = [measure_clip(part.clip, SAMPLE_RATE_HZ).energies for part in _spoken(parts)]
-    return Speech(parts, integrated_lufs(np.concatenate(energies)))
-
-
-def _spoken(parts: Sequence[Spoken | Pause]) -> list[Spoken]:
+def _spoken(parts: SpokenParts) -> list[Spoken]:
     return [part for part in parts if isinstance(part, Spoken)]
 
 
@@ -390,20 +337,11 @@ def _sentences(text: str) -> list[str]:
     return [part.text for part in parse_script(text) if isinstance(part, Sentence)]
 
 
-def _words_and_silences(parts: Sequence[Spoken | Pause]) -> tuple[int, int]:
+def _lengths(parts: SpokenParts) -> tuple[int, int]:
     """Frames of words, and of the silences before the last of them."""
-    words = silences = waiting = 0
-    for part in parts:
-        if isinstance(part, Pause):
-            waiting += round(part.seconds * SAMPLE_RATE_HZ)
-        else:
-            words, silences, waiting = words + part.clip.frames, silences + waiting, 0
-    return words, silences
+    repetition = repetition_of(parts)
+    return sum(piece.clip.frames for piece in repetition.pieces), sum(repetition.silences)
 
 
-def _frames(parts: Sequence[Spoken | Pause]) -> int:
-    return sum(_words_and_silences(parts))
-
-
-def _seconds(parts: Sequence[Spoken | Pause]) -> float:
-    return _frames(parts) / SAMPLE_RATE_HZ
+def _frames(parts: SpokenParts) -> int:
+    return sum(_lengths(parts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from dsp.blocks import Clip, spans
-from dsp.loudness import Measurement, integrated_lufs, joined
+from dsp.loudness import integrated_lufs
 from worker.errors import MediaError, TransientError
 from worker.ffmpeg.program import Ffmpeg
 from worker.media.clip import FileClip
 from worker.media.decode import decode
-from worker.payload.script import Pause, Sentence, pieces, with_gaps
+from worker.payload.schema import SAMPLE_RATE_HZ
+from worker.payload.script import Part, Sentence, pieces, with_gaps
 from worker.plan.recordings import Speech, Spoken
 from worker.tts.cache import SpeechCache
 from worker.tts.pace import PaceBook, spoken_characters
@@ -27,7 +28,7 @@ from worker.tts.processing import (
     at_tempo,
     declicked,
     high_passed,
-    match_levels,
+    level_gains,
     measure_clip,
     trimmed,
 )
@@ -45,15 +46,9 @@ _LONGEST_PIECE_S = 3600.0
 
 @dataclass
 class SpeechStats:
-    """What `speak_script` did beside speaking: for the report and the log.
+    """What `speak_script` did beside speaking: pieces that came from the cache, and that had to be spoken; notes.
 
-    Attributes
-    ----------
-    hits, misses : int
-        Pieces that came from the cache, and that had to be spoken.
-    notes : list of str
-    recognised : Recognised or None
-        What speech recognition heard, with `verify`.
+    `recognised` is what speech recognition heard, where that was asked for and did not fail.
     """
 
     hits: int = 0
@@ -63,13 +58,12 @@ class SpeechStats:
 
 
 def speak_script(
-    parts: tuple[Sentence | Pause, ...],
+    parts: Sequence[Part],
     voice: Voice,
     *,
     cache: SpeechCache,
     ffmpeg: Ffmpeg,
     folder: Path,
-    sample_rate: int,
     on_progress: Callable[[float], None] | None = None,
     said: SpeechStats | None = None,
     processing: VoiceProcessing = UNPROCESSED,
@@ -87,17 +81,12 @@ def speak_script(
         From `parse_script`.
     voice : Voice
         Closed when this returns.
-    cache : SpeechCache
-    ffmpeg : Ffmpeg
     folder : Path
         For the decoded pieces; they are read while the track is rendered.
-    sample_rate : int
-        In Hz, of the track.
     on_progress : callable, optional
         Called with the fraction of pieces that are there.
     said : SpeechStats, optional
         Collects counts and notes.
-    processing : VoiceProcessing, optional
     paces : PaceBook, optional
         Learns how long the voice takes for its words.
     takes : TakeBook, optional
@@ -112,109 +101,69 @@ def speak_script(
     Returns
     -------
     Speech
-        Pauses of the script as they were; `SENTENCE_GAP_S` between pieces, `PARAGRAPH_GAP_S` between paragraphs, both
-        divided by the speed.
+        At the track's sample rate. Pauses of the script as they were; `SENTENCE_GAP_S` between pieces,
+        `PARAGRAPH_GAP_S` between paragraphs, both divided by the speed.
 
     Raises
     ------
     WorkerError
         As the voice does; TransientError if it gave silence.
     """
-    said = said if said is not None else SpeechStats()
+    said = said or SpeechStats()
     waiting = list(spaced_pieces(parts, voice))
-    spoken: list[Spoken | Pause] = []
-    clips: list[TrimmedClip] = []
-    measurements: list[Measurement] = []
-    said_before = ""
-    number = 0
-    book_of_voice = takes.read(voice.pace_key) if takes is not None else []
-    checks = TakeChecks(book_of_voice, speed=voice.speed / voice.tempo)
-    utterances: list[Utterance] = []
     anew = _pieces_with(new_takes, waiting)
+    checks = TakeChecks(takes.read(voice.pace_key) if takes is not None else [], speed=voice.speed / voice.tempo)
+    clips: list[TrimmedClip] = []
+    places: list[int] = []  # of the pieces in `waiting`
+    number = 0
 
-    def ready(utterance: Utterance, name: str, piece_number: int, *, again: bool = False) -> TrimmedClip:
-        clip = _piece(
-            utterance,
-            voice,
-            cache,
-            ffmpeg,
-            folder / name,
-            sample_rate,
-            checks,
-            piece_number,
-            anew=utterance.text in anew,
-            again=again,
-        )
-        filtered = high_passed(clip, folder / f"{name}.highpass", processing=processing, sample_rate=sample_rate)
-        return trimmed(filtered, sample_rate, processing=processing, speed=voice.speed)
+    def ready(place: int, piece_number: int, name: str, *, again: bool = False) -> TrimmedClip:
+        utterance, into = utterance_at(waiting, place, take=take), folder / f"{name}-{place:04d}"
+        source = _Source(voice, cache, ffmpeg, checks, said)
+        clip = source.piece(utterance, into, piece_number, anew=utterance.text in anew, again=again)
+        clip = high_passed(clip, into.with_suffix(".highpass"), processing=processing)
+        return trimmed(clip, processing=processing, speed=voice.speed)
 
     with closing(voice):
         while number < len(waiting):
-            part = waiting[number]
-            if isinstance(part, Pause):
-                spoken.append(part)
-                number += 1
-                continue
-            following = next((later.text for later in waiting[number + 1 :] if isinstance(later, Sentence)), "")
-            # a pause does not end the context
-            utterance = Utterance(part.text, previous=said_before, following=following, take=take)
-            try:
-                piece = ready(utterance, f"speech-{number:04d}", len(clips) + 1)
-            except PieceTooLongError:
-                if len(part.text) <= _SHORTEST_CUT_CHARACTERS:
-                    raise
-                # the service takes less than its documentation says: cut this piece and all that follow
-                limit = len(part.text) // 2
-                waiting[number:] = spaced_pieces(tuple(waiting[number:]), voice, limit_characters=limit)
-                continue
-            utterances.append(utterance)
-            clips.append(piece)
-            measurements.append(measure_clip(piece, sample_rate))
-            spoken.append(Spoken(part.text, piece))
-            said_before = part.text
+            if isinstance(part := waiting[number], Sentence):
+                try:
+                    clips.append(ready(number, len(clips) + 1, "speech"))
+                except PieceTooLongError:
+                    if len(part.text) <= _SHORTEST_CUT_CHARACTERS:
+                        raise
+                    # the service takes less than its documentation says: cut this piece and all that follow
+                    waiting[number:] = spaced_pieces(waiting[number:], voice, limit_characters=len(part.text) // 2)
+                    continue
+                places.append(number)
             number += 1
             if on_progress is not None:
                 on_progress(number / len(waiting))
         for piece_number in checks.doubtful():  # spoken before it was known what is usual for the voice
             index = piece_number - 1
-            clips[index] = ready(utterances[index], f"again-{index:04d}", piece_number, again=True)
-            measurements[index] = measure_clip(clips[index], sample_rate)
+            clips[index] = ready(places[index], piece_number, "again", again=True)
     if takes is not None:
         takes.learn(voice.pace_key, checks)
     if paces is not None:
-        characters = sum(spoken_characters(part.text) for part in spoken if isinstance(part, Spoken))
-        paces.learn(voice.pace_key, characters, sum(clip.frames for clip in clips) / sample_rate * voice.speed)
-    said.hits, said.misses = cache.hits, cache.misses
+        characters = sum(spoken_characters(part.text) for part in waiting if isinstance(part, Sentence))
+        paces.learn(voice.pace_key, characters, sum(clip.frames for clip in clips) / SAMPLE_RATE_HZ * voice.speed)
     said.notes.extend([*voice.notes, *checks.notes()])
     if verify:
-        texts = [utterance.text for utterance in utterances]
-        said.recognised = recognise(list(zip(texts, clips, strict=True)), folder, sample_rate=sample_rate)
-        said.notes.extend(
-            ["voice: the speech recogniser failed, so the words were not checked."]
-            if said.recognised is None
-            else said.recognised.notes()
-        )
-    level = match_levels(clips, measurements, sample_rate)
-    loudness = integrated_lufs(
-        joined(measurements).energies
-        if len(measurements) == 1
-        else np.concatenate(
-            [
-                m.energies * (after.gain / before.gain) ** 2
-                for m, before, after in zip(measurements, clips, level, strict=True)
-            ]
-        )
-    )
-    rest = iter(level)
+        texts = [part.text for part in waiting if isinstance(part, Sentence)]
+        said.recognised = recognise(list(zip(texts, clips, strict=True)), folder, sample_rate=SAMPLE_RATE_HZ)
+        failed = ["voice: the speech recogniser failed, so the words were not checked."]
+        said.notes.extend(failed if said.recognised is None else said.recognised.notes())
+    measurements = [measure_clip(clip) for clip in clips]
+    gains = level_gains(clips, measurements)
+    energies = [measured.energies * gain**2 for measured, gain in zip(measurements, gains, strict=True)]
+    levelled = iter([replace(clip, gain=gain) for clip, gain in zip(clips, gains, strict=True)])
     return Speech(
-        tuple(Spoken(part.text, next(rest)) if isinstance(part, Spoken) else part for part in spoken),
-        loudness,
+        tuple(Spoken(part.text, next(levelled)) if isinstance(part, Sentence) else part for part in waiting),
+        integrated_lufs(np.concatenate(energies)),
     )
 
 
-def spaced_pieces(
-    parts: tuple[Sentence | Pause, ...], voice: Voice, *, limit_characters: int | None = None
-) -> tuple[Sentence | Pause, ...]:
+def spaced_pieces(parts: Sequence[Part], voice: Voice, *, limit_characters: int | None = None) -> tuple[Part, ...]:
     """Put a script into the pieces that a voice speaks at once, with the silences between them."""
     limit = voice.limit_characters if limit_characters is None else limit_characters
     return with_gaps(
@@ -224,11 +173,19 @@ def spaced_pieces(
     )
 
 
-def _pieces_with(sentences: Collection[str], parts: Collection[Sentence | Pause]) -> frozenset[str]:
+def _pieces_with(sentences: Collection[str], parts: Sequence[Part]) -> frozenset[str]:
     """Texts of the pieces that are one of the sentences, or, where there is none such, hold it."""
     texts = {part.text for part in parts if isinstance(part, Sentence)}
     held = {text for text in texts for sentence in sentences if sentence not in texts and sentence in text}
     return frozenset(texts.intersection(sentences) | held)
+
+
+def utterance_at(parts: Sequence[Part], number: int, *, take: int = 1) -> Utterance:
+    """Put a piece into its context; pauses do not end it."""
+    part = parts[number]
+    before = (part.text for part in reversed(parts[:number]) if isinstance(part, Sentence))
+    after = (part.text for part in parts[number + 1 :] if isinstance(part, Sentence))
+    return Utterance(part.text if isinstance(part, Sentence) else "", next(before, ""), next(after, ""), take)
 
 
 def piece_key(utterance: Utterance, voice: Voice) -> str:
@@ -243,7 +200,6 @@ def recorded_speech(
     *,
     ffmpeg: Ffmpeg,
     folder: Path,
-    sample_rate: int,
     max_seconds: float,
     speed: float = 1.0,
     processing: VoiceProcessing = UNPROCESSED,
@@ -257,84 +213,78 @@ def recorded_speech(
     MediaError
         If it cannot be decoded; names the file.
     """
-    decoded = decode(
-        ffmpeg,
-        path,
-        folder / "voice.f32",
-        sample_rate=sample_rate,
-        max_seconds=max_seconds,
-        timeout_s=_DECODE_TIMEOUT_S,
-    )
-    decoded = at_tempo(decoded, folder / "voice.stretched", tempo=speed, sample_rate=sample_rate)
-    clip: Clip = high_passed(decoded, folder / "voice.highpass", processing=processing, sample_rate=sample_rate)
+    decoded = _decoded(ffmpeg, path, folder / "voice.f32", max_seconds)
+    decoded = at_tempo(decoded, folder / "voice.stretched", tempo=speed)
+    clip: Clip = high_passed(decoded, folder / "voice.highpass", processing=processing)
     if processing.declick:
-        clip = declicked(clip, sample_rate)
-    return Speech((Spoken("", clip),), integrated_lufs(measure_clip(clip, sample_rate).energies))
+        clip = declicked(clip)
+    return Speech((Spoken("", clip),), integrated_lufs(measure_clip(clip).energies))
 
 
-def _piece(
-    utterance: Utterance,
-    voice: Voice,
-    cache: SpeechCache,
-    ffmpeg: Ffmpeg,
-    into: Path,
-    sample_rate: int,
-    checks: TakeChecks,
-    number: int,
-    *,
-    anew: bool,
-    again: bool,
-) -> FileClip:
-    """Get one piece from the cache, or from the voice, examined; a damaged cache entry is dropped and spoken anew.
+@dataclass(frozen=True)
+class _Source:
+    """Where a script's pieces come from: the cache, else the voice, examined."""
 
-    With `anew` the cache is not asked. With `again` what it holds is a first take, that is examined once more.
-    """
+    voice: Voice
+    cache: SpeechCache
+    ffmpeg: Ffmpeg
+    checks: TakeChecks
+    said: SpeechStats
 
-    def decoded(path: Path, name: str) -> FileClip:
-        clip = decode(
-            ffmpeg,
-            path,
-            into.with_name(f"{into.name}{name}.f32"),
-            sample_rate=sample_rate,
-            max_seconds=_LONGEST_PIECE_S,
-            timeout_s=_DECODE_TIMEOUT_S,
+    def piece(self, utterance: Utterance, into: Path, number: int, *, anew: bool, again: bool) -> FileClip:
+        """Get one piece, decoded. A damaged cache entry is dropped and spoken anew.
+
+        With `anew` the cache is not asked. With `again` what it holds is a first take that is examined once more.
+        """
+        key = piece_key(utterance, self.voice)
+        kept = None if anew and not again else self.cache.find(key)
+        if kept is not None and not again:
+            try:
+                clip = self._usable(kept, into.with_suffix(".f32"))
+            except MediaError:
+                self.cache.drop(key)
+            else:
+                self.said.hits += 1
+                return self._at_tempo(clip, into)
+        self.said.misses += not again
+        earlier = kept if again else None
+        other = random.randrange(1 << 30) if anew else 0
+
+        def record(attempt: int) -> Take:
+            decoded = into.with_suffix(f".{attempt}.f32")
+            if earlier is not None and attempt == 0:
+                return Take(earlier, self._usable(earlier, decoded))
+            arrived = into.with_suffix(f".{attempt}.spoken")
+            self.voice.speak(replace(utterance, take=utterance.take + other + attempt), arrived)
+            try:
+                return Take(arrived, self._usable(arrived, decoded))
+            except MediaError as error:
+                raise TransientError(
+                    f"the {self.voice.provider} voice gave no usable sound: {error.message}", code="voice.damaged"
+                ) from None
+
+        take, check = self.checks.choose(
+            record, number=number, text=utterance.text, sample_rate=SAMPLE_RATE_HZ, again=again
         )
+        file, clip = take.file, take.clip
+        if file != earlier:
+            if check.mends:
+                file = mended(take, check, into.with_suffix(".mended.spoken"), sample_rate=SAMPLE_RATE_HZ)
+                clip = self._usable(file, into.with_suffix(".mended.f32"))
+            self.cache.keep(key, file)
+        for left in into.parent.glob(f"{into.name}.*.spoken"):
+            left.unlink()
+        return self._at_tempo(clip, into)
+
+    def _usable(self, path: Path, into: Path) -> FileClip:
+        clip = _decoded(self.ffmpeg, path, into, _LONGEST_PIECE_S)
         if not any(clip.read(first, last).any() for first, last in spans(0, clip.frames)):
             raise MediaError("the spoken piece is silent", code="voice.silent")
         return clip
 
-    def stretched(clip: FileClip) -> FileClip:
-        return at_tempo(clip, into.with_suffix(".stretched"), tempo=voice.tempo, sample_rate=sample_rate)
+    def _at_tempo(self, clip: FileClip, into: Path) -> FileClip:
+        return at_tempo(clip, into.with_suffix(".stretched"), tempo=self.voice.tempo)
 
-    key = piece_key(utterance, voice)
-    kept = None if anew and not again else cache.find(key)
-    if kept is not None and not again:
-        try:
-            return stretched(decoded(kept, ""))
-        except MediaError:
-            cache.drop(key)
-    first_seed = random.randrange(1 << 30) if anew else 0
 
-    def record(attempt: int) -> Take:
-        if again and kept is not None and attempt == 0:
-            return Take(kept, decoded(kept, ".kept"))
-        arrived = into.with_name(f"{into.name}.{attempt}.spoken")
-        voice.speak(replace(utterance, take=utterance.take + first_seed + attempt), arrived)
-        try:
-            return Take(arrived, decoded(arrived, f".{attempt}"))
-        except MediaError as error:
-            raise TransientError(
-                f"the {voice.provider} voice gave no usable sound: {error.message}", code="voice.damaged"
-            ) from None
-
-    take, check = checks.choose(record, number=number, text=utterance.text, sample_rate=sample_rate, again=again)
-    file, clip = take.file, take.clip
-    if check.mends and file != kept:
-        file = mended(take, check, into.with_suffix(".mended"), sample_rate=sample_rate)
-        clip = decoded(file, ".mended")
-    if file != kept:
-        cache.keep(key, file)
-    for left in into.parent.glob(f"{into.name}.*"):
-        if left.suffix in (".spoken", ".mended"):
-            left.unlink()
-    return stretched(clip)
+def _decoded(ffmpeg: Ffmpeg, path: Path, into: Path, max_seconds: float) -> FileClip:
+    return decode(ffmpeg, path, into, sample_rate=SAMPLE_RATE_HZ, max_seconds=max_seconds, timeout_s=_DECODE_TIMEOUT_S)

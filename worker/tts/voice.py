@@ -1,7 +1,8 @@
-"""The protocol of all voices."""
+"""What all voices are."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,16 +10,10 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Utterance:
-    """One piece to speak.
+    """One piece of speech to make, no longer than the voice's `limit_characters`.
 
-    Attributes
-    ----------
-    text : str
-        No longer than the voice's `limit_characters`.
-    previous, following : str
-        The text before and after it, for voices that continue their intonation; may be empty.
-    take : int
-        Which recording of it, from 1. A service speaks anew each time; a voice that always speaks alike must vary.
+    The text before and after it, which may be empty, is for voices that continue their intonation. `take` says which
+    recording of it is wanted, from 1: a service speaks anew each time, a voice that always speaks alike must vary.
     """
 
     text: str
@@ -28,40 +23,38 @@ class Utterance:
 
 
 class Voice(Protocol):
-    """A speech synthesiser."""
+    """A speech synthesiser.
 
-    @property
-    def provider(self) -> str:
-        """openai, elevenlabs or local."""
+    Attributes
+    ----------
+    provider : str
+        A key of `worker.voices.PROVIDERS`.
+    fingerprint : str
+        Everything but the text that decides how it sounds: the cache's key is made of it.
+    pace_key : str
+        Everything but speed and text that decides how long its words take.
+    limit_characters : int
+        Longest piece it speaks at once; 0 for a voice that is given one sentence at a time.
+    speed : float
+        The pace that the job wants; 1.0 is the voice's own.
+    tempo : float
+        How many times as fast its speech must still be made to reach `speed`; 1.0 where it speaks at that speed.
+    uses_context : bool
+        Whether the text before and after changes how a piece sounds.
+    notes : tuple of str
+        What had to be changed of what the job asked for, in plain sentences.
+    """
 
-    @property
-    def limit_characters(self) -> int:
-        """Longest piece it speaks at once; 0 for a voice that is given one sentence at a time."""
+    provider: str
+    fingerprint: str
+    pace_key: str
+    limit_characters: int = 0
+    speed: float = 1.0
+    tempo: float = 1.0
+    uses_context: bool = False
+    notes: tuple[str, ...] = ()
 
-    @property
-    def fingerprint(self) -> str:
-        """Everything but the text that decides how it sounds: the cache's key is made of it."""
-
-    @property
-    def speed(self) -> float:
-        """The pace that the job wants; 1.0 is the voice's own."""
-
-    @property
-    def tempo(self) -> float:
-        """How many times as fast its speech must still be made to reach `speed`; 1.0 where it speaks at that speed."""
-
-    @property
-    def pace_key(self) -> str:
-        """Everything but speed and text that decides how long its words take."""
-
-    @property
-    def uses_context(self) -> bool:
-        """Whether the text before and after changes how a piece sounds."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What had to be changed of what the job asked for, in plain sentences."""
-
+    @abstractmethod
     def speak(self, utterance: Utterance, into: Path) -> None:
         """Write the spoken piece to a file that FFmpeg can read.
 
@@ -75,5 +68,6 @@ class Voice(Protocol):
             If it may work later.
         """
 
+    @abstractmethod
     def close(self) -> None:
         """Close connections and end processes."""

@@ -32,7 +32,7 @@ def test_a_project_that_is_well(project, leased_dsn):
     found = findings(project, leased_dsn)
     assert all(finding.good is not False for finding in found.values())
     assert "NOTIFY" in found["waking"].says
-    # the older list of MIME types takes no AAC: the mend is named
+    # the older list of MIME types takes no AAC: the hint is given
     assert found["audio-renders"].good is None
     assert "m4a" in found["audio-renders"].says
     assert found["track-previews"].says == "5 MB a file"

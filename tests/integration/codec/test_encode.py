@@ -16,7 +16,7 @@ from codec_signals import RATE, decoded, encode_sound, music_like, noise_db, pcm
 from processes import children
 
 from dsp.blocks import Block
-from worker.codec import wav
+from worker.codec import lossless
 from worker.codec.encode import encode
 from worker.codec.encoding import FORMATS, Encoding
 from worker.codec.segments import Track
@@ -53,8 +53,8 @@ def test_quality_means_a_bit_rate_where_there_is_one(format_, quality, kbps):
 )
 def test_the_encoders_own_gain_is_the_one_that_is_named(ffmpeg, tmp_path, encoding):
     sound = tones(RATE * 3)
-    heard = encode_sound(sound, tmp_path / f"a.{encoding.format}", ffmpeg, kbps=encoding.bitrate_kbps)
-    change_db = 20 * np.log10(np.vdot(heard, sound) / np.vdot(sound, sound))
+    decoded = encode_sound(sound, tmp_path / f"a.{encoding.format}", ffmpeg, kbps=encoding.bitrate_kbps)
+    change_db = 20 * np.log10(np.vdot(decoded, sound) / np.vdot(sound, sound))
     within_db = 0.01 if encoding.format == "mp3" else 0.02  # FFmpeg 5.1's AAC takes 0.012 dB away
     assert change_db == pytest.approx(encoding.level_change_db, abs=within_db)
 
@@ -62,14 +62,14 @@ def test_the_encoders_own_gain_is_the_one_that_is_named(ffmpeg, tmp_path, encodi
 @pytest.mark.parametrize("ending", FORMATS)
 def test_what_the_check_hears_is_what_is_in_the_file(ffmpeg, tmp_path, ending):
     sound = music_like(RATE * 3 + 17)
-    heard = encode_sound(sound, tmp_path / f"a.{ending}", ffmpeg)
+    decoded = encode_sound(sound, tmp_path / f"a.{ending}", ffmpeg)
     read = decoded(ffmpeg, tmp_path / f"a.{ending}")
     if ending == "aac":
         read = read[1024:]  # bare frames know neither their delay nor their length
-    assert len(heard) == len(sound)
-    # MP3 is heard by libsndfile and read by FFmpeg, which differ in the last bit
-    assert np.abs(heard - read[: len(sound)]).max() < 1e-5
-    assert noise_db(heard, sound) < LOSSLESS_DB.get(ending, -45)
+    assert len(decoded) == len(sound)
+    # the check decodes MP3 with libsndfile, this test with FFmpeg: they differ in the last bit
+    assert np.abs(decoded - read[: len(sound)]).max() < 1e-5
+    assert noise_db(decoded, sound) < LOSSLESS_DB.get(ending, -45)
 
 
 @pytest.mark.parametrize("ending", FORMATS)
@@ -176,7 +176,7 @@ def test_an_encoder_that_swallows_sound_is_found_out(tmp_path, ffmpeg):
     lazy = tmp_path / "ffmpeg"
     lazy.write_text(f'#!/bin/sh\nhead -c 40000 | "{ffmpeg.path}" "$@"\ncat > /dev/null\n')
     lazy.chmod(0o755)
-    with pytest.raises(TransientError, match="coded frames"):
+    with pytest.raises(TransientError, match="encoded frames"):
         encode_plainly(pcm_of(tones(RATE)), RATE, tmp_path / "a.mp3", Ffmpeg(lazy, "6.0"))
 
 
@@ -259,7 +259,7 @@ class TestWav:
         assert abs(np.corrcoef(error, sound[:, 0])[0, 1]) < 0.02
 
     def test_a_small_one_says_so_in_32_bits(self):
-        head = wav.header(1000, RATE, Tags())
+        head = lossless.header(1000, RATE, Tags())
         assert head[:4] == b"RIFF"
         assert struct.unpack_from("<I", head, 4)[0] == len(head) - 8 + 4000
 
@@ -267,7 +267,7 @@ class TestWav:
     def test_one_of_more_than_4_gigabytes_is_rf64(self, ffmpeg, tmp_path, tags):
         frames = 8 * 3600 * RATE
         path = tmp_path / "long.wav"
-        head = wav.header(frames, RATE, tags)
+        head = lossless.header(frames, RATE, tags)
         with path.open("wb") as file:  # a hole on disk: eight hours of silence
             file.write(head)
             file.truncate(len(head) + 4 * frames)

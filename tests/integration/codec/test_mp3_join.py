@@ -44,14 +44,14 @@ def track_of(sound: Block, ffmpeg: Ffmpeg, **more) -> Track:
 
 
 def encoded(sound: Block, coder: SegmentCoder, ffmpeg: Ffmpeg) -> tuple[list[bytes], Block]:
-    """Code a sound; returns the coded frames, and what they decode to."""
-    heard: list[Block] = []
-    coded = [
+    """Encode a sound; returns the encoded frames, and what they decode to."""
+    decoded_blocks: list[Block] = []
+    frames = [
         frame
-        for piece in encode_segments(track_of(sound, ffmpeg, threads=2, on_decoded=heard.append), coder)
+        for piece in encode_segments(track_of(sound, ffmpeg, threads=2, on_decoded=decoded_blocks.append), coder)
         for frame in piece
     ]
-    return coded, np.concatenate(heard)
+    return frames, np.concatenate(decoded_blocks)
 
 
 def in_short_pieces(coder: SegmentCoder) -> SegmentCoder:
@@ -124,7 +124,7 @@ def worst_rise_db(sound: Block, joined: Block, single: Block, coder: SegmentCode
         at = piece.start + piece.drop * coder.frame_samples - coder.delay
         for start in (at - WINDOW, at - WINDOW // 2, at):
             span = slice(start, start + WINDOW)
-            # below -110 dB there is nothing to be heard, and little to be compared
+            # below -110 dB nothing is audible, and there is little to compare
             floor = 10 ** (-110 / 10)
             here, there = (10 ** (noise_db(other[span], sound[span]) / 10) + floor for other in (joined, single))
             rises.append(10 * np.log10(here / there))
@@ -291,9 +291,9 @@ def test_a_stream_that_is_torn_is_found_out():
 
 def test_decoding_pieces_one_by_one_hears_what_decoding_the_file_does(ffmpeg, tmp_path, monkeypatch):
     sound = pink(RATE * 22)
-    heard = encode_sound(sound, tmp_path / "a.mp3", ffmpeg)
+    decoded_blocks = encode_sound(sound, tmp_path / "a.mp3", ffmpeg)
     whole, _ = soundfile.read(io.BytesIO((tmp_path / "a.mp3").read_bytes()), dtype="float32")
-    assert np.array_equal(heard, whole)
+    assert np.array_equal(decoded_blocks, whole)
 
 
 def test_only_a_track_in_one_piece_has_a_bit_reservoir():

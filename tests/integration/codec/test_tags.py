@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import mutagen.mp4
 import mutagen.wave
 import numpy as np
 import pytest
+from audio_files import JPEG, PNG
 from codec_signals import RATE, decoded, encode_sound, tones
 
 from worker.codec.tags import COVER_BYTES, Chapter, Tags, id3v2
@@ -21,8 +21,6 @@ from worker.errors import JobError
 from worker.ffmpeg.pipe import Pipe
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
 
-PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVQI12P4z8AAAAMBAQAY3Y2wAAAAAElFTkSuQmCC")
-JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
 FRAMES = RATE * 3
 TAGS = Tags(
     title="Ruhe, 静けさ 🌙",

@@ -16,7 +16,7 @@ import pytest
 from processes import children
 
 from worker.errors import ConfigurationError, MediaError, ResourceError, TransientError
-from worker.ffmpeg.pipe import Limits, Pipe, through
+from worker.ffmpeg.pipe import Limits, Pipe
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg, parse_version
 
 ENDLESS = ("-f", "lavfi", "-i", "sine", "-f", "s16le", "pipe:1")
@@ -151,31 +151,6 @@ class TestRunning:
             assert pipe.take(4) == b"one "
             assert pipe.take(4 + len(SILENCE)) == b"two " + SILENCE
             assert pipe.finish() == SILENCE * 39
-
-    def test_feeding_and_reading_go_side_by_side_past_the_pipes_sizes(self, ffmpeg):
-        chunks = [os.urandom(1 << 20) for _ in range(8)]
-        with Pipe(ffmpeg, ENCODER, feed=True) as pipe:
-            assert b"".join(through(pipe, iter(chunks))) == b"".join(chunks)
-
-    def test_what_the_feeding_raises_is_raised_to_the_reader(self, ffmpeg):
-        def broken() -> Iterator[bytes]:
-            yield SILENCE
-            raise ZeroDivisionError
-
-        with Pipe(ffmpeg, ENCODER, feed=True) as pipe, pytest.raises(ZeroDivisionError):
-            list(through(pipe, broken()))
-        assert not children()
-
-    def test_a_reader_that_leaves_early_leaves_no_process_and_no_thread(self, ffmpeg):
-        def endless() -> Iterator[bytes]:
-            while True:
-                yield SILENCE
-
-        with Pipe(ffmpeg, ENCODER, feed=True) as pipe:
-            output = through(pipe, endless())
-            assert next(output)
-            output.close()
-        assert not children()
 
     def test_an_exception_in_the_block_ends_the_process(self, ffmpeg):
         def interrupted() -> None:

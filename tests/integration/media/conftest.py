@@ -1,4 +1,4 @@
-"""A stranger's server and a Supabase project to fetch from."""
+"""A foreign host and a Supabase project to fetch from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from fetching import SONG
-from standins.foreign_host import PUBLIC, Stranger, stranger
+from standins.foreign_host import PUBLIC, ForeignHost, foreign_host
 from standins.postgrest import SERVICE_KEY
 from standins.project import serve_project
 from standins.storage import Storage, production_buckets
@@ -17,27 +17,25 @@ from worker.media import download as fetch_module
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch_module, "_RETRIES", RetryPolicy(failures=3, first_wait_s=0.01, longest_wait_s=0.02))
 
 
 @pytest.fixture(scope="module")
-def _somebody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
+def _host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForeignHost]:
     folder = tmp_path_factory.mktemp("certificate")
-    with stranger(folder, "media.example.com", "a.cdn.example.com", "b.cdn.example.com") as running:
+    with foreign_host(folder, "media.example.com", "a.cdn.example.com", "b.cdn.example.com") as running:
         yield running
 
 
 @pytest.fixture
-def somebody(_somebody: Stranger) -> Stranger:
-    _somebody.pages.clear()
-    _somebody.asked.clear()
-    _somebody.reached.clear()
-    _somebody.looked_up.clear()
-    _somebody.names.update(
-        {host: [[PUBLIC]] for host in ("media.example.com", "a.cdn.example.com", "b.cdn.example.com")}
-    )
-    return _somebody
+def host(_host: ForeignHost) -> ForeignHost:
+    _host.pages.clear()
+    _host.asked.clear()
+    _host.reached.clear()
+    _host.looked_up.clear()
+    _host.names.update({host: [[PUBLIC]] for host in ("media.example.com", "a.cdn.example.com", "b.cdn.example.com")})
+    return _host
 
 
 @pytest.fixture

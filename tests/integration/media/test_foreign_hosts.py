@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import httpcore
 import pytest
 from fetching import SONG, outside
-from standins.foreign_host import PUBLIC, Stranger, page, raw, redirect
+from standins.foreign_host import PUBLIC, ForeignHost, page, raw, redirect
 from standins.postgrest import SERVICE_KEY
 
 from worker.errors import MediaError, ResourceError, TransientError
@@ -23,16 +23,16 @@ ORIGIN = "https://ref.supabase.co"
 SOON_S = 1.0  # long enough to get to where it stalls, on any machine
 
 
-def test_a_file_from_an_allowed_host(somebody: Stranger, tmp_path: Path) -> None:
-    somebody.pages["/a.mp3?v=1"] = page(SONG)
-    path = outside(somebody, tmp_path, "https://media.example.com/a.mp3?v=1")
+def test_a_file_from_an_allowed_host(host: ForeignHost, tmp_path: Path) -> None:
+    host.pages["/a.mp3?v=1"] = page(SONG)
+    path = outside(host, tmp_path, "https://media.example.com/a.mp3?v=1")
     assert path.read_bytes() == SONG
     assert path.parent == tmp_path
     assert path.suffix == ".mp3"
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
-    host, _, headers = somebody.asked[0]
+    host, _, headers = host.asked[0]
     assert host == "media.example.com"  # the name, though the connection went to an address
-    assert somebody.reached == [PUBLIC]
+    assert host.reached == [PUBLIC]
     assert headers["accept-encoding"] == "identity"
     assert not {"authorization", "apikey", "cookie"} & set(headers)
 
@@ -49,29 +49,27 @@ def test_a_file_from_an_allowed_host(somebody: Stranger, tmp_path: Path) -> None
         [PUBLIC, "10.0.0.5"],
     ],
 )
-def test_a_name_that_leads_inside_is_refused_unconnected(
-    somebody: Stranger, tmp_path: Path, answers: list[str]
-) -> None:
-    somebody.names["media.example.com"] = [answers]
+def test_a_name_that_leads_inside_is_refused_unconnected(host: ForeignHost, tmp_path: Path, answers: list[str]) -> None:
+    host.names["media.example.com"] = [answers]
     with pytest.raises(MediaError, match="not a public address"):
-        outside(somebody, tmp_path)
-    assert somebody.reached == []
+        outside(host, tmp_path)
+    assert host.reached == []
 
 
-def test_dns_that_changes_its_mind_is_asked_only_once(somebody: Stranger, tmp_path: Path) -> None:
-    somebody.names["media.example.com"] = [[PUBLIC], ["127.0.0.1"]]
-    somebody.pages["/a.mp3"] = page(SONG)
-    outside(somebody, tmp_path)
-    assert somebody.looked_up == ["media.example.com"]
-    assert somebody.reached == [PUBLIC]
+def test_dns_that_changes_its_mind_is_asked_only_once(host: ForeignHost, tmp_path: Path) -> None:
+    host.names["media.example.com"] = [[PUBLIC], ["127.0.0.1"]]
+    host.pages["/a.mp3"] = page(SONG)
+    outside(host, tmp_path)
+    assert host.looked_up == ["media.example.com"]
+    assert host.reached == [PUBLIC]
 
 
-def test_redirects_are_followed_between_allowed_hosts(somebody: Stranger, tmp_path: Path) -> None:
-    somebody.pages["/a.mp3"] = redirect("https://a.cdn.example.com/b.mp3?X-Amz-Signature=1", 307)
-    somebody.pages["/b.mp3?X-Amz-Signature=1"] = redirect("/c.mp3", 301)
-    somebody.pages["/c.mp3"] = page(SONG)
-    assert outside(somebody, tmp_path).read_bytes() == SONG
-    assert [host for host, _, _ in somebody.asked] == [
+def test_redirects_are_followed_between_allowed_hosts(host: ForeignHost, tmp_path: Path) -> None:
+    host.pages["/a.mp3"] = redirect("https://a.cdn.example.com/b.mp3?X-Amz-Signature=1", 307)
+    host.pages["/b.mp3?X-Amz-Signature=1"] = redirect("/c.mp3", 301)
+    host.pages["/c.mp3"] = page(SONG)
+    assert outside(host, tmp_path).read_bytes() == SONG
+    assert [host for host, _, _ in host.asked] == [
         "media.example.com",
         "a.cdn.example.com",
         "a.cdn.example.com",
@@ -95,37 +93,37 @@ def test_redirects_are_followed_between_allowed_hosts(somebody: Stranger, tmp_pa
         "",
     ],
 )
-def test_redirects_elsewhere_are_refused(somebody: Stranger, tmp_path: Path, target: str) -> None:
-    somebody.pages["/a.mp3"] = redirect(target)
+def test_redirects_elsewhere_are_refused(host: ForeignHost, tmp_path: Path, target: str) -> None:
+    host.pages["/a.mp3"] = redirect(target)
     with pytest.raises(MediaError) as caught:
-        outside(somebody, tmp_path, supabase_url=ORIGIN, supabase_service_role_key=SERVICE_KEY)
+        outside(host, tmp_path, supabase_url=ORIGIN, supabase_service_role_key=SERVICE_KEY)
     assert caught.value.code == "media.refused"
-    assert {host for host, _, _ in somebody.asked} == {"media.example.com"}
-    assert not any("apikey" in headers for _, _, headers in somebody.asked)
+    assert {host for host, _, _ in host.asked} == {"media.example.com"}
+    assert not any("apikey" in headers for _, _, headers in host.asked)
 
 
-def test_a_redirect_to_a_name_that_leads_inside_is_refused(somebody: Stranger, tmp_path: Path) -> None:
-    somebody.pages["/a.mp3"] = redirect("https://b.cdn.example.com/x.mp3")
-    somebody.names["b.cdn.example.com"] = [["192.168.0.10"]]
+def test_a_redirect_to_a_name_that_leads_inside_is_refused(host: ForeignHost, tmp_path: Path) -> None:
+    host.pages["/a.mp3"] = redirect("https://b.cdn.example.com/x.mp3")
+    host.names["b.cdn.example.com"] = [["192.168.0.10"]]
     with pytest.raises(MediaError, match="not a public address"):
-        outside(somebody, tmp_path)
-    assert somebody.reached == [PUBLIC]
+        outside(host, tmp_path)
+    assert host.reached == [PUBLIC]
 
 
-def test_redirects_end(somebody: Stranger, tmp_path: Path) -> None:
+def test_redirects_end(host: ForeignHost, tmp_path: Path) -> None:
     for hop in range(6):
-        somebody.pages[f"/{hop}.mp3"] = redirect(f"/{hop + 1}.mp3")
+        host.pages[f"/{hop}.mp3"] = redirect(f"/{hop + 1}.mp3")
     with pytest.raises(MediaError, match="redirects more than 3 times"):
-        outside(somebody, tmp_path, "https://media.example.com/0.mp3")
-    assert [path for _, path, _ in somebody.asked] == ["/0.mp3", "/1.mp3", "/2.mp3", "/3.mp3"]
+        outside(host, tmp_path, "https://media.example.com/0.mp3")
+    assert [path for _, path, _ in host.asked] == ["/0.mp3", "/1.mp3", "/2.mp3", "/3.mp3"]
 
 
-def test_a_certificate_for_another_name_is_not_good_enough(somebody: Stranger, tmp_path: Path) -> None:
-    somebody.names["c.cdn.example.com"] = [[PUBLIC]]
-    somebody.pages["/a.mp3"] = page(SONG)
+def test_a_certificate_for_another_name_is_not_good_enough(host: ForeignHost, tmp_path: Path) -> None:
+    host.names["c.cdn.example.com"] = [[PUBLIC]]
+    host.pages["/a.mp3"] = page(SONG)
     with pytest.raises(TransientError, match="certificate"):
-        outside(somebody, tmp_path, "https://c.cdn.example.com/a.mp3")
-    assert somebody.asked == []
+        outside(host, tmp_path, "https://c.cdn.example.com/a.mp3")
+    assert host.asked == []
 
 
 @pytest.mark.parametrize(
@@ -140,23 +138,23 @@ def test_a_certificate_for_another_name_is_not_good_enough(somebody: Stranger, t
     ],
     ids=["said so", "chunked", "until it closes"],
 )
-def test_too_large_is_noticed_while_it_comes(somebody: Stranger, tmp_path: Path, head: bytes, body: bytes) -> None:
-    somebody.pages["/a.mp3"] = raw(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n", body)
+def test_too_large_is_noticed_while_it_comes(host: ForeignHost, tmp_path: Path, head: bytes, body: bytes) -> None:
+    host.pages["/a.mp3"] = raw(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n", body)
     with pytest.raises(MediaError, match="MEDIA_MAX_MB") as caught:
-        outside(somebody, tmp_path)
+        outside(host, tmp_path)
     assert caught.value.code == "media.too_large"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_too_large_is_refused_before_it_comes(somebody: Stranger, tmp_path: Path) -> None:
-    somebody.pages["/a.mp3"] = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1500000\r\n\r\n", b"x")
+def test_too_large_is_refused_before_it_comes(host: ForeignHost, tmp_path: Path) -> None:
+    host.pages["/a.mp3"] = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1500000\r\n\r\n", b"x")
     with pytest.raises(MediaError, match="is 2 MB"):
-        outside(somebody, tmp_path)
+        outside(host, tmp_path)
 
 
-def test_a_body_beyond_its_promise_ends_at_the_promise(somebody: Stranger, tmp_path: Path) -> None:
-    somebody.pages["/a.mp3"] = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"12345" + b"x" * 100_000)
-    assert outside(somebody, tmp_path).read_bytes() == b"12345"
+def test_a_body_beyond_its_promise_ends_at_the_promise(host: ForeignHost, tmp_path: Path) -> None:
+    host.pages["/a.mp3"] = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"12345" + b"x" * 100_000)
+    assert outside(host, tmp_path).read_bytes() == b"12345"
 
 
 @pytest.mark.parametrize(
@@ -174,19 +172,19 @@ def test_a_body_beyond_its_promise_ends_at_the_promise(somebody: Stranger, tmp_p
     ids=["short", "unended", "no head", "another protocol", "vast", "negative", "long head", "nothing"],
 )
 def test_a_broken_answer_is_tried_again_and_leaves_nothing(
-    somebody: Stranger, tmp_path: Path, pieces: tuple[bytes, ...]
+    host: ForeignHost, tmp_path: Path, pieces: tuple[bytes, ...]
 ) -> None:
-    somebody.pages["/a.mp3"] = raw(*pieces)
+    host.pages["/a.mp3"] = raw(*pieces)
     with pytest.raises(TransientError):
-        outside(somebody, tmp_path)
-    assert len(somebody.asked) == 3
+        outside(host, tmp_path)
+    assert len(host.asked) == 3
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_break_is_made_good_by_the_next_try(somebody: Stranger, tmp_path: Path) -> None:
+def test_a_break_is_made_good_by_the_next_try(host: ForeignHost, tmp_path: Path) -> None:
     answers = [raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", b"x" * 50), page(SONG)]
-    somebody.pages["/a.mp3"] = lambda handler: answers.pop(0)(handler)
-    assert outside(somebody, tmp_path).read_bytes() == SONG
+    host.pages["/a.mp3"] = lambda handler: answers.pop(0)(handler)
+    assert outside(host, tmp_path).read_bytes() == SONG
 
 
 def _drip(stop: threading.Event, head: bytes, piece: bytes) -> tuple[bytes | object, ...]:
@@ -203,44 +201,44 @@ def _drip(stop: threading.Event, head: bytes, piece: bytes) -> tuple[bytes | obj
     ],
     ids=["body", "body without length", "head", "silence"],
 )
-def test_slowness_ends_at_the_deadline(somebody: Stranger, tmp_path: Path, head: bytes, piece: bytes) -> None:
+def test_slowness_ends_at_the_deadline(host: ForeignHost, tmp_path: Path, head: bytes, piece: bytes) -> None:
     stop = threading.Event()
-    somebody.pages["/a.mp3"] = raw(*_drip(stop, head, piece))  # type: ignore[arg-type]
+    host.pages["/a.mp3"] = raw(*_drip(stop, head, piece))  # type: ignore[arg-type]
     with pytest.raises(TransientError, match="too slow"):
-        outside(somebody, tmp_path, deadline_s=SOON_S)
+        outside(host, tmp_path, deadline_s=SOON_S)
     stop.set()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_handshake_that_never_comes_ends_at_the_deadline(somebody: Stranger, tmp_path: Path) -> None:
+def test_a_handshake_that_never_comes_ends_at_the_deadline(host: ForeignHost, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
         network = SimpleNamespace(
             addresses=lambda host, port: [PUBLIC],
             connect=lambda address, _port, timeout_s: httpcore.SyncBackend().connect_tcp("127.0.0.1", port),
-            tls=somebody.trust,
+            tls=host.trust,
         )
         with pytest.raises(TransientError, match="too slow"):
             outside(SimpleNamespace(network=network), tmp_path, deadline_s=SOON_S)  # type: ignore[arg-type]
 
 
-def test_dns_that_does_not_answer_ends_at_the_deadline(somebody: Stranger, tmp_path: Path) -> None:
+def test_dns_that_does_not_answer_ends_at_the_deadline(host: ForeignHost, tmp_path: Path) -> None:
     stop = threading.Event()
 
     def never(host: str, port: int) -> list[str]:
         stop.wait(30)
         return [PUBLIC]
 
-    network = Network(addresses=never, connect=somebody.network.connect, tls=somebody.trust)
+    network = Network(addresses=never, connect=host.network.connect, tls=host.trust)
     with pytest.raises(TransientError, match="no answer from DNS"):
         outside(SimpleNamespace(network=network), tmp_path, deadline_s=SOON_S)  # type: ignore[arg-type]
     stop.set()
-    assert somebody.reached == []
+    assert host.reached == []
 
 
-def test_connecting_is_over_by_the_deadline(somebody: Stranger, tmp_path: Path) -> None:
+def test_connecting_is_over_by_the_deadline(host: ForeignHost, tmp_path: Path) -> None:
     """No address is tried for longer than is left, and none after it."""
-    somebody.names["media.example.com"] = [[PUBLIC, PUBLIC]]
+    host.names["media.example.com"] = [[PUBLIC, PUBLIC]]
     tried: list[tuple[str, float]] = []
 
     def unreachable(address: str, port: int, timeout_s: float) -> httpcore.NetworkStream:
@@ -248,14 +246,14 @@ def test_connecting_is_over_by_the_deadline(somebody: Stranger, tmp_path: Path) 
         time.sleep(timeout_s)
         raise httpcore.ConnectTimeout(f"{address} does not answer")
 
-    network = Network(addresses=somebody.network.addresses, connect=unreachable, tls=somebody.trust)
+    network = Network(addresses=host.network.addresses, connect=unreachable, tls=host.trust)
     with pytest.raises(TransientError, match="ConnectTimeout"):
         outside(SimpleNamespace(network=network), tmp_path, deadline_s=SOON_S)  # type: ignore[arg-type]
     assert [address for address, _ in tried] == [PUBLIC]
     assert tried[0][1] <= SOON_S
 
 
-def test_a_connection_that_comes_after_the_deadline_is_cut_before_a_word(somebody: Stranger, tmp_path: Path) -> None:
+def test_a_connection_that_comes_after_the_deadline_is_cut_before_a_word(host: ForeignHost, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
 
         def late(address: str, port: int, timeout_s: float) -> httpcore.NetworkStream:
@@ -263,7 +261,7 @@ def test_a_connection_that_comes_after_the_deadline_is_cut_before_a_word(somebod
             time.sleep(timeout_s + 0.2)
             return line
 
-        network = Network(addresses=somebody.network.addresses, connect=late, tls=somebody.trust)
+        network = Network(addresses=host.network.addresses, connect=late, tls=host.trust)
         with pytest.raises(TransientError, match="too slow"):
             outside(SimpleNamespace(network=network), tmp_path, deadline_s=SOON_S)  # type: ignore[arg-type]
         with mute.accept()[0] as other_end:
@@ -284,37 +282,37 @@ def test_a_connection_that_comes_after_the_deadline_is_cut_before_a_word(somebod
     ],
 )
 def test_what_a_strangers_status_means(
-    somebody: Stranger, tmp_path: Path, status: int, kind: type[Exception], code: str, tries: int
+    host: ForeignHost, tmp_path: Path, status: int, kind: type[Exception], code: str, tries: int
 ) -> None:
-    somebody.pages["/a.mp3?sig=secret"] = page(b"no", status)
+    host.pages["/a.mp3?sig=secret"] = page(b"no", status)
     with pytest.raises(kind) as caught:
-        outside(somebody, tmp_path, "https://media.example.com/a.mp3?sig=secret")
+        outside(host, tmp_path, "https://media.example.com/a.mp3?sig=secret")
     assert caught.value.code == code  # type: ignore[attr-defined]
     assert "https://media.example.com/a.mp3" in str(caught.value)
     assert "secret" not in str(caught.value)
-    assert len(somebody.asked) == tries
+    assert len(host.asked) == tries
 
 
-def test_a_long_retry_after_is_left_to_the_queue(somebody: Stranger, tmp_path: Path) -> None:
-    somebody.pages["/a.mp3"] = page(b"", 503, Retry_After="120")
+def test_a_long_retry_after_is_left_to_the_queue(host: ForeignHost, tmp_path: Path) -> None:
+    host.pages["/a.mp3"] = page(b"", 503, Retry_After="120")
     with pytest.raises(TransientError) as caught:
-        outside(somebody, tmp_path)
+        outside(host, tmp_path)
     assert caught.value.retry_after_s == 120.0
-    assert len(somebody.asked) == 1
+    assert len(host.asked) == 1
 
 
-def test_compressed_answers_are_not_taken(somebody: Stranger, tmp_path: Path) -> None:
-    somebody.pages["/a.mp3"] = page(b"\x1f\x8b", Content_Encoding="gzip")
+def test_compressed_answers_are_not_taken(host: ForeignHost, tmp_path: Path) -> None:
+    host.pages["/a.mp3"] = page(b"\x1f\x8b", Content_Encoding="gzip")
     with pytest.raises(MediaError, match="compressed"):
-        outside(somebody, tmp_path)
+        outside(host, tmp_path)
 
 
-def test_a_full_disk_is_a_resource_error(somebody: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    somebody.pages["/a.mp3"] = page(SONG)
+def test_a_full_disk_is_a_resource_error(host: ForeignHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.pages["/a.mp3"] = page(SONG)
 
     def full(self: Path, *args: object, **kwargs: object) -> object:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(ResourceError, match="No space left"):
-        outside(somebody, tmp_path)
+        outside(host, tmp_path)

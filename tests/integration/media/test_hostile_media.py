@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from audio_files import JPEG, PNG, flac_of_silence, wav_bytes
 from codec_signals import RATE, encode_sound, tones
 from processes import children
 
@@ -25,7 +26,7 @@ def ffmpeg() -> Ffmpeg:
 
 @pytest.fixture
 def refused(ffmpeg, tmp_path):
-    """Decode a file of these bytes; returns the error, after a look at what was left behind."""
+    """Decode a file of these bytes; returns the error, after a check that nothing was left behind."""
 
     def refused(name: str, data: bytes | None, *, max_seconds: float = 60.0) -> str:
         source, into = tmp_path / name, tmp_path / "decoded.raw"
@@ -46,24 +47,6 @@ def refused(ffmpeg, tmp_path):
 
 def run(ffmpeg: Ffmpeg, *arguments: str | Path) -> None:
     subprocess.run([ffmpeg.path, "-v", "error", "-nostdin", "-y", *arguments], check=True, timeout=60)
-
-
-def wav_bytes(
-    frames: int = 1000,
-    *,
-    channels: int = 2,
-    rate: int = RATE,
-    bits: int = 16,
-    kind: int = 1,
-    align: int | None = None,
-    data_size: int | None = None,
-) -> bytes:
-    samples = (1000 * np.ones(frames * channels)).astype("<i2").tobytes()
-    align = channels * bits // 8 if align is None else align
-    form = struct.pack("<HHIIHH", kind, channels, rate, (rate * align) & 0xFFFFFFFF, align, bits)
-    size = len(samples) if data_size is None else data_size
-    body = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", size) + samples
-    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 @pytest.mark.parametrize(
@@ -100,8 +83,6 @@ def test_one_frame_header_in_the_middle_of_anything_is_not_enough(refused, heade
 
 @pytest.mark.parametrize("name", ["image.mp3", "image.wav"])
 def test_an_image_is_no_audio_file(refused, name):
-    from test_tags import JPEG, PNG
-
     assert "is not an audio file" in refused(name, PNG if name == "image.mp3" else JPEG)
 
 
@@ -165,26 +146,6 @@ def test_a_wav_header_that_lies_is_refused_or_does_no_harm(ffmpeg, refused, tmp_
 
 def test_a_low_rate_that_would_swell_on_the_plans_is_refused(refused):
     assert "is longer than the 60 s" in refused("slow.wav", wav_bytes(300_000, rate=4000))
-
-
-def flac_of_silence(frames: int) -> bytes:
-    """Each frame of 65,535 equal samples takes 15 bytes or so (FLAC format: constant subframes)."""
-
-    def crc(data: bytes, polynomial: int, bits: int) -> int:
-        value = 0
-        for byte in data:
-            value ^= byte << bits - 8
-            for _ in range(8):
-                value = (value << 1 ^ (polynomial if value >> bits - 1 else 0)) & (1 << bits) - 1
-        return value
-
-    streaminfo = struct.pack(">HH6xQ16x", 65535, 65535, 8000 << 44 | 15 << 36)
-    parts = [b"fLaC\x80\x00\x00\x22", streaminfo]
-    for number in range(frames):
-        frame = b"\xff\xf8\x70\x00" + chr(number).encode("utf-8", "surrogatepass") + b"\xff\xfe"
-        frame += bytes((crc(frame, 0x07, 8),)) + bytes(3)
-        parts.append(frame + crc(frame, 0x8005, 16).to_bytes(2, "big"))
-    return b"".join(parts)
 
 
 def test_a_small_file_that_decodes_to_days_is_stopped_at_once(refused):

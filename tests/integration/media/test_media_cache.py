@@ -10,62 +10,62 @@ from pathlib import Path
 
 import pytest
 from fetching import SONG, outside
-from standins.foreign_host import Stranger, page
+from standins.foreign_host import ForeignHost, page
 
 from worker.errors import MediaError
 from worker.media.cache import MediaCache
 
 
-def test_an_unchanged_file_is_not_sent_again(somebody: Stranger, tmp_path: Path) -> None:
+def test_an_unchanged_file_is_not_sent_again(host: ForeignHost, tmp_path: Path) -> None:
     def versioned(handler) -> None:  # type: ignore[no-untyped-def]
         if handler.headers.get("if-none-match") == '"v1"':
             page(b"", 304, ETag='"v1"')(handler)
         else:
             page(SONG, ETag='"v1"')(handler)
 
-    somebody.pages["/a.mp3?token=1"] = somebody.pages["/a.mp3?token=2"] = versioned
+    host.pages["/a.mp3?token=1"] = host.pages["/a.mp3?token=2"] = versioned
     jobs = [tmp_path / "job1", tmp_path / "job2", tmp_path / "job3"]
     for job in jobs:
         job.mkdir()
     cache = tmp_path / "cache"
-    outside(somebody, jobs[0], "https://media.example.com/a.mp3?token=1", cache_dir=cache)
-    second = outside(somebody, jobs[1], "https://media.example.com/a.mp3?token=2", cache_dir=cache)
+    outside(host, jobs[0], "https://media.example.com/a.mp3?token=1", cache_dir=cache)
+    second = outside(host, jobs[1], "https://media.example.com/a.mp3?token=2", cache_dir=cache)
     assert second.read_bytes() == SONG
-    assert [headers.get("if-none-match") for _, _, headers in somebody.asked] == [None, '"v1"']
+    assert [headers.get("if-none-match") for _, _, headers in host.asked] == [None, '"v1"']
     # What a job was given stays, however soon the cache lets go of it.
     shutil.rmtree(cache)
     assert second.read_bytes() == SONG
-    third = outside(somebody, jobs[2], "https://media.example.com/a.mp3?token=2", cache_dir=cache)
+    third = outside(host, jobs[2], "https://media.example.com/a.mp3?token=2", cache_dir=cache)
     assert third.read_bytes() == SONG
 
 
-def test_a_changed_file_replaces_the_kept_one(somebody: Stranger, tmp_path: Path) -> None:
+def test_a_changed_file_replaces_the_kept_one(host: ForeignHost, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     for version in (b"one", b"two"):
-        somebody.pages["/a.mp3"] = page(version, ETag=f'"{version.decode()}"')
-        assert outside(somebody, tmp_path, cache_dir=cache).read_bytes() == version
+        host.pages["/a.mp3"] = page(version, ETag=f'"{version.decode()}"')
+        assert outside(host, tmp_path, cache_dir=cache).read_bytes() == version
     assert len(list(cache.iterdir())) == 1
 
 
-def test_a_file_gone_from_the_server_is_gone_from_here(somebody: Stranger, tmp_path: Path) -> None:
-    somebody.pages["/a.mp3"] = page(SONG, ETag='"1"')
-    outside(somebody, tmp_path, cache_dir=tmp_path / "cache")
-    del somebody.pages["/a.mp3"]
+def test_a_file_gone_from_the_server_is_gone_from_here(host: ForeignHost, tmp_path: Path) -> None:
+    host.pages["/a.mp3"] = page(SONG, ETag='"1"')
+    outside(host, tmp_path, cache_dir=tmp_path / "cache")
+    del host.pages["/a.mp3"]
     with pytest.raises(MediaError) as caught:
-        outside(somebody, tmp_path, cache_dir=tmp_path / "cache")
+        outside(host, tmp_path, cache_dir=tmp_path / "cache")
     assert caught.value.code == "media.missing"
 
 
 def test_a_kept_file_that_another_process_drops_is_asked_for_again(
-    somebody: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: ForeignHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def versioned(handler) -> None:  # type: ignore[no-untyped-def]
         answer = page(b"", 304) if handler.headers.get("if-none-match") else page(SONG, ETag='"1"')
         answer(handler)
 
-    somebody.pages["/a.mp3"] = versioned
+    host.pages["/a.mp3"] = versioned
     cache = tmp_path / "cache"
-    outside(somebody, tmp_path, cache_dir=cache)
+    outside(host, tmp_path, cache_dir=cache)
     hand_out = MediaCache.hand_out
 
     def dropped_just_now(self: MediaCache, kept: object, to: Path) -> bool:
@@ -73,7 +73,7 @@ def test_a_kept_file_that_another_process_drops_is_asked_for_again(
         return hand_out(self, kept, to)  # type: ignore[arg-type]
 
     monkeypatch.setattr(MediaCache, "hand_out", dropped_just_now)
-    assert outside(somebody, tmp_path, cache_dir=cache).read_bytes() == SONG
+    assert outside(host, tmp_path, cache_dir=cache).read_bytes() == SONG
 
 
 def test_the_cache_keeps_to_its_size_and_drops_the_least_used(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_workers_share_a_small_cache(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in left) <= 2500
 
 
-def test_an_unwritable_cache_does_no_harm(somebody: Stranger, tmp_path: Path) -> None:
-    somebody.pages["/a.mp3"] = page(SONG, ETag='"1"')
+def test_an_unwritable_cache_does_no_harm(host: ForeignHost, tmp_path: Path) -> None:
+    host.pages["/a.mp3"] = page(SONG, ETag='"1"')
     (tmp_path / "cache").write_text("not a folder")
-    assert outside(somebody, tmp_path, cache_dir=tmp_path / "cache").read_bytes() == SONG
+    assert outside(host, tmp_path, cache_dir=tmp_path / "cache").read_bytes() == SONG

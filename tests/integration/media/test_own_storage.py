@@ -1,4 +1,4 @@
-"""Music of the shop: from its Supabase project, or from a folder where there is none."""
+"""Music of the app: from its Supabase project, or from a folder where there is none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from fetching import HOSTS, SONG, own
 from pydantic import SecretStr
-from standins.foreign_host import Stranger
+from standins.foreign_host import ForeignHost
 from standins.keys import SECRET_KEY, SERVICE_JWT
 from standins.postgrest import SERVICE_KEY
 from standins.storage import Bucket, Storage
@@ -100,12 +100,12 @@ def test_a_dropped_connection_is_made_good(project: Config, storage: Storage, tm
     assert len(storage.asked) == 3
 
 
-def test_the_key_follows_no_redirect(project: Config, storage: Storage, somebody: Stranger, tmp_path: Path) -> None:
+def test_the_key_follows_no_redirect(project: Config, storage: Storage, host: ForeignHost, tmp_path: Path) -> None:
     storage.fault("GET", "deep", "answer", status=302, headers={"Location": "https://media.example.com/a.mp3"})
     config = project.model_copy(update={"media_hosts": HOSTS})
     with pytest.raises(ConfigurationError, match="redirect"):
         own(config, tmp_path, "calm/deep sea.mp3")
-    assert somebody.asked == []
+    assert host.asked == []
 
 
 @pytest.mark.parametrize("key", [SERVICE_JWT, SECRET_KEY])

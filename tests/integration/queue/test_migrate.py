@@ -120,14 +120,13 @@ def test_two_at_once_take_turns(empty_dsn: str) -> None:
     assert failed == []
 
 
-def test_a_busy_table_is_waited_for_in_short_turns(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_table_is_waited_for_in_short_turns(databases: Databases) -> None:
     """An ALTER that queued for its lock without a limit would hold up every reader behind it."""
-    monkeypatch.setattr("worker.queue.migrate._LOCK_LIMIT_S", 0.2)
     dsn = databases.new(Variant())
     with psycopg.connect(dsn) as busy:
         busy.execute("LOCK TABLE audio_job_queue IN ACCESS SHARE MODE")  # a long report
         policy = RetryPolicy(failures=None, first_wait_s=0.05, longest_wait_s=0.05)
-        migrating = threading.Thread(target=migrate, args=(dsn,), kwargs={"retry_policy": policy})
+        migrating = threading.Thread(target=migrate, args=(dsn,), kwargs={"retry_policy": policy, "lock_limit_s": 0.2})
         migrating.start()
         migrating.join(1.0)
         assert migrating.is_alive()
@@ -136,13 +135,12 @@ def test_a_busy_table_is_waited_for_in_short_turns(databases: Databases, monkeyp
     databases.release(dsn)
 
 
-def test_a_table_that_stays_locked_is_reported(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.queue.migrate._LOCK_LIMIT_S", 0.05)
+def test_a_table_that_stays_locked_is_reported(databases: Databases) -> None:
     dsn = databases.new(Variant())
     with psycopg.connect(dsn) as busy:
         busy.execute("LOCK TABLE audio_job_queue IN ACCESS SHARE MODE")
         with pytest.raises(TransientError, match="lock timeout"):
-            migrate(dsn, retry_policy=RetryPolicy(failures=2, first_wait_s=0.01))
+            migrate(dsn, retry_policy=RetryPolicy(failures=2, first_wait_s=0.01), lock_limit_s=0.05)
     databases.release(dsn)
 
 
@@ -182,7 +180,7 @@ def test_only_the_service_role_may_execute(databases: Databases, kind: object) -
     with psycopg.connect(dsn) as connection:
         connection.execute("SET ROLE anon")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute("SELECT worker_claim(gen_random_uuid(), 'thief', 60)")
+            connection.execute("SELECT worker_claim(gen_random_uuid(), 'another worker', 60)")
     databases.release(dsn)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from database import Databases, Variant, age_row, execute, new_track, row_of
+from database import Databases, Variant, age_row, database_name, execute, new_track, row_of
 from production import OWNER
 from pydantic import SecretStr
 from servers import PoolMode, Server, need_pgbouncer, pgbouncer, postgres_server, wanted_versions
@@ -25,7 +25,7 @@ from worker.errors import ConfigurationError, JobError, TransientError
 from worker.queue import address
 from worker.queue import listener as listen
 from worker.queue.claims import ClaimStatus
-from worker.queue.listener import Listener, why_polling
+from worker.queue.listener import TIMINGS, Listener, ListenerTimings, why_polling
 from worker.queue.migrate import migrate
 from worker.queue.retry import Outcome
 from worker.queue.service import Queue, open_queue
@@ -64,7 +64,7 @@ def poolers(request: pytest.FixtureRequest) -> Iterator[Poolers]:
 def a_database(poolers: Poolers, kind: str) -> Iterator[tuple[str, str]]:
     """Name and direct address of a fresh database of production, "plain" or "leased" (migrated)."""
     direct = poolers.databases.new(Variant("lacking", "production", leased=kind == "leased"))
-    yield direct.split("@/")[1].split("?")[0], direct
+    yield database_name(direct), direct
     poolers.databases.release(direct)
 
 
@@ -120,9 +120,9 @@ def test_migrate_runs_twice_through_a_pooler(poolers: Poolers, mode: PoolMode, k
 
 
 @contextmanager
-def listening(dsn: str) -> Iterator[tuple[Listener, queue.Queue[str]]]:
+def listening(dsn: str, timings: ListenerTimings = TIMINGS) -> Iterator[tuple[Listener, queue.Queue[str]]]:
     wakes: queue.Queue[str] = queue.Queue()
-    listener = Listener(dsn, on_wake=lambda: wakes.put("wake"), on_cancel=wakes.put)
+    listener = Listener(dsn, on_wake=lambda: wakes.put("wake"), on_cancel=wakes.put, timings=timings)
     listener.start()
     try:
         yield listener, wakes
@@ -149,11 +149,10 @@ def test_session_mode_wakes(poolers: Poolers) -> None:
 def test_other_modes_are_found_out_said_and_polled(
     poolers: Poolers, mode: PoolMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listen, "_NONCE_LIMIT_S", 0.5)
     said: list[str] = []
     monkeypatch.setattr(listen.logger, "warning", lambda text, *values: said.append(text.format(*values)))
     with a_database(poolers, "leased") as (name, direct):
-        with listening(poolers.dsn(mode, name)) as (listener, wakes):
+        with listening(poolers.dsn(mode, name), ListenerTimings(nonce_s=0.5)) as (listener, wakes):
             eventually(lambda: bool(said))
             assert "as behind a transaction pooler; polling only" in said[0]
             assert not listener.up
@@ -177,16 +176,16 @@ def test_the_port_of_supabase_s_transaction_pooler_is_not_even_tried(monkeypatch
 def test_doctor_says_what_the_listener_would_find(
     poolers: Poolers, mode: PoolMode, wakes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listen, "_NONCE_LIMIT_S", LONG_S if wakes else 0.5)
+    timings = ListenerTimings(nonce_s=LONG_S if wakes else 0.5)
     with a_database(poolers, "leased") as (name, _):
         config = Config(database_url=SecretStr(poolers.dsn(mode, name)))
         with opened(poolers.dsn(mode, name)) as jobs:
-            finding = doctor._waking(config, jobs)
-            assert (finding.good, "by NOTIFY" in finding.says) == ((True, True) if wakes else (None, False))
+            good, says = doctor.waking(config, jobs, timings)
+            assert (good, "by NOTIFY" in says) == ((True, True) if wakes else (None, False))
             monkeypatch.setattr(
                 listen, "read", lambda dsn: replace(address.read(dsn), kind="transaction pooler", port=6543)
             )
-            assert "port 6543 is a transaction pooler" in doctor._waking(config, jobs).says
+            assert "port 6543 is a transaction pooler" in doctor.waking(config, jobs, timings)[1]
 
 
 def test_statement_mode_stops_plain_mode_and_migrate_with_a_line(poolers: Poolers) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from database import Databases, execute, row_of
+from database import TERMINATE_CLIENTS, Databases, database_name, execute, row_of
 from standins.proxy import HalfOpen, Proxy
 
 from worker import backoff
@@ -18,7 +18,7 @@ from worker.config import Config
 from worker.errors import ConfigurationError, Kind, TransientError
 from worker.queue.migrate import migrate
 from worker.queue.service import WRITE_RETRIES, Claim, ClaimStatus, Queue, open_queue
-from worker.queue.transport import classify
+from worker.queue.transport import POSTGRES_LIMITS, PostgresLimits, classify
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def jobs(leased_dsn: str) -> Iterator[Queue]:
     queue.close()
 
 
-def opened(dsn: str) -> Queue:
-    return open_queue(Config(database_url=dsn), worker_name="w")
+def opened(dsn: str, *, limits: PostgresLimits = POSTGRES_LIMITS) -> Queue:
+    return open_queue(Config(database_url=dsn), worker_name="w", limits=limits)
 
 
 def claimed(queue: Queue) -> Claim:
@@ -39,11 +39,7 @@ def claimed(queue: Queue) -> Claim:
 
 
 def terminate_all(dsn: str) -> None:
-    execute(
-        dsn,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
-    )
+    execute(dsn, TERMINATE_CLIENTS, database_name(dsn))
     eventually(lambda: connections(dsn) == 0)  # a server's process takes a moment to end
 
 
@@ -102,12 +98,10 @@ def test_a_statement_that_is_cut_off_is_transient_and_the_next_one_works(leased_
         jobs.close()
 
 
-def test_a_half_open_connection_ends_a_call_in_time(leased_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_half_open_connection_ends_a_call_in_time(leased_dsn: str) -> None:
     """Bytes are acknowledged and nobody answers: keepalives see nothing wrong with that."""
-    monkeypatch.setattr("worker.queue.postgres.CALL_LIMIT_S", 0.3)
-    monkeypatch.setattr("worker.queue.postgres._CONNECT_LIMIT_S", 2)
     with Proxy(leased_dsn) as proxy:
-        jobs = opened(proxy.dsn)
+        jobs = opened(proxy.dsn, limits=PostgresLimits(call_s=0.3, connect_s=2))
         jobs.enqueue({})
         claim = claimed(jobs)
         proxy.stall()
@@ -118,12 +112,10 @@ def test_a_half_open_connection_ends_a_call_in_time(leased_dsn: str, monkeypatch
         jobs.close()
 
 
-def test_a_half_open_connection_that_was_idle_fails_no_call(leased_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_half_open_connection_that_was_idle_fails_no_call(leased_dsn: str) -> None:
     """It is asked first, and all that were made with it are dropped with it: a new one is used."""
-    monkeypatch.setattr("worker.queue.postgres._ASK_AFTER_S", 0.1)
-    monkeypatch.setattr("worker.queue.postgres._ASK_LIMIT_S", 0.2)
     with HalfOpen(leased_dsn) as proxy:
-        jobs = opened(proxy.dsn)
+        jobs = opened(proxy.dsn, limits=PostgresLimits(ask_after_s=0.1, ask_s=0.2))
         with ThreadPoolExecutor(3) as pool:
             list(pool.map(lambda _: jobs.now(), range(50)))
         jobs.enqueue({})
@@ -139,9 +131,9 @@ def test_finish_outlasts_a_database_that_is_away(
 ) -> None:
     jobs.enqueue({})
     claim = claimed(jobs)
-    name = leased_dsn.split("@/")[1].split("?")[0]
+    name = database_name(leased_dsn)
     databases.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-    databases.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    databases.execute(TERMINATE_CLIENTS, name)
     with pytest.raises(TransientError):
         jobs.finish(claim, result={}, track={}, retry_for_s=0)
     back = threading.Timer(0.6, databases.execute, (f"ALTER DATABASE {name} ALLOW_CONNECTIONS true",))

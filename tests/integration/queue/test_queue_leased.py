@@ -20,12 +20,13 @@ from standins.proxy import Proxy
 
 from worker.config import Config
 from worker.embedded.postgres import embedded_postgres
-from worker.errors import Cancelled, ConfigurationError, JobError, ResourceError, TransientError
-from worker.queue.leased import LeasedMode
+from worker.errors import Cancelled, ConfigurationError, JobError, ResourceError, ShuttingDown, TransientError
+from worker.queue.leased import LeasedQueue
 from worker.queue.migrate import migrate
-from worker.queue.plain import PlainMode
+from worker.queue.plain import PlainQueue
 from worker.queue.plain_dialect import DIALECTS
 from worker.queue.postgres import PostgresTransport
+from worker.queue.retry import Action, Decision
 from worker.queue.service import Claim, ClaimStatus, Outcome, Queue, open_queue
 
 Open = Callable[..., Queue]
@@ -114,7 +115,7 @@ def test_oldest_due_first_and_nothing_before_its_time(jobs: Queue, leased_dsn: s
 @pytest.mark.parametrize("trials", [300, pytest.param(10_000, marks=pytest.mark.faults)])
 def test_a_worker_that_lost_its_lease_writes_nothing(leased_dsn: str, trials: int) -> None:
     """Every kind of write with a stale token, in every state that the row can be in meanwhile."""
-    mode = LeasedMode(PostgresTransport(leased_dsn, application="t"), worker_name="w", lease_s=60)
+    mode = LeasedQueue(PostgresTransport(leased_dsn, application="t"), worker_name="w", lease_s=60)
     job_id = str(execute(leased_dsn, "INSERT INTO audio_job_queue (payload) VALUES ('{}') RETURNING id")[0]["id"])
     states = ("pending", "processing", "completed", "failed", "cancelled")
     jitter = random.Random(7)
@@ -132,9 +133,9 @@ def test_a_worker_that_lost_its_lease_writes_nothing(leased_dsn: str, trials: in
         write = jitter.choice(
             [
                 lambda c: mode.heartbeat(c, progress=99, stage="stolen"),
-                lambda c: mode.release(c, code="stolen", delay_s=0),
-                lambda c: mode.retry(c, code="stolen", delay_s=0, crashed=True),
-                lambda c: mode.fail(c, code="stolen", message="stolen", crashed=False),
+                lambda c: mode.write_decision(c, Decision(Action.RELEASE, Outcome.RELEASED, "stolen")),
+                lambda c: mode.write_decision(c, Decision(Action.RETRY, Outcome.RETRIED, "stolen", crashed=True)),
+                lambda c: mode.write_decision(c, Decision(Action.FAIL, Outcome.FAILED, "stolen", message="stolen")),
                 lambda c: mode.finish(c, result={"stolen": True}, track={"audio_url": "stolen"}),
             ]
         )
@@ -262,7 +263,7 @@ def test_rescue_leaves_live_leases_alone_and_counts_the_crash(jobs: Queue, other
     )
     assert jobs.heartbeat(claim, progress=50, stage="late") is ClaimStatus.LOST
     assert jobs.claim_status(claim) is ClaimStatus.LOST
-    assert jobs.release(claim, reason="late") is False
+    assert jobs.resolve_failure(claim, ShuttingDown()) is Outcome.LOST
     assert jobs.resolve_failure(claim, TransientError("late")) is Outcome.LOST
     assert jobs.finish(claim, result={"late": 1}, track={}) is ClaimStatus.LOST
     assert others.finish(again, result={"again": 1}, track={}) is ClaimStatus.HELD
@@ -333,7 +334,7 @@ def test_configuration_and_shutdown_do_not_count_as_attempts(jobs: Queue, leased
         assert jobs.resolve_failure(claim, ConfigurationError("key refused")) is Outcome.RELEASED
         assert jobs.claim() is None
         due_now(leased_dsn)
-    assert jobs.release(claimed(jobs), reason="shutdown") is True
+    assert jobs.resolve_failure(claimed(jobs), ShuttingDown()) is Outcome.RELEASED
     assert claimed(jobs).attempt == 1
     assert row_of(leased_dsn, job_id)["release_count"] == 8
 
@@ -429,7 +430,7 @@ class TestWithWorkersThatKnowNoLeases:
     @pytest.fixture
     def plain(self, leased_dsn: str) -> Iterator[Queue]:
         transport = PostgresTransport(leased_dsn, application="plain")
-        yield Queue(transport, PlainMode(transport, dialect=DIALECTS[1]), description="plain")
+        yield PlainQueue(transport, dialect=DIALECTS[1])
         transport.close()
 
     def test_they_share_the_work(self, jobs: Queue, plain: Queue) -> None:
@@ -516,7 +517,7 @@ def test_a_migrated_production_database_in_every_way_of_ending(databases: Databa
     assert queue.finish(claim, result={"url": "u"}, track=track_values) is ClaimStatus.HELD
     assert queue.resolve_failure(claimed(queue), JobError("field x")) is Outcome.FAILED
     assert queue.resolve_failure(claimed(queue), TransientError("t")) is Outcome.RETRIED
-    assert queue.release(claimed(queue), reason="shutdown") is True
+    assert queue.resolve_failure(claimed(queue), ShuttingDown()) is Outcome.RELEASED
     claimed(queue)
     expire(dsn)
     assert rescued_by(queue) == 1

@@ -1,4 +1,4 @@
-"""The listener on a real Postgres: it hears, it knows when it does not, and it comes back."""
+"""The listener on a real Postgres: it receives notifications, knows when it cannot, and reconnects."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
 from standins.proxy import Proxy
 
 from worker.config import Config
+from worker.errors import ConfigurationError, ShuttingDown
 from worker.queue import listener as listen
-from worker.queue.listener import Listener
+from worker.queue.listener import Listener, ListenerTimings
 from worker.queue.service import open_queue
+from worker.queue.transport import PostgresLimits
 
 PATIENCE_S = 20.0  # far beyond what anything here takes
 
@@ -34,9 +37,9 @@ class Ears:
 
 
 @contextmanager
-def listening(dsn: str) -> Iterator[tuple[Listener, Ears]]:
+def listening(dsn: str, **options: Any) -> Iterator[tuple[Listener, Ears]]:
     ears = Ears()
-    listener = Listener(dsn, on_wake=lambda: ears.wakes.put("wake"), on_cancel=ears.cancels.put)
+    listener = Listener(dsn, on_wake=lambda: ears.wakes.put("wake"), on_cancel=ears.cancels.put, **options)
     listener.start()
     try:
         yield listener, ears
@@ -79,11 +82,11 @@ def test_a_released_job_wakes_but_a_delayed_one_does_not(leased_dsn: str) -> Non
         ears.wakes.get(timeout=PATIENCE_S)
         claim = jobs.claim()
         assert claim is not None
-        jobs.release(claim, reason="shutdown")
+        jobs.resolve_failure(claim, ShuttingDown())
         assert ears.wakes.get(timeout=PATIENCE_S) == "wake"
         claim = jobs.claim()
         assert claim is not None
-        jobs.release(claim, reason="configuration", delay_s=60)
+        jobs.resolve_failure(claim, ConfigurationError("no key"))
         assert ears.quiet()
     jobs.close()
 
@@ -109,10 +112,9 @@ def test_it_comes_back_after_its_connection_is_terminated(leased_dsn: str) -> No
         assert ears.wakes.get(timeout=PATIENCE_S) == "wake"
 
 
-def test_a_half_open_connection_is_noticed(leased_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listen, "_PING_S", 0.2)
-    monkeypatch.setattr("worker.queue.postgres.CALL_LIMIT_S", 0.5)
-    with Proxy(leased_dsn) as proxy, listening(proxy.dsn) as (listener, ears):
+def test_a_half_open_connection_is_noticed(leased_dsn: str) -> None:
+    soon = {"timings": ListenerTimings(ping_s=0.2), "limits": PostgresLimits(call_s=0.5)}
+    with Proxy(leased_dsn) as proxy, listening(proxy.dsn, **soon) as (listener, ears):
         ears.wakes.get(timeout=PATIENCE_S)
         proxy.stall()
         eventually(lambda: not listener.up)
@@ -124,10 +126,10 @@ def test_a_half_open_connection_is_noticed(leased_dsn: str, monkeypatch: pytest.
 def test_behind_a_pooler_that_drops_notifications_it_is_never_up(
     leased_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listen, "_NONCE_LIMIT_S", 0.5)
+    timings = ListenerTimings(nonce_s=0.5)
     waited = threading.Event()
     monkeypatch.setattr(listen.logger, "warning", lambda *_: waited.set())
-    with Proxy(leased_dsn, drop_notifications=True) as proxy, listening(proxy.dsn) as (listener, ears):
+    with Proxy(leased_dsn, drop_notifications=True) as proxy, listening(proxy.dsn, timings=timings) as (listener, ears):
         assert waited.wait(PATIENCE_S)
         assert not listener.up
         assert ears.wakes.empty()

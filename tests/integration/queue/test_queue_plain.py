@@ -13,7 +13,7 @@ from standins.project import serve_project
 
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, ShuttingDown, TransientError
-from worker.queue.plain import PlainMode
+from worker.queue.plain import PlainQueue
 from worker.queue.plain_dialect import DIALECTS
 from worker.queue.postgres import PostgresTransport
 from worker.queue.service import Claim, ClaimStatus, Outcome, Queue, open_queue
@@ -51,8 +51,7 @@ def parking(dsn: str) -> tuple[list[float], Queue]:
     """A queue whose parking goes by the number in the list."""
     clock = [1000.0]
     transport = PostgresTransport(dsn, application="w")
-    mode = PlainMode(transport, dialect=DIALECTS[0], clock=lambda: clock[0])
-    return clock, Queue(transport, mode, description="plain")
+    return clock, PlainQueue(transport, dialect=DIALECTS[0], clock=lambda: clock[0])
 
 
 def claimed(queue: Queue) -> Claim:
@@ -68,7 +67,7 @@ def test_a_job_goes_through_in_every_variant(databases: Databases, variant: Vari
     track = new_track(dsn)
     with opened(dsn, transport) as queue:
         assert (queue.mode, queue.transport) == ("plain", transport)
-        assert variant.dialect in queue.describe()
+        assert variant.dialect in queue.description
         assert queue.claim() is None
         first, second = (
             queue.enqueue({"script": str(n)}, track_id=each) for n, each in enumerate((track, new_track(dsn)))
@@ -117,7 +116,7 @@ def test_a_job_that_another_took_is_lost(jobs: Queue, dsn: str) -> None:
     assert jobs.heartbeat(claim, progress=50, stage="late") is ClaimStatus.LOST
     assert jobs.resolve_failure(claim, TransientError("late")) is Outcome.LOST
     assert jobs.resolve_failure(claim, JobError("late")) is Outcome.LOST
-    assert jobs.release(claim, reason="late") is False
+    assert jobs.resolve_failure(claim, ShuttingDown()) is Outcome.LOST
     assert jobs.finish(claim, result={"by": "first"}, track={}) is ClaimStatus.LOST
     assert jobs.finish(again, result={"by": "second"}, track={}) is ClaimStatus.HELD
     row = row_of(dsn, claim.job_id)

@@ -15,7 +15,7 @@ from paths import ROOT
 from standins.supabase import supabase_standin
 
 from worker.cli.doctor import examine
-from worker.cli.findings import Finding
+from worker.cli.doctor_database import Finding
 from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.queue.examine import examined, exposed_functions, public_may_create, try_endings, try_leased_endings
@@ -202,6 +202,10 @@ def test_functions_that_anybody_may_call_are_listed_with_their_revoke(databases:
         assert [signature.split("(")[0] for signature in found] == [
             "complete_job", "complete_job", "get_next_pending_job", "update_job_progress",
         ]  # fmt: skip
+    with supabase_standin(dsn) as project:
+        exposed = [finding.says for finding in all_findings(project, dsn) if finding.what == "exposed"]
+    assert len(exposed) == len(found)
+    assert all(signature in says and "REVOKE" in says for signature, says in zip(found, exposed, strict=True))
     printed = subprocess.run(
         [sys.executable, "-m", "worker", "migrate"],
         env={"PYTHONPATH": str(ROOT), "DATABASE_URL": dsn, "PATH": "/usr/bin:/bin"},
@@ -218,6 +222,17 @@ def test_functions_that_anybody_may_call_are_listed_with_their_revoke(databases:
         assert exposed_functions(connection) == []
     allowed = "SELECT has_function_privilege('service_role', 'get_next_pending_job()', 'EXECUTE') AS may"
     assert execute(dsn, allowed)[0]["may"]
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+def test_a_function_open_to_either_role_is_listed(databases: Databases, dsn: str, role: str) -> None:
+    for other in ("PUBLIC", "anon", "authenticated"):
+        execute(dsn, f"REVOKE EXECUTE ON FUNCTION get_next_pending_job() FROM {other}")
+    with examined(dsn) as connection:
+        assert "get_next_pending_job()" not in exposed_functions(connection)
+    execute(dsn, f"GRANT EXECUTE ON FUNCTION get_next_pending_job() TO {role}")
+    with examined(dsn) as connection:
+        assert "get_next_pending_job()" in exposed_functions(connection)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +263,7 @@ def test_doctor_finds_a_trigger_that_fails_over_every_end(databases: Databases, 
     with examined(dsn) as connection:
         tried = try_leased_endings(connection)
         assert tried is not None
-        assert [ending.status for ending in tried] == ["completed", "failed"]
+        assert [ending.status for ending in tried.values()] == ["completed", "failed"]
     execute(dsn, "ALTER TABLE notifications_queue ADD COLUMN needed text NOT NULL")
     with supabase_standin(dsn) as project:
         found = findings(project, dsn)
@@ -257,7 +272,7 @@ def test_doctor_finds_a_trigger_that_fails_over_every_end(databases: Databases, 
     with examined(dsn) as connection:
         endings = try_endings(connection, DIALECTS[1])
         assert endings is not None
-        assert endings.success.sqlstate == endings.failure.sqlstate == "23502"
+        assert endings["result"].sqlstate == endings["error"].sqlstate == "23502"
 
 
 def test_doctor_says_what_a_signed_in_customer_can_do(databases: Databases, dsn: str) -> None:

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from psycopg.rows import dict_row
 
 from worker.config import Config
-from worker.errors import ConfigurationError, JobError, TransientError
+from worker.errors import ConfigurationError, JobError, ShuttingDown, TransientError
 from worker.queue.claims import Claim, ClaimStatus, Outcome
 from worker.queue.retry import MAX_ATTEMPTS, MAX_CRASHES
 from worker.queue.service import Queue, open_queue
@@ -132,9 +132,10 @@ class Machine(RuleBasedStateMachine):
     @rule(claim=consumes(claims), delayed=st.booleans())
     def release(self, claim: Claim, delayed: bool) -> None:
         expected = self.expected(claim)
-        released = self.workers[0].release(claim, reason="shutdown", delay_s=60 if delayed else 0)
-        assert released is (expected is ClaimStatus.HELD)
-        if released:
+        error = ConfigurationError("c") if delayed else ShuttingDown()
+        outcome = self.workers[0].resolve_failure(claim, error)
+        assert (outcome is Outcome.RELEASED) is (expected is ClaimStatus.HELD)
+        if outcome is Outcome.RELEASED:
             attempt = self.model[claim.job_id].attempt - 1
             self.change(claim.job_id, status="pending", holder=None, attempt=attempt, due=not delayed)
 

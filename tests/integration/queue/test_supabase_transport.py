@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from database import Databases, Variant, execute, new_track, payload_of, rescued_by, row_of
@@ -12,7 +15,7 @@ from standins.postgrest import ANON_KEY, SERVICE_KEY, Postgrest, Response, as_js
 from standins.project import serve_project
 
 from worker.config import Config
-from worker.errors import ConfigurationError, TransientError
+from worker.errors import ConfigurationError, ShuttingDown, TransientError
 from worker.queue.service import Claim, ClaimStatus, Outcome, Queue, open_queue
 from worker.queue.supabase import SupabaseTransport
 from worker.supabase_access import Supabase
@@ -52,7 +55,7 @@ def test_leased_mode_in_full(jobs: Queue, leased_dsn: str) -> None:
     written = {"audio_url": "a", "duration_seconds": 60, "status": "published"}
     assert jobs.finish(claim, result={"url": "a"}, track=written) is ClaimStatus.HELD
     assert jobs.resolve_failure(claimed(jobs), TransientError("x")) is Outcome.RETRIED
-    assert jobs.release(claimed(jobs), reason="shutdown") is True
+    assert jobs.resolve_failure(claimed(jobs), ShuttingDown()) is Outcome.RELEASED
     execute(leased_dsn, "UPDATE audio_job_queue SET lease_expires_at = now() WHERE status = 'processing'")
     assert rescued_by(jobs) == 0
     claim = claimed(jobs)
@@ -153,7 +156,7 @@ def test_half_a_configuration_names_the_missing_half() -> None:
 
 
 def test_plain_mode_in_a_claim_whose_second_half_fails(databases: Databases) -> None:
-    """The claim went through, the look at the row did not: the next claim takes up that row, not a second one."""
+    """The claim went through, reading the row did not: the next claim returns that row, not a second one."""
     dsn = databases.new(Variant())
     postgrest = Postgrest(dsn)
     with serve_project({"/rest/v1": postgrest}) as url:
@@ -186,3 +189,29 @@ def test_the_clock_is_the_servers(project: tuple[Postgrest, str]) -> None:
         transport = SupabaseTransport(Supabase(url, SecretStr(SERVICE_KEY)))
         assert abs((transport.now() - datetime(2035, 1, 1, tzinfo=UTC)).total_seconds()) < 60
         transport.close()
+
+
+def test_an_answer_without_end_is_given_up() -> None:
+    """Customers can write large rows; a claim reads one with a gateway that knows no casts."""
+    sent = [0]
+
+    class Endless(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while sent[0] < 100_000_000:
+                    sent[0] += self.wfile.write(b"[" * 65_536)
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(TransientError):
+            opened(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert sent[0] < 50_000_000

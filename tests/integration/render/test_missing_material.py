@@ -13,7 +13,7 @@ from worker.config import Config
 from worker.errors import MediaError, TransientError
 from worker.payload.parse import parse_job
 from worker.render.produce import Produced, produce
-from worker.render.studio import open_studio
+from worker.render.studio import Studio
 
 TONE = {"durationMin": 0.1, "solfeggio": {"hz": 528}}
 GONE = {"backgroundMusic": {"url": "gone.mp3"}}
@@ -21,7 +21,7 @@ GONE = {"backgroundMusic": {"url": "gone.mp3"}}
 
 def made(folder: Path, job: dict[str, object], preview: Path | None = None, **how: object) -> Produced:
     config = Config(cache_dir=folder / "cache", storage_dir=folder / "out", render_threads=1)
-    studio = open_studio(config, beside(folder, config), **how)  # type: ignore[arg-type]
+    studio = Studio(config, beside(folder, config), **how)  # type: ignore[arg-type]
     produced = produce(parse_job(job), folder / "track.wav", studio=studio, encoding=Encoding("wav"), preview=preview)
     assert soundfile.info(folder / "track.wav").frames == 6 * 44_100
     return produced
@@ -48,7 +48,7 @@ def test_without_the_setting_the_job_fails(tmp_path: Path) -> None:
         with pytest.raises(MediaError):
             made(tmp_path, {**TONE, **job})
     with pytest.raises(MediaError):
-        made(tmp_path, GONE, without_music=True)  # nothing else is to be heard
+        made(tmp_path, GONE, without_music=True)  # there is no other layer
 
 
 def test_a_catalogue_that_is_down_is_no_reason_to_go_without(tmp_path: Path) -> None:

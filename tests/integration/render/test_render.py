@@ -62,7 +62,7 @@ def job_file(folder: Path, **job: object) -> Path:
 
 
 def ebur128(path: Path) -> tuple[float, float]:
-    """Loudness and true peak as FFmpeg reads the decoded file: somebody else's meter."""
+    """Loudness and true peak as FFmpeg reads the decoded file: a meter that is not ours."""
     said = subprocess.run(
         [
             find_ffmpeg().path,
@@ -153,10 +153,10 @@ def test_the_voice_is_where_the_plan_says_to_the_frame(tmp_path, recordings):
     track, _ = soundfile.read(out)
     recording, _ = soundfile.read(recordings / "voice.wav")
     for number, start in enumerate((66_150, 66_150 + 176_400, 66_150 + 2 * 176_400)):
-        heard = track[start : start + len(recording), 0]
-        assert np.corrcoef(heard, recording)[0, 1] > 0.999, number
+        delivered_sound = track[start : start + len(recording), 0]
+        assert np.corrcoef(delivered_sound, recording)[0, 1] > 0.999, number
         early = track[start - 1 : start - 1 + len(recording), 0]
-        assert np.corrcoef(heard, recording)[0, 1] > np.corrcoef(early, recording)[0, 1] + 1e-4
+        assert np.corrcoef(delivered_sound, recording)[0, 1] > np.corrcoef(early, recording)[0, 1] + 1e-4
     assert np.abs(track[:66_000]).max() < 1e-4
 
 
@@ -377,11 +377,6 @@ def encoding(tmp_path):
         time.sleep(0.05)
     process.kill()
     pytest.fail("no encoder was started")
-
-
-def test_the_render_and_its_encoder_are_in_the_batch_class(encoding):
-    process, encoder = encoding
-    assert [os.sched_getscheduler(one.pid) for one in (process, encoder)] == [os.SCHED_BATCH] * 2
 
 
 def test_ctrl_c_leaves_no_file_and_no_child(tmp_path, encoding):

@@ -47,8 +47,8 @@ def delivered(
     )
 
 
-def heard(plan: RenderPlan, spoken=(), *, sound=None) -> DeliveredAnalysis:
-    """What a listener hears of a plan itself, or of another sound in its place."""
+def analysis_of(plan: RenderPlan, spoken=(), *, sound=None) -> DeliveredAnalysis:
+    """The delivered analysis of a plan itself, or of another sound in its place."""
     analyzer = DeliveredAnalyzer(plan, spoken)
     sound = np.sum([layer.source.render(0, plan.frames) for layer in plan.layers], axis=0) if sound is None else sound
     for first in range(0, plan.frames, 50_000):
@@ -70,7 +70,7 @@ def test_tones_alone_arrive_in_their_own_ear(tmp_path, format, kbps, leak_db):
 def test_a_wrong_beat_is_reported_as_it_is():
     plan = plan_of(30, *TONES)
     wrong = Binaural(200.0, 6.25, RATE).render(0, plan.frames)
-    report = heard(plan, sound=wrong)
+    report = analysis_of(plan, sound=wrong)
     assert report.beat_expected_hz == 6.0
     assert report.beat_hz == pytest.approx(6.25, abs=1e-3)
     assert report.tones["left"][1].measured_hz is None  # no 528 Hz there
@@ -78,31 +78,31 @@ def test_a_wrong_beat_is_reported_as_it_is():
 
 def test_swapped_ears_are_not_taken_for_right():
     plan = plan_of(30, TONES[1])
-    report = heard(plan, sound=Binaural(200.0, 6.0, RATE).render(0, plan.frames)[:, ::-1])
+    report = analysis_of(plan, sound=Binaural(200.0, 6.0, RATE).render(0, plan.frames)[:, ::-1])
     assert report.tones["left"][0].measured_hz is None
     assert report.beat_hz is None
 
 
 @pytest.mark.parametrize("source", [Monaural(200.0, 7.0, RATE), Isochronic(200.0, 7.0, RATE)])
 def test_the_beat_of_speakers_is_measured_too(source):
-    report = heard(plan_of(30, ("binaural", source, 1.0)))
+    report = analysis_of(plan_of(30, ("binaural", source, 1.0)))
     assert report.beat_hz == pytest.approx(7.0, abs=1e-3)
     assert report.leakage_db == {"left": None, "right": None}
 
 
 def test_it_listens_between_the_words_and_where_a_tone_stays():
     words = tuple(SpokenSpan("words", start * RATE, (start + 20) * RATE, 0) for start in (2, 50))
-    assert 22 <= heard(plan_of(80, *TONES), words).from_s <= 30
+    assert 22 <= analysis_of(plan_of(80, *TONES), words).from_s <= 30
     sequence = ToneSequence((396.0, 417.0), (0, 40 * RATE), 5 * RATE, RATE)
-    tones = heard(plan_of(80, ("solfeggio", sequence, 0.1))).tones["left"]
+    tones = analysis_of(plan_of(80, ("solfeggio", sequence, 0.1))).tones["left"]
     assert [tone.measured_hz for tone in tones] in ([pytest.approx(396.0)], [pytest.approx(417.0)])
 
 
 def test_a_seam_that_clicks_is_told_from_one_that_does_not():
     n = np.arange(3 * RATE)
     music = ArrayClip(np.repeat(0.3 * np.sin(2 * np.pi * 110.3 * n / RATE)[:, None], 2, axis=1).astype(np.float32))
-    smooth = heard(plan_of(10, ("music", Looped(music, RATE // 2), 1.0))).seams
-    hard = heard(plan_of(10, ("music", Looped(music, 0), 1.0))).seams
+    smooth = analysis_of(plan_of(10, ("music", Looped(music, RATE // 2), 1.0))).seams
+    hard = analysis_of(plan_of(10, ("music", Looped(music, 0), 1.0))).seams
     assert [seam.at_s for seam in hard] == [3.0, 6.0, 9.0]
     assert max(seam.step_db for seam in smooth) < 1.0
     assert min(seam.step_db for seam in hard) > 6.0
@@ -114,7 +114,7 @@ def test_under_the_voice_a_seam_is_measured_on_the_music():
     voice = (SpokenSpan("words", round(2.5 * RATE), round(3.5 * RATE), 0),)
     plan = plan_of(5, ("music", Looped(music, 0), 1.0))
     sound = Noise("white", 1, RATE).render(0, plan.frames)
-    (seam,) = heard(plan, voice, sound=sound).seams
+    (seam,) = analysis_of(plan, voice, sound=sound).seams
     assert seam.heard_in == "music"
     assert seam.step_db > 6.0
 

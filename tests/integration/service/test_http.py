@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-import worker.service.http_server
 from worker.errors import ConfigurationError
 from worker.service.http_server import LONGEST_BODY_BYTES, Answers, Server
 
@@ -72,9 +71,8 @@ def facts() -> Facts:
 
 
 @pytest.fixture
-def port(facts: Facts, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    monkeypatch.setattr(worker.service.http_server, "_POLL_S", 0.02)
-    server = Server(0, facts.answers(), host="127.0.0.1", longest_s=1.0)
+def port(facts: Facts) -> Iterator[int]:
+    server = Server(0, facts.answers(), host="127.0.0.1", longest_s=1.0, poll_s=0.02)
     yield server.port
     server.close()
 

@@ -21,7 +21,6 @@ from worker.errors import MediaError
 from worker.queue.claims import Claim
 from worker.queue.retry import MAX_CRASHES
 from worker.queue.service import open_queue
-from worker.service import email as mail
 from worker.service.email import Email, failed_email, ready_email
 from worker.service.notifications import EmailNotifier
 from worker.service.runner import JobResult
@@ -43,8 +42,7 @@ class Post:
 
 
 @pytest.fixture
-def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
-    monkeypatch.setattr(mail, "_RETRIES", RetryPolicy(failures=3, first_wait_s=0.01, longest_wait_s=0.02))
+def post() -> Iterator[Post]:
     resend, auth = Resend(), Auth({USER: "ada@example.com"})
     with serve_project({"/auth/v1": auth, "/resend": resend}) as url:
         config = Config.from_environ(
@@ -77,7 +75,8 @@ class AtOnce(EmailNotifier):
 
 
 def notified(config: Config, result: JobResult, *, request_s: float = 8.0) -> bool:
-    notifier = AtOnce(config, lambda _: None, request_s=request_s)
+    policy = RetryPolicy(failures=3, first_wait_s=0.01, longest_wait_s=0.02)
+    notifier = AtOnce(config, lambda _: None, request_s=request_s, retry_policy=policy)
     notifier.sent = False
     notifier.ended(result)
     return notifier.sent
@@ -289,9 +288,7 @@ def test_an_unreachable_service_is_logged(post: Post, log: list[str]) -> None:
     assert any("no e-mail" in line for line in log)
 
 
-def test_a_service_that_stalls_times_out(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mail, "_RETRIES", RetryPolicy(failures=2, first_wait_s=0.01, longest_wait_s=0.02))
-
+def test_a_service_that_stalls_times_out(post: Post) -> None:
     class Slow(Resend):
         def __call__(self, request: object) -> Response:
             time.sleep(0.3)

@@ -146,7 +146,7 @@ def test_a_job_becomes_a_track_in_its_owners_library(project, leased_dsn, tmp_pa
     ids=str,
 )
 def test_the_database_as_it_is_in_production_will_do(databases, tmp_path, variant):
-    """Plain mode: no migration, the web app's own functions in either dialect; and storage stumbles."""
+    """Plain mode: no migration, the web app's own functions in either dialect; and Storage fails now and then."""
     dsn = databases.new(variant)
     with project_of(dsn) as project:
         job_id, track_id = ordered(dsn, JOB, project.url, variant.column)

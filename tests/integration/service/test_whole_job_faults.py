@@ -1,7 +1,8 @@
 """Whole orders, each with one fault on its way: real supabase-py, real SDKs, real processes, many orders a worker.
 
-From a row in the queue: what passes is waited out and paid once; what an operator must mend puts the job back
-uncounted, and once mended it goes through; what only the customer can change fails it at once, in plain words.
+From a row in the queue: what passes is waited out and paid once; a configuration error releases the job with its
+attempt not counted, and once corrected it goes through; what only the customer can change fails it at once, in plain
+words.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from typing import Any
 import psycopg
 import pytest
 import soundfile
+from audio_files import flac_of_silence, wav_bytes
 from database import execute, row_of
 from standins.queued_jobs import CUSTOMER, Case, Place, Placed, sound
 from standins.speech import ELEVENLABS_VOICES, Answer, speech_service
 from standins.storage import MB, Bucket, Refused, locked_body, no_bucket, rendered
 from standins.supabase import supabase_standin
-from test_hostile_media import flac_of_silence, wav_bytes
 
 from worker.ffmpeg.program import find_ffmpeg
 
@@ -93,7 +94,7 @@ def all_spoken_cases() -> Iterator[Case]:
 
 
 @pytest.mark.parametrize("cases", [spoken_cases, pytest.param(all_spoken_cases, marks=pytest.mark.faults)])
-def test_a_voice_that_stumbles_costs_time_but_nothing_twice(place, cases):
+def test_a_voice_that_fails_now_and_then_costs_time_but_nothing_twice(place, cases):
     for case in cases():
         place.enqueue(case)
     with place.worker() as worker:
@@ -167,7 +168,7 @@ PASSING_STORAGE_TOO = [
 
 
 @pytest.mark.parametrize("cases", [PASSING_STORAGE, pytest.param(PASSING_STORAGE_TOO, marks=pytest.mark.faults)])
-def test_storage_that_stumbles_costs_time_only(place, cases):
+def test_storage_that_fails_now_and_then_costs_time_only(place, cases):
     sound_of_film = film(place.folder, "-f", "lavfi", "-i", "anoisesrc=d=3:a=0.1")
     place.project.storage.put("background-music", "film.mp4", sound_of_film, "video/mp4")
     for case in cases:
@@ -193,7 +194,7 @@ def test_storage_that_stumbles_costs_time_only(place, cases):
             assert stored.cache_control == "max-age=31536000"
 
 
-# -- what an operator must mend
+# -- configuration errors
 
 QUOTA = {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota"}}
 NO_CREDIT = {"detail": {"status": "quota_exceeded", "message": "This request exceeds your quota."}}
@@ -244,7 +245,9 @@ def test_a_configuration_error_requeues_the_job_until_it_is_mended(place, cases)
         def check(job: Placed) -> None:
             row = row_of(place.dsn, job.job_id)
             assert (row["attempt"], row["crash_count"], row["error"]) == (0, 0, None)
-            assert (row["run_after"] - row["updated_at"]).total_seconds() >= 59, "it must rest while it is mended"
+            assert (row["run_after"] - row["updated_at"]).total_seconds() >= 59, (
+                "it must wait while the operator corrects it"
+            )
             assert any(job.case.says in line for line in said), said
             place.check_unpublished(job)
             assert place.asked_to_go_on(job) == bool(job.case.provider), "a refusal must not be asked for twice"
@@ -661,4 +664,6 @@ def test_a_job_that_is_lost_or_cancelled_at_any_point_publishes_nothing(place):
         assert track["status"] != "published"
         assert track["audio_url"] is None
         if name == "cancelled" or "speech" in job.case.name:
-            assert not place.stored(job), job.case.name  # what was uploaded is taken back; a thief brings the same file
+            assert not place.stored(job), (
+                job.case.name
+            )  # what was uploaded is taken back; another worker uploads the same file

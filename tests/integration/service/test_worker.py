@@ -18,7 +18,7 @@ from standins.jobs import PERFORM
 from worker.backoff import RetryPolicy
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
-from worker.queue import retry
+from worker.queue.retry import JobRetries
 from worker.queue.service import Queue, open_queue
 from worker.service.heartbeat import WorkerTimings
 from worker.service.observers import JobObserver
@@ -31,7 +31,7 @@ HURRY = WorkerTimings(
     lost_after_s=20.0,
     rescue_s=0.3,
     finish_within_s=1.0,
-    trouble_s=(0.4, 0.8),
+    trouble=RetryPolicy(first_wait_s=0.4, longest_wait_s=0.8, jitter=0.0),
     drain_poll_s=0.1,
 )
 
@@ -94,11 +94,11 @@ class Works:
 
 
 @pytest.fixture
-def works(leased_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works]:
-    monkeypatch.setattr(retry, "JOB_RETRIES", RetryPolicy(first_wait_s=0.1, longest_wait_s=900.0))
-    monkeypatch.setattr(retry, "_CONFIGURATION_WAITS_S", (1.0, 1.0))
+def works(leased_dsn: str, tmp_path: Path) -> Iterator[Works]:
     config = Config(database_url=leased_dsn, poll_interval_ms=100, storage_dir=tmp_path / "out")
-    queue = open_queue(config, worker_name="w")
+    policy = RetryPolicy(first_wait_s=0.1, longest_wait_s=900.0)
+    retries = JobRetries(policy, configuration_s=1.0, configuration_again_s=1.0)
+    queue = open_queue(config, worker_name="w", retries=retries)
     yield Works(leased_dsn, tmp_path, queue, config)
     queue.close()
 
@@ -219,7 +219,9 @@ def test_the_fork_server_is_replaced_when_a_job_kills_it(works: Works) -> None:
 
 
 def test_a_configuration_error_releases_the_job_and_backs_off(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    works.timings = replace(HURRY, trouble_s=(600.0, 600.0))  # longer than any test run
+    works.timings = replace(
+        HURRY, trouble=RetryPolicy(first_wait_s=600.0, longest_wait_s=600.0)
+    )  # longer than any test run
     works.set(max_jobs_per_cycle=1, poll_interval_ms=600_000)  # so that no other cycle begins during the job
     job = works.enqueue(do="fail", error="ConfigurationError", message="OPENAI_API_KEY was refused")
     with works.working() as worker:
@@ -234,8 +236,8 @@ def test_a_configuration_error_releases_the_job_and_backs_off(works: Works, monk
         assert works.outcomes() == ["released"], "nothing is claimed while the worker backs off"
 
 
-def test_the_worker_is_ready_again_after_backing_off(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "_CONFIGURATION_WAITS_S", (600.0, 600.0))  # so that it has no further trouble
+def test_the_worker_is_ready_again_after_backing_off(works: Works) -> None:
+    works.queue.retries = replace(works.queue.retries, configuration_s=600.0)  # so that it has no further trouble
     works.set(max_jobs_per_cycle=1)
     works.enqueue(do="fail", error="ConfigurationError", message="OPENAI_API_KEY was refused")
     good = works.enqueue()
@@ -393,7 +395,7 @@ def test_a_failure_while_stopping_costs_no_attempt(works: Works) -> None:
 
 
 def test_the_loop_survives_errors_of_a_claim(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    works.timings = replace(HURRY, failed_claim_s=(0.05, 0.1), bug_pause_s=0.05)
+    works.timings = replace(HURRY, failed_claims=RetryPolicy(first_wait_s=0.05, longest_wait_s=0.1), bug_pause_s=0.05)
     claim = works.queue.claim
     failures = iter([TransientError("no answer"), ConfigurationError("refused"), ZeroDivisionError("a bug")])
 

@@ -318,7 +318,7 @@ def test_a_lost_answer_to_a_piece_sends_nothing_twice(ours: SupabaseStorage, sto
 
 
 def test_a_poor_line_is_not_given_up_while_it_moves(ours: SupabaseStorage, storage: Storage, large: Path) -> None:
-    storage.fault("PATCH", "", "drop within", times=12, after_bytes=900_000)  # patience is 4 failures
+    storage.fault("PATCH", "", "drop within", times=12, after_bytes=900_000)  # it gives up after 4 failures
     put(ours, large)
     assert storage.objects["audio-renders", KEY].data == large.read_bytes()
 
@@ -382,7 +382,7 @@ def test_what_progress_raises_ends_the_upload(ours: SupabaseStorage, storage: St
     assert ("audio-renders", KEY) not in storage.objects
 
 
-# -- what an operator must mend
+# -- configuration errors
 
 
 @pytest.mark.parametrize("size", ["small", "large"])

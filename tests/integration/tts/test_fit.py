@@ -40,10 +40,10 @@ from worker.plan.fit import (
 )
 from worker.plan.recordings import Media, Speech, Spoken
 from worker.render.produce import Produced, produce
-from worker.render.studio import open_studio
+from worker.render.studio import Studio
 from worker.tts import cloud_voice
 from worker.tts.pace import PaceBook
-from worker.tts.shorten import fitted, quiet_stretches, sentence_ends
+from worker.tts.shorten import fitted, quiet_spans, sentence_ends
 
 RATE = 44_100
 frames = st.integers(0, 60 * RATE)
@@ -147,7 +147,7 @@ def talk(*lengths_s: float, pause_s: float = 0.3) -> ArrayClip:
 
 
 class TestKnownLength:
-    def enqueue(self, **fields: Any):
+    def job(self, **fields: Any):
         times = {"durationMin": 0.5, "fade": {"inMs": 1000, "outMs": 2000}}
         return parse_job({**times, **fields}, recordings=("voice",))
 
@@ -256,11 +256,11 @@ class TestKnownLength:
 
 
 class TestPauses:
-    def test_quiet_stretches_are_found_and_nothing_else(self):
+    def test_quiet_spans_are_found_and_nothing_else(self):
         clip = talk(1.0, 2.0, 0.5, pause_s=0.2)
-        found = [(round(a / RATE, 1), round(b / RATE, 1)) for a, b in quiet_stretches(clip, RATE)]
+        found = [(round(a / RATE, 1), round(b / RATE, 1)) for a, b in quiet_spans(clip)]
         assert found == [(1.0, 1.2), (3.2, 3.4)]
-        assert quiet_stretches(talk(3.0), RATE) == []
+        assert quiet_spans(talk(3.0)) == []
 
     def test_sentence_ends_are_the_long_pauses_where_they_ought_to_be(self):
         text = "Ten chars. Then, after a comma, more of it. Ten chars."
@@ -271,7 +271,7 @@ class TestPauses:
             stretches += [np.zeros(round(pause_s * RATE)), buzz(length_s)]
         mono = np.concatenate(stretches)
         clip = ArrayClip(np.ascontiguousarray(np.stack([mono, mono], axis=1), np.float32))
-        ends = sentence_ends(clip, text, RATE)
+        ends = sentence_ends(clip, text)
         assert [number for _, number in ends] == [1, 2]
         assert ends[0][0] / RATE == pytest.approx(1.12, abs=0.02)
         assert ends[1][0] / RATE == pytest.approx(1.0 + 0.5 + 0.5 + 0.16 + 1.6 + 0.16 + 1.2 + 0.12, abs=0.02)
@@ -307,7 +307,7 @@ class Stage:
         return produce(
             parse_job(payload),
             self.folder / "track.flac",
-            studio=open_studio(config, fetch),
+            studio=Studio(config, fetch),
             encoding=encoding,
         )
 

@@ -23,7 +23,7 @@ from worker.plan.compile import compile_plan
 from worker.plan.recordings import Media
 from worker.render import studio as studio_module
 from worker.render.produce import produce
-from worker.render.studio import open_studio
+from worker.render.studio import Studio
 from worker.tts.cache import SpeechCache
 from worker.tts.processing import LEAD_S, TAIL_S, VoiceProcessing, trimmed
 from worker.tts.speech import SENTENCE_GAP_S, speak_script
@@ -72,9 +72,8 @@ def delivered(folder: Path, job: dict, *, recording: np.ndarray | None = None) -
     produce(
         parse_job({**PLAIN, **job}, recordings=recordings),
         out,
-        studio=open_studio(config, beside(folder, config), voice_file=voice_file),
+        studio=Studio(config, beside(folder, config), voice_file=voice_file),
         encoding=Encoding("flac"),
-        recordings=recordings,
     )
     return soundfile.read(out, always_2d=True)[0]
 
@@ -87,7 +86,6 @@ def spoken(folder: Path, script: str, *, processing: VoiceProcessing, abrupt: bo
         cache=SpeechCache(folder / "cache", 100),
         ffmpeg=find_ffmpeg(),
         folder=folder,
-        sample_rate=RATE,
         processing=processing,
     )
 
@@ -107,11 +105,11 @@ def test_rumble_is_taken_out_and_the_voice_is_left(tmp_path, cutoff_hz):
     n = np.arange(4 * RATE)
     recording = 0.2 * np.sin(2 * np.pi * 30 * n / RATE) + 0.2 * np.sin(2 * np.pi * 1000 * n / RATE)
     job = {"durationMin": 0.1, "startDelaySec": 0, "loopMode": False, "voice": {"highPassHz": cutoff_hz}}
-    heard = delivered(tmp_path, job, recording=recording)[RATE : 3 * RATE, 0]
+    delivered_sound = delivered(tmp_path, job, recording=recording)[RATE : 3 * RATE, 0]
     # a Butterworth of second order: 10 log10(1 + (cutoff / f)^4)
     expected_db = 0.0 if cutoff_hz is None else 10 * np.log10(1 + (cutoff_hz / 30) ** 4)
-    assert 20 * np.log10(0.2 / amplitude(heard, 30)) == pytest.approx(expected_db, abs=0.1)
-    assert 20 * np.log10(0.2 / amplitude(heard, 1000)) == pytest.approx(0.0, abs=0.01)
+    assert 20 * np.log10(0.2 / amplitude(delivered_sound, 30)) == pytest.approx(expected_db, abs=0.1)
+    assert 20 * np.log10(0.2 / amplitude(delivered_sound, 1000)) == pytest.approx(0.0, abs=0.01)
 
 
 def test_a_recording_that_is_cut_in_mid_sound_clicks_no_more(tmp_path):
@@ -162,7 +160,7 @@ def test_the_silence_kept_around_a_piece_follows_its_speed(speed):
     silence = np.zeros(RATE)
     sound = np.concatenate([silence, 0.3 * Noise("pink", 1, RATE).render(0, RATE)[:, 0], silence])
     piece = trimmed(
-        ArrayClip(np.stack([sound, sound], axis=1).astype(np.float32)), RATE, processing=VoiceProcessing(), speed=speed
+        ArrayClip(np.stack([sound, sound], axis=1).astype(np.float32)), processing=VoiceProcessing(), speed=speed
     )
     assert piece.frames - RATE == pytest.approx((LEAD_S + TAIL_S) / speed * RATE, abs=100)
 
@@ -251,7 +249,7 @@ def test_a_cover_over_8_mb_fails_before_anything_is_spoken(tmp_path: Path) -> No
     """As much as a file's tags take; it used to be noticed only at the tags, after the voice was paid for."""
     image = tmp_path / "cover.png"
     image.write_bytes(b"\x89PNG\r\n\x1a\n".ljust(COVER_BYTES + 1, b"x"))
-    studio = studio_module.open_studio(Config(), lambda reference, *, into, what: image)
+    studio = studio_module.Studio(Config(), lambda reference, *, into, what: image)
     with pytest.raises(MediaError, match="larger than 8 MB"):
         studio.fetch_cover("cover.png", tmp_path)
     image.write_bytes(b"\x89PNG\r\n\x1a\n".ljust(COVER_BYTES, b"x"))

@@ -55,7 +55,6 @@ def spoken(folder: Path, voice: Reader, lines=LINES, **options):
         cache=SpeechCache(folder / "cache", 100),
         ffmpeg=find_ffmpeg(),
         folder=work,
-        sample_rate=RATE,
         said=stats,
         **options,
     )
@@ -80,7 +79,7 @@ def clean(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "name", ["half missing", "spoken twice", "a hole of 10 s", "3 s of noise behind", "last word cut"]
+    "name", ["half missing", "spoken twice", "a hole of 10 s", "3 s of noise behind", "end cut off"]
 )
 def test_a_spoilt_take_is_asked_for_once_more(tmp_path, clean, name):
     voice = Reader(bad(name))
@@ -106,7 +105,7 @@ def test_two_bad_takes_are_told(tmp_path):
 
 
 def test_a_second_take_that_fails_leaves_the_first(tmp_path, clean):
-    voice = Reader(bad("last word cut"), TransientError("busy"))
+    voice = Reader(bad("end cut off"), TransientError("busy"))
     clips, (note,) = spoken(tmp_path, voice)
     assert seconds(clips[SPOILT]) < seconds(clean[SPOILT])
     assert "the second take was no better" in note

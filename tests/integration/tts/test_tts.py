@@ -402,7 +402,6 @@ def speak(service, tmp_path, script, *, cache=None, said=None, **choice):
         cache=cache or SpeechCache(tmp_path / "cache", 100),
         ffmpeg=find_ffmpeg(),
         folder=folder,
-        sample_rate=RATE,
         said=said,
     )
 
@@ -481,7 +480,6 @@ def test_pauses_are_exact_and_gaps_are_the_documented_ones(service, tmp_path):
         cache=SpeechCache(tmp_path / "cache", 100),
         ffmpeg=find_ffmpeg(),
         folder=folder,
-        sample_rate=RATE,
     )
     pauses = [part.seconds for part in speech.parts if isinstance(part, Pause)]
     assert pauses == [SENTENCE_GAP_S, 2.5, PARAGRAPH_GAP_S]
@@ -503,11 +501,9 @@ def test_pieces_begin_and_end_in_silence_and_at_one_level(service, tmp_path, mon
 def test_a_recording_is_taken_as_it_is(tmp_path):
     n = np.arange(3 * 24_000)
     soundfile.write(tmp_path / "me.wav", 0.3 * np.sin(2 * np.pi * 300 * n / 24_000), 24_000)
-    speech = recorded_speech(
-        tmp_path / "me.wav", ffmpeg=find_ffmpeg(), folder=tmp_path, sample_rate=RATE, max_seconds=60
-    )
+    speech = recorded_speech(tmp_path / "me.wav", ffmpeg=find_ffmpeg(), folder=tmp_path, max_seconds=60)
     assert speech.parts[0].clip.frames == 3 * RATE
-    assert speech.loudness_lufs == pytest.approx(-11.2, abs=0.5)  # one channel, heard in both ears
+    assert speech.loudness_lufs == pytest.approx(-11.2, abs=0.5)  # one channel in, the same in both
 
 
 def test_the_local_voice_says_the_same_the_same_way(tmp_path):

@@ -1,4 +1,4 @@
-"""Recordings on the time line: exact places, seams that are not heard."""
+"""Recordings on the time line: exact places, inaudible seams."""
 
 from __future__ import annotations
 

@@ -16,9 +16,8 @@ RATE = 44_100
 
 def thinned(sound: Samples, *, size: int = 66_150, rate: int = RATE) -> tuple[Samples, float]:
     decimator = Decimator(rate)
-    for first, last in spans(0, len(sound), size):
-        decimator.add(sound[first:last].astype(np.float32))
-    return decimator.result(), decimator.sample_rate
+    kept = [decimator.add(sound[first:last].astype(np.float32)) for first, last in spans(0, len(sound), size)]
+    return np.concatenate(kept), decimator.sample_rate
 
 
 def spectra(sound: Samples) -> tuple[Spectrum, Spectrum]:

@@ -79,7 +79,7 @@ def test_frame_peaks_are_exact_above_the_floor_and_bounded_below(kind, frames, s
 def test_an_intersample_peak_of_eight_decibels_is_measured():
     samples = worst()
     peak = TruePeak()
-    peak.add(both(np.full(100, 0.6, np.float32)))  # already heard, and louder than any of the samples
+    peak.add(both(np.full(100, 0.6, np.float32)))  # already added, and louder than any of the samples
     peak.add(samples)
     assert peak.result() == pytest.approx(by_convolution(samples).max(), rel=1e-6)
     assert peak.result() > 2.4 * np.abs(samples).max()

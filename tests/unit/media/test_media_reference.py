@@ -1,4 +1,4 @@
-"""What a job may name: references to the shop's own objects, to allowed hosts, and all that is refused."""
+"""What a job may name: references to the app's own objects, to allowed hosts, and all that is refused."""
 
 from __future__ import annotations
 

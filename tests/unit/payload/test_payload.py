@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from worker.errors import JobError
 from worker.payload.aliases import SPELLINGS
-from worker.payload.parse import RenderJob, job_json_schema, parse_job
+from worker.payload.parse import RenderJob, parse_job
 
 TONE = {"solfeggio": {"enabled": True, "hz": 528}}
 BASE: dict[str, Any] = {"script": "I am calm.", "binaural": {"enabled": True}, **TONE}
@@ -429,7 +429,7 @@ def test_unknown_keys_are_listed_and_ignored():
 
 @pytest.mark.parametrize("format_", ["mp3", "wav"])
 def test_the_schema_names_the_web_apps_keys_with_ranges(format_):
-    schema = job_json_schema()
+    schema = RenderJob.model_json_schema()
     assert schema["properties"]["durationMin"]["anyOf"][0] == {"minimum": 0.05, "type": "number"}
     assert format_ in schema["$defs"]["Output"]["properties"]["format"]["enum"]
     assert "dialect" not in schema["properties"]

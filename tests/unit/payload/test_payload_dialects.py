@@ -116,7 +116,7 @@ def test_the_older_payload():
         -30,
     )
     assert job.binaural.beat_hz == 7
-    assert job.binaural.carrier_hz == 203.5  # so that the left ear hears 200 Hz and the right 207 Hz
+    assert job.binaural.carrier_hz == 203.5  # so that the left ear gets 200 Hz and the right 207 Hz
     assert job.output.quality == "medium"
     assert job.duration_min is None  # as long as the speech
 

@@ -1,4 +1,4 @@
-"""Jobs into plans: exact frames, exact gains, and what gives way."""
+"""Jobs into plans: exact frames, exact gains, and what is shortened."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ def claim(*, attempt: int = 1, crashes: int = 0, last: str | None = None) -> Cla
 
 @pytest.mark.parametrize(("attempt", "longest"), [(1, 5), (2, 10), (3, 20), (4, 40), (8, 640), (9, 900), (60, 900)])
 def test_the_wait_doubles_up_to_a_quarter_of_an_hour(attempt: int, longest: float) -> None:
-    assert JOB_RETRIES.wait_s(attempt, sample=0.0) == longest / 2
-    assert JOB_RETRIES.wait_s(attempt, sample=0.999999) == pytest.approx(longest, rel=1e-5)
+    assert JOB_RETRIES.policy.wait_s(attempt, sample=0.0) == longest / 2
+    assert JOB_RETRIES.policy.wait_s(attempt, sample=0.999999) == pytest.approx(longest, rel=1e-5)
 
 
 @pytest.mark.parametrize("error", [JobError("bad field"), MediaError("not audio")])

@@ -20,7 +20,7 @@ CAUGHT_AS = {
     "12 dB softer": "softer",
     "another pitch": "pitch",
     "clipped": "clipped",
-    "last word cut": "cut",
+    "end cut off": "cut",
     "silent": "silent",
     "DC": "dc",
     "opposite polarity": "polarity",
@@ -87,7 +87,7 @@ def test_a_clean_take_is_better_than_any_spoilt_one(name):
 
 
 def test_missing_words_are_worse_than_a_rough_end():
-    assert better_of(check("half missing"), check("last word cut")) == check("last word cut")
+    assert better_of(check("half missing"), check("end cut off")) == check("end cut off")
 
 
 def test_the_first_of_two_alike_is_kept():

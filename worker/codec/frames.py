@@ -1,7 +1,13 @@
-"""Headers of encoded frames: MPEG audio (ISO/IEC 11172-3 and 13818-3, 2.4.2.3) and ADTS (ISO/IEC 14496-3, 1.A.3.2)."""
+"""Encoded frames, some of them in one buffer, so that cutting, joining and writing them copies none; and their headers.
+
+MPEG audio: ISO/IEC 11172-3 and 13818-3, 2.4.2.3; ADTS: ISO/IEC 14496-3, 1.A.3.2.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 MPEG_HEADER_BYTES = 4
@@ -54,3 +60,62 @@ def adts_frame_bytes(data: bytes, at: int = 0) -> int | None:
         return None
     length = (data[at + 3] & 3) << 11 | data[at + 4] << 3 | data[at + 5] >> 5
     return length if length > ADTS_HEADER_BYTES else None
+
+
+Frame = bytes | memoryview
+"""One encoded frame."""
+
+
+@dataclass(frozen=True)
+class EncodedFrames:
+    """Some frames of a stream.
+
+    Attributes
+    ----------
+    sizes : sequence of int
+        Bytes of each frame; they add up to the length of `data`.
+    """
+
+    data: bytes | memoryview
+    sizes: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __iter__(self) -> Iterator[memoryview]:
+        view = memoryview(self.data)
+        for size, end in zip(self.sizes, accumulate(self.sizes), strict=True):
+            yield view[end - size : end]
+
+    def part(self, first: int, stop: int) -> EncodedFrames:
+        """Frames `[first, stop)`, as far as there are any, as a view."""
+        sizes = self.sizes[first:stop]
+        begin = sum(self.sizes[:first])
+        return EncodedFrames(memoryview(self.data)[begin : begin + sum(sizes)], sizes)
+
+    def last(self, count: int) -> EncodedFrames:
+        """A copy of the last frames, which does not hold on to the others."""
+        part = self.part(max(0, len(self) - count), len(self))
+        return EncodedFrames(bytes(part.data), part.sizes)
+
+
+def split(data: bytes, size_at: Callable[[bytes, int], int | None], name: str) -> EncodedFrames:
+    """Cut a stream into its frames.
+
+    Raises `ValueError` if anything but whole frames is in `data`.
+
+    Parameters
+    ----------
+    size_at : callable
+        ``size_at(data, at)``: bytes of the frame whose header is at byte `at`; None where there is no header.
+    name : str
+        Of such frames, for the error.
+    """
+    sizes, at = [], 0
+    while at < len(data):
+        size = size_at(data, at)
+        if size is None or at + size > len(data):
+            raise ValueError(f"no whole {name} frame at byte {at} of {len(data)}")
+        sizes.append(size)
+        at += size
+    return EncodedFrames(data, sizes)
