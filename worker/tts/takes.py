@@ -141,7 +141,12 @@ class TakeChecks:
                 taken[f"spoken twice, since {why}; {outcome}."].append(each.number)
             for mend in each.check.mends:
                 taken[f"mended: {MENDS[mend]}."].append(each.number)
-        return [f"voice: piece {', '.join(map(str, numbers))} was {words}" for words, numbers in taken.items()]
+        return [
+            f"voice: piece {numbers[0]} was {words}"
+            if len(numbers) == 1
+            else f"voice: pieces {', '.join(map(str, sorted(numbers)))} were {words}"
+            for words, numbers in taken.items()
+        ]
 
 
 def mended(take: Take, check: PieceCheck, into: Path, *, sample_rate: int) -> Path:
