@@ -52,7 +52,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-
 lock: setup  ## write the requirements files anew from pyproject.toml
 	$(COMPILE) --extra sentry -o requirements.txt
 	$(COMPILE) --extra sentry --extra local -o requirements-demo.txt
-	$(COMPILE) --all-extras -o requirements-dev.txt
+	$(COMPILE) --extra sentry --extra verify -o requirements-verify.txt
+	$(COMPILE) --extra dev --extra local --extra picture --extra sentry -o requirements-dev.txt
 	echo 'setuptools>=77' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header - -o requirements-build.txt
 
 faults: compiled  ## the long ones: real kills, restarts, races

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from benchmarks import report
 from benchmarks.check import check_cost
+from benchmarks.dsp_parts import BOTH_PASSES, pieces
 from benchmarks.dynos import dyno_costs
 from benchmarks.environment import environment
-from benchmarks.pieces import BOTH_PASSES, pieces
 from benchmarks.render import PEERS, Figure, compare, growth, memory, ratios, scaling
 from worker.allocator import keep_freed_memory
 from worker.ffmpeg.program import find_ffmpeg

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.cost import cost_of
+from benchmarks.dsp_parts import four_layers
 from benchmarks.material import prepare
-from benchmarks.pieces import four_layers
 from dsp.loudness import LoudnessMeter
 from worker.codec.encode import encode
 from worker.codec.encoding import Encoding

@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.dsp_parts import Segment
 from benchmarks.dynos import DynoCost
-from benchmarks.pieces import Segment
 from benchmarks.render import Figure, Result, Run
 
 LABELS = {

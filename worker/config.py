@@ -123,6 +123,7 @@ class Config(BaseModel):
     elevenlabs_base_url: Address | None = None
     elevenlabs_tts_model: str | None = None
     max_characters_per_day: int | None = Field(None, ge=1)
+    verify: Literal["off", "report"] = "off"
     tts_cache_bucket: str | None = None
     pronounce_file: Pronounced = Field(default_factory=dict)
     tts_cache_max_mb: int = Field(500, ge=0)

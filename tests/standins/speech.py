@@ -26,6 +26,7 @@ RATE = 24_000
 _TYPES = {"flac": "audio/flac", "mp3": "audio/mpeg", "pcm": "audio/pcm"}
 CHARACTERS_A_SECOND = 15
 SENTENCE_SILENCE_S = 0.25
+END_SILENCE_S = 0.01  # no service ends in the middle of a sound
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 OPENAI_LIMITS = {
@@ -116,13 +117,15 @@ def seconds_of(text: str) -> float:
 
 
 def spoken(text: str, format_: str, speed: float = 1.0, rate: int = RATE) -> bytes:
-    """Buzz for each sentence of a text, silence between them; the same for the same text and speed."""
+    """Buzz in syllables for each sentence of a text, silence between them; the same for the same text and speed."""
     stretches = []
     for sentence in _SENTENCE_END.split(text):
         t = np.arange(round(len(sentence) / CHARACTERS_A_SECOND / speed * rate)) / rate
-        buzz = np.sin(2 * np.pi * (120 + len(text) % 50) * t) * (np.sin(2 * np.pi * 6 * speed * t) > -0.5)
+        buzz = np.sin(2 * np.pi * (120 + len(text) % 20) * t) * np.sin(2 * np.pi * 3 * speed * t) ** 2
         stretches += [0.2 * buzz, np.zeros(round(SENTENCE_SILENCE_S / speed * rate))]
-    return encoded(np.concatenate(stretches[:-1]), format_, rate)
+    sound = np.concatenate(stretches[:-1])
+    sound[len(sound) - round(END_SILENCE_S * rate) :] = 0.0
+    return encoded(sound, format_, rate)
 
 
 def openai_refusal(status: int, message: str, *, param: str | None = None, code: str | None = None) -> Answer:

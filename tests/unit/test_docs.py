@@ -27,7 +27,8 @@ PAGES = [
     ROOT / "benchmarks" / "results" / "README.md",
 ]
 NOT_OURS = {  # other programs' variables, and the tests'
-    "RAILWAY_DEPLOYMENT_DRAINING_SECONDS", "BASE_IMAGE", "MINDSCRIPT_TEST_SERVERS", "MINDSCRIPT_ALL_SERVERS",
+    "RAILWAY_DEPLOYMENT_DRAINING_SECONDS", "BASE_IMAGE", "HIBARI_HOME",
+    "MINDSCRIPT_TEST_SERVERS", "MINDSCRIPT_ALL_SERVERS",
 }  # fmt: skip
 ACCOUNTS = {"heroku", "supabase", "fly", "docker"}
 RUNS = {"make", "mindscript-worker", "curl", "cp", "mkdir", "python", "."}

@@ -17,6 +17,7 @@ from worker.errors import Interrupted, WorkerError
 _FUNCTIONS = {
     "render": "worker.cli.render:render",
     "inspect": "worker.cli.inspect:inspect",
+    "say": "worker.cli.say:say",
     "voices": "worker.cli.voices:list_voices",
     "demo": "worker.cli.demo:demo",
     "work": "worker.cli.work:work",
@@ -50,6 +51,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     render.add_argument("--voice", type=Path, metavar="FILE", help="a recording in place of speech synthesis")
     render.add_argument("--music", type=Path, metavar="FILE", help="a file in place of the job's backgroundMusic.url")
+    render.add_argument(
+        "--new-take",
+        type=int,
+        action="append",
+        default=[],
+        dest="new_takes",
+        metavar="LINE",
+        help="have this line of the script spoken anew, and keep the new take; may be given more than once",
+    )
     render.add_argument("--preview", type=Path, metavar="FILE", help="write the 15 s preview here, too")
     render.add_argument("--report", type=Path, metavar="FILE.json", help="write what was measured on the track")
     render.add_argument("--quiet", action="store_true", help="no progress bar, no table")
@@ -67,6 +77,20 @@ def build_parser() -> argparse.ArgumentParser:
     inspect.add_argument(
         "--report", type=Path, metavar="REPORT.json", help="of `render --report`: what loudness was due"
     )
+
+    say = commands.add_parser("say", help="speak a few words, to try a voice")
+    say.add_argument("text", metavar="TEXT", help="the words; a script's pauses work here, too")
+    say.add_argument(
+        "--voice",
+        default="local",
+        metavar="PROVIDER[:VOICE]",
+        help="such as local, local:emma, openai:nova, elevenlabs:21m00Tcm4TlvDq8ikWAM; default: local",
+    )
+    say.add_argument("--model", metavar="NAME", help="the voice's model")
+    say.add_argument("--speed", type=float, default=1.0, help="0.25 to 4; default: 1, the voice's own pace")
+    say.add_argument("--take", type=int, default=1, help="which recording of the words, 1 to 99; default: 1")
+    say.add_argument("-o", "--out", type=Path, help="the file; without it: say.wav, or standard output")
+    say.add_argument("--quiet", action="store_true", help="no progress bar, no table")
 
     commands.add_parser("voices", help="list the voices that can be used now, and what the others need")
 

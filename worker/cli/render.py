@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from worker.cli.files import beside, read_job
@@ -17,6 +18,7 @@ from worker.errors import JobError, MediaError, WorkerError
 from worker.formats import FORMATS
 from worker.payload.parse import parse_job
 from worker.payload.schema import RenderJob
+from worker.payload.script import Sentence, parse_script
 
 
 def render(
@@ -29,6 +31,7 @@ def render(
     preview: Path | None,
     report: Path | None,
     quiet: bool,
+    new_takes: Sequence[int] = (),
 ) -> int:
     """Run the command; for the arguments see `worker.cli.main`."""
     given = {"voice": voice, "music": music}
@@ -42,19 +45,47 @@ def render(
         max_duration_min=config.max_duration_min,
         recordings=recordings,  # type: ignore[arg-type]
     )
+    return render_job(
+        checked,
+        config,
+        job_file=job,
+        out=out,
+        voice=voice,
+        music=music,
+        preview=preview,
+        report=report,
+        quiet=quiet,
+        new_takes=_sentences_of(new_takes, checked.script),
+    )
+
+
+def render_job(
+    checked: RenderJob,
+    config: Config,
+    *,
+    job_file: str,
+    out: Path | None,
+    voice: Path | None = None,
+    music: Path | None = None,
+    preview: Path | None = None,
+    report: Path | None = None,
+    quiet: bool,
+    new_takes: Sequence[str] = (),
+) -> int:
+    """Render a checked job; `job_file` names the track where `out` does not, `new_takes` are sentences."""
     if checked.unknown_keys:
         from loguru import logger
 
         logger.debug("ignored keys of the job: {}", ", ".join(checked.unknown_keys))
-    file, encoding, to_stdout = _destination(job, out, checked)
+    file, encoding, to_stdout = _destination(job_file, out, checked)
     for path in (file, preview, report):
         if path is not None and not path.parent.is_dir():
             raise WorkerError(f"{path}: there is no folder {path.parent}", code="output.folder")
     from worker.render.produce import produce
     from worker.render.studio import Studio
 
-    folder = Path.cwd() if job == "-" else Path(job).resolve().parent
-    studio = Studio(config, beside(folder, config), voice_file=voice, music_file=music)
+    folder = Path.cwd() if job_file == "-" else Path(job_file).resolve().parent
+    studio = Studio(config, beside(folder, config), voice_file=voice, music_file=music, new_takes=new_takes)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="mindscript-out-") as spool:
         track = Path(spool) / f"track.{encoding.format}" if to_stdout else file
@@ -85,6 +116,19 @@ def render(
         for note in produced.report.notes:
             print(f"note: {note}", file=sys.stderr)
     return 0
+
+
+def _sentences_of(lines: Sequence[int], script: str) -> list[str]:
+    """The sentences in some lines of a script, which are counted from 1."""
+    written = script.splitlines()
+    sentences = []
+    for number in lines:
+        line = written[number - 1] if 0 < number <= len(written) else ""
+        found = [part.text for part in parse_script(line).parts if isinstance(part, Sentence)]
+        if not found:
+            raise JobError(f"--new-take: found line {number}, which has no words; the script has {len(written)} lines")
+        sentences += found
+    return sentences
 
 
 def _destination(job_file: str, out: Path | None, job: RenderJob) -> tuple[Path, Encoding, bool]:

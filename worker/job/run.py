@@ -169,6 +169,7 @@ def _output(
         "preview_url": published.preview,
         "quality": figures,
         "speech_cache": dict(report.speech_cache),
+        **({} if report.speech_check is None else {"speech_check": dict(report.speech_check)}),
         "without_music": None if produced.music_error is None else produced.music_error.message,
     }
     return JobOutput(result, track, summary)

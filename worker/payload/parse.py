@@ -96,7 +96,7 @@ def _completed(job: RenderJob, reading: Reading, recordings: Collection[str]) ->
 
 def _seed_of(job: RenderJob) -> int:
     """Derive a seed from all that sounds, so that the same job sounds the same on every machine."""
-    unread: dict[str, Any] = {**dict.fromkeys(NOT_SOUND, True), "voice": {"high_pass_hz", "declick"}}
+    unread: dict[str, Any] = {**dict.fromkeys(NOT_SOUND, True), "voice": {"high_pass_hz", "declick", "take"}}
     content = job.model_dump(mode="json", by_alias=True, exclude=unread)
     if (music := job.background_music) is not None:
         content["backgroundMusic"] = {"url": music.url or music.id or music.name}

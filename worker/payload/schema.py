@@ -121,6 +121,7 @@ class VoiceChoice(_Model):
     shuffle: bool = False
     high_pass_hz: float | None = Field(default=None, alias="highPassHz", ge=20, le=200)
     declick: bool = False
+    take: Annotated[int, BeforeValidator(_whole)] = Field(default=1, ge=1, le=99)
 
     @property
     def recording_speed(self) -> float:

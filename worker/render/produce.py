@@ -131,6 +131,7 @@ def produce(
                     ffmpeg=studio.ffmpeg.version,
                     stage_seconds=production.stage_seconds,
                     speech_cache={"hits": production.said.hits, "misses": production.said.misses},
+                    speech_check=None if production.said.recognised is None else production.said.recognised.as_json(),
                     notes=(*production.adapted, *production.said.notes, *compiled.notes),
                 )
             )

@@ -62,6 +62,7 @@ class Report:
     ffmpeg: str
     speech_cache: Mapping[str, int]
     notes: tuple[str, ...] = ()
+    speech_check: Mapping[str, object] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain types only; infinities are None already, so that any JSON reader takes it."""
@@ -100,6 +101,7 @@ def make_report(
     stage_seconds: Mapping[str, float],
     speech_cache: Mapping[str, int],
     notes: tuple[str, ...],
+    speech_check: Mapping[str, object] | None = None,
 ) -> Report:
     """Gather the figures of a finished file; `loudness` as of `layer_loudness`, `name` as the customer sees it."""
     measured, encoding, programme = delivered.measurement, delivered.delivery.encoding, delivered.programme
@@ -139,6 +141,7 @@ def make_report(
         ffmpeg=ffmpeg,
         speech_cache=speech_cache,
         notes=notes,
+        speech_check=speech_check,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -25,10 +25,13 @@ from worker.pronounce import Pronunciations
 from worker.storage.base import SmallFiles
 from worker.tts import open_voice
 from worker.tts.cache import SpeechCache
+from worker.tts.local_voice import check_language
 from worker.tts.pace import PaceBook
 from worker.tts.processing import VoiceProcessing, measure_clip
+from worker.tts.recognition import check_recogniser
 from worker.tts.shorten import script_that_fits
 from worker.tts.speech import SpeechStats, recorded_speech, speak_script
+from worker.tts.takes import TakeBook
 
 WithoutCover = Literal["never", "missing", "always"]
 
@@ -59,6 +62,8 @@ class Studio:
         Gets music, uploaded recordings and covers.
     voice_file, music_file : Path, optional
         Used in place of the job's voice and music, whatever the job says of them.
+    new_takes : collection of str
+        Sentences that are spoken anew.
     speech_store : SmallFiles, optional
         Shared store of pieces of speech.
     catalogue : callable, optional
@@ -75,6 +80,7 @@ class Studio:
     _: KW_ONLY
     voice_file: Path | None = None
     music_file: Path | None = None
+    new_takes: Collection[str] = ()
     speech_store: SmallFiles | None = None
     catalogue: Callable[[str], str | None] | None = None
     without_music: bool = False
@@ -111,7 +117,11 @@ class Studio:
                     speed=job.voice.recording_speed,
                     processing=processing,
                 )
+        if config.verify == "report":
+            check_recogniser()
         voice = open_voice(job.voice, config)
+        if job.voice.provider == "local":
+            check_language(job.script)
         cache = SpeechCache(config.cache_dir / "speech", config.tts_cache_max_mb, self.speech_store)
         paces = PaceBook(config.cache_dir / "paces")
         script = parse_script(
@@ -131,6 +141,10 @@ class Studio:
             said=said,
             processing=processing,
             paces=paces,
+            takes=TakeBook(config.cache_dir / "takes"),
+            take=job.voice.take,
+            new_takes=self.new_takes,
+            verify=config.verify == "report",
         )
 
     def fetch_music(self, job: RenderJob, folder: Path) -> Music:

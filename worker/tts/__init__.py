@@ -49,11 +49,11 @@ def _speaker(choice: VoiceChoice, config: Config) -> str:
 
 def available_voices(config: Config) -> list[VoiceInfo]:
     """Tell which voices can be used now, and what the others need."""
-    from worker.tts.local_voice import INSTALL_HINT, espeak_path, has_hibari, hibari_voices
+    from worker.tts.local_voice import INSTALL_HINT, espeak_path, has_hibari, hibari_voices_with_accents
 
     local = INSTALL_HINT
     if has_hibari():
-        local = f"hibari: {', '.join(hibari_voices())} (offline)"
+        local = f"hibari, English only: {hibari_voices_with_accents()} (offline)"
     elif espeak_path():
         local = "espeak-ng: any of its voices by name (offline)"
     voices = [VoiceInfo("local", local != INSTALL_HINT, local)]

@@ -9,11 +9,12 @@ import json
 import os
 import sys
 
-SEED = 0  # of the voice's noise component: the same sentence gives the same samples
-
 
 def main(name: str) -> None:
-    """Serve requests ``{"text", "into"}`` until the end of standard input."""
+    """Serve requests ``{"text", "into", "seed"}`` until the end of standard input.
+
+    The seed is that of the voice's noise component: the same sentence gives the same samples.
+    """
     import soundfile
     from hibari import Hibari
 
@@ -23,7 +24,7 @@ def main(name: str) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            samples = voice(request["text"], seed=SEED)
+            samples = voice(request["text"], seed=request["seed"])
             soundfile.write(request["into"], samples, voice.sample_rate, format="WAV", subtype="FLOAT")
         except (ValueError, RuntimeError, OSError, IndexError, KeyError) as error:
             print(f"{type(error).__name__}: {error}".replace("\n", " "), file=answers, flush=True)

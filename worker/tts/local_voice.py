@@ -19,9 +19,11 @@ from pathlib import Path
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError, WorkerError
 from worker.payload.schema import VoiceChoice
+from worker.tts.languages import language_of, language_of_letters
 from worker.tts.voice import Utterance, Voice
 
 DEFAULT_HIBARI, DEFAULT_ESPEAK = "heart", "en"
+_HIBARI_LANGUAGE = "English"
 _SECONDS_PER_SENTENCE = 120.0
 ESPEAK_WORDS_PER_MINUTE = 160  # a calm pace
 INSTALL_HINT = (
@@ -64,6 +66,28 @@ class _Local(Voice):
         self.fingerprint = self.pace_key = fingerprint
 
 
+def check_language(script: str) -> None:
+    """Check that the local voice can read a script, before any of it is spoken; espeak-ng's voices are not checked.
+
+    Raises
+    ------
+    JobError
+        If it is in another language than hibari's, English.
+    """
+    if has_hibari():
+        _refuse(language_of(script))
+
+
+def _refuse(language: str | None) -> None:
+    if language not in (None, _HIBARI_LANGUAGE):
+        raise JobError(
+            f"script: found {language}, the local voice reads {_HIBARI_LANGUAGE} only; choose voice.provider openai or "
+            "elevenlabs",
+            code="voice.language",
+            customer_message=f"The chosen voice reads {_HIBARI_LANGUAGE} only. Please choose another voice.",
+        )
+
+
 def has_hibari() -> bool:
     """Tell whether hibari-tts is installed."""
     return find_spec("hibari") is not None
@@ -81,6 +105,21 @@ def hibari_voices() -> tuple[str, ...]:
         return True
 
     return tuple(name for name in VOICES if present(name))
+
+
+def hibari_file(name: str) -> str | None:
+    """Name of the file that a hibari voice needs in `HIBARI_HOME`; None where it is in the package or unknown."""
+    from hibari.voices import VOICES
+
+    entry = VOICES.get(name, {})
+    return None if entry.get("bundled") else entry.get("file")
+
+
+def hibari_voices_with_accents() -> str:
+    """The hibari voices on this machine, for a person: ``heart (American)``."""
+    from hibari.voices import VOICES
+
+    return ", ".join(f"{name} ({VOICES[name]['accent']})" for name in hibari_voices())
 
 
 def espeak_path() -> str | None:
@@ -108,12 +147,15 @@ class Hibari(_Local):
         self._name, present = choice.id or DEFAULT_HIBARI, hibari_voices()
         if self._name not in present:
             found = f"found {self._name!r}, the local voices on this machine are {', '.join(present) or 'none'}"
+            if (file := hibari_file(self._name)) is not None:
+                found += f"; for {self._name} HIBARI_HOME must hold {file}"
             raise _unknown(choice.id, found)
         super().__init__(choice, f"hibari {version('hibari-tts')} {self._name} speed=1")
         self._process: subprocess.Popen[bytes] | None = None
 
     def speak(self, utterance: Utterance, into: Path) -> None:
         """Write one sentence as a WAV file."""
+        _refuse(language_of_letters(utterance.text))
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "worker.tts.hibari_process", self._name],
@@ -122,7 +164,7 @@ class Hibari(_Local):
                 stderr=subprocess.DEVNULL,
                 env={**_without_secrets(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             )
-        request = json.dumps({"text": utterance.text, "into": str(into)}) + "\n"
+        request = json.dumps({"text": utterance.text, "into": str(into), "seed": utterance.take - 1}) + "\n"
         answer = b""
         try:
             with contextlib.suppress(BrokenPipeError):

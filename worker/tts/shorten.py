@@ -102,7 +102,7 @@ def script_that_fits(
         fits = room.first + whole.frames() <= room.until
         if fit == "fail" and not fits:
             raise voice_too_long(job, whole.frames(), projected=True)
-        if fits or whole.frames(MOST_TEMPO) <= room.frames or _all_paid(parts, voice, cache):
+        if fits or whole.frames(MOST_TEMPO) <= room.frames or _all_paid(parts, voice, cache, take=job.voice.take):
             count = sentences
         else:
             count = sentences_that_fit(parts, room.frames, projected) or sentences_that_fit(
@@ -129,11 +129,11 @@ def _decided(cache: SpeechCache, key: str, *, most: int) -> int | None:
     return int(kept) if 1 <= int(kept) <= most else None
 
 
-def _all_paid(parts: Parts, voice: Voice, cache: SpeechCache) -> bool:
+def _all_paid(parts: Parts, voice: Voice, cache: SpeechCache, *, take: int) -> bool:
     """Whether every piece of a script is in the cache: then its true length costs nothing."""
     spaced = spaced_pieces(parts, voice)
     sentences = (number for number, part in enumerate(spaced) if isinstance(part, Sentence))
-    return all(cache.find(piece_key(utterance_at(spaced, number), voice)) for number in sentences)
+    return all(cache.find(piece_key(utterance_at(spaced, number, take=take), voice)) for number in sentences)
 
 
 @dataclass(frozen=True)

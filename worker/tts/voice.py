@@ -12,12 +12,14 @@ from typing import Protocol
 class Utterance:
     """One piece of speech to make, no longer than the voice's `limit_characters`.
 
-    The text before and after it, which may be empty, is for voices that continue their intonation.
+    The text before and after it, which may be empty, is for voices that continue their intonation. `take` says which
+    recording of it is wanted, from 1: a service speaks anew each time, a voice that always speaks alike must vary.
     """
 
     text: str
     previous: str = ""
     following: str = ""
+    take: int = 1
 
 
 class Voice(Protocol):

@@ -159,6 +159,7 @@ def test_every_payload_field_is_in_the_tables_above():
         "script",
         "seed",
         "pronounce",
+        "voice.take",
         "deliver",
         "session",
         "binaural.timeline",
@@ -491,3 +492,11 @@ def merged(payload: dict[str, Any], name: str, value: object) -> dict[str, Any]:
         inner = inner.setdefault(section, {})
     inner[key] = value
     return payload
+
+
+def test_a_take_is_a_whole_number_and_changes_nothing_but_the_voice():
+    job = parse_job({"script": "Hi", "voice": {"take": 2.0}})
+    assert job.voice.take == 2
+    assert job.seed == parse_job({"script": "Hi"}).seed
+    for value in (0, 100, 1.5, "2", True):
+        assert refused({"script": "Hi", "voice": {"take": value}}).startswith("voice.take: found ")

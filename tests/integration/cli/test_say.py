@@ -1,0 +1,83 @@
+"""`say` and `render --new-take`: to try a voice, and to have a line spoken anew."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+import soundfile
+
+from worker.cli.main import run
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith(("OPENAI_", "ELEVENLABS_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CACHE_DIR", str(tmp_path / "cache"))
+
+
+def test_a_few_words_are_as_long_as_they_take(tmp_path):
+    out = tmp_path / "a.wav"
+    assert run(["say", "I am calm. [pause 2s] I am safe.", "-o", str(out), "--quiet"]) == 0
+    sound, rate = soundfile.read(out)
+    assert 3 < len(sound) / rate < 6
+    slow = tmp_path / "slow.wav"
+    assert run(["say", "I am calm. [pause 2s] I am safe.", "--speed", "0.5", "-o", str(slow), "--quiet"]) == 0
+    assert len(soundfile.read(slow)[0]) > 1.2 * len(sound)
+
+
+def test_another_take_is_another_recording(tmp_path):
+    sounds = []
+    for take in ("1", "2", "1"):
+        out = tmp_path / f"{len(sounds)}.wav"
+        assert run(["say", "I am calm and safe.", "--take", take, "-o", str(out), "--quiet"]) == 0
+        sounds.append(soundfile.read(out)[0])
+    assert np.array_equal(sounds[0], sounds[2])
+    assert not np.array_equal(sounds[0], sounds[1][: len(sounds[0])])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--voice", "nobody"], "--voice: found 'nobody', allowed is one of openai, elevenlabs, local"),
+        (["--voice", "uploaded"], "--voice: found 'uploaded'"),
+        (["--voice", "local:emma"], "HIBARI_HOME must hold bf_emma.int8.onnx"),
+        (["--voice", "openai:nova"], "OPENAI_API_KEY is not set"),
+        (["--take", "100"], "voice.take: found 100, allowed is a whole number from 1 to 99"),
+    ],
+)
+def test_what_cannot_be_had_is_said_in_a_line(tmp_path, arguments, says, capsys, monkeypatch):
+    monkeypatch.setenv("HIBARI_HOME", str(tmp_path))
+    assert run(["say", "I am calm.", *arguments, "-o", str(tmp_path / "a.wav"), "--quiet"]) != 0
+    assert says in capsys.readouterr().err
+
+
+def test_another_language_is_refused_at_once(tmp_path, capsys):
+    assert run(["say", "我很平静。", "-o", str(tmp_path / "a.wav"), "--quiet"]) == 2
+    assert "found Chinese, the local voice reads English only" in capsys.readouterr().err
+
+
+def test_a_line_is_spoken_anew_and_kept(tmp_path, capsys):
+    job = tmp_path / "job.json"
+    voice = {"provider": "local", "speed": 1}
+    job.write_text(
+        json.dumps({"script": "I am calm.\nI am safe.\n", "voice": voice, "durationMin": 0.1, "loopMode": False})
+    )
+
+    def rendered(*arguments: str) -> tuple[np.ndarray, dict[str, int]]:
+        out, report = tmp_path / "a.wav", tmp_path / "report.json"
+        assert run(["render", str(job), "-o", str(out), "--report", str(report), "--quiet", *arguments]) == 0
+        return soundfile.read(out)[0], json.loads(report.read_text())["speech_cache"]
+
+    first, _ = rendered()
+    anew, counts = rendered("--new-take", "2")
+    assert counts == {"hits": 1, "misses": 1}
+    assert not np.array_equal(first, anew)
+    after, counts = rendered()
+    assert counts == {"hits": 2, "misses": 0}
+    assert np.array_equal(anew, after)
+    assert run(["render", str(job), "--new-take", "3", "-o", str(tmp_path / "b.wav")]) == 2
+    assert "--new-take: found line 3, which has no words; the script has 2 lines" in capsys.readouterr().err
