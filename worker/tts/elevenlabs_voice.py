@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 _SPEEDS = (0.7, 1.2)  # what the API takes
 _LIMIT_CHARACTERS = 5000
 _V3_LIMIT_CHARACTERS = 3000
-_STITCHED = 3  # the API takes the ids of so many earlier requests
 _V3 = "eleven_v3"  # this and its variants answer 400 to any context
 _REQUEST_OPTIONS: Any = {"max_retries": 0, "chunk_size": None}  # chunks as they arrive, as in openai_voice
-_CONTEXT = ("previous_request_ids", "previous_text", "next_text")
+_CONTEXT = ("previous_text", "next_text")
+_CONTEXT_NAMES = (*_CONTEXT, "previous_request_ids")
 _PERFORM_DIRECTIONS = (_V3, "eleven_v4")  # these and their variants know audio tags
 _STABILITY_STEPS = 2  # eleven_v3 knows 0, 0.5 and 1 only
 
@@ -58,8 +58,6 @@ class ElevenLabsVoice(CloudVoice):
         self._settings: dict[str, Any] = {**given, "speed": sent_speed}
         self.uses_context = not is_v3 and self._model not in models_without_context
         self.takes_directions = self._model.startswith(_PERFORM_DIRECTIONS)
-        self._requests: list[str] = []
-        self._spoken_last = ""
         self._opened: ElevenLabs | None = None
         self.limit_characters = _V3_LIMIT_CHARACTERS if is_v3 else _LIMIT_CHARACTERS
         voice = f"elevenlabs {self._model} {self._voice}{self._at}"
@@ -67,8 +65,7 @@ class ElevenLabsVoice(CloudVoice):
         self.pace_key = f"{voice} {_in_words(given)}"
 
     def close(self) -> None:
-        """Forget the requests of this script."""
-        self._requests.clear()
+        """Nothing: the connections end with the process."""
 
     def _client(self) -> ElevenLabs:
         if self._opened is None:
@@ -98,11 +95,8 @@ class ElevenLabsVoice(CloudVoice):
                 **self._context(utterance),
             ) as response:
                 yield response.headers.get("content-type"), response.data
-                request_id = response.headers.get("request-id")
         except ApiError as error:
             raise Refused(error.status_code or 500, error.body, error.headers or {}) from None
-        self._requests = [*self._requests, request_id] if request_id else []
-        self._spoken_last = utterance.text
 
     def _gives_way(self, status: int, reason: Reason) -> bool:
         """Also the context: the piece can be spoken without it."""
@@ -115,16 +109,9 @@ class ElevenLabsVoice(CloudVoice):
         return True
 
     def _context(self, utterance: Utterance) -> dict[str, Any]:
-        """What the piece continues: the last requests; the words before it where those came from the cache."""
-        if not self.uses_context:
-            return {}
-        context: dict[str, Any] = {"next_text": utterance.following}
-        if utterance.previous == self._spoken_last and self._requests:
-            context["previous_request_ids"] = self._requests[-_STITCHED:]
-        else:
-            self._requests.clear()
-            context["previous_text"] = utterance.previous
-        return {name: value for name, value in context.items() if value}
+        """What the piece continues, as text: ids of earlier requests would need an order and end after two hours."""
+        words = (utterance.previous, utterance.following) if self.uses_context else ()
+        return {name: text for name, text in zip(_CONTEXT, words, strict=False) if text}
 
 
 def _in_words(settings: Mapping[str, Any]) -> str:
@@ -132,4 +119,4 @@ def _in_words(settings: Mapping[str, Any]) -> str:
 
 
 def _about_context(reason: Reason) -> bool:
-    return reason.field in _CONTEXT or any(name in reason.message for name in _CONTEXT)
+    return reason.field in _CONTEXT_NAMES or any(name in reason.message for name in _CONTEXT_NAMES)

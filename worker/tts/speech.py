@@ -40,6 +40,7 @@ from worker.tts.voice import Utterance, Voice
 
 SENTENCE_GAP_S = 0.35  # at speed 1; slower speech has longer gaps
 PARAGRAPH_GAP_S = 0.9
+_CONTEXT_CHARACTERS = 200  # of either neighbour, which is enough for a voice's melody
 _SHORTEST_CUT_CHARACTERS = 200  # a service that refuses even this as too long means something else
 _DECODE_TIMEOUT_S = 300.0
 _LONGEST_PIECE_S = 3600.0
@@ -112,7 +113,7 @@ def speak_script(
     """
     said = said or SpeechStats()
     waiting = list(spaced_pieces(parts, voice))
-    anew = _pieces_with(new_takes, waiting)
+    anew = _pieces_of(new_takes, waiting)
     checks = TakeChecks(takes.read(voice.pace_key) if takes is not None else [], speed=voice.speed / voice.tempo)
     clips: list[TrimmedClip] = []
     places: list[int] = []  # of the pieces in `waiting`
@@ -168,7 +169,7 @@ def speak_script(
 
 
 def spaced_pieces(parts: Sequence[Part], voice: Voice, *, limit_characters: int | None = None) -> tuple[Part, ...]:
-    """Put a script into the pieces that a voice speaks at once, with the silences between them."""
+    """Make the pieces that a voice speaks at once, a sentence each, with the silences between them."""
     limit = voice.limit_characters if limit_characters is None else limit_characters
     return with_gaps(
         pieces(parts, limit) if limit else parts,
@@ -177,19 +178,20 @@ def spaced_pieces(parts: Sequence[Part], voice: Voice, *, limit_characters: int 
     )
 
 
-def _pieces_with(sentences: Collection[str], parts: Sequence[Part]) -> frozenset[str]:
-    """Texts of the pieces that are one of the sentences, or, where there is none such, hold it."""
+def _pieces_of(sentences: Collection[str], parts: Sequence[Part]) -> frozenset[str]:
+    """Texts of the pieces that are one of the sentences, or, of a sentence that had to be cut, a part of it."""
     texts = {part.text for part in parts if isinstance(part, Sentence)}
-    held = {text for text in texts for sentence in sentences if sentence not in texts and sentence in text}
-    return frozenset(texts.intersection(sentences) | held)
+    cut = {text for text in texts for sentence in sentences if sentence not in texts and text in sentence}
+    return frozenset(texts.intersection(sentences) | cut)
 
 
 def utterance_at(parts: Sequence[Part], number: int, *, take: int = 1) -> Utterance:
-    """Put a piece into its context; pauses do not end it."""
+    """Put a piece into its context: the end of the piece before it and the beginning of the next, over pauses, too."""
     part = parts[number]
-    before = (part.said for part in reversed(parts[:number]) if isinstance(part, Sentence))
-    after = (part.said for part in parts[number + 1 :] if isinstance(part, Sentence))
-    return Utterance(part.said if isinstance(part, Sentence) else "", next(before, ""), next(after, ""), take)
+    before = next((part.said for part in reversed(parts[:number]) if isinstance(part, Sentence)), "")
+    after = next((part.said for part in parts[number + 1 :] if isinstance(part, Sentence)), "")
+    said = part.said if isinstance(part, Sentence) else ""
+    return Utterance(said, before[-_CONTEXT_CHARACTERS:], after[:_CONTEXT_CHARACTERS], take)
 
 
 def piece_key(utterance: Utterance, voice: Voice) -> str:

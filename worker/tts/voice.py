@@ -34,7 +34,7 @@ class Voice(Protocol):
     pace_key : str
         Everything but speed and text that decides how long its words take.
     limit_characters : int
-        Longest piece it speaks at once; 0 for a voice that is given one sentence at a time.
+        Longest piece it speaks at once; a longer sentence is cut. 0 where there is no limit.
     speed : float
         The pace that the job wants; 1.0 is the voice's own.
     tempo : float
