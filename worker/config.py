@@ -122,6 +122,7 @@ class Config(BaseModel):
     elevenlabs_api_key: Key | None = None
     elevenlabs_base_url: Address | None = None
     elevenlabs_tts_model: str | None = None
+    speech_parallel: int = Field(4, ge=1, le=32)
     max_characters_per_day: int | None = Field(None, ge=1)
     verify: Literal["off", "report"] = "off"
     tts_cache_bucket: str | None = None

@@ -145,6 +145,7 @@ class Studio:
             take=job.voice.take,
             new_takes=self.new_takes,
             verify=config.verify == "report",
+            at_once=config.speech_parallel,
         )
 
     def fetch_music(self, job: RenderJob, folder: Path) -> Music:

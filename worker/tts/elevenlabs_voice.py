@@ -68,22 +68,24 @@ class ElevenLabsVoice(CloudVoice):
         """Nothing: the connections end with the process."""
 
     def _client(self) -> ElevenLabs:
-        if self._opened is None:
-            import httpx
-            from elevenlabs.client import ElevenLabs
+        with self._opening:
+            if self._opened is None:
+                import httpx
+                from elevenlabs.client import ElevenLabs
 
-            # The SDK passes it on to httpx as it is.
-            limits: Any = httpx.Timeout(cloud_voice.READ_S, connect=cloud_voice.CONNECT_S)
-            self._opened = ElevenLabs(
-                api_key=self._key, base_url=self._base_url, timeout=limits, httpx_client=httpx.Client()
-            )
-        return self._opened
+                # The SDK passes it on to httpx as it is.
+                limits: Any = httpx.Timeout(cloud_voice.READ_S, connect=cloud_voice.CONNECT_S)
+                self._opened = ElevenLabs(
+                    api_key=self._key, base_url=self._base_url, timeout=limits, httpx_client=httpx.Client()
+                )
+            return self._opened
 
     @contextmanager
     def _ask(self, utterance: Utterance, output_format: str) -> Iterator[tuple[str | None, Iterable[bytes]]]:
         from elevenlabs import VoiceSettings
         from elevenlabs.core.api_error import ApiError
 
+        context = self._context(utterance)
         try:
             with self._client().text_to_speech.with_raw_response.convert(
                 self._voice,
@@ -92,17 +94,18 @@ class ElevenLabsVoice(CloudVoice):
                 output_format=output_format,
                 voice_settings=VoiceSettings(**self._settings),
                 request_options=_REQUEST_OPTIONS,
-                **self._context(utterance),
+                **context,
             ) as response:
                 yield response.headers.get("content-type"), response.data
         except ApiError as error:
-            raise Refused(error.status_code or 500, error.body, error.headers or {}) from None
+            status, headers = error.status_code or 500, error.headers or {}
+            raise Refused(status, error.body, headers, with_context=bool(context)) from None
 
-    def _gives_way(self, status: int, reason: Reason) -> bool:
+    def _gives_way(self, refused: Refused, reason: Reason, output_format: str) -> bool:
         """Also the context: the piece can be spoken without it."""
-        if super()._gives_way(status, reason):
+        if super()._gives_way(refused, reason, output_format):
             return True
-        if not self.uses_context or status not in (400, 422) or not _about_context(reason):
+        if not refused.with_context or refused.status not in (400, 422) or not _about_context(reason):
             return False
         models_without_context.add(self._model)
         self.uses_context = False

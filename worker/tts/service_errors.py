@@ -15,6 +15,7 @@ from worker.voices import PROVIDERS
 _QUOTA_CODES = {"insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "payment_required"}
 _PLAN_CODES = {"paid_plan_required", "subscription_required", "feature_not_available"}
 _FORMAT_CODES = {"output_format_not_allowed", "response_format", "output_format"}
+_TOO_MANY_CODES = {"too_many_concurrent_requests", "concurrent_limit_exceeded"}
 _LENGTH_CODES = {
     "string_above_max_length",
     "string_too_long",
@@ -35,6 +36,12 @@ class RewordedError(TransientError):
     """A voice that may choose its own words did not read the text, however often it was asked."""
 
     default_code = "voice.reworded"
+
+
+class TooManyAtOnceError(TransientError):
+    """The account has as many requests at once as its plan allows."""
+
+    default_code = "voice.unavailable"
 
 
 class PieceTooLongError(ConfigurationError):
@@ -102,6 +109,8 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
         )
     if status in _PASSING_STATUSES or status >= 500:
         header = {name.lower(): value for name, value in headers.items()}.get("retry-after")
+        if status == 429 and reason.codes & _TOO_MANY_CODES:
+            return TooManyAtOnceError(says, retry_after_s=retry_after_s(header))
         return TransientError(says, code="voice.unavailable", retry_after_s=retry_after_s(header))
     if reason.about_format:
         return ConfigurationError(

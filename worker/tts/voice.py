@@ -23,7 +23,7 @@ class Utterance:
 
 
 class Voice(Protocol):
-    """A speech synthesiser.
+    """A speech synthesiser, used from several threads at once.
 
     Attributes
     ----------
@@ -70,6 +70,9 @@ class Voice(Protocol):
         TransientError
             If it may work later.
         """
+
+    def stop(self) -> None:
+        """Try no failed request again: the script cannot be spoken any more."""
 
     @abstractmethod
     def close(self) -> None:
