@@ -25,6 +25,9 @@ CUT_EDGE_S = 0.02  # of an end that is cut in the middle of sound, where `declic
 SILENCE_DB = -45.0  # below a piece's own peak
 LARGEST_LEVEL_MATCH_DB = 4.0
 _NOTED_LEVEL_DB = 1.0
+USUAL_PACES = (0.7, 1.25)  # of a voice's median: what clean pieces have by their words alone
+LARGEST_PACE_MATCH = 1.1
+_PACE_KNOWN_FROM = 5  # pieces
 _MATCHED_FROM_S = 1.0  # a shorter piece is too short to be judged by itself
 
 
@@ -149,6 +152,21 @@ def _with_edges(
         for silence in (begins - first, last - ends)
     )
     return TrimmedClip(clip, first, last, rise_frames=rise, fall_frames=fall)
+
+
+def pace_tempos(paces_s: Sequence[float | None]) -> list[float]:
+    """How many times as fast pieces must be to come to what is usual, within `LARGEST_PACE_MATCH`; 1 for most.
+
+    Parameters
+    ----------
+    paces_s : sequence of float or None
+        Seconds of sound per character; None for a piece too short to tell. Of fewer than five nothing follows.
+    """
+    known = [pace_s for pace_s in paces_s if pace_s]
+    middle = statistics.median(known) if len(known) >= _PACE_KNOWN_FROM else 0.0
+    shares = [pace_s / middle if pace_s and middle else 1.0 for pace_s in paces_s]
+    wanted = [share / min(max(share, USUAL_PACES[0]), USUAL_PACES[1]) for share in shares]
+    return [min(max(tempo, 1 / LARGEST_PACE_MATCH), LARGEST_PACE_MATCH) for tempo in wanted]
 
 
 @dataclass(frozen=True)

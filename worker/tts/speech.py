@@ -12,6 +12,7 @@ import numpy as np
 
 from dsp.blocks import Clip
 from dsp.loudness import integrated_lufs
+from dsp.stretch import stretched
 from worker.ffmpeg.program import Ffmpeg
 from worker.media.clip import FileClip
 from worker.media.decode import decode
@@ -21,6 +22,7 @@ from worker.payload.script_pieces import pieces, with_gaps
 from worker.plan.recordings import Speech, Spoken
 from worker.tts.cache import SpeechCache
 from worker.tts.pace import PaceBook, spoken_characters
+from worker.tts.piece_check import examine_piece
 from worker.tts.piece_source import PieceSource, WantedPiece
 from worker.tts.processing import (
     UNPROCESSED,
@@ -31,7 +33,9 @@ from worker.tts.processing import (
     high_passed,
     match_levels,
     measure_clip,
+    pace_tempos,
     trimmed,
+    write_clip,
 )
 from worker.tts.recognition import Recognised, recognise
 from worker.tts.service_errors import PieceTooLongError
@@ -159,6 +163,7 @@ def speak_script(
         said.recognised = recognise(list(zip(texts, clips, strict=True)), folder, sample_rate=SAMPLE_RATE_HZ)
         failed = ["voice: the speech recogniser failed, so the words were not checked."]
         said.notes.extend(failed if said.recognised is None else said.recognised.notes())
+    clips = _evened(clips, [part.said for part in waiting if isinstance(part, Sentence)], folder)
     measurements = [measure_clip(clip) for clip in clips]
     match = match_levels(clips, measurements)
     said.notes.extend(match.notes())
@@ -168,6 +173,18 @@ def speak_script(
         tuple(Spoken(part.text, next(levelled)) if isinstance(part, Sentence) else part for part in waiting),
         integrated_lufs(np.concatenate(energies)),
     )
+
+
+def _evened(clips: Sequence[TrimmedClip], texts: Sequence[str], folder: Path) -> list[TrimmedClip]:
+    """Bring pieces that are much slower or faster than the others nearer to them."""
+    paces_s = [examine_piece(clip, SAMPLE_RATE_HZ, text).pace_s for clip, text in zip(clips, texts, strict=True)]
+    evened = list(clips)
+    for number, tempo in enumerate(pace_tempos(paces_s)):
+        if tempo != 1.0:
+            frames = max(1, round(clips[number].frames / tempo))
+            blocks = stretched(clips[number], frames, SAMPLE_RATE_HZ)
+            evened[number] = TrimmedClip(write_clip(folder / f"paced-{number:04d}.f32", blocks), 0, frames)
+    return evened
 
 
 def spaced_pieces(parts: Sequence[Part], voice: Voice, *, limit_characters: int | None = None) -> tuple[Part, ...]:
