@@ -125,7 +125,7 @@ def test_equal_lines_are_asked_for_once(service, tmp_path):
     assert (said.hits, said.misses, len(service.requests)) == (5, 1, 1)
 
 
-def test_the_first_failure_ends_the_others_and_what_has_arrived_is_paid_once(service, tmp_path):
+def test_a_failure_ends_the_others_and_what_has_arrived_is_kept(service, tmp_path):
     service.takes_s = 0.3
     service.answers_for = {"number 2 ": [NO_KEY]}
     with pytest.raises(ConfigurationError) as caught:
@@ -169,7 +169,7 @@ def test_a_piece_that_is_too_long_is_cut_while_others_are_spoken(service, tmp_pa
     assert len(spoken) > len(lines)
 
 
-def test_formats_and_context_that_are_refused_at_the_same_time_are_left_out_once(service, tmp_path):
+def test_what_several_requests_are_refused_for_is_left_out_from_then_on(service, tmp_path):
     gate = threading.Barrier(4, timeout=20)
     refused = Answer(403, {"detail": {"status": "output_format_not_allowed"}}, before=gate.wait)
     service.answers = [refused] * 4
