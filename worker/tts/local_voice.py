@@ -66,6 +66,9 @@ class _Local(Voice):
         self.speed = self.tempo = choice.speed
         self.fingerprint = self.pace_key = fingerprint
 
+    def stop(self) -> None:
+        """Nothing: no failed sentence is tried again."""
+
 
 def check_language(script: str) -> None:
     """Check that the local voice can read a script, before any of it is spoken; espeak-ng's voices are not checked.

@@ -17,7 +17,7 @@ from dsp.speech_figures import SpeechFigures, speech_figures
 from worker.tts.pace import spoken_characters
 
 PACES: Final = (0.65, 1.45)  # of the voice's median; clean pieces have 0.7 to 1.25, half of one has 0.35 to 0.63
-LONGEST_SILENCE_S: Final = 1.5  # at speed 1; an ellipsis takes up to 0.8 s
+LONGEST_SILENCE_S: Final = 1.5  # at speed 1; an ellipsis lasts up to 0.8 s
 LONGEST_NOISE_S: Final = 1.0
 END_DB: Final = -25.0  # of the last 5 ms, over the speech; clean pieces end below -40 dB
 PLATEAU: Final = 0.25

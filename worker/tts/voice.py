@@ -71,6 +71,7 @@ class Voice(Protocol):
             If it may work later.
         """
 
+    @abstractmethod
     def stop(self) -> None:
         """Try no failed request again: the script cannot be spoken any more."""
 
