@@ -19,13 +19,17 @@ _EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFI
 
 @dataclass(frozen=True)
 class JobInput:
-    """What was claimed: the row's ids and its JSON, which customers write, so that only the job process parses it."""
+    """What was claimed: the row's ids and its JSON, which customers write, so that only the job process parses it.
+
+    `waited_s` is how long the job has waited, by the claim.
+    """
 
     job_id: str
     track_id: str | None
     user_id: str | None
     payload_text: str | None
     attempt: int = 1
+    waited_s: float = 0.0
 
     @property
     def payload(self) -> Mapping[str, Any]:

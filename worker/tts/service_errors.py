@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.backoff import retry_after_s
-from worker.errors import ConfigurationError, JobError, TransientError, WorkerError
+from worker.errors import ConfigurationError, JobError, TransientError, WaitError, WorkerError
 from worker.untrusted_json import read_json
 from worker.voices import PROVIDERS
 
 # Codes, types and parameters as the services name them. Their sentences are read only to find a text that is too long.
 _QUOTA_CODES = {"insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "payment_required"}
 _PLAN_CODES = {"paid_plan_required", "subscription_required", "feature_not_available"}
+_FULL_CODES = {"too_many_concurrent_requests", "concurrent_limit_exceeded"}
 _FORMAT_CODES = {"output_format_not_allowed", "response_format", "output_format"}
 _LENGTH_CODES = {
     "string_above_max_length",
@@ -27,6 +28,7 @@ _MODEL_FIELDS, _VOICE_FIELDS = ("model", "model_id"), ("voice", "voice_id")
 _TEXT_FIELDS = ("", "input", "text")
 _SETTINGS_FIELDS = ("stability", "similarity_boost", "style", "use_speaker_boost", "voice_settings", "instructions")
 _PASSING_STATUSES = (408, 409, 425, 429)
+_TOO_LARGE = 413
 _LONGEST_REASON = 200
 _A_QUOTE = 16  # characters of the script in a row
 
@@ -102,6 +104,9 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
         )
     if status in _PASSING_STATUSES or status >= 500:
         header = {name.lower(): value for name, value in headers.items()}.get("retry-after")
+        if reason.codes & _FULL_CODES:
+            full = f"{says}; as many requests as the plan of {key}'s account allows are under way"
+            return WaitError(full, code="voice.full", retry_after_s=retry_after_s(header))
         return TransientError(says, code="voice.unavailable", retry_after_s=retry_after_s(header))
     if reason.about_format:
         return ConfigurationError(
@@ -125,13 +130,13 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
         return no_credit
     if status in (401, 403):
         return ConfigurationError(f"{says}; check {key} and what it may do", code="voice.key")
-    if reason.about_length:
+    if reason.about_length or status == _TOO_LARGE:
         return PieceTooLongError(f"{says}; {len(text)} characters are too many for the model {model}")
     if reason.field in _VOICE_FIELDS or reason.names("voice", but="setting") or reason.quotes(voice):
         if not asked.voice_of_job:
             return ConfigurationError(
-                f"{says}; the voice {voice!r} was chosen by a setting or by default: have the app send voice.id"
-                + (", or set OPENAI_VOICE_MAP" if key == "OPENAI_API_KEY" else ""),
+                f"{says}; the voice {voice!r} was chosen by a setting or by default: have the app send voice.id, "
+                f"or set {info.voice_variable}{' or OPENAI_VOICE_MAP' if key == 'OPENAI_API_KEY' else ''}",
                 code="voice.unknown",
             )
         return JobError(
@@ -143,7 +148,7 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
         return ConfigurationError(
             f"{says}; nothing answers there as {asked.provider} does: check its base URL", code="voice.address"
         )
-    if reason.field in _SETTINGS_FIELDS or reason.names("setting"):
+    if reason.field in _SETTINGS_FIELDS or any(map(reason.names, ("setting", "stability"))):
         return JobError(
             f"voice.settings: refused by the voice ({says})",
             code="voice.settings",

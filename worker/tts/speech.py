@@ -13,6 +13,7 @@ import numpy as np
 from dsp.blocks import Clip, spans
 from dsp.loudness import integrated_lufs
 from worker.errors import MediaError, TransientError
+from worker.fallbacks import VoiceName
 from worker.ffmpeg.program import Ffmpeg
 from worker.media.clip import FileClip
 from worker.media.decode import decode
@@ -37,6 +38,7 @@ from worker.tts.recognition import Recognised, recognise
 from worker.tts.service_errors import PieceTooLongError
 from worker.tts.takes import Take, TakeBook, TakeChecks, corrected
 from worker.tts.voice import Utterance, Voice
+from worker.vendors import VoiceUse
 
 SENTENCE_GAP_S = 0.35  # at speed 1; slower speech has longer gaps
 PARAGRAPH_GAP_S = 0.9
@@ -49,13 +51,25 @@ _LONGEST_PIECE_S = 3600.0
 class SpeechStats:
     """What `speak_script` did beside speaking: pieces that came from the cache, and that had to be spoken; notes.
 
+    The characters are those that a voice was asked for, second takes included, and those that the cache had.
     `recognised` is what speech recognition heard, where that was asked for and did not fail.
     """
 
     hits: int = 0
     misses: int = 0
+    asked_characters: int = 0
+    cached_characters: int = 0
     notes: list[str] = field(default_factory=list)
     recognised: Recognised | None = None
+    uses: list[VoiceUse] = field(default_factory=list)
+
+    def count(self, other: SpeechStats, name: VoiceName) -> None:
+        """Add the counts of a script by one voice."""
+        self.hits += other.hits
+        self.misses += other.misses
+        self.asked_characters += other.asked_characters
+        self.cached_characters += other.cached_characters
+        self.uses.append(VoiceUse(name, other.asked_characters, other.cached_characters))
 
 
 def speak_script(
@@ -249,6 +263,7 @@ class _Source:
                 self.cache.drop(key)
             else:
                 self.said.hits += 1
+                self.said.cached_characters += len(utterance.text)
                 return self._at_tempo(clip, into)
         self.said.misses += not again
         earlier = kept if again else None
@@ -260,6 +275,7 @@ class _Source:
                 return Take(earlier, self._usable(earlier, decoded))
             arrived = into.with_suffix(f".{attempt}.spoken")
             self.voice.speak(replace(utterance, take=utterance.take + other + attempt), arrived)
+            self.said.asked_characters += len(utterance.text)
             try:
                 return Take(arrived, self._usable(arrived, decoded))
             except MediaError as error:
