@@ -98,9 +98,9 @@ class _Gauges(Collector):
             yield GaugeMetricFamily(name, help_text, value=float(value))
         days = GaugeMetricFamily("mindscript_voice_days_left", "Days until a model ends", labels=["provider", "model"])
         left: dict[tuple[str, str], int] = {}
-        for name in tuple(self._voices):
-            if (known := days_left(name)) is not None:
-                labels = (name.provider, name.model)
+        for voice in tuple(self._voices):
+            if (known := days_left(voice)) is not None:
+                labels = (voice.provider, voice.model)
                 left[labels] = min(known, left.get(labels, known))
         for labels, known in left.items():
             days.add_metric(labels, float(known))

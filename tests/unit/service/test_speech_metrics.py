@@ -20,7 +20,12 @@ LOCAL = VoiceName("local", "-", "heart")
 
 def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
     families = text_string_to_metric_families(metrics.text().decode())
-    return {(each.name, *each.labels.values()): each.value for family in families for each in family.samples}
+    order = ("source", "provider", "model")
+    return {
+        (each.name, *(each.labels[label] for label in order if label in each.labels)): each.value
+        for family in families
+        for each in family.samples
+    }
 
 
 def ended(metrics: Metrics, *uses: VoiceUse) -> None:
