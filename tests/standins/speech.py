@@ -88,6 +88,9 @@ class Answer:
     before: Callable[[], None] | None = None
 
 
+TOO_MANY = Answer(429, {"detail": {"status": "too_many_concurrent_requests", "message": "Too many at once."}})
+
+
 @dataclass
 class Service:
     """A running stand-in; what is in `answers` comes first, then it speaks.
@@ -98,6 +101,14 @@ class Service:
         The same for requests whose text holds a word.
     whole : Counter
         How often each text was spoken to its end: what is paid for.
+    takes_s : float
+        How long each request takes.
+    most_at_once : int or None
+        How many requests the plan allows at the same time; more are refused with 429 `too_many_concurrent_requests`.
+    at_once : int
+        The most requests there were at the same time.
+    refused_at_once : int
+        How many were refused for that.
     """
 
     url: str = ""
@@ -105,6 +116,25 @@ class Service:
     answers_for: dict[str, list[Answer]] = field(default_factory=dict)
     requests: list[dict[str, Any]] = field(default_factory=list)
     whole: Counter[str] = field(default_factory=Counter)
+    takes_s: float = 0.0
+    most_at_once: int | None = None
+    at_once: int = 0
+    refused_at_once: int = 0
+    _now: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def admits(self) -> bool:
+        """Count a request while it takes its time, before it is answered; false for one too many."""
+        with self._lock:
+            self.at_once = max(self.at_once, self._now + 1)
+            if self.most_at_once is not None and self._now >= self.most_at_once:
+                self.refused_at_once += 1
+                return False
+            self._now += 1
+        time.sleep(self.takes_s)
+        with self._lock:
+            self._now -= 1
+        return True
 
     def next_answer(self, text: str) -> Answer:
         for word, answers in self.answers_for.items():
@@ -262,7 +292,7 @@ def speech_service() -> Iterator[Service]:
             service.requests.append({"path": path, "body": body, "query": parameters, "headers": headers})
             text = body.get("input") or body["text"]
             format_, _, rate = (body.get("response_format") or parameters["output_format"]).partition("_")
-            answer = service.next_answer(text)
+            answer = service.next_answer(text) if service.admits() else TOO_MANY
             if answer.before is not None:
                 answer.before()
             if answer.status == 200:

@@ -6,7 +6,7 @@
 | `script_tags` | finds pauses, ends of paragraphs, performance directions and placeholders |
 | `script_pauses`, `script_brackets` | read the words in a bracket |
 | `script_sentences` | cuts what is left into sentences |
-| `script_pieces` | puts sentences together into what a voice takes at once |
+| `script_pieces` | cuts sentences that are too long for a voice, and puts silences between them |
 | `worker.pronounce` | respells words for the voice |
 """
 

@@ -1,9 +1,8 @@
-"""Put sentences together into pieces that a voice takes at once, and silences between them."""
+"""Make a script's sentences the pieces that a voice speaks, and put silences between them."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,7 +18,7 @@ _LONGEST_CLUSTER: Final = 100
 
 
 def pieces(parts: Sequence[Part], limit_characters: int) -> tuple[Part, ...]:
-    """Put sentences together into pieces that a provider takes in one go.
+    """Cut the sentences that are longer than a provider takes in one go; all others are a piece as they are.
 
     Parameters
     ----------
@@ -31,8 +30,8 @@ def pieces(parts: Sequence[Part], limit_characters: int) -> tuple[Part, ...]:
     Returns
     -------
     parts : tuple of Sentence or Pause
-        The same words and pauses in the same order. Only a sentence that is too long by itself is cut: after
-        a comma or the like, else at a space, else between two characters as a reader sees them.
+        The same words and pauses in the same order. A sentence is cut after a comma or the like, else at a space,
+        else between two characters as a reader sees them.
 
     Raises
     ------
@@ -41,20 +40,10 @@ def pieces(parts: Sequence[Part], limit_characters: int) -> tuple[Part, ...]:
     """
     if limit_characters < 1:
         raise ValueError(f"limit_characters is {limit_characters}; at least 1 is needed")
-    grouped: list[Part] = []
+    cut: list[Part] = []
     for part in parts:
-        if isinstance(part, Pause):
-            grouped.append(part)
-            continue
-        for sentence in _shortened(part, limit_characters):
-            before = grouped[-1] if grouped else None
-            if isinstance(before, Sentence):
-                glue = "" if unicodedata.east_asian_width(before.text[-1:] or " ") in "WF" else " "
-                if len(before.said) + len(glue) + len(sentence.said) <= limit_characters:
-                    grouped[-1] = _glued(before, glue, sentence)
-                    continue
-            grouped.append(sentence)
-    return tuple(grouped)
+        cut.extend([part] if isinstance(part, Pause) else _shortened(part, limit_characters))
+    return tuple(cut)
 
 
 def with_gaps(parts: Sequence[Part], *, sentence_gap_s: float, paragraph_gap_s: float) -> tuple[Part, ...]:
@@ -65,11 +54,6 @@ def with_gaps(parts: Sequence[Part], *, sentence_gap_s: float, paragraph_gap_s: 
             spaced.append(Pause(paragraph_gap_s if before.ends_paragraph else sentence_gap_s))
         spaced.append(part)
     return tuple(spaced)
-
-
-def _glued(before: Sentence, glue: str, after: Sentence) -> Sentence:
-    said = before.said + glue + after.said if before.said_as or after.said_as else ""
-    return Sentence(f"{before.text}{glue}{after.text}".strip(), after.ends_paragraph, said)
 
 
 def _shortened(sentence: Sentence, limit: int) -> list[Sentence]:

@@ -139,13 +139,10 @@ def sentences_that_fit(parts: Parts, room_frames: int, projected: Callable[[Part
 class Ending:
     """A place where speech may end: after a whole sentence.
 
-    `part` is the index of the spoken part, `frames` what to keep of it, `sentences` how many of its text are whole
-    until there; `words_frames` and `silences_frames` are those of the whole speech until there.
+    `part` is the index of the last spoken part; `words_frames` and `silences_frames` are those of all until there.
     """
 
     part: int
-    frames: int
-    sentences: int
     words_frames: int
     silences_frames: int
 

@@ -185,6 +185,7 @@ class Studio:
             take=choice.take,
             new_takes=self.new_takes,
             verify=config.verify == "report",
+            at_once=config.speech_parallel,
         )
 
     def fetch_music(self, job: RenderJob, folder: Path) -> Music:

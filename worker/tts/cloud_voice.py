@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import random
+import threading
 import time
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,7 @@ from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
 from worker.payload.schema import VoiceChoice
 from worker.tts.samples import write_samples
-from worker.tts.service_errors import Asked, Reason, read_reason, service_error
+from worker.tts.service_errors import Asked, Reason, TooManyAtOnceError, read_reason, service_error
 from worker.tts.voice import Utterance, Voice
 from worker.voice_names import default_model, default_voice, place_of, stated_model
 from worker.voices import PROVIDERS
@@ -24,6 +28,7 @@ CONNECT_S, READ_S = 10.0, 60.0
 PIECE_S = 180.0  # for a whole piece of speech, however slowly it arrives
 _ALL_ATTEMPTS_S = 300.0
 _RETRIES = RetryPolicy(failures=4, first_wait_s=0.5, longest_wait_s=8.0)
+_OTHERS_S = 1.0  # until a request of another worker may have ended
 _UNTYPED = ("", "application/octet-stream", "binary/octet-stream")
 
 allowed_formats: dict[str, int] = {}
@@ -31,11 +36,42 @@ allowed_formats: dict[str, int] = {}
 
 
 class Refused(Exception):  # noqa: N818 - an answer; `service_error` says what kind of failure it is
-    """The service refused a request: its HTTP status, its body, its headers."""
+    """The service refused a request: its HTTP status, its body, its headers, and whether it was given context."""
 
-    def __init__(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
+    def __init__(self, status: int, body: Any, headers: Mapping[str, str], *, with_context: bool = False) -> None:
         super().__init__(status)
-        self.status, self.body, self.headers = status, body, headers
+        self.status, self.body, self.headers, self.with_context = status, body, headers, with_context
+
+
+class RequestSlots:
+    """How many requests an account may have at once: any number, until one is refused for that."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._taken = 0
+        self._most = math.inf
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Wait until a request may be sent, and count it until it has ended."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken < self._most)
+            self._taken += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= 1
+                self._changed.notify_all()
+
+    def lower(self) -> None:
+        """Have one less than now, and at least one; for a request that was refused and still counts."""
+        with self._changed:
+            self._most = max(1, min(self._most, self._taken) - 1)
+
+
+request_slots: defaultdict[str, RequestSlots] = defaultdict(RequestSlots)
+"""By provider, address and key, for the life of the process."""
 
 
 class CloudVoice(Voice):
@@ -91,15 +127,41 @@ class CloudVoice(Voice):
             model_of_job=setting is None and stated not in (None, info.default_model, info.compatible_model),
         )
         self._retry_policy = retry_policy
+        self._slots = request_slots[self._account]
+        self._stopped = threading.Event()
+        self._opening = threading.Lock()  # for the one client of all threads
         self.speed = choice.speed
 
     def speak(self, utterance: Utterance, into: Path) -> None:
         """Write the spoken piece in the best format that the service allows."""
+        deadline = time.monotonic() + _ALL_ATTEMPTS_S
         with_retries(
-            lambda: self._speak_once(utterance, into),
+            lambda: self._speak_in_turn(utterance, into, deadline),
             retry_policy=self._retry_policy,
-            deadline=time.monotonic() + _ALL_ATTEMPTS_S,
+            deadline=deadline,
+            sleep=self._wait,
         )
+
+    def stop(self) -> None:
+        """Try no failed request again."""
+        self._stopped.set()
+
+    def _wait(self, seconds: float) -> None:
+        if self._stopped.wait(seconds):
+            raise TransientError(f"{self.provider}: another piece has failed", code="voice.stopped")
+
+    def _speak_in_turn(self, utterance: Utterance, into: Path, deadline: float) -> None:
+        """With as many requests at once as the account may have; to be refused for their number is no failure."""
+        while True:
+            with self._slots.one():
+                try:
+                    return self._speak_once(utterance, into)
+                except TooManyAtOnceError as error:
+                    self._slots.lower()
+                    wait_s = max(error.retry_after_s or 0.0, random.uniform(0.5, 1.0) * _OTHERS_S)
+                    if time.monotonic() + wait_s > deadline:
+                        raise
+            self._wait(wait_s)
 
     def _take_voice(self, name: str) -> None:
         """Take another voice than the one named; that it is refused is then nothing that the customer can change."""
@@ -118,11 +180,11 @@ class CloudVoice(Voice):
             The answer is no success.
         """
 
-    def _gives_way(self, status: int, reason: Reason) -> bool:
+    def _gives_way(self, refused: Refused, reason: Reason, output_format: str) -> bool:
         """Whether the next request leaves out what was refused; here, the output format."""
-        index = allowed_formats.get(self._account, 0) + 1
+        index = self.formats.index(output_format) + 1
         if reason.about_format and index < len(self.formats):
-            allowed_formats[self._account] = index
+            allowed_formats[self._account] = max(index, allowed_formats.get(self._account, 0))
             return True
         return False
 
@@ -140,7 +202,7 @@ class CloudVoice(Voice):
                 return
             except Refused as refused:
                 reason = read_reason(refused.body)
-                if refused.status >= 500 or not self._gives_way(refused.status, reason):
+                if refused.status >= 500 or not self._gives_way(refused, reason, output_format):
                     raise service_error(self._asked, utterance.text, refused.status, reason, refused.headers) from None
             except _transport_errors() as error:  # the SDKs pass these through while the body is read
                 raise self._unreachable(error) from None

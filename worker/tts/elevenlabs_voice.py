@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 _SPEEDS = (0.7, 1.2)  # what the API takes
 _LIMIT_CHARACTERS = 5000
 _V3_LIMIT_CHARACTERS = 3000
-_STITCHED = 3  # the API takes the ids of so many earlier requests
 _V3 = "eleven_v3"  # this and its variants answer 400 to any context
 _REQUEST_OPTIONS: Any = {"max_retries": 0, "chunk_size": None}  # chunks as they arrive, as in openai_voice
-_CONTEXT = ("previous_request_ids", "previous_text", "next_text")
+_CONTEXT = ("previous_text", "next_text")
+_CONTEXT_NAMES = (*_CONTEXT, "previous_request_ids")
 _PERFORM_DIRECTIONS = (_V3, "eleven_v4")  # these and their variants know audio tags
 _STABILITY_STEPS = 2  # eleven_v3 knows 0, 0.5 and 1 only
 
@@ -57,8 +57,6 @@ class ElevenLabsVoice(CloudVoice):
         self._settings: dict[str, Any] = {**given, "speed": sent_speed}
         self.uses_context = not is_v3 and self._model not in models_without_context
         self.takes_directions = self._model.startswith(_PERFORM_DIRECTIONS)
-        self._requests: list[str] = []
-        self._spoken_last = ""
         self._opened: ElevenLabs | None = None
         self.limit_characters = _V3_LIMIT_CHARACTERS if is_v3 else _LIMIT_CHARACTERS
         voice = f"elevenlabs {self._model} {self._voice}{self._at}"
@@ -66,26 +64,27 @@ class ElevenLabsVoice(CloudVoice):
         self.pace_key = f"{voice} {_in_words(given)}"
 
     def close(self) -> None:
-        """Forget the requests of this script."""
-        self._requests.clear()
+        """Nothing: the connections end with the process."""
 
     def _client(self) -> ElevenLabs:
-        if self._opened is None:
-            import httpx
-            from elevenlabs.client import ElevenLabs
+        with self._opening:
+            if self._opened is None:
+                import httpx
+                from elevenlabs.client import ElevenLabs
 
-            # The SDK passes it on to httpx as it is.
-            limits: Any = httpx.Timeout(cloud_voice.READ_S, connect=cloud_voice.CONNECT_S)
-            self._opened = ElevenLabs(
-                api_key=self._key, base_url=self._base_url, timeout=limits, httpx_client=httpx.Client()
-            )
-        return self._opened
+                # The SDK passes it on to httpx as it is.
+                limits: Any = httpx.Timeout(cloud_voice.READ_S, connect=cloud_voice.CONNECT_S)
+                self._opened = ElevenLabs(
+                    api_key=self._key, base_url=self._base_url, timeout=limits, httpx_client=httpx.Client()
+                )
+            return self._opened
 
     @contextmanager
     def _ask(self, utterance: Utterance, output_format: str) -> Iterator[tuple[str | None, Iterable[bytes]]]:
         from elevenlabs import VoiceSettings
         from elevenlabs.core.api_error import ApiError
 
+        context = self._context(utterance)
         try:
             with self._client().text_to_speech.with_raw_response.convert(
                 self._voice,
@@ -94,36 +93,27 @@ class ElevenLabsVoice(CloudVoice):
                 output_format=output_format,
                 voice_settings=VoiceSettings(**self._settings),
                 request_options=_REQUEST_OPTIONS,
-                **self._context(utterance),
+                **context,
             ) as response:
                 yield response.headers.get("content-type"), response.data
-                request_id = response.headers.get("request-id")
         except ApiError as error:
-            raise Refused(error.status_code or 500, error.body, error.headers or {}) from None
-        self._requests = [*self._requests, request_id] if request_id else []
-        self._spoken_last = utterance.text
+            status, headers = error.status_code or 500, error.headers or {}
+            raise Refused(status, error.body, headers, with_context=bool(context)) from None
 
-    def _gives_way(self, status: int, reason: Reason) -> bool:
+    def _gives_way(self, refused: Refused, reason: Reason, output_format: str) -> bool:
         """Also the context: the piece can be spoken without it."""
-        if super()._gives_way(status, reason):
+        if super()._gives_way(refused, reason, output_format):
             return True
-        if not self.uses_context or status not in (400, 422) or not _about_context(reason):
+        if not refused.with_context or refused.status not in (400, 422) or not _about_context(reason):
             return False
         models_without_context.add(self._model)
         self.uses_context = False
         return True
 
     def _context(self, utterance: Utterance) -> dict[str, Any]:
-        """What the piece continues: the last requests; the words before it where those came from the cache."""
-        if not self.uses_context:
-            return {}
-        context: dict[str, Any] = {"next_text": utterance.following}
-        if utterance.previous == self._spoken_last and self._requests:
-            context["previous_request_ids"] = self._requests[-_STITCHED:]
-        else:
-            self._requests.clear()
-            context["previous_text"] = utterance.previous
-        return {name: value for name, value in context.items() if value}
+        """What the piece continues, as text: ids of earlier requests would need an order and end after two hours."""
+        words = (utterance.previous, utterance.following) if self.uses_context else ()
+        return {name: text for name, text in zip(_CONTEXT, words, strict=False) if text}
 
 
 def _in_words(settings: Mapping[str, Any]) -> str:
@@ -131,4 +121,4 @@ def _in_words(settings: Mapping[str, Any]) -> str:
 
 
 def _about_context(reason: Reason) -> bool:
-    return reason.field in _CONTEXT or any(name in reason.message for name in _CONTEXT)
+    return reason.field in _CONTEXT_NAMES or any(name in reason.message for name in _CONTEXT_NAMES)

@@ -13,6 +13,7 @@ import select
 import shutil
 import subprocess
 import sys
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -152,10 +153,15 @@ class Hibari(_Local):
             raise _unknown(choice.id, found)
         super().__init__(choice, f"hibari {version('hibari-tts')} {self._name} speed=1")
         self._process: subprocess.Popen[bytes] | None = None
+        self._turn = threading.Lock()
 
     def speak(self, utterance: Utterance, into: Path) -> None:
-        """Write one sentence as a WAV file."""
+        """Write one sentence as a WAV file; one after another, since there is one process."""
         _refuse(language_of_letters(utterance.text))
+        with self._turn:
+            self._speak(utterance, into)
+
+    def _speak(self, utterance: Utterance, into: Path) -> None:
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "worker.tts.hibari_process", self._name],

@@ -126,7 +126,10 @@ class OpenAIRealtimeVoice(CloudVoice):
     @contextmanager
     def _ask(self, utterance: Utterance, output_format: str) -> Iterator[tuple[str | None, Iterable[bytes]]]:
         transcripts: list[str] = []
-        session = self._idle.pop() if self._idle else self._session()
+        try:
+            session = self._idle.pop()
+        except IndexError:
+            session = self._session()
         try:
             yield "audio/pcm", self._read_aloud(session, utterance.text, transcripts)
         except BaseException:
@@ -141,8 +144,9 @@ class OpenAIRealtimeVoice(CloudVoice):
         from openai import OpenAI, OpenAIError
         from websockets.exceptions import InvalidStatus, WebSocketException
 
-        if self._opened is None:
-            self._opened = OpenAI(api_key=self._key, base_url=self._base_url, max_retries=0)
+        with self._opening:
+            if self._opened is None:
+                self._opened = OpenAI(api_key=self._key, base_url=self._base_url, max_retries=0)
         # passed on to websockets as they are
         limits: Any = {"open_timeout": cloud_voice.CONNECT_S, "max_size": _LARGEST_MESSAGE_BYTES, "compression": None}
         try:

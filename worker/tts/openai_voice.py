@@ -55,16 +55,17 @@ class OpenAIVoice(CloudVoice):
             self._opened.close()
 
     def _client(self) -> OpenAI:
-        if self._opened is None:
-            from openai import OpenAI, Timeout
+        with self._opening:
+            if self._opened is None:
+                from openai import OpenAI, Timeout
 
-            self._opened = OpenAI(
-                api_key=self._key,
-                base_url=self._base_url,
-                timeout=Timeout(cloud_voice.READ_S, connect=cloud_voice.CONNECT_S),
-                max_retries=0,  # `speak` has the one retry policy
-            )
-        return self._opened
+                self._opened = OpenAI(
+                    api_key=self._key,
+                    base_url=self._base_url,
+                    timeout=Timeout(cloud_voice.READ_S, connect=cloud_voice.CONNECT_S),
+                    max_retries=0,  # `speak` has the one retry policy
+                )
+            return self._opened
 
     @contextmanager
     def _ask(self, utterance: Utterance, output_format: str) -> Iterator[tuple[str | None, Iterable[bytes]]]:

@@ -24,6 +24,10 @@ EDGE_S = 0.005
 CUT_EDGE_S = 0.02  # of an end that is cut in the middle of sound, where `declick` is on
 SILENCE_DB = -45.0  # below a piece's own peak
 LARGEST_LEVEL_MATCH_DB = 4.0
+_NOTED_LEVEL_DB = 1.0
+USUAL_PACES = (0.7, 1.25)  # of a voice's median: what clean pieces have by their words alone
+LARGEST_PACE_MATCH = 1.1
+_PACE_KNOWN_FROM = 5  # pieces
 _MATCHED_FROM_S = 1.0  # a shorter piece is too short to be judged by itself
 
 
@@ -150,8 +154,48 @@ def _with_edges(
     return TrimmedClip(clip, first, last, rise_frames=rise, fall_frames=fall)
 
 
-def level_gains(clips: Sequence[TrimmedClip], measurements: Sequence[Measurement]) -> list[float]:
-    """Linear gains that bring pieces to their median loudness, within `LARGEST_LEVEL_MATCH_DB`; 1 for short ones."""
+def pace_tempos(paces_s: Sequence[float | None]) -> list[float]:
+    """How many times as fast pieces must be to come to what is usual, within `LARGEST_PACE_MATCH`; 1 for most.
+
+    Parameters
+    ----------
+    paces_s : sequence of float or None
+        Seconds of sound per character; None for a piece too short to tell. Of fewer than five nothing follows.
+    """
+    known = [pace_s for pace_s in paces_s if pace_s]
+    middle = statistics.median(known) if len(known) >= _PACE_KNOWN_FROM else 0.0
+    shares = [pace_s / middle if pace_s and middle else 1.0 for pace_s in paces_s]
+    wanted = [share / min(max(share, USUAL_PACES[0]), USUAL_PACES[1]) for share in shares]
+    return [min(max(tempo, 1 / LARGEST_PACE_MATCH), LARGEST_PACE_MATCH) for tempo in wanted]
+
+
+@dataclass(frozen=True)
+class LevelMatch:
+    """How pieces are brought to one level.
+
+    Attributes
+    ----------
+    gains : tuple of float
+        Linear, of each piece, within `LARGEST_LEVEL_MATCH_DB`; 1 for a short one.
+    left_db : tuple of float
+        How much louder than the median each piece still is; 0 but for those that would need more.
+    """
+
+    gains: tuple[float, ...]
+    left_db: tuple[float, ...]
+
+    def notes(self) -> list[str]:
+        """Name the pieces, counted from 1, whose level is off all the same."""
+        return [
+            f"voice: piece {number} is {abs(left):.1f} dB {'louder' if left > 0 else 'softer'} than the rest, "
+            f"although it was changed by {LARGEST_LEVEL_MATCH_DB:g} dB, which is the most."
+            for number, left in enumerate(self.left_db, 1)
+            if abs(left) >= _NOTED_LEVEL_DB
+        ]
+
+
+def match_levels(clips: Sequence[TrimmedClip], measurements: Sequence[Measurement]) -> LevelMatch:
+    """Bring pieces to their median loudness."""
     levels = [
         integrated_lufs(measurement.energies) if clip.frames >= _MATCHED_FROM_S * SAMPLE_RATE_HZ else -math.inf
         for clip, measurement in zip(clips, measurements, strict=True)
@@ -159,4 +203,8 @@ def level_gains(clips: Sequence[TrimmedClip], measurements: Sequence[Measurement
     known = [level for level in levels if math.isfinite(level)]
     middle = statistics.median(known) if known else 0.0
     changes_db = [rounded_db(middle - level) if math.isfinite(level) else 0.0 for level in levels]
-    return [db_to_gain(max(-LARGEST_LEVEL_MATCH_DB, min(LARGEST_LEVEL_MATCH_DB, change))) for change in changes_db]
+    limited_db = [max(-LARGEST_LEVEL_MATCH_DB, min(LARGEST_LEVEL_MATCH_DB, change)) for change in changes_db]
+    return LevelMatch(
+        tuple(map(db_to_gain, limited_db)),
+        tuple(made - wanted for made, wanted in zip(limited_db, changes_db, strict=True)),
+    )

@@ -14,8 +14,8 @@ from worker.voices import PROVIDERS
 # Codes, types and parameters as the services name them. Their sentences are read only to find a text that is too long.
 _QUOTA_CODES = {"insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "payment_required"}
 _PLAN_CODES = {"paid_plan_required", "subscription_required", "feature_not_available"}
-_FULL_CODES = {"too_many_concurrent_requests", "concurrent_limit_exceeded"}
 _FORMAT_CODES = {"output_format_not_allowed", "response_format", "output_format"}
+_TOO_MANY_CODES = {"too_many_concurrent_requests", "concurrent_limit_exceeded"}
 _LENGTH_CODES = {
     "string_above_max_length",
     "string_too_long",
@@ -37,6 +37,12 @@ class RewordedError(TransientError):
     """A voice that may choose its own words did not read the text, however often it was asked."""
 
     default_code = "voice.reworded"
+
+
+class TooManyAtOnceError(WaitError):
+    """The account has as many requests at once as its plan allows."""
+
+    default_code = "voice.full"
 
 
 class PieceTooLongError(ConfigurationError):
@@ -104,9 +110,11 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
         )
     if status in _PASSING_STATUSES or status >= 500:
         header = {name.lower(): value for name, value in headers.items()}.get("retry-after")
-        if reason.codes & _FULL_CODES:
-            full = f"{says}; as many requests as the plan of {key}'s account allows are under way"
-            return WaitError(full, code="voice.full", retry_after_s=retry_after_s(header))
+        if reason.codes & _TOO_MANY_CODES:
+            return TooManyAtOnceError(
+                f"{says}; as many requests as the plan of {key}'s account allows are under way",
+                retry_after_s=retry_after_s(header),
+            )
         return TransientError(says, code="voice.unavailable", retry_after_s=retry_after_s(header))
     if reason.about_format:
         return ConfigurationError(

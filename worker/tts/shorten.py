@@ -15,7 +15,6 @@ from dsp.loudness import integrated_lufs
 from dsp.stretch import stretched
 from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
 from worker.payload.script import Pause, Sentence, parse_script
-from worker.payload.script_sentences import cut_sentences
 from worker.plan.fit import (
     MOST_TEMPO,
     Ending,
@@ -181,7 +180,7 @@ def fitted(job: RenderJob, speech: Speech, *, fit: FitMode, folder: Path, notes:
             within = room.with_fade_in.frames
             last = last_ending_that_fits(endings, within)
         if last is not None:
-            parts, how = _until(speech.parts, last), "after a whole sentence"
+            parts, how = speech.parts[: last.part + 1], "after a whole sentence"
     if not how and tempo_to_fit(*_lengths(speech.parts), within) is None:
         parts, how = _cut(speech.parts, within)
     if parts is None or (tempo := tempo_to_fit(*_lengths(parts), within)) is None:
@@ -252,10 +251,7 @@ def quiet_spans(clip: Clip) -> list[tuple[int, int]]:
 
 
 def _endings(parts: SpokenParts, script: str) -> Iterator[Ending]:
-    """Every place after a whole sentence: ends of pieces, and within them the pauses that belong to one.
-
-    A piece may end within a sentence that was too long for the voice, so its end is looked up in the script.
-    """
+    """Every place after a whole sentence: the ends of pieces, but within a sentence that was too long for the voice."""
     parsed = (part for part in parse_script(script).parts if isinstance(part, Sentence))
     whole = set(accumulate(_letters(sentence.text) for sentence in parsed))
     words = silences = waiting = letters = 0
@@ -264,57 +260,15 @@ def _endings(parts: SpokenParts, script: str) -> Iterator[Ending]:
             waiting += in_frames(part.seconds)
             continue
         silences, waiting = silences + waiting, 0
-        for frames, sentences in sentence_ends(part.clip, part.text):
-            yield Ending(number, frames, sentences, words + frames, silences)
         words += part.clip.frames
         letters += _letters(part.text)
         if letters in whole:
-            yield Ending(number, part.clip.frames, len(_sentences(part.text)), words, silences)
+            yield Ending(number, words, silences)
 
 
 def _letters(text: str) -> int:
-    """Characters that gluing and cutting leave as they are: all but white space."""
+    """Characters that cutting leaves as they are: all but white space."""
     return sum(map(len, text.split()))
-
-
-def sentence_ends(clip: Clip, text: str) -> list[tuple[int, int]]:
-    """Find where in a piece its sentences end, all but the last.
-
-    Where a sentence ought to end follows from its share of the characters; the longest pause near there, within half
-    of the shorter neighbour, is its end. A sentence that shows no such pause has no known end.
-
-    Returns
-    -------
-    ends : list of (frames, sentences)
-        Frames to keep, and the sentences that are whole until there.
-    """
-    lengths = [spoken_characters(sentence) for sentence in _sentences(text)]
-    if len(lengths) < 2:
-        return []
-    scale = clip.frames / sum(lengths)
-    pauses = quiet_spans(clip)
-    ends: list[tuple[int, int]] = []
-    expected = 0.0
-    for number in range(1, len(lengths)):
-        expected += lengths[number - 1] * scale
-        reach = min(lengths[number - 1], lengths[number]) * scale / 2
-        near = [
-            pause
-            for pause in pauses
-            if abs((pause[0] + pause[1]) / 2 - expected) <= reach and (not ends or _cut_at(pause) > ends[-1][0])
-        ]
-        if near:
-            ends.append((_cut_at(max(near, key=lambda pause: pause[1] - pause[0])), number))
-    return ends
-
-
-def _until(parts: SpokenParts, ending: Ending) -> SpokenParts:
-    part = parts[ending.part]
-    assert isinstance(part, Spoken)  # noqa: S101 - speech ends in a word, not in a pause
-    if ending.frames == part.clip.frames:
-        return parts[: ending.part + 1]
-    text = " ".join(_sentences(part.text)[: ending.sentences])
-    return (*parts[: ending.part], Spoken(text, _ended(part.clip, ending.frames, EDGE_S)))
 
 
 def _ended(clip: Clip, frames: int, fall_s: float) -> Clip:
@@ -333,10 +287,6 @@ def _faster(parts: SpokenParts, tempo: float, folder: Path) -> Iterator[Spoken |
 
 def _spoken(parts: SpokenParts) -> list[Spoken]:
     return [part for part in parts if isinstance(part, Spoken)]
-
-
-def _sentences(text: str) -> list[str]:
-    return [words for words, _ in cut_sentences(text)]
 
 
 def _lengths(parts: SpokenParts) -> tuple[int, int]:

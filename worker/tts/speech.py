@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dsp.blocks import Clip, spans
+from dsp.blocks import Clip
 from dsp.loudness import integrated_lufs
-from worker.errors import MediaError, TransientError
+from dsp.stretch import stretched
 from worker.fallbacks import VoiceName
 from worker.ffmpeg.program import Ffmpeg
 from worker.media.clip import FileClip
@@ -23,6 +23,8 @@ from worker.payload.script_pieces import pieces, with_gaps
 from worker.plan.recordings import Speech, Spoken
 from worker.tts.cache import SpeechCache
 from worker.tts.pace import PaceBook, spoken_characters
+from worker.tts.piece_check import examine_piece
+from worker.tts.piece_source import PieceSource, WantedPiece
 from worker.tts.processing import (
     UNPROCESSED,
     TrimmedClip,
@@ -30,21 +32,23 @@ from worker.tts.processing import (
     at_tempo,
     declicked,
     high_passed,
-    level_gains,
+    match_levels,
     measure_clip,
+    pace_tempos,
     trimmed,
+    write_clip,
 )
 from worker.tts.recognition import Recognised, recognise
 from worker.tts.service_errors import PieceTooLongError
-from worker.tts.takes import Take, TakeBook, TakeChecks, corrected
+from worker.tts.takes import TakeBook, TakeChecks
 from worker.tts.voice import Utterance, Voice
 from worker.vendors import VoiceUse
 
 SENTENCE_GAP_S = 0.35  # at speed 1; slower speech has longer gaps
 PARAGRAPH_GAP_S = 0.9
+_CONTEXT_CHARACTERS = 200  # of either neighbour, which is enough for a voice's melody
 _SHORTEST_CUT_CHARACTERS = 200  # a service that refuses even this as too long means something else
 _DECODE_TIMEOUT_S = 300.0
-_LONGEST_PIECE_S = 3600.0
 
 
 @dataclass
@@ -87,6 +91,7 @@ def speak_script(
     take: int = 1,
     new_takes: Collection[str] = (),
     verify: bool = False,
+    at_once: int = 1,
 ) -> Speech:
     """Have a script spoken.
 
@@ -112,6 +117,8 @@ def speak_script(
         Sentences whose pieces are spoken anew, in place of what the cache holds.
     verify : bool
         Have the voice recognised, and note the pieces in which other words are heard.
+    at_once : int
+        How many pieces are spoken at the same time; it changes nothing but how long that takes.
 
     Returns
     -------
@@ -126,40 +133,41 @@ def speak_script(
     """
     said = said or SpeechStats()
     waiting = list(spaced_pieces(parts, voice))
-    anew = _pieces_with(new_takes, waiting)
     checks = TakeChecks(takes.read(voice.pace_key) if takes is not None else [], speed=voice.speed / voice.tempo)
+    source = PieceSource(voice, cache=cache, ffmpeg=ffmpeg, checks=checks, at_once=at_once)
     clips: list[TrimmedClip] = []
-    places: list[int] = []  # of the pieces in `waiting`
-    number = 0
+    reached = 0.0
 
-    def ready(place: int, piece_number: int, name: str, *, again: bool = False) -> TrimmedClip:
-        part, into = waiting[place], folder / f"{name}-{place:04d}"
-        is_wanted_anew = isinstance(part, Sentence) and part.text in anew
-        source = _Source(voice, cache, ffmpeg, checks, said)
-        clip = source.piece(
-            utterance_at(waiting, place, take=take), into, piece_number, anew=is_wanted_anew, again=again
-        )
-        clip = high_passed(clip, into.with_suffix(".highpass"), processing=processing)
+    def ready(piece: WantedPiece, clip: FileClip) -> TrimmedClip:
+        clip = at_tempo(clip, piece.into.with_suffix(".stretched"), tempo=voice.tempo)
+        clip = high_passed(clip, piece.into.with_suffix(".highpass"), processing=processing)
         return trimmed(clip, processing=processing, speed=voice.speed)
 
     with closing(voice):
-        while number < len(waiting):
-            if isinstance(part := waiting[number], Sentence):
-                try:
-                    clips.append(ready(number, len(clips) + 1, "speech"))
-                except PieceTooLongError:
-                    if len(part.said) <= _SHORTEST_CUT_CHARACTERS:
-                        raise
-                    # the service takes less than its documentation says: cut this piece and all that follow
-                    waiting[number:] = spaced_pieces(waiting[number:], voice, limit_characters=len(part.said) // 2)
-                    continue
-                places.append(number)
-            number += 1
-            if on_progress is not None:
-                on_progress(number / len(waiting))
-        for piece_number in checks.doubtful():  # spoken before it was known what is usual for the voice
-            index = piece_number - 1
-            clips[index] = ready(places[index], piece_number, "again", again=True)
+        while True:
+            wanted = _wanted(waiting, voice, folder=folder, take=take, new_takes=new_takes)
+            missing = wanted[len(clips) :]
+            try:
+                with closing(source.pieces(missing)) as arriving:
+                    for piece, clip in zip(missing, arriving, strict=False):  # not read to its end
+                        clips.append(ready(piece, clip))
+                        reached = max(reached, len(clips) / len(wanted))
+                        if on_progress is not None:
+                            on_progress(reached)
+                break
+            except PieceTooLongError:
+                if source.refused_characters <= _SHORTEST_CUT_CHARACTERS:
+                    raise
+                # the service takes less than its documentation says: cut this piece and all that follow
+                place = _places(waiting)[len(clips)]
+                limit_characters = source.refused_characters // 2
+                waiting[place:] = spaced_pieces(waiting[place:], voice, limit_characters=limit_characters)
+        for number in checks.doubtful():  # spoken before it was known what is usual for the voice
+            piece = replace(wanted[number - 1], into=folder / f"again-{number:04d}")
+            clips[number - 1] = ready(piece, source.retake(piece))
+    said.hits, said.misses = said.hits + source.hits, said.misses + source.misses
+    said.asked_characters += sum(source.asked_characters)
+    said.cached_characters += source.cached_characters
     if takes is not None:
         takes.learn(voice.pace_key, checks)
     if paces is not None:
@@ -171,18 +179,32 @@ def speak_script(
         said.recognised = recognise(list(zip(texts, clips, strict=True)), folder, sample_rate=SAMPLE_RATE_HZ)
         failed = ["voice: the speech recogniser failed, so the words were not checked."]
         said.notes.extend(failed if said.recognised is None else said.recognised.notes())
+    clips = _evened(clips, [part.said for part in waiting if isinstance(part, Sentence)], folder)
     measurements = [measure_clip(clip) for clip in clips]
-    gains = level_gains(clips, measurements)
-    energies = [measured.energies * gain**2 for measured, gain in zip(measurements, gains, strict=True)]
-    levelled = iter([replace(clip, gain=gain) for clip, gain in zip(clips, gains, strict=True)])
+    match = match_levels(clips, measurements)
+    said.notes.extend(match.notes())
+    energies = [measured.energies * gain**2 for measured, gain in zip(measurements, match.gains, strict=True)]
+    levelled = iter([replace(clip, gain=gain) for clip, gain in zip(clips, match.gains, strict=True)])
     return Speech(
         tuple(Spoken(part.text, next(levelled)) if isinstance(part, Sentence) else part for part in waiting),
         integrated_lufs(np.concatenate(energies)),
     )
 
 
+def _evened(clips: Sequence[TrimmedClip], texts: Sequence[str], folder: Path) -> list[TrimmedClip]:
+    """Bring pieces that are much slower or faster than the others nearer to them."""
+    paces_s = [examine_piece(clip, SAMPLE_RATE_HZ, text).pace_s for clip, text in zip(clips, texts, strict=True)]
+    evened = list(clips)
+    for number, tempo in enumerate(pace_tempos(paces_s)):
+        if tempo != 1.0:
+            frames = max(1, round(clips[number].frames / tempo))
+            blocks = stretched(clips[number], frames, SAMPLE_RATE_HZ)
+            evened[number] = TrimmedClip(write_clip(folder / f"paced-{number:04d}.f32", blocks), 0, frames)
+    return evened
+
+
 def spaced_pieces(parts: Sequence[Part], voice: Voice, *, limit_characters: int | None = None) -> tuple[Part, ...]:
-    """Put a script into the pieces that a voice speaks at once, with the silences between them."""
+    """Make the pieces that a voice speaks at once, a sentence each, with the silences between them."""
     limit = voice.limit_characters if limit_characters is None else limit_characters
     return with_gaps(
         pieces(parts, limit) if limit else parts,
@@ -191,19 +213,39 @@ def spaced_pieces(parts: Sequence[Part], voice: Voice, *, limit_characters: int 
     )
 
 
-def _pieces_with(sentences: Collection[str], parts: Sequence[Part]) -> frozenset[str]:
-    """Texts of the pieces that are one of the sentences, or, where there is none such, hold it."""
+def _pieces_of(sentences: Collection[str], parts: Sequence[Part]) -> frozenset[str]:
+    """Texts of the pieces that are one of the sentences, or, of a sentence that had to be cut, a part of it."""
     texts = {part.text for part in parts if isinstance(part, Sentence)}
-    held = {text for text in texts for sentence in sentences if sentence not in texts and sentence in text}
-    return frozenset(texts.intersection(sentences) | held)
+    cut = {text for text in texts for sentence in sentences if sentence not in texts and text in sentence}
+    return frozenset(texts.intersection(sentences) | cut)
+
+
+def _places(parts: Sequence[Part]) -> list[int]:
+    return [place for place, part in enumerate(parts) if isinstance(part, Sentence)]
+
+
+def _wanted(
+    parts: Sequence[Part], voice: Voice, *, folder: Path, take: int, new_takes: Collection[str]
+) -> list[WantedPiece]:
+    """All pieces of a script as they are asked for; another take of those that are wanted anew."""
+    anew = _pieces_of(new_takes, parts)
+    wanted = []
+    for number, place in enumerate(_places(parts), 1):
+        utterance = utterance_at(parts, place, take=take)
+        part = parts[place]
+        other_takes = 1 + random.randrange(1 << 30) if isinstance(part, Sentence) and part.text in anew else 0
+        key, into = piece_key(utterance, voice), folder / f"speech-{number:04d}"
+        wanted.append(WantedPiece(number, utterance, key, into, other_takes))
+    return wanted
 
 
 def utterance_at(parts: Sequence[Part], number: int, *, take: int = 1) -> Utterance:
-    """Put a piece into its context; pauses do not end it."""
+    """Put a piece into its context: the end of the piece before it and the beginning of the next, over pauses, too."""
     part = parts[number]
-    before = (part.said for part in reversed(parts[:number]) if isinstance(part, Sentence))
-    after = (part.said for part in parts[number + 1 :] if isinstance(part, Sentence))
-    return Utterance(part.said if isinstance(part, Sentence) else "", next(before, ""), next(after, ""), take)
+    before = next((part.said for part in reversed(parts[:number]) if isinstance(part, Sentence)), "")
+    after = next((part.said for part in parts[number + 1 :] if isinstance(part, Sentence)), "")
+    said = part.said if isinstance(part, Sentence) else ""
+    return Utterance(said, before[-_CONTEXT_CHARACTERS:], after[:_CONTEXT_CHARACTERS], take)
 
 
 def piece_key(utterance: Utterance, voice: Voice) -> str:
@@ -231,80 +273,12 @@ def recorded_speech(
     MediaError
         If it cannot be decoded; names the file.
     """
-    decoded = _decoded(ffmpeg, path, folder / "voice.f32", max_seconds)
+    into = folder / "voice.f32"
+    decoded = decode(
+        ffmpeg, path, into, sample_rate=SAMPLE_RATE_HZ, max_seconds=max_seconds, timeout_s=_DECODE_TIMEOUT_S
+    )
     decoded = at_tempo(decoded, folder / "voice.stretched", tempo=speed)
     clip: Clip = high_passed(decoded, folder / "voice.highpass", processing=processing)
     if processing.declick:
         clip = declicked(clip)
     return Speech((Spoken("", clip),), integrated_lufs(measure_clip(clip).energies))
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Where a script's pieces come from: the cache, else the voice, examined."""
-
-    voice: Voice
-    cache: SpeechCache
-    ffmpeg: Ffmpeg
-    checks: TakeChecks
-    said: SpeechStats
-
-    def piece(self, utterance: Utterance, into: Path, number: int, *, anew: bool, again: bool) -> FileClip:
-        """Get one piece, decoded. A damaged cache entry is dropped and spoken anew.
-
-        With `anew` the cache is not asked. With `again` what it holds is a first take that is examined once more.
-        """
-        key = piece_key(utterance, self.voice)
-        kept = None if anew and not again else self.cache.find(key)
-        if kept is not None and not again:
-            try:
-                clip = self._usable(kept, into.with_suffix(".f32"))
-            except MediaError:
-                self.cache.drop(key)
-            else:
-                self.said.hits += 1
-                self.said.cached_characters += len(utterance.text)
-                return self._at_tempo(clip, into)
-        self.said.misses += not again
-        earlier = kept if again else None
-        other = random.randrange(1 << 30) if anew else 0
-
-        def record(attempt: int) -> Take:
-            decoded = into.with_suffix(f".{attempt}.f32")
-            if earlier is not None and attempt == 0:
-                return Take(earlier, self._usable(earlier, decoded))
-            arrived = into.with_suffix(f".{attempt}.spoken")
-            self.voice.speak(replace(utterance, take=utterance.take + other + attempt), arrived)
-            self.said.asked_characters += len(utterance.text)
-            try:
-                return Take(arrived, self._usable(arrived, decoded))
-            except MediaError as error:
-                raise TransientError(
-                    f"the {self.voice.provider} voice gave no usable sound: {error.message}", code="voice.damaged"
-                ) from None
-
-        take, check = self.checks.choose(
-            record, number=number, text=utterance.text, sample_rate=SAMPLE_RATE_HZ, again=again
-        )
-        file, clip = take.file, take.clip
-        if file != earlier:
-            if check.corrections:
-                file = corrected(take, check, into.with_suffix(".corrected.spoken"), sample_rate=SAMPLE_RATE_HZ)
-                clip = self._usable(file, into.with_suffix(".corrected.f32"))
-            self.cache.keep(key, file)
-        for left in into.parent.glob(f"{into.name}.*.spoken"):
-            left.unlink()
-        return self._at_tempo(clip, into)
-
-    def _usable(self, path: Path, into: Path) -> FileClip:
-        clip = _decoded(self.ffmpeg, path, into, _LONGEST_PIECE_S)
-        if not any(clip.read(first, last).any() for first, last in spans(0, clip.frames)):
-            raise MediaError("the spoken piece is silent", code="voice.silent")
-        return clip
-
-    def _at_tempo(self, clip: FileClip, into: Path) -> FileClip:
-        return at_tempo(clip, into.with_suffix(".stretched"), tempo=self.voice.tempo)
-
-
-def _decoded(ffmpeg: Ffmpeg, path: Path, into: Path, max_seconds: float) -> FileClip:
-    return decode(ffmpeg, path, into, sample_rate=SAMPLE_RATE_HZ, max_seconds=max_seconds, timeout_s=_DECODE_TIMEOUT_S)

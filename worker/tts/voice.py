@@ -23,7 +23,7 @@ class Utterance:
 
 
 class Voice(Protocol):
-    """A speech synthesiser.
+    """A speech synthesiser, used from several threads at once.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Voice(Protocol):
     pace_key : str
         Everything but speed and text that decides how long its words take.
     limit_characters : int
-        Longest piece it speaks at once; 0 for a voice that is given one sentence at a time.
+        Longest piece it speaks at once; a longer sentence is cut. 0 where there is no limit.
     speed : float
         The pace that the job wants; 1.0 is the voice's own.
     tempo : float
@@ -70,6 +70,9 @@ class Voice(Protocol):
         TransientError
             If it may work later.
         """
+
+    def stop(self) -> None:
+        """Try no failed request again: the script cannot be spoken any more."""
 
     @abstractmethod
     def close(self) -> None:

@@ -43,6 +43,7 @@ def render(service, tmp_path, *, rules, voice=APPS, waited_s=math.inf, **setting
         "elevenlabs_base_url": service.url,
         "voice_fallbacks": read_fallbacks(rules),
         "cache_dir": tmp_path / "cache",
+        "speech_parallel": 1,
         **settings,
     }
     job = parse_job({"script": SCRIPT, "voice": voice, "durationMin": 0.2, "loopMode": False, "outputFormat": "wav"})

@@ -64,7 +64,7 @@ def speak(service, tmp_path, script):
     folder = tmp_path / f"job-{time.monotonic_ns()}"
     folder.mkdir()
     speak_script(
-        parse_script(script),
+        parse_script(script).parts,
         voice(service),
         cache=SpeechCache(tmp_path / "cache", 100),
         ffmpeg=find_ffmpeg(),
@@ -134,13 +134,14 @@ class TestReading:
     def test_a_script_is_spoken_and_nothing_is_paid_twice(self, service, tmp_path):
         script = " ".join(f"This is sentence number {number} of all." for number in range(40))
         first, again = speak(service, tmp_path, script), speak(service, tmp_path, script)
-        assert (first.misses, again.hits, again.misses) == (3, 3, 0)
-        assert len(service.requests) == 3
+        assert (first.misses, again.hits, again.misses) == (40, 40, 0)
+        assert len(service.requests) == 40
 
     def test_a_piece_that_is_too_long_for_one_response_is_cut_smaller(self, service, tmp_path):
         service.turns = [Turn(kind="max_output_tokens")]
-        speak(service, tmp_path, "I breathe in and out. " * 12)
-        assert [len(text) <= 133 for text in service.whole] == [True] * len(service.whole)
+        speak(service, tmp_path, "I breathe in, and I breathe out, " * 8 + "and I rest.")
+        assert [len(text) <= 138 for text in service.whole] == [True] * len(service.whole)
+        assert len(service.whole) > 1
 
 
 class TestOtherWords:
@@ -200,13 +201,13 @@ class TestRefusals:
         raised = refused(service, tmp_path, ConfigurationError, settings=settings)
         assert (raised.code, "OPENAI_TTS_MODEL" in raised.message) == ("voice.model", True)
 
-    def test_an_unknown_voice_fails_the_job_that_names_it_and_no_other(self, service, tmp_path, monkeypatch):
+    def test_an_unknown_voice_fails_the_job_that_names_it_and_no_other(self, service, tmp_path):
         assert refused(service, tmp_path, JobError, id="nobody").code == "voice.unknown"
         settings = {"openai_voice_map": {"nova": "af_heart"}}
         raised = refused(service, tmp_path, ConfigurationError, id="nova", settings=settings)
         assert (raised.code, "OPENAI_VOICE_MAP" in raised.message) == ("voice.unknown", True)
-        monkeypatch.setattr(OpenAIRealtimeVoice, "default_voice", "retired")
-        assert refused(service, tmp_path, ConfigurationError).code == "voice.unknown"
+        retired = {"openai_tts_voice": "retired"}
+        assert refused(service, tmp_path, ConfigurationError, settings=retired).code == "voice.unknown"
         assert not service.requests, "nothing is read in another voice"
 
     @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from worker.render.produce import produce
 from worker.render.studio import Studio
 from worker.tts.cache import SpeechCache
 from worker.tts.processing import LEAD_S, TAIL_S, VoiceProcessing, trimmed
-from worker.tts.speech import SENTENCE_GAP_S, speak_script
+from worker.tts.speech import SENTENCE_GAP_S, SpeechStats, speak_script
 
 RATE = 44_100
 LSB = 2**-23
@@ -79,7 +79,7 @@ def delivered(folder: Path, job: dict, *, recording: np.ndarray | None = None) -
     return soundfile.read(out, always_2d=True)[0]
 
 
-def spoken(folder: Path, script: str, *, processing: VoiceProcessing, abrupt: bool = False):
+def spoken(folder: Path, script: str, *, processing: VoiceProcessing, abrupt: bool = False, said=None):
     folder.mkdir(exist_ok=True)
     return speak_script(
         parse_script(script).parts,
@@ -88,6 +88,7 @@ def spoken(folder: Path, script: str, *, processing: VoiceProcessing, abrupt: bo
         ffmpeg=find_ffmpeg(),
         folder=folder,
         processing=processing,
+        said=said,
     )
 
 
@@ -188,9 +189,13 @@ def test_pauses_stay_exact_and_levels_are_even(tmp_path, sayings, processing):
 
 def test_pieces_are_never_evened_by_more_than_is_natural(tmp_path, monkeypatch):
     monkeypatch.setitem(BY_LEVEL_DB, "Two.", -40.0)
-    speech = spoken(tmp_path, "One. Two. Three.", processing=VoiceProcessing())
+    said = SpeechStats()
+    speech = spoken(tmp_path, "One. Two. Three.", processing=VoiceProcessing(), said=said)
     gains_db = [20 * np.log10(part.clip.gain) for part in speech.parts if hasattr(part, "clip")]
     assert max(gains_db) == pytest.approx(4.0)
+    (note,) = [note for note in said.notes if "dB softer" in note]
+    left_db = float(note.removeprefix("voice: piece 2 is ").partition(" dB softer than the rest")[0])
+    assert left_db == pytest.approx(40.0 - 15.0 - 4.0, abs=1.0), "what is left is said"
 
 
 def test_level_corrections_are_rounded_to_thousandths_of_a_decibel(tmp_path):

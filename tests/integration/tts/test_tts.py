@@ -231,7 +231,7 @@ def test_context_that_is_refused_is_left_out_from_then_on(service, tmp_path):
 )
 def test_a_piece_that_is_too_long_for_the_service_is_cut_smaller(service, tmp_path, monkeypatch, refused):
     monkeypatch.setattr(cloud_voice, "READ_S", 60.0)  # the stand-in speaks a while
-    script = " ".join(f"Sentence number {n} of many." for n in range(40))
+    script = ", ".join(f"part number {n} of a sentence" for n in range(40)) + "."
     service.answers = [refused]
     speech = speak(service, tmp_path, script)
     texts = [request["body"]["input"] for request in service.requests]
@@ -344,7 +344,7 @@ def test_elevenlabs_falls_back_to_the_format_that_the_account_allows(service, tm
     assert asked == ["pcm_44100", "mp3_44100_192", "mp3_44100_128", "mp3_44100_128"]
     body = service.requests[-1]["body"]
     assert body["voice_settings"] == {"stability": 0.5, "speed": 1.2}
-    assert body["previous_request_ids"] == ["request-3"]
+    assert body["previous_text"] == "One."
     assert service.requests[0]["body"]["next_text"] == "Two."
     assert any("1.2" in note for note in there.notes)
 
@@ -356,16 +356,15 @@ def test_a_page_that_calls_itself_samples_is_not_taken_for_noise(service, tmp_pa
     assert soundfile.info(tmp_path / "a").frames > 10_000
 
 
-def test_context_is_the_previous_request_or_the_text_of_a_cached_piece(service, tmp_path):
+def test_context_is_text_and_never_an_earlier_request(service, tmp_path):
+    """So pieces can be asked for in any order."""
     there = voice(service, "elevenlabs")
     there.speak(Utterance("One.", following="Two."), tmp_path / "a")
-    there.speak(Utterance("Three.", previous="Two."), tmp_path / "b")
-    there.speak(Utterance("Four.", previous="Three."), tmp_path / "c")
-    _, third, fourth = (request["body"] for request in service.requests)
-    assert "previous_request_ids" not in third
-    assert third["previous_text"] == "Two."
-    assert fourth["previous_request_ids"] == ["request-2"]
-    assert "previous_text" not in fourth
+    there.speak(Utterance("Two.", previous="One."), tmp_path / "b")
+    first, second = (request["body"] for request in service.requests)
+    assert (first.get("previous_text"), first["next_text"]) == (None, "Two.")
+    assert (second["previous_text"], second.get("next_text")) == ("One.", None)
+    assert "previous_request_ids" not in second
 
 
 @pytest.mark.parametrize("model", ["eleven_v3", "eleven_v3_conversational"])
@@ -395,15 +394,19 @@ def test_a_missing_key_is_named_with_what_works_without(provider):
 
 
 def speak(service, tmp_path, script, *, cache=None, said=None, **choice):
+    return speak_parts(script, voice(service, "openai", **choice), tmp_path, cache=cache, said=said)
+
+
+def speak_parts(script, there, tmp_path, *, cache=None, **options):
     folder = tmp_path / f"job-{time.monotonic_ns()}"
     folder.mkdir()
     return speak_script(
         parse_script(script).parts,
-        voice(service, "openai", **choice),
+        there,
         cache=cache or SpeechCache(tmp_path / "cache", 100),
         ffmpeg=find_ffmpeg(),
         folder=folder,
-        said=said,
+        **options,
     )
 
 
@@ -470,25 +473,48 @@ def test_the_cache_stays_below_its_size_and_drops_what_was_used_least(tmp_path):
     assert len(kept) == 2
 
 
-def test_pauses_are_exact_and_gaps_are_the_documented_ones(service, tmp_path):
-    folder = tmp_path / "job"
-    folder.mkdir()
-    there = voice(service, "openai", speed=1.0)
-    there.limit_characters = 0  # as a voice that is given one sentence at a time
-    speech = speak_script(
-        parse_script("One. Two. [pause 2.5s] Three.\n\nFour.").parts,
-        there,
-        cache=SpeechCache(tmp_path / "cache", 100),
-        ffmpeg=find_ffmpeg(),
-        folder=folder,
-    )
+@pytest.mark.parametrize("provider", [*PROVIDERS, "local"])
+def test_pauses_are_exact_and_gaps_are_the_documented_ones(service, tmp_path, provider):
+    if provider == "local":
+        there = open_voice(VoiceChoice(provider="local", speed=1.0), Config())
+    else:
+        there = voice(service, provider, speed=1.0)
+    speech = speak_parts("One. Two.\nThree. [pause 2.5s] Four.\n\nFive.", there, tmp_path)
+    assert [part.text for part in speech.parts if not isinstance(part, Pause)] == [
+        "One.",
+        "Two.",
+        "Three.",
+        "Four.",
+        "Five.",
+    ]
     pauses = [part.seconds for part in speech.parts if isinstance(part, Pause)]
-    assert pauses == [SENTENCE_GAP_S, 2.5, PARAGRAPH_GAP_S]
+    assert pauses == [SENTENCE_GAP_S, SENTENCE_GAP_S, 2.5, PARAGRAPH_GAP_S]
+
+
+@pytest.mark.parametrize(("provider", "paid"), [("openai", 1), ("elevenlabs", 3)])
+def test_a_changed_word_costs_its_line_and_what_continues_it(service, tmp_path, provider, paid):
+    """ElevenLabs is told the end of the line before and the beginning of the next, so these change, too."""
+    lines = [f"This is line number {number} of a calm script." for number in range(8)]
+    speak_parts("\n".join(lines), voice(service, provider), tmp_path)
+    assert len(service.requests) == 8
+    lines[4] = lines[4].replace("calm", "quiet")
+    speak_parts("\n".join(lines), voice(service, provider), tmp_path)
+    assert len(service.requests) == 8 + paid
+
+
+def test_of_a_long_neighbour_only_what_is_near_counts(service, tmp_path):
+    long = ", ".join(f"Part number {number}" for number in range(40))
+    speak_parts(f"{long}.\nI am calm.\n{long}!", voice(service, "elevenlabs"), tmp_path)
+    middle = next(request["body"] for request in service.requests if request["body"]["text"] == "I am calm.")
+    assert middle["previous_text"] == f"{long}."[-200:]
+    assert middle["next_text"] == f"{long}!"[:200]
+    speak_parts(f"Another {long}.\nI am calm.\n{long}, and more!", voice(service, "elevenlabs"), tmp_path)
+    assert [request["body"]["text"] for request in service.requests].count("I am calm.") == 1
 
 
 def test_pieces_begin_and_end_in_silence_and_at_one_level(service, tmp_path, monkeypatch):
     monkeypatch.setattr(cloud_voice, "READ_S", 30.0)  # minutes of speech take the stand-in a while
-    speech = speak(service, tmp_path, ". ".join(f"Sentence number {n} of many" for n in range(300)) + ".")
+    speech = speak(service, tmp_path, ", ".join(f"part number {n} of many" for n in range(300)) + ".")
     clips = [part.clip for part in speech.parts if not isinstance(part, Pause)]
     assert len(clips) > 1, "4096 characters are OpenAI's limit"
     assert all(len(request["body"]["input"]) <= 4096 for request in service.requests)

@@ -185,15 +185,10 @@ def test_any_text_parses_or_is_refused(script):
 
 
 class TestPieces:
-    def test_sentences_are_put_together_up_to_the_limit(self):
-        parts = parse_script("I am calm. I am safe. I rest.")
-        assert pieces(parts, 21) == (Sentence("I am calm. I am safe."), Sentence("I rest."))
-        assert pieces(parts, 20) == (Sentence("I am calm."), Sentence("I am safe. I rest."))
-        assert pieces(parts, 1000) == (Sentence("I am calm. I am safe. I rest."),)
-
-    def test_a_pause_always_parts_them(self):
-        parts = parse_script("One. [pause 1s] Two. Three.")
-        assert pieces(parts, 100) == (Sentence("One."), Pause(1.0), Sentence("Two. Three."))
+    @pytest.mark.parametrize("limit", [10, 21, 1000])
+    def test_each_sentence_is_a_piece_whatever_the_voice_takes_at_once(self, limit):
+        parts = parse_script("I am calm. I am safe. [pause 1s] I rest.\nI am here.\n\nI am.")
+        assert pieces(parts, limit) == parts
 
     def test_a_long_sentence_is_cut_at_commas_then_spaces_then_anywhere(self):
         assert pieces((Sentence("I am calm, and safe, and sound"),), 20) == (
@@ -206,9 +201,6 @@ class TestPieces:
             Sentence("four"),
         )
         assert pieces((Sentence("abcdefg"),), 3) == (Sentence("abc"), Sentence("def"), Sentence("g"))
-
-    def test_east_asian_sentences_are_joined_without_a_space(self):
-        assert pieces(parse_script("私です。次です。"), 50) == (Sentence("私です。次です。"),)
 
     def test_the_end_of_a_paragraph_is_kept(self):
         assert pieces(parse_script("One.\n\nTwo."), 4) == (

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from worker.errors import ConfigurationError, JobError, Kind, TransientError, WaitError, WorkerError
+from worker.errors import ConfigurationError, JobError, Kind, TransientError, WorkerError
 from worker.queue.claims import Claim, Outcome
 from worker.queue.retry import MAX_ATTEMPTS, decide
-from worker.tts.service_errors import Asked, PieceTooLongError, read_reason, service_error
+from worker.tts.service_errors import Asked, PieceTooLongError, TooManyAtOnceError, read_reason, service_error
 
 
 def openai(message: str, *, code: str | None = None, type: str = "invalid_request_error", param: str | None = None):
@@ -44,7 +44,7 @@ TABLE: list[tuple[str, int, Any, tuple[type[WorkerError], str], tuple[type[Worke
             ("elevenlabs", 401, elevenlabs("invalid_api_key"), ConfigurationError, "voice.key"),
             ("openai", 429, openai("", code="insufficient_quota"), ConfigurationError, "voice.quota"),
             ("openai", 429, openai(BILLING, code="rate_limit_exceeded"), TransientError, "voice.unavailable"),
-            ("elevenlabs", 429, elevenlabs("too_many_concurrent_requests"), WaitError, "voice.full"),
+            ("elevenlabs", 429, elevenlabs("too_many_concurrent_requests"), TooManyAtOnceError, "voice.full"),
             ("elevenlabs", 429, elevenlabs("system_busy"), TransientError, "voice.unavailable"),
             ("elevenlabs", 400, elevenlabs("max_character_limit_exceeded"), PieceTooLongError, "voice.too_long"),
             ("openai", 400, openai("", code="string_above_max_length"), PieceTooLongError, "voice.too_long"),
