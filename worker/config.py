@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from worker.errors import ConfigurationError
+from worker.fallbacks import Fallback, read_fallbacks
 from worker.pronounce import read_pronounce_file
 from worker.untrusted_json import read_json
 
@@ -88,6 +89,13 @@ def _pronunciations(value: object) -> object:
 Pronounced = Annotated[dict[str, str], BeforeValidator(_pronunciations)]
 
 
+def _fallbacks(value: object) -> object:
+    return read_fallbacks(value) if isinstance(value, str) else value
+
+
+Fallbacks = Annotated[tuple[Fallback, ...], BeforeValidator(_fallbacks)]
+
+
 def _cache_dir() -> Path:
     """Not the job process's temporary folder, which is removed with the job."""
     return Path(tempfile.gettempdir()) / "mindscript-cache"
@@ -118,10 +126,14 @@ class Config(BaseModel):
     openai_api_key: Key | None = None
     openai_base_url: Address | None = None
     openai_tts_model: str | None = None
+    openai_tts_voice: str | None = None
     openai_voice_map: Annotated[dict[str, str], BeforeValidator(_voice_map)] = {}
     elevenlabs_api_key: Key | None = None
     elevenlabs_base_url: Address | None = None
     elevenlabs_tts_model: str | None = None
+    elevenlabs_tts_voice: str | None = None
+    voice_fallbacks: Fallbacks = ()
+    voice_fallback_after_min: float = Field(30.0, ge=0, le=1440)
     speech_parallel: int = Field(4, ge=1, le=32)
     max_characters_per_day: int | None = Field(None, ge=1)
     verify: Literal["off", "report"] = "off"

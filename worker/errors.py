@@ -4,6 +4,7 @@ WorkerError                kind            exit   what the queue does
 ├── JobError               permanent       2      the job fails at once; the customer's message is plain
 ├── MediaError             permanent       3      the job fails at once
 ├── TransientError         transient       1      retried later, after `retry_after_s` at least
+│   └── WaitError          transient       1      released, attempt not counted, until there is a place or a fallback
 ├── ConfigurationError     configuration   1      released, attempt not counted; the worker backs off
 ├── ResourceError          resource        1      retried once, then fails
 ├── QualityError           transient       1      the delivered file missed its targets; retried
@@ -90,6 +91,12 @@ class TransientError(WorkerError):
 
     kind = Kind.TRANSIENT
     default_code = "service.unavailable"
+
+
+class WaitError(TransientError):
+    """Nothing failed: there is no place at a service yet, or its outage is too short for a fallback; see `decide`."""
+
+    default_code = "service.busy"
 
 
 class ConfigurationError(WorkerError):

@@ -21,8 +21,15 @@ class VoiceProvider:
         Empty for ``uploaded``, a recording that is not spoken here.
     starting_pace_s : float
         Seconds per character at speed 1, for a voice that has not been measured yet.
-    key_variable, url_variable, model_variable : str
-        The settings with its key, its address and its model; empty for a voice that needs no service.
+    key_variable, url_variable, model_variable, voice_variable : str
+        The settings with its key, its address, its model and its voice; empty for a voice that needs no service.
+    default_model, default_voice : str
+        For a job that names none, where no setting does. Empty where the vendor has none that stays.
+    compatible_model : str
+        The model at another address than the provider's own: a name that most services there know. The web app writes
+        it into every job, so a job that names it has chosen nothing.
+    voices : tuple of str
+        Names of the provider's own voices; any other may be a customer's, cloned or uploaded.
     own_url : str
         Its address where the setting names none.
     model_prefixes : tuple of str
@@ -35,10 +42,18 @@ class VoiceProvider:
     key_variable: str = ""
     url_variable: str = ""
     model_variable: str = ""
+    voice_variable: str = ""
     default_model: str = ""
+    default_voice: str = ""
+    compatible_model: str = ""
+    voices: tuple[str, ...] = ()
     own_url: str = ""
     model_prefixes: tuple[str, ...] = ()
 
+
+_OPENAI_VOICES = (
+    *("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse"),
+)
 
 PROVIDERS: Final[Mapping[str, VoiceProvider]] = MappingProxyType(
     {
@@ -49,7 +64,11 @@ PROVIDERS: Final[Mapping[str, VoiceProvider]] = MappingProxyType(
             key_variable="OPENAI_API_KEY",
             url_variable="OPENAI_BASE_URL",
             model_variable="OPENAI_TTS_MODEL",
-            default_model="tts-1",
+            voice_variable="OPENAI_TTS_VOICE",
+            default_model="gpt-realtime-2.1-mini",  # every model of /audio/speech ends on 2027-01-06
+            default_voice="nova",  # of /audio/speech
+            compatible_model="tts-1",
+            voices=_OPENAI_VOICES,
             own_url="https://api.openai.com/v1",
             model_prefixes=("tts-1", "gpt-"),
         ),
@@ -60,7 +79,10 @@ PROVIDERS: Final[Mapping[str, VoiceProvider]] = MappingProxyType(
             key_variable="OPENAI_API_KEY",
             url_variable="OPENAI_BASE_URL",
             model_variable="OPENAI_TTS_MODEL",
+            voice_variable="OPENAI_TTS_VOICE",
             default_model="gpt-realtime-2.1-mini",
+            default_voice="marin",
+            voices=_OPENAI_VOICES,  # three of them by others
             own_url="https://api.openai.com/v1",
             model_prefixes=("gpt-realtime", "gpt-4o-realtime", "gpt-4o-mini-realtime"),
         ),
@@ -71,6 +93,7 @@ PROVIDERS: Final[Mapping[str, VoiceProvider]] = MappingProxyType(
             key_variable="ELEVENLABS_API_KEY",
             url_variable="ELEVENLABS_BASE_URL",
             model_variable="ELEVENLABS_TTS_MODEL",
+            voice_variable="ELEVENLABS_TTS_VOICE",
             default_model="eleven_multilingual_v2",
             own_url="https://api.elevenlabs.io",
             model_prefixes=("eleven_",),

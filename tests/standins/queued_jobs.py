@@ -17,7 +17,7 @@ import pytest
 import soundfile
 from database import execute, row_of
 from standins.short_timeouts import ShortTimeoutWorker, short_timeout_worker
-from standins.speech import Answer, Service
+from standins.speech import ELEVENLABS_VOICES, Answer, Service
 from standins.storage import Fault
 from standins.supabase import Project
 
@@ -154,6 +154,7 @@ class Place:
             SUPABASE_SERVICE_ROLE_KEY=self.project.key,
             OPENAI_BASE_URL=f"{self.speech.url}/v1",
             ELEVENLABS_BASE_URL=self.speech.url,
+            ELEVENLABS_TTS_VOICE=ELEVENLABS_VOICES[0],
             **KEYS,
             **settings,
         ) as worker:

@@ -33,7 +33,10 @@ OPENAI_LIMITS = {
     **dict.fromkeys(("tts-1", "tts-1-1106", "tts-1-hd", "tts-1-hd-1106"), 4096),
     **dict.fromkeys(("gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15"), 4096),
 }
-OPENAI_OTHER_MODELS = ("gpt-4o", "gpt-4o-audio-preview", "gpt-realtime", "whisper-1")  # served at other addresses
+SHUTDOWN = {"shutdown_date": "2027-01-06"}
+OPENAI_OTHER_MODELS = (
+    *("gpt-4o", "gpt-4o-audio-preview", "gpt-realtime", "gpt-realtime-2.1-mini", "whisper-1"),
+)  # served at other addresses
 OPENAI_VOICES = [
     "alloy",
     "ash",
@@ -252,6 +255,34 @@ def speech_service() -> Iterator[Service]:
 
     class Handler(BaseHTTPRequestHandler):
         disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            """The lists of models and voices, for the right key."""
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            if "xi-api-key" in headers:
+                listed: dict[str, Any] = {
+                    "/v1/models": [
+                        *({"model_id": name, "can_do_text_to_speech": True} for name in ELEVENLABS_LIMITS),
+                        {"model_id": "scribe_v2", "can_do_text_to_speech": False},
+                    ],
+                    "/v1/voices": {"voices": [{"voice_id": name, "name": name} for name in ELEVENLABS_VOICES]},
+                }
+            else:
+                listed = {
+                    "/v1/models": {
+                        "object": "list",
+                        "data": [
+                            *({"id": name, "object": "model", **SHUTDOWN} for name in OPENAI_LIMITS),
+                            *({"id": name, "object": "model"} for name in OPENAI_OTHER_MODELS),
+                        ],
+                    }
+                }
+            if "refused" in (headers.get("xi-api-key") or headers.get("authorization") or "refused"):
+                self._send(401, b"{}", {"Content-Type": "application/json"})
+            elif self.path in listed:
+                self._send(200, json.dumps(listed[self.path]).encode(), {"Content-Type": "application/json"})
+            else:
+                self._send(404, b"{}", {"Content-Type": "application/json"})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from worker.cli.database import with_database
 from worker.cli.doctor_database import Finding, examine_database
+from worker.cli.doctor_voices import examine_voices
 from worker.config import Config
 from worker.errors import WorkerError
 from worker.ffmpeg.program import find_ffmpeg
@@ -41,18 +42,18 @@ _MISSING = "the bucket is missing; create it in Supabase under Storage"
 Verdict = tuple[bool | None, str]  # what `Finding` calls good, and says
 
 
-def doctor(config: Config) -> int:
-    """Print all findings; 1 when any of them keeps the worker from working."""
+def doctor(config: Config, *, online: bool = False) -> int:
+    """Print all findings; with `online` the voice services are asked, too. 1 when any keeps the worker from working."""
     console = Console()
     signs = {True: "[green]ok  [/]", None: "[yellow]note[/]", False: "[red]bad [/]"}
     failed = False
-    for finding in examine(config):
+    for finding in examine(config, online=online):
         failed = failed or finding.good is False
         console.print(f"{signs[finding.good]} {finding.what:<17} {escape(finding.says)}", soft_wrap=True)
     return 1 if failed else 0
 
 
-def examine(config: Config) -> Iterator[Finding]:
+def examine(config: Config, *, online: bool = False) -> Iterator[Finding]:
     """Check one thing after the other; a check that fails never stops the next."""
     yield _finding("FFmpeg", lambda: _ffmpeg(config))
     try:
@@ -67,6 +68,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from _buckets(config)
     for voice in available_voices(config):
         yield Finding(f"voice {voice.provider}", True if voice.usable else None, voice.detail)
+    yield from examine_voices(config, online=online)
     yield _finding("disk", lambda: _disk(config.cache_dir))
     limit_mb = job_memory_limit_bytes(config) >> 20
     yield Finding("memory", limit_mb >= _LEAST_MEMORY_MB, f"a job may take {limit_mb} MB (MEMORY_LIMIT_MB overrides)")

@@ -115,7 +115,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--release", action="store_true", help="for a release phase: without DATABASE_URL do nothing, and succeed"
     )
 
-    commands.add_parser("doctor", help="check everything the worker needs; a line each, with what to do")
+    doctor = commands.add_parser("doctor", help="check everything the worker needs; a line each, with what to do")
+    doctor.add_argument(
+        "--online", action="store_true", help="ask the voice services, too, whether they have each model and voice"
+    )
     return parser
 
 

@@ -24,6 +24,8 @@ from worker.service.observers import JobLog
 from worker.service.stopping import Stopping, WakeEvent
 from worker.service.worker import Worker, worker_name
 from worker.storage.choose import open_storage
+from worker.vendors import WARNED_DAYS, days_left
+from worker.voice_names import configured_voices
 
 _RECONNECTS = RetryPolicy(first_wait_s=1.0, longest_wait_s=30.0)
 # Heroku sends SIGKILL 30 s after SIGTERM. If something hangs (a database that does not answer), the worker exits before
@@ -69,6 +71,7 @@ def work(
         logger.bind(event="started", mode=queue.mode, transport=queue.transport).info(
             "worker {} on {}, FFmpeg {}", worker.state.name, queue.description, ffmpeg.version
         )
+        _warn_of_ends(config)
         if config.database_url is not None and queue.mode == "leased":
             listener = Listener(
                 config.database_url.get_secret_value(),
@@ -84,6 +87,16 @@ def work(
         worker.run()
         logger.bind(event="stopped").info("worker {} stopped", worker.state.name)
     return 0
+
+
+def _warn_of_ends(config: Config) -> None:
+    """Log each configured voice that ends within `WARNED_DAYS`."""
+    for name in configured_voices(config):
+        left = days_left(name)
+        if left is not None and left <= WARNED_DAYS:
+            logger.bind(event="voice.ends", days=left).warning(
+                "{} ends in {} days: `mindscript-worker doctor` says what to set", name, left
+            )
 
 
 def _on_signal(stop: Callable[[], None]) -> None:
@@ -127,7 +140,7 @@ def _serve(config: Config, port: int, worker: Worker) -> Callable[[], None]:
     from worker.service.metrics import Metrics
 
     state = worker.state
-    metrics = Metrics(state)
+    metrics = Metrics(state, configured_voices(config))
     worker.observe(metrics)
     answers = Answers(
         health=lambda: (state.alive, state.health()),

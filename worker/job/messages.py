@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from worker import errors
 from worker.config import Config
-from worker.errors import Interrupted, ResourceError, TransientError, WorkerError
+from worker.errors import Interrupted, ResourceError, TransientError, WaitError, WorkerError
 from worker.logs import where
 
 # No space, no quota, no memory, no file descriptors.
@@ -19,13 +19,17 @@ _EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFI
 
 @dataclass(frozen=True)
 class JobInput:
-    """What was claimed: the row's ids and its JSON, which customers write, so that only the job process parses it."""
+    """What was claimed: the row's ids and its JSON, which customers write, so that only the job process parses it.
+
+    `waited_s` is how long the job has waited, by the claim.
+    """
 
     job_id: str
     track_id: str | None
     user_id: str | None
     payload_text: str | None
     attempt: int = 1
+    waited_s: float = 0.0
 
     @property
     def payload(self) -> Mapping[str, Any]:
@@ -123,10 +127,9 @@ class Failed:
             return cls(error)
         if isinstance(error, WorkerError):
             customer_message, retry_after_s = error.customer_message, error.retry_after_s
+            kind = WaitError if isinstance(error, WaitError) else TransientError
             return cls(
-                TransientError(
-                    error.message, code=error.code, customer_message=customer_message, retry_after_s=retry_after_s
-                )
+                kind(error.message, code=error.code, customer_message=customer_message, retry_after_s=retry_after_s)
             )
         if isinstance(error, MemoryError):
             return cls(ResourceError("the render ran out of memory", code="resource.memory"))

@@ -66,6 +66,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
             studio=Studio(
                 config,
                 fetch,
+                waited_s=job_input.waited_s,
                 speech_store=storage.small_files(config.tts_cache_bucket) if config.tts_cache_bucket else None,
                 catalogue=channel.catalogue,
                 without_music=config.on_missing_music == "without",
@@ -149,6 +150,8 @@ def _output(
         "notes": [*notes, *report.notes, *published.notes],
         "quality": figures,
     }
+    if report.speech is not None:
+        result["speech"] = dict(report.speech)
     files = {track_file.suffix: published.track}
     if published.twin is not None and produced.twin_report is not None:
         result["speakersUrl"] = published.twin
@@ -169,6 +172,7 @@ def _output(
         "preview_url": published.preview,
         "quality": figures,
         "speech_cache": dict(report.speech_cache),
+        "speech": report.speech,
         **({} if report.speech_check is None else {"speech_check": dict(report.speech_check)}),
         "without_music": None if produced.music_error is None else produced.music_error.message,
     }

@@ -232,9 +232,9 @@ def _fill_in(values: dict[str, Any], dialect: Dialect, chosen: Mapping[str, str]
     if "beatHz" not in binaural and (band := text_or_empty(binaural.get("band"))) in BAND_BEAT_HZ:
         binaural["beatHz"] = BAND_BEAT_HZ[band]
     voice = values.setdefault("voice", {})
-    provider = text_or_empty(voice.get("provider", "openai"))
-    if "model" not in voice and provider in PROVIDERS and PROVIDERS[provider].default_model:
-        voice["model"] = PROVIDERS[provider].default_model
+    provider = PROVIDERS.get(text_or_empty(voice.get("provider", "openai")))
+    if "model" not in voice and provider and provider.default_model and not provider.compatible_model:
+        voice["model"] = provider.default_model  # where there are two, the address decides
     if dialect == "edge":
         voice.setdefault("speed", EDGE_SPEED)
         values.setdefault("durationMin", None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from worker.backoff import RetryPolicy
-from worker.errors import Cancelled, Kind, LeaseLost, ShuttingDown, WorkerError
+from worker.errors import Cancelled, Kind, LeaseLost, ShuttingDown, WaitError, WorkerError
 from worker.queue.claims import Claim, Outcome
 
 MAX_ATTEMPTS = 5
@@ -18,12 +18,13 @@ APOLOGY = WorkerError("").customer_message
 class JobRetries:
     """How long a job waits for its next attempt.
 
-    After a transient failure by `policy`; after a configuration error for `configuration_s`, or `configuration_again_s`
-    when the job meets the same one again. The worker backs off, too. A job must wait longer than that, or the worker
-    would claim nothing but a few such jobs, which are the oldest.
+    After a transient failure by `policy`; where it waits for a place, for `waiting_s`; after a configuration error for
+    `configuration_s`, or `configuration_again_s` when the job meets the same one again. The worker backs off, too. A
+    job must wait longer than that, or the worker would claim nothing but a few such jobs, which are the oldest.
     """
 
     policy: RetryPolicy = field(default=RetryPolicy(first_wait_s=5.0, longest_wait_s=900.0))
+    waiting_s: float = 15.0
     configuration_s: float = 60.0
     configuration_again_s: float = 300.0
 
@@ -83,6 +84,8 @@ def decide(
     if error.kind is Kind.CONFIGURATION:
         wait_s = retries.configuration_again_s if claim.last_error_code == code else retries.configuration_s
         return Decision(Action.RELEASE, Outcome.RELEASED, code, max(floor_s, wait_s))
+    if isinstance(error, WaitError):
+        return Decision(Action.RELEASE, Outcome.RELEASED, code, max(floor_s, retries.waiting_s))
     if error.kind is Kind.RESOURCE and not code.startswith("resource"):
         code = f"resource.{code}"
     resource_again = error.kind is Kind.RESOURCE and (claim.last_error_code or "").startswith("resource")

@@ -30,6 +30,7 @@ from worker.render.report import Report, layer_loudness, make_report
 from worker.render.studio import Studio
 from worker.tts.shorten import fitted
 from worker.tts.speech import SpeechStats
+from worker.vendors import speech_figures
 
 OnProgress = Callable[[str, float], None]
 """Called with the stage in words and the fraction of the whole job that is done."""
@@ -132,6 +133,7 @@ def produce(
                     stage_seconds=production.stage_seconds,
                     speech_cache={"hits": production.said.hits, "misses": production.said.misses},
                     speech_check=None if production.said.recognised is None else production.said.recognised.as_json(),
+                    speech=speech_figures(production.said.uses),
                     notes=(*production.adapted, *production.said.notes, *compiled.notes),
                 )
             )

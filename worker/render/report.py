@@ -35,6 +35,8 @@ class Report:
     gain_history : mapping
         ``encodes``: the gains of each encoding and what they led to; ``limiter_reduction_db``: seconds and the largest
         reduction from there on, at most 60 points, empty where the limiter never worked.
+    speech : mapping, optional
+        Of `worker.tts.prices.speech_figures`.
     """
 
     file: str
@@ -63,6 +65,7 @@ class Report:
     speech_cache: Mapping[str, int]
     notes: tuple[str, ...] = ()
     speech_check: Mapping[str, object] | None = None
+    speech: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain types only; infinities are None already, so that any JSON reader takes it."""
@@ -102,6 +105,7 @@ def make_report(
     speech_cache: Mapping[str, int],
     notes: tuple[str, ...],
     speech_check: Mapping[str, object] | None = None,
+    speech: Mapping[str, Any] | None = None,
 ) -> Report:
     """Gather the figures of a finished file; `loudness` as of `layer_loudness`, `name` as the customer sees it."""
     measured, encoding, programme = delivered.measurement, delivered.delivery.encoding, delivered.programme
@@ -142,6 +146,7 @@ def make_report(
         speech_cache=speech_cache,
         notes=notes,
         speech_check=speech_check,
+        speech=speech,
     )
 
 

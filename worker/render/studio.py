@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
@@ -12,12 +14,13 @@ from dsp.loudness import integrated_lufs
 from worker.codec.tags import COVER_BYTES
 from worker.config import Config
 from worker.cores import available_cores
-from worker.errors import JobError, MediaError
+from worker.errors import JobError, MediaError, WorkerError
+from worker.fallbacks import VoiceName
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
 from worker.media.decode import decode
 from worker.media.music import find_music
 from worker.media.reference import What
-from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
+from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob, VoiceChoice
 from worker.payload.script import parse_script
 from worker.plan.compile import SHORTEST_RECORDING_S
 from worker.plan.recordings import Music, Speech
@@ -25,6 +28,7 @@ from worker.pronounce import Pronunciations
 from worker.storage.base import SmallFiles
 from worker.tts import open_voice
 from worker.tts.cache import SpeechCache
+from worker.tts.fallback import spoken_by_first
 from worker.tts.local_voice import check_language
 from worker.tts.pace import PaceBook
 from worker.tts.processing import VoiceProcessing, measure_clip
@@ -64,6 +68,8 @@ class Studio:
         Used in place of the job's voice and music, whatever the job says of them.
     new_takes : collection of str
         Sentences that are spoken anew.
+    waited_s : float
+        How long the job has waited for its voice. Infinite, as on the command line: an outage falls back at once.
     speech_store : SmallFiles, optional
         Shared store of pieces of speech.
     catalogue : callable, optional
@@ -81,6 +87,7 @@ class Studio:
     voice_file: Path | None = None
     music_file: Path | None = None
     new_takes: Collection[str] = ()
+    waited_s: float = math.inf
     speech_store: SmallFiles | None = None
     catalogue: Callable[[str], str | None] | None = None
     without_music: bool = False
@@ -102,7 +109,6 @@ class Studio:
     def speak(self, job: RenderJob, folder: Path, on_progress: Callable[[float], None], said: SpeechStats) -> Speech:
         """Have the voice spoken, or take its recording, and decode it into `folder`."""
         config, recording = self.config, self.voice_file
-        processing = VoiceProcessing(job.voice.high_pass_hz, job.voice.declick)
         if recording is None and job.voice.provider == "uploaded":
             if job.voice.url is None:
                 raise JobError("voice.url is missing: an uploaded voice needs the recording's URL or object name")
@@ -115,12 +121,46 @@ class Studio:
                     folder=folder,
                     max_seconds=config.max_duration_min * 60,
                     speed=job.voice.recording_speed,
-                    processing=processing,
+                    processing=VoiceProcessing(job.voice.high_pass_hz, job.voice.declick),
                 )
         if config.verify == "report":
             check_recogniser()
-        voice = open_voice(job.voice, config)
-        if job.voice.provider == "local":
+        done = 0.0
+
+        def progress(fraction: float) -> None:  # a fallback begins anew
+            nonlocal done
+            done = max(done, fraction)
+            on_progress(done)
+
+        def speak_by(choice: VoiceChoice, settings: Config, name: VoiceName, number: int) -> Speech:
+            into = folder / f"voice-{number}"
+            into.mkdir()
+            tried = SpeechStats()
+            try:
+                speech = self._speak_by(choice, settings, job, into, progress, tried)
+            except WorkerError:
+                shutil.rmtree(into, ignore_errors=True)
+                raise
+            finally:
+                said.count(tried, name)
+            said.notes.extend(tried.notes)
+            said.recognised = tried.recognised
+            return speech
+
+        return spoken_by_first(job.voice, config, speak_by, waited_s=self.waited_s, notes=said.notes)
+
+    def _speak_by(
+        self,
+        choice: VoiceChoice,
+        config: Config,
+        job: RenderJob,
+        folder: Path,
+        on_progress: Callable[[float], None],
+        said: SpeechStats,
+    ) -> Speech:
+        """Have a job's whole script spoken by one voice."""
+        voice = open_voice(choice, config)
+        if choice.provider == "local":
             check_language(job.script)
         cache = SpeechCache(config.cache_dir / "speech", config.tts_cache_max_mb, self.speech_store)
         paces = PaceBook(config.cache_dir / "paces")
@@ -139,10 +179,10 @@ class Studio:
             folder=folder,
             on_progress=on_progress,
             said=said,
-            processing=processing,
+            processing=VoiceProcessing(job.voice.high_pass_hz, job.voice.declick),
             paces=paces,
             takes=TakeBook(config.cache_dir / "takes"),
-            take=job.voice.take,
+            take=choice.take,
             new_takes=self.new_takes,
             verify=config.verify == "report",
             at_once=config.speech_parallel,

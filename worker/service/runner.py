@@ -128,7 +128,9 @@ class RunningJob:
     def _in_process(self, folder: Path) -> JobOutput:
         context, claim = self.context, self.claim
         kills = kills_by_the_kernel()
-        job_input = JobInput(claim.job_id, claim.track_id, claim.user_id, claim.payload_text, claim.attempt)
+        job_input = JobInput(
+            claim.job_id, claim.track_id, claim.user_id, claim.payload_text, claim.attempt, claim.waited_s
+        )
         assignment = Assignment(context.function, job_input, context.config, folder, context.memory_limit_bytes)
         job = JobProcess(context.fork_server, assignment)
         try:

@@ -9,7 +9,8 @@ from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.payload.schema import VoiceChoice
 from worker.tts.voice import Voice
-from worker.voices import PROVIDERS, model_owner
+from worker.voice_names import speaker
+from worker.voices import PROVIDERS
 
 
 @dataclass(frozen=True)
@@ -31,20 +32,12 @@ def open_voice(choice: VoiceChoice, config: Config) -> Voice:
     JobError
         If there is no such voice.
     """
-    implementation = PROVIDERS[_speaker(choice, config)].implementation
+    implementation = PROVIDERS[speaker(choice.provider, choice.model, config)].implementation
     if not implementation:
         raise ConfigurationError("voice.provider uploaded is a recording, not a voice that speaks")
     module, _, name = implementation.partition(":")
     voice: Voice = getattr(import_module(module), name)(choice, config)
     return voice
-
-
-def _speaker(choice: VoiceChoice, config: Config) -> str:
-    """Name the provider that speaks: a Realtime model moves OpenAI's jobs to the API that serves it."""
-    model = config.openai_tts_model or choice.model
-    if choice.provider == "openai" and model is not None and model_owner(model) == "openai-realtime":
-        return "openai-realtime"
-    return choice.provider
 
 
 def available_voices(config: Config) -> list[VoiceInfo]:

@@ -21,7 +21,8 @@ from worker.payload.schema import VoiceChoice
 from worker.tts.samples import write_samples
 from worker.tts.service_errors import Asked, Reason, TooManyAtOnceError, read_reason, service_error
 from worker.tts.voice import Utterance, Voice
-from worker.voices import PROVIDERS, model_owner
+from worker.voice_names import default_model, default_voice, place_of, stated_model
+from worker.voices import PROVIDERS
 
 CONNECT_S, READ_S = 10.0, 60.0
 PIECE_S = 180.0  # for a whole piece of speech, however slowly it arrives
@@ -81,17 +82,14 @@ class CloudVoice(Voice):
     formats : tuple of str
         Output formats, best first. A service or an account that refuses one is asked for the next. ``pcm_RATE`` is bare
         16-bit samples.
-    default_voice : str
-        For a job that names none.
 
     Raises
     ------
     ConfigurationError
-        If the provider's key is not set.
+        If the provider's key is not set, or neither job nor settings name a voice of a provider without a default.
     """
 
     formats: tuple[str, ...]
-    default_voice: str
 
     def __init__(self, choice: VoiceChoice, config: Config, *, retry_policy: RetryPolicy = _RETRIES) -> None:
         info = PROVIDERS[self.provider]
@@ -106,23 +104,27 @@ class CloudVoice(Voice):
             )
         self._key: str = key.get_secret_value()
         self._base_url: str = url or info.own_url
-        self._at = _place(self._base_url, info.own_url)
+        place = place_of(self.provider, config)
+        self._at = f" at={place}" if place else ""  # in the fingerprint; old pieces of the own address stay good
         # The app writes ``tts-1`` into every job, whatever its provider. So a name of another provider counts as none,
-        # and the default's own name as our choice: when that model ends, the jobs wait for the operator instead of
-        # failing one after another.
-        stated = choice.model
-        if stated is not None and model_owner(stated) not in (None, self.provider):
-            stated = None
-        self._model: str = setting or stated or info.default_model
+        # and that name as our choice: when the model ends, the jobs wait for the operator instead of failing one after
+        # another.
+        stated = stated_model(choice.model, self.provider)
+        self._model: str = setting or stated or default_model(self.provider, config)
         if stated != choice.model:
             self.notes = (f"voice.model: {choice.model} is no model of {info.title}, so {self._model} was taken.",)
-        self._voice = choice.id or self.default_voice
+        self._voice: str = choice.id or default_voice(self.provider, config)
+        if not self._voice:
+            raise ConfigurationError(
+                f"voice.id: the job names no voice, and {info.title} has none that stays; set {info.voice_variable}",
+                code="configuration.voice",
+            )
         self._asked = Asked(
             self.provider,
             voice=self._voice,
             model=self._model,
             voice_of_job=choice.id is not None,
-            model_of_job=setting is None and stated not in (None, info.default_model),
+            model_of_job=setting is None and stated not in (None, info.default_model, info.compatible_model),
         )
         self._retry_policy = retry_policy
         self._slots = request_slots[self._account]
@@ -231,14 +233,6 @@ class CloudVoice(Voice):
 
     def _too_slow(self) -> TransientError:
         return TransientError(f"{self.provider} did not finish a piece within {PIECE_S:.0f} s", code="voice.slow")
-
-
-def _place(url: str, own_url: str) -> str:
-    """What a fingerprint says of the address: nothing where it is the provider's own, so that old pieces stay good."""
-    scheme, separator, rest = url.strip().rstrip("/").partition("://")
-    host, slash, path = rest.partition("/")
-    address = f"{scheme.lower()}{separator}{host.lower()}{slash}{path}"
-    return "" if address == own_url else f" at={address}"
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:

@@ -35,7 +35,6 @@ class ElevenLabsVoice(CloudVoice):
 
     provider = "elevenlabs"
     formats = ("pcm_44100", "mp3_44100_192", "mp3_44100_128")  # which of them depends on the account's plan
-    default_voice = "21m00Tcm4TlvDq8ikWAM"
 
     def __init__(self, choice: VoiceChoice, config: Config, **options: Any) -> None:
         super().__init__(choice, config, **options)

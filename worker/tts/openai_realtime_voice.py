@@ -71,7 +71,6 @@ class OpenAIRealtimeVoice(CloudVoice):
 
     provider = "openai-realtime"
     formats = (f"pcm_{_RATE_HZ}",)
-    default_voice = "marin"
     limit_characters = _LIMIT_CHARACTERS
 
     def __init__(self, choice: VoiceChoice, config: Config, **options: Any) -> None:

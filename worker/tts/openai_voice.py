@@ -12,6 +12,7 @@ from worker.payload.schema import VoiceChoice
 from worker.tts import cloud_voice
 from worker.tts.cloud_voice import CloudVoice, Refused
 from worker.tts.voice import Utterance
+from worker.voices import PROVIDERS
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -22,9 +23,6 @@ _WITHOUT_INSTRUCTIONS = ("tts-1",)  # these and their variants would answer 400
 _IN_TOKENS = ("gpt-4o",)
 _WITHOUT_SPEED = ("gpt-",)  # these accept `speed` and ignore it
 _CUSTOM = "voice_"  # ids of voices that the account has made
-_VOICES = (
-    *("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse"),
-)
 
 
 class OpenAIVoice(CloudVoice):
@@ -32,7 +30,6 @@ class OpenAIVoice(CloudVoice):
 
     provider = "openai"
     formats = ("flac", "mp3", "wav", "pcm_24000")  # a service at another OPENAI_BASE_URL may not know FLAC
-    default_voice = "nova"
 
     def __init__(self, choice: VoiceChoice, config: Config, **options: Any) -> None:
         super().__init__(choice, config, **options)
@@ -45,7 +42,7 @@ class OpenAIVoice(CloudVoice):
             self._optional["speed"] = sent_speed
         self._opened: OpenAI | None = None
         renamed = config.openai_voice_map.get(self._voice.lower())
-        if renamed is not None or (self._at and self._voice in _VOICES):
+        if renamed is not None or (self._at and self._voice in PROVIDERS[self.provider].voices):
             # another service need not know OpenAI's names: the operator can say which of its own to take
             self._take_voice(renamed or self._voice)
         voice, manner = f"openai {self._model} {self._voice}{self._at}", f"instructions={instructions or ''}"

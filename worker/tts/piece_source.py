@@ -72,6 +72,10 @@ class PieceSource:
     ----------
     hits, misses : int
         Pieces that came from the cache, and that had to be spoken.
+    asked_characters : list of int
+        Of each take that the voice has given, in any order.
+    cached_characters : int
+        Of the pieces that came from the cache.
     refused_characters : int
         Length of the piece that was too long for the service.
     """
@@ -83,7 +87,8 @@ class PieceSource:
         self._turns = threading.Semaphore(at_once)  # second takes are among them
         self._decoding = threading.Lock()  # each FFmpeg takes memory
         self._kept_late: set[str] = set()  # keys of pieces that arrived after a failure, and were counted then
-        self.hits = self.misses = self.refused_characters = 0
+        self.hits = self.misses = self.refused_characters = self.cached_characters = 0
+        self.asked_characters: list[int] = []
 
     def pieces(self, wanted: Sequence[WantedPiece]) -> Generator[FileClip, None, None]:
         """Get pieces, decoded, in their order; equal ones are asked for once.
@@ -167,6 +172,7 @@ class PieceSource:
         utterance = piece.utterance
         with self._turns:
             self._voice.speak(replace(utterance, take=utterance.take + piece.other_takes + attempt), arrived)
+        self.asked_characters.append(len(utterance.text))
         try:
             return Take(arrived, self._decoded(arrived, piece, attempt))
         except MediaError as error:
@@ -177,6 +183,7 @@ class PieceSource:
     def _examined(self, piece: WantedPiece, arrived: _Arrived) -> FileClip:
         if arrived.from_cache:
             self.hits += piece.key not in self._kept_late
+            self.cached_characters += len(piece.utterance.text) * (piece.key not in self._kept_late)
             return arrived.take.clip
         self.misses += 1
         return self._chosen(piece, lambda attempt: self._recorded(piece, attempt) if attempt else arrived.take)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.backoff import retry_after_s
-from worker.errors import ConfigurationError, JobError, TransientError, WorkerError
+from worker.errors import ConfigurationError, JobError, TransientError, WaitError, WorkerError
 from worker.untrusted_json import read_json
 from worker.voices import PROVIDERS
 
@@ -28,6 +28,7 @@ _MODEL_FIELDS, _VOICE_FIELDS = ("model", "model_id"), ("voice", "voice_id")
 _TEXT_FIELDS = ("", "input", "text")
 _SETTINGS_FIELDS = ("stability", "similarity_boost", "style", "use_speaker_boost", "voice_settings", "instructions")
 _PASSING_STATUSES = (408, 409, 425, 429)
+_TOO_LARGE = 413
 _LONGEST_REASON = 200
 _A_QUOTE = 16  # characters of the script in a row
 
@@ -38,10 +39,10 @@ class RewordedError(TransientError):
     default_code = "voice.reworded"
 
 
-class TooManyAtOnceError(TransientError):
+class TooManyAtOnceError(WaitError):
     """The account has as many requests at once as its plan allows."""
 
-    default_code = "voice.unavailable"
+    default_code = "voice.full"
 
 
 class PieceTooLongError(ConfigurationError):
@@ -109,8 +110,11 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
         )
     if status in _PASSING_STATUSES or status >= 500:
         header = {name.lower(): value for name, value in headers.items()}.get("retry-after")
-        if status == 429 and reason.codes & _TOO_MANY_CODES:
-            return TooManyAtOnceError(says, retry_after_s=retry_after_s(header))
+        if reason.codes & _TOO_MANY_CODES:
+            return TooManyAtOnceError(
+                f"{says}; as many requests as the plan of {key}'s account allows are under way",
+                retry_after_s=retry_after_s(header),
+            )
         return TransientError(says, code="voice.unavailable", retry_after_s=retry_after_s(header))
     if reason.about_format:
         return ConfigurationError(
@@ -134,13 +138,13 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
         return no_credit
     if status in (401, 403):
         return ConfigurationError(f"{says}; check {key} and what it may do", code="voice.key")
-    if reason.about_length:
+    if reason.about_length or status == _TOO_LARGE:
         return PieceTooLongError(f"{says}; {len(text)} characters are too many for the model {model}")
     if reason.field in _VOICE_FIELDS or reason.names("voice", but="setting") or reason.quotes(voice):
         if not asked.voice_of_job:
             return ConfigurationError(
-                f"{says}; the voice {voice!r} was chosen by a setting or by default: have the app send voice.id"
-                + (", or set OPENAI_VOICE_MAP" if key == "OPENAI_API_KEY" else ""),
+                f"{says}; the voice {voice!r} was chosen by a setting or by default: have the app send voice.id, "
+                f"or set {info.voice_variable}{' or OPENAI_VOICE_MAP' if key == 'OPENAI_API_KEY' else ''}",
                 code="voice.unknown",
             )
         return JobError(
@@ -152,7 +156,7 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
         return ConfigurationError(
             f"{says}; nothing answers there as {asked.provider} does: check its base URL", code="voice.address"
         )
-    if reason.field in _SETTINGS_FIELDS or reason.names("setting"):
+    if reason.field in _SETTINGS_FIELDS or any(map(reason.names, ("setting", "stability"))):
         return JobError(
             f"voice.settings: refused by the voice ({says})",
             code="voice.settings",

@@ -13,6 +13,7 @@ import numpy as np
 from dsp.blocks import Clip
 from dsp.loudness import integrated_lufs
 from dsp.stretch import stretched
+from worker.fallbacks import VoiceName
 from worker.ffmpeg.program import Ffmpeg
 from worker.media.clip import FileClip
 from worker.media.decode import decode
@@ -41,6 +42,7 @@ from worker.tts.recognition import Recognised, recognise
 from worker.tts.service_errors import PieceTooLongError
 from worker.tts.takes import TakeBook, TakeChecks
 from worker.tts.voice import Utterance, Voice
+from worker.vendors import VoiceUse
 
 SENTENCE_GAP_S = 0.35  # at speed 1; slower speech has longer gaps
 PARAGRAPH_GAP_S = 0.9
@@ -53,13 +55,25 @@ _DECODE_TIMEOUT_S = 300.0
 class SpeechStats:
     """What `speak_script` did beside speaking: pieces that came from the cache, and that had to be spoken; notes.
 
+    The characters are those that a voice was asked for, second takes included, and those that the cache had.
     `recognised` is what speech recognition heard, where that was asked for and did not fail.
     """
 
     hits: int = 0
     misses: int = 0
+    asked_characters: int = 0
+    cached_characters: int = 0
     notes: list[str] = field(default_factory=list)
     recognised: Recognised | None = None
+    uses: list[VoiceUse] = field(default_factory=list)
+
+    def count(self, other: SpeechStats, name: VoiceName) -> None:
+        """Add the counts of a script by one voice."""
+        self.hits += other.hits
+        self.misses += other.misses
+        self.asked_characters += other.asked_characters
+        self.cached_characters += other.cached_characters
+        self.uses.append(VoiceUse(name, other.asked_characters, other.cached_characters))
 
 
 def speak_script(
@@ -152,6 +166,8 @@ def speak_script(
             piece = replace(wanted[number - 1], into=folder / f"again-{number:04d}")
             clips[number - 1] = ready(piece, source.retake(piece))
     said.hits, said.misses = said.hits + source.hits, said.misses + source.misses
+    said.asked_characters += sum(source.asked_characters)
+    said.cached_characters += source.cached_characters
     if takes is not None:
         takes.learn(voice.pace_key, checks)
     if paces is not None:

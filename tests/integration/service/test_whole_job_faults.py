@@ -60,10 +60,11 @@ def ended(row: dict[str, Any]) -> bool:
 # -- what passes
 
 BUSY = {"detail": {"status": "too_many_concurrent_requests", "message": "slow down"}}
+RATE = {"detail": {"status": "rate_limit_exceeded", "message": "slow down"}}  # a wait for a place is no attempt
 PASSING_SPEECH = [
     ("stalled mid-stream", (Answer(kind="stall"),), 1),
     ("429", (Answer(429, BUSY, {"Retry-After": "1"}),), 1),
-    ("429 for long", (Answer(429, BUSY, {"Retry-After": "900"}),), 2),
+    ("429 for long", (Answer(429, RATE, {"Retry-After": "900"}),), 2),
     ("500", (Answer(500, b"<html>oops</html>"), Answer(503, {"error": {"message": "overloaded"}})), 1),
     ("no audio at all", (Answer(kind="empty"),), 2),
 ]

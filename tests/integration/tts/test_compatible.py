@@ -138,6 +138,7 @@ def test_another_address_is_another_voice(kind):
             elevenlabs_api_key=SecretStr("k"),
             openai_base_url=url,
             elevenlabs_base_url=url,
+            elevenlabs_tts_voice="v",
         )
         there = kind(VoiceChoice(provider=kind.provider), config)
         return there.fingerprint, there.pace_key

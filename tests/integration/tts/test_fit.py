@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from standins.queued_jobs import sound
-from standins.speech import seconds_of, speech_service
+from standins.speech import ELEVENLABS_VOICES, seconds_of, speech_service
 
 from dsp.noise import Noise
 from worker.codec.encoding import Encoding
@@ -277,6 +277,7 @@ class Stage:
             openai_base_url=f"{self.service.url}/v1",
             elevenlabs_api_key=SecretStr("el-test"),
             elevenlabs_base_url=self.service.url,
+            elevenlabs_tts_voice=ELEVENLABS_VOICES[0],
             cache_dir=self.folder / "cache",
             render_threads=1,
             fit=fit,

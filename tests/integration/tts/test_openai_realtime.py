@@ -201,13 +201,13 @@ class TestRefusals:
         raised = refused(service, tmp_path, ConfigurationError, settings=settings)
         assert (raised.code, "OPENAI_TTS_MODEL" in raised.message) == ("voice.model", True)
 
-    def test_an_unknown_voice_fails_the_job_that_names_it_and_no_other(self, service, tmp_path, monkeypatch):
+    def test_an_unknown_voice_fails_the_job_that_names_it_and_no_other(self, service, tmp_path):
         assert refused(service, tmp_path, JobError, id="nobody").code == "voice.unknown"
         settings = {"openai_voice_map": {"nova": "af_heart"}}
         raised = refused(service, tmp_path, ConfigurationError, id="nova", settings=settings)
         assert (raised.code, "OPENAI_VOICE_MAP" in raised.message) == ("voice.unknown", True)
-        monkeypatch.setattr(OpenAIRealtimeVoice, "default_voice", "retired")
-        assert refused(service, tmp_path, ConfigurationError).code == "voice.unknown"
+        retired = {"openai_tts_voice": "retired"}
+        assert refused(service, tmp_path, ConfigurationError, settings=retired).code == "voice.unknown"
         assert not service.requests, "nothing is read in another voice"
 
     @pytest.mark.parametrize(

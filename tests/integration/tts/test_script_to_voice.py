@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from standins.speech import speech_service
+from standins.speech import ELEVENLABS_VOICES, speech_service
 
 from worker.codec.encoding import Encoding
 from worker.config import Config
@@ -38,6 +38,7 @@ def render(service, tmp_path):
             openai_base_url=f"{service.url}/v1",
             elevenlabs_api_key=SecretStr("el-test"),
             elevenlabs_base_url=service.url,
+            elevenlabs_tts_voice=ELEVENLABS_VOICES[0],
             pronounce_file=shop or {},
         )
         return produce(

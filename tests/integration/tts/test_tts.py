@@ -10,6 +10,7 @@ import soundfile
 from pydantic import SecretStr
 from standins.speech import (
     ELEVENLABS_PAID_VOICES,
+    ELEVENLABS_VOICES,
     Answer,
     elevenlabs_refusal,
     openai_refusal,
@@ -46,7 +47,7 @@ def service(monkeypatch):
         yield service
 
 
-def voice(service, provider: str, *, setting: str | None = None, **choice):
+def voice(service, provider: str, *, setting: str | None = None, named: str | None = None, **choice):
     config = Config(
         openai_tts_model=setting if provider == "openai" else None,
         elevenlabs_tts_model=setting if provider == "elevenlabs" else None,
@@ -54,6 +55,8 @@ def voice(service, provider: str, *, setting: str | None = None, **choice):
         openai_base_url=f"{service.url}/v1",
         elevenlabs_api_key=SecretStr("el-test"),
         elevenlabs_base_url=service.url,
+        openai_tts_voice=named,
+        elevenlabs_tts_voice=named or ELEVENLABS_VOICES[0],
     )
     kind = OpenAIVoice if provider == "openai" else ElevenLabsVoice
     return kind(VoiceChoice(provider=provider, **choice), config, retry_policy=HASTE)
@@ -89,9 +92,9 @@ def test_a_refusal_is_sorted_at_once(service, tmp_path, provider, answer, error,
     assert len(service.requests) == 1, "a refusal must not be tried again: it may cost money"
 
 
-def caught(service, tmp_path, provider, error, *, setting=None, text="Hello.", **choice):
+def caught(service, tmp_path, provider, error, *, setting=None, named=None, text="Hello.", **choice):
     """What a voice raises; the service must have been asked once."""
-    there = voice(service, provider, setting=setting, **choice)
+    there = voice(service, provider, setting=setting, named=named, **choice)
     with pytest.raises(error) as refused:
         there.speak(Utterance(text), tmp_path / "a")
     assert len(service.requests) == 1
@@ -162,13 +165,11 @@ def test_a_setting_wins_over_the_jobs_model(service, tmp_path, provider, setting
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_an_unknown_voice_is_the_customers_only_if_the_job_names_it(service, tmp_path, provider, monkeypatch):
+def test_an_unknown_voice_is_the_customers_only_if_the_job_names_it(service, tmp_path, provider):
     refused = caught(service, tmp_path, provider, JobError, id="nobody")
     assert (refused.code, "nobody" in refused.message) == ("voice.unknown", True)
-    kind = OpenAIVoice if provider == "openai" else ElevenLabsVoice
-    monkeypatch.setattr(kind, "default_voice", "retired")
     service.requests.clear()
-    refused = caught(service, tmp_path, provider, ConfigurationError)
+    refused = caught(service, tmp_path, provider, ConfigurationError, named="retired")
     assert (refused.code, "voice.id" in refused.message) == ("voice.unknown", True)
 
 

@@ -133,7 +133,7 @@ def test_the_default_of_a_field_is_told(name):
 def test_the_page_is_right_about_what_an_empty_job_becomes():
     """Rows of numbers against a parsed job: defaults that only parsing fills in."""
     job = parse_job({"script": "I am calm."})
-    assert (job.start_delay_s, job.duration_min, job.voice.model) == (3, 5, "tts-1")
+    assert (job.start_delay_s, job.duration_min, job.voice.model) == (3, 5, None)
     assert numbers(ROWS["startDelaySec"][2]) == {3}
     assert numbers(ROWS["durationMin"][2]) == {5}
-    assert "`tts-1`" in ROWS["voice.model"][2]
+    assert "`gpt-realtime-2.1-mini`" in ROWS["voice.model"][2]

@@ -1,0 +1,189 @@
+"""Have a script spoken by the job's voice; by another, as `VOICE_FALLBACKS` says, where that one has ended or is out.
+
+A whole script is spoken by one voice: a fallback begins anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from worker.config import Config
+from worker.disk_cache import DiskCache
+from worker.errors import ConfigurationError, JobError, TransientError, WaitError, WorkerError
+from worker.fallbacks import ANY, VoiceName, fallbacks_of
+from worker.payload.schema import VoiceChoice
+from worker.tts.service_errors import RewordedError
+from worker.voice_names import name_in_effect, speaker
+from worker.voices import PROVIDERS
+
+T = TypeVar("T")
+Why = Literal["ended", "out", "reworded"]
+
+IN_WORDS: dict[Why, str] = {
+    "ended": "is not offered any more",
+    "out": "did not answer",
+    "reworded": "did not read the text as it is written",
+}
+_ENDED = ("voice.model", "voice.unknown", "voice.plan")
+_NEXT_LOOK_S = 60.0
+_FORGOTTEN_S = 600.0  # an outage of which nothing was noticed for so long is over
+_BOOK_BYTES = 100_000
+
+
+def voice_name(choice: VoiceChoice, config: Config) -> VoiceName:
+    """Name the voice that a job is spoken by: the model and voice in effect."""
+    return name_in_effect(choice.provider, choice.model, choice.id, config)
+
+
+def may_be_own(choice: VoiceChoice, config: Config) -> bool:
+    """Whether a job's voice may be a customer's own, cloned or uploaded: a name that is none of its provider's."""
+    info = PROVIDERS[speaker(choice.provider, choice.model, config)]
+    return choice.id is not None and bool(info.key_variable) and choice.id.lower() not in info.voices
+
+
+def why_fall_back(error: WorkerError) -> Why | None:
+    """Say why another voice may speak after an error; None where another voice would be no help."""
+    if isinstance(error, RewordedError):
+        return "reworded"
+    if error.code in _ENDED:
+        return "ended"
+    is_outage = isinstance(error, TransientError) and not isinstance(error, WaitError)
+    return "out" if is_outage and error.code.startswith("voice.") else None
+
+
+def spoken_by_first(
+    choice: VoiceChoice,
+    config: Config,
+    speak: Callable[[VoiceChoice, Config, VoiceName, int], T],
+    *,
+    waited_s: float,
+    notes: list[str],
+) -> T:
+    """Call `speak` with the job's voice, then with its fallbacks, and return the first result.
+
+    Parameters
+    ----------
+    speak : callable
+        ``speak(choice, config, name, number)``: number 0 is the job's own voice.
+    waited_s : float
+        How long the job has waited; together with how long its service is known to be out, it decides whether an
+        outage is long enough for a fallback. Infinite: any is.
+    notes : list of str
+        Who spoke instead, and why, is added.
+
+    Raises
+    ------
+    WaitError
+        The service is out, for less than VOICE_FALLBACK_AFTER_MIN so far.
+    WorkerError
+        As the job's own voice does, unless a fallback's error can be put right sooner.
+    """
+    outages = _Outages(config)
+    asked = [_Asked(voice_name(choice, config), choice, config)]
+    own = may_be_own(choice, config)
+    failures: list[WorkerError] = []
+    whys: list[str] = []
+    for number, each in enumerate(asked):  # grows while it is walked
+        try:
+            spoken = speak(each.choice, each.config, each.name, number)
+        except WorkerError as error:
+            why = why_fall_back(error)
+            if why is None and (number == 0 or not isinstance(error, ConfigurationError)):
+                raise  # such as of the script
+            failures.append(_ours(error) if number else error)
+            for to in fallbacks_of(config.voice_fallbacks, each.name, own=own and number == 0):
+                other = _asked_instead(to, choice, config)
+                if other.name not in [known.name for known in asked]:
+                    asked.append(other)
+            if why == "out" and number == 0 and len(asked) > 1:
+                _wait_for_it(error, max(waited_s, outages.lasts_s(each.name)), asked[1].name, config)
+            whys.append(f"{each.name} {IN_WORDS[why or 'out']}")
+        else:
+            outages.over(each.name)
+            if number:
+                notes.append(f"voice: {each.name} spoke, since {' and '.join(whys)}.")
+                _log(asked[0].name, each.name, failures[0])
+            return spoken
+    # what will pass, or what an operator can put right, comes before what would fail the job
+    raise next((error for error in failures if not isinstance(error, JobError)), failures[0])
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A voice by its name, and what to open it with."""
+
+    name: VoiceName
+    choice: VoiceChoice
+    config: Config
+
+
+def _asked_instead(to: VoiceName, choice: VoiceChoice, config: Config) -> _Asked:
+    """What a fallback asks for, as settings: it is nothing that the customer has chosen."""
+    info = PROVIDERS[to.provider]
+    same_names = bool(info.key_variable) and info.key_variable == PROVIDERS[choice.provider].key_variable
+    voice = (choice.id if same_names else None) if to.voice == ANY else to.voice
+    if not info.key_variable:
+        other = choice.model_copy(update={"provider": to.provider, "id": voice, "model": None})
+        return _Asked(voice_name(other, config), other, config)
+    settings: dict[str, str] = {}
+    if to.model != ANY:
+        settings[info.model_variable.lower()] = to.model
+    if voice is not None:
+        settings[info.voice_variable.lower()] = voice
+    other = choice.model_copy(update={"provider": to.provider, "id": None, "model": None})
+    changed = config.model_copy(update=settings)
+    return _Asked(voice_name(other, changed), other, changed)
+
+
+def _ours(error: WorkerError) -> WorkerError:
+    """The error of a fallback, which the operator has chosen."""
+    if isinstance(error, JobError):
+        return ConfigurationError(f"VOICE_FALLBACKS: {error.message}", code=error.code)
+    return error
+
+
+def _wait_for_it(error: WorkerError, waited_s: float, fallback: VoiceName, config: Config) -> None:
+    left_s = 60 * config.voice_fallback_after_min - waited_s
+    if left_s > 0:
+        raise WaitError(
+            f"{error.message}; {fallback} speaks instead in {left_s / 60:.0f} min (VOICE_FALLBACK_AFTER_MIN)",
+            code=error.code,
+            retry_after_s=max(error.retry_after_s or 0.0, min(_NEXT_LOOK_S, left_s)),
+        ) from None
+
+
+def _log(own: VoiceName, name: VoiceName, error: WorkerError) -> None:
+    from loguru import logger  # it loads asyncio and ssl, which a render without a fallback does not need
+
+    logger.bind(event="voice.fallback", code=error.code).warning("{} spoke for {}: {}", name, own, error.message)
+
+
+class _Outages:
+    """Since when a voice is known to be out, a small file for each; a lost one makes a job wait longer."""
+
+    def __init__(self, config: Config) -> None:
+        self._disk = DiskCache(config.cache_dir / "outages", max_bytes=_BOOK_BYTES)
+
+    def lasts_s(self, name: VoiceName) -> float:
+        """Note that it is out now, and return for how long it has been."""
+        now = first = time.time()
+        with suppress(ValueError):
+            before, last = map(float, (self._disk.read(_file(name)) or b"").split())
+            if 0 <= now - last < _FORGOTTEN_S:
+                first = min(before, now)
+        self._disk.keep(_file(name), f"{first:.0f} {now:.0f}".encode())
+        return now - first
+
+    def over(self, name: VoiceName) -> None:
+        """Note that it has spoken."""
+        if self._disk.find(_file(name)) is not None:
+            self._disk.drop(_file(name))
+
+
+def _file(name: VoiceName) -> str:
+    return hashlib.sha256(str(name).encode()).hexdigest()[:32]
