@@ -36,7 +36,7 @@ _LINK_TARGET: Final = (
 _BULLETS: Final = r"^(?:[ \t]*[-*+\u2022\u2023\u25e6\u25aa\u25cf][ \t]+)+"
 _LINE_END, _PARAGRAPH_END = "<br/>", "<p/>"  # read by worker.payload.script_tags
 _MARKDOWN: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = (
-    (re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*$", re.MULTILINE), ""),
+    (re.compile(r"^[ \t]*(?:```+[ \t]*[\w+-]*|~~~+)[ \t]*$", re.MULTILINE), ""),
     (re.compile(rf"!?\[([^\[\]\n]*)\]{_LINK_TARGET}", re.IGNORECASE), r"\1"),
     (re.compile(r"^[ \t]*\[[^\[\]\n]+\]:[ \t]+https?:\S+[^\n]*$", re.MULTILINE), ""),
     (re.compile(r"\[\^[\w-]{1,20}\]:?"), ""),

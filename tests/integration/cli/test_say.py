@@ -42,7 +42,10 @@ def test_another_take_is_another_recording(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--voice", "nobody"], "--voice: found 'nobody', allowed is one of openai, elevenlabs, local"),
+        (
+            ["--voice", "nobody"],
+            "--voice: found 'nobody', allowed is one of openai, openai-realtime, elevenlabs, local",
+        ),
         (["--voice", "uploaded"], "--voice: found 'uploaded'"),
         (["--voice", "local:emma"], "HIBARI_HOME must hold bf_emma.int8.onnx"),
         (["--voice", "openai:nova"], "OPENAI_API_KEY is not set"),

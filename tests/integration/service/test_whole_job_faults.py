@@ -332,7 +332,7 @@ def test_what_only_the_customer_can_change_fails_at_once_in_plain_words(place, e
     ]
     for provider, answer, code in refusals if every else refusals[:3]:
         # a voice that the job does not name is no choice of the customer's
-        chosen = {"voice": {"id": "nova" if provider == "openai" else ELEVENLABS_VOICES[1]}}
+        chosen = {"voice": {"id": "nobody" if provider == "openai" else ELEVENLABS_VOICES[1]}}
         place.enqueue(
             Case(f"{provider}: {answer.body}", chosen, provider=provider, speech=(answer,) * ALWAYS, says=code)
         )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from pydantic import SecretStr
-from standins.speech import Answer, openai_refusal, speech_service
+from standins.speech import ELEVENLABS_VOICES, Answer, openai_refusal, speech_service
 
 from worker.backoff import RetryPolicy
 from worker.config import Config
@@ -43,6 +43,7 @@ def voice(service, provider="openai", **choice):
         openai_api_key=SecretStr("sk-test"),
         openai_base_url=f"{service.url}/v1",
         elevenlabs_api_key=SecretStr("el-test"),
+        elevenlabs_tts_voice=ELEVENLABS_VOICES[0],
         elevenlabs_base_url=service.url,
     )
     kind = OpenAIVoice if provider == "openai" else ElevenLabsVoice
