@@ -37,6 +37,7 @@ SHUTDOWN = {"shutdown_date": "2027-01-06"}
 OPENAI_OTHER_MODELS = (
     *("gpt-4o", "gpt-4o-audio-preview", "gpt-realtime", "gpt-realtime-2.1-mini", "whisper-1"),
 )  # served at other addresses
+OPENAI_OWN_VOICE = "voice_68f1c0"  # one that an account has made
 OPENAI_VOICES = [
     "alloy",
     "ash",
@@ -181,7 +182,7 @@ def refused_by_openai(path: str, body: Mapping[str, Any]) -> Answer | None:
     if model not in OPENAI_LIMITS:
         message = f"The model `{model}` does not exist or you do not have access to it."
         return openai_refusal(404, message, code="model_not_found")
-    if isinstance(voice, str) and voice not in OPENAI_VOICES:
+    if isinstance(voice, str) and voice not in (*OPENAI_VOICES, OPENAI_OWN_VOICE):
         known = ", ".join(f"'{name}'" for name in OPENAI_VOICES)
         message = f"Invalid value: '{voice}'. Supported values are: {known}."
         return openai_refusal(400, message, param="voice", code="invalid_value")

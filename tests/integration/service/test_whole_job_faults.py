@@ -23,7 +23,7 @@ import soundfile
 from audio_files import flac_of_silence, wav_bytes
 from database import execute, row_of
 from standins.queued_jobs import CUSTOMER, Case, Place, Placed, sound
-from standins.speech import ELEVENLABS_VOICES, Answer, speech_service
+from standins.speech import ELEVENLABS_VOICES, OPENAI_OWN_VOICE, Answer, speech_service
 from standins.storage import MB, Bucket, Refused, locked_body, no_bucket, rendered
 from standins.supabase import supabase_standin
 
@@ -332,7 +332,7 @@ def test_what_only_the_customer_can_change_fails_at_once_in_plain_words(place, e
     ]
     for provider, answer, code in refusals if every else refusals[:3]:
         # a voice that the job does not name is no choice of the customer's
-        chosen = {"voice": {"id": "nobody" if provider == "openai" else ELEVENLABS_VOICES[1]}}
+        chosen = {"voice": {"id": OPENAI_OWN_VOICE if provider == "openai" else ELEVENLABS_VOICES[1]}}
         place.enqueue(
             Case(f"{provider}: {answer.body}", chosen, provider=provider, speech=(answer,) * ALWAYS, says=code)
         )
