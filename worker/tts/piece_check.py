@@ -103,7 +103,7 @@ class PieceCheck:
 
     @property
     def is_unusable(self) -> bool:
-        """Whether words are missing or something else is heard: better another voice than this."""
+        """Whether words are missing or are others: better another voice than this."""
         return not _UNUSABLE.isdisjoint(self.faults)
 
 

@@ -493,7 +493,7 @@ def test_pauses_are_exact_and_gaps_are_the_documented_ones(service, tmp_path, pr
 
 @pytest.mark.parametrize(("provider", "paid"), [("openai", 1), ("elevenlabs", 3)])
 def test_a_changed_word_costs_its_line_and_what_continues_it(service, tmp_path, provider, paid):
-    """ElevenLabs is told the end of the line before and the beginning of the next, so these change, too."""
+    """ElevenLabs gets the end of the line before and the beginning of the next, so these change, too."""
     lines = [f"This is line number {number} of a calm script." for number in range(8)]
     speak_parts("\n".join(lines), voice(service, provider), tmp_path)
     assert len(service.requests) == 8

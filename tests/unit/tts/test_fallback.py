@@ -25,7 +25,7 @@ NOVA = VoiceChoice(provider="openai", model="tts-1", id="nova", speed=0.8)
 
 
 class Stage:
-    """Voices that fail as they are told to."""
+    """Voices that fail as the test says."""
 
     def __init__(self, tmp_path, *errors, rules=RULES, after_min=30.0, **settings):
         self.config = Config(
