@@ -37,8 +37,8 @@ _FOREIGN_SHARE: Final = 0.3  # of the letters; a name or a mantra in its own scr
 def language_of(text: str) -> str | None:
     """Name the language of a text; None where it is too short or too mixed to tell.
 
-    A text in letters other than Latin is known by them. Among languages in Latin letters the commonest words decide, and
-    only where one language has twice as many as the next.
+    Letters other than Latin name the language. Among languages in Latin letters the commonest words decide, and only
+    where one language has twice as many as the next.
     """
     if (language := language_of_letters(text)) is not None:
         return language
