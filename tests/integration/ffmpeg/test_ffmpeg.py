@@ -172,6 +172,14 @@ class TestRunning:
         assert "secret" not in told
         assert "HOME" not in told
 
+    @pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux alone has a batch class")
+    def test_it_and_all_its_threads_are_in_the_batch_class(self, ffmpeg):
+        with Pipe(ffmpeg, ENCODER, feed=True, collect=True) as pipe:
+            pipe.write(SILENCE * 40)
+            threads = [thread.id for thread in children()[0].threads()]
+            assert len(threads) > 1
+            assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_BATCH}
+
     def test_it_cannot_write_a_file_when_only_its_pipes_are_meant(self, ffmpeg, tmp_path):
         target = tmp_path / "written"
         arguments = ("-f", "lavfi", "-i", "sine=d=5", "-f", "s16le", f"file:{target}")
