@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from dsp.loudness import integrated_lufs
-from worker.codec.tags import COVER_BYTES
 from worker.config import Config
 from worker.cores import available_cores
 from worker.errors import JobError, MediaError, WorkerError
 from worker.fallbacks import VoiceName
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
+from worker.media.cover import clean_cover
 from worker.media.decode import decode
 from worker.media.music import find_music
 from worker.media.reference import What
@@ -215,14 +215,8 @@ class Studio:
         return Music(clip, integrated_lufs(measure_clip(clip).energies))
 
     def fetch_cover(self, reference: str, folder: Path) -> bytes:
-        """Get a cover: a JPEG or PNG image."""
-        path = self.fetch(reference, into=folder, what="cover")
-        if path.stat().st_size > COVER_BYTES:
-            raise MediaError(f"metadata.cover: the image is larger than {COVER_BYTES >> 20} MB")
-        data = path.read_bytes()
-        if not data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")):
-            raise MediaError("metadata.cover: it is neither a JPEG nor a PNG image")
-        return data
+        """Get a cover, written anew as a JPEG or PNG."""
+        return clean_cover(self.fetch(reference, into=folder, what="cover"))
 
 
 @contextmanager
