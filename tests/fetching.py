@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from short_limits import QUICK
 from standins.foreign_host import ForeignHost
 
 from worker.config import Config
@@ -14,9 +15,9 @@ SONG = b"ID3" + bytes(range(256)) * 40
 
 
 def outside(host: ForeignHost, into: Path, url: str = "https://media.example.com/a.mp3", **how: object) -> Path:
-    deadline_s = float(str(how.pop("deadline_s", 10.0)))
+    deadline_s = float(str(how.pop("deadline_s", 60.0)))
     cache = how.pop("cache_dir", None)
-    config = Config(media_hosts=HOSTS, media_max_mb=1, **how)  # type: ignore[arg-type]
+    config = Config(media_hosts=HOSTS, media_max_mb=1, service_limits=QUICK, **how)  # type: ignore[arg-type]
     return fetch_media(
         url,
         what="music",

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from worker.errors import ConfigurationError
 from worker.fallbacks import Fallback, read_fallbacks
 from worker.pronounce import read_pronounce_file
+from worker.service_limits import SERVICE_LIMITS, ServiceLimits
 from worker.untrusted_json import read_json
 
 _QUOTE = ("'", '"', "`")
@@ -102,7 +103,7 @@ def _cache_dir() -> Path:
 
 
 class Config(BaseModel):
-    """Every setting, named as its variable in lower case. Empty variables count as absent.
+    """Every setting; those of `VARIABLES` are named as their variable in lower case. Empty variables count as absent.
 
     Secrets are `SecretStr`, so that a config that is logged by mistake shows none of them.
     """
@@ -167,6 +168,8 @@ class Config(BaseModel):
     app_url: str | None = None
     sentry_dsn: Key | None = None
     log_level: str = "INFO"
+    # no variable: nobody has had to turn these, but tests wait for less
+    service_limits: ServiceLimits = SERVICE_LIMITS
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Config:
@@ -178,7 +181,7 @@ class Config(BaseModel):
             Naming the variable, what was found (never of a secret) and what is allowed.
         """
         environ = os.environ if environ is None else environ
-        given = {name: bare(environ.get(name.upper(), "")) for name in cls.model_fields}
+        given = {name: bare(environ.get(name.upper(), "")) for name in VARIABLES}
         given = {name: value for name, value in given.items() if value}
         for name, value in given.items():
             # worker.queue.address checks DATABASE_URL
@@ -198,4 +201,5 @@ class Config(BaseModel):
             raise ConfigurationError(f"{name}: {says}{found}", code="configuration.variable") from None
 
 
+VARIABLES = tuple(name for name in Config.model_fields if name != "service_limits")
 SECRETS = frozenset(name for name, field in Config.model_fields.items() if "SecretStr" in str(field.annotation))

@@ -19,26 +19,16 @@ from typing import Any
 from paths import ROOT
 
 from worker.config import Config
-from worker.job.channel import Channel
-from worker.job.messages import JobInput, JobOutput
+from worker.service_limits import ServiceLimits
 
 SILENCE_S = 4.0
-
-
-def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
-    """Run a job, with these timeouts."""
-    import httpx
-
-    from worker.job import run as job
-    from worker.media import guarded_http
-    from worker.storage import supabase_storage
-    from worker.tts import cloud_voice
-
-    cloud_voice.READ_S, cloud_voice.PIECE_S = SILENCE_S, 2 * SILENCE_S
-    supabase_storage._LIMITS = httpx.Timeout(SILENCE_S)
-    supabase_storage._SHORT_LIMITS = httpx.Timeout(SILENCE_S / 2)
-    guarded_http._SILENCE_S = SILENCE_S
-    return job.run_job(job_input, config, channel, folder)
+LIMITS = ServiceLimits(
+    voice_silence_s=SILENCE_S,
+    voice_piece_s=2 * SILENCE_S,
+    storage_silence_s=SILENCE_S,
+    short_storage_silence_s=SILENCE_S / 2,
+    media_silence_s=SILENCE_S,
+)
 
 
 @dataclass
@@ -97,7 +87,8 @@ def main() -> int:
 
     timings = WorkerTimings(trouble=RetryPolicy(first_wait_s=1.0, longest_wait_s=1.0, jitter=0.0))
     try:
-        return work(Config.from_environ(), drain=False, job="standins.short_timeouts:run_job", timings=timings)
+        config = Config.from_environ().model_copy(update={"service_limits": LIMITS})
+        return work(config, drain=False, timings=timings)
     except WorkerError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return error.exit_status

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from worker import logs
-from worker.config import SECRETS, Config
+from worker.config import SECRETS, VARIABLES, Config
 from worker.errors import ConfigurationError
 
 KEYS = sorted(SECRETS - {"database_url"})
@@ -65,7 +65,7 @@ def test_a_setting_that_nothing_has_filled_in_is_refused(given: str) -> None:
 
 @pytest.mark.parametrize("given", ["", "  ", "''", '""', "\n"])
 def test_an_empty_setting_is_an_absent_one(given: str) -> None:
-    assert Config.from_environ({name.upper(): given for name in Config.model_fields}) == Config()
+    assert Config.from_environ({name.upper(): given for name in VARIABLES}) == Config()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
 
-from worker.backoff import RetryPolicy, retry_after_s, with_retries
+from worker.backoff import retry_after_s, with_retries
 from worker.config import Config
 from worker.errors import MediaError, ResourceError, TransientError, WorkerError
 from worker.formats import INPUT_ENDINGS
@@ -30,6 +30,7 @@ from worker.media.reference import (
     parse_reference,
     refused,
 )
+from worker.service_limits import ServiceLimits
 from worker.storage.storage_errors import BUCKET_MISSING, ObjectMissing, ObjectTaken, read_answer, sort_answer
 from worker.supabase_access import Supabase, supabase_of
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 MAX_REDIRECTS = 3
 DEADLINE_S = 300.0
-_RETRIES = RetryPolicy(failures=3)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = (408, 425, 429)
 _LONGEST_ERROR_BODY = 65536
@@ -117,6 +117,7 @@ def fetch_media(
         max_mb=config.media_max_mb,
         cache=MediaCache(cache_dir or into, max_bytes=max_bytes),
         network=network or Network(),
+        limits=config.service_limits,
         deadline=time.monotonic() + deadline_s,
     )
     try:
@@ -158,6 +159,7 @@ class _Transfer:
     max_mb: int
     cache: MediaCache
     network: Network
+    limits: ServiceLimits
     deadline: float
 
     def first_of(self, place: Place) -> Path:
@@ -165,7 +167,9 @@ class _Transfer:
         forms = [replace(place, keys=(key,)) for key in place.keys] if isinstance(place, StoredObject) else [place]
         for form in forms:
             try:
-                return with_retries(partial(self._fetch, form), retry_policy=_RETRIES, deadline=self.deadline)
+                return with_retries(
+                    partial(self._fetch, form), retry_policy=self.limits.media_retries, deadline=self.deadline
+                )
             except MediaError as error:
                 if error.code != MISSING or form is place:
                     raise
@@ -228,7 +232,9 @@ class _Transfer:
     def _open(self, at: Place, condition: Mapping[str, str]) -> AbstractContextManager[httpcore.Response]:
         from worker.media.guarded_http import get
 
-        ask = partial(get, what=self.what, label=at.label, deadline=self.deadline, network=self.network)
+        ask = partial(
+            get, what=self.what, label=at.label, deadline=self.deadline, network=self.network, limits=self.limits
+        )
         if isinstance(at, OutsideUrl):
             return ask(at.host, at.target, headers=condition)
         assert self.supabase is not None  # noqa: S101 - parse_reference finds own URLs only with an origin

@@ -22,9 +22,8 @@ import httpcore
 
 from worker.errors import TransientError
 from worker.media.reference import refused
+from worker.service_limits import ServiceLimits
 
-_CONNECT_S = 10.0
-_SILENCE_S = 30.0
 # RFC 6890 and the IANA registries; is_global alone lets multicast, 6to4 relays and protocol assignments by.
 _CLOSED_V4 = tuple(ipaddress.IPv4Network(net) for net in ("192.0.0.0/24", "192.88.99.0/24"))
 _OPEN_V6 = ipaddress.IPv6Network("2000::/3")
@@ -85,13 +84,14 @@ class _Backend(httpcore.NetworkBackend):
     what: str
     label: str
     deadline: float
+    connect_s: float
     handles: list[socket.socket] = field(default_factory=list)
     is_over: bool = False
 
     def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, *unused: Any, **also: Any
     ) -> httpcore.NetworkStream:
-        wait_s = _CONNECT_S if timeout is None else timeout
+        wait_s = self.connect_s if timeout is None else timeout
         addresses = self._look_up(host, port, wait_s)
         if self.checked:
             for address in addresses:
@@ -158,6 +158,7 @@ def get(
     headers: Mapping[str, str],
     deadline: float,
     network: Network,
+    limits: ServiceLimits,
     checked: bool = True,
     scheme: str = "https",
     port: int | None = None,
@@ -183,12 +184,13 @@ def get(
     TransientError
         If it does not answer, answers nonsense, stalls, or is too slow.
     """
-    backend = _Backend(network, checked, what, label, deadline)
+    backend = _Backend(network, checked, what, label, deadline, limits.connect_s)
     url = httpcore.URL(scheme=scheme, host=host, port=port, target=target)
     bracketed = f"[{host}]" if ":" in host else host
     authority = bracketed if port in (None, {"https": 443, "http": 80}[scheme]) else f"{bracketed}:{port}"
     always = {"Host": authority, "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
-    timeouts = {"connect": _CONNECT_S, "read": _SILENCE_S, "write": _SILENCE_S, "pool": _CONNECT_S}
+    connect_s, silence_s = limits.connect_s, limits.media_silence_s
+    timeouts = {"connect": connect_s, "read": silence_s, "write": silence_s, "pool": connect_s}
     if not (left_s := backend.left_s()):
         raise _too_slow(label)
     timer = threading.Timer(left_s, backend.cut)

@@ -23,9 +23,10 @@ from storage3 import SyncStorageClient
 from storage3.exceptions import StorageApiError
 from storage3.types import FileOptions
 
-from worker.backoff import RetryPolicy, with_retries
+from worker.backoff import with_retries
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError, WorkerError
+from worker.service_limits import SERVICE_LIMITS, ServiceLimits
 from worker.storage.base import FOREVER_S, SmallFiles, Stored
 from worker.storage.storage_errors import (
     BUCKET_MISSING,
@@ -43,12 +44,10 @@ from worker.supabase_access import Supabase, supabase_of
 
 T = TypeVar("T")
 
-_LIMITS = httpx.Timeout(60.0, connect=10.0)
 _SMALL_S = 60.0
 # An upload may take this long, and besides as long as a line of 2 Mbit/s needs.
 _UPLOAD_S = 300.0
 _UPLOAD_BYTES_PER_S = 250_000
-_SHORT_LIMITS = httpx.Timeout(10.0, connect=5.0)
 
 
 @dataclass(frozen=True)
@@ -71,15 +70,17 @@ class BucketLimits:
 
 
 class SupabaseStorage:
-    """One project's buckets; `short` for calls that a job must not wait for. The policy is that of each call."""
+    """One project's buckets; `short` for calls that a job must not wait for."""
 
-    def __init__(self, supabase: Supabase, *, retry_policy: RetryPolicy | None = None, short: bool = False) -> None:
+    def __init__(self, supabase: Supabase, *, limits: ServiceLimits = SERVICE_LIMITS, short: bool = False) -> None:
         self._supabase = supabase
+        self._limits = limits
         self._short = short
         self._url = f"{supabase.origin}/storage/v1"
         self._headers = supabase.headers()
-        self._retry_policy = retry_policy or RetryPolicy(failures=3 if short else 6)
-        self._http = upload_client(_SHORT_LIMITS if short else _LIMITS)
+        self._retry_policy = limits.short_storage_retries if short else limits.storage_retries
+        silence_s = limits.short_storage_silence_s if short else limits.storage_silence_s
+        self._http = upload_client(httpx.Timeout(silence_s, connect=min(limits.connect_s, silence_s / 2)))
         self._storage = SyncStorageClient(f"{self._url}/", self._headers, http_client=self._http)
 
     @classmethod
@@ -94,7 +95,7 @@ class SupabaseStorage:
         supabase = supabase_of(config)
         if supabase is None:
             raise ConfigurationError("SUPABASE_URL is not set", code="configuration.variable")
-        return cls(supabase)
+        return cls(supabase, limits=config.service_limits)
 
     def put(
         self,
@@ -109,7 +110,7 @@ class SupabaseStorage:
         """See `Storage.put`. Over 6 MB in resumable pieces."""
         how: dict[str, Any] = {"bucket": bucket, "content_type": content_type, "on_progress": on_progress}
         if within_s is not None and not self._short:
-            with closing(SupabaseStorage(self._supabase, short=True)) as short:
+            with closing(SupabaseStorage(self._supabase, limits=self._limits, short=True)) as short:
                 return short.put(path, key, **how, within_s=within_s)
         size = path.stat().st_size
         within_s = within_s or _UPLOAD_S + size / _UPLOAD_BYTES_PER_S
@@ -144,7 +145,7 @@ class SupabaseStorage:
 
     def is_public(self, bucket: str) -> bool | None:
         """See `Storage.is_public`."""
-        with closing(SupabaseStorage(self._supabase, short=True)) as short:
+        with closing(SupabaseStorage(self._supabase, limits=self._limits, short=True)) as short:
             try:
                 return short._call(lambda: short._storage.get_bucket(bucket), bucket).public
             except (WorkerError, ObjectMissing):

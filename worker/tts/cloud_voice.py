@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from worker.backoff import RetryPolicy, with_retries
+from worker.backoff import with_retries
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
 from worker.payload.schema import VoiceChoice
@@ -24,10 +24,7 @@ from worker.tts.voice import Utterance, Voice
 from worker.voice_names import default_model, default_voice, place_of, stated_model
 from worker.voices import PROVIDERS
 
-CONNECT_S, READ_S = 10.0, 60.0
-PIECE_S = 180.0  # for a whole piece of speech, however slowly it arrives
 _ALL_ATTEMPTS_S = 300.0
-_RETRIES = RetryPolicy(failures=4, first_wait_s=0.5, longest_wait_s=8.0)
 _OTHERS_S = 1.0  # until a request of another worker may have ended
 _UNTYPED = ("", "application/octet-stream", "binary/octet-stream")
 
@@ -91,7 +88,7 @@ class CloudVoice(Voice):
 
     formats: tuple[str, ...]
 
-    def __init__(self, choice: VoiceChoice, config: Config, *, retry_policy: RetryPolicy = _RETRIES) -> None:
+    def __init__(self, choice: VoiceChoice, config: Config) -> None:
         info = PROVIDERS[self.provider]
         key, url, setting = (
             getattr(config, name.lower(), None) for name in (info.key_variable, info.url_variable, info.model_variable)
@@ -126,7 +123,7 @@ class CloudVoice(Voice):
             voice_of_job=choice.id is not None,
             model_of_job=setting is None and stated not in (None, info.default_model, info.compatible_model),
         )
-        self._retry_policy = retry_policy
+        self._limits = config.service_limits
         self._slots = request_slots[self._account]
         self._stopped = threading.Event()
         self._opening = threading.Lock()  # for the one client of all threads
@@ -137,7 +134,7 @@ class CloudVoice(Voice):
         deadline = time.monotonic() + _ALL_ATTEMPTS_S
         with_retries(
             lambda: self._speak_in_turn(utterance, into, deadline),
-            retry_policy=self._retry_policy,
+            retry_policy=self._limits.voice_retries,
             deadline=deadline,
             sleep=self._wait,
         )
@@ -194,7 +191,7 @@ class CloudVoice(Voice):
 
     def _speak_once(self, utterance: Utterance, into: Path) -> None:
         while True:
-            deadline = time.monotonic() + PIECE_S
+            deadline = time.monotonic() + self._limits.voice_piece_s
             output_format = self.formats[allowed_formats.get(self._account, 0)]
             try:
                 with self._ask(utterance, output_format) as (content_type, body):
@@ -232,7 +229,8 @@ class CloudVoice(Voice):
                 raise self._too_slow()
 
     def _too_slow(self) -> TransientError:
-        return TransientError(f"{self.provider} did not finish a piece within {PIECE_S:.0f} s", code="voice.slow")
+        within_s = self._limits.voice_piece_s
+        return TransientError(f"{self.provider} did not finish a piece within {within_s:.0f} s", code="voice.slow")
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from worker.config import Config
 from worker.payload.schema import VoiceChoice
-from worker.tts import cloud_voice
 from worker.tts.cloud_voice import CloudVoice, Refused
 from worker.tts.service_errors import Reason
 from worker.tts.voice import Utterance
@@ -73,7 +72,7 @@ class ElevenLabsVoice(CloudVoice):
                 from elevenlabs.client import ElevenLabs
 
                 # The SDK passes it on to httpx as it is.
-                limits: Any = httpx.Timeout(cloud_voice.READ_S, connect=cloud_voice.CONNECT_S)
+                limits: Any = httpx.Timeout(self._limits.voice_silence_s, connect=self._limits.connect_s)
                 self._opened = ElevenLabs(
                     api_key=self._key, base_url=self._base_url, timeout=limits, httpx_client=httpx.Client()
                 )

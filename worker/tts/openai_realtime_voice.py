@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
 from worker.payload.schema import VoiceChoice
-from worker.tts import cloud_voice
 from worker.tts.cloud_voice import CloudVoice, Refused
 from worker.tts.service_errors import PieceTooLongError, RewordedError
 from worker.tts.transcript import is_reading_of
@@ -148,7 +147,7 @@ class OpenAIRealtimeVoice(CloudVoice):
             if self._opened is None:
                 self._opened = OpenAI(api_key=self._key, base_url=self._base_url, max_retries=0)
         # passed on to websockets as they are
-        limits: Any = {"open_timeout": cloud_voice.CONNECT_S, "max_size": _LARGEST_MESSAGE_BYTES, "compression": None}
+        limits: Any = {"open_timeout": self._limits.connect_s, "max_size": _LARGEST_MESSAGE_BYTES, "compression": None}
         try:
             connection = self._opened.realtime.connect(model=self._model, websocket_connection_options=limits).enter()
         except InvalidStatus as error:
@@ -220,15 +219,15 @@ class OpenAIRealtimeVoice(CloudVoice):
 
     def _events(self, session: _Session) -> Iterator[Any]:
         """The events of a session, until nothing comes or the time for a piece has passed."""
-        deadline = time.monotonic() + cloud_voice.PIECE_S
+        deadline = time.monotonic() + self._limits.voice_piece_s
         while True:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 raise self._too_slow()
             try:
-                event = session.next_event(min(cloud_voice.READ_S, left_s))
+                event = session.next_event(min(self._limits.voice_silence_s, left_s))
             except queue.Empty:
-                if left_s < cloud_voice.READ_S:
+                if left_s < self._limits.voice_silence_s:
                     raise self._too_slow() from None
                 raise self._unreachable(TimeoutError()) from None
             if isinstance(event, Exception):

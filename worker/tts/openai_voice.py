@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.payload.schema import VoiceChoice
-from worker.tts import cloud_voice
 from worker.tts.cloud_voice import CloudVoice, Refused
 from worker.tts.voice import Utterance
 from worker.voices import PROVIDERS
@@ -62,7 +61,7 @@ class OpenAIVoice(CloudVoice):
                 self._opened = OpenAI(
                     api_key=self._key,
                     base_url=self._base_url,
-                    timeout=Timeout(cloud_voice.READ_S, connect=cloud_voice.CONNECT_S),
+                    timeout=Timeout(self._limits.voice_silence_s, connect=self._limits.connect_s),
                     max_retries=0,  # `speak` has the one retry policy
                 )
             return self._opened

@@ -6,19 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 from fetching import SONG
+from short_limits import QUICK
 from standins.foreign_host import PUBLIC, ForeignHost, foreign_host
-from standins.postgrest import SERVICE_KEY
 from standins.project import serve_project
+from standins.postgrest import SERVICE_KEY
 from standins.storage import Storage, production_buckets
 
-from worker.backoff import RetryPolicy
 from worker.config import Config
-from worker.media import download as fetch_module
-
-
-@pytest.fixture(autouse=True)
-def short_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch_module, "_RETRIES", RetryPolicy(failures=3, first_wait_s=0.01, longest_wait_s=0.02))
 
 
 @pytest.fixture(scope="module")
@@ -48,4 +42,4 @@ def storage() -> Storage:
 @pytest.fixture
 def project(storage: Storage) -> Iterator[Config]:
     with serve_project({"/storage/v1": storage}) as url:
-        yield Config(supabase_url=url, supabase_service_role_key=SERVICE_KEY)  # type: ignore[arg-type]
+        yield Config(supabase_url=url, supabase_service_role_key=SERVICE_KEY, service_limits=QUICK)  # type: ignore[arg-type]

@@ -13,12 +13,12 @@ import httpx
 import psutil
 import pytest
 from pydantic import SecretStr
+from short_limits import QUICK
+from standins.project import serve_project
 from standins.keys import ANON_JWT, OPAQUE_KEY, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_JWT, USER_JWT
 from standins.postgrest import SERVICE_KEY
-from standins.project import serve_project
 from standins.storage import MB, Bucket, Storage, locked_body, no_object, production_buckets, rendered
 
-from worker.backoff import RetryPolicy
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
 from worker.storage.base import FOREVER_S, Stored
@@ -51,7 +51,7 @@ def origin(_storage: Storage) -> Iterator[str]:
 def _ours(origin: str) -> Iterator[SupabaseStorage]:
     supabase = supabase_of(Config(supabase_url=origin, supabase_service_role_key=SERVICE_KEY))  # type: ignore[arg-type]
     assert supabase is not None
-    opened = SupabaseStorage(supabase, retry_policy=RetryPolicy(failures=4, first_wait_s=0.01, longest_wait_s=0.02))
+    opened = SupabaseStorage(supabase, limits=QUICK)
     yield opened
     opened.close()
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 from pydantic import SecretStr
+from short_limits import QUICK
 from standins.compatible import compatible_service, sound_of
 from standins.speech import RATE, speech_service
 
-from worker.backoff import RetryPolicy
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError
 from worker.payload.schema import VoiceChoice
@@ -21,7 +21,6 @@ from worker.tts.samples import is_sound_file, write_samples
 from worker.tts.service_errors import PieceTooLongError
 from worker.tts.voice import Utterance
 
-HASTE = RetryPolicy(failures=2, first_wait_s=0.01, longest_wait_s=0.02)
 MAP = {"nova": "bf_emma", "alloy": "af_heart"}
 TEXT = "I am calm and safe."
 
@@ -32,9 +31,14 @@ def forgotten():
 
 
 def voice(service, **choice):
-    settings = {"openai_tts_model": "kokoro", "openai_voice_map": MAP, **choice.pop("settings", {})}
+    settings = {
+        "openai_tts_model": "kokoro",
+        "openai_voice_map": MAP,
+        "service_limits": QUICK,
+        **choice.pop("settings", {}),
+    }
     config = Config(openai_api_key=SecretStr("not-needed"), openai_base_url=service.url, **settings)
-    return OpenAIVoice(VoiceChoice(provider="openai", speed=1.0, **choice), config, retry_policy=HASTE)
+    return OpenAIVoice(VoiceChoice(provider="openai", speed=1.0, **choice), config)
 
 
 def samples_in(path):
@@ -161,7 +165,7 @@ def test_without_an_address_the_sdk_reads_no_environment_of_its_own(monkeypatch)
 def test_openai_itself_still_gets_its_own_names(tmp_path):
     with speech_service() as service:
         config = Config(openai_api_key=SecretStr("k"), openai_base_url=f"{service.url}/v1")
-        OpenAIVoice(VoiceChoice(id="onyx"), config, retry_policy=HASTE).speak(Utterance(TEXT), tmp_path / "a")
+        OpenAIVoice(VoiceChoice(id="onyx"), config).speak(Utterance(TEXT), tmp_path / "a")
     assert service.requests[0]["body"]["voice"] == "onyx"
 
 

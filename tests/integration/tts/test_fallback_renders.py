@@ -6,10 +6,10 @@ import math
 
 import pytest
 from pydantic import SecretStr
+from short_limits import quick
 from standins.realtime import realtime_service
 from standins.speech import ELEVENLABS_VOICES, Answer, openai_refusal, speech_service
 
-from worker.backoff import RetryPolicy
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, WaitError
@@ -17,6 +17,7 @@ from worker.fallbacks import read_fallbacks
 from worker.payload.parse import parse_job
 from worker.render.produce import produce
 from worker.render.studio import Studio
+from worker.service_limits import ServiceLimits
 from worker.tts import cloud_voice
 
 SCRIPT = "I am calm. I am safe."
@@ -26,10 +27,7 @@ APPS = {"provider": "openai", "model": "tts-1", "id": "nova"}
 
 
 @pytest.fixture
-def service(monkeypatch):
-    monkeypatch.setattr(cloud_voice, "READ_S", 2.0)
-    haste = RetryPolicy(failures=2, first_wait_s=0.01, longest_wait_s=0.02)
-    monkeypatch.setattr(cloud_voice.CloudVoice.__init__, "__kwdefaults__", {"retry_policy": haste})
+def service():
     cloud_voice.allowed_formats.clear()
     with speech_service() as service:
         yield service
@@ -44,6 +42,7 @@ def render(service, tmp_path, *, rules, voice=APPS, waited_s=math.inf, **setting
         "voice_fallbacks": read_fallbacks(rules),
         "cache_dir": tmp_path / "cache",
         "speech_parallel": 1,
+        "service_limits": ServiceLimits(voice_retries=quick(2)),
         **settings,
     }
     job = parse_job({"script": SCRIPT, "voice": voice, "durationMin": 0.2, "loopMode": False, "outputFormat": "wav"})

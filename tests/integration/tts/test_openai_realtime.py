@@ -7,44 +7,44 @@ import sys
 import threading
 import time
 import wave
+from dataclasses import replace
 
 import pytest
 import soundfile
 from pydantic import SecretStr
+from short_limits import IMPATIENT, QUICK
 from standins.realtime import EXPIRED, NO_CREDIT, Handshake, Turn, api_error, realtime_service
 
-from worker.backoff import RetryPolicy
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError
 from worker.ffmpeg.program import find_ffmpeg
 from worker.payload.schema import VoiceChoice
 from worker.payload.script import parse_script
-from worker.tts import available_voices, cloud_voice, open_voice
+from worker.tts import available_voices, open_voice
 from worker.tts.cache import SpeechCache
 from worker.tts.openai_realtime_voice import READ_ALOUD, OpenAIRealtimeVoice
 from worker.tts.service_errors import PieceTooLongError, RewordedError
 from worker.tts.speech import SpeechStats, speak_script
 from worker.tts.voice import Utterance
 
-HASTE = RetryPolicy(failures=3, first_wait_s=0.01, longest_wait_s=0.02)
 OUT_OF_CREDIT = "insufficient_quota.credit_balance_exhausted"
 TEXT = "I am calm. I am safe."
 
 
 @pytest.fixture
-def service(monkeypatch):
-    monkeypatch.setattr(cloud_voice, "READ_S", 2.0)
+def service():
     with realtime_service() as service:
         yield service
 
 
 def config(service, **settings):
-    return Config(openai_api_key=SecretStr("sk-test"), openai_base_url=service.url, **settings)
+    given = {"openai_api_key": SecretStr("sk-test"), "service_limits": QUICK, **settings}
+    return Config(openai_base_url=service.url, **given)
 
 
 def voice(service, *, key="sk-test", settings=None, **choice):
     given = config(service, **(settings or {})).model_copy(update={"openai_api_key": SecretStr(key)})
-    return OpenAIRealtimeVoice(VoiceChoice(provider="openai-realtime", **choice), given, retry_policy=HASTE)
+    return OpenAIRealtimeVoice(VoiceChoice(provider="openai-realtime", **choice), given)
 
 
 def refused(service, tmp_path, error, **choice):
@@ -252,7 +252,8 @@ class TestWhatPasses:
     )
     def test_it_is_tried_again_in_a_new_session_and_then_speaks(self, service, tmp_path, turn):
         service.turns = [turn]
-        there = voice(service)
+        limits = IMPATIENT if turn.kind == "stall" else QUICK
+        there = voice(service, settings={"service_limits": limits})
         there.speak(Utterance(TEXT), tmp_path / "a")
         there.close()
         assert (len(service.connections), len(service.requests)) == (2, 2)
@@ -269,10 +270,10 @@ class TestWhatPasses:
         raised = refused(service, tmp_path, TransientError)
         assert (raised.code, raised.retry_after_s) == ("voice.unavailable", 401.0)
 
-    def test_a_piece_that_never_ends_is_given_up(self, service, tmp_path, monkeypatch):
-        monkeypatch.setattr(cloud_voice, "PIECE_S", 1.0)
+    def test_a_piece_that_never_ends_is_given_up(self, service, tmp_path):
         service.turns = [Turn(kind="drip")] * 3
-        assert refused(service, tmp_path, TransientError).code == "voice.slow"
+        limits = {"service_limits": replace(QUICK, voice_piece_s=1.0)}
+        assert refused(service, tmp_path, TransientError, settings=limits).code == "voice.slow"
 
     def test_a_session_that_was_closed_between_two_pieces_is_opened_anew(self, service, tmp_path):
         there = voice(service)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 from pydantic import SecretStr
+from short_limits import QUICK
 from standins.speech import ELEVENLABS_VOICES, Answer, openai_refusal, speech_service
 
-from worker.backoff import RetryPolicy
 from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.ffmpeg.program import find_ffmpeg
@@ -25,7 +25,6 @@ from worker.tts.elevenlabs_voice import ElevenLabsVoice
 from worker.tts.openai_voice import OpenAIVoice
 from worker.tts.speech import SpeechStats, speak_script
 
-HASTE = RetryPolicy(failures=3, first_wait_s=0.01, longest_wait_s=0.02)
 LINES = [f"This is line number {number} of a calm script." for number in range(12)]
 NO_KEY = Answer(401, {"error": {"message": "Incorrect API key provided"}})
 
@@ -45,9 +44,10 @@ def voice(service, provider="openai", **choice):
         elevenlabs_api_key=SecretStr("el-test"),
         elevenlabs_tts_voice=ELEVENLABS_VOICES[0],
         elevenlabs_base_url=service.url,
+        service_limits=QUICK,
     )
     kind = OpenAIVoice if provider == "openai" else ElevenLabsVoice
-    return kind(VoiceChoice(provider=provider, **choice), config, retry_policy=HASTE)
+    return kind(VoiceChoice(provider=provider, **choice), config)
 
 
 def speak(folder: Path, there, lines=LINES, *, at_once=4, cache="cache", **options):

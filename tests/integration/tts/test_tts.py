@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from pydantic import SecretStr
+from short_limits import IMPATIENT, QUICK
 from standins.speech import (
     ELEVENLABS_PAID_VOICES,
     ELEVENLABS_VOICES,
@@ -18,7 +19,6 @@ from standins.speech import (
 )
 
 from dsp.blocks import spans
-from worker.backoff import RetryPolicy
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError
 from worker.ffmpeg.program import find_ffmpeg
@@ -32,22 +32,20 @@ from worker.tts.speech import PARAGRAPH_GAP_S, SENTENCE_GAP_S, SpeechStats, reco
 from worker.tts.voice import Utterance
 
 RATE = 44_100
-HASTE = RetryPolicy(failures=3, first_wait_s=0.01, longest_wait_s=0.02)
 QUOTA = {
     "error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}
 }
 
 
 @pytest.fixture
-def service(monkeypatch):
-    monkeypatch.setattr(cloud_voice, "READ_S", 2.0)
+def service():
     cloud_voice.allowed_formats.clear()
     elevenlabs_voice.models_without_context.clear()
     with speech_service() as service:
         yield service
 
 
-def voice(service, provider: str, *, setting: str | None = None, named: str | None = None, **choice):
+def voice(service, provider: str, *, setting: str | None = None, named: str | None = None, limits=QUICK, **choice):
     config = Config(
         openai_tts_model=setting if provider == "openai" else None,
         elevenlabs_tts_model=setting if provider == "elevenlabs" else None,
@@ -57,9 +55,10 @@ def voice(service, provider: str, *, setting: str | None = None, named: str | No
         elevenlabs_base_url=service.url,
         openai_tts_voice=named,
         elevenlabs_tts_voice=named or ELEVENLABS_VOICES[0],
+        service_limits=limits,
     )
     kind = OpenAIVoice if provider == "openai" else ElevenLabsVoice
-    return kind(VoiceChoice(provider=provider, **choice), config, retry_policy=HASTE)
+    return kind(VoiceChoice(provider=provider, **choice), config)
 
 
 PROVIDERS = ("openai", "elevenlabs")
@@ -229,8 +228,7 @@ def test_context_that_is_refused_is_left_out_from_then_on(service, tmp_path):
         openai_refusal(400, "This model's maximum context length is 2000 tokens.", param="input"),
     ],
 )
-def test_a_piece_that_is_too_long_for_the_service_is_cut_smaller(service, tmp_path, monkeypatch, refused):
-    monkeypatch.setattr(cloud_voice, "READ_S", 60.0)  # the stand-in speaks a while
+def test_a_piece_that_is_too_long_for_the_service_is_cut_smaller(service, tmp_path, refused):
     script = ", ".join(f"part number {n} of a sentence" for n in range(40)) + "."
     service.answers = [refused]
     speech = speak(service, tmp_path, script)
@@ -290,7 +288,8 @@ def test_a_reason_that_quotes_the_script_is_not_passed_on(service, tmp_path, pro
 )
 def test_what_passes_is_tried_again_and_then_speaks(service, tmp_path, provider, answer):
     service.answers = [answer]
-    voice(service, provider).speak(Utterance("Hello there."), tmp_path / "a")
+    limits = IMPATIENT if answer.kind == "stall" else QUICK
+    voice(service, provider, limits=limits).speak(Utterance("Hello there."), tmp_path / "a")
     assert len(service.requests) == (1 if answer.kind == "slow" else 2)
     assert (tmp_path / "a").stat().st_size > 1000
 
@@ -512,8 +511,7 @@ def test_of_a_long_neighbour_only_what_is_near_counts(service, tmp_path):
     assert [request["body"]["text"] for request in service.requests].count("I am calm.") == 1
 
 
-def test_pieces_begin_and_end_in_silence_and_at_one_level(service, tmp_path, monkeypatch):
-    monkeypatch.setattr(cloud_voice, "READ_S", 30.0)  # minutes of speech take the stand-in a while
+def test_pieces_begin_and_end_in_silence_and_at_one_level(service, tmp_path):
     speech = speak(service, tmp_path, ", ".join(f"part number {n} of many" for n in range(300)) + ".")
     clips = [part.clip for part in speech.parts if not isinstance(part, Pause)]
     assert len(clips) > 1, "4096 characters are OpenAI's limit"
