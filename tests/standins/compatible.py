@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
 import soundfile
+from standins.http_server import Request, Response, as_json, serve
 from standins.speech import RATE, spoken
 
 _KNOWN_FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
@@ -45,6 +44,15 @@ class Compatible:
     most_characters: int = 100_000
     gives: str | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
+
+    def __call__(self, request: Request) -> Response:
+        body = json.loads(request.body)
+        self.requests.append(body)
+        if refusal := refused(self, request.path, body):
+            return as_json(*refusal)
+        asked = body.get("response_format", "mp3")
+        sound = sound_of(body["input"], self.gives or asked, body.get("speed", 1.0))
+        return Response(200, sound, {"Content-Type": _TYPES[asked]})
 
 
 def sound_of(text: str, format_: str, speed: float = 1.0) -> bytes:
@@ -89,36 +97,6 @@ def refused(service: Compatible, path: str, body: Mapping[str, Any]) -> tuple[in
 def compatible_service(**knows: Any) -> Iterator[Compatible]:
     """Serve on a free port of this machine."""
     service = Compatible(**knows)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            service.requests.append(body)
-            if refusal := refused(service, self.path, body):
-                self._send(refusal[0], "application/json", json.dumps(refusal[1]).encode())
-                return
-            asked = body.get("response_format", "mp3")
-            sound = sound_of(body["input"], service.gives or asked, body.get("speed", 1.0))
-            self._send(200, _TYPES[asked], sound)
-
-        def _send(self, status: int, kind: str, data: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    service.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with serve({"": service}) as url:
+        service.url = f"{url}/v1"
         yield service
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)

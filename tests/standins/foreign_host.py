@@ -7,11 +7,10 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ssl
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpcore
@@ -19,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from standins.http_server import serve
 
 from worker.media.guarded_http import Network
 
@@ -40,8 +40,8 @@ class ForeignHost:
         The addresses that were connected to.
     """
 
-    port: int
     trust: ssl.SSLContext
+    port: int = 0
     pages: dict[str, Page] = field(default_factory=dict)
     names: dict[str, list[list[str]]] = field(default_factory=dict)
     reached: list[str] = field(default_factory=list)
@@ -51,6 +51,11 @@ class ForeignHost:
     @property
     def network(self) -> Network:
         return Network(addresses=self._addresses, connect=self._connect, tls=self.trust)
+
+    def handle(self, handler: BaseHTTPRequestHandler, path: str) -> None:
+        headers = {name.lower(): value for name, value in handler.headers.items()}
+        self.asked.append((headers.get("host", ""), handler.path, headers))
+        self.pages.get(handler.path, page(b"nothing here", 404))(handler)
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:
         assert port == 443
@@ -105,45 +110,10 @@ def foreign_host(folder: Path, *hosts: str) -> Iterator[ForeignHost]:
     trusted, key = certificate(folder, hosts)
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_side.load_cert_chain(trusted, key)
-    place: list[ForeignHost] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        disable_nagle_algorithm = True
-
-        def do_GET(self) -> None:
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            place[0].asked.append((headers.get("host", ""), self.path, headers))
-            place[0].pages.get(self.path, page(b"nothing here", 404))(self)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def finish_request(self, request, client_address) -> None:  # type: ignore[no-untyped-def]
-            # The handshake here, in the request's own thread: a client that gives up must not stop the
-            # others.
-            with contextlib.suppress(OSError), server_side.wrap_socket(request, server_side=True) as line:
-                Handler(line, client_address, self)
-
-        def handle_error(self, request, client_address) -> None:  # type: ignore[no-untyped-def]
-            """Clients that go away are the point of some tests."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    place.append(
-        ForeignHost(
-            server.server_address[1],
-            ssl.create_default_context(cafile=str(trusted)),
-            names={host: [[PUBLIC]] for host in hosts},
-        )
-    )
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    try:
-        yield place[0]
-    finally:
-        server.shutdown()
-        server.server_close()
+    host = ForeignHost(ssl.create_default_context(cafile=str(trusted)), names={name: [[PUBLIC]] for name in hosts})
+    with serve({"": host}, tls=server_side) as url:
+        host.port = int(url.rpartition(":")[2])
+        yield host
 
 
 def certificate(folder: Path, hosts: Sequence[str]) -> tuple[Path, Path]:

@@ -1,6 +1,6 @@
 """Resend's API and Supabase's auth admin API, as far as the worker's e-mails need them.
 
-Both are plain functions of a request, to be mounted with `standins.storage.serve_project`. Error bodies:
+Both are plain functions of a request, to be mounted with `standins.http_server.serve`. Error bodies:
 Resend's documentation, "Errors" and "Idempotency keys"; supabase/auth, internal/api/errors.go.
 """
 
@@ -11,8 +11,9 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from standins.http_server import Request, Response, as_json
 from standins.keys import role_of
-from standins.postgrest import Request, Response, as_json, invalid_key
+from standins.postgrest import invalid_key
 
 RESEND_KEY = "re_test_key"
 

@@ -1,8 +1,8 @@
 """PostgREST behind Supabase's gateway, as far as the worker meets it: the same wire forms, over a real
 Postgres.
 
-`Postgrest` answers requests below ``/rest/v1``; `standins.project.serve_project` mounts it, and other stand-ins beside
-it, on one local server as a Supabase project would: ``with serve_project({"/rest/v1": Postgrest(dsn)}) as url:
+`Postgrest` answers requests below ``/rest/v1``; `standins.http_server.serve` mounts it, and other stand-ins beside
+it, on one local server as a Supabase project would: ``with serve({"/rest/v1": Postgrest(dsn)}) as url:
 create_client(url, SERVICE_KEY)``. Error forms and their HTTP status: PostgREST reference, "Errors".
 """
 
@@ -11,58 +11,18 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from production import GATEWAY
 from psycopg import sql
+from standins.http_server import Request, Response, as_json
 from standins.keys import ANON_JWT, SERVICE_JWT, claims_of, role_of
 
 SERVICE_KEY = SERVICE_JWT
 ANON_KEY = ANON_JWT
-
-
-@dataclass(frozen=True)
-class Request:
-    """What came in; `path` is relative to the mount point, header names are in lower case."""
-
-    method: str
-    path: str
-    query: tuple[tuple[str, str], ...]
-    headers: Mapping[str, str]
-    body: bytes
-
-    def parameter(self, name: str) -> str | None:
-        return next((value for key, value in self.query if key == name), None)
-
-    @property
-    def key(self) -> str:
-        return self.headers.get("apikey", "")
-
-
-@dataclass(frozen=True)
-class Response:
-    """What goes out; `status` 0 closes the connection without an answer."""
-
-    status: int
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-App = Callable[[Request], Response]
-
-
-def as_json(status: int, value: Any, **headers: str) -> Response:
-    return Response(
-        status,
-        json.dumps(value, separators=(",", ":")).encode(),
-        {
-            "Content-Type": "application/json; charset=utf-8",
-            **{k.replace("_", "-"): v for k, v in headers.items()},
-        },
-    )
 
 
 def refused(status: int, code: str, message: str, *, details: str | None = None, hint: str | None = None) -> Response:

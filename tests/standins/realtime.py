@@ -234,7 +234,7 @@ class _Talk:
             self._connection.close(turn.code, turn.reason)
             return
         if turn.kind == "stall":
-            self._ended.wait(8.0)
+            self._ended.wait(60.0)
             return
         while turn.kind == "drip" and not self._ended.wait(0.1):
             self._send(f"response.{name}.delta", delta="AAA=", **_PLACE)

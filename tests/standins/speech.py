@@ -6,7 +6,6 @@ as fast as they are asked to.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import re
@@ -16,13 +15,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import soundfile
+from standins.http_server import JSON, answer, serve
 
 RATE = 24_000
+_STALL_S = 60.0  # longer than any client waits that is to give up
 _TYPES = {"flac": "audio/flac", "mp3": "audio/mpeg", "pcm": "audio/pcm"}
 CHARACTERS_A_SECOND = 15
 SENTENCE_SILENCE_S = 0.25
@@ -121,8 +123,63 @@ class Service:
     most_at_once: int | None = None
     at_once: int = 0
     refused_at_once: int = 0
+    ended: threading.Event = field(default_factory=threading.Event)
     _now: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def handle(self, handler: BaseHTTPRequestHandler, path: str) -> None:
+        headers = {name.lower(): value for name, value in handler.headers.items()}
+        if handler.command == "GET":
+            return self._list(handler, path, headers)
+        body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+        parameters = dict(parse_qsl(urlsplit(handler.path).query))
+        self.requests.append({"path": path, "body": body, "query": parameters, "headers": headers})
+        text = body.get("input") or body["text"]
+        format_, _, rate = (body.get("response_format") or parameters["output_format"]).partition("_")
+        given = self.next_answer(text) if self.admits() else TOO_MANY
+        if given.before is not None:
+            given.before()
+        if given.status == 200:
+            given = (refused_by_openai if "input" in body else refused_by_elevenlabs)(path, body) or given
+        if given.status == 200:
+            return self._speak(handler, given, text, format_, spoken_speed(body), int(rate.partition("_")[0] or RATE))
+        data = given.body if isinstance(given.body, bytes) else json.dumps(given.body).encode()
+        return answer(handler, given.status, data, {**JSON, **given.headers})
+
+    def _list(self, handler: BaseHTTPRequestHandler, path: str, headers: Mapping[str, str]) -> None:
+        """The lists of models and voices, for the right key."""
+        if "refused" in (headers.get("xi-api-key") or headers.get("authorization") or "refused"):
+            return answer(handler, 401, b"{}", JSON)
+        found = listed(headers).get(path)
+        return answer(handler, 404 if found is None else 200, json.dumps(found or {}).encode(), JSON)
+
+    def _speak(
+        self, handler: BaseHTTPRequestHandler, given: Answer, text: str, format_: str, speed: float, rate: int
+    ) -> None:
+        headers = {"Content-Type": _TYPES[format_], "request-id": f"request-{len(self.requests)}"}
+        page = b"<html>busy</html>" * 50
+        match given.kind:
+            case "empty":
+                return answer(handler, 200, b"", headers)
+            case "text":
+                return answer(handler, 200, page, headers)
+            case "page":
+                return answer(handler, 200, page, {**headers, "Content-Type": "text/html; charset=utf-8"})
+            case "silence":
+                return answer(handler, 200, encoded(np.zeros(rate), format_, rate), headers)
+        data = spoken(text, format_, speed, rate)
+        match given.kind:
+            case "cut":
+                return answer(handler, 200, data[: len(data) // 2], headers)
+            case "truncate":
+                return answer(handler, 200, data, headers, only=200)
+            case "stall":
+                return answer(handler, 200, data, headers, only=200, then=lambda: self.ended.wait(_STALL_S))
+            case "drip":
+                return answer(handler, 200, data, headers, pause_s=0.1)
+            case "slow":
+                time.sleep(0.3)
+        return answer(handler, 200, data, headers, then=lambda: self.whole.update([text]))
 
     def admits(self) -> bool:
         """Count a request while it takes its time, before it is answered; false for one too many."""
@@ -248,117 +305,30 @@ def encoded(sound: np.ndarray, format_: str, rate: int = RATE) -> bytes:
     return file.getvalue()
 
 
+def listed(headers: Mapping[str, str]) -> dict[str, Any]:
+    """The lists of models and voices of the service that a request's key is for, by path."""
+    if "xi-api-key" in headers:
+        return {
+            "/v1/models": [
+                *({"model_id": name, "can_do_text_to_speech": True} for name in ELEVENLABS_LIMITS),
+                {"model_id": "scribe_v2", "can_do_text_to_speech": False},
+            ],
+            "/v1/voices": {"voices": [{"voice_id": name, "name": name} for name in ELEVENLABS_VOICES]},
+        }
+    models = [
+        *({"id": name, "object": "model", **SHUTDOWN} for name in OPENAI_LIMITS),
+        *({"id": name, "object": "model"} for name in OPENAI_OTHER_MODELS),
+    ]
+    return {"/v1/models": {"object": "list", "data": models}}
+
+
 @contextmanager
 def speech_service() -> Iterator[Service]:
     """Serve on a free port of this machine."""
     service = Service()
-    ended = threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        disable_nagle_algorithm = True
-
-        def do_GET(self) -> None:
-            """The lists of models and voices, for the right key."""
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            if "xi-api-key" in headers:
-                listed: dict[str, Any] = {
-                    "/v1/models": [
-                        *({"model_id": name, "can_do_text_to_speech": True} for name in ELEVENLABS_LIMITS),
-                        {"model_id": "scribe_v2", "can_do_text_to_speech": False},
-                    ],
-                    "/v1/voices": {"voices": [{"voice_id": name, "name": name} for name in ELEVENLABS_VOICES]},
-                }
-            else:
-                listed = {
-                    "/v1/models": {
-                        "object": "list",
-                        "data": [
-                            *({"id": name, "object": "model", **SHUTDOWN} for name in OPENAI_LIMITS),
-                            *({"id": name, "object": "model"} for name in OPENAI_OTHER_MODELS),
-                        ],
-                    }
-                }
-            if "refused" in (headers.get("xi-api-key") or headers.get("authorization") or "refused"):
-                self._send(401, b"{}", {"Content-Type": "application/json"})
-            elif self.path in listed:
-                self._send(200, json.dumps(listed[self.path]).encode(), {"Content-Type": "application/json"})
-            else:
-                self._send(404, b"{}", {"Content-Type": "application/json"})
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            path, _, query = self.path.partition("?")
-            parameters = dict(pair.split("=", 1) for pair in query.split("&") if pair)
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            service.requests.append({"path": path, "body": body, "query": parameters, "headers": headers})
-            text = body.get("input") or body["text"]
-            format_, _, rate = (body.get("response_format") or parameters["output_format"]).partition("_")
-            answer = service.next_answer(text) if service.admits() else TOO_MANY
-            if answer.before is not None:
-                answer.before()
-            if answer.status == 200:
-                answer = self._refusal(path, body) or answer
-            with contextlib.suppress(OSError):  # the client may have had enough
-                if answer.status == 200:
-                    self._speak(answer, text, format_, spoken_speed(body), int(rate.partition("_")[0] or RATE))
-                else:
-                    data = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
-                    self._send(answer.status, data, {"Content-Type": "application/json", **answer.headers})
-
-        def _refusal(self, path: str, body: Mapping[str, Any]) -> Answer | None:
-            return refused_by_openai(path, body) if "input" in body else refused_by_elevenlabs(path, body)
-
-        def _speak(self, answer: Answer, text: str, format_: str, speed: float, rate: int) -> None:
-            headers = {"Content-Type": _TYPES[format_], "request-id": f"request-{len(service.requests)}"}
-            page = b"<html>busy</html>" * 50
-            match answer.kind:
-                case "empty":
-                    self._send(200, b"", headers)
-                case "text":
-                    self._send(200, page, headers)
-                case "page":
-                    self._send(200, page, {**headers, "Content-Type": "text/html; charset=utf-8"})
-                case "silence":
-                    self._send(200, encoded(np.zeros(rate), format_, rate), headers)
-                case "cut":
-                    data = spoken(text, format_, speed, rate)
-                    self._send(200, data[: len(data) // 2], headers)
-                case "stall" | "drip" | "truncate":
-                    data = spoken(text, format_, speed, rate)
-                    self._send(200, data[:200], {**headers, "Content-Length": str(len(data))})
-                    self.wfile.flush()
-                    for at in range(200, len(data)) if answer.kind == "drip" else ():
-                        if ended.wait(0.1):
-                            break
-                        self.wfile.write(data[at : at + 1])
-                    if answer.kind == "stall":
-                        ended.wait(8.0)
-                    self.close_connection = True
-                case _:
-                    if answer.kind == "slow":
-                        time.sleep(0.3)
-                    self._send(200, spoken(text, format_, speed, rate), headers)
-                    service.whole[text] += 1
-
-        def _send(self, status: int, data: bytes, headers: Mapping[str, str]) -> None:
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(data)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    service.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield service
-    finally:
-        ended.set()
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+    with serve({"": service}) as url:
+        service.url = url
+        try:
+            yield service
+        finally:
+            service.ended.set()

@@ -6,7 +6,7 @@ supabase/storage (src/internal/errors/codes.ts, src/http/error-handler.ts, src/s
 src/http/routes/tus): most failures are HTTP 400 with the true status as text in the body; the resumable
 routes use true statuses and bare text. An upload that it refuses is answered as soon as that is known, before its body
 has been read; what follows on that connection is never read, and never answered. Before it stands the gateway, which
-knows the project's keys (`standins.keys`). `standins.project.serve_project` mounts it beside other stand-ins.
+knows the project's keys (`standins.keys`). `standins.http_server.serve` mounts it beside other stand-ins.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from email.parser import BytesHeaderParser
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from standins.http_server import JSON, answer, go_silent, hang_up, read_the_rest, sent
 from standins.keys import role_of
-from standins.project import JSON, answer, go_silent, hang_up, read_the_rest, sent
 
 MB = 1024 * 1024
 _FORM_BYTES = 2000  # of a multipart form, beside the file

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from standins.http_server import App, Raw, serve
 from standins.mail import Auth
-from standins.postgrest import SERVICE_KEY, App, Postgrest
-from standins.project import Raw, serve_project
+from standins.postgrest import SERVICE_KEY, Postgrest
 from standins.storage import Storage, production_buckets
 
 
@@ -37,5 +37,5 @@ def supabase_standin(dsn: str | None = None) -> Iterator[Project]:
     apps: dict[str, App | Raw] = {"/storage/v1": storage, "/auth/v1": auth}
     if postgrest:
         apps["/rest/v1"] = postgrest
-    with serve_project(apps) as url:
+    with serve(apps) as url:
         yield Project(url, storage, auth, postgrest)

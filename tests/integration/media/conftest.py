@@ -8,7 +8,7 @@ import pytest
 from fetching import SONG
 from short_limits import QUICK
 from standins.foreign_host import PUBLIC, ForeignHost, foreign_host
-from standins.project import serve_project
+from standins.http_server import serve
 from standins.postgrest import SERVICE_KEY
 from standins.storage import Storage, production_buckets
 
@@ -41,5 +41,5 @@ def storage() -> Storage:
 
 @pytest.fixture
 def project(storage: Storage) -> Iterator[Config]:
-    with serve_project({"/storage/v1": storage}) as url:
+    with serve({"/storage/v1": storage}) as url:
         yield Config(supabase_url=url, supabase_service_role_key=SERVICE_KEY, service_limits=QUICK)  # type: ignore[arg-type]

@@ -15,9 +15,9 @@ import pytest
 from database import Databases, Variant, age_row, execute, first_version, new_track, payload_of, rescued_by, row_of
 from pairs import all_pairs
 from servers import server_versions, wanted_versions
+from standins.http_server import serve
 from standins.keys import ANON_JWT, SECRET_KEY, SERVICE_JWT
 from standins.postgrest import Postgrest
-from standins.project import serve_project
 
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, ShuttingDown, TransientError
@@ -53,7 +53,7 @@ def opened(dsn: str, transport: str, key: str = SERVICE_JWT) -> Iterator[Queue]:
         if transport == "postgres":
             config = Config(database_url=dsn)
         else:
-            url = stack.enter_context(serve_project({"/rest/v1": Postgrest(dsn)}))
+            url = stack.enter_context(serve({"/rest/v1": Postgrest(dsn)}))
             config = Config(supabase_url=url, supabase_service_role_key=key)
         queue = open_queue(config, worker_name="w")
         stack.callback(queue.close)
@@ -323,7 +323,7 @@ def test_a_gateway_that_knows_no_casts_will_do(made) -> None:
     dsn = made(Variant("lacking", "production", "job_data", "enum"))
     postgrest = Postgrest(dsn)
     postgrest.knows_casts = False
-    with serve_project({"/rest/v1": postgrest}) as url:
+    with serve({"/rest/v1": postgrest}) as url:
         queue = open_queue(Config(supabase_url=url, supabase_service_role_key=SERVICE_JWT), worker_name="w")
         good = queue.enqueue({"n": 1}, track_id=new_track(dsn, USER), user_id=USER)
         claim = claimed(queue)
@@ -503,7 +503,7 @@ def test_a_worker_that_dies_between_the_writes_is_made_good(made, call, complete
     dsn = made(Variant(complete))
     track_id = new_track(dsn, USER)
     postgrest = Postgrest(dsn)
-    with serve_project({"/rest/v1": postgrest}) as url:
+    with serve({"/rest/v1": postgrest}) as url:
         config = Config(supabase_url=url, supabase_service_role_key=SERVICE_JWT)
         dying, heir = (open_queue(config, worker_name=name) for name in "ab")
         job_id = dying.enqueue({}, track_id=track_id, user_id=USER)
@@ -556,7 +556,7 @@ def test_a_gateway_without_content_range_still_counts(made) -> None:
         headers = {name: value for name, value in response.headers.items() if name != "Content-Range"}
         return type(response)(response.status, response.body, headers)
 
-    with serve_project({"/rest/v1": without}) as url:
+    with serve({"/rest/v1": without}) as url:
         queue = open_queue(Config(supabase_url=url, supabase_service_role_key=SERVICE_JWT), worker_name="w")
         for _ in range(3):
             queue.enqueue({})

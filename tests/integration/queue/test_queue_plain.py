@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from database import VARIANTS, Databases, Variant, age_row, execute, new_track, payload_of, rescued_by, row_of
+from standins.http_server import serve
 from standins.postgrest import SERVICE_KEY, Postgrest
-from standins.project import serve_project
 
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, ShuttingDown, TransientError
@@ -27,7 +27,7 @@ def opened(dsn: str, transport: str) -> Iterator[Queue]:
         if transport == "postgres":
             config = Config(database_url=dsn)
         else:
-            url = stack.enter_context(serve_project({"/rest/v1": Postgrest(dsn)}))
+            url = stack.enter_context(serve({"/rest/v1": Postgrest(dsn)}))
             config = Config(supabase_url=url, supabase_service_role_key=SERVICE_KEY)
         queue = open_queue(config, worker_name="w")
         stack.callback(queue.close)

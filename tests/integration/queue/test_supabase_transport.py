@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from database import Databases, Variant, execute, new_track, payload_of, rescued_by, row_of
 from pydantic import SecretStr
-from standins.postgrest import ANON_KEY, SERVICE_KEY, Postgrest, Response, as_json, refused
-from standins.project import serve_project
+from standins.http_server import Response, as_json, serve
+from standins.postgrest import ANON_KEY, SERVICE_KEY, Postgrest, refused
 
 from worker.config import Config
 from worker.errors import ConfigurationError, ShuttingDown, TransientError
@@ -24,7 +23,7 @@ from worker.supabase_access import Supabase
 @pytest.fixture
 def project(leased_dsn: str) -> Iterator[tuple[Postgrest, str]]:
     postgrest = Postgrest(leased_dsn)
-    with serve_project({"/rest/v1": postgrest}) as url:
+    with serve({"/rest/v1": postgrest}) as url:
         yield postgrest, url
 
 
@@ -140,7 +139,7 @@ def test_the_anon_key_is_refused(project: tuple[Postgrest, str]) -> None:
 
 
 def test_a_server_that_is_not_there_is_transient() -> None:
-    with serve_project({}) as url:
+    with serve({}) as url:
         pass
     with pytest.raises(TransientError, match="does not answer"):
         opened(url)
@@ -159,7 +158,7 @@ def test_plain_mode_in_a_claim_whose_second_half_fails(databases: Databases) -> 
     """The claim went through, reading the row did not: the next claim returns that row, not a second one."""
     dsn = databases.new(Variant())
     postgrest = Postgrest(dsn)
-    with serve_project({"/rest/v1": postgrest}) as url:
+    with serve({"/rest/v1": postgrest}) as url:
         queue = opened(url)
         assert queue.mode == "plain"
         ids = [queue.enqueue({"n": n}) for n in range(2)]
@@ -175,7 +174,7 @@ def test_the_probe_for_the_dialect_writes_nothing(databases: Databases) -> None:
     dsn = databases.new(Variant(dialect="production"))
     execute(dsn, "INSERT INTO audio_job_queue (payload) VALUES ('{}')")
     before = execute(dsn, "SELECT * FROM audio_job_queue")
-    with serve_project({"/rest/v1": Postgrest(dsn)}) as url:
+    with serve({"/rest/v1": Postgrest(dsn)}) as url:
         opened(url).close()
     assert execute(dsn, "SELECT * FROM audio_job_queue") == before
     databases.release(dsn)
@@ -185,7 +184,7 @@ def test_the_clock_is_the_servers(project: tuple[Postgrest, str]) -> None:
     def wrong_clock(request: object) -> Response:
         return as_json(200, [], Date="Mon, 01 Jan 2035 00:00:00 GMT")
 
-    with serve_project({"/rest/v1": wrong_clock}) as url:
+    with serve({"/rest/v1": wrong_clock}) as url:
         transport = SupabaseTransport(Supabase(url, SecretStr(SERVICE_KEY)))
         assert abs((transport.now() - datetime(2035, 1, 1, tzinfo=UTC)).total_seconds()) < 60
         transport.close()
@@ -195,23 +194,16 @@ def test_an_answer_without_end_is_given_up() -> None:
     """Customers can write large rows; a claim reads one with a gateway that knows no casts."""
     sent = [0]
 
-    class Endless(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
+    class Endless:
+        def handle(self, handler: BaseHTTPRequestHandler, path: str) -> None:
+            handler.close_connection = True
+            handler.send_response(200)
+            handler.send_header("Content-Type", "application/json")
+            handler.end_headers()
             with contextlib.suppress(OSError):
                 while sent[0] < 100_000_000:
-                    sent[0] += self.wfile.write(b"[" * 65_536)
+                    sent[0] += handler.wfile.write(b"[" * 65_536)
 
-        do_POST = do_GET  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.raises(TransientError):
-            opened(f"http://127.0.0.1:{server.server_port}")
-        server.shutdown()
+    with serve({"": Endless()}) as url, pytest.raises(TransientError):
+        opened(url)
     assert sent[0] < 50_000_000

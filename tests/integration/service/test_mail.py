@@ -10,10 +10,10 @@ import pytest
 from database import execute
 from loguru import logger
 from pydantic import SecretStr
+from standins.http_server import Response, as_json, serve
 from standins.keys import ANON_JWT, OPAQUE_KEY, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_JWT, USER_JWT
 from standins.mail import RESEND_KEY, Auth, Resend
-from standins.postgrest import SERVICE_KEY, Response, as_json
-from standins.project import serve_project
+from standins.postgrest import SERVICE_KEY
 
 from worker.backoff import RetryPolicy
 from worker.config import Config
@@ -44,7 +44,7 @@ class Post:
 @pytest.fixture
 def post() -> Iterator[Post]:
     resend, auth = Resend(), Auth({USER: "ada@example.com"})
-    with serve_project({"/auth/v1": auth, "/resend": resend}) as url:
+    with serve({"/auth/v1": auth, "/resend": resend}) as url:
         config = Config.from_environ(
             {
                 "SUPABASE_URL": url,
@@ -294,7 +294,7 @@ def test_a_service_that_stalls_times_out(post: Post) -> None:
             time.sleep(0.3)
             return Response(0)
 
-    with serve_project({"/resend": Slow()}) as url:
+    with serve({"/resend": Slow()}) as url:
         assert failed(post.with_(resend_api_url=f"{url}/resend"), request_s=0.05) is False
 
 

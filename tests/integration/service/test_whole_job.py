@@ -17,8 +17,8 @@ import pytest
 import soundfile
 from database import Variant, execute, row_of
 from paths import ROOT
+from standins.http_server import serve
 from standins.mail import RESEND_KEY, Resend
-from standins.project import serve_project
 from standins.queued_jobs import CUSTOMER, customer, sound
 from standins.speech import speech_service
 from standins.storage import Bucket, Object
@@ -222,7 +222,7 @@ def test_the_owner_and_the_operators_get_each_email_once(project, leased_dsn, tm
     good, _ = ordered(leased_dsn, {**JOB, "metadata": {"title": "Evening calm"}}, project.url)
     poor, _ = ordered(leased_dsn, {**JOB, "backgroundMusic": {"url": "gone.mp3"}}, project.url)
     bad, _ = ordered(leased_dsn, {**JOB, "durationMin": -1}, project.url)
-    with serve_project({"/resend": resend}) as url:
+    with serve({"/resend": resend}) as url:
         events = drained(
             project,
             tmp_path,

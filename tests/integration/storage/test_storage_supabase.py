@@ -14,7 +14,7 @@ import psutil
 import pytest
 from pydantic import SecretStr
 from short_limits import QUICK
-from standins.project import serve_project
+from standins.http_server import serve
 from standins.keys import ANON_JWT, OPAQUE_KEY, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_JWT, USER_JWT
 from standins.postgrest import SERVICE_KEY
 from standins.storage import MB, Bucket, Storage, locked_body, no_object, production_buckets, rendered
@@ -43,7 +43,7 @@ def storage(_storage: Storage) -> Storage:
 
 @pytest.fixture(scope="module")
 def origin(_storage: Storage) -> Iterator[str]:
-    with serve_project({"/storage/v1": _storage}) as url:
+    with serve({"/storage/v1": _storage}) as url:
         yield url
 
 
@@ -508,7 +508,7 @@ def test_every_form_of_a_refused_key_is_known(
 
 
 def test_a_host_that_is_no_supabase_says_so(storage: Storage, small: Path) -> None:
-    with serve_project({"/elsewhere": storage}) as url:
+    with serve({"/elsewhere": storage}) as url:
         supabase = supabase_of(Config(supabase_url=url, supabase_service_role_key=SERVICE_KEY))  # type: ignore[arg-type]
         assert supabase is not None
         with pytest.raises(ConfigurationError, match="SUPABASE_URL leads to no Supabase Storage"):

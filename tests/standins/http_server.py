@@ -1,6 +1,4 @@
-"""One Supabase project on this machine: an HTTP server with a stand-in at each prefix, and how these write answers,
-whole or broken off.
-"""
+"""The HTTP server of all stand-ins, with one at each prefix, and how these write answers, whole or broken off."""
 
 from __future__ import annotations
 
@@ -8,17 +6,56 @@ import contextlib
 import json
 import select
 import socket
+import ssl
+import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
-from standins.postgrest import App, Request
-
 JSON = {"Content-Type": "application/json; charset=utf-8"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What came in; `path` is relative to the mount point, header names are in lower case."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    body: bytes
+
+    def parameter(self, name: str) -> str | None:
+        return next((value for key, value in self.query if key == name), None)
+
+    @property
+    def key(self) -> str:
+        return self.headers.get("apikey", "")
+
+
+@dataclass(frozen=True)
+class Response:
+    """What goes out; `status` 0 closes the connection without an answer."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+App = Callable[[Request], Response]
+
+
+def as_json(status: int, value: Any, **headers: str) -> Response:
+    return Response(
+        status,
+        json.dumps(value, separators=(",", ":")).encode(),
+        {**JSON, **{name.replace("_", "-"): value for name, value in headers.items()}},
+    )
 
 
 class Raw(Protocol):
@@ -74,7 +111,12 @@ def answer(
     *,
     only: int | None = None,
     pause_s: float | None = None,
+    then: Callable[[], object] | None = None,
 ) -> None:
+    """Write an answer: all of it, or only so many bytes before the line breaks; with a pause after each byte if asked.
+
+    `then` is called once that is written, unless the client has gone.
+    """
     handler.send_response_only(status)
     for name, value in {"Date": handler.date_time_string(), **headers}.items():
         handler.send_header(name, value)
@@ -90,16 +132,18 @@ def answer(
                 time.sleep(pause_s)
         else:
             handler.wfile.write(body[:only])
+        if then is not None:
+            then()
     if only is not None:
         hang_up(handler)
 
 
 @contextmanager
-def serve_project(apps: Mapping[str, App | Raw]) -> Iterator[str]:
-    """A local HTTP server with each app at its prefix; yields the project's URL.
+def serve(apps: Mapping[str, App | Raw], *, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve each app at its prefix on a free port of this machine; yields the address.
 
-    Takes both kinds: those that write their own answers, and plain functions as `standins.postgrest` has
-    them.
+    Takes both kinds: those that write their own answers, and plain functions of a request. The
+    prefix ``""`` is for an app that answers everywhere.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -134,11 +178,25 @@ def serve_project(apps: Mapping[str, App | Raw]) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def finish_request(self, request, client_address) -> None:  # type: ignore[no-untyped-def]
+            if tls is None:
+                return super().finish_request(request, client_address)
+            # The handshake here, in the request's own thread: a client that gives up must not stop the others.
+            with contextlib.suppress(OSError), tls.wrap_socket(request, server_side=True) as line:
+                Handler(line, client_address, self)
+
+        def handle_error(self, request, client_address) -> None:  # type: ignore[no-untyped-def]
+            """Clients that go away are the point of some tests; any other error is one of a stand-in."""
+            if not isinstance(sys.exception(), OSError):
+                super().handle_error(request, client_address)
+
+    server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()
