@@ -21,6 +21,7 @@ from worker.job.messages import JobInput, JobOutput
 
 PERFORM = "standins.jobs:perform"
 _STEP_S = 0.05
+_LOADED_BY = os.getpid()
 
 
 def perform(job_input: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
@@ -45,7 +46,7 @@ def perform(job_input: JobInput, config: Config, channel: Channel, folder: Path)
     return JobOutput(
         {"url": path, "audioUrl": path},
         {"audio_url": path, "status": "published"},
-        {"stages": {"sleep": float(payload.get("seconds", 0))}, "lufs": -16.0, "dbtp": -1.5},
+        {"stages": {"sleep": float(payload.get("seconds", 0))}, "lufs": -16.0, "dbtp": -1.5, "loaded_by": _LOADED_BY},
     )
 
 

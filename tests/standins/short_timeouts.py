@@ -1,7 +1,7 @@
 """`mindscript-worker work` in a process of its own, with shorter timeouts.
 
-A service that does not answer times out after four seconds, not after a minute, and the worker retries sooner after an
-error that an operator must fix. Nothing else differs from production.
+A service that does not answer times out after eight seconds, not after a minute, and the worker retries sooner after an
+error that an operator must fix. Its job processes find their modules loaded. Nothing else differs from production.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from paths import ROOT
 from worker.config import Config
 from worker.service_limits import ServiceLimits
 
-SILENCE_S = 4.0
+SILENCE_S = 8.0
 LIMITS = ServiceLimits(
     voice_silence_s=SILENCE_S,
     voice_piece_s=2 * SILENCE_S,
@@ -72,7 +72,7 @@ def short_timeout_worker(folder: Path, **settings: str) -> Iterator[ShortTimeout
         finally:
             process.terminate()
             try:
-                process.wait(30)
+                process.wait(60)
             finally:
                 process.kill()
     assert process.returncode == 0, log.read_text()
@@ -88,7 +88,7 @@ def main() -> int:
     timings = WorkerTimings(trouble=RetryPolicy(first_wait_s=1.0, longest_wait_s=1.0, jitter=0.0))
     try:
         config = Config.from_environ().model_copy(update={"service_limits": LIMITS})
-        return work(config, drain=False, timings=timings)
+        return work(config, drain=False, job="standins.loaded_job:run_job", timings=timings)
     except WorkerError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return error.exit_status

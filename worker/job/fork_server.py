@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import os
 import select
 import signal
@@ -37,7 +38,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def main() -> None:
-    """Fork a job process for each request on the control socket, until the socket is closed."""
+    """Fork a job process for each request on the control socket, until the socket is closed.
+
+    Arguments: the descriptor of that socket, and the module of the function that the jobs run.
+    """
     control = socket.socket(fileno=int(sys.argv[1]))
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     if sys.platform == "linux":  # children of a killed job become ours, and we reap them; elsewhere init does
@@ -45,6 +49,8 @@ def main() -> None:
     from worker.job import preload  # noqa: F401
     from worker.job.main import run
 
+    with contextlib.suppress(ImportError):  # the job process meets it again, and the worker is told
+        importlib.import_module(sys.argv[2])
     gc.collect()
     gc.freeze()  # else the collector in a job would touch these pages, and so copy them
     child_ended, wakeup = os.pipe()

@@ -32,9 +32,13 @@ _FORK_SERVER_EXIT_S = 5.0
 
 
 class ForkServer:
-    """Starts the fork server at once, and again if it has died. Use in a ``with``."""
+    """Starts the fork server at once, and again if it has died. Use in a ``with``.
 
-    def __init__(self) -> None:
+    It loads the module of `job`, a ``module:function``, so that no job process has to.
+    """
+
+    def __init__(self, job: str = DEFAULT_JOB) -> None:
+        self._module = job.partition(":")[0]
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -78,7 +82,7 @@ class ForkServer:
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "worker.job.fork_server", str(theirs.fileno())],
+                    [sys.executable, "-m", "worker.job.fork_server", str(theirs.fileno()), self._module],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
                     env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},

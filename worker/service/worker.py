@@ -113,7 +113,7 @@ class Worker:
         """
         with (
             workspace() as folder,
-            ForkServer() as fork_server,
+            ForkServer(self._job) as fork_server,
             ThreadPoolExecutor(self._config.worker_concurrency, thread_name_prefix="job") as pool,
         ):
             context = WorkerContext(

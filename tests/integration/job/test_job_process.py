@@ -232,6 +232,14 @@ def test_a_dead_fork_server_is_replaced_and_its_job_finishes(tmp_path: Path) -> 
         assert isinstance(run_to_end(job(fork_server, tmp_path, do="nothing")).last, JobOutput)
 
 
+def test_the_fork_server_loads_the_job_s_module_once_for_all(tmp_path: Path) -> None:
+    with ForkServer(PERFORM) as fork_server:
+        for _ in range(2):
+            ended = run_to_end(job(fork_server, tmp_path, do="nothing"))
+            assert isinstance(ended.last, JobOutput)
+            assert ended.last.summary["loaded_by"] == fork_server.pid
+
+
 def test_a_job_that_exceeds_its_memory_fails_with_an_error(fork_server: ForkServer, tmp_path: Path) -> None:
     ended = run_to_end(job(fork_server, tmp_path, do="allocate"))
     assert isinstance(ended.last, Failed)

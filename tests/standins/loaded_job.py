@@ -1,0 +1,15 @@
+"""The real job, in a module that loads at once what the job loads when it needs it.
+
+The fork server loads a job's module once. So each of many short jobs saves the half of its time: an idle worker should
+be small, a worker of the tests need not.
+"""
+
+from __future__ import annotations
+
+import worker.job.publish
+import worker.media.guarded_http
+import worker.render.produce
+import worker.storage.supabase_storage  # noqa: F401
+from worker.job.run import run_job
+
+__all__ = ["run_job"]
