@@ -15,5 +15,5 @@ def quick(failures: int) -> RetryPolicy:
 
 QUICK = ServiceLimits(voice_retries=quick(3), storage_retries=quick(4), media_retries=quick(3))
 """Silences are as long as in production: no limit that races a loaded machine."""
-IMPATIENT = replace(QUICK, voice_silence_s=2.0)
+IMPATIENT = replace(QUICK, voice_silence_s=5.0)
 """For a service that falls silent: the silence is the fact, and its length is waited out."""

@@ -164,7 +164,7 @@ class Place:
         assert not [job.word for job in self.jobs if job.word in text], "a script is in the log"
 
     def wait(
-        self, worker: ShortTimeoutWorker, until: Callable[[dict[str, Any]], bool], *, timeout_s: float = 100
+        self, worker: ShortTimeoutWorker, until: Callable[[dict[str, Any]], bool], *, timeout_s: float = 200
     ) -> None:
         """Wait for every row; a job that is to be tried again later is brought forward, its wait noted."""
         deadline = time.monotonic() + timeout_s

@@ -104,12 +104,12 @@ class WorkerProcess:
     def kill(self) -> None:
         """Send SIGKILL."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def stop(self) -> int:
         """Send SIGTERM; return the exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(40)
+        return self.process.wait(60)
 
 
 @contextlib.contextmanager

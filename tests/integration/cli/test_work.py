@@ -106,7 +106,7 @@ def test_start_notify_http_and_sigterm(settings: dict[str, str], tmp_path: Path)
         eventually(lambda: row_of(settings["DATABASE_URL"], job)["stage"] == "Sleeping")
         family = worker.family()
         worker.signal_everybody(signal.SIGTERM)
-        assert worker.process.wait(30) == 0
+        assert worker.process.wait(60) == 0
         row = row_of(settings["DATABASE_URL"], job)
         assert (row["status"], row["attempt"], row["crash_count"]) == ("pending", 0, 0)
         assert worker.events()[-1]["event"] == "stopped"
@@ -141,7 +141,7 @@ def test_it_waits_for_a_database_and_can_be_stopped_meanwhile(tmp_path: Path) ->
 def test_refused_credentials_exit_1_and_name_the_variable(settings: dict[str, str], tmp_path: Path) -> None:
     dsn = settings["DATABASE_URL"].replace("app_owner@/", "nobody-we-know:tulip@/")
     with worker_process(tmp_path, {**settings, "DATABASE_URL": dsn}) as worker:
-        assert worker.process.wait(20) == 1
+        assert worker.process.wait(60) == 1
         assert "check DATABASE_URL" in worker.text()
         assert "tulip" not in worker.text()
         assert "Traceback" not in worker.text()
@@ -175,7 +175,7 @@ def test_a_bad_configuration_exits_1_and_names_the_variable(
 def test_drain_exits_by_itself_and_a_second_signal_changes_nothing(settings: dict[str, str], tmp_path: Path) -> None:
     job = enqueue(settings["DATABASE_URL"], do="sleep", seconds=0.1)
     with worker_process(tmp_path, settings, timings=HURRY, drain=True) as worker:
-        assert worker.process.wait(20) == 0
+        assert worker.process.wait(60) == 0
     assert row_of(settings["DATABASE_URL"], job)["status"] == "completed"
 
     job = enqueue(settings["DATABASE_URL"], do="sleep", seconds=1.5)
@@ -186,5 +186,5 @@ def test_drain_exits_by_itself_and_a_second_signal_changes_nothing(settings: dic
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
             worker.signal_everybody(number)
             time.sleep(0.1)
-        assert worker.process.wait(20) == 0
+        assert worker.process.wait(60) == 0
     assert row_of(settings["DATABASE_URL"], job)["status"] == "completed"

@@ -24,7 +24,7 @@ from worker.embedded.postgres import embedded_postgres
 from worker.errors import ConfigurationError
 from worker.queue.migrate import migrate
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 FAST = {"fsync": "off"}
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
 
@@ -53,7 +53,7 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 def answers(dsn: str) -> bool:
     try:
-        psycopg.connect(dsn, connect_timeout=5).close()
+        psycopg.connect(dsn, connect_timeout=60).close()
     except psycopg.OperationalError:
         return False
     return True

@@ -265,9 +265,9 @@ class TestFailing:
                 pipe.finish()
 
     def test_a_caller_who_takes_his_time_is_no_stall(self, ffmpeg):
-        with Pipe(ffmpeg, ENCODER, feed=True, collect=True, limits=Limits(stall_seconds=0.3)) as pipe:
+        with Pipe(ffmpeg, ENCODER, feed=True, collect=True, limits=Limits(stall_seconds=2.0)) as pipe:
             pipe.write(SILENCE)
-            time.sleep(1.2)
+            time.sleep(2.5)
             pipe.write(SILENCE)
             assert pipe.finish() == SILENCE * 2
 

@@ -101,7 +101,7 @@ def test_a_statement_that_is_cut_off_is_transient_and_the_next_one_works(leased_
 def test_a_half_open_connection_ends_a_call_in_time(leased_dsn: str) -> None:
     """Bytes are acknowledged and nobody answers: keepalives see nothing wrong with that."""
     with Proxy(leased_dsn) as proxy:
-        jobs = opened(proxy.dsn, limits=PostgresLimits(call_s=0.3, connect_s=2))
+        jobs = opened(proxy.dsn, limits=PostgresLimits(call_s=2.0))
         jobs.enqueue({})
         claim = claimed(jobs)
         proxy.stall()

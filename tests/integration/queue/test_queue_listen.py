@@ -20,7 +20,7 @@ from worker.queue.listener import Listener, ListenerTimings
 from worker.queue.service import open_queue
 from worker.queue.transport import PostgresLimits
 
-PATIENCE_S = 20.0  # far beyond what anything here takes
+PATIENCE_S = 60.0  # far beyond what anything here takes
 
 
 class Ears:

@@ -323,7 +323,7 @@ def test_a_job_without_heartbeats_is_lost_and_writes_nothing(works: Works, monke
 
     works.timings = replace(HURRY, heartbeat_s=0.1, check_s=0.05, lost_after_s=0.5)
     ledger = works.folder / "ledger"
-    job = works.enqueue(do="sleep", seconds=2, ledger=str(ledger))
+    job = works.enqueue(do="sleep", seconds=60, ledger=str(ledger))
     with works.working() as worker:
         eventually(lambda: worker.state.running)
         monkeypatch.setattr(works.queue, "heartbeat", away)
