@@ -23,8 +23,8 @@ compiled: setup  ## byte code, which Python does not keep by itself where PYTHON
 demo: setup  ## render the example jobs into out/
 	$(BIN)/mindscript-worker demo
 
-test: compiled  ## the unit and integration tests
-	$(BIN)/python -m pytest -n 2
+test: compiled  ## the unit and integration tests; four at once even on two cores, since many wait for another process
+	$(BIN)/python -m pytest -n 4
 
 test-fast: compiled  ## the unit tests: no process, no network, no database
 	$(BIN)/python -m pytest -n 2 -m unit

@@ -32,13 +32,14 @@ SOURCES = {
 @pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("start", [0, 65_400, EIGHT_HOURS - 40_000])
 def test_any_cutting_gives_the_same_samples(name, start):
+    """Small blocks on few frames, which is where they take long; those from 65,400 pass the end of a chunk of noise."""
     source = SOURCES[name]
-    for length in (0, 1, 100, 31_999):
+    for length in (0, 1, 100, 1500, 31_999):
         whole = source.render(start, start + length)
         assert whole.shape == (length, 2)
         assert whole.dtype == np.float32
         for size in SPLITS:
-            if size > 1 or length <= 100:
+            if length <= 100 * size:
                 # 1 LSB of 24 bits
                 assert largest_difference(in_blocks(source, start, start + length, size), whole) <= 2**-23
 
