@@ -409,8 +409,8 @@ class TestSpeed:
 
     def spoken_s(self, stage, provider: str, speed: float) -> float:
         """From the first word to the last, less the pause that the script asks for."""
-        payload: dict[str, Any] = {"voice": {"provider": provider, "speed": speed}, "durationMin": 1, "loopMode": False,
-                                   "startDelaySec": 0, "lyrics": True}  # fmt: skip
+        payload: dict[str, Any] = {"voice": {"provider": provider, "speed": speed}, "durationMin": 0.5,
+                                   "loopMode": False, "startDelaySec": 0, "lyrics": True}  # fmt: skip
         if provider == "uploaded":
             (stage.folder / "me.wav").write_bytes(sound(7, "WAV"))
             payload["voice"]["url"] = "me.wav"
