@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,22 @@ def test_pieces_are_trimmed_and_end_in_nothing(tmp_path, processing, abrupt):
         assert words - 0.01 * RATE < part.clip.frames <= longest + 0.05 * RATE
         assert np.abs(samples[[0, -1]]).max() < 1e-4 * np.abs(samples).max()
         assert np.abs(samples[2000:-8000]).max() > 0.5 * np.abs(samples).max()
+
+
+def test_a_script_of_many_sentences_needs_few_open_files(tmp_path):
+    """A process may have 1,024 files open by default; a script has more sentences than that."""
+    open_now = len(list(Path("/proc/self/fd").iterdir()))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 24, limits[1]))
+    try:
+        speech = spoken(tmp_path, "\n".join(["One.", "Two.", "Three."] * 20), processing=VoiceProcessing(80.0))
+        clips = [part.clip for part in speech.parts if not isinstance(part, Pause)]
+        assert len(clips) == 60
+        assert all(clip.read(0, clip.frames).any() for clip in clips)
+        open_after = len(list(Path("/proc/self/fd").iterdir()))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert open_after <= open_now + 2
 
 
 @pytest.mark.parametrize("speed", [0.5, 1.0, 1.5])
