@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from worker import errors
 from worker.config import Config
-from worker.errors import Interrupted, ResourceError, TransientError, WaitError, WorkerError
+from worker.errors import Interrupted, ResourceError, TransientError, WorkerError
 from worker.logs import where
 
 # No space, no quota, no memory, no file descriptors.
@@ -125,9 +125,9 @@ class Failed:
         """Sort an exception. The text of an unknown one may quote the payload, so only its type and place are kept."""
         if type(error).__module__ == errors.__name__ and isinstance(error, WorkerError | Interrupted):
             return cls(error)
-        if isinstance(error, WorkerError):
+        if isinstance(error, WorkerError):  # of a module that the worker does not load
             customer_message, retry_after_s = error.customer_message, error.retry_after_s
-            kind = WaitError if isinstance(error, WaitError) else TransientError
+            kind = next(known for known in type(error).__mro__ if known.__module__ == errors.__name__)
             return cls(
                 kind(error.message, code=error.code, customer_message=customer_message, retry_after_s=retry_after_s)
             )

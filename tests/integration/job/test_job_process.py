@@ -16,9 +16,10 @@ import pytest
 from standins.jobs import PERFORM
 
 from worker.config import Config
-from worker.errors import ConfigurationError, JobError, LeaseLost, ResourceError, TransientError
+from worker.errors import ConfigurationError, JobError, LeaseLost, ResourceError, TransientError, WaitError
 from worker.job.messages import Assignment, Failed, JobInput, JobOutput, Message, Progress, Question, Uploaded
 from worker.job.process import ForkServer, JobProcess
+from worker.tts.service_errors import PieceTooLongError, SpoiltError, TooManyAtOnceError
 
 _LIMIT = 512 << 20
 
@@ -133,6 +134,14 @@ def test_an_error_keeps_its_messages_and_retry_after() -> None:
         "soon",
         12.0,
     )
+
+
+def test_an_error_of_the_voices_keeps_its_kind() -> None:
+    """Its class is in a module that the worker does not load."""
+    kinds = {PieceTooLongError: ConfigurationError, SpoiltError: TransientError, TooManyAtOnceError: WaitError}
+    for kind, known in kinds.items():
+        error = pickle.loads(pickle.dumps(Failed.of(kind("no")))).error  # noqa: S301
+        assert (type(error), error.code) == (known, kind.default_code)
 
 
 def test_the_text_of_a_bug_does_not_leave_the_process(fork_server: ForkServer, tmp_path: Path) -> None:
