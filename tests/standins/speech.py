@@ -24,6 +24,7 @@ import soundfile
 from standins.http_server import JSON, answer, serve
 
 RATE = 24_000
+SOUND_RATE = 44_100  # of what a test gives to be heard
 _STALL_S = 60.0  # longer than any client waits that is to give up
 _TYPES = {"flac": "audio/flac", "mp3": "audio/mpeg", "pcm": "audio/pcm"}
 CHARACTERS_A_SECOND = 15
@@ -82,6 +83,8 @@ class Answer:
         itself audio), ``page`` (one that does not), ``slow`` (a little late), or ``speech``.
     before : callable, optional
         Called first.
+    sound : array, optional
+        What is heard in place of the text, at `SOUND_RATE`, mono or stereo.
     """
 
     status: int = 200
@@ -89,6 +92,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     kind: str = "speech"
     before: Callable[[], None] | None = None
+    sound: np.ndarray | None = None
 
 
 TOO_MANY = Answer(429, {"detail": {"status": "too_many_concurrent_requests", "message": "Too many at once."}})
@@ -104,6 +108,8 @@ class Service:
         The same for requests whose text holds a word.
     whole : Counter
         How often each text was spoken to its end: what is paid for.
+    reads : callable, optional
+        Gives the sound of a text at `SOUND_RATE`, mono; without it the service buzzes.
     takes_s : float
         How long each request takes.
     most_at_once : int or None
@@ -119,6 +125,7 @@ class Service:
     answers_for: dict[str, list[Answer]] = field(default_factory=dict)
     requests: list[dict[str, Any]] = field(default_factory=list)
     whole: Counter[str] = field(default_factory=Counter)
+    reads: Callable[[str], np.ndarray] | None = None
     takes_s: float = 0.0
     most_at_once: int | None = None
     at_once: int = 0
@@ -167,7 +174,8 @@ class Service:
                 return answer(handler, 200, page, {**headers, "Content-Type": "text/html; charset=utf-8"})
             case "silence":
                 return answer(handler, 200, encoded(np.zeros(rate), format_, rate), headers)
-        data = spoken(text, format_, speed, rate)
+        sound = given.sound if given.sound is not None else self.reads and self.reads(text)
+        data = spoken(text, format_, speed, rate) if sound is None else encoded(sound, format_, SOUND_RATE)
         match given.kind:
             case "cut":
                 return answer(handler, 200, data[: len(data) // 2], headers)

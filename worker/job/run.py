@@ -6,6 +6,7 @@ the database (the track's row, the music catalogue) go to the worker, too.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,6 @@ from worker.config import Config
 from worker.errors import JobError
 from worker.job.channel import Channel
 from worker.job.messages import JobInput, JobOutput
-from worker.voices import PROVIDERS
 
 if TYPE_CHECKING:  # heavy modules are loaded by the job process only; the idle worker needs none of them
     from worker.job.publish import Published
@@ -41,7 +41,6 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
 
     completed = _complete(job_input, channel)
     job = _parse(completed, job_input, config)
-    _check_characters(job, config, channel)
     encoding = Encoding.for_quality(job.output.format, job.output.quality)
     track_file, preview_file = folder / f"track.{encoding.format}", folder / "preview.mp3"
     with closing(open_storage(config)) as storage:
@@ -67,6 +66,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
                 config,
                 fetch,
                 waited_s=job_input.waited_s,
+                check_characters=_check_of_characters(config, channel),
                 speech_store=storage.small_files(config.tts_cache_bucket) if config.tts_cache_bucket else None,
                 catalogue=channel.catalogue,
                 without_music=config.on_missing_music == "without",
@@ -114,16 +114,22 @@ def _parse(completed: Completed, job_input: JobInput, config: Config) -> RenderJ
     return job
 
 
-def _check_characters(job: RenderJob, config: Config, channel: Channel) -> None:
-    """Refuse a script that is longer than what the customer may still have spoken today, if it costs money."""
-    characters = len(job.script) if job.has_voice and PROVIDERS[job.voice.provider].key_variable else 0
-    if characters and config.max_characters_per_day is not None and not channel.may_speak(characters):
-        raise JobError(
-            f"script: {characters} characters are more than MAX_CHARACTERS_PER_DAY ({config.max_characters_per_day}) "
-            "leaves this customer today",
-            code="job.characters",
-            customer_message="You have ordered more speech today than can be made in a day. Please try again tomorrow.",
-        )
+def _check_of_characters(config: Config, channel: Channel) -> Callable[[int], None] | None:
+    """How to refuse more characters than the customer may still have spoken today; None where there is no limit."""
+    limit = config.max_characters_per_day
+
+    def check(characters: int) -> None:
+        if not channel.may_speak(characters):
+            raise JobError(
+                f"script: {characters} characters are more than MAX_CHARACTERS_PER_DAY ({limit}) leaves this customer "
+                "today",
+                code="job.characters",
+                customer_message=(
+                    "You have ordered more speech today than can be made in a day. Please try again tomorrow."
+                ),
+            )
+
+    return None if limit is None else check
 
 
 def _output(

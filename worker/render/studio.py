@@ -14,13 +14,12 @@ from dsp.loudness import integrated_lufs
 from worker.config import Config
 from worker.cores import available_cores
 from worker.errors import JobError, MediaError, WorkerError
-from worker.fallbacks import VoiceName
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
 from worker.media.cover import clean_cover
 from worker.media.decode import decode
 from worker.media.music import find_music
 from worker.media.reference import What
-from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob, VoiceChoice
+from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
 from worker.payload.script import parse_script
 from worker.plan.compile import SHORTEST_RECORDING_S
 from worker.plan.recordings import Music, Speech
@@ -28,14 +27,15 @@ from worker.pronounce import Pronunciations
 from worker.storage.base import SmallFiles
 from worker.tts import open_voice
 from worker.tts.cache import SpeechCache
-from worker.tts.fallback import spoken_by_first
+from worker.tts.fallback import Turn, spoken_by_first
 from worker.tts.local_voice import check_language
 from worker.tts.pace import PaceBook
 from worker.tts.processing import VoiceProcessing, measure_clip
 from worker.tts.recognition import check_recogniser
 from worker.tts.shorten import script_that_fits
-from worker.tts.speech import SpeechStats, recorded_speech, speak_script
+from worker.tts.speech import SpeechStats, recorded_speech, speak_script, unpaid_characters
 from worker.tts.takes import TakeBook
+from worker.voices import PROVIDERS
 
 WithoutCover = Literal["never", "missing", "always"]
 
@@ -70,6 +70,9 @@ class Studio:
         Sentences that are spoken anew.
     waited_s : float
         How long the job has waited for its voice. Infinite, as on the command line: an outage falls back at once.
+    check_characters : callable, optional
+        Called with how many characters a paid voice is about to be asked for, in all for this job, unless the cache has
+        them all; raises to refuse them.
     speech_store : SmallFiles, optional
         Shared store of pieces of speech.
     catalogue : callable, optional
@@ -88,6 +91,7 @@ class Studio:
     music_file: Path | None = None
     new_takes: Collection[str] = ()
     waited_s: float = math.inf
+    check_characters: Callable[[int], None] | None = None
     speech_store: SmallFiles | None = None
     catalogue: Callable[[str], str | None] | None = None
     without_music: bool = False
@@ -132,17 +136,17 @@ class Studio:
             done = max(done, fraction)
             on_progress(done)
 
-        def speak_by(choice: VoiceChoice, settings: Config, name: VoiceName, number: int) -> Speech:
-            into = folder / f"voice-{number}"
+        def speak_by(turn: Turn) -> Speech:
+            into = folder / f"voice-{turn.number}"
             into.mkdir()
             tried = SpeechStats()
             try:
-                speech = self._speak_by(choice, settings, job, into, progress, tried)
+                speech = self._speak_by(turn, job, into, progress, tried, asked_before=said.asked_characters)
             except WorkerError:
                 shutil.rmtree(into, ignore_errors=True)
                 raise
             finally:
-                said.count(tried, name)
+                said.count(tried, turn.name)
             said.notes.extend(tried.notes)
             said.recognised = tried.recognised
             return speech
@@ -151,14 +155,16 @@ class Studio:
 
     def _speak_by(
         self,
-        choice: VoiceChoice,
-        config: Config,
+        turn: Turn,
         job: RenderJob,
         folder: Path,
         on_progress: Callable[[float], None],
         said: SpeechStats,
+        *,
+        asked_before: int,
     ) -> Speech:
-        """Have a job's whole script spoken by one voice."""
+        """Have a job's whole script spoken by one voice; others were asked for some characters of it before."""
+        choice, config = turn.choice, turn.config
         voice = open_voice(choice, config)
         if choice.provider == "local":
             check_language(job.script)
@@ -171,6 +177,10 @@ class Studio:
         )
         said.notes.extend(script.notes)
         parts = script_that_fits(job, script.parts, voice, fit=config.fit, cache=cache, paces=paces, notes=said.notes)
+        if self.check_characters is not None and PROVIDERS[voice.provider].key_variable:
+            unpaid = unpaid_characters(parts, voice, cache=cache, take=choice.take, new_takes=self.new_takes)
+            if unpaid:
+                self.check_characters(asked_before + unpaid)
         return speak_script(
             parts,
             voice,
@@ -186,6 +196,7 @@ class Studio:
             new_takes=self.new_takes,
             verify=config.verify == "report",
             at_once=config.speech_parallel,
+            accept_unusable=not turn.another_may_speak,
         )
 
     def fetch_music(self, job: RenderJob, folder: Path) -> Music:

@@ -33,11 +33,13 @@ allowed_formats: dict[str, int] = {}
 
 
 class Refused(Exception):  # noqa: N818 - an answer; `service_error` says what kind of failure it is
-    """The service refused a request: its HTTP status, its body, its headers, and whether it was given context."""
+    """The service refused a request: its HTTP status, its body, its headers, and what it was sent that can change."""
 
-    def __init__(self, status: int, body: Any, headers: Mapping[str, str], *, with_context: bool = False) -> None:
+    def __init__(
+        self, status: int, body: Any, headers: Mapping[str, str], *, sent: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(status)
-        self.status, self.body, self.headers, self.with_context = status, body, headers, with_context
+        self.status, self.body, self.headers, self.sent = status, body, headers, sent or {}
 
 
 class RequestSlots:
@@ -178,7 +180,7 @@ class CloudVoice(Voice):
         """
 
     def _gives_way(self, refused: Refused, reason: Reason, output_format: str) -> bool:
-        """Whether the next request leaves out what was refused; here, the output format."""
+        """Whether the next request leaves out or changes what was refused; here, the output format."""
         index = self.formats.index(output_format) + 1
         if reason.about_format and index < len(self.formats):
             allowed_formats[self._account] = max(index, allowed_formats.get(self._account, 0))

@@ -1,6 +1,7 @@
 """Have a script spoken by the job's voice; by another, as `VOICE_FALLBACKS` says, where that one has ended or is out.
 
-A whole script is spoken by one voice: a fallback begins anew.
+A whole script is spoken by one voice: a fallback begins anew, since no listener wants the voice to change within a
+track.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from worker.config import Config
@@ -17,22 +18,45 @@ from worker.disk_cache import DiskCache
 from worker.errors import ConfigurationError, JobError, TransientError, WaitError, WorkerError
 from worker.fallbacks import ANY, VoiceName, fallbacks_of
 from worker.payload.schema import VoiceChoice
-from worker.tts.service_errors import RewordedError
+from worker.tts.service_errors import RewordedError, SpoiltError
 from worker.voice_names import name_in_effect, speaker
 from worker.voices import PROVIDERS
 
 T = TypeVar("T")
-Why = Literal["ended", "out", "reworded"]
+Why = Literal["ended", "out", "reworded", "spoilt"]
 
 IN_WORDS: dict[Why, str] = {
     "ended": "is not offered any more",
     "out": "did not answer",
     "reworded": "did not read the text as it is written",
+    "spoilt": "spoke a piece twice so that it cannot be used",
 }
 _ENDED = ("voice.model", "voice.unknown", "voice.plan")
 _NEXT_LOOK_S = 60.0
 _FORGOTTEN_S = 600.0  # an outage of which nothing was noticed for so long is over
 _BOOK_BYTES = 100_000
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A voice that is to speak a script, and what to open it with.
+
+    Attributes
+    ----------
+    name : VoiceName
+    choice : VoiceChoice
+    config : Config
+    number : int
+        0 for the job's own voice.
+    another_may_speak : bool
+        Whether another voice speaks where this one does not.
+    """
+
+    name: VoiceName
+    choice: VoiceChoice
+    config: Config
+    number: int = 0
+    another_may_speak: bool = False
 
 
 def voice_name(choice: VoiceChoice, config: Config) -> VoiceName:
@@ -50,6 +74,8 @@ def why_fall_back(error: WorkerError) -> Why | None:
     """Say why another voice may speak after an error; None where another voice would be no help."""
     if isinstance(error, RewordedError):
         return "reworded"
+    if isinstance(error, SpoiltError):
+        return "spoilt"
     if error.code in _ENDED:
         return "ended"
     is_outage = isinstance(error, TransientError) and not isinstance(error, WaitError)
@@ -59,17 +85,19 @@ def why_fall_back(error: WorkerError) -> Why | None:
 def spoken_by_first(
     choice: VoiceChoice,
     config: Config,
-    speak: Callable[[VoiceChoice, Config, VoiceName, int], T],
+    speak: Callable[[Turn], T],
     *,
     waited_s: float,
     notes: list[str],
 ) -> T:
     """Call `speak` with the job's voice, then with its fallbacks, and return the first result.
 
+    A voice that spoke badly is better than none: where all others fail, it has another turn.
+
     Parameters
     ----------
     speak : callable
-        ``speak(choice, config, name, number)``: number 0 is the job's own voice.
+        While another voice may speak, it raises `SpoiltError` for a piece that cannot be used; else it takes the piece.
     waited_s : float
         How long the job has waited; together with how long its service is known to be out, it decides whether an
         outage is long enough for a fallback. Infinite: any is.
@@ -84,52 +112,47 @@ def spoken_by_first(
         As the job's own voice does, unless a fallback's error can be put right sooner.
     """
     outages = _Outages(config)
-    asked = [_Asked(voice_name(choice, config), choice, config)]
+    turns = [Turn(voice_name(choice, config), choice, config)]
     own = may_be_own(choice, config)
     failures: list[WorkerError] = []
     whys: list[str] = []
-    for number, each in enumerate(asked):  # grows while it is walked
+    for number, each in enumerate(turns):  # grows while it is walked
+        for to in fallbacks_of(config.voice_fallbacks, each.name, own=own and number == 0):
+            other = _turn_of(to, choice, config)
+            if other.name not in [known.name for known in turns]:
+                turns.append(replace(other, number=len(turns)))
         try:
-            spoken = speak(each.choice, each.config, each.name, number)
+            spoken = speak(replace(each, another_may_speak=number + 1 < len(turns)))
         except WorkerError as error:
             why = why_fall_back(error)
             if why is None and (number == 0 or not isinstance(error, ConfigurationError)):
                 raise  # such as of the script
             failures.append(_ours(error) if number else error)
-            for to in fallbacks_of(config.voice_fallbacks, each.name, own=own and number == 0):
-                other = _asked_instead(to, choice, config)
-                if other.name not in [known.name for known in asked]:
-                    asked.append(other)
-            if why == "out" and number == 0 and len(asked) > 1:
-                _wait_for_it(error, max(waited_s, outages.lasts_s(each.name)), asked[1].name, config)
+            if why == "out" and number == 0 and len(turns) > 1:
+                _wait_for_it(error, max(waited_s, outages.lasts_s(each.name)), turns[1].name, config)
             whys.append(f"{each.name} {IN_WORDS[why or 'out']}")
         else:
             outages.over(each.name)
             if number:
                 notes.append(f"voice: {each.name} spoke, since {' and '.join(whys)}.")
-                _log(asked[0].name, each.name, failures[0])
+                _log(turns[0].name, each.name, failures[0])
             return spoken
+    for each, failure in zip(turns[:-1], failures, strict=False):  # the last one was not asked to be strict
+        if isinstance(failure, SpoiltError):
+            notes.append(f"voice: {each.name} spoke all the same, since {' and '.join(whys)}.")
+            return speak(replace(each, number=len(turns)))
     # what will pass, or what an operator can put right, comes before what would fail the job
     raise next((error for error in failures if not isinstance(error, JobError)), failures[0])
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """A voice by its name, and what to open it with."""
-
-    name: VoiceName
-    choice: VoiceChoice
-    config: Config
-
-
-def _asked_instead(to: VoiceName, choice: VoiceChoice, config: Config) -> _Asked:
+def _turn_of(to: VoiceName, choice: VoiceChoice, config: Config) -> Turn:
     """What a fallback asks for, as settings: it is nothing that the customer has chosen."""
     info = PROVIDERS[to.provider]
     same_names = bool(info.key_variable) and info.key_variable == PROVIDERS[choice.provider].key_variable
     voice = (choice.id if same_names else None) if to.voice == ANY else to.voice
     if not info.key_variable:
         other = choice.model_copy(update={"provider": to.provider, "id": voice, "model": None})
-        return _Asked(voice_name(other, config), other, config)
+        return Turn(voice_name(other, config), other, config)
     settings: dict[str, str] = {}
     if to.model != ANY:
         settings[info.model_variable.lower()] = to.model
@@ -137,7 +160,7 @@ def _asked_instead(to: VoiceName, choice: VoiceChoice, config: Config) -> _Asked
         settings[info.voice_variable.lower()] = voice
     other = choice.model_copy(update={"provider": to.provider, "id": None, "model": None})
     changed = config.model_copy(update=settings)
-    return _Asked(voice_name(other, changed), other, changed)
+    return Turn(voice_name(other, changed), other, changed)
 
 
 def _ours(error: WorkerError) -> WorkerError:

@@ -17,12 +17,13 @@ from worker.media.decode import decode
 from worker.payload.schema import SAMPLE_RATE_HZ
 from worker.tts.cache import SpeechCache
 from worker.tts.piece_check import examine_piece
-from worker.tts.service_errors import PieceTooLongError
+from worker.tts.service_errors import PieceTooLongError, SpoiltError
 from worker.tts.takes import Take, TakeChecks, corrected
 from worker.tts.voice import Utterance, Voice
 
 _DECODE_TIMEOUT_S = 300.0
 _LONGEST_PIECE_S = 3600.0
+_LATER_TAKE = 2  # added to the number of a piece's take, after a first and a second one
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,17 @@ class WantedPiece:
     other_takes: int = 0
 
 
+class _DamagedError(TransientError):
+    """A take is no sound that can be used."""
+
+
 @dataclass(frozen=True)
 class _Arrived:
+    """A piece that is there; `attempt` is the number of its take, from 0, where it is not from the cache."""
+
     take: Take
     from_cache: bool
+    attempt: int = 0
 
 
 class PieceSource:
@@ -144,7 +152,7 @@ class PieceSource:
         def record(attempt: int) -> Take:
             if earlier is not None and attempt == 0:
                 return Take(earlier, self._decoded(earlier, piece, 0))
-            return self._recorded(piece, attempt)
+            return self._recorded(piece, attempt and _LATER_TAKE)
 
         return self._chosen(piece, record, earlier=earlier, again=True)
 
@@ -165,7 +173,15 @@ class PieceSource:
                 self._cache.drop(piece.key)
         if ended.is_set():
             raise CancelledError
-        return _Arrived(self._recorded(piece, 0), from_cache=False)
+        try:
+            return _Arrived(self._recorded(piece, 0), from_cache=False)
+        except _DamagedError:
+            if ended.is_set():
+                raise
+        try:
+            return _Arrived(self._recorded(piece, 1), from_cache=False, attempt=1)
+        except _DamagedError as error:
+            raise SpoiltError(error.message) from None
 
     def _recorded(self, piece: WantedPiece, attempt: int) -> Take:
         arrived = piece.into.with_suffix(f".{attempt}.spoken")
@@ -176,7 +192,7 @@ class PieceSource:
         try:
             return Take(arrived, self._decoded(arrived, piece, attempt))
         except MediaError as error:
-            raise TransientError(
+            raise _DamagedError(
                 f"the {self._voice.provider} voice gave no usable sound: {error.message}", code="voice.damaged"
             ) from None
 
@@ -186,7 +202,11 @@ class PieceSource:
             self.cached_characters += len(piece.utterance.text) * (piece.key not in self._kept_late)
             return arrived.take.clip
         self.misses += 1
-        return self._chosen(piece, lambda attempt: self._recorded(piece, attempt) if attempt else arrived.take)
+
+        def record(attempt: int) -> Take:
+            return self._recorded(piece, arrived.attempt + attempt) if attempt else arrived.take
+
+        return self._chosen(piece, record)
 
     def _keep_late(self, pending: Iterable[tuple[WantedPiece, Future[_Arrived]]]) -> None:
         """Keep what arrived after a failure, unless it would have to be asked for once more."""
@@ -209,7 +229,7 @@ class PieceSource:
         earlier: Path | None = None,
         again: bool = False,
     ) -> FileClip:
-        """Keep the better of one or two takes, corrected."""
+        """Take the better of one or two takes, corrected, and keep it unless it cannot be used."""
         take, check = self._checks.choose(
             record, number=piece.number, text=piece.utterance.text, sample_rate=SAMPLE_RATE_HZ, again=again
         )
@@ -218,7 +238,10 @@ class PieceSource:
             if check.corrections:
                 file = corrected(take, check, piece.into.with_suffix(".corrected.spoken"), sample_rate=SAMPLE_RATE_HZ)
                 clip = self._decoded(file, piece, "corrected")
-            self._cache.keep(piece.key, file)
+            if not check.is_unusable:
+                self._cache.keep(piece.key, file)
+        if check.is_unusable and earlier is not None:
+            self._cache.drop(piece.key)
         for left in piece.into.parent.glob(f"{piece.into.name}.*.spoken"):
             left.unlink()
         return clip

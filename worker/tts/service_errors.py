@@ -39,6 +39,12 @@ class RewordedError(TransientError):
     default_code = "voice.reworded"
 
 
+class SpoiltError(TransientError):
+    """A voice spoke a piece twice, and neither take can be used."""
+
+    default_code = "voice.spoilt"
+
+
 class TooManyAtOnceError(WaitError):
     """The account has as many requests at once as its plan allows."""
 

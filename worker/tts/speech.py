@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -92,6 +92,7 @@ def speak_script(
     new_takes: Collection[str] = (),
     verify: bool = False,
     at_once: int = 1,
+    accept_unusable: bool = True,
 ) -> Speech:
     """Have a script spoken.
 
@@ -119,6 +120,8 @@ def speak_script(
         Have the voice recognised, and note the pieces in which other words are heard.
     at_once : int
         How many pieces are spoken at the same time; it changes nothing but how long that takes.
+    accept_unusable : bool
+        Whether a piece of which no take can be used is taken all the same, with a note.
 
     Returns
     -------
@@ -129,11 +132,16 @@ def speak_script(
     Raises
     ------
     WorkerError
-        As the voice does; TransientError if it gave silence.
+        As the voice does; SpoiltError if it gave silence twice, or a piece that is not accepted. `said` has the counts
+        all the same.
     """
     said = said or SpeechStats()
     waiting = list(spaced_pieces(parts, voice))
-    checks = TakeChecks(takes.read(voice.pace_key) if takes is not None else [], speed=voice.speed / voice.tempo)
+    checks = TakeChecks(
+        takes.read(voice.pace_key) if takes is not None else [],
+        speed=voice.speed / voice.tempo,
+        accept_unusable=accept_unusable,
+    )
     source = PieceSource(voice, cache=cache, ffmpeg=ffmpeg, checks=checks, at_once=at_once)
     clips: list[TrimmedClip] = []
     reached = 0.0
@@ -143,7 +151,7 @@ def speak_script(
         clip = high_passed(clip, piece.into.with_suffix(".highpass"), processing=processing)
         return trimmed(clip, processing=processing, speed=voice.speed)
 
-    with closing(voice):
+    with closing(voice), _counted(source, said):
         while True:
             wanted = _wanted(waiting, voice, folder=folder, take=take, new_takes=new_takes)
             missing = wanted[len(clips) :]
@@ -165,9 +173,6 @@ def speak_script(
         for number in checks.doubtful():  # spoken before it was known what is usual for the voice
             piece = replace(wanted[number - 1], into=folder / f"again-{number:04d}")
             clips[number - 1] = ready(piece, source.retake(piece))
-    said.hits, said.misses = said.hits + source.hits, said.misses + source.misses
-    said.asked_characters += sum(source.asked_characters)
-    said.cached_characters += source.cached_characters
     if takes is not None:
         takes.learn(voice.pace_key, checks)
     if paces is not None:
@@ -189,6 +194,17 @@ def speak_script(
         tuple(Spoken(part.text, next(levelled)) if isinstance(part, Sentence) else part for part in waiting),
         integrated_lufs(np.concatenate(energies)),
     )
+
+
+@contextmanager
+def _counted(source: PieceSource, said: SpeechStats) -> Iterator[None]:
+    """Count what a voice was asked for, and has been paid for, even if it fails midway."""
+    try:
+        yield
+    finally:
+        said.hits, said.misses = said.hits + source.hits, said.misses + source.misses
+        said.asked_characters += sum(source.asked_characters)
+        said.cached_characters += source.cached_characters
 
 
 def _evened(clips: Sequence[TrimmedClip], texts: Sequence[str], folder: Path) -> list[TrimmedClip]:
@@ -237,6 +253,22 @@ def _wanted(
         key, into = piece_key(utterance, voice), folder / f"speech-{number:04d}"
         wanted.append(WantedPiece(number, utterance, key, into, other_takes))
     return wanted
+
+
+def unpaid_characters(
+    parts: Sequence[Part], voice: Voice, *, cache: SpeechCache, take: int = 1, new_takes: Collection[str] = ()
+) -> int:
+    """Count the characters that a voice will be asked for, as they are sent; those of the cache are not.
+
+    Second takes are not foreseen, and equal pieces count once, as they are asked for.
+    """
+    pieces_of_script = _wanted(spaced_pieces(parts, voice), voice, folder=Path(), take=take, new_takes=new_takes)
+    characters = {
+        piece.key: len(piece.utterance.text)
+        for piece in pieces_of_script
+        if piece.other_takes or cache.find(piece.key) is None
+    }
+    return sum(characters.values())
 
 
 def utterance_at(parts: Sequence[Part], number: int, *, take: int = 1) -> Utterance:

@@ -27,6 +27,7 @@ from worker.tts.piece_check import (
     judge,
     voice_medians,
 )
+from worker.tts.service_errors import SpoiltError
 
 _REMEMBERED = 30  # pieces of a voice
 _BOOK_BYTES = 200_000
@@ -61,12 +62,15 @@ class TakeChecks:
         Earlier pieces of this voice, from a `TakeBook`.
     speed : float
         How fast the voice is asked to speak.
+    accept_unusable : bool
+        Whether a piece of which no take can be used is kept all the same, with a note: where no other voice may speak.
     accepted : list
         The pieces that were spoken now.
     """
 
     known: list[PieceCheck]
     speed: float = 1.0
+    accept_unusable: bool = True
     accepted: list[_Accepted] = field(default_factory=list)
     _habits: set[str] = field(default_factory=set)
 
@@ -95,6 +99,11 @@ class TakeChecks:
             In Hz.
         again : bool
             The first take is one that was accepted before its voice was known.
+
+        Raises
+        ------
+        SpoiltError
+            No take can be used, and `accept_unusable` is off.
         """
         medians = self.medians
         first = record(0)
@@ -106,10 +115,12 @@ class TakeChecks:
         try:
             second = record(1)
         except WorkerError:  # the first one is better than none
+            self._check_usable(check, number)
             self.accepted.append(_Accepted(number, text, check, check.faults))
             return first, check
         other = examine_piece(second.clip, sample_rate, text, medians, speed=self.speed)
         better = better_of(check, other)
+        self._check_usable(better, number)
         self._habits |= set() if better.is_unusable else set(check.faults) & set(other.faults)
         self.accepted.append(_Accepted(number, text, better, check.faults, better is other))
         chosen, left = (second, first) if better is other else (first, second)
@@ -117,15 +128,25 @@ class TakeChecks:
         left.clip.path.unlink(missing_ok=True)
         return chosen, better
 
+    def _check_usable(self, check: PieceCheck, number: int) -> None:
+        if check.is_unusable and not self.accept_unusable:
+            why = " and ".join(IN_WORDS[fault] for fault in check.faults)
+            raise SpoiltError(f"no take of piece {number} can be used: {why}")
+
     def doubtful(self) -> list[int]:
-        """Numbers of the pieces that were accepted before the voice was known, and that it would not have been."""
+        """Numbers of the pieces that were accepted before the voice was known, and that would not be now.
+
+        Of a piece that was asked for twice already only what cannot be used counts.
+        """
         medians = self.medians
-        return [
-            each.number
-            for each in self.accepted
-            if not each.asked_again_for
-            and not self._habits.issuperset(judge(each.check.figures, each.text, medians, speed=self.speed).faults)
-        ]
+
+        def is_doubtful(each: _Accepted) -> bool:
+            now = judge(each.check.figures, each.text, medians, speed=self.speed)
+            if each.asked_again_for:
+                return now.is_unusable and not each.check.is_unusable
+            return not self._habits.issuperset(now.faults)
+
+        return [each.number for each in self.accepted if is_doubtful(each)]
 
     def notes(self) -> list[str]:
         """Say in plain sentences what was asked for twice, and what was corrected."""

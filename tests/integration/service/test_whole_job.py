@@ -195,9 +195,10 @@ def test_speech_is_paid_once_even_by_another_dyno(project, leased_dsn, tmp_path)
 
 
 def test_a_customer_over_the_daily_characters_is_refused_unpaid(project, leased_dsn, tmp_path):
+    """Counted is what is sent: no markup, nothing that the cache has."""
     with speech_service() as openai:
         ids = []
-        for script in ("I am calm.", "I am safe and well."):
+        for script in ("**I am calm.** [pause 3s] &amp;", "I am calm.", "I am safe and well."):
             job_id, _ = ordered(leased_dsn, {"script": script, "durationMin": 0.2}, project.url)
             voice = json.dumps({"voice": {"provider": "openai"}})
             execute(leased_dsn, "UPDATE audio_job_queue SET payload = payload || %s WHERE id = %s", voice, job_id)
@@ -210,8 +211,9 @@ def test_a_customer_over_the_daily_characters_is_refused_unpaid(project, leased_
             OPENAI_BASE_URL=f"{openai.url}/v1",
         )
         assert [request["body"]["input"] for request in openai.requests] == ["I am calm."]
-    done, refused = (row_of(leased_dsn, job_id) for job_id in ids)
-    assert done["status"] == "completed"
+    done, cached, refused = (row_of(leased_dsn, job_id) for job_id in ids)
+    assert (done["status"], done["spoken_characters"]) == ("completed", len("I am calm."))
+    assert (cached["status"], cached["spoken_characters"]) == ("completed", 0)
     assert (refused["status"], refused["error_code"]) == ("failed", "job.characters")
     assert "tomorrow" in refused["error"]
 

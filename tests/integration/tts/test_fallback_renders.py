@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from pydantic import SecretStr
 from short_limits import quick
@@ -82,6 +83,30 @@ def test_a_whole_script_is_spoken_by_one_voice(service, tmp_path):
     texts = [request["body"]["text"] for request in service.requests if "text" in request["body"]]
     assert " ".join(texts) == SCRIPT
     assert report.speech["provider"] == "elevenlabs"
+
+
+def test_a_piece_that_is_spoilt_twice_changes_the_whole_voice(service, tmp_path):
+    """At once: no wait would help. What the first voice was paid is counted."""
+    service.answers_for = {"safe": [Answer(kind="silence")] * 2}
+    report = render(service, tmp_path, rules=TO_ELEVENLABS, waited_s=0.0)
+    texts = [request["body"]["text"] for request in service.requests if "text" in request["body"]]
+    assert " ".join(texts) == SCRIPT
+    (note,) = (note for note in report.notes if note.startswith("voice: elevenlabs"))
+    assert "openai/tts-1/nova spoke a piece twice so that it cannot be used" in note
+    first, second = report.speech["voices"]
+    assert (first["provider"], first["characters_asked"]) == ("openai", len("I am calm.") + 2 * len("I am safe."))
+    assert (second["provider"], second["characters_asked"]) == ("elevenlabs", len(SCRIPT) - 1)
+    assert report.speech["characters_asked"] == first["characters_asked"] + second["characters_asked"]
+
+
+def test_an_outage_of_the_fallback_leaves_the_spoilt_voice_and_a_note(service, tmp_path):
+    hum = 0.2 * np.sin(2 * np.pi * 150 * np.arange(44_100) / 44_100)
+    hole = Answer(sound=np.concatenate([hum, np.zeros(10 * 44_100), hum, np.zeros(900)]))
+    service.answers_for = {"safe": [hole] * 4, "calm": [Answer()] + [Answer(503, b"")] * 9}
+    report = render(service, tmp_path, rules=TO_ELEVENLABS)
+    assert report.speech["provider"] == "openai"
+    assert any("openai/tts-1/nova spoke all the same" in note for note in report.notes)
+    assert any("it is silent in the middle" in note for note in report.notes)
 
 
 def test_pieces_of_the_cache_are_counted_as_such(service, tmp_path):

@@ -14,6 +14,7 @@ from worker.ffmpeg.program import find_ffmpeg
 from worker.payload.script import Sentence
 from worker.plan.recordings import Spoken
 from worker.tts.cache import SpeechCache
+from worker.tts.service_errors import SpoiltError
 from worker.tts.speech import SpeechStats, speak_script
 from worker.tts.takes import TakeBook
 from worker.tts.voice import Utterance
@@ -40,6 +41,9 @@ class Reader:
             if isinstance(samples, Exception):
                 raise samples
         soundfile.write(into, samples, RATE, format="WAV", subtype="FLOAT")
+
+    def stop(self) -> None:
+        pass
 
     def close(self) -> None:
         pass
@@ -97,11 +101,40 @@ def test_a_spoilt_take_is_asked_for_once_more(tmp_path, clean, name):
 
 
 def test_two_bad_takes_are_told(tmp_path):
-    voice = Reader(bad("3 s of noise behind"), bad("half missing"))
+    voice = Reader(bad("3 s of noise behind"), bad("a hole of 10 s"))
     _, (note,) = spoken(tmp_path, voice)
     assert len(voice.asked) == len(LINES) + 1
     assert "piece 3 was spoken twice" in note
-    assert note.endswith("it is too short for its words.")
+    assert "the second take was no better, but " in note
+    again = Reader()
+    assert spoken(tmp_path, again)[1] == []
+    assert [each.text for each in again.asked] == [SPOILT], "the next customer does not get it from the cache"
+
+
+def test_two_bad_takes_are_refused_where_another_voice_may_speak(tmp_path):
+    voice = Reader(bad("3 s of noise behind"), bad("a hole of 10 s"))
+    with pytest.raises(SpoiltError, match="no take of piece 3 can be used: there is noise in it"):
+        spoken(tmp_path, voice, accept_unusable=False)
+    slightly = Reader(bad("end cut off"), bad("end cut off"))
+    spoken(tmp_path, slightly, accept_unusable=False)
+    assert [each.text for each in slightly.asked].count(SPOILT) == 2
+
+
+def test_a_bad_first_take_alone_is_refused_as_well(tmp_path):
+    with pytest.raises(SpoiltError):
+        spoken(tmp_path, Reader(bad("a hole of 10 s"), TransientError("busy")), accept_unusable=False)
+
+
+@pytest.mark.parametrize("first", [[], ["3 s of noise behind"]])
+def test_what_was_kept_before_the_voice_was_known_is_taken_out_again(tmp_path, first):
+    """The first piece: that it is half missing shows only when the others have been spoken."""
+    lines = [SPOILT, *(line for line in LINES if line != SPOILT)]
+    _, (note,) = spoken(tmp_path, Reader(*map(bad, first), bad("half missing"), bad("half missing")), lines)
+    assert "piece 1 was spoken twice" in note
+    assert note.endswith("but it is too short for its words.")
+    after = Reader()
+    spoken(tmp_path, after, lines)
+    assert [each.text for each in after.asked] == [SPOILT]
 
 
 def test_a_second_take_that_fails_leaves_the_first(tmp_path, clean):

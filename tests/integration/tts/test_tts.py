@@ -41,6 +41,7 @@ QUOTA = {
 def service():
     cloud_voice.allowed_formats.clear()
     elevenlabs_voice.models_without_context.clear()
+    elevenlabs_voice.stabilities_of_models.clear()
     with speech_service() as service:
         yield service
 
@@ -254,6 +255,40 @@ def test_stability_is_brought_to_a_step_that_v3_knows(service, tmp_path):
     assert any("0.7 became 0.5" in note for note in there.notes)
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [
+        elevenlabs_refusal(
+            400, "invalid_ttd_stability", "Invalid TTD stability value. Must be one of: [0.0, 0.5, 1.0]"
+        ),
+        Answer(422, {"detail": [{"loc": ["body", "voice_settings", "stability"], "msg": "must be one of 0, 0.5, 1"}]}),
+    ],
+)
+def test_stability_is_rounded_as_any_models_refusal_says(service, tmp_path, refused):
+    service.answers = [refused]
+    there = voice(service, "elevenlabs", model="eleven_v4", settings=VoiceSettings(stability=0.7))
+    key = there.fingerprint
+    there.speak(Utterance("Hi."), tmp_path / "a")
+    again = voice(service, "elevenlabs", model="eleven_v4", settings=VoiceSettings(stability=0.7))
+    again.speak(Utterance("Hi."), tmp_path / "b")
+    assert [request["body"]["voice_settings"]["stability"] for request in service.requests] == [0.7, 0.5, 0.5]
+    assert there.fingerprint == again.fingerprint == key, "what was paid before is found"
+    for each in (there, again):
+        assert any("eleven_v4 takes 0, 0.5 and 1 only, so 0.7 became 0.5" in note for note in each.notes)
+    other = voice(service, "elevenlabs", model="eleven_flash_v2_5", settings=VoiceSettings(stability=0.7))
+    other.speak(Utterance("Hi."), tmp_path / "c")
+    assert service.requests[-1]["body"]["voice_settings"]["stability"] == 0.7
+
+
+def test_a_stability_that_is_refused_at_its_step_fails_the_job(service, tmp_path):
+    refused = elevenlabs_refusal(400, "invalid_ttd_stability", "Must be one of: [0.0, 0.5, 1.0]")
+    service.answers = [refused] * 3
+    there = voice(service, "elevenlabs", model="eleven_v4", settings=VoiceSettings(stability=0.5))
+    with pytest.raises(JobError) as caught:
+        there.speak(Utterance("Hi."), tmp_path / "a")
+    assert (caught.value.code, len(service.requests)) == ("voice.settings", 1)
+
+
 @pytest.mark.parametrize("speed", [0.25, 0.5, 0.7, 1.0, 1.2, 1.5, 4.0])
 def test_elevenlabs_speaks_as_fast_as_it_can_and_the_rest_is_stretched(service, tmp_path, speed):
     there = voice(service, "elevenlabs", speed=speed)
@@ -452,10 +487,14 @@ def test_a_cache_that_cannot_be_written_costs_money_but_no_job(service, tmp_path
 
 @pytest.mark.parametrize("kind", ["empty", "silence", "text", "cut"])
 def test_sound_that_is_none_is_not_kept(service, tmp_path, kind):
-    service.answers = [Answer(kind=kind)]
+    service.answers = [Answer(kind=kind)] * 2
     with pytest.raises(TransientError):
         speak(service, tmp_path, "I am calm.")
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    service.answers = [Answer(kind=kind)]
+    speak(service, tmp_path, "I am calm.")
+    assert service.whole == {"I am calm.": 1}
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
 def test_the_cache_stays_below_its_size_and_drops_what_was_used_least(tmp_path):

@@ -15,7 +15,7 @@ from worker.fallbacks import VoiceName, read_fallbacks
 from worker.payload.schema import VoiceChoice
 from worker.tts import fallback, open_voice
 from worker.tts.fallback import may_be_own, spoken_by_first, voice_name
-from worker.tts.service_errors import RewordedError
+from worker.tts.service_errors import RewordedError, SpoiltError
 from worker.vendors import VoiceUse, shutdown_of, speech_figures
 
 RULES = "openai/*/* -> openai-realtime/r/*; openai-realtime/*/* -> local/*/heart; elevenlabs/*/mine -> local/*/heart"
@@ -35,12 +35,12 @@ class Stage:
         self.asked = []
         self.notes = []
 
-    def speak(self, choice, config, name, number):
-        assert number == len(self.asked)
-        self.asked.append((choice, config, name))
+    def speak(self, turn):
+        assert turn.number == len(self.asked)
+        self.asked.append(turn)
         if self.errors:
             raise self.errors.pop(0)
-        return name
+        return turn.name
 
     def spoken(self, choice=NOVA, *, waited_s=math.inf):
         return str(spoken_by_first(choice, self.config, self.speak, waited_s=waited_s, notes=self.notes))
@@ -59,6 +59,7 @@ def test_without_a_failure_nothing_is_noted(tmp_path):
         JobError("gone", code="voice.unknown"),
         ConfigurationError("402", code="voice.plan"),
         RewordedError("other words"),
+        SpoiltError("silent twice"),
     ],
 )
 def test_what_has_ended_falls_back_at_once_and_says_so(tmp_path, error):
@@ -71,7 +72,7 @@ def test_what_has_ended_falls_back_at_once_and_says_so(tmp_path, error):
 def test_a_fallback_is_asked_for_as_a_setting_and_keeps_the_rest(tmp_path):
     stage = Stage(tmp_path, ENDED)
     stage.spoken()
-    choice, config, _ = stage.asked[1]
+    choice, config = stage.asked[1].choice, stage.asked[1].config
     assert (choice.provider, choice.id, choice.model, choice.speed) == ("openai-realtime", None, None, 0.8)
     assert (config.openai_tts_model, config.openai_tts_voice) == ("r", "nova")
 
@@ -222,5 +223,26 @@ class TestFigures:
         assert speech_figures([]) is None
 
 
+class TestSpoiltPieces:
+    def test_a_voice_is_strict_while_another_may_speak(self, tmp_path):
+        stage = Stage(tmp_path, ENDED, ENDED)
+        stage.spoken()
+        assert [turn.another_may_speak for turn in stage.asked] == [True, True, False]
+
+    def test_without_a_fallback_silence_is_retried_as_ever(self, tmp_path):
+        stage = Stage(tmp_path, SpoiltError("silent twice"), rules="")
+        with pytest.raises(SpoiltError):
+            stage.spoken()
+        assert [turn.another_may_speak for turn in stage.asked] == [False]
+
+    def test_where_no_fallback_speaks_the_spoilt_voice_is_taken(self, tmp_path):
+        stage = Stage(tmp_path, SpoiltError("silent twice"), ENDED, OUT)
+        assert stage.spoken(waited_s=0.0) == "openai/tts-1/nova"
+        assert not stage.asked[-1].another_may_speak
+        (note,) = stage.notes
+        assert note.startswith("voice: openai/tts-1/nova spoke all the same, since openai/tts-1/nova spoke a piece ")
+        assert "openai-realtime/r/nova is not offered any more" in note
+
+
 def test_every_reason_has_its_words():
-    assert set(fallback.IN_WORDS) == {"ended", "out", "reworded"}
+    assert set(fallback.IN_WORDS) == {"ended", "out", "reworded", "spoilt"}
