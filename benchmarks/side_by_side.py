@@ -6,6 +6,7 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -30,9 +31,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("at_once", type=int, nargs="*", default=[1, 4, 8])
+    measure(parser.parse_args().at_once)
+
+
+def measure(numbers: Sequence[int]) -> None:
+    """Have the script spoken by so many pieces at once each time, and print how long it took."""
     script = "\n".join(f"This is line number {number} of a calm script." for number in range(_LINES))
     print("| at once | s | of the shortest possible |\n|---:|---:|---:|")
-    for at_once in parser.parse_args().at_once:
+    for at_once in numbers:
         with speech_service() as service, tempfile.TemporaryDirectory() as folder:
             service.takes_s = _TAKES_S
             config = Config(openai_api_key=SecretStr("sk-test"), openai_base_url=f"{service.url}/v1")

@@ -28,6 +28,7 @@ _LAGS = 2  # to a sample
 _PER_LAG = 0.002  # a longer period must be so much more alike
 _LEAST_ENERGY = 4e-7  # of a window, for a pitch
 _LEAST_VOICED = 10  # windows, for a pitch
+_PERIOD_PERCENTILE = 60  # a bit below the median pitch, which questions and exclamations raise
 _NOISE_HOP_S = 0.05
 _NOISE_RUN_S = 1.0  # no sound of speech without pitch lasts so long
 _STEADY_DB = 1.5  # standard deviation of the level; syllables and whispers have 6 dB and more
@@ -53,7 +54,7 @@ class SpeechFigures:
     end_db : float
         Root mean square of the last 5 ms, over `level_db`.
     pitch_hz : float
-        Median of the voiced windows; NaN where there are hardly any, as in a whisper.
+        A bit below the median of the voiced windows; NaN where there are hardly any, as in a whisper.
     noise_s : float
         Longest time of steady sound without pitch.
     plateau : float
@@ -147,7 +148,7 @@ def speech_figures(clip: Clip, sample_rate: int) -> SpeechFigures:
         longest_silence_s=_longest_run(~is_sound[at[0] : at[-1] + 1]) * WINDOW_S,
         level_db=10.0 * math.log10(level),
         end_db=10.0 * math.log10(end / level) if end > 0.0 else -math.inf,
-        pitch_hz=1.0 / float(np.median(pitches)) if len(pitches) >= _LEAST_VOICED else math.nan,
+        pitch_hz=1.0 / float(np.percentile(pitches, _PERIOD_PERCENTILE)) if len(pitches) >= _LEAST_VOICED else math.nan,
         noise_s=_noise_s(energy / level, is_voiced),
         plateau=plateau,
         full_scale_share=full_scale_share,

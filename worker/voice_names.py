@@ -52,6 +52,8 @@ def name_in_effect(provider: str, model: str | None, voice: str | None, config: 
     provider = speaker(provider, model, config)
     info = PROVIDERS[provider]
     setting: str | None = getattr(config, info.model_variable.lower(), None)
+    if provider == "openai-realtime" and setting is not None and model_owner(setting) != provider:
+        setting = None  # it is for `/audio/speech`
     named = stated_model(setting, provider) or stated_model(model, provider) or default_model(provider, config)
     voice = voice or default_voice(provider, config) or NAMELESS
     return VoiceName(provider, named or NAMELESS, voice.lower() if voice.lower() in info.voices else voice)

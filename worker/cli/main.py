@@ -84,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--voice",
         default="local",
         metavar="PROVIDER[:VOICE]",
-        help="such as local, local:emma, openai:nova, elevenlabs:21m00Tcm4TlvDq8ikWAM; default: local",
+        help="such as local, local:emma, openai:nova, elevenlabs:VOICE_ID; default: local",
     )
     say.add_argument("--model", metavar="NAME", help="the voice's model")
     say.add_argument("--speed", type=float, default=1.0, help="0.25 to 4; default: 1, the voice's own pace")

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from worker.cli.files import beside, read_job
@@ -119,16 +120,32 @@ def render_job(
 
 
 def _sentences_of(lines: Sequence[int], script: str) -> list[str]:
-    """The sentences in some lines of a script, which are counted from 1."""
-    written = script.splitlines()
-    sentences = []
+    """The sentences that stand, at least in part, in some lines of a script, which are counted from 1."""
+    written, sentences = script.splitlines(), _sentences(script)
+    ends = list(accumulate(map(_letters, sentences)))
+    wanted = []
     for number in lines:
-        line = written[number - 1] if 0 < number <= len(written) else ""
-        found = [part.text for part in parse_script(line).parts if isinstance(part, Sentence)]
-        if not found:
+        first, last = (
+            sum(map(_letters, _sentences("\n".join(written[: max(0, count)])))) for count in (number - 1, number)
+        )
+        found = [
+            sentence
+            for sentence, end in zip(sentences, ends, strict=True)
+            if end > first and end - _letters(sentence) < last
+        ]
+        if first == last or not found:
             raise JobError(f"--new-take: found line {number}, which has no words; the script has {len(written)} lines")
-        sentences += found
-    return sentences
+        wanted += found
+    return wanted
+
+
+def _sentences(script: str) -> list[str]:
+    return [part.text for part in parse_script(script).parts if isinstance(part, Sentence)]
+
+
+def _letters(text: str) -> int:
+    """Characters that do not change with where a script is cut."""
+    return sum(character.isalnum() for character in text)
 
 
 def _destination(job_file: str, out: Path | None, job: RenderJob) -> tuple[Path, Encoding, bool]:

@@ -36,7 +36,7 @@ class Sentence:
     Attributes
     ----------
     text : str
-        In the customer's own spelling: for lyrics, chapters and reports; never empty in a parsed script.
+        In the customer's own spelling: for lyrics and reports; never empty in a parsed script.
     ends_paragraph : bool
         Whether a blank line follows in the script.
     said_as : str

@@ -64,9 +64,13 @@ def _payload_of(row: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str,
         _object(row, name, name) for name in ("voice_config", "music_config", "frequency_config", "output_config")
     )
     loop = _object(output, "loop", "output_config.loop")
+    pronounce = voice.get("pronounce")
     payload: dict[str, Any] = {
         "script": text_or_empty(row.get("script")),
-        "voice": {**{key: value for key, value in voice.items() if key != "voice_id"}, "id": voice.get("voice_id")},
+        "voice": {
+            **{key: value for key, value in voice.items() if key not in ("voice_id", "pronounce")},
+            "id": voice.get("voice_id"),
+        },
         "backgroundMusic": music or None,
         "durationMin": output.get("durationMin"),
         "loopMode": loop.get("enabled"),
@@ -75,6 +79,8 @@ def _payload_of(row: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str,
         "outputFormat": request.get("format") or output.get("format"),
         "output": {"quality": request.get("quality") or output.get("quality")},
     }
+    if pronounce:
+        payload["pronounce"] = pronounce
     for name, key in (("solfeggio", "frequency"), ("binaural", "band")):
         tone = _object(tones, name, f"frequency_config.{name}")
         if tone.get(key) is not None:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from worker.backoff import with_retries
 from worker.config import Config
@@ -207,7 +208,10 @@ class CloudVoice(Voice):
                 raise self._unreachable(error) from None
 
     def _unreachable(self, error: Exception) -> TransientError:
-        return TransientError(f"{self.provider} cannot be reached: {type(error).__name__}", code="voice.unreachable")
+        at = f" at {urlsplit(self._base_url).netloc.rpartition('@')[2]}" if self._at else ""
+        return TransientError(
+            f"{self.provider}{at} cannot be reached: {type(error).__name__}", code="voice.unreachable"
+        )
 
     def _write(
         self, into: Path, content_type: str | None, body: Iterable[bytes], output_format: str, deadline: float

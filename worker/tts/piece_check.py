@@ -23,7 +23,7 @@ END_DB: Final = -25.0  # of the last 5 ms, over the speech; clean pieces end bel
 PLATEAU: Final = 0.25
 FULL_SCALE_SHARE: Final = 0.005
 LEVEL_DB: Final = 7.0  # off the voice's median: the levels are matched by 4 dB, and a step of 3 dB stays unnoticed
-PITCH_RATIO: Final = 1.26  # four semitones off the voice's median: another speaker
+PITCHES: Final = (0.85, 1.22)  # of the voice's median; clean pieces have 0.93 to 1.21, another speaker is outside
 LARGEST_DC: Final = 0.005
 _OPPOSITE: Final = -0.5
 _ONE_SIDED_DB: Final = 20.0
@@ -152,8 +152,8 @@ def judge(figures: SpeechFigures, text: str, medians: VoiceMedians = UNKNOWN, *,
         compare("louder", figures.level_db - medians.level_db, LEVEL_DB)
         compare("softer", medians.level_db - figures.level_db, LEVEL_DB)
     if is_long and medians.pitch_hz is not None and math.isfinite(figures.pitch_hz):
-        ratio = figures.pitch_hz / medians.pitch_hz
-        compare("pitch", max(ratio, 1 / ratio), PITCH_RATIO)
+        compare("pitch", figures.pitch_hz / medians.pitch_hz, PITCHES[1])
+        compare("pitch", medians.pitch_hz / figures.pitch_hz, 1 / PITCHES[0])
     score = sum(min(value, _UNUSABLE_SCORE) for value in excess.values())
     score += _UNUSABLE_SCORE * len(_UNUSABLE.intersection(excess))
     return PieceCheck(tuple(excess), _corrections(figures), score, pace_s, figures)

@@ -149,8 +149,9 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
     if reason.field in _VOICE_FIELDS or reason.names("voice", but="setting") or reason.quotes(voice):
         if not asked.voice_of_job:
             return ConfigurationError(
-                f"{says}; the voice {voice!r} was chosen by a setting or by default: have the app send voice.id, "
-                f"or set {info.voice_variable}{' or OPENAI_VOICE_MAP' if key == 'OPENAI_API_KEY' else ''}",
+                f"{says}; no customer can change the voice {voice!r}: set {info.voice_variable}"
+                f"{', name one for it in OPENAI_VOICE_MAP' if key == 'OPENAI_API_KEY' else ''}, or have the app send "
+                "another voice.id",
                 code="voice.unknown",
             )
         return JobError(

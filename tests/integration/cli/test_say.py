@@ -63,6 +63,33 @@ def test_another_language_is_refused_at_once(tmp_path, capsys):
     assert "found Chinese, the local voice reads English only" in capsys.readouterr().err
 
 
+def test_the_shops_pronunciations_are_said(tmp_path, monkeypatch):
+    """Two spellings that are said alike make the same sound."""
+    (tmp_path / "words.txt").write_text("Siobhan = shi-VAWN\n")
+    monkeypatch.setenv("PRONOUNCE_FILE", str(tmp_path / "words.txt"))
+    sounds = []
+    for name, words in (("respelled", "Siobhan is calm."), ("written", "shi-VAWN is calm.")):
+        out = tmp_path / f"{name}.wav"
+        assert run(["say", words, "-o", str(out), "--quiet"]) == 0
+        sounds.append(soundfile.read(out)[0])
+    assert np.array_equal(*sounds)
+
+
+def test_any_line_of_a_sentence_has_it_spoken_anew(tmp_path):
+    """Sentences go on over a line break; markup and respelled words make no difference."""
+    job = tmp_path / "job.json"
+    script = "I am calm and\nat peace, Siobhan.\n\n**I am safe.** I rest.\nAll is well."
+    words = {"script": script, "pronounce": {"Siobhan": "shi-VAWN"}}
+    job.write_text(json.dumps({**words, "voice": {"provider": "local"}, "durationMin": 0.3, "loopMode": False}))
+    for lines, misses in ((), 4), (("1",), 1), (("2",), 1), (("4",), 2), (("5",), 1), (("1", "2"), 1):
+        report = tmp_path / "report.json"
+        arguments = [part for line in lines for part in ("--new-take", line)]
+        assert run(["render", str(job), "-o", str(tmp_path / "a.wav"), "--report", str(report), *arguments]) == 0
+        assert json.loads(report.read_text())["speech_cache"]["misses"] == misses
+    assert run(["render", str(job), "-o", str(tmp_path / "a.wav"), "--new-take", "3"]) == 2
+    assert run(["render", str(job), "-o", str(tmp_path / "a.wav"), "--new-take", "0"]) == 2
+
+
 def test_a_line_is_spoken_anew_and_kept(tmp_path, capsys):
     job = tmp_path / "job.json"
     voice = {"provider": "local", "speed": 1}

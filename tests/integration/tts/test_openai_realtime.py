@@ -289,11 +289,14 @@ class TestWhatPasses:
         with pytest.raises(TransientError, match="cannot be reached"):
             there.speak(Utterance(TEXT), tmp_path / "a")
 
-    def test_a_response_without_sound_is_damaged(self, service, tmp_path):
-        service.turns = [Turn(kind="silent")]
+    def test_a_response_without_sound_is_asked_for_once_more(self, service, tmp_path):
+        service.turns = [Turn(kind="silent")] * 2
         with pytest.raises(TransientError) as raised:
-            speak(service, tmp_path, TEXT)
-        assert raised.value.code == "voice.damaged"
+            speak(service, tmp_path, "I am calm.")
+        assert (raised.value.code, len(service.requests)) == ("voice.spoilt", 2)
+        service.turns = [Turn(kind="silent")]
+        speak(service, tmp_path, "I am calm.")
+        assert len(service.requests) == 4
 
 
 class TestChoice:

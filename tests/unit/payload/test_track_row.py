@@ -38,6 +38,15 @@ def test_render_again_is_made_from_the_track() -> None:
     assert job.metadata.title == "Evening calm"
 
 
+def test_respellings_are_kept_where_the_app_keeps_the_voice() -> None:
+    voice = {"provider": "openai", "voice_id": "nova", "pronounce": {"Siobhan": "shi-VAWN"}}
+    job = parse_job(completed_payload(AGAIN, row(voice_config=voice)).payload)
+    assert (job.dialect, job.pronounce, job.unknown_keys) == ("app", {"Siobhan": "shi-VAWN"}, ())
+    stated = {**AGAIN, "pronounce": {"Siobhan": "SHIV-awn"}}
+    job = parse_job(completed_payload(stated, row(voice_config=voice)).payload)
+    assert job.pronounce == {"Siobhan": "SHIV-awn"}
+
+
 def test_without_a_wish_the_tracks_own_format_is_made() -> None:
     job = parse_job(completed_payload({"requested_at": "now"}, row()).payload)
     assert (job.output.format, job.output.quality) == ("mp3", "medium")

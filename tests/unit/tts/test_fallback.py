@@ -18,7 +18,10 @@ from worker.tts.fallback import may_be_own, spoken_by_first, voice_name
 from worker.tts.service_errors import RewordedError, SpoiltError
 from worker.vendors import VoiceUse, shutdown_of, speech_figures
 
-RULES = "openai/*/* -> openai-realtime/r/*; openai-realtime/*/* -> local/*/heart; elevenlabs/*/mine -> local/*/heart"
+RULES = (
+    "openai/*/* -> openai-realtime/gpt-realtime-2/*; openai-realtime/*/* -> local/*/heart; "
+    "elevenlabs/*/mine -> local/*/heart"
+)
 ENDED = ConfigurationError("gone", code="voice.model")
 OUT = TransientError("503", code="voice.unavailable", retry_after_s=7)
 NOVA = VoiceChoice(provider="openai", model="tts-1", id="nova", speed=0.8)
@@ -64,9 +67,9 @@ def test_without_a_failure_nothing_is_noted(tmp_path):
 )
 def test_what_has_ended_falls_back_at_once_and_says_so(tmp_path, error):
     stage = Stage(tmp_path, error)
-    assert stage.spoken(waited_s=0.0) == "openai-realtime/r/nova"
+    assert stage.spoken(waited_s=0.0) == "openai-realtime/gpt-realtime-2/nova"
     (note,) = stage.notes
-    assert note.startswith("voice: openai-realtime/r/nova spoke, since openai/tts-1/nova ")
+    assert note.startswith("voice: openai-realtime/gpt-realtime-2/nova spoke, since openai/tts-1/nova ")
 
 
 def test_a_fallback_is_asked_for_as_a_setting_and_keeps_the_rest(tmp_path):
@@ -74,13 +77,16 @@ def test_a_fallback_is_asked_for_as_a_setting_and_keeps_the_rest(tmp_path):
     stage.spoken()
     choice, config = stage.asked[1].choice, stage.asked[1].config
     assert (choice.provider, choice.id, choice.model, choice.speed) == ("openai-realtime", None, None, 0.8)
-    assert (config.openai_tts_model, config.openai_tts_voice) == ("r", "nova")
+    assert (config.openai_tts_model, config.openai_tts_voice) == ("gpt-realtime-2", "nova")
 
 
 def test_fallbacks_of_fallbacks_speak_in_order(tmp_path):
     stage = Stage(tmp_path, ENDED, OUT)
     assert stage.spoken(waited_s=0.0) == "local/-/heart"
-    assert "openai/tts-1/nova is not offered any more and openai-realtime/r/nova did not answer" in stage.notes[0]
+    assert (
+        "openai/tts-1/nova is not offered any more and openai-realtime/gpt-realtime-2/nova did not answer"
+        in stage.notes[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,11 +114,11 @@ class TestOutages:
         with pytest.raises(WaitError) as caught:
             stage.spoken(waited_s=600)
         assert (caught.value.code, caught.value.retry_after_s) == ("voice.unavailable", 60)
-        assert "openai-realtime/r/nova speaks instead in 20 min" in caught.value.message
+        assert "openai-realtime/gpt-realtime-2/nova speaks instead in 20 min" in caught.value.message
 
     def test_a_long_one_falls_back(self, tmp_path):
-        assert Stage(tmp_path, OUT).spoken(waited_s=1800) == "openai-realtime/r/nova"
-        assert Stage(tmp_path / "other", OUT, after_min=0).spoken(waited_s=0) == "openai-realtime/r/nova"
+        assert Stage(tmp_path, OUT).spoken(waited_s=1800) == "openai-realtime/gpt-realtime-2/nova"
+        assert Stage(tmp_path / "other", OUT, after_min=0).spoken(waited_s=0) == "openai-realtime/gpt-realtime-2/nova"
 
     def test_its_beginning_is_remembered_for_all_jobs(self, tmp_path, monkeypatch):
         now = 1_800_000_000.0
@@ -122,7 +128,7 @@ class TestOutages:
             with pytest.raises(WaitError):
                 Stage(tmp_path, OUT).spoken(waited_s=0)
         now += 300
-        assert Stage(tmp_path, OUT).spoken(waited_s=0) == "openai-realtime/r/nova"
+        assert Stage(tmp_path, OUT).spoken(waited_s=0) == "openai-realtime/gpt-realtime-2/nova"
         Stage(tmp_path).spoken()
         with pytest.raises(WaitError):  # it has spoken meanwhile: another outage
             Stage(tmp_path, OUT).spoken(waited_s=0)
@@ -165,6 +171,12 @@ class TestNames:
             (VoiceChoice(model="eleven_v3"), {}, "openai-realtime/gpt-realtime-2.1-mini/marin", False),
             (VoiceChoice(), {"openai_base_url": "https://tts.example.com/v1"}, "openai/tts-1/nova", False),
             (NOVA, {"openai_tts_model": "gpt-realtime"}, "openai-realtime/gpt-realtime/nova", False),
+            (
+                VoiceChoice(provider="openai-realtime"),
+                {"openai_tts_model": "kokoro"},
+                "openai-realtime/gpt-realtime-2.1-mini/marin",
+                False,
+            ),
             (VoiceChoice(id="voice_12", model="tts-1"), {}, "openai/tts-1/voice_12", True),
             (VoiceChoice(provider="elevenlabs", id="mine"), {}, "elevenlabs/eleven_multilingual_v2/mine", True),
             (VoiceChoice(provider="elevenlabs"), {}, "elevenlabs/eleven_multilingual_v2/-", False),
@@ -241,7 +253,7 @@ class TestSpoiltPieces:
         assert not stage.asked[-1].another_may_speak
         (note,) = stage.notes
         assert note.startswith("voice: openai/tts-1/nova spoke all the same, since openai/tts-1/nova spoke a piece ")
-        assert "openai-realtime/r/nova is not offered any more" in note
+        assert "openai-realtime/gpt-realtime-2/nova is not offered any more" in note
 
 
 def test_every_reason_has_its_words():

@@ -1,0 +1,97 @@
+"""Orders in which a service spoils a line: once, and as often as it is asked."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from spoken_pieces import SENTENCES, as_flac, said, spoilt_pieces
+from standins.compatible import compatible_service
+from standins.speech import ELEVENLABS_VOICES, Answer, Service, speech_service
+
+from benchmarks.voices.orders import Ended, order
+
+_LINES = SENTENCES[9:17]
+_SPOILT = SENTENCES[14]
+_OTHER_WORDS = "other words"
+_RULES = f"openai/*/* → elevenlabs/eleven_v3/{ELEVENLABS_VOICES[1]}"
+_WHY = re.compile(r"(?<=since )[^;]+|(?<=corrected: )[^,.]+|other words may be heard")
+_TIMES = 9  # more than a piece is asked for
+
+
+def spoilt(say: Callable[[str], None]) -> None:
+    """Print what becomes of each way of being spoilt; the other lines are real speech."""
+    verify = "report" if find_spec("faster_whisper") is not None else "off"
+    say("| a line is | noticed, since | once | always | always, with a fallback |\n|---|---|---|---|---|")
+    for name, piece in spoilt_pieces(_SPOILT).items():
+        checked = verify if name == _OTHER_WORDS else "off"
+        ended = [
+            _ordered([Answer(sound=piece.samples)] * times, rules=rules, verify=checked)
+            for times, rules in ((1, ""), (_TIMES, ""), (_TIMES, _RULES))
+        ]
+        say(f"| {name} | {_noticed(*ended[0])} | {' | '.join(_told(*each) for each in ended)} |")
+    clean = _ordered([])
+    say(f"| clean | {_noticed(*clean)} | {_told(*clean)} | | |")
+    from_gateway = _from_a_gateway()
+    say(f"| FLAC in place of samples | by its bytes | {_told(from_gateway, 0)} | | |")
+
+
+def _ordered(answers: list[Answer], *, rules: str = "", verify: str = "off") -> tuple[Ended, int]:
+    """An order by the local voice's own sound, and how often more than once the spoilt line was asked for."""
+    with speech_service() as service, speech_service() as fallback:
+        service.reads = fallback.reads = said
+        service.answers_for = {_SPOILT[:40]: answers}
+        ended = order(
+            {"script": "\n".join(_LINES), "voice": {"provider": "openai", "model": "tts-1", "id": "nova"}},
+            rules=rules,
+            openai_base_url=f"{service.url}/v1",
+            elevenlabs_base_url=fallback.url,
+            verify=verify,
+        )
+        return ended, max(0, _asked(service) - 1)
+
+
+def _asked(service: Service) -> int:
+    return sum(request["body"].get("input") == _SPOILT for request in service.requests)
+
+
+def _from_a_gateway() -> Ended:
+    """A service at another address that knows samples only, and sends FLAC."""
+    assert as_flac(said(_SPOILT))
+    with compatible_service(formats=("pcm",), gives="flac") as service, tempfile.TemporaryDirectory() as folder:
+        return order(
+            {"script": "\n".join(_LINES), "voice": {"provider": "openai", "id": "af_heart"}},
+            cache=Path(folder),
+            openai_base_url=service.url,
+            openai_tts_model="kokoro",
+        )
+
+
+def _noticed(ended: Ended, asked_again: int) -> str:
+    """What the check said of the line."""
+    for note in _notes(ended):
+        if (found := _WHY.search(note)) is not None:
+            return found[0]
+    return "it is no sound" if asked_again else "–"
+
+
+def _told(ended: Ended, asked_again: int) -> str:
+    """What the customer gets, and whether a note says so."""
+    if not ended.spoken_by:
+        return ended.how
+    notes = _notes(ended)
+    if ended.spoken_by.startswith("elevenlabs"):
+        return "the fallback spoke, noted"
+    noted = ", noted" if notes else ""
+    if any("corrected" in note for note in notes):
+        return f"corrected{noted}"
+    if any("no better" in note for note in notes):
+        return f"the better of two takes{noted}"
+    return f"another take{noted}" if asked_again else f"as it came{noted}"
+
+
+def _notes(ended: Ended) -> list[str]:
+    return [note for note in ended.notes if note.startswith("voice: ")]
