@@ -117,6 +117,7 @@ class Config(BaseModel):
     poll_interval_ms: int = Field(10_000, ge=100, le=600_000)
     max_jobs_per_cycle: int = Field(5, ge=1, le=100)
     worker_concurrency: int = Field(1, ge=1, le=32)
+    configuration_limit_h: float = Field(48.0, gt=0, le=8760)
     worker_name: str | None = None
     dyno: str | None = None
     mindscript_embedded: Literal["on", "off"] = "on"

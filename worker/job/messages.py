@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from worker import errors
 from worker.config import Config
-from worker.errors import Interrupted, ResourceError, TransientError, WaitError, WorkerError
+from worker.errors import ConfigurationError, Interrupted, ResourceError, TransientError, WorkerError
 from worker.logs import where
 
 # No space, no quota, no memory, no file descriptors.
@@ -125,12 +125,17 @@ class Failed:
         """Sort an exception. The text of an unknown one may quote the payload, so only its type and place are kept."""
         if type(error).__module__ == errors.__name__ and isinstance(error, WorkerError | Interrupted):
             return cls(error)
-        if isinstance(error, WorkerError):
-            customer_message, retry_after_s = error.customer_message, error.retry_after_s
-            kind = WaitError if isinstance(error, WaitError) else TransientError
-            return cls(
-                kind(error.message, code=error.code, customer_message=customer_message, retry_after_s=retry_after_s)
+        if isinstance(error, WorkerError):  # as the nearest class of `worker.errors`: it has the same kind
+            kind = next(each for each in type(error).__mro__ if each.__module__ == errors.__name__)
+            known: WorkerError = kind(
+                error.message,
+                code=error.code,
+                customer_message=error.customer_message,
+                retry_after_s=error.retry_after_s,
             )
+            if isinstance(known, ConfigurationError) and isinstance(error, ConfigurationError):
+                known.cause = error.cause
+            return cls(known)
         if isinstance(error, MemoryError):
             return cls(ResourceError("the render ran out of memory", code="resource.memory"))
         if isinstance(error, OSError) and error.errno in _EXHAUSTED:

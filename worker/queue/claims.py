@@ -32,6 +32,10 @@ class Claim:
         How the attempt before this one ended.
     payload_bytes : int or None
         Size of a payload that is over the limit and so was not read; None where it was.
+    probed_cause : str or None
+        The cause under which the job was parked, where this claim is a probe of it.
+    parked_since : datetime or None
+        When its waiting began, where plain mode has noted that; in leased mode the database knows.
     """
 
     job_id: str
@@ -44,6 +48,8 @@ class Claim:
     crashes: int = 0
     last_error_code: str | None = None
     payload_bytes: int | None = None
+    probed_cause: str | None = None
+    parked_since: datetime | None = None
 
 
 class ClaimStatus(StrEnum):
@@ -61,21 +67,36 @@ class Outcome(StrEnum):
     POISON = "poison"
     RETRIED = "retried"
     RELEASED = "released"
+    PARKED = "parked"
     CANCELLED = "cancelled"
     LOST = "lost"
 
 
 @dataclass(frozen=True)
 class Rescued:
-    """Jobs whose worker has died, by id: back in the queue, or failed since too many workers have died over them."""
+    """Jobs whose worker has died, by id: back in the queue, or failed since too many workers have died over them.
+
+    `overdue`: parked jobs that have failed, since they have waited for longer than CONFIGURATION_LIMIT_H.
+    """
 
     put_back: tuple[str, ...] = ()
     given_up: tuple[str, ...] = ()
+    overdue: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Something that an operator must fix, and how many jobs wait for it; `message` is for operators."""
+
+    name: str
+    message: str
+    since: datetime
+    jobs: int
 
 
 @dataclass(frozen=True)
 class JobRow:
-    """One line of `mindscript-worker jobs`. In plain mode the table has no error code, attempt or worker."""
+    """One line of `mindscript-worker jobs`. In plain mode the table has no error code, attempt, worker or cause."""
 
     job_id: str
     status: str
@@ -87,3 +108,4 @@ class JobRow:
     error_code: str | None
     attempt: int | None
     claimed_by: str | None
+    parked_cause: str | None = None

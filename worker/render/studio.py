@@ -58,7 +58,7 @@ class Fetch(Protocol):
 class Studio:
     """What a job needs from outside.
 
-    Raises `ConfigurationError` if there is no FFmpeg.
+    Raises `MachineError` if there is no FFmpeg.
 
     Parameters
     ----------

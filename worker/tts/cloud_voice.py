@@ -98,6 +98,7 @@ class CloudVoice(Voice):
                 f"voice.provider {self.provider}: {info.key_variable} is not set; set it, "
                 'give a recording with --voice FILE, or use "provider": "local"',
                 code="configuration.key",
+                about=(info.key_variable,),
             )
         self._key: str = key.get_secret_value()
         self._base_url: str = url or info.own_url
@@ -115,6 +116,7 @@ class CloudVoice(Voice):
             raise ConfigurationError(
                 f"voice.id: the job names no voice, and {info.title} has none that stays; set {info.voice_variable}",
                 code="configuration.voice",
+                about=(info.voice_variable,),
             )
         self._asked = Asked(
             self.provider,

@@ -95,7 +95,7 @@ def spoken_by_first(
             why = why_fall_back(error)
             if why is None and (number == 0 or not isinstance(error, ConfigurationError)):
                 raise  # such as of the script
-            failures.append(_ours(error) if number else error)
+            failures.append(_ours(error, each.name) if number else error)
             for to in fallbacks_of(config.voice_fallbacks, each.name, own=own and number == 0):
                 other = _asked_instead(to, choice, config)
                 if other.name not in [known.name for known in asked]:
@@ -140,10 +140,11 @@ def _asked_instead(to: VoiceName, choice: VoiceChoice, config: Config) -> _Asked
     return _Asked(voice_name(other, changed), other, changed)
 
 
-def _ours(error: WorkerError) -> WorkerError:
+def _ours(error: WorkerError, name: VoiceName) -> WorkerError:
     """The error of a fallback, which the operator has chosen."""
     if isinstance(error, JobError):
-        return ConfigurationError(f"VOICE_FALLBACKS: {error.message}", code=error.code)
+        about = (name.provider, name.model, name.voice)
+        return ConfigurationError(f"VOICE_FALLBACKS: {error.message}", code=error.code, about=about)
     return error
 
 

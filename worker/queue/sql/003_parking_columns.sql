@@ -1,0 +1,51 @@
+-- What parked jobs need: two columns, a table of causes, two indexes. Made as in 002_lease_columns.sql, in a transaction
+-- of its own, so that nobody waits for all indexes at once.
+--
+-- A job is parked while it waits for something that an operator must fix. It is then pending with a cause in
+-- `parked_cause`; `parked_since` is when its waiting began, and stays until the job ends.
+
+DO $$
+DECLARE
+    v_index text[];
+    v_role text;
+BEGIN
+    IF 2 > (SELECT count(*) FROM pg_attribute
+             WHERE attrelid = 'public.audio_job_queue'::regclass AND NOT attisdropped
+               AND attname IN ('parked_cause', 'parked_since')) THEN
+        ALTER TABLE public.audio_job_queue
+            ADD COLUMN IF NOT EXISTS parked_cause text,
+            ADD COLUMN IF NOT EXISTS parked_since timestamptz;
+    END IF;
+
+    IF to_regclass('public.worker_causes') IS NULL THEN
+        CREATE TABLE public.worker_causes (
+            cause text PRIMARY KEY,
+            since timestamptz NOT NULL,
+            message text NOT NULL,
+            next_probe_at timestamptz NOT NULL,
+            probes integer NOT NULL
+        );
+        -- Nobody but the functions: Supabase grants new tables to all three roles by default.
+        ALTER TABLE public.worker_causes ENABLE ROW LEVEL SECURITY;
+        REVOKE ALL ON public.worker_causes FROM PUBLIC;
+        FOREACH v_role IN ARRAY ARRAY['anon', 'authenticated', 'service_role'] LOOP
+            IF to_regrole(v_role) IS NOT NULL THEN
+                EXECUTE format('REVOKE ALL ON public.worker_causes FROM %I', v_role);
+            END IF;
+        END LOOP;
+    END IF;
+
+    FOREACH v_index SLICE 1 IN ARRAY ARRAY[
+        ['audio_job_queue_ready', 'ON public.audio_job_queue (created_at, id) WHERE status = ''pending'' AND parked_cause IS NULL'],
+        ['audio_job_queue_parked', 'ON public.audio_job_queue (parked_cause, status, created_at, id) WHERE parked_cause IS NOT NULL']
+    ] LOOP
+        IF to_regclass('public.' || v_index[1]) IS NOT NULL THEN
+            CONTINUE;
+        ELSIF pg_relation_size('public.audio_job_queue') > 256 * 1024 * 1024 THEN
+            RAISE WARNING 'audio_job_queue is large; run this by itself, outside a transaction: CREATE INDEX CONCURRENTLY % %;',
+                v_index[1], v_index[2];
+        ELSE
+            EXECUTE format('CREATE INDEX %I %s', v_index[1], v_index[2]);
+        END IF;
+    END LOOP;
+END $$;
