@@ -137,6 +137,8 @@ class Config(BaseModel):
     voice_fallbacks: Fallbacks = ()
     voice_fallback_after_min: float = Field(30.0, ge=0, le=1440)
     speech_parallel: int = Field(4, ge=1, le=32)
+    openai_parallel: int | None = Field(None, ge=1, le=1000)
+    elevenlabs_parallel: int | None = Field(None, ge=1, le=1000)
     max_characters_per_day: int | None = Field(None, ge=1)
     verify: Literal["off", "report"] = "off"
     tts_cache_bucket: str | None = None

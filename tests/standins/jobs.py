@@ -18,6 +18,7 @@ from worker import errors
 from worker.config import Config
 from worker.job.channel import Channel
 from worker.job.messages import JobInput, JobOutput
+from worker.tts.places import one_place
 
 PERFORM = "standins.jobs:perform"
 _STEP_S = 0.05
@@ -135,6 +136,14 @@ def _fail(job_input: JobInput, channel: Channel, folder: Path) -> None:
     raise kind(message, code="test.asked", retry_after_s=retry_after_s, **about)
 
 
+def _hold_place(job_input: JobInput, channel: Channel, folder: Path) -> None:
+    """Wait for one of two places of an account, and keep it while the job sleeps."""
+    with one_place(channel, "account", 2, deadline=time.monotonic() + 60, wait=time.sleep) as is_taken:
+        if not is_taken:
+            raise errors.WaitError("no place")
+        _sleep(job_input, channel, folder)
+
+
 def _bug(job_input: JobInput, channel: Channel, folder: Path) -> None:
     del channel, folder
     raise KeyError(str(job_input.payload.get("script", "nothing")))
@@ -159,5 +168,6 @@ _DEEDS = {
     "family": _family,
     "fail": _fail,
     "bug": _bug,
+    "hold place": _hold_place,
     "full disk": _full_disk,
 }

@@ -90,13 +90,30 @@ class Question:
     what : str
         ``"claim"``: whether the claim still holds; the answer is a `ClaimStatus` as text. ``"track"``: the job's row in
         `tracks`, JSON columns as text, or None. ``"catalogue"``: the `url` of a piece in the music catalogue, or None.
-        ``"characters"``: whether the customer may have so many more characters spoken.
-    about : str or int or None
-        The piece's id or slug; the number of characters.
+        ``"characters"``: whether the customer may have so many more characters spoken. ``"place"``: whether there was
+        a place at a voice service, which is then taken.
+    about : str or int or PlaceWanted or None
+        The piece's id or slug; the number of characters; the place.
     """
 
-    what: Literal["claim", "track", "catalogue", "characters"]
+    what: Literal["claim", "track", "catalogue", "characters", "place"]
     about: Any = None
+
+
+@dataclass(frozen=True)
+class PlaceWanted:
+    """One of `most` places of an account, by a name that the job has made up."""
+
+    account: str
+    most: int
+    place: str
+
+
+@dataclass(frozen=True)
+class PlaceDone:
+    """A place that the job gives back."""
+
+    place: str
 
 
 @dataclass(frozen=True)
@@ -143,4 +160,4 @@ class Failed:
         return cls(TransientError(f"a bug, or an error nobody has sorted: {where(error)}", code="worker.bug"))
 
 
-Message = Progress | Question | Uploaded | Failed | JobOutput
+Message = Progress | Question | PlaceDone | Uploaded | Failed | JobOutput

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -76,12 +77,13 @@ class Outcome(StrEnum):
 class Rescued:
     """Jobs whose worker has died, by id: back in the queue, or failed since too many workers have died over them.
 
-    `overdue`: parked jobs that have failed, since they have waited for longer than CONFIGURATION_LIMIT_H.
+    `overdue`: parked jobs that have failed, since they have waited for longer than CONFIGURATION_LIMIT_H, by id with
+    the names of their causes.
     """
 
     put_back: tuple[str, ...] = ()
     given_up: tuple[str, ...] = ()
-    overdue: tuple[str, ...] = ()
+    overdue: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

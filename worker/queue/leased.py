@@ -93,7 +93,16 @@ class LeasedQueue(Queue):
                 row["id"],
                 row["sqlstate"],
             )
-        return Rescued(tuple(answer["put_back"]), tuple(answer["given_up"]), tuple(parked["failed"]))
+        return Rescued(tuple(answer["put_back"]), tuple(answer["given_up"]), dict(parked["failed"]))
+
+    def take_place(self, claim: Claim, account: str, *, most: int, place: str) -> bool:
+        return bool(self._call("worker_take_place", claim, p_account=account, p_most=most, p_place=place))
+
+    def give_place(self, claim: Claim, place: str) -> None:
+        self._call("worker_give_place", claim, p_place=place)
+
+    def end_places(self, claim: Claim) -> None:
+        """They end with the claim."""
 
     def causes(self) -> list[Cause]:
         rows = self._transport.scalar("worker_parked", {})

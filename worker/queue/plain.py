@@ -11,11 +11,12 @@ may die between them; the row's stage shows that, and the rescue does the rest (
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -44,6 +45,14 @@ _TRACK_TEXT = ("title", "cover_image_url", "script", "start_delay_seconds")
 _TRACK_JSON = ("voice_config", "music_config", "frequency_config", "output_config")
 
 
+@dataclass(frozen=True)
+class _Place:
+    """A place at a voice service that a job holds."""
+
+    account: str
+    job_id: str
+
+
 class PlainQueue(Queue):
     """Rows without leases.
 
@@ -60,6 +69,8 @@ class PlainQueue(Queue):
         self._clock = clock
         self._waiting: dict[Claim, float] = {}  # for their next attempt, and when each is due
         self._parking = Parking()
+        self._places: dict[str, _Place] = {}
+        self._placing = threading.Lock()
         self._touch_at = 0.0
         self._tracks = TrackWriter(transport)
         self._columns = self._tracks.columns
@@ -281,6 +292,22 @@ class PlainQueue(Queue):
         finally:
             self._parking.probe_over(claim.job_id, self._clock())  # where nothing was written; else it is known
 
+    def take_place(self, claim: Claim, account: str, *, most: int, place: str) -> bool:
+        with self._placing:
+            if sum(other.account == account for other in self._places.values()) >= most:
+                return False
+            self._places[place] = _Place(account, claim.job_id)
+            return True
+
+    def give_place(self, claim: Claim, place: str) -> None:
+        del claim
+        with self._placing:
+            self._places.pop(place, None)
+
+    def end_places(self, claim: Claim) -> None:
+        with self._placing:
+            self._places = {name: place for name, place in self._places.items() if place.job_id != claim.job_id}
+
     def causes(self) -> list[Cause]:
         return self._parking.causes()
 
@@ -317,20 +344,20 @@ class PlainQueue(Queue):
                     (put_back if crashes < MAX_CRASHES else given_up).append(job_id)
         return Rescued(tuple(put_back), tuple(given_up), overdue)
 
-    def _end_overdue(self) -> tuple[str, ...]:
+    def _end_overdue(self) -> dict[str, str]:
         """Fail the parked jobs that have waited for longer than the limit."""
-        parked = self._parking.claims()
+        parked = self._parking.by_cause()
         if not parked:
-            return ()
+            return {}
         limit = self._transport.now() - timedelta(seconds=self.retries.parked_limit_s)
-        ended: list[str] = []
-        for claim in parked:
+        ended: dict[str, str] = {}
+        for cause, claim in parked:
             if claim.parked_since is not None and claim.parked_since < limit:
                 with logged_refusal(claim.job_id):
                     if self._fail(claim, TOO_LATE) is ClaimStatus.HELD:
-                        ended.append(claim.job_id)
+                        ended[claim.job_id] = cause
                     self._parking.forget(claim.job_id)
-        return tuple(ended)
+        return ended
 
     def _rescue_one(self, notes: Mapping[str, Any], crashes: int, where: Mapping[str, Any]) -> bool:
         """Put a row back or give it up; False if it has changed meanwhile."""

@@ -112,8 +112,12 @@ class Parking:
 
     def claims(self) -> list[Claim]:
         """All jobs that wait."""
+        return [claim for _, claim in self.by_cause()]
+
+    def by_cause(self) -> list[tuple[str, Claim]]:
+        """All jobs that wait, each with its cause."""
         with self._lock:
-            return [job.claim for parked in self._causes.values() for job in parked.jobs.values()]
+            return [(name, job.claim) for name, parked in self._causes.items() for job in parked.jobs.values()]
 
     def causes(self) -> list[Cause]:
         """What they wait for, oldest first."""

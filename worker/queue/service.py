@@ -95,6 +95,21 @@ class Queue(ABC):
         """Complete the job, once, if the claim is held; see `finish`."""
 
     @abstractmethod
+    def take_place(self, claim: Claim, account: str, *, most: int, place: str) -> bool:
+        """Take one of `most` places at a voice service for the job; in plain mode those of this process.
+
+        It comes back by `give_place`, or when the claim has ended or its lease has run out.
+        """
+
+    @abstractmethod
+    def give_place(self, claim: Claim, place: str) -> None:
+        """Give a place back."""
+
+    @abstractmethod
+    def end_places(self, claim: Claim) -> None:
+        """Give back all places of a job that has ended; nothing is asked of the database."""
+
+    @abstractmethod
     def causes(self) -> list[Cause]:
         """What parked jobs wait for, oldest first; in plain mode the jobs that are parked here."""
 
@@ -142,9 +157,9 @@ class Queue(ABC):
             logger.bind(event="order.given_up", job=job_id).error(
                 "job {} given up: its workers have died over it too often", job_id
             )
-        for job_id in rescued.overdue:
-            logger.bind(event="parked.overdue", job=job_id).error(
-                "job {} has failed: it was parked for longer than CONFIGURATION_LIMIT_H", job_id
+        for job_id, cause in rescued.overdue.items():
+            logger.bind(event="parked.overdue", job=job_id, cause=cause).error(
+                "job {} has failed: it was parked for longer than CONFIGURATION_LIMIT_H, last for {}", job_id, cause
             )
         return rescued
 

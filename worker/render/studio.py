@@ -31,6 +31,7 @@ from worker.tts.cache import SpeechCache
 from worker.tts.fallback import spoken_by_first
 from worker.tts.local_voice import check_language
 from worker.tts.pace import PaceBook
+from worker.tts.places import Places
 from worker.tts.processing import VoiceProcessing, measure_clip
 from worker.tts.recognition import check_recogniser
 from worker.tts.shorten import script_that_fits
@@ -72,6 +73,8 @@ class Studio:
         How long the job has waited for its voice. Infinite, as on the command line: an outage falls back at once.
     speech_store : SmallFiles, optional
         Shared store of pieces of speech.
+    places : Places, optional
+        Places at voice services that all workers share. Without them a limit holds for this process alone.
     catalogue : callable, optional
         Gives the URL or object name of music by id or slug, or None.
     without_music : bool
@@ -89,6 +92,7 @@ class Studio:
     new_takes: Collection[str] = ()
     waited_s: float = math.inf
     speech_store: SmallFiles | None = None
+    places: Places | None = None
     catalogue: Callable[[str], str | None] | None = None
     without_music: bool = False
     without_cover: WithoutCover = "never"
@@ -160,6 +164,8 @@ class Studio:
     ) -> Speech:
         """Have a job's whole script spoken by one voice."""
         voice = open_voice(choice, config)
+        if self.places is not None:
+            voice.use_places(self.places)
         if choice.provider == "local":
             check_language(job.script)
         cache = SpeechCache(config.cache_dir / "speech", config.tts_cache_max_mb, self.speech_store)

@@ -66,9 +66,9 @@ class Metrics(JobObserver):
                 self._cents.labels(*labels).inc(use["cents"] or 0.0)
                 self._voices.add(VoiceName(*labels, ANY))
 
-    def given_up(self, job_id: str, outcome: str) -> None:
+    def given_up(self, job_id: str, outcome: str, why: str) -> None:
         """Count a job that no worker had any more."""
-        del job_id
+        del job_id, why
         self._jobs.labels(outcome).inc()
 
     def text(self) -> bytes:

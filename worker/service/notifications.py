@@ -27,10 +27,6 @@ if TYPE_CHECKING:  # loaded with the first e-mail
 
 _RETRIES = RetryPolicy(failures=3)
 _TOTAL_S = 20.0
-_GIVEN_UP = {
-    "poison": "the workers that had it have died over it too often",
-    "failed": "it was parked for longer than CONFIGURATION_LIMIT_H",
-}
 
 T = TypeVar("T")
 
@@ -79,10 +75,10 @@ class EmailNotifier(JobObserver):
                 ),
             )
 
-    def given_up(self, job_id: str, outcome: str) -> None:
+    def given_up(self, job_id: str, outcome: str, why: str) -> None:
         """Tell the operators of a job that failed without a worker."""
         if (to := self._config.ops_email) is not None:
-            self._start(f"job {job_id}", lambda: self._given_up_email(to, job_id, outcome))
+            self._start(f"job {job_id}", lambda: self._given_up_email(to, job_id, outcome, why))
 
     def must_be_fixed(self, cause: Cause) -> None:
         """Tell the operators of a new cause."""
@@ -103,7 +99,7 @@ class EmailNotifier(JobObserver):
             return None
         return ready_email(address, job_id=result.claim.job_id, summary=result.summary, app_url=self._config.app_url)
 
-    def _given_up_email(self, to: str, job_id: str, outcome: str) -> Email:
+    def _given_up_email(self, to: str, job_id: str, outcome: str, why: str) -> Email:
         try:
             row = self._find(job_id)
         except WorkerError:
@@ -112,7 +108,7 @@ class EmailNotifier(JobObserver):
             to,
             job_id=job_id,
             code=(row.error_code if row else None) or ("poison" if outcome == "poison" else LIMIT_CODE),
-            message=_GIVEN_UP[outcome],
+            message=why,
             attempts=row.attempt if row else None,
             track_id=row.track_id if row else None,
         )

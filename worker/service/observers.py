@@ -17,10 +17,10 @@ class JobObserver:
     def ended(self, result: JobResult) -> None:
         """Called in the job's thread, once the queue has the outcome."""
 
-    def given_up(self, job_id: str, outcome: str) -> None:
+    def given_up(self, job_id: str, outcome: str, why: str) -> None:
         """Called by the loop for a job that no worker has now; `ended` is not called for it.
 
-        Its outcome is poison, or failed: then it was parked for too long.
+        Its outcome is poison, or failed, since it was parked for too long; `why` is for operators.
         """
 
     def must_be_fixed(self, cause: Cause) -> None:

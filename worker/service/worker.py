@@ -27,6 +27,7 @@ from worker.service.runner import JobResult, RunningJob, WorkerContext
 from worker.service.state import State
 from worker.service.stopping import Stopping, WakeEvent
 
+_DIED = "the workers that had it have died over it too often"
 _JITTER = 0.2
 _RESCUE_SPREAD = (0.8, 0.96)  # of the interval: with the lease's 60 s a rescue comes within 75 s
 _LONGEST_WAIT_S = 15.0  # /health shows when the loop last ran
@@ -295,9 +296,10 @@ class Worker:
         if rescued.put_back:
             self._poll_at_once = True
         for job_id in rescued.given_up:
-            self._report("poison", methodcaller("given_up", job_id, "poison"))
-        for job_id in rescued.overdue:
-            self._report("failed", methodcaller("given_up", job_id, "failed"))
+            self._report("poison", methodcaller("given_up", job_id, "poison", _DIED))
+        for job_id, cause in rescued.overdue.items():
+            why = f"it was parked for longer than CONFIGURATION_LIMIT_H, last for {cause}"
+            self._report("failed", methodcaller("given_up", job_id, "failed", why))
         self._look_at_causes()
 
     def _drained(self) -> bool:

@@ -200,14 +200,14 @@ def test_parked_jobs_fail_after_the_limit_in_the_customers_words(shop: Harness) 
     """The limit counts from when a job was parked first, whatever it has met since."""
     shop.queue.retries = replace(shop.queue.retries, parked_limit_s=-5.0)
     ids = shop.park(2)
-    assert sorted(shop.queue.rescue_jobs().overdue) == sorted(ids)
+    assert shop.queue.rescue_jobs().overdue == dict.fromkeys(ids, "openai/tts-1/voice.model")
     for job_id in ids:
         row = row_of(shop.dsn, job_id)
         assert row["status"] == "failed"
         assert "contact support" in row["error"]
         assert row.get("error_code", "configuration.limit") == "configuration.limit"
     assert shop.jobs() == {}
-    assert shop.queue.rescue_jobs().overdue == ()
+    assert shop.queue.rescue_jobs().overdue == {}
 
 
 def test_a_job_that_is_cancelled_while_it_is_parked_is_let_go(shop: Harness) -> None:
@@ -229,7 +229,7 @@ def test_a_failed_job_that_is_requeued_is_not_parked(shop: Harness) -> None:
     assert (claim.job_id, claim.attempt, claim.probed_cause) == (job_id, 1, None)
     shop.queue.retries = replace(shop.queue.retries, parked_limit_s=3600.0)
     assert shop.meets(claim)
-    assert shop.queue.rescue_jobs().overdue == (), "its waiting has begun anew"
+    assert shop.queue.rescue_jobs().overdue == {}, "its waiting has begun anew"
 
 
 class TestPlain:

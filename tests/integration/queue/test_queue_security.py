@@ -58,7 +58,7 @@ def test_every_function_has_the_search_path_that_triggers_need(databases: Databa
             "SELECT proname, proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname LIKE %s",
             pattern,
         )
-        assert len(rows) >= 23
+        assert len(rows) >= 25
         assert {row["proname"]: row["proconfig"] for row in rows if row["proconfig"] != [SEARCH_PATH]} == {}
     databases.release(laptop)
 
@@ -107,6 +107,8 @@ _CALLS = (
     "worker_park({job}, '11111111-1111-1111-1111-111111111111', 'x', 'model', 'dead', 0)",
     "worker_park({job}, gen_random_uuid(), 'x', 'model', 'dead', 0)",
     "worker_probe_pause(1)",
+    "worker_take_place({job}, '11111111-1111-1111-1111-111111111111', 'a', 2, gen_random_uuid())",
+    "worker_give_place({job}, '11111111-1111-1111-1111-111111111111', gen_random_uuid())",
     "worker_probe_over('model')",
     "worker_end_parked(1000, 'sorry')",
     "worker_parked()",
@@ -259,7 +261,7 @@ def test_a_limited_role_of_schema_2_may_call_what_is_new(databases: Databases) -
         assert claim is not None
         assert queue.resolve_failure(claim, ConfigurationError("it has ended")) is Outcome.PARKED
         assert [cause.jobs for cause in queue.causes()] == [1]
-        assert queue.rescue_jobs().overdue == ()
+        assert queue.rescue_jobs().overdue == {}
         queue.close()
     finally:
         drop_limited_role(databases, dsn)

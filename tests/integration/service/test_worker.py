@@ -44,7 +44,8 @@ class Recorder(JobObserver):
     def ended(self, ended: JobResult) -> None:
         self.all.append(ended)
 
-    def given_up(self, job_id: str, outcome: str) -> None:
+    def given_up(self, job_id: str, outcome: str, why: str) -> None:
+        del why
         self.told.append((outcome, job_id))
 
     def must_be_fixed(self, cause: Cause) -> None:

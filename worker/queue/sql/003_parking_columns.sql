@@ -1,5 +1,5 @@
--- What parked jobs need: two columns, a table of causes, two indexes. Made as in 002_lease_columns.sql, in a transaction
--- of its own, so that nobody waits for all indexes at once.
+-- What parked jobs need: two columns, a table of causes, two indexes; and the table of places at voice services. Made as
+-- in 002_lease_columns.sql, in a transaction of its own, so that nobody waits for all indexes at once.
 --
 -- A job is parked while it waits for something that an operator must fix. It is then pending with a cause in
 -- `parked_cause`; `parked_since` is when its waiting began, and stays until the job ends.
@@ -7,6 +7,7 @@
 DO $$
 DECLARE
     v_index text[];
+    v_table text;
     v_role text;
 BEGIN
     IF 2 > (SELECT count(*) FROM pg_attribute
@@ -25,15 +26,31 @@ BEGIN
             next_probe_at timestamptz NOT NULL,
             probes integer NOT NULL
         );
-        -- Nobody but the functions: Supabase grants new tables to all three roles by default.
-        ALTER TABLE public.worker_causes ENABLE ROW LEVEL SECURITY;
-        REVOKE ALL ON public.worker_causes FROM PUBLIC;
-        FOREACH v_role IN ARRAY ARRAY['anon', 'authenticated', 'service_role'] LOOP
-            IF to_regrole(v_role) IS NOT NULL THEN
-                EXECUTE format('REVOKE ALL ON public.worker_causes FROM %I', v_role);
-            END IF;
-        END LOOP;
     END IF;
+
+    -- Places at voice services: one row for each request that is under way, where their number is limited.
+    IF to_regclass('public.worker_places') IS NULL THEN
+        CREATE TABLE public.worker_places (
+            place uuid PRIMARY KEY,
+            account text NOT NULL,
+            job_id uuid NOT NULL,
+            claim_token uuid NOT NULL,
+            taken_at timestamptz NOT NULL
+        );
+    END IF;
+
+    -- Nobody but the functions: Supabase grants new tables to all three roles by default.
+    FOREACH v_table IN ARRAY ARRAY['worker_causes', 'worker_places'] LOOP
+        IF NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = ('public.' || v_table)::regclass) THEN
+            EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', v_table);
+            EXECUTE format('REVOKE ALL ON public.%I FROM PUBLIC', v_table);
+            FOREACH v_role IN ARRAY ARRAY['anon', 'authenticated', 'service_role'] LOOP
+                IF to_regrole(v_role) IS NOT NULL THEN
+                    EXECUTE format('REVOKE ALL ON public.%I FROM %I', v_table, v_role);
+                END IF;
+            END LOOP;
+        END IF;
+    END LOOP;
 
     FOREACH v_index SLICE 1 IN ARRAY ARRAY[
         ['audio_job_queue_ready', 'ON public.audio_job_queue (created_at, id) WHERE status = ''pending'' AND parked_cause IS NULL'],

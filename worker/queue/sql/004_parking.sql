@@ -77,18 +77,18 @@ BEGIN
 END $$;
 
 -- Fail the jobs that have waited for longer than the limit, free those whose cause is gone, forget causes without jobs.
--- Answers with the ids of the failed ones, and with the rows that could not be written, as `worker_rescue` does.
+-- Answers with the failed ones and their causes, and with the rows that could not be written, as `worker_rescue` does.
 CREATE OR REPLACE FUNCTION public.worker_end_parked(p_limit_s double precision, p_error text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 DECLARE
     v_now timestamptz := pg_catalog.clock_timestamp();
     v_row record;
-    v_failed uuid[] := '{}';
+    v_failed jsonb := '{}';
     v_freed integer := 0;
     v_refused jsonb := '[]';
 BEGIN
     FOR v_row IN
-        SELECT q.id, q.parked_since < v_now - pg_catalog.make_interval(secs => p_limit_s) AS is_over
+        SELECT q.id, q.parked_cause, q.parked_since < v_now - pg_catalog.make_interval(secs => p_limit_s) AS is_over
           FROM public.audio_job_queue q
          WHERE q.status = 'pending' AND q.parked_cause IS NOT NULL
            AND (q.parked_since < v_now - pg_catalog.make_interval(secs => p_limit_s)
@@ -101,7 +101,7 @@ BEGIN
                    SET status = 'failed', error = p_error, error_code = 'configuration.limit',
                        completed_at = v_now, updated_at = v_now
                  WHERE id = v_row.id;
-                v_failed := v_failed || v_row.id;
+                v_failed := v_failed || pg_catalog.jsonb_build_object(v_row.id, v_row.parked_cause);
             ELSE
                 UPDATE public.audio_job_queue SET parked_cause = NULL, run_after = v_now WHERE id = v_row.id;
                 v_freed := v_freed + 1;
@@ -115,7 +115,7 @@ BEGIN
     IF v_freed > 0 THEN
         PERFORM pg_catalog.pg_notify('mindscript_worker', 'wake');
     END IF;
-    RETURN pg_catalog.jsonb_build_object('failed', pg_catalog.to_jsonb(v_failed), 'refused', v_refused);
+    RETURN pg_catalog.jsonb_build_object('failed', v_failed, 'refused', v_refused);
 END $$;
 
 -- The causes that jobs wait for, oldest first, with how many wait.

@@ -207,6 +207,43 @@ BEGIN
     RETURN true;
 END $$;
 
+-- Take one of p_most places of an account for a request, unless all are taken. The caller makes the place's name, so that
+-- asking again after a lost answer takes no second one. A place ends with the claim that it was taken for, so those of a
+-- killed worker come back when its lease has run out; and after ten minutes, which is longer than any request lasts.
+CREATE OR REPLACE FUNCTION public.worker_take_place(
+    p_job_id uuid, p_token uuid, p_account text, p_most integer, p_place uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
+DECLARE
+    v_now timestamptz;
+BEGIN
+    -- one of an account at a time
+    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('mindscript place ' || p_account, 0));
+    v_now := pg_catalog.clock_timestamp();
+    DELETE FROM public.worker_places p
+     WHERE p.account = p_account
+       AND (p.taken_at < v_now - pg_catalog.make_interval(mins => 10)
+            OR NOT EXISTS (SELECT FROM public.audio_job_queue q
+                            WHERE q.id = p.job_id AND q.claim_token = p.claim_token AND q.status = 'processing'
+                              AND q.lease_expires_at > v_now));
+    IF EXISTS (SELECT FROM public.worker_places WHERE place = p_place) THEN
+        RETURN true;
+    END IF;
+    IF public.worker_standing(p_job_id, p_token) <> 'held'
+       OR (SELECT pg_catalog.count(*) FROM public.worker_places p WHERE p.account = p_account) >= p_most THEN
+        RETURN false;
+    END IF;
+    INSERT INTO public.worker_places VALUES (p_place, p_account, p_job_id, p_token, v_now);
+    RETURN true;
+END $$;
+
+-- Give a place back.
+CREATE OR REPLACE FUNCTION public.worker_give_place(p_job_id uuid, p_token uuid, p_place uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
+BEGIN
+    DELETE FROM public.worker_places WHERE place = p_place AND job_id = p_job_id AND claim_token = p_token;
+    RETURN FOUND;
+END $$;
+
 -- Extend the lease; write progress and stage.
 CREATE OR REPLACE FUNCTION public.worker_heartbeat(
     p_job_id uuid, p_token uuid, p_lease_s double precision, p_progress integer, p_stage text) RETURNS text

@@ -13,7 +13,8 @@ BEGIN
     SELECT array_agg(p.oid::regprocedure::text) INTO v_functions FROM pg_proc p
      WHERE p.pronamespace = 'public'::regnamespace
        AND p.proname IN ('worker_version', 'worker_standing', 'worker_payload', 'worker_claim', 'worker_track',
-                         'worker_catalogue', 'worker_may_speak', 'worker_heartbeat', 'worker_release',
+                         'worker_catalogue', 'worker_may_speak', 'worker_take_place', 'worker_give_place',
+                         'worker_heartbeat', 'worker_release',
                          'worker_retry', 'worker_fail', 'worker_finish', 'worker_rescue', 'worker_probe_pause',
                          'worker_probe_over', 'worker_park', 'worker_free', 'worker_end_parked', 'worker_parked',
                          'worker_columns', 'worker_fence', 'worker_notify_insert', 'worker_notify_status');
