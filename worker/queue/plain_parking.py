@@ -1,6 +1,6 @@
 """Plain mode's parked jobs: which wait here for what, and which of them is tried next.
 
-The table has no columns for it, so it is kept in the process. The decisions are those of sql/004_parking.sql.
+The table has no columns for it, so it is kept in the process. The decisions are those of sql/006_parking.sql.
 """
 
 from __future__ import annotations

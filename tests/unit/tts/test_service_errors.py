@@ -82,7 +82,7 @@ def test_what_we_chose_never_fails_a_job(provider, status, body):
     assert found.kind is not Kind.PERMANENT or found.code in ("voice.refused", "voice.settings")
 
 
-def test_every_refusal_that_an_operator_must_see_to_has_a_cause_without_words():
+def test_every_cause_of_a_refusal_is_made_of_names_and_a_code():
     """Names of settings, models and voices, and the code: jobs with the same cause wait for the same thing."""
     for provider, status, body, (kind, code), _ in TABLE:
         found = meaning(provider, status, body, of_job=False)

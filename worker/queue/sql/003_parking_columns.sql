@@ -1,12 +1,11 @@
--- What parked jobs need: two columns, a table of causes, two indexes; and the table of places at voice services. Made as
--- in 002_lease_columns.sql, in a transaction of its own, so that nobody waits for all indexes at once.
+-- What parked jobs need: two columns and a table of causes; and the table of places at voice services. The columns are added
+-- as in 002_lease_columns.sql. Their indexes follow in two more transactions: a lock of this one would be held that long.
 --
 -- A job is parked while it waits for something that an operator must fix. It is then pending with a cause in
 -- `parked_cause`; `parked_since` is when its waiting began, and stays until the job ends.
 
 DO $$
 DECLARE
-    v_index text[];
     v_table text;
     v_role text;
 BEGIN
@@ -49,20 +48,6 @@ BEGIN
                     EXECUTE format('REVOKE ALL ON public.%I FROM %I', v_table, v_role);
                 END IF;
             END LOOP;
-        END IF;
-    END LOOP;
-
-    FOREACH v_index SLICE 1 IN ARRAY ARRAY[
-        ['audio_job_queue_ready', 'ON public.audio_job_queue (created_at, id) WHERE status = ''pending'' AND parked_cause IS NULL'],
-        ['audio_job_queue_parked', 'ON public.audio_job_queue (parked_cause, status, created_at, id) WHERE parked_cause IS NOT NULL']
-    ] LOOP
-        IF to_regclass('public.' || v_index[1]) IS NOT NULL THEN
-            CONTINUE;
-        ELSIF pg_relation_size('public.audio_job_queue') > 256 * 1024 * 1024 THEN
-            RAISE WARNING 'audio_job_queue is large; run this by itself, outside a transaction: CREATE INDEX CONCURRENTLY % %;',
-                v_index[1], v_index[2];
-        ELSE
-            EXECUTE format('CREATE INDEX %I %s', v_index[1], v_index[2]);
         END IF;
     END LOOP;
 END $$;
