@@ -28,7 +28,7 @@ from worker.pronounce import Pronunciations
 from worker.storage.base import SmallFiles
 from worker.tts import open_voice
 from worker.tts.cache import SpeechCache
-from worker.tts.fallback import spoken_by_first
+from worker.tts.fallback import spoken_by_first, why_fall_back
 from worker.tts.local_voice import check_language
 from worker.tts.pace import PaceBook
 from worker.tts.places import Places
@@ -37,6 +37,7 @@ from worker.tts.recognition import check_recogniser
 from worker.tts.shorten import script_that_fits
 from worker.tts.speech import SpeechStats, recorded_speech, speak_script
 from worker.tts.takes import TakeBook
+from worker.voices import PROVIDERS
 
 WithoutCover = Literal["never", "missing", "always"]
 
@@ -109,6 +110,21 @@ class Studio:
     def threads(self) -> int:
         """Segments of the track to work on at once."""
         return self.config.render_threads or available_cores()
+
+    def check_voice(self, job: RenderJob) -> None:
+        """Fail now where the job's voice cannot be opened, before music is fetched and decoded for nothing.
+
+        Raises
+        ------
+        WorkerError
+            As the voice does, unless it is what a fallback is for.
+        """
+        if self.voice_file is None and PROVIDERS[job.voice.provider].key_variable:
+            try:
+                open_voice(job.voice, self.config).close()
+            except WorkerError as error:
+                if why_fall_back(error) is None:
+                    raise
 
     def speak(self, job: RenderJob, folder: Path, on_progress: Callable[[float], None], said: SpeechStats) -> Speech:
         """Have the voice spoken, or take its recording, and decode it into `folder`."""
