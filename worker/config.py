@@ -117,6 +117,7 @@ class Config(BaseModel):
     poll_interval_ms: int = Field(10_000, ge=100, le=600_000)
     max_jobs_per_cycle: int = Field(5, ge=1, le=100)
     worker_concurrency: int = Field(1, ge=1, le=32)
+    configuration_limit_h: float = Field(48.0, gt=0, le=8760)
     worker_name: str | None = None
     dyno: str | None = None
     mindscript_embedded: Literal["on", "off"] = "on"
@@ -136,6 +137,8 @@ class Config(BaseModel):
     voice_fallbacks: Fallbacks = ()
     voice_fallback_after_min: float = Field(30.0, ge=0, le=1440)
     speech_parallel: int = Field(4, ge=1, le=32)
+    openai_parallel: int | None = Field(None, ge=1, le=1000)
+    elevenlabs_parallel: int | None = Field(None, ge=1, le=1000)
     max_characters_per_day: int | None = Field(None, ge=1)
     verify: Literal["off", "report"] = "off"
     tts_cache_bucket: str | None = None

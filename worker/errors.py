@@ -5,7 +5,8 @@ WorkerError                kind            exit   what the queue does
 ├── MediaError             permanent       3      the job fails at once
 ├── TransientError         transient       1      retried later, after `retry_after_s` at least
 │   └── WaitError          transient       1      released, attempt not counted, until there is a place or a fallback
-├── ConfigurationError     configuration   1      released, attempt not counted; the worker backs off
+├── ConfigurationError     configuration   1      parked under its cause, attempt not counted
+│   └── MachineError       configuration   1      released, attempt not counted; the worker backs off
 ├── ResourceError          resource        1      retried once, then fails
 ├── QualityError           transient       1      the delivered file missed its targets; retried
 └── Interrupted            -               130    not a failure
@@ -16,8 +17,13 @@ WorkerError                kind            exit   what the queue does
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
+
+_UNNAMEABLE = re.compile(r"[^\w.:*+@-]+", re.ASCII)
+_LONGEST_NAME = 64
 
 
 class Kind(StrEnum):
@@ -100,10 +106,33 @@ class WaitError(TransientError):
 
 
 class ConfigurationError(WorkerError):
-    """An operator must fix something; names the variable, bucket, function or key."""
+    """An operator must fix something; names the variable, bucket, function or key.
+
+    Parameters
+    ----------
+    about : iterable of str
+        What must be fixed: a variable's name, a bucket, or a provider, a model and a voice. Never a secret, and nothing
+        that a customer may choose at will: all jobs with the same cause wait for one probe.
+
+    Attributes
+    ----------
+    cause : str
+        What the job waits for, such as ``"openai/tts-1/voice.model"``: `about` and the code.
+    """
 
     kind = Kind.CONFIGURATION
     default_code = "configuration"
+
+    def __init__(self, message: str, *, about: Iterable[str] = (), **options: Any) -> None:
+        super().__init__(message, **options)
+        names = (_UNNAMEABLE.sub("-", name)[:_LONGEST_NAME] for name in about)
+        self.cause = "/".join((*names, self.code))
+
+
+class MachineError(ConfigurationError):
+    """No job can be done on this worker's machine; another worker may do them."""
+
+    default_code = "configuration.machine"
 
 
 class ResourceError(WorkerError):

@@ -21,8 +21,9 @@ class VoiceProvider:
         Empty for ``uploaded``, a recording that is not spoken here.
     starting_pace_s : float
         Seconds per character at speed 1, for a voice that has not been measured yet.
-    key_variable, url_variable, model_variable, voice_variable : str
-        The settings with its key, its address, its model and its voice; empty for a voice that needs no service.
+    key_variable, url_variable, model_variable, voice_variable, parallel_variable : str
+        The settings with its key, its address, its model, its voice and how many requests its key may have at once;
+        empty for a voice that needs no service.
     default_model, default_voice : str
         For a job that names none, where no setting does. Empty where the vendor has none that stays.
     compatible_model : str
@@ -43,6 +44,7 @@ class VoiceProvider:
     url_variable: str = ""
     model_variable: str = ""
     voice_variable: str = ""
+    parallel_variable: str = ""
     default_model: str = ""
     default_voice: str = ""
     compatible_model: str = ""
@@ -65,6 +67,7 @@ PROVIDERS: Final[Mapping[str, VoiceProvider]] = MappingProxyType(
             url_variable="OPENAI_BASE_URL",
             model_variable="OPENAI_TTS_MODEL",
             voice_variable="OPENAI_TTS_VOICE",
+            parallel_variable="OPENAI_PARALLEL",
             default_model="gpt-realtime-2.1-mini",  # every model of /audio/speech ends on 2027-01-06
             default_voice="nova",  # of /audio/speech
             compatible_model="tts-1",
@@ -80,6 +83,7 @@ PROVIDERS: Final[Mapping[str, VoiceProvider]] = MappingProxyType(
             url_variable="OPENAI_BASE_URL",
             model_variable="OPENAI_TTS_MODEL",
             voice_variable="OPENAI_TTS_VOICE",
+            parallel_variable="OPENAI_PARALLEL",
             default_model="gpt-realtime-2.1-mini",
             default_voice="marin",
             voices=_OPENAI_VOICES,  # three of them by others
@@ -94,6 +98,7 @@ PROVIDERS: Final[Mapping[str, VoiceProvider]] = MappingProxyType(
             url_variable="ELEVENLABS_BASE_URL",
             model_variable="ELEVENLABS_TTS_MODEL",
             voice_variable="ELEVENLABS_TTS_VOICE",
+            parallel_variable="ELEVENLABS_PARALLEL",
             default_model="eleven_multilingual_v2",
             own_url="https://api.elevenlabs.io",
             model_prefixes=("eleven_",),

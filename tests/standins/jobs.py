@@ -18,6 +18,7 @@ from worker import errors
 from worker.config import Config
 from worker.job.channel import Channel
 from worker.job.messages import JobInput, JobOutput
+from worker.tts.places import one_place
 
 PERFORM = "standins.jobs:perform"
 _STEP_S = 0.05
@@ -124,10 +125,23 @@ def _family(job_input: JobInput, channel: Channel, folder: Path) -> None:
 
 
 def _fail(job_input: JobInput, channel: Channel, folder: Path) -> None:
+    """Fail, until there is the file `fixed_by`."""
     del channel, folder
-    kind = getattr(errors, str(job_input.payload["error"]))
-    retry_after_s = job_input.payload.get("retry_after_s")
-    raise kind(str(job_input.payload.get("message", "as asked")), code="test.asked", retry_after_s=retry_after_s)
+    payload = job_input.payload
+    if "fixed_by" in payload and Path(str(payload["fixed_by"])).exists():
+        return
+    kind = getattr(errors, str(payload["error"]))
+    about = {"about": payload["about"]} if "about" in payload else {}
+    message, retry_after_s = str(payload.get("message", "as asked")), payload.get("retry_after_s")
+    raise kind(message, code="test.asked", retry_after_s=retry_after_s, **about)
+
+
+def _hold_place(job_input: JobInput, channel: Channel, folder: Path) -> None:
+    """Wait for one of two places of an account, and keep it while the job sleeps."""
+    with one_place(channel, "account", 2, deadline=time.monotonic() + 60, wait=time.sleep) as is_taken:
+        if not is_taken:
+            raise errors.WaitError("no place")
+        _sleep(job_input, channel, folder)
 
 
 def _bug(job_input: JobInput, channel: Channel, folder: Path) -> None:
@@ -154,5 +168,6 @@ _DEEDS = {
     "family": _family,
     "fail": _fail,
     "bug": _bug,
+    "hold place": _hold_place,
     "full disk": _full_disk,
 }

@@ -38,6 +38,7 @@ def examine_database(config: Config, queue: Queue) -> Iterator[Finding]:
     """Look over a direct connection; without DATABASE_URL only what HTTP can tell."""
     if config.supabase_service_role_key is not None:
         yield _key(config.supabase_service_role_key.get_secret_value())
+    yield from _parked(queue)
     if config.database_url is None:
         yield Finding("endings", None, "not tried: complete_job can be tried and undone with DATABASE_URL only")
         return
@@ -67,6 +68,22 @@ def _key(key: str) -> Finding:
     now = datetime.now(UTC)
     ended = now >= _JWT_END or (kind.expires_at is not None and kind.expires_at <= now)
     return Finding("key", False if ended else None, says)
+
+
+def _parked(queue: Queue) -> Iterator[Finding]:
+    """What jobs wait for; in plain mode only the workers know, and say it on /health."""
+    if queue.mode == "plain":
+        return
+    try:
+        causes = queue.causes()
+    except WorkerError as error:
+        yield Finding("parked", False, error.message)
+        return
+    if not causes:
+        yield Finding("parked", True, "no job waits for something that must be fixed")
+    for cause in causes:
+        since = f"{cause.since:%Y-%m-%d %H:%M} UTC"
+        yield Finding("parked", None, f"jobs that wait since {since} for {cause.name}: {cause.jobs}; {cause.message}")
 
 
 def _sight(connection: Connection) -> Finding:

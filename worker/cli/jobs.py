@@ -21,7 +21,7 @@ from worker.queue.service import JobRow, Queue, open_queue
 
 _REFRESH_S = 1.0
 _LONGEST_TITLE = 30
-_COLOURS = {"completed": "green", "failed": "red", "processing": "cyan", "cancelled": "yellow"}
+_COLOURS = {"completed": "green", "failed": "red", "processing": "cyan", "cancelled": "yellow", "parked": "magenta"}
 
 
 def enqueue(config: Config, *, job: str) -> int:
@@ -80,7 +80,9 @@ def migrate(config: Config, *, only_print: bool, release: bool) -> int:
 
 def _table(queue: Queue) -> Table:
     depth = queue.depth()
-    title = "  ".join(f"{count} {status}" for status, count in depth.items() if count) or "no jobs"
+    parked = sum(cause.jobs for cause in queue.causes())
+    counts = {"parked": parked, **depth, "pending": max(0, depth["pending"] - parked)}
+    title = "  ".join(f"{count} {status}" for status, count in counts.items() if count) or "no jobs"
     table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for heading in ("job", "title", "status", "%", "stage", "try", "worker", "age", "error"):
         table.add_column(heading)
@@ -93,18 +95,20 @@ def _table(queue: Queue) -> Table:
 
 def _cells(row: JobRow, title: str) -> tuple[str | Text, ...]:
     """One line; what customers wrote is text, never markup."""
-    colour = _COLOURS.get(row.status, "default")
+    is_parked = row.parked_cause is not None and row.status == "pending"
+    status = "parked" if is_parked else row.status
+    colour = _COLOURS.get(status, "default")
     age_s = time.time() - row.created_at.timestamp() if row.created_at is not None else 0.0
     return (
         row.job_id[:8],
         Text(title[:_LONGEST_TITLE]),
-        f"[{colour}]{row.status}[/]",
+        f"[{colour}]{status}[/]",
         str(row.progress),
         Text(row.stage or ""),
         "" if row.attempt is None else str(row.attempt),
         Text(row.claimed_by or ""),
         _age(age_s),
-        Text(row.error or row.error_code or ""),
+        Text((row.parked_cause if is_parked else row.error or row.error_code) or ""),
     )
 
 

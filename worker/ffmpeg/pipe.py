@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from worker.errors import ConfigurationError, ResourceError, TransientError, WorkerError
+from worker.errors import MachineError, ResourceError, TransientError, WorkerError
 from worker.ffmpeg.program import HINT, Ffmpeg, clean_environment
 
 _LINES_KEPT = 40
@@ -70,7 +70,7 @@ class Pipe:
 
     Raises
     ------
-    ConfigurationError
+    MachineError
         If the program cannot be run.
     ResourceError
         If no memory or process is left for it.
@@ -115,7 +115,7 @@ class Pipe:
         except MemoryError:
             raise ResourceError("no memory is left to run FFmpeg", code="resource.memory") from None
         except OSError as error:
-            raise ConfigurationError(
+            raise MachineError(
                 f"{ffmpeg.path} cannot be run: {error.strerror}: {HINT}", code="configuration.ffmpeg"
             ) from None
         self._confine()
@@ -292,7 +292,7 @@ class Pipe:
             r"Unknown (encoder|decoder|input format) '[^']*'|Requested output format .* not", everything
         )
         if missing:
-            return ConfigurationError(
+            return MachineError(
                 f"this FFmpeg lacks a part that is needed ({missing[0]}): {HINT}", code="configuration.ffmpeg"
             )
         if status in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP) or "received signal" in everything:

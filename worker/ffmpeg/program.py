@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.errors import ConfigurationError
+from worker.errors import MachineError
 
 OLDEST = (5, 1)
 _OLDEST_LIBAVCODEC = (59, 37)  # of FFmpeg 5.1: the age of builds from git, whose version is a date or a hash
@@ -32,7 +32,7 @@ def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
 
     The answer is remembered for the life of the process.
 
-    Raises `ConfigurationError` if there is none, or the configured one is missing, fails or is older than 5.1; with a
+    Raises `MachineError` if there is none, or the configured one is missing, fails or is older than 5.1; with a
     hint.
 
     Parameters
@@ -43,7 +43,7 @@ def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
     if configured:
         found = shutil.which(configured)
         if found is None:
-            raise ConfigurationError(
+            raise MachineError(
                 f"FFMPEG is {configured!r}, which is not a program that can be run: {HINT}",
                 code="configuration.ffmpeg",
             )
@@ -53,20 +53,20 @@ def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
     if on_path is not None:
         try:
             return _checked(Path(on_path))
-        except ConfigurationError as error:
+        except MachineError as error:
             refused = f" ({error.message.split(':')[0]})"
     try:
         import imageio_ffmpeg
 
         return _checked(Path(imageio_ffmpeg.get_ffmpeg_exe()))
     except (ImportError, RuntimeError):  # RuntimeError: the wheel for this platform brings no program
-        raise ConfigurationError(f"no FFmpeg was found{refused}: {HINT}", code="configuration.ffmpeg") from None
+        raise MachineError(f"no FFmpeg was found{refused}: {HINT}", code="configuration.ffmpeg") from None
 
 
 def _checked(path: Path) -> Ffmpeg:
     version, new_enough = parse_version(_answer(path))
     if not new_enough:
-        raise ConfigurationError(
+        raise MachineError(
             f"{path} is FFmpeg {version}, older than {OLDEST[0]}.{OLDEST[1]}: {HINT}",
             code="configuration.ffmpeg",
         )
@@ -88,7 +88,7 @@ def _answer(path: Path) -> str:
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it does not answer -version"
-        raise ConfigurationError(f"{path} cannot be run: {reason}: {HINT}", code="configuration.ffmpeg") from None
+        raise MachineError(f"{path} cannot be run: {reason}: {HINT}", code="configuration.ffmpeg") from None
 
 
 def parse_version(answer: str) -> tuple[str, bool]:

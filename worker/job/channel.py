@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import Any, NoReturn
 
 from worker.errors import Cancelled, LeaseLost
-from worker.job.messages import Answer, Failed, Message, Progress, Question, Uploaded
+from worker.job.messages import Answer, Failed, Message, PlaceDone, PlaceWanted, Progress, Question, Uploaded
 
 
 class Channel:
@@ -68,6 +68,14 @@ class Channel:
     def may_speak(self, characters: int) -> bool:
         """Whether the customer may have so many more characters spoken today (MAX_CHARACTERS_PER_DAY)."""
         return bool(self._ask(Question("characters", characters)))
+
+    def take(self, account: str, most: int, place: str) -> bool:
+        """See `worker.tts.places.Places`; the worker asks the database."""
+        return bool(self._ask(Question("place", PlaceWanted(account, most, place))))
+
+    def give_back(self, place: str) -> None:
+        """See `worker.tts.places.Places`."""
+        self.send(PlaceDone(place))
 
     def uploaded(self, bucket: str, key: str) -> None:
         """Report a file that is new in storage; the worker removes it if the customer cancels."""

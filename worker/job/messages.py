@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from worker import errors
 from worker.config import Config
-from worker.errors import Interrupted, ResourceError, TransientError, WorkerError
+from worker.errors import ConfigurationError, Interrupted, ResourceError, TransientError, WorkerError
 from worker.logs import where
 
 # No space, no quota, no memory, no file descriptors.
@@ -90,13 +90,30 @@ class Question:
     what : str
         ``"claim"``: whether the claim still holds; the answer is a `ClaimStatus` as text. ``"track"``: the job's row in
         `tracks`, JSON columns as text, or None. ``"catalogue"``: the `url` of a piece in the music catalogue, or None.
-        ``"characters"``: whether the customer may have so many more characters spoken.
-    about : str or int or None
-        The piece's id or slug; the number of characters.
+        ``"characters"``: whether the customer may have so many more characters spoken. ``"place"``: whether there was
+        a place at a voice service, which is then taken.
+    about : str or int or PlaceWanted or None
+        The piece's id or slug; the number of characters; the place.
     """
 
-    what: Literal["claim", "track", "catalogue", "characters"]
+    what: Literal["claim", "track", "catalogue", "characters", "place"]
     about: Any = None
+
+
+@dataclass(frozen=True)
+class PlaceWanted:
+    """One of `most` places of an account, by a name that the job has made up."""
+
+    account: str
+    most: int
+    place: str
+
+
+@dataclass(frozen=True)
+class PlaceDone:
+    """A place that the job gives back."""
+
+    place: str
 
 
 @dataclass(frozen=True)
@@ -125,12 +142,17 @@ class Failed:
         """Sort an exception. The text of an unknown one may quote the payload, so only its type and place are kept."""
         if type(error).__module__ == errors.__name__ and isinstance(error, WorkerError | Interrupted):
             return cls(error)
-        if isinstance(error, WorkerError):  # of a module that the worker does not load
-            customer_message, retry_after_s = error.customer_message, error.retry_after_s
-            kind = next(known for known in type(error).__mro__ if known.__module__ == errors.__name__)
-            return cls(
-                kind(error.message, code=error.code, customer_message=customer_message, retry_after_s=retry_after_s)
+        if isinstance(error, WorkerError):  # as the nearest class of `worker.errors`: it has the same kind
+            kind = next(each for each in type(error).__mro__ if each.__module__ == errors.__name__)
+            known: WorkerError = kind(
+                error.message,
+                code=error.code,
+                customer_message=error.customer_message,
+                retry_after_s=error.retry_after_s,
             )
+            if isinstance(known, ConfigurationError) and isinstance(error, ConfigurationError):
+                known.cause = error.cause
+            return cls(known)
         if isinstance(error, MemoryError):
             return cls(ResourceError("the render ran out of memory", code="resource.memory"))
         if isinstance(error, OSError) and error.errno in _EXHAUSTED:
@@ -138,4 +160,4 @@ class Failed:
         return cls(TransientError(f"a bug, or an error nobody has sorted: {where(error)}", code="worker.bug"))
 
 
-Message = Progress | Question | Uploaded | Failed | JobOutput
+Message = Progress | Question | PlaceDone | Uploaded | Failed | JobOutput

@@ -18,7 +18,7 @@ import threading
 from multiprocessing.connection import Connection, wait
 from typing import Self
 
-from worker.errors import ConfigurationError
+from worker.errors import ConfigurationError, MachineError
 from worker.job.fork_server import STATUS
 from worker.job.messages import Answer, Assignment, Failed, JobOutput, Message
 from worker.job.process_tree import kill_session, session_resident_bytes
@@ -211,8 +211,8 @@ class JobProcess:
         return STATUS.unpack(number)[0] if number else None
 
 
-def no_process(why: str) -> ConfigurationError:
+def no_process(why: str) -> MachineError:
     """Return the error of a machine on which no process can be started."""
-    return ConfigurationError(
+    return MachineError(
         f"no process for a job: {why}; is there memory left, and room for processes?", code="configuration.process"
     )

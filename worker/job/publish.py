@@ -74,6 +74,7 @@ def publish(
                 f"bucket {config.preview_bucket!r} is private, so that nobody could play its public address; make it "
                 "public, or set PREVIEW_URL=path (PREVIEW_BUCKET)",
                 code="storage.private",
+                about=(config.preview_bucket,),
             )
         key = preview_key(job_input.track_id, job_input.job_id, file_digest(preview_file))
         file = upload(preview_file, config.preview_bucket, key, 95, within_s=_PREVIEW_S)

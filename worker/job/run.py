@@ -68,6 +68,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
                 waited_s=job_input.waited_s,
                 check_characters=_check_of_characters(config, channel),
                 speech_store=storage.small_files(config.tts_cache_bucket) if config.tts_cache_bucket else None,
+                places=channel,
                 catalogue=channel.catalogue,
                 without_music=config.on_missing_music == "without",
                 without_cover="always" if completed.has_tracks_cover else "missing",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -32,6 +33,10 @@ class Claim:
         How the attempt before this one ended.
     payload_bytes : int or None
         Size of a payload that is over the limit and so was not read; None where it was.
+    probed_cause : str or None
+        The cause under which the job was parked, where this claim is a probe of it.
+    parked_since : datetime or None
+        When its waiting began, where plain mode has noted that; in leased mode the database knows.
     """
 
     job_id: str
@@ -44,6 +49,8 @@ class Claim:
     crashes: int = 0
     last_error_code: str | None = None
     payload_bytes: int | None = None
+    probed_cause: str | None = None
+    parked_since: datetime | None = None
 
 
 class ClaimStatus(StrEnum):
@@ -61,21 +68,37 @@ class Outcome(StrEnum):
     POISON = "poison"
     RETRIED = "retried"
     RELEASED = "released"
+    PARKED = "parked"
     CANCELLED = "cancelled"
     LOST = "lost"
 
 
 @dataclass(frozen=True)
 class Rescued:
-    """Jobs whose worker has died, by id: back in the queue, or failed since too many workers have died over them."""
+    """Jobs whose worker has died, by id: back in the queue, or failed since too many workers have died over them.
+
+    `overdue`: parked jobs that have failed, since they have waited for longer than CONFIGURATION_LIMIT_H, by id with
+    the names of their causes.
+    """
 
     put_back: tuple[str, ...] = ()
     given_up: tuple[str, ...] = ()
+    overdue: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Something that an operator must fix, and how many jobs wait for it; `message` is for operators."""
+
+    name: str
+    message: str
+    since: datetime
+    jobs: int
 
 
 @dataclass(frozen=True)
 class JobRow:
-    """One line of `mindscript-worker jobs`. In plain mode the table has no error code, attempt or worker."""
+    """One line of `mindscript-worker jobs`. In plain mode the table has no error code, attempt, worker or cause."""
 
     job_id: str
     status: str
@@ -87,3 +110,4 @@ class JobRow:
     error_code: str | None
     attempt: int | None
     claimed_by: str | None
+    parked_cause: str | None = None

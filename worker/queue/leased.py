@@ -5,17 +5,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
 from loguru import logger
 
 from worker.errors import TransientError
-from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, ClaimStatus, Rescued
-from worker.queue.retry import APOLOGY, MAX_ATTEMPTS, MAX_CRASHES, Action, Decision
+from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Cause, Claim, ClaimStatus, Rescued
+from worker.queue.retry import APOLOGY, MAX_ATTEMPTS, MAX_CRASHES, TOO_LATE, Action, Decision
 from worker.queue.service import LEASE_S, Queue
 from worker.queue.transport import Row, Transport
 
-_CLAIM_FIELDS = [field.name for field in fields(Claim) if field.name != "token"]
+_CLAIM_FIELDS = [field.name for field in fields(Claim) if field.name not in ("token", "parked_since")]
 
 
 class LeasedQueue(Queue):
@@ -72,7 +73,9 @@ class LeasedQueue(Queue):
             arguments["p_error"] = decision.message
         else:
             arguments["p_delay_s"] = decision.delay_s
-        if decision.action is not Action.RELEASE:
+        if decision.action is Action.PARK:
+            arguments |= {"p_cause": decision.cause, "p_message": decision.message}
+        elif decision.action is not Action.RELEASE:
             arguments["p_crashed"] = decision.crashed
         return ClaimStatus(self._call(f"worker_{decision.action}", claim, **arguments))
 
@@ -82,13 +85,30 @@ class LeasedQueue(Queue):
     def _rescue(self) -> Rescued:
         limits = {"p_max_crashes": MAX_CRASHES, "p_max_attempts": MAX_ATTEMPTS, "p_error": APOLOGY}
         answer = self._transport.scalar("worker_rescue", limits)
-        for row in answer.get("refused", ()):
+        waited = {"p_limit_s": self.retries.parked_limit_s, "p_error": TOO_LATE}
+        parked = self._transport.scalar("worker_end_parked", waited)
+        for row in (*answer["refused"], *parked["refused"]):
             logger.bind(event="rescue.refused", job=row["id"], sqlstate=row["sqlstate"]).error(
                 "job {}: its row cannot be put back or given up ({}); look at the app's triggers on audio_job_queue",
                 row["id"],
                 row["sqlstate"],
             )
-        return Rescued(tuple(answer["put_back"]), tuple(answer["given_up"]))
+        return Rescued(tuple(answer["put_back"]), tuple(answer["given_up"]), dict(parked["failed"]))
+
+    def take_place(self, claim: Claim, account: str, *, most: int, place: str) -> bool:
+        return bool(self._call("worker_take_place", claim, p_account=account, p_most=most, p_place=place))
+
+    def give_place(self, claim: Claim, place: str) -> None:
+        self._call("worker_give_place", claim, p_place=place)
+
+    def end_places(self, claim: Claim) -> None:
+        """They end with the claim."""
+
+    def causes(self) -> list[Cause]:
+        rows = self._transport.scalar("worker_parked", {})
+        return [
+            Cause(row["cause"], row["message"], datetime.fromisoformat(row["since"]), int(row["jobs"])) for row in rows
+        ]
 
     def _call(self, function: str, claim: Claim, **arguments: Any) -> Any:
         return self._transport.scalar(function, {"p_job_id": claim.job_id, "p_token": claim.token, **arguments})

@@ -2,8 +2,8 @@
 
 The fence is the row's `started_at`: every claim writes a new one. The table has no columns for attempts, so they are
 noted in `result` (``{"worker": {"attempt": …}}``), which nobody reads before the job is done. It has no column for
-"not before" either: a job that waits for its next attempt stays `processing` and is parked in this process, which
-touches the row until its time has come.
+"not before" either: a job that waits for its next attempt stays `processing` in this process, which touches the row
+until its time has come. So do jobs that are parked under a cause; see worker/queue/plain_parking.py.
 
 A job ends in three steps: `complete_job`, the track, the row's `result`. Over HTTP these are three calls, so a worker
 may die between them; the row's stage shows that, and the rescue does the rest (worker/queue/plain_tracks.py).
@@ -11,20 +11,23 @@ may die between them; the row's stage shows that, and the rescue does the rest (
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from loguru import logger
 
 from worker.errors import ConfigurationError, TransientError, WorkerError
-from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, ClaimStatus, Rescued
+from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Cause, Claim, ClaimStatus, Outcome, Rescued
 from worker.queue.plain_dialect import Dialect
+from worker.queue.plain_parking import Parking
 from worker.queue.plain_tracks import UNFINISHED_STAGE, TrackWriter, logged_refusal
-from worker.queue.retry import APOLOGY, MAX_CRASHES, Action, Decision
+from worker.queue.retry import APOLOGY, MAX_CRASHES, TOO_LATE, Action, Decision
 from worker.queue.service import Queue
 from worker.queue.transport import TABLE, AsText, Row, StatementRefusedError, Transport, moment, text_of
 from worker.untrusted_json import read_object
@@ -42,10 +45,18 @@ _TRACK_TEXT = ("title", "cover_image_url", "script", "start_delay_seconds")
 _TRACK_JSON = ("voice_config", "music_config", "frequency_config", "output_config")
 
 
+@dataclass(frozen=True)
+class _Place:
+    """A place at a voice service that a job holds."""
+
+    account: str
+    job_id: str
+
+
 class PlainQueue(Queue):
     """Rows without leases.
 
-    `clock` gives monotonic seconds; only parking goes by it.
+    `clock` gives monotonic seconds; only the waits of jobs that are kept here go by it.
     """
 
     mode = "plain"
@@ -56,7 +67,10 @@ class PlainQueue(Queue):
         super().__init__(transport, **options)
         self.dialect = dialect
         self._clock = clock
-        self._parked: dict[Claim, float] = {}  # and when each is due; changed by one operation at a time
+        self._waiting: dict[Claim, float] = {}  # for their next attempt, and when each is due
+        self._parking = Parking()
+        self._places: dict[str, _Place] = {}
+        self._placing = threading.Lock()
         self._touch_at = 0.0
         self._tracks = TrackWriter(transport)
         self._columns = self._tracks.columns
@@ -66,7 +80,9 @@ class PlainQueue(Queue):
     # -- claiming
 
     def claim(self) -> Claim | None:
-        self._keep_parked()
+        self._keep_rows()
+        if (probe := self._probe()) is not None:
+            return probe
         job_id = self._unread.pop() if self._unread else None
         try:
             with self._transport.atomically():
@@ -76,6 +92,26 @@ class PlainQueue(Queue):
             if job_id is not None and self.transport == "supabase":
                 self._unread.append(job_id)  # over HTTP no transaction has undone the claim
             raise
+
+    def _probe(self) -> Claim | None:
+        """Claim a parked job whose cause is to be tried again: its row is ours, so it is only begun anew."""
+        parked = self._parking.take_probe(self._clock())
+        if parked is None:
+            return None
+        begun = {"started_at": "now", "progress": 0, "stage": None}
+        try:
+            with self._transport.atomically():
+                is_ours = self._transport.update(TABLE, begun, where=self._own(parked))
+                claim = self._read(parked.job_id) if is_ours else None
+        except WorkerError:
+            if self.transport == "supabase":
+                self._unread.append(parked.job_id)
+            else:
+                self._parking.return_probe(parked.job_id)
+            raise
+        if claim is None:
+            self._parking.probe_over(parked.job_id, self._clock())
+        return claim
 
     def _take(self) -> str | None:
         """Claim the next row and return its id. The other columns are read later: customers write them."""
@@ -113,6 +149,8 @@ class PlainQueue(Queue):
             waited_s=max(0.0, (started - created).total_seconds()) if started and created else 0.0,
             crashes=_count(notes, "crashes"),
             last_error_code=text_of(notes.get("code")),
+            probed_cause=self._parking.probed_cause(job_id),
+            parked_since=_since(notes),
         )
 
     def _payload(self, job_id: str) -> tuple[str | None, int | None]:
@@ -179,6 +217,8 @@ class PlainQueue(Queue):
         return self._status(claim)[1]
 
     def write_decision(self, claim: Claim, decision: Decision) -> ClaimStatus:
+        if decision.action is Action.PARK:
+            return self._park(claim, decision)
         match decision.action:
             case Action.FAIL:
                 return self._fail(claim, decision.message)
@@ -186,12 +226,23 @@ class PlainQueue(Queue):
                 attempt, crashes = claim.attempt - 1, claim.crashes
             case _:
                 attempt, crashes = claim.attempt, claim.crashes + decision.crashed
-        notes = {"worker": {"attempt": attempt, "crashes": crashes, "code": decision.code}}
+        notes = _noted(attempt, crashes, decision.code, claim.parked_since)
         if decision.delay_s <= 0:
             return self._update_own(claim, {**_PENDING, "result": notes})
         claim_status = self._update_own(claim, {"result": notes, "progress": 0, "stage": _WAITING})
+        now = self._clock()
+        due = now + decision.delay_s
+        if claim_status is ClaimStatus.HELD and not self._parking.probe_over(claim.job_id, now, back=claim, due=due):
+            self._waiting[claim] = due
+        return claim_status
+
+    def _park(self, claim: Claim, decision: Decision) -> ClaimStatus:
+        began = self._transport.now()
+        claim = replace(claim, parked_since=claim.parked_since or began)
+        notes = _noted(claim.attempt - 1, claim.crashes, decision.code, claim.parked_since)
+        claim_status = self._update_own(claim, {"result": notes, "progress": 0, "stage": _WAITING})
         if claim_status is ClaimStatus.HELD:
-            self._parked[claim] = self._clock() + decision.delay_s
+            self._parking.park(claim, decision, now=self._clock(), moment=began)
         return claim_status
 
     def _fail(self, claim: Claim, message: str) -> ClaimStatus:
@@ -231,13 +282,40 @@ class PlainQueue(Queue):
             self._end(self._own(claim), "completed", result=unfinished, error=None)
             self._tracks.write(claim.track_id, claim.user_id, written)
             self._tracks.write_result(claim.job_id, whole)
+        for freed in self._parking.completed(claim.job_id):
+            self._waiting[freed] = self._clock()
         return ClaimStatus.HELD
+
+    def resolve_failure(self, claim: Claim, error: Exception, **options: Any) -> Outcome:
+        try:
+            return super().resolve_failure(claim, error, **options)
+        finally:
+            self._parking.probe_over(claim.job_id, self._clock())  # where nothing was written; else it is known
+
+    def take_place(self, claim: Claim, account: str, *, most: int, place: str) -> bool:
+        with self._placing:
+            if sum(other.account == account for other in self._places.values()) >= most:
+                return False
+            self._places[place] = _Place(account, claim.job_id)
+            return True
+
+    def give_place(self, claim: Claim, place: str) -> None:
+        del claim
+        with self._placing:
+            self._places.pop(place, None)
+
+    def end_places(self, claim: Claim) -> None:
+        with self._placing:
+            self._places = {name: place for name, place in self._places.items() if place.job_id != claim.job_id}
+
+    def causes(self) -> list[Cause]:
+        return self._parking.causes()
 
     def depth(self) -> dict[str, int]:
         counts = super().depth()
-        parked = min(len(self._parked), counts["processing"])
-        counts["pending"] += parked
-        counts["processing"] -= parked
+        kept = min(len(self._waiting) + len(self._parking.claims()), counts["processing"])
+        counts["pending"] += kept
+        counts["processing"] -= kept
         return counts
 
     def _rescue(self) -> Rescued:
@@ -245,11 +323,12 @@ class PlainQueue(Queue):
 
         A row that cannot be written does not keep the others from being rescued.
         """
-        self._keep_parked()
+        self._keep_rows()
         self._tracks.repair_all()
+        overdue = self._end_overdue()
         held = self._transport.select(TABLE, ["id", "updated_at", _NOTES], where={"status": "processing"})
         if not held:
-            return Rescued()
+            return Rescued(overdue=overdue)
         now = self._transport.now()
         put_back: list[str] = []
         given_up: list[str] = []
@@ -263,13 +342,28 @@ class PlainQueue(Queue):
                 crashes = _count(_notes(row), "crashes") + 1
                 if self._rescue_one(_notes(row), crashes, where):
                     (put_back if crashes < MAX_CRASHES else given_up).append(job_id)
-        return Rescued(tuple(put_back), tuple(given_up))
+        return Rescued(tuple(put_back), tuple(given_up), overdue)
+
+    def _end_overdue(self) -> dict[str, str]:
+        """Fail the parked jobs that have waited for longer than the limit."""
+        parked = self._parking.by_cause()
+        if not parked:
+            return {}
+        limit = self._transport.now() - timedelta(seconds=self.retries.parked_limit_s)
+        ended: dict[str, str] = {}
+        for cause, claim in parked:
+            if claim.parked_since is not None and claim.parked_since < limit:
+                with logged_refusal(claim.job_id):
+                    if self._fail(claim, TOO_LATE) is ClaimStatus.HELD:
+                        ended[claim.job_id] = cause
+                    self._parking.forget(claim.job_id)
+        return ended
 
     def _rescue_one(self, notes: Mapping[str, Any], crashes: int, where: Mapping[str, Any]) -> bool:
         """Put a row back or give it up; False if it has changed meanwhile."""
         if crashes < MAX_CRASHES:
-            noted = {"attempt": _count(notes, "attempt") + 1, "crashes": crashes, "code": "crash"}
-            return bool(self._transport.update(TABLE, {**_PENDING, "result": {"worker": noted}}, where=where))
+            noted = _noted(_count(notes, "attempt") + 1, crashes, "crash", _since(notes))
+            return bool(self._transport.update(TABLE, {**_PENDING, "result": noted}, where=where))
         with self._transport.atomically():
             if not self._transport.update(TABLE, {"result": None}, where=where):
                 return False
@@ -277,10 +371,11 @@ class PlainQueue(Queue):
         return True
 
     def close(self) -> None:
-        for claim in list(self._parked):  # nobody would touch them any more
+        for claim in (*self._waiting, *self._parking.claims()):  # nobody would touch them any more
             with suppress(WorkerError):
                 self._update_own(claim, _PENDING)
-        self._parked.clear()
+        self._waiting.clear()
+        self._parking = Parking()
         super().close()
 
     # -- the row
@@ -331,23 +426,42 @@ class PlainQueue(Queue):
         updated = self._transport.update(TABLE, values, where=self._own(claim))
         return ClaimStatus.HELD if updated else self.claim_status(claim)
 
-    def _keep_parked(self) -> None:
-        """Put back the parked jobs that are due; touch the others."""
+    def _keep_rows(self) -> None:
+        """Put back the jobs that are due; touch the others that are kept here."""
         now = self._clock()
-        touch = now >= self._touch_at
-        for claim, due in list(self._parked.items()):
+        for claim, due in list(self._waiting.items()):
             if due <= now:
                 self._update_own(claim, _PENDING)
-            elif not touch or self._transport.update(TABLE, {"stage": _WAITING}, where=self._own(claim)):
-                continue
-            del self._parked[claim]
-        if touch:
-            self._touch_at = now + _TOUCH_S
+                del self._waiting[claim]
+        if now < self._touch_at:
+            return
+        for claim in (*self._waiting, *self._parking.claims()):
+            if not self._transport.update(TABLE, {"stage": _WAITING}, where=self._own(claim)):
+                self._waiting.pop(claim, None)
+                self._parking.forget(claim.job_id)
+        self._touch_at = now + _TOUCH_S
 
 
 def _notes(row: Row) -> dict[str, Any]:
     """The worker's notes in a row; empty where a customer wrote something else there."""
     return read_object(text_of(row.get(_NOTES.name)), longest=_LONGEST_NOTES)
+
+
+def _noted(attempt: int, crashes: int, code: str, parked_since: datetime | None) -> dict[str, Any]:
+    """The row's `result` while the job is not done: what leased mode has columns for."""
+    notes: dict[str, Any] = {"attempt": attempt, "crashes": crashes, "code": code}
+    if parked_since is not None:
+        notes["parked_since"] = parked_since.isoformat()
+    return {"worker": notes}
+
+
+def _since(notes: Mapping[str, Any]) -> datetime | None:
+    """When the job was parked first; None where it was not, or a customer wrote something else there."""
+    try:
+        found = datetime.fromisoformat(str(notes.get("parked_since")))
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def _count(notes: Mapping[str, Any], name: str) -> int:

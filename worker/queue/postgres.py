@@ -121,7 +121,7 @@ class PostgresTransport:
     def json_text(self, table: str, column: str, *, row_id: str, limit_bytes: int) -> tuple[str | None, int | None]:
         """Read one JSON value as text; where it is over the limit, only its size in bytes, as far as it is known."""
         # The stored size first: it is known without unpacking the value, and is never larger than its text. Then the
-        # size unpacked, which is at most four times the text: see `worker_payload` in sql/003_functions.sql.
+        # size unpacked, which is at most four times the text: see `worker_payload` in sql/007_functions.sql.
         query = sql.SQL(
             "SELECT CASE WHEN size > %(limit)s THEN NULL ELSE {column}::text END AS text, size FROM ("
             " SELECT {column}, CASE WHEN pg_column_size({column}) > %(limit)s THEN pg_column_size({column})"

@@ -6,27 +6,46 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from worker.backoff import RetryPolicy
-from worker.errors import Cancelled, Kind, LeaseLost, ShuttingDown, WaitError, WorkerError
+from worker.errors import (
+    Cancelled,
+    ConfigurationError,
+    Kind,
+    LeaseLost,
+    MachineError,
+    ShuttingDown,
+    WaitError,
+    WorkerError,
+)
 from worker.queue.claims import Claim, Outcome
 
 MAX_ATTEMPTS = 5
 MAX_CRASHES = 3
 APOLOGY = WorkerError("").customer_message
+TOO_LATE = (
+    "Your track could not be made: something that it needs has not been available for a long time. "
+    "Please contact support."
+)
+LIMIT_CODE = "configuration.limit"  # of a job that has waited for too long
+# How long a cause rests between probes that meet it again; `worker_probe_pause` in SQL is the same.
+PROBE_PAUSES = RetryPolicy(failures=None, first_wait_s=30.0, longest_wait_s=600.0, jitter=0.0)
+_LONGEST_MESSAGE = 500
 
 
 @dataclass(frozen=True)
 class JobRetries:
     """How long a job waits for its next attempt.
 
-    After a transient failure by `policy`; where it waits for a place, for `waiting_s`; after a configuration error for
-    `configuration_s`, or `configuration_again_s` when the job meets the same one again. The worker backs off, too. A
-    job must wait longer than that, or the worker would claim nothing but a few such jobs, which are the oldest.
+    After a transient failure by `policy`; where it waits for a place, for `waiting_s`; where the worker's machine lacks
+    something for `machine_s`, or `machine_again_s` when the job meets the same lack again. The worker backs off, too. A
+    job must wait longer than that, or the worker would claim nothing but a few such jobs, which are the oldest. Other
+    configuration errors park it, for `parked_limit_s` at most.
     """
 
     policy: RetryPolicy = field(default=RetryPolicy(first_wait_s=5.0, longest_wait_s=900.0))
     waiting_s: float = 15.0
-    configuration_s: float = 60.0
-    configuration_again_s: float = 300.0
+    machine_s: float = 60.0
+    machine_again_s: float = 300.0
+    parked_limit_s: float = 48 * 3600.0
 
 
 JOB_RETRIES = JobRetries()
@@ -38,6 +57,7 @@ class Action(StrEnum):
     NOTHING = "nothing"
     RETRY = "retry"
     RELEASE = "release"
+    PARK = "park"
     FAIL = "fail"
 
 
@@ -46,7 +66,7 @@ class Decision:
     """What to do with the row, and the outcome to report.
 
     `code` is the row's error code, `delay_s` the wait before the next attempt, `message` what the customer reads when
-    the job has failed; `crashed` counts as a crash.
+    the job has failed, or operators when it is parked under `cause`; `crashed` counts as a crash.
     """
 
     action: Action
@@ -55,6 +75,7 @@ class Decision:
     delay_s: float = 0.0
     message: str = ""
     crashed: bool = False
+    cause: str = ""
 
 
 def decide(
@@ -81,9 +102,12 @@ def decide(
     if crashed and claim.crashes + 1 >= MAX_CRASHES:
         return Decision(Action.FAIL, Outcome.POISON, "poison", message=APOLOGY, crashed=True)
     code, floor_s = error.code, error.retry_after_s or 0.0
-    if error.kind is Kind.CONFIGURATION:
-        wait_s = retries.configuration_again_s if claim.last_error_code == code else retries.configuration_s
+    if isinstance(error, MachineError):
+        wait_s = retries.machine_again_s if claim.last_error_code == code else retries.machine_s
         return Decision(Action.RELEASE, Outcome.RELEASED, code, max(floor_s, wait_s))
+    if isinstance(error, ConfigurationError):
+        message = error.message[:_LONGEST_MESSAGE]
+        return Decision(Action.PARK, Outcome.PARKED, code, floor_s, message=message, cause=error.cause)
     if isinstance(error, WaitError):
         return Decision(Action.RELEASE, Outcome.RELEASED, code, max(floor_s, retries.waiting_s))
     if error.kind is Kind.RESOURCE and not code.startswith("resource"):

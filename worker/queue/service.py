@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +17,7 @@ from loguru import logger
 from worker.backoff import RetryPolicy, with_retries
 from worker.config import Config
 from worker.errors import ConfigurationError
-from worker.queue.claims import Claim, ClaimStatus, JobRow, Outcome, Rescued
+from worker.queue.claims import Cause, Claim, ClaimStatus, JobRow, Outcome, Rescued
 from worker.queue.retry import JOB_RETRIES, Action, Decision, JobRetries, decide
 from worker.queue.transport import (
     POSTGRES_LIMITS,
@@ -30,13 +31,13 @@ from worker.queue.transport import (
 )
 from worker.supabase_access import supabase_of
 
-__all__ = ["LEASE_S", "Claim", "ClaimStatus", "JobRow", "Outcome", "Queue", "Rescued", "open_queue"]
+__all__ = ["LEASE_S", "Cause", "Claim", "ClaimStatus", "JobRow", "Outcome", "Queue", "Rescued", "open_queue"]
 
 LEASE_S = 60.0
-SCHEMA = 2  # what worker_version() answers after this release's migration
+SCHEMA = 3  # what worker_version() answers after this release's migration
 _STATUSES = ("pending", "processing", "completed", "failed", "cancelled")
 _COLUMNS = ("id", "status", "progress", "stage", "error", "track_id", "created_at")
-_LEASE_COLUMNS = ("error_code", "attempt", "claimed_by")
+_LEASE_COLUMNS = ("error_code", "attempt", "claimed_by", "parked_cause")
 # Of the writes that end an attempt: until their time is up.
 WRITE_RETRIES = RetryPolicy(failures=None, first_wait_s=0.1, longest_wait_s=2.0)
 
@@ -87,11 +88,30 @@ class Queue(ABC):
 
     @abstractmethod
     def write_decision(self, claim: Claim, decision: Decision) -> ClaimStatus:
-        """Retry, release or fail the job, once, if the claim is held; returns the claim's status before."""
+        """Retry, release, park or fail the job, once, if the claim is held; returns the claim's status before."""
 
     @abstractmethod
     def write_result(self, claim: Claim, result: Mapping[str, Any], track: Mapping[str, Any]) -> ClaimStatus:
         """Complete the job, once, if the claim is held; see `finish`."""
+
+    @abstractmethod
+    def take_place(self, claim: Claim, account: str, *, most: int, place: str) -> bool:
+        """Take one of `most` places at a voice service for the job; in plain mode those of this process.
+
+        It comes back by `give_place`, or when the claim has ended or its lease has run out.
+        """
+
+    @abstractmethod
+    def give_place(self, claim: Claim, place: str) -> None:
+        """Give a place back."""
+
+    @abstractmethod
+    def end_places(self, claim: Claim) -> None:
+        """Give back all places of a job that has ended; nothing is asked of the database."""
+
+    @abstractmethod
+    def causes(self) -> list[Cause]:
+        """What parked jobs wait for, oldest first; in plain mode the jobs that are parked here."""
 
     @abstractmethod
     def _may_speak(self, claim: Claim, characters: int, limit: int) -> bool: ...
@@ -129,13 +149,17 @@ class Queue(ABC):
         return decision.outcome if claim_status is ClaimStatus.HELD else Outcome(claim_status)
 
     def rescue_jobs(self) -> Rescued:
-        """Put back, or give up as poison, the jobs whose worker has died."""
+        """Put back, or give up as poison, the jobs whose worker has died; fail those that were parked for too long."""
         rescued = self._rescue()
         for job_id in rescued.put_back:
             logger.bind(event="order.put_back", job=job_id).warning("job {} put back: its worker has died", job_id)
         for job_id in rescued.given_up:
             logger.bind(event="order.given_up", job=job_id).error(
                 "job {} given up: its workers have died over it too often", job_id
+            )
+        for job_id, cause in rescued.overdue.items():
+            logger.bind(event="parked.overdue", job=job_id, cause=cause).error(
+                "job {} has failed: it was parked for longer than CONFIGURATION_LIMIT_H, last for {}", job_id, cause
             )
         return rescued
 
@@ -164,7 +188,7 @@ class Queue(ABC):
         return {str(row["id"]): str(row["title"]) for row in rows if row["title"]}
 
     def depth(self) -> dict[str, int]:
-        """Count the jobs of each status. A job that plain mode has parked here counts as pending."""
+        """Count the jobs of each status. A job that plain mode keeps here counts as pending."""
         return {status: self._count(status) for status in _STATUSES}
 
     def _count(self, status: str) -> int:
@@ -216,7 +240,7 @@ def open_queue(
     """Find transport, mode and dialect. With both transports configured, the queue goes directly to Postgres.
 
     `worker_name` is for `claimed_by` and the database's list of connections. In leased mode a claim holds for `lease_s`
-    without a heartbeat.
+    without a heartbeat. How long a job may be parked is set by CONFIGURATION_LIMIT_H, whatever `retries` says.
 
     Raises
     ------
@@ -225,6 +249,7 @@ def open_queue(
     TransientError
         The database does not answer.
     """
+    retries = replace(retries, parked_limit_s=config.configuration_limit_h * 3600)
     transport = _open_transport(config, worker_name, limits)
     try:
         if transport.speaks("worker_version", ()):

@@ -182,6 +182,8 @@ class _Production:
 
     def prepare(self) -> tuple[Media, bytes | None]:
         """Fetch music and cover, and have the script spoken; in this order, since speech may have to be paid for."""
+        if self.job.has_voice:
+            self.studio.check_voice(self.job)
         with ThreadPoolExecutor(1, thread_name_prefix="recording") as beside:
             # a recording costs nothing, so it is decoded beside the music
             recording = beside.submit(self._speak) if self.studio.voice_file is not None else None

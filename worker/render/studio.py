@@ -27,9 +27,10 @@ from worker.pronounce import Pronunciations
 from worker.storage.base import SmallFiles
 from worker.tts import open_voice
 from worker.tts.cache import SpeechCache
-from worker.tts.fallback import Turn, spoken_by_first
+from worker.tts.fallback import Turn, spoken_by_first, why_fall_back
 from worker.tts.local_voice import check_language
 from worker.tts.pace import PaceBook
+from worker.tts.places import Places
 from worker.tts.processing import VoiceProcessing, measure_clip
 from worker.tts.recognition import check_recogniser
 from worker.tts.shorten import script_that_fits
@@ -58,7 +59,7 @@ class Fetch(Protocol):
 class Studio:
     """What a job needs from outside.
 
-    Raises `ConfigurationError` if there is no FFmpeg.
+    Raises `MachineError` if there is no FFmpeg.
 
     Parameters
     ----------
@@ -75,6 +76,8 @@ class Studio:
         them all; raises to refuse them.
     speech_store : SmallFiles, optional
         Shared store of pieces of speech.
+    places : Places, optional
+        Places at voice services that all workers share. Without them a limit holds for this process alone.
     catalogue : callable, optional
         Gives the URL or object name of music by id or slug, or None.
     without_music : bool
@@ -93,6 +96,7 @@ class Studio:
     waited_s: float = math.inf
     check_characters: Callable[[int], None] | None = None
     speech_store: SmallFiles | None = None
+    places: Places | None = None
     catalogue: Callable[[str], str | None] | None = None
     without_music: bool = False
     without_cover: WithoutCover = "never"
@@ -109,6 +113,21 @@ class Studio:
     def threads(self) -> int:
         """Segments of the track to work on at once."""
         return self.config.render_threads or available_cores()
+
+    def check_voice(self, job: RenderJob) -> None:
+        """Fail now where the job's voice cannot be opened, before music is fetched and decoded for nothing.
+
+        Raises
+        ------
+        WorkerError
+            As the voice does, unless it is what a fallback is for.
+        """
+        if self.voice_file is None and PROVIDERS[job.voice.provider].key_variable:
+            try:
+                open_voice(job.voice, self.config).close()
+            except WorkerError as error:
+                if why_fall_back(error) is None:
+                    raise
 
     def speak(self, job: RenderJob, folder: Path, on_progress: Callable[[float], None], said: SpeechStats) -> Speech:
         """Have the voice spoken, or take its recording, and decode it into `folder`."""
@@ -166,6 +185,8 @@ class Studio:
         """Have a job's whole script spoken by one voice; others were asked for some characters of it before."""
         choice, config = turn.choice, turn.config
         voice = open_voice(choice, config)
+        if self.places is not None:
+            voice.use_places(self.places)
         if choice.provider == "local":
             check_language(job.script)
         cache = SpeechCache(config.cache_dir / "speech", config.tts_cache_max_mb, self.speech_store)

@@ -6,7 +6,7 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from worker.queue.claims import Claim
+from worker.queue.claims import Cause, Claim
 
 _LONGEST_MESSAGE = 500
 _LONGEST_TITLE = 120
@@ -69,6 +69,18 @@ def failed_email(
     }
     subject = f"Job {job_id} has failed: {_one_line(code, _LONGEST_TITLE)}"
     return _operators_email(to, subject, "A job has failed for good", facts, f"job-failed/{job_id}")
+
+
+def cause_email(to: str, cause: Cause, *, is_fixed: bool) -> Email:
+    """Write to the operators that jobs wait for something, or that none does any more.
+
+    All workers write the same, and within an hour it is sent once.
+    """
+    subject = f"{'Jobs go on' if is_fixed else 'Jobs wait'}: {cause.name}"
+    heading = "No job waits for this any more" if is_fixed else "Jobs wait until something is fixed"
+    facts = {"Cause": cause.name, "Message": cause.message}
+    key = f"{'cause-gone' if is_fixed else 'cause'}/{cause.name}/{cause.since:%Y-%m-%dT%H}"
+    return _operators_email(to, subject, heading, facts, key)
 
 
 def without_music_email(to: str, claim: Claim, *, message: str) -> Email:

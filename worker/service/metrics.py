@@ -66,10 +66,10 @@ class Metrics(JobObserver):
                 self._cents.labels(*labels).inc(use["cents"] or 0.0)
                 self._voices.add(VoiceName(*labels, ANY))
 
-    def given_up(self, job_id: str) -> None:
-        """Count a job that was given up as poison."""
-        del job_id
-        self._jobs.labels("poison").inc()
+    def given_up(self, job_id: str, outcome: str, why: str) -> None:
+        """Count a job that no worker had any more."""
+        del job_id, why
+        self._jobs.labels(outcome).inc()
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -96,6 +96,10 @@ class _Gauges(Collector):
             ("mindscript_loop_age_seconds", "Since the loop last ran", state.age_s),
         ):
             yield GaugeMetricFamily(name, help_text, value=float(value))
+        parked = GaugeMetricFamily("mindscript_jobs_parked", "Jobs that wait for an operator", labels=["cause"])
+        for cause in state.causes:
+            parked.add_metric([cause.name], float(cause.jobs))
+        yield parked
         days = GaugeMetricFamily("mindscript_voice_days_left", "Days until a model ends", labels=["provider", "model"])
         left: dict[tuple[str, str], int] = {}
         for voice in tuple(self._voices):

@@ -1,5 +1,5 @@
 """E-mails about jobs, through Resend: to the owner when a track is ready; to the operators when a job has failed for
-good, or its track was delivered without its music.
+good, when its track was delivered without its music, and when jobs wait for something that must be fixed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from loguru import logger
 from worker.backoff import RetryPolicy, retry_after_s, with_retries
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError, WorkerError
-from worker.queue.claims import JobRow
-from worker.service.email import Email, failed_email, ready_email, without_music_email
+from worker.queue.claims import Cause, JobRow
+from worker.queue.retry import LIMIT_CODE
+from worker.service.email import Email, cause_email, failed_email, ready_email, without_music_email
 from worker.service.observers import JobObserver
 from worker.service.runner import JobResult
 from worker.supabase_access import supabase_of
@@ -54,14 +55,15 @@ class EmailNotifier(JobObserver):
     def ended(self, result: JobResult) -> None:
         """Send what the outcome calls for."""
         claim, to = result.claim, self._config.ops_email
+        job = f"job {claim.job_id}"
         why = result.summary.get("without_music")
         if result.outcome == "completed":
-            self._start(claim.job_id, lambda: self._ready_email(result))
+            self._start(job, lambda: self._ready_email(result))
             if to is not None and why is not None:
-                self._start(claim.job_id, lambda: without_music_email(to, claim, message=str(why)))
+                self._start(job, lambda: without_music_email(to, claim, message=str(why)))
         elif to is not None and result.outcome in ("failed", "poison"):
             self._start(
-                claim.job_id,
+                job,
                 lambda: failed_email(
                     to,
                     job_id=claim.job_id,
@@ -73,10 +75,22 @@ class EmailNotifier(JobObserver):
                 ),
             )
 
-    def given_up(self, job_id: str) -> None:
-        """Tell the operators of a job that was given up after its workers had died."""
+    def given_up(self, job_id: str, outcome: str, why: str) -> None:
+        """Tell the operators of a job that failed without a worker."""
         if (to := self._config.ops_email) is not None:
-            self._start(job_id, lambda: self._given_up_email(to, job_id))
+            self._start(f"job {job_id}", lambda: self._given_up_email(to, job_id, outcome, why))
+
+    def must_be_fixed(self, cause: Cause) -> None:
+        """Tell the operators of a new cause."""
+        self._write_of(cause, is_fixed=False)
+
+    def fixed(self, cause: Cause) -> None:
+        """Tell the operators that it is gone."""
+        self._write_of(cause, is_fixed=True)
+
+    def _write_of(self, cause: Cause, *, is_fixed: bool) -> None:
+        if (to := self._config.ops_email) is not None:
+            self._start(f"cause {cause.name}", lambda: cause_email(to, cause, is_fixed=is_fixed))
 
     def _ready_email(self, result: JobResult) -> Email | None:
         address = self._owner_address(result.claim.user_id)
@@ -85,7 +99,7 @@ class EmailNotifier(JobObserver):
             return None
         return ready_email(address, job_id=result.claim.job_id, summary=result.summary, app_url=self._config.app_url)
 
-    def _given_up_email(self, to: str, job_id: str) -> Email:
+    def _given_up_email(self, to: str, job_id: str, outcome: str, why: str) -> Email:
         try:
             row = self._find(job_id)
         except WorkerError:
@@ -93,16 +107,16 @@ class EmailNotifier(JobObserver):
         return failed_email(
             to,
             job_id=job_id,
-            code=(row.error_code if row else None) or "poison",
-            message="the workers that had it have died over it too often",
+            code=(row.error_code if row else None) or ("poison" if outcome == "poison" else LIMIT_CODE),
+            message=why,
             attempts=row.attempt if row else None,
             track_id=row.track_id if row else None,
         )
 
-    def _start(self, job_id: str, write: Callable[[], Email | None]) -> None:
-        threading.Thread(target=self._send, args=(job_id, write), name="e-mail").start()
+    def _start(self, about: str, write: Callable[[], Email | None]) -> None:
+        threading.Thread(target=self._send, args=(about, write), name="e-mail").start()
 
-    def _send(self, job_id: str, write: Callable[[], Email | None]) -> bool:
+    def _send(self, about: str, write: Callable[[], Email | None]) -> bool:
         """Write and send an e-mail; return whether it was sent. Every failure ends here, in the log."""
         key, sender = self._config.resend_api_key, self._config.resend_from
         if key is None or sender is None:
@@ -117,9 +131,9 @@ class EmailNotifier(JobObserver):
         except (WorkerError, OSError, ValueError, TypeError, AttributeError) as error:
             # TypeError, AttributeError: a service's answer has an unexpected shape.
             reason = error.message if isinstance(error, WorkerError) else type(error).__name__
-            logger.warning("job {}: no e-mail: {}", job_id, reason)
+            logger.warning("{}: no e-mail: {}", about, reason)
             return False
-        logger.info("job {}: e-mail sent", job_id)
+        logger.info("{}: e-mail sent", about)
         return True
 
     def _post(self, headers: dict[str, str], body: Mapping[str, object]) -> None:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from loguru import logger
 
+from worker.queue.claims import Cause
 from worker.service.runner import JobResult
 
 _FIGURES = ("stages", "lufs", "dbtp", "duration_s", "speech_cache")
-_EXPECTED = ("completed", "released", "cancelled")
+_EXPECTED = ("completed", "released", "parked", "cancelled")
 
 
 class JobObserver:
-    """Called when jobs end. This one does nothing."""
+    """Called when jobs end, and when something must be fixed for them. This one does nothing."""
 
     def ended(self, result: JobResult) -> None:
         """Called in the job's thread, once the queue has the outcome."""
 
-    def given_up(self, job_id: str) -> None:
-        """Called by the loop for a rescued job that has failed as poison; `ended` is not called for it."""
+    def given_up(self, job_id: str, outcome: str, why: str) -> None:
+        """Called by the loop for a job that no worker has now; `ended` is not called for it.
+
+        Its outcome is poison, or failed, since it was parked for too long; `why` is for operators.
+        """
+
+    def must_be_fixed(self, cause: Cause) -> None:
+        """Called once for each cause that jobs wait for, by each worker."""
+
+    def fixed(self, cause: Cause) -> None:
+        """Called once when no job waits for it any more."""
 
 
 class JobLog(JobObserver):

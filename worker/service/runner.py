@@ -23,7 +23,7 @@ from worker.errors import (
     WorkerError,
 )
 from worker.job.memory import kills_by_the_kernel
-from worker.job.messages import Assignment, Failed, JobInput, JobOutput, Progress, Question, Uploaded
+from worker.job.messages import Assignment, Failed, JobInput, JobOutput, PlaceDone, Progress, Question, Uploaded
 from worker.job.process import ForkServer, JobProcess
 from worker.job.workspace import job_folder
 from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, ClaimStatus, Outcome
@@ -108,6 +108,8 @@ class RunningJob:
             outcome = self._finish(output)
         except (WorkerError, Interrupted) as stop:
             outcome, error = self._resolve_failure(stop), stop
+        finally:
+            self.context.queue.end_places(self.claim)
         if outcome == Outcome.CANCELLED:
             error = error or Cancelled()
             self._unpublish()
@@ -160,6 +162,8 @@ class RunningJob:
                         self._heartbeat.report(message.percent, message.stage)
                     case Question():
                         job.answer(self._look_up(message))
+                    case PlaceDone():
+                        self._give_place_back(message.place)
                     case Uploaded():
                         self._uploads.append(message)
                     case Failed():
@@ -194,8 +198,18 @@ class RunningJob:
                 case "characters":
                     limit = self.context.config.max_characters_per_day
                     return limit is None or queue.may_speak(claim, question.about, limit=limit)
+                case "place":
+                    wanted = question.about
+                    return queue.take_place(claim, wanted.account, most=wanted.most, place=wanted.place)
         except WorkerError as error:
             return Failed.of(error)
+
+    def _give_place_back(self, place: str) -> None:
+        """Failing that, it comes back by itself when the job ends, or when it is too old."""
+        try:
+            self.context.queue.give_place(self.claim, place)
+        except WorkerError as error:
+            logger.bind(event="place.failed", job=self.claim.job_id).debug("a place was kept: {}", error.message)
 
     def _check(self, *, done: bool = False) -> None:
         """Raise if the claim is gone, or the worker is stopping and the job would take too long."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+from worker.queue.claims import Cause
 from worker.service.runner import RunningJob
 
 ALIVE_S = 120.0  # a loop that has not run for so long has hung; its waits are a quarter of this at most
@@ -18,8 +19,8 @@ ALIVE_S = 120.0  # a loop that has not run for so long has hung; its waits are a
 class State:
     """Written by the loop, read by any thread.
 
-    `queue` is the queue's description. `trouble` is the configuration error that an operator must fix before more jobs
-    are claimed. `listening` tells whether the listener is connected.
+    `queue` is the queue's description. `own_trouble` is what must be fixed before more jobs are claimed, `causes`
+    what parked jobs wait for. `listening` tells whether the listener is connected.
     """
 
     name: str
@@ -29,7 +30,8 @@ class State:
     claimed: int = 0
     rescued: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
-    trouble: str | None = None
+    own_trouble: str | None = None
+    causes: tuple[Cause, ...] = ()
     stopping: bool = False
     listening: Callable[[], bool] = lambda: False
     running: list[RunningJob] = field(default_factory=list)
@@ -46,8 +48,15 @@ class State:
 
     @property
     def ready(self) -> bool:
-        """Whether the worker would claim and could render the next job."""
-        return self.alive and not self.stopping and self.trouble is None
+        """Whether the worker would claim the next job; jobs that are parked do not keep it from that."""
+        return self.alive and not self.stopping and self.own_trouble is None
+
+    @property
+    def trouble(self) -> str | None:
+        """All that an operator must fix, in words; None: nothing."""
+        told = [] if self.own_trouble is None else [self.own_trouble]
+        told += [f"{cause.message} (jobs that wait: {cause.jobs})" for cause in self.causes]
+        return "; ".join(told) or None
 
     def health(self) -> dict[str, Any]:
         """The answer of /health."""
@@ -72,6 +81,7 @@ class State:
             "outcomes": dict(self.outcomes),
             "rescued": self.rescued,
             "trouble": self.trouble,
+            "parked": {cause.name: cause.jobs for cause in self.causes},
             "versions": {"worker": version("mindscript-audio-worker"), "python": platform.python_version()},
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,12 +14,12 @@ from operator import methodcaller
 from loguru import logger
 
 from worker.config import Config
-from worker.errors import ConfigurationError, WorkerError
+from worker.errors import ConfigurationError, MachineError, WorkerError
 from worker.job.memory import job_memory_limit_bytes
 from worker.job.process import DEFAULT_JOB, ForkServer
 from worker.job.workspace import workspace
 from worker.logs import where
-from worker.queue.claims import Claim
+from worker.queue.claims import Claim, Outcome
 from worker.queue.service import Queue
 from worker.service.heartbeat import WORKER_TIMINGS, WorkerTimings
 from worker.service.observers import JobObserver
@@ -26,6 +27,7 @@ from worker.service.runner import JobResult, RunningJob, WorkerContext
 from worker.service.state import State
 from worker.service.stopping import Stopping, WakeEvent
 
+_DIED = "the workers that had it have died over it too often"
 _JITTER = 0.2
 _RESCUE_SPREAD = (0.8, 0.96)  # of the interval: with the lease's 60 s a rescue comes within 75 s
 _LONGEST_WAIT_S = 15.0  # /health shows when the loop last ran
@@ -40,12 +42,12 @@ class Worker:
     """Polls the queue, at most MAX_JOBS_PER_CYCLE jobs in each cycle, and runs WORKER_CONCURRENCY jobs at a time.
 
     A cycle begins every POLL_INTERVAL_MS, and at each wake event. Jobs are then claimed while there is room for them,
-    until the queue has none or the cycle's limit is reached.
+    until the queue has none or the cycle's limit is reached. Jobs that were parked do not count towards it.
 
     Parameters
     ----------
     drain : bool
-        Stop when the queue is empty; or when an operator must fix something, since there may be no operator.
+        Stop when the queue is empty, but for jobs that wait for an operator, since there may be none.
     job : str
         ``module:function`` that the job process calls.
     observers : sequence of JobObserver
@@ -80,7 +82,8 @@ class Worker:
         self._troubled_cycles = 0
         self._queue_in_trouble = False
         self._nothing_due = False
-        self._jobs: set[Future[None]] = set()
+        self._jobs: set[Future[bool]] = set()
+        self._telling = threading.Lock()  # of causes
         self.state = State(worker_name(config), queue.description)
 
     def observe(self, observer: JobObserver) -> None:
@@ -138,7 +141,7 @@ class Worker:
         if self._drain and self.state.trouble is not None:
             raise ConfigurationError(self.state.trouble)
 
-    def _iterate(self, start: Callable[[Claim, float], Future[None]]) -> None:
+    def _iterate(self, start: Callable[[Claim, float], Future[bool]]) -> None:
         self.state.looped_at = time.monotonic()
         try:
             self._rescue()
@@ -148,7 +151,7 @@ class Worker:
             self._claims_left = 0
             self._backoff_until = time.monotonic() + self._timings.bug_pause_s
 
-    def _claim_jobs(self, start: Callable[[Claim, float], Future[None]]) -> None:
+    def _claim_jobs(self, start: Callable[[Claim, float], Future[bool]]) -> None:
         """Begin a cycle if it is time; claim and start as many jobs as the cycle and the pool allow."""
         now = time.monotonic()
         if now >= self._next_cycle():
@@ -157,7 +160,7 @@ class Worker:
             self._cycle_had_trouble = False
             self._claims_left = self._config.max_jobs_per_cycle
             self._next_cycle_at = now + self._poll_s()
-        while self._claims_left > 0 and self._has_room() and not self._stopping.is_set():
+        while self._has_room() and self._claims_left > 0 and not self._stopping.is_set():
             sent_at = time.monotonic()
             claim = self._claim()
             if claim is None:
@@ -165,7 +168,9 @@ class Worker:
                 return
             self._claims_left -= 1
             self.state.claimed += 1
-            self._jobs.add(start(claim, sent_at))
+            job = start(claim, sent_at)
+            self._jobs.add(job)
+            job.add_done_callback(lambda _: self._wake_event.set())
 
     def _next_cycle(self) -> float:
         return max(0.0 if self._poll_at_once else self._next_cycle_at, self._backoff_until)
@@ -174,7 +179,10 @@ class Worker:
         return self._running() < self._config.worker_concurrency
 
     def _running(self) -> int:
-        self._jobs = {job for job in self._jobs if not job.done()}
+        """Count the running jobs; those that were parked meanwhile give their claims back to the cycle."""
+        ended = {job for job in self._jobs if job.done()}
+        self._jobs -= ended
+        self._claims_left += sum(job.result() for job in ended)
         return len(self._jobs)
 
     def _claim(self) -> Claim | None:
@@ -196,12 +204,16 @@ class Worker:
             self._end_backoff()
         return claim
 
-    def _run(self, running: RunningJob) -> None:
+    def _run(self, running: RunningJob) -> bool:
+        """Run a job to its end; return whether it was parked."""
         self.state.running.append(running)
         job = running.claim.job_id
         logger.bind(event="job.claimed", job=job, attempt=running.claim.attempt).debug("job {} claimed", job)
+        parked = False
         try:
-            self._ended(running.run())
+            result = running.run()
+            parked = result.outcome == Outcome.PARKED
+            self._ended(result)
         except Exception as error:  # noqa: BLE001 - one job must never end the worker
             # If the job is still ours, its lease expires and it is claimed again.
             logger.bind(event="worker.bug", job=job).opt(exception=error).error(
@@ -209,18 +221,25 @@ class Worker:
             )
         finally:
             self.state.running.remove(running)
-            self._wake_event.set()
+        return parked
 
     def _ended(self, result: JobResult) -> None:
-        if isinstance(result.error, ConfigurationError):
+        if isinstance(result.error, MachineError):
             self._back_off(result.error)
         elif result.outcome == "completed" and not self._queue_in_trouble:
             self._end_backoff()
+        known = [cause.name for cause in self.state.causes]
+        is_new = isinstance(result.error, ConfigurationError) and result.error.cause not in known
+        if result.claim.probed_cause is not None or (result.outcome == Outcome.PARKED and is_new):
+            self._look_at_causes()
         self._report(result.outcome, methodcaller("ended", result))
 
     def _report(self, outcome: str, call: Callable[[JobObserver], None]) -> None:
         """Count an outcome and call the observers: the one place that every job's end passes."""
         self.state.outcomes[outcome] = self.state.outcomes.get(outcome, 0) + 1
+        self._tell(call)
+
+    def _tell(self, call: Callable[[JobObserver], None]) -> None:
         for observer in self._observers:
             try:
                 call(observer)
@@ -228,22 +247,38 @@ class Worker:
                 name = type(observer).__name__
                 logger.bind(event="watch.bug").opt(exception=error).error("{} failed: {}", name, where(error))
 
-    def _back_off(self, error: ConfigurationError) -> None:
-        """Delay the next cycle, longer each time, and log what must be fixed.
+    def _look_at_causes(self) -> None:
+        """Read what parked jobs wait for; tell once of each cause that is new, and of each that is gone."""
+        with self._telling:
+            try:
+                causes = self._queue.causes()
+            except WorkerError as error:
+                logger.bind(event="causes.failed").warning("the queue does not answer: {}", error.message)
+                return
+            before, self.state.causes = self.state.causes, tuple(causes)
+            names, names_before = ({cause.name for cause in each} for each in (causes, before))
+            for cause in causes:
+                if cause.name not in names_before:
+                    logger.bind(event="configuration", cause=cause.name).error("must be fixed: {}", cause.message)
+                    self._tell(methodcaller("must_be_fixed", cause))
+            for cause in before:
+                if cause.name not in names:
+                    logger.bind(event="mended", cause=cause.name).info("no job waits any more: {}", cause.message)
+                    self._tell(methodcaller("fixed", cause))
 
-        This cycle goes on: other jobs may not need what is missing.
-        """
+    def _back_off(self, error: ConfigurationError) -> None:
+        """Delay the next cycle, longer each time, and log what must be fixed: the queue, or this machine."""
         self._cycle_had_trouble = True
         pause_s = self._timings.trouble.wait_s(self._troubled_cycles + 1)
         self._backoff_until = time.monotonic() + pause_s
         self._poll_at_once = True  # as soon as the pause is over
-        self.state.trouble = error.message
+        self.state.own_trouble = error.message
         logger.bind(event="configuration").error("must be fixed: {} (backing off for {:.0f} s)", error.message, pause_s)
 
     def _end_backoff(self) -> None:
-        if self.state.trouble is not None:
-            logger.bind(event="mended").info("fixed: {}", self.state.trouble)
-        self.state.trouble = None
+        if self.state.own_trouble is not None:
+            logger.bind(event="mended").info("fixed: {}", self.state.own_trouble)
+        self.state.own_trouble = None
         self._cycle_had_trouble = False
         self._troubled_cycles = 0
         self._backoff_until = 0.0
@@ -261,7 +296,11 @@ class Worker:
         if rescued.put_back:
             self._poll_at_once = True
         for job_id in rescued.given_up:
-            self._report("poison", methodcaller("given_up", job_id))
+            self._report("poison", methodcaller("given_up", job_id, "poison", _DIED))
+        for job_id, cause in rescued.overdue.items():
+            why = f"it was parked for longer than CONFIGURATION_LIMIT_H, last for {cause}"
+            self._report("failed", methodcaller("given_up", job_id, "failed", why))
+        self._look_at_causes()
 
     def _drained(self) -> bool:
         """Whether, draining, the queue is empty, or what is left cannot be done."""
@@ -271,10 +310,11 @@ class Worker:
             return True
         if not self._nothing_due:
             return False
-        if self.state.trouble is not None:
-            return True  # all other jobs are done
+        if self.state.own_trouble is not None:
+            return True  # no other job can be done here
+        self._look_at_causes()
         try:
-            return self._queue.depth()["pending"] == 0
+            return self._queue.depth()["pending"] <= sum(cause.jobs for cause in self.state.causes)
         except WorkerError as error:
             logger.bind(event="depth.failed").warning("the queue does not answer: {}", error.message)
             return False

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from worker.config import Config
-from worker.errors import ConfigurationError, ResourceError, TransientError
+from worker.errors import MachineError, ResourceError, TransientError
 from worker.storage.base import Stored
 
 _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
@@ -49,7 +49,7 @@ class LocalStorage:
         try:
             already_there = not self._take(path, place)
         except PermissionError as error:
-            raise ConfigurationError(f"STORAGE_DIR: {place.parent} cannot be written", code="storage.folder") from error
+            raise MachineError(f"STORAGE_DIR: {place.parent} cannot be written", code="storage.folder") from error
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise

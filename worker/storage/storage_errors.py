@@ -92,27 +92,35 @@ def sort_answer(
         return ConfigurationError(
             f"Storage has no bucket {bucket!r}; create it in the dashboard under Storage, or check SUPABASE_URL",
             code=BUCKET_MISSING,
+            about=(bucket,),
         )
     if status == 413 or "exceeded the maximum allowed size" in words:
-        return ConfigurationError(f"Storage: the file is too large for bucket {bucket!r} ({message})", code=TOO_LARGE)
+        return ConfigurationError(
+            f"Storage: the file is too large for bucket {bucket!r} ({message})", code=TOO_LARGE, about=(bucket,)
+        )
     if status == 415 or "mime" in words:
         return ConfigurationError(
             f"Storage: bucket {bucket!r} does not take {content_type or 'this type'} ({message}); add it to "
             "the bucket's allowed MIME types: dashboard, Storage, the bucket, Edit",
             code=MIME_REFUSED,
+            about=(bucket,),
         )
     if status in (401, 403) or any(word in words for word in ("jwt", "jws", "api key", "signature")):
         return ConfigurationError(
             f"Storage refused us at {place} ({message}); SUPABASE_SERVICE_ROLE_KEY must be the service role "
             "key of the project at SUPABASE_URL",
             code=CREDENTIALS,
+            about=("SUPABASE_SERVICE_ROLE_KEY",),
         )
     if code == "TenantNotFound" or "no route matched" in words or (status == 404 and "route" in words):
-        return ConfigurationError(f"SUPABASE_URL leads to no Supabase Storage ({message})", code="storage.address")
+        return ConfigurationError(
+            f"SUPABASE_URL leads to no Supabase Storage ({message})", code="storage.address", about=("SUPABASE_URL",)
+        )
     if 300 <= status < 400:
         return ConfigurationError(
             f"SUPABASE_URL answers with a redirect ({status}), which is not followed with the key; give the final URL",
             code="storage.address",
+            about=("SUPABASE_URL",),
         )
     if status == 409:
         return ObjectTaken(message)

@@ -242,7 +242,9 @@ class SupabaseStorage:
             if limits and limits.largest_bytes is not None and size > limits.largest_bytes:
                 where = f"the limit of bucket {bucket!r}, {limits.largest_bytes / 1e6:.1f} MB; raise it: dashboard, "
                 where += "Storage, the bucket, Edit, Restrict file size"
-        return ConfigurationError(f"Storage: the file of {size / 1e6:.1f} MB is over {where}", code=TOO_LARGE)
+        return ConfigurationError(
+            f"Storage: the file of {size / 1e6:.1f} MB is over {where}", code=TOO_LARGE, about=(bucket,)
+        )
 
     def _retried(self, action: Callable[[], T], bucket: str, key: str = "") -> T:
         return with_retries(

@@ -7,7 +7,6 @@ import random
 import threading
 import time
 from abc import abstractmethod
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -19,6 +18,7 @@ from worker.backoff import with_retries
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
 from worker.payload.schema import VoiceChoice
+from worker.tts.places import Places, account_name, one_place, request_slots
 from worker.tts.samples import write_samples
 from worker.tts.service_errors import Asked, Reason, TooManyAtOnceError, read_reason, service_error
 from worker.tts.voice import Utterance, Voice
@@ -41,37 +41,6 @@ class Refused(Exception):  # noqa: N818 - an answer; `service_error` says what k
     ) -> None:
         super().__init__(status)
         self.status, self.body, self.headers, self.sent = status, body, headers, sent or {}
-
-
-class RequestSlots:
-    """How many requests an account may have at once: any number, until one is refused for that."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._taken = 0
-        self._most = math.inf
-
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """Wait until a request may be sent, and count it until it has ended."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._taken < self._most)
-            self._taken += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._taken -= 1
-                self._changed.notify_all()
-
-    def lower(self) -> None:
-        """Have one less than now, and at least one; for a request that was refused and still counts."""
-        with self._changed:
-            self._most = max(1, min(self._most, self._taken) - 1)
-
-
-request_slots: defaultdict[str, RequestSlots] = defaultdict(RequestSlots)
-"""By provider, address and key, for the life of the process."""
 
 
 class CloudVoice(Voice):
@@ -101,6 +70,7 @@ class CloudVoice(Voice):
                 f"voice.provider {self.provider}: {info.key_variable} is not set; set it, "
                 'give a recording with --voice FILE, or use "provider": "local"',
                 code="configuration.key",
+                about=(info.key_variable,),
             )
         self._key: str = key.get_secret_value()
         self._base_url: str = url or info.own_url
@@ -118,6 +88,7 @@ class CloudVoice(Voice):
             raise ConfigurationError(
                 f"voice.id: the job names no voice, and {info.title} has none that stays; set {info.voice_variable}",
                 code="configuration.voice",
+                about=(info.voice_variable,),
             )
         self._asked = Asked(
             self.provider,
@@ -128,6 +99,8 @@ class CloudVoice(Voice):
         )
         self._limits = config.service_limits
         self._slots = request_slots[self._account]
+        self._places: Places | None = None
+        self._most: int | None = getattr(config, info.parallel_variable.lower())
         self._stopped = threading.Event()
         self._opening = threading.Lock()  # for the one client of all threads
         self.speed = choice.speed
@@ -142,6 +115,10 @@ class CloudVoice(Voice):
             sleep=self._wait,
         )
 
+    def use_places(self, places: Places) -> None:
+        """See `Voice.use_places`."""
+        self._places = places
+
     def stop(self) -> None:
         """Try no failed request again."""
         self._stopped.set()
@@ -153,7 +130,7 @@ class CloudVoice(Voice):
     def _speak_in_turn(self, utterance: Utterance, into: Path, deadline: float) -> None:
         """With as many requests at once as the account may have; to be refused for their number is no failure."""
         while True:
-            with self._slots.one():
+            with self._slots.one(self._most or math.inf), self._place(deadline):
                 try:
                     return self._speak_once(utterance, into)
                 except TooManyAtOnceError as error:
@@ -162,6 +139,19 @@ class CloudVoice(Voice):
                     if time.monotonic() + wait_s > deadline:
                         raise
             self._wait(wait_s)
+
+    @contextmanager
+    def _place(self, deadline: float) -> Iterator[None]:
+        """Hold one of the places that all workers share, where their number is set."""
+        if self._places is None or self._most is None:
+            yield
+            return
+        account = account_name(self._base_url, self._key)
+        with one_place(self._places, account, self._most, deadline=deadline, wait=self._wait) as is_taken:
+            if not is_taken:
+                variable = PROVIDERS[self.provider].parallel_variable
+                raise TooManyAtOnceError(f"{self.provider}: no place for a request in time ({variable}: {self._most})")
+            yield
 
     def _take_voice(self, name: str) -> None:
         """Take another voice than the one named; that it is refused is then nothing that the customer can change."""

@@ -127,7 +127,7 @@ def spoken_by_first(
             why = why_fall_back(error)
             if why is None and (number == 0 or not isinstance(error, ConfigurationError)):
                 raise  # such as of the script
-            failures.append(_ours(error) if number else error)
+            failures.append(_ours(error, each.name) if number else error)
             if why == "out" and number == 0 and len(turns) > 1:
                 _wait_for_it(error, max(waited_s, outages.lasts_s(each.name)), turns[1].name, config)
             whys.append(f"{each.name} {IN_WORDS[why or 'out']}")
@@ -163,10 +163,11 @@ def _turn_of(to: VoiceName, choice: VoiceChoice, config: Config) -> Turn:
     return Turn(voice_name(other, changed), other, changed)
 
 
-def _ours(error: WorkerError) -> WorkerError:
+def _ours(error: WorkerError, name: VoiceName) -> WorkerError:
     """The error of a fallback, which the operator has chosen."""
     if isinstance(error, JobError):
-        return ConfigurationError(f"VOICE_FALLBACKS: {error.message}", code=error.code)
+        about = (name.provider, name.model, name.voice)
+        return ConfigurationError(f"VOICE_FALLBACKS: {error.message}", code=error.code, about=about)
     return error
 
 

@@ -50,7 +50,7 @@ def local_voice(choice: VoiceChoice, config: Config) -> Voice:
         return Hibari(choice)
     if espeak := espeak_path():
         return Espeak(choice, espeak)
-    raise ConfigurationError(f"voice.provider local: there is no offline voice here; {INSTALL_HINT}")
+    raise ConfigurationError(f"voice.provider local: there is no offline voice here; {INSTALL_HINT}", about=("local",))
 
 
 class _Local(Voice):
@@ -134,7 +134,9 @@ def espeak_path() -> str | None:
 def _unknown(stated: str | None, found: str) -> WorkerError:
     """A voice that is not installed: the job's fault only if the job names it."""
     if stated is None:
-        return ConfigurationError(f"voice.provider local: {found}; {INSTALL_HINT}", code="voice.unknown")
+        return ConfigurationError(
+            f"voice.provider local: {found}; {INSTALL_HINT}", code="voice.unknown", about=("local",)
+        )
     return JobError(
         f"voice.id: {found}",
         code="voice.unknown",

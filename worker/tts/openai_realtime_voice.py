@@ -156,7 +156,7 @@ class OpenAIRealtimeVoice(CloudVoice):
             status = answer.status_code if answer.status_code >= 400 else 404
             raise Refused(status, bytes(answer.body or b""), dict(answer.headers)) from None
         except OpenAIError as error:
-            raise ConfigurationError(f"{self.provider}: {error}", code="voice.client") from None
+            raise ConfigurationError(f"{self.provider}: {error}", code="voice.client", about=(self.provider,)) from None
         except (WebSocketException, OSError) as error:
             raise self._unreachable(error) from None
         session = _Session(connection)
@@ -243,7 +243,10 @@ class OpenAIRealtimeVoice(CloudVoice):
         details = response.status_details
         reason = details.reason if details is not None else None
         if reason == "max_output_tokens":
-            raise PieceTooLongError(f"{self.provider}: {len(text)} characters are too many for one response")
+            raise PieceTooLongError(
+                f"{self.provider}: {len(text)} characters are too many for one response",
+                about=(self.provider, self._model),
+            )
         if details is not None and details.error is not None:
             raise _refused(details.error, session)
         if reason == "content_filter":

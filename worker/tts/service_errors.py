@@ -106,13 +106,15 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
     says = f"{asked.provider} answered {status}"
     if reason.message and not _quotes(reason.message, text):
         says += f": {reason.message}"
-    no_credit = ConfigurationError(f"{says}; the account of {key} has no credit left", code="voice.quota")
+    of_model = (asked.provider, model)
+    no_credit = ConfigurationError(f"{says}; the account of {key} has no credit left", code="voice.quota", about=(key,))
     if reason.codes & _QUOTA_CODES:
         return no_credit
     if reason.codes & _PLAN_CODES:
         return ConfigurationError(
             f"{says}; the plan of {key}'s account does not include the voice {voice!r} with the model {model}",
             code="voice.plan",
+            about=(*of_model, voice),
         )
     if status in _PASSING_STATUSES or status >= 500:
         header = {name.lower(): value for name, value in headers.items()}.get("retry-after")
@@ -124,7 +126,7 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
         return TransientError(says, code="voice.unavailable", retry_after_s=retry_after_s(header))
     if reason.about_format:
         return ConfigurationError(
-            f"{says}; none of the formats that are asked for is allowed to {key}", code="voice.format"
+            f"{says}; none of the formats that are asked for is allowed to {key}", code="voice.format", about=(key,)
         )
     # OpenAI's answer to a model of another endpoint; with another path it is about the base URL
     elsewhere = asked.provider == "openai" and status == 404 and "(POST /v1/audio/speech)" in reason.message
@@ -134,6 +136,7 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
             return ConfigurationError(
                 f"{says}; the model {model} was chosen by a setting or by default: set {info.model_variable}",
                 code="voice.model",
+                about=of_model,
             )
         return JobError(
             f"voice.model: {asked.provider} has no speech model {model!r} ({says})",
@@ -143,9 +146,9 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
     if status == 402:
         return no_credit
     if status in (401, 403):
-        return ConfigurationError(f"{says}; check {key} and what it may do", code="voice.key")
+        return ConfigurationError(f"{says}; check {key} and what it may do", code="voice.key", about=(key,))
     if reason.about_length or status == _TOO_LARGE:
-        return PieceTooLongError(f"{says}; {len(text)} characters are too many for the model {model}")
+        return PieceTooLongError(f"{says}; {len(text)} characters are too many for the model {model}", about=of_model)
     if reason.field in _VOICE_FIELDS or reason.names("voice", but="setting") or reason.quotes(voice):
         if not asked.voice_of_job:
             return ConfigurationError(
@@ -153,6 +156,7 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
                 f"{', name one for it in OPENAI_VOICE_MAP' if key == 'OPENAI_API_KEY' else ''}, or have the app send "
                 "another voice.id",
                 code="voice.unknown",
+                about=(*of_model, voice),
             )
         return JobError(
             f"voice.id: {asked.provider} has no voice {voice!r} ({says})",
@@ -161,7 +165,9 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
         )
     if status == 404:
         return ConfigurationError(
-            f"{says}; nothing answers there as {asked.provider} does: check its base URL", code="voice.address"
+            f"{says}; nothing answers there as {asked.provider} does: check its base URL",
+            code="voice.address",
+            about=(info.url_variable,),
         )
     if reason.field in _SETTINGS_FIELDS or any(map(reason.names, ("setting", "stability"))):
         return JobError(
@@ -170,7 +176,9 @@ def service_error(asked: Asked, text: str, status: int, reason: Reason, headers:
             customer_message="The chosen voice does not take these settings. Please choose other ones.",
         )
     if reason.field not in _TEXT_FIELDS:
-        return ConfigurationError(f"{says}; {reason.field} is chosen by this program", code="voice.request")
+        return ConfigurationError(
+            f"{says}; {reason.field} is chosen by this program", code="voice.request", about=of_model
+        )
     return JobError(
         f"script: refused by the voice ({says})",
         code="voice.refused",

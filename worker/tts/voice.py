@@ -5,7 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from worker.tts.places import Places
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,10 @@ class Voice(Protocol):
         TransientError
             If it may work later.
         """
+
+    def use_places(self, places: Places) -> None:
+        """Share the places of all workers; a voice without a service needs none."""
+        del places
 
     @abstractmethod
     def stop(self) -> None:

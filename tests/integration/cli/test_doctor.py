@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from database import execute
 from pydantic import SecretStr
+from rich.console import Console
 from standins.storage import Bucket
 from standins.supabase import supabase_standin
 
 from worker.cli.doctor import examine
+from worker.cli.jobs import _table
 from worker.config import Config
+from worker.errors import ConfigurationError
+from worker.queue.service import open_queue
 
 
 @pytest.fixture
@@ -46,6 +52,25 @@ def test_each_fault_has_its_line_and_its_mend(project, leased_dsn):
     assert "create it" in found["track-previews"].says
     assert found["columns"].good is None
     assert "preview_url" in found["columns"].says
+
+
+def test_what_parked_jobs_wait_for_has_a_line_each(project, leased_dsn):
+    assert findings(project, leased_dsn)["parked"].good is True
+    queue = open_queue(Config(database_url=SecretStr(leased_dsn)), worker_name="w")
+    for n in range(2):
+        queue.enqueue({"n": n})
+        ended = ConfigurationError("the model tts-1 has ended", code="voice.model", about=("openai", "tts-1"))
+        queue.resolve_failure(queue.claim(), ended)
+    found = findings(project, leased_dsn)["parked"]
+    assert found.good is None
+    assert "openai/tts-1/voice.model: 2; the model tts-1 has ended" in found.says
+    printed = Console(record=True, width=200, file=io.StringIO())
+    printed.print(_table(queue))
+    text = printed.export_text()
+    assert "2 parked" in text
+    assert "pending" not in text
+    assert text.count("openai/tts-1/voice.model") == 2
+    queue.close()
 
 
 def test_a_refused_key_is_told_and_the_other_checks_go_on(project):

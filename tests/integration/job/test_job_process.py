@@ -19,7 +19,8 @@ from worker.config import Config
 from worker.errors import ConfigurationError, JobError, LeaseLost, ResourceError, TransientError, WaitError
 from worker.job.messages import Assignment, Failed, JobInput, JobOutput, Message, Progress, Question, Uploaded
 from worker.job.process import ForkServer, JobProcess
-from worker.tts.service_errors import PieceTooLongError, SpoiltError, TooManyAtOnceError
+from worker.queue.transport import StatementRefusedError
+from worker.tts.service_errors import PieceTooLongError, RewordedError, SpoiltError, TooManyAtOnceError
 
 _LIMIT = 512 << 20
 
@@ -136,12 +137,18 @@ def test_an_error_keeps_its_messages_and_retry_after() -> None:
     )
 
 
-def test_an_error_of_the_voices_keeps_its_kind() -> None:
-    """Its class is in a module that the worker does not load."""
-    kinds = {PieceTooLongError: ConfigurationError, SpoiltError: TransientError, TooManyAtOnceError: WaitError}
-    for kind, known in kinds.items():
-        error = pickle.loads(pickle.dumps(Failed.of(kind("no")))).error  # noqa: S301
-        assert (type(error), error.code) == (known, kind.default_code)
+def test_an_error_that_the_worker_does_not_know_arrives_as_its_kind() -> None:
+    """A class from elsewhere becomes the nearest one of `worker.errors`; its cause is kept."""
+    for error, kind in (
+        (PieceTooLongError("too long", about=("openai", "tts-1")), ConfigurationError),
+        (StatementRefusedError("no", code="configuration.statement", sqlstate="P0001"), ConfigurationError),
+        (TooManyAtOnceError("full"), WaitError),
+        (RewordedError("other words"), TransientError),
+        (SpoiltError("no"), TransientError),
+    ):
+        again = pickle.loads(pickle.dumps(Failed.of(error))).error  # noqa: S301
+        assert (type(again), again.code) == (kind, error.code)
+        assert getattr(again, "cause", None) == getattr(error, "cause", None)
 
 
 def test_the_text_of_a_bug_does_not_leave_the_process(fork_server: ForkServer, tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from worker.queue.service import ClaimStatus, open_queue
 FUNCTIONS = {
     "worker_version", "worker_standing", "worker_payload", "worker_claim", "worker_track", "worker_catalogue",
     "worker_may_speak", "worker_heartbeat", "worker_release", "worker_retry", "worker_fail", "worker_finish",
-    "worker_rescue", "worker_columns", "worker_fence", "worker_notify_insert", "worker_notify_status",
+    "worker_rescue", "worker_probe_pause", "worker_probe_over", "worker_park", "worker_free", "worker_end_parked",
+    "worker_parked", "worker_take_place", "worker_give_place", "worker_columns", "worker_fence",
+    "worker_notify_insert", "worker_notify_status",
 }  # fmt: skip
 
 
@@ -73,10 +75,11 @@ def test_onto_the_apps_database_only_adding(databases: Databases, variant: Varia
     migrate(dsn)
     after = {(item["kind"], item["name"]): item["what"] for item in shape(dsn)}
     assert {key: after[key] for key in before} == before, "what the app has is as it was"
-    added = {name.split(".")[1] for kind, name in after.keys() - before.keys() if kind == "column"}
+    new = {str(name) for kind, name in after.keys() - before.keys() if kind == "column"}
+    added = {name.split(".")[1] for name in new if name.startswith("audio_job_queue.")}
     assert added == {
         "attempt", "claim_token", "claimed_by", "lease_expires_at", "run_after", "crash_count",
-        "release_count", "error_code", "spoken_characters",
+        "release_count", "error_code", "spoken_characters", "parked_cause", "parked_since",
     }  # fmt: skip
     assert row.items() <= execute(dsn, "SELECT * FROM audio_job_queue")[0].items()
     migrate(dsn)

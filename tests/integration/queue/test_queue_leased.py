@@ -20,7 +20,7 @@ from standins.proxy import Proxy
 
 from worker.config import Config
 from worker.embedded.postgres import embedded_postgres
-from worker.errors import Cancelled, ConfigurationError, JobError, ResourceError, ShuttingDown, TransientError
+from worker.errors import Cancelled, JobError, MachineError, ResourceError, ShuttingDown, TransientError
 from worker.queue.leased import LeasedQueue
 from worker.queue.migrate import migrate
 from worker.queue.plain import PlainQueue
@@ -326,12 +326,12 @@ def test_transient_errors_wait_and_then_give_up(jobs: Queue, leased_dsn: str) ->
     assert "provider" not in row["error"], "what the customer reads tells nothing of the inside"
 
 
-def test_configuration_and_shutdown_do_not_count_as_attempts(jobs: Queue, leased_dsn: str) -> None:
+def test_a_wait_and_a_shutdown_do_not_count_as_attempts(jobs: Queue, leased_dsn: str) -> None:
     job_id = jobs.enqueue({})
     for _ in range(7):
         claim = claimed(jobs)
         assert claim.attempt == 1
-        assert jobs.resolve_failure(claim, ConfigurationError("key refused")) is Outcome.RELEASED
+        assert jobs.resolve_failure(claim, MachineError("no FFmpeg")) is Outcome.RELEASED
         assert jobs.claim() is None
         due_now(leased_dsn)
     assert jobs.resolve_failure(claimed(jobs), ShuttingDown()) is Outcome.RELEASED

@@ -14,7 +14,7 @@ import pytest
 from standins.proxy import Proxy
 
 from worker.config import Config
-from worker.errors import ConfigurationError, ShuttingDown
+from worker.errors import ShuttingDown, TransientError
 from worker.queue import listener as listen
 from worker.queue.listener import Listener, ListenerTimings
 from worker.queue.service import open_queue
@@ -86,7 +86,7 @@ def test_a_released_job_wakes_but_a_delayed_one_does_not(leased_dsn: str) -> Non
         assert ears.wakes.get(timeout=PATIENCE_S) == "wake"
         claim = jobs.claim()
         assert claim is not None
-        jobs.resolve_failure(claim, ConfigurationError("no key"))
+        jobs.resolve_failure(claim, TransientError("no answer"))
         assert ears.quiet()
     jobs.close()
 

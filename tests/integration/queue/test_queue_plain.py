@@ -167,12 +167,10 @@ def test_a_retry_waits_though_the_table_has_no_column_for_it(
     assert "contact support" in row["error"]
 
 
-def test_a_parked_job_is_touched_and_goes_back_when_the_worker_ends(
-    dsn: str,
-) -> None:
+def test_a_job_that_waits_is_touched_and_goes_back_when_the_worker_ends(dsn: str) -> None:
     clock, queue = parking(dsn)
     job_id = queue.enqueue({})
-    assert queue.resolve_failure(claimed(queue), ConfigurationError("no key")) is Outcome.RELEASED
+    assert queue.resolve_failure(claimed(queue), ConfigurationError("no key")) is Outcome.PARKED
     age_row(dsn, "5 minutes")
     clock[0] += 16
     rescued_by(queue)

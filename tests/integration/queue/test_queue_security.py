@@ -21,11 +21,11 @@ from worker.errors import ConfigurationError
 from worker.queue.examine import examined, exposed_functions, public_may_create, try_endings, try_leased_endings
 from worker.queue.migrate import migrate
 from worker.queue.plain_dialect import DIALECTS
-from worker.queue.service import ClaimStatus, open_queue
+from worker.queue.service import ClaimStatus, Outcome, open_queue
 
 EACH_SERVER = True
 
-SCHEMA_1 = (ROOT / "tests" / "schema" / "version_1.sql").read_bytes()
+SCHEMA_1, SCHEMA_2 = ((ROOT / "tests" / "schema" / f"version_{number}.sql").read_bytes() for number in (1, 2))
 SEARCH_PATH = "search_path=pg_catalog, public, extensions, pg_temp"
 LEASED = Variant("completing", "production", "payload", "enum", leased=True)
 
@@ -58,7 +58,7 @@ def test_every_function_has_the_search_path_that_triggers_need(databases: Databa
             "SELECT proname, proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname LIKE %s",
             pattern,
         )
-        assert len(rows) >= 17
+        assert len(rows) >= 25
         assert {row["proname"]: row["proconfig"] for row in rows if row["proconfig"] != [SEARCH_PATH]} == {}
     databases.release(laptop)
 
@@ -104,6 +104,16 @@ _CALLS = (
     "worker_retry({job}, gen_random_uuid(), 'x', 1, false)",
     "worker_release({job}, gen_random_uuid(), 'x', 1)",
     "worker_fail({job}, gen_random_uuid(), 'x', 'y', false)",
+    "worker_park({job}, '11111111-1111-1111-1111-111111111111', 'x', 'model', 'dead', 0)",
+    "worker_park({job}, gen_random_uuid(), 'x', 'model', 'dead', 0)",
+    "worker_probe_pause(1)",
+    "worker_take_place({job}, '11111111-1111-1111-1111-111111111111', 'a', 2, gen_random_uuid())",
+    "worker_give_place({job}, '11111111-1111-1111-1111-111111111111', gen_random_uuid())",
+    "worker_probe_over('model')",
+    "worker_end_parked(1000, 'sorry')",
+    "worker_parked()",
+    "worker_free('model')",
+    "worker_claim('11111111-1111-1111-1111-111111111111', 'w', 60, 1000000)",
     "worker_finish({job}, '11111111-1111-1111-1111-111111111111', '{{}}', '{{}}')",
 )
 
@@ -185,6 +195,76 @@ def test_migrate_brings_schema_1_up_while_its_workers_run(databases: Databases) 
     assert [row_of(dsn, job_id)["status"] for job_id in ids] == ["completed", "completed", "failed"]
     assert old("worker_rescue(3, 5, 'sorry')")["put_back"] == []
     new.close()
+    databases.release(dsn)
+
+
+# -- from schema 2
+
+
+def test_migrate_brings_schema_2_up_while_its_workers_run(databases: Databases) -> None:
+    """They release what must be fixed, as ever; a probe that they claim stays parked, or frees the others."""
+    dsn = databases.new(Variant("completing", "production", "payload", "enum"))
+    execute(dsn, SCHEMA_2)
+    with pytest.raises(ConfigurationError, match=r"version 2.*mindscript-worker migrate"):
+        open_queue(Config(database_url=dsn), worker_name="new")  # type: ignore[arg-type]
+    token = "22222222-2222-2222-2222-222222222222"
+
+    def old(call: str, *values: Any) -> Any:
+        return execute(dsn, f"SELECT public.{call} AS answer", *values)[0]["answer"]
+
+    def claimed_by_old() -> Any:
+        names = "p_token => gen_random_uuid(), p_worker => 'old', p_lease_s => 60, p_payload_limit_bytes => 1000000"
+        claim = old(f"worker_claim({names})")
+        return claim and (claim["job_id"], str(row_of(dsn, claim["job_id"])["claim_token"]))
+
+    held = str(execute(dsn, "INSERT INTO audio_job_queue (payload) VALUES ('{}') RETURNING id")[0]["id"])
+    assert old("worker_claim(%s, 'old', 60, 1000000)", token)["job_id"] == held
+    migrate(dsn)
+    migrate(dsn)
+    assert old("worker_heartbeat(%s, %s, 60, 10, 's')", held, token) == "held"
+    new = open_queue(Config(database_url=dsn), worker_name="new")  # type: ignore[arg-type]
+    dead = [new.enqueue({"n": n}) for n in range(3)]
+    for job_id in dead:
+        claim = new.claim()
+        assert claim is not None
+        assert claim.job_id == job_id
+        assert new.resolve_failure(claim, ConfigurationError("it has ended", code="voice.model")) is Outcome.PARKED
+    healthy = new.enqueue({})
+    assert claimed_by_old()[0] == healthy
+    assert claimed_by_old() is None
+    execute(dsn, "UPDATE worker_causes SET next_probe_at = now()")
+    job_id, its_token = claimed_by_old()
+    assert job_id == dead[0]
+    assert old("worker_release(%s, %s, 'voice.model', 60)", job_id, its_token) == "held"
+    assert claimed_by_old() is None
+    assert row_of(dsn, job_id)["parked_cause"] == "voice.model"
+    execute(dsn, "UPDATE worker_causes SET next_probe_at = now()")
+    job_id, its_token = claimed_by_old()
+    assert job_id == dead[1], "the first one waits for its time"
+    assert old("worker_finish(%s, %s, '{}', '{}')", job_id, its_token) == "held"
+    assert {claimed_by_old()[0] for _ in range(2)} == {dead[0], dead[2]}
+    assert old("worker_rescue(3, 5, 'sorry')")["put_back"] == []
+    assert old("worker_finish(%s, %s, '{}', '{}')", held, token) == "held"
+    new.close()
+    databases.release(dsn)
+
+
+def test_a_limited_role_of_schema_2_may_call_what_is_new(databases: Databases) -> None:
+    dsn = databases.new(Variant("completing", "production", "payload", "enum"))
+    execute(dsn, SCHEMA_2)
+    address = limited_role(databases, dsn)
+    try:
+        migrate(dsn)
+        queue = open_queue(Config(database_url=address), worker_name="limited")  # type: ignore[arg-type]
+        execute(dsn, "INSERT INTO audio_job_queue (payload) VALUES ('{}')")
+        claim = queue.claim()
+        assert claim is not None
+        assert queue.resolve_failure(claim, ConfigurationError("it has ended")) is Outcome.PARKED
+        assert [cause.jobs for cause in queue.causes()] == [1]
+        assert queue.rescue_jobs().overdue == {}
+        queue.close()
+    finally:
+        drop_limited_role(databases, dsn)
     databases.release(dsn)
 
 

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from psycopg.rows import dict_row
 
 from worker.config import Config
-from worker.errors import ConfigurationError, JobError, ShuttingDown, TransientError
+from worker.errors import ConfigurationError, JobError, MachineError, ShuttingDown, TransientError
 from worker.queue.claims import Claim, ClaimStatus, Outcome
 from worker.queue.retry import MAX_ATTEMPTS, MAX_CRASHES
 from worker.queue.service import Queue, open_queue
@@ -41,6 +41,7 @@ class Model:
     crashes: int = 0
     due: bool = True
     expired: bool = False
+    parked: bool = False
     finished_by: str | None = None
 
 
@@ -55,6 +56,8 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.connection.execute("DELETE FROM audio_job_queue")
+        self.connection.execute("DELETE FROM worker_causes")
+        self.cause: bool | None = None  # whether the one cause that jobs are parked under is due; None: there is none
         self.model: dict[str, Model] = {}
         self.job: list[str] = []
         for _ in range(2):
@@ -82,13 +85,20 @@ class Machine(RuleBasedStateMachine):
     @rule(target=claims, number=st.integers(0, 1))
     def claim(self, number: int) -> object:
         claim = self.worker(number).claim()
-        due = [i for i in self.job if self.model[i].status == "pending" and self.model[i].due]
+        waiting = [i for i in self.job if self.model[i].status == "pending" and self.model[i].due]
+        probes = [i for i in waiting if self.model[i].parked]
+        if any(model.status == "processing" and model.parked for model in self.model.values()) or not self.cause:
+            probes = []
+        due = probes or [i for i in waiting if not self.model[i].parked]
         if not due:
             assert claim is None
             return multiple()
         assert claim is not None
         model = self.model[due[0]]
         assert (claim.job_id, claim.attempt, claim.crashes) == (due[0], model.attempt + 1, model.crashes)
+        assert (claim.probed_cause is not None) is model.parked
+        if model.parked:
+            self.cause = False
         self.change(due[0], status="processing", holder=claim.token, attempt=model.attempt + 1, expired=False)
         return claim
 
@@ -127,15 +137,25 @@ class Machine(RuleBasedStateMachine):
             model = self.model[job_id]
             given_up = model.crashes + 1 >= MAX_CRASHES or model.attempt >= MAX_ATTEMPTS
             status = "failed" if given_up else "pending"
-            self.change(job_id, status=status, holder=None, crashes=model.crashes + 1, due=True)
+            parked = self.probe_over(model) and not given_up
+            self.change(job_id, status=status, holder=None, crashes=model.crashes + 1, due=True, parked=parked)
+        if not any(model.parked for model in self.model.values()):
+            self.cause = None  # nobody waits for it
+
+    def probe_over(self, model: Model) -> bool:
+        """Have the cause rest anew where the job was a probe of it; whether it was."""
+        if model.parked and self.cause is not None:
+            self.cause = False
+        return model.parked
 
     @rule(claim=consumes(claims), delayed=st.booleans())
     def release(self, claim: Claim, delayed: bool) -> None:
         expected = self.expected(claim)
-        error = ConfigurationError("c") if delayed else ShuttingDown()
+        error = MachineError("c") if delayed else ShuttingDown()
         outcome = self.workers[0].resolve_failure(claim, error)
         assert (outcome is Outcome.RELEASED) is (expected is ClaimStatus.HELD)
         if outcome is Outcome.RELEASED:
+            self.probe_over(self.model[claim.job_id])
             attempt = self.model[claim.job_id].attempt - 1
             self.change(claim.job_id, status="pending", holder=None, attempt=attempt, due=not delayed)
 
@@ -157,14 +177,16 @@ class Machine(RuleBasedStateMachine):
             assert outcome in (stale | {Outcome.FAILED, Outcome.POISON} if ended else stale)
             return
         if which == "configuration":
-            assert outcome is Outcome.RELEASED
-            self.change(claim.job_id, status="pending", holder=None, attempt=model.attempt - 1, due=False)
+            assert outcome is Outcome.PARKED
+            self.cause = False if model.parked or self.cause is None else self.cause
+            self.change(claim.job_id, status="pending", holder=None, attempt=model.attempt - 1, due=True, parked=True)
             return
+        self.probe_over(model)
         crashes = model.crashes + (which == "crash")
         poison = which == "crash" and crashes >= MAX_CRASHES
         if which == "permanent" or poison or model.attempt >= MAX_ATTEMPTS:
             assert outcome is (Outcome.POISON if poison else Outcome.FAILED)
-            self.change(claim.job_id, status="failed", crashes=crashes, finished_by=claim.token)
+            self.change(claim.job_id, status="failed", crashes=crashes, finished_by=claim.token, parked=False)
         else:
             assert outcome is Outcome.RETRIED
             self.change(claim.job_id, status="pending", holder=None, crashes=crashes, due=False)
@@ -172,6 +194,8 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def time_passes(self) -> None:
         self.connection.execute("UPDATE audio_job_queue SET run_after = now()")
+        self.connection.execute("UPDATE worker_causes SET next_probe_at = now()")
+        self.cause = None if self.cause is None else True
         for job_id in self.model:
             self.change(job_id, due=True)
 
@@ -182,7 +206,7 @@ class Machine(RuleBasedStateMachine):
             (claim.job_id,),
         )
         if self.model[claim.job_id].status in ("pending", "processing"):
-            self.change(claim.job_id, status="cancelled")
+            self.change(claim.job_id, status="cancelled", parked=False)
 
     @rule(claim=claims)
     def reset_by_the_old_edge_function(self, claim: Claim) -> None:
@@ -204,7 +228,12 @@ class Machine(RuleBasedStateMachine):
             return
         assert claim_status is expected
         if claim_status is ClaimStatus.HELD:
-            self.change(claim.job_id, status="completed", finished_by=claim.token)
+            self.change(claim.job_id, status="completed", finished_by=claim.token, parked=False)
+            if model.parked:  # a probe: all others are freed
+                self.cause = None
+                for job_id, other in self.model.items():
+                    if other.parked and other.status == "pending":
+                        self.change(job_id, parked=False, due=True)
 
     @invariant()
     def rows_are_as_the_model_says(self) -> None:
@@ -218,6 +247,7 @@ class Machine(RuleBasedStateMachine):
                 model.attempt,
                 model.crashes,
             )
+            assert (row["parked_cause"] is not None) is model.parked
             if model.status == "completed":
                 assert row["result"] == {"by": model.finished_by}
             else:

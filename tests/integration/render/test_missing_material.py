@@ -10,7 +10,7 @@ import soundfile
 from worker.cli.files import beside
 from worker.codec.encoding import Encoding
 from worker.config import Config
-from worker.errors import MediaError, TransientError
+from worker.errors import ConfigurationError, MediaError, TransientError
 from worker.payload.parse import parse_job
 from worker.render.produce import Produced, produce
 from worker.render.studio import Studio
@@ -57,3 +57,12 @@ def test_a_catalogue_that_is_down_is_no_reason_to_go_without(tmp_path: Path) -> 
 
     with pytest.raises(TransientError):
         made(tmp_path, {**TONE, "backgroundMusic": {"id": "rain"}}, catalogue=down, without_music=True)
+
+
+@pytest.mark.parametrize("voice", [{"provider": "openai"}, {"provider": "elevenlabs", "id": "x"}])
+def test_a_voice_without_its_key_fails_before_music_is_fetched(tmp_path: Path, voice: dict[str, str]) -> None:
+    """The job will be parked, and others wait behind it; the music is not even there."""
+    job = {**TONE, **GONE, "script": "I am calm.", "voice": voice}
+    with pytest.raises(ConfigurationError) as raised:
+        made(tmp_path, job)
+    assert raised.value.cause == f"{voice['provider'].upper()}_API_KEY/configuration.key"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import pytest
 from database import execute
@@ -18,7 +19,7 @@ from standins.postgrest import SERVICE_KEY
 from worker.backoff import RetryPolicy
 from worker.config import Config
 from worker.errors import MediaError
-from worker.queue.claims import Claim
+from worker.queue.claims import Cause, Claim
 from worker.queue.retry import MAX_CRASHES
 from worker.queue.service import open_queue
 from worker.service.email import Email, failed_email, ready_email
@@ -70,8 +71,8 @@ def log() -> Iterator[list[str]]:
 class AtOnce(EmailNotifier):
     """Sends in the caller's thread, and keeps what came of it."""
 
-    def _start(self, job_id: str, write: Callable[[], Email | None]) -> None:
-        self.sent = self._send(job_id, write)
+    def _start(self, about: str, write: Callable[[], Email | None]) -> None:
+        self.sent = self._send(about, write)
 
 
 def notified(config: Config, result: JobResult, *, request_s: float = 8.0) -> bool:
@@ -171,6 +172,21 @@ def test_each_email_is_sent_once_for_a_job(post: Post) -> None:
     assert sorted(email["key"] for email in post.resend.sent) == ["job-failed/j1", "track-ready/j1"]
     ready(post.config, job_id="j2", user_id=USER)
     assert len(post.resend.sent) == 3
+
+
+def test_the_operators_get_an_email_for_each_cause_and_its_end(post: Post) -> None:
+    """From every worker the same, and so once."""
+    cause = Cause("OPENAI_API_KEY/voice.key", "check OPENAI_API_KEY", datetime.now(UTC), 30)
+    for jobs in (30, 31):
+        notifier = AtOnce(post.config, lambda _: None)
+        notifier.must_be_fixed(replace(cause, jobs=jobs))
+        notifier.fixed(replace(cause, jobs=jobs))
+        assert notifier.sent
+    waits, go_on = post.resend.sent
+    assert waits["to"] == go_on["to"] == ["ops@example.com"]
+    assert waits["subject"] == "Jobs wait: OPENAI_API_KEY/voice.key"
+    assert go_on["subject"] == "Jobs go on: OPENAI_API_KEY/voice.key"
+    assert "check OPENAI_API_KEY" in waits["text"]
 
 
 def test_a_lost_answer_sends_no_second_email(post: Post) -> None:

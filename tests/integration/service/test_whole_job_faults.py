@@ -1,6 +1,6 @@
 """Whole orders, each with one fault on its way: real supabase-py, real SDKs, real processes, many orders a worker.
 
-From a row in the queue: what passes is waited out and paid once; a configuration error releases the job with its
+From a row in the queue: what passes is waited out and paid once; a configuration error parks the job with its
 attempt not counted, and once corrected it goes through; what only the customer can change fails it at once, in plain
 words.
 """
@@ -234,7 +234,7 @@ TO_MEND_TOO = [
 
 
 @pytest.mark.parametrize("cases", [TO_MEND, pytest.param(TO_MEND_TOO, marks=pytest.mark.faults)])
-def test_a_configuration_error_requeues_the_job_until_it_is_mended(place, cases):
+def test_a_configuration_error_parks_the_job_until_it_is_mended(place, cases):
     renders = place.project.storage.buckets["audio-renders"]
     renders.file_size_limit = 7_000_000
     for case in cases:
@@ -246,9 +246,7 @@ def test_a_configuration_error_requeues_the_job_until_it_is_mended(place, cases)
         def check(job: Placed) -> None:
             row = row_of(place.dsn, job.job_id)
             assert (row["attempt"], row["crash_count"], row["error"]) == (0, 0, None)
-            assert (row["run_after"] - row["updated_at"]).total_seconds() >= 59, (
-                "it must wait while the operator corrects it"
-            )
+            assert row["parked_cause"].endswith(f"/{row['error_code']}")
             assert any(job.case.says in line for line in said), said
             place.check_unpublished(job)
             assert place.asked_to_go_on(job) == bool(job.case.provider), "a refusal must not be asked for twice"
@@ -258,7 +256,7 @@ def test_a_configuration_error_requeues_the_job_until_it_is_mended(place, cases)
         renders.allowed_mime_types.append("audio/flac")
         place.speech.answers_for.clear()
         place.project.storage.faults.clear()
-        execute(place.dsn, "UPDATE audio_job_queue SET run_after = now()")
+        execute(place.dsn, "UPDATE worker_causes SET next_probe_at = now()")
         place.wait(worker, ended)
     place.each(place.check_delivered)
 

@@ -19,7 +19,7 @@ from worker.backoff import RetryPolicy
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
 from worker.queue.retry import JobRetries
-from worker.queue.service import Queue, open_queue
+from worker.queue.service import Cause, Queue, open_queue
 from worker.service.heartbeat import WorkerTimings
 from worker.service.observers import JobObserver
 from worker.service.runner import JobResult
@@ -39,9 +39,20 @@ HURRY = WorkerTimings(
 class Recorder(JobObserver):
     def __init__(self) -> None:
         self.all: list[JobResult] = []
+        self.told: list[tuple[str, str]] = []
 
     def ended(self, ended: JobResult) -> None:
         self.all.append(ended)
+
+    def given_up(self, job_id: str, outcome: str, why: str) -> None:
+        del why
+        self.told.append((outcome, job_id))
+
+    def must_be_fixed(self, cause: Cause) -> None:
+        self.told.append(("must be fixed", cause.name))
+
+    def fixed(self, cause: Cause) -> None:
+        self.told.append(("fixed", cause.name))
 
 
 @dataclass
@@ -97,10 +108,15 @@ class Works:
 def works(leased_dsn: str, tmp_path: Path) -> Iterator[Works]:
     config = Config(database_url=leased_dsn, poll_interval_ms=100, storage_dir=tmp_path / "out")
     policy = RetryPolicy(first_wait_s=0.1, longest_wait_s=900.0)
-    retries = JobRetries(policy, configuration_s=1.0, configuration_again_s=1.0)
+    retries = JobRetries(policy, machine_s=1.0, machine_again_s=1.0)
     queue = open_queue(config, worker_name="w", retries=retries)
     yield Works(leased_dsn, tmp_path, queue, config)
     queue.close()
+
+
+def probe_now(dsn: str) -> None:
+    """Have the pauses of all causes end."""
+    execute(dsn, "UPDATE worker_causes SET next_probe_at = now()")
 
 
 def eventually(condition: Callable[[], object]) -> None:
@@ -218,18 +234,81 @@ def test_the_fork_server_is_replaced_when_a_job_kills_it(works: Works) -> None:
     assert [works.row(name)["status"] for name in (job, neighbour)] == ["completed", "completed"]
 
 
-def test_a_configuration_error_releases_the_job_and_backs_off(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+def dead(works: Works, model: str = "tts-1", **more: object) -> str:
+    """A job on a model that has ended."""
+    about = ["openai", model]
+    return works.enqueue(do="fail", error="ConfigurationError", message=f"{model} has ended", about=about, **more)
+
+
+def attempts(works: Works) -> list[tuple[str, str]]:
+    return [(ended.claim.job_id, ended.outcome) for ended in works.observer.all]
+
+
+def test_healthy_jobs_do_not_wait_for_dead_ones(works: Works) -> None:
+    """Each dead one is tried once; a cycle of two, with no other for an hour, still gets through all of them."""
+    works.set(max_jobs_per_cycle=2, poll_interval_ms=600_000)
+    dead_ones = [dead(works) for _ in range(6)]
+    good = [works.enqueue() for _ in range(2)]
+    with works.working() as worker:
+        eventually(lambda: works.outcomes().count("completed") == 2)
+        assert attempts(works) == [(job, "parked") for job in dead_ones] + [(job, "completed") for job in good]
+        assert worker.state.ready, "the next job would be claimed"
+        assert [cause.name for cause in worker.state.causes] == ["openai/tts-1/test.asked"]
+        assert "tts-1 has ended" in str(worker.state.trouble)
+    assert {works.row(job)["attempt"] for job in dead_ones} == {0}
+
+
+def test_what_must_be_fixed_is_told_once_for_each_cause(works: Works) -> None:
+    fixed = works.folder / "fixed"
+    jobs = [dead(works, model, fixed_by=str(fixed)) for model in ("tts-1", "tts-1-hd") for _ in range(3)]
+    with works.working():
+        eventually(lambda: works.outcomes().count("parked") == 6)
+        causes = {f"openai/{model}/test.asked" for model in ("tts-1", "tts-1-hd")}
+        eventually(lambda: len(works.observer.told) == 2)
+        assert set(works.observer.told) == {("must be fixed", name) for name in causes}
+        fixed.touch()
+        probe_now(works.dsn)
+        eventually(lambda: works.outcomes().count("completed") == 6)
+        eventually(lambda: len(works.observer.told) == 4)
+        assert set(works.observer.told[2:]) == {("fixed", name) for name in causes}
+        eventually(lambda: works.worker is not None and works.worker.state.trouble is None)
+    assert works.outcomes() == ["parked"] * 6 + ["completed"] * 6
+    assert {works.row(job)["attempt"] for job in jobs} == {1}
+
+
+def test_a_probe_that_meets_its_cause_again_is_the_only_one(works: Works) -> None:
+    jobs = [dead(works) for _ in range(3)]
+    with works.working():
+        eventually(lambda: works.outcomes() == ["parked"] * 3)
+        probe_now(works.dsn)
+        eventually(lambda: len(works.observer.all) == 4)
+        works.enqueue()
+        eventually(lambda: works.outcomes() == ["parked"] * 4 + ["completed"])
+    assert attempts(works)[3] == (jobs[0], "parked")
+
+
+def test_a_job_that_was_parked_for_too_long_is_told_of(works: Works) -> None:
+    job = dead(works)
+    with works.working():
+        eventually(lambda: works.outcomes() == ["parked"])
+        execute(works.dsn, "UPDATE audio_job_queue SET parked_since = now() - interval '49 hours'")
+        eventually(lambda: works.row(job)["status"] == "failed")
+        eventually(lambda: ("failed", job) in works.observer.told)
+    assert works.row(job)["error_code"] == "configuration.limit"
+
+
+def test_a_machine_that_can_do_no_job_releases_it_and_backs_off(works: Works) -> None:
     works.timings = replace(
         HURRY, trouble=RetryPolicy(first_wait_s=600.0, longest_wait_s=600.0)
     )  # longer than any test run
     works.set(max_jobs_per_cycle=1, poll_interval_ms=600_000)  # so that no other cycle begins during the job
-    job = works.enqueue(do="fail", error="ConfigurationError", message="OPENAI_API_KEY was refused")
+    job = works.enqueue(do="fail", error="MachineError", message="there is no FFmpeg")
     with works.working() as worker:
         eventually(lambda: works.outcomes() == ["released"])
-        assert worker.state.trouble == "OPENAI_API_KEY was refused"
+        assert worker.state.trouble == "there is no FFmpeg"
         assert not worker.state.ready
         row = works.row(job)
-        assert (row["status"], row["attempt"]) == ("pending", 0)
+        assert (row["status"], row["attempt"], row["parked_cause"]) == ("pending", 0, None)
         works.enqueue()
         worker.wake()
         time.sleep(0.3)
@@ -237,31 +316,23 @@ def test_a_configuration_error_releases_the_job_and_backs_off(works: Works, monk
 
 
 def test_the_worker_is_ready_again_after_backing_off(works: Works) -> None:
-    works.queue.retries = replace(works.queue.retries, configuration_s=600.0)  # so that it has no further trouble
+    works.queue.retries = replace(works.queue.retries, machine_s=600.0)  # so that it has no further trouble
     works.set(max_jobs_per_cycle=1)
-    works.enqueue(do="fail", error="ConfigurationError", message="OPENAI_API_KEY was refused")
+    works.enqueue(do="fail", error="MachineError", message="there is no FFmpeg")
     good = works.enqueue()
     with works.working() as worker:
         eventually(lambda: works.row(good)["status"] == "completed")
         eventually(lambda: worker.state.ready)
 
 
-def test_jobs_that_need_nothing_missing_are_run_all_the_same(works: Works) -> None:
-    """Three that cannot be rendered are the oldest, and do not keep the others from being claimed."""
-    works.set(max_jobs_per_cycle=4)
-    for _ in range(3):
-        works.enqueue(do="fail", error="ConfigurationError", message="OPENAI_API_KEY was refused")
-    good = [works.enqueue() for _ in range(4)]
-    with works.working():
-        eventually(lambda: all(works.row(job)["status"] == "completed" for job in good))
-
-
-def test_drain_does_not_wait_for_an_operator(works: Works) -> None:
-    works.enqueue(do="fail", error="ConfigurationError", message="FFMPEG is missing")
-    good = works.enqueue()
-    with pytest.raises(ConfigurationError, match="FFMPEG is missing"):
+def test_drain_ends_when_only_parked_jobs_are_left(works: Works) -> None:
+    job = dead(works)
+    retried = works.enqueue(do="fail", error="TransientError", attempts=2)
+    with pytest.raises(ConfigurationError, match="tts-1 has ended"):
         works.drain()
-    assert works.row(good)["status"] in ("pending", "completed")
+    assert works.row(retried)["status"] == "completed"
+    assert works.row(job)["status"] == "pending"
+    assert works.outcomes().count("parked") == 1
 
 
 def test_cancelling_stops_the_render_and_nothing_is_published(works: Works) -> None:

@@ -11,6 +11,7 @@ from worker.errors import (
     ConfigurationError,
     JobError,
     LeaseLost,
+    MachineError,
     MediaError,
     QualityError,
     ResourceError,
@@ -53,10 +54,16 @@ def test_retry_after_is_a_floor_and_no_ceiling() -> None:
 
 
 def test_configuration_errors_never_use_up_an_attempt() -> None:
-    decision = decide(claim(attempt=5), ConfigurationError("key refused"))
-    assert (decision.action, decision.outcome) == (Action.RELEASE, Outcome.RELEASED)
-    assert decision.delay_s > 0
+    decision = decide(claim(attempt=5), ConfigurationError("key refused", code="voice.key", about=("OPENAI_API_KEY",)))
+    assert (decision.action, decision.outcome) == (Action.PARK, Outcome.PARKED)
+    assert (decision.code, decision.cause) == ("voice.key", "OPENAI_API_KEY/voice.key")
     assert decide(claim(), ConfigurationError("x", retry_after_s=600)).delay_s == 600
+
+
+def test_a_cause_is_made_of_names_and_nothing_else() -> None:
+    error = ConfigurationError("x", code="voice.unknown", about=("openai", "a model\n=b", "v" * 500))
+    assert error.cause == f"openai/a-model-b/{'v' * 64}/voice.unknown"
+    assert ConfigurationError("x").cause == "configuration"
 
 
 @pytest.mark.parametrize("code", ["resource", "resource.memory", "disk.full"])
@@ -101,9 +108,14 @@ def test_no_error_is_retried_for_ever(attempt: int, crashes: int, crashed: bool,
         assert 0 < decision.delay_s <= 900
 
 
-def test_a_job_that_lacks_the_same_thing_again_rests_longer() -> None:
+def test_what_only_this_machine_lacks_parks_nothing() -> None:
+    decision = decide(claim(attempt=5), MachineError("no FFmpeg"))
+    assert (decision.action, decision.outcome) == (Action.RELEASE, Outcome.RELEASED)
+
+
+def test_a_machine_that_lacks_the_same_thing_again_rests_longer() -> None:
     """Longer than the worker backs off: else a few such jobs, being the oldest, would be all that it takes."""
-    error = ConfigurationError("key refused", code="configuration.key")
+    error = MachineError("no FFmpeg", code="configuration.ffmpeg")
     first = decide(claim(), error)
-    again = decide(claim(last="configuration.key"), error)
+    again = decide(claim(last="configuration.ffmpeg"), error)
     assert (first.delay_s, again.delay_s) == (60.0, 300.0)

@@ -82,6 +82,22 @@ def test_what_we_chose_never_fails_a_job(provider, status, body):
     assert found.kind is not Kind.PERMANENT or found.code in ("voice.refused", "voice.settings")
 
 
+def test_every_cause_of_a_refusal_is_made_of_names_and_a_code():
+    """Names of settings, models and voices, and the code: jobs with the same cause wait for the same thing."""
+    for provider, status, body, (kind, code), _ in TABLE:
+        found = meaning(provider, status, body, of_job=False)
+        if issubclass(kind, ConfigurationError):
+            *about, last = found.cause.split("/")
+            assert last == code
+            assert about, "the code alone would make jobs of all services wait for one"
+            assert set(about) <= {
+                provider,
+                "m",
+                "v",
+                *(f"{provider.upper()}_{name}" for name in ("API_KEY", "BASE_URL")),
+            }
+
+
 def test_a_link_to_a_billing_page_is_no_missing_credit():
     found = meaning("openai", 429, openai(BILLING, code="rate_limit_exceeded"), of_job=True, **{"Retry-After": "21"})
     assert (found.retry_after_s, "credit" in found.message) == (21, False)

@@ -19,6 +19,8 @@ BEGIN
         NEW.lease_expires_at := NULL;
         NEW.run_after := NULL;
         NEW.error_code := NULL;
+        NEW.parked_cause := NULL;
+        NEW.parked_since := NULL;
     ELSE
         NEW.attempt := OLD.attempt;
         NEW.crash_count := OLD.crash_count;
@@ -29,6 +31,8 @@ BEGIN
         NEW.lease_expires_at := OLD.lease_expires_at;
         NEW.run_after := OLD.run_after;
         NEW.error_code := OLD.error_code;
+        NEW.parked_cause := OLD.parked_cause;
+        NEW.parked_since := OLD.parked_since;
     END IF;
     RETURN NEW;
 END $$;
@@ -44,6 +48,11 @@ BEGIN
             NEW.claimed_by := NULL;
             NEW.lease_expires_at := NULL;
         END IF;
+    END IF;
+    IF NEW.status::text IN ('completed', 'failed', 'cancelled') THEN
+        -- However a job ends, it does not wait any more. So one that is requeued is not parked.
+        NEW.parked_cause := NULL;
+        NEW.parked_since := NULL;
     END IF;
     IF NEW.status = 'pending' AND OLD.status::text IN ('completed', 'failed', 'cancelled')
        AND NOT pg_catalog.row_security_active(TG_RELID) THEN
@@ -71,7 +80,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 BEGIN
     IF NEW.status::text = 'cancelled' THEN
         PERFORM pg_catalog.pg_notify('mindscript_worker', 'cancel ' || NEW.id);
-    ELSIF NEW.run_after IS NULL OR NEW.run_after <= pg_catalog.clock_timestamp() THEN
+    ELSIF NEW.parked_cause IS NULL
+          AND (NEW.run_after IS NULL OR NEW.run_after <= pg_catalog.clock_timestamp()) THEN
         PERFORM pg_catalog.pg_notify('mindscript_worker', 'wake');
     END IF;
     RETURN NULL;

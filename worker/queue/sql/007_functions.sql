@@ -62,7 +62,8 @@ BEGIN
     payload_text := NULL;
 END $$;
 
--- Take the oldest job that is due; NULL when there is none. The caller makes the token: when an answer is lost on its
+-- Take the next job that is due; NULL when there is none. First a probe, of a cause whose pause is over and none of whose
+-- jobs is being done; else the oldest job that is not parked. The caller makes the token: when an answer is lost on its
 -- way, asking again with the same token gets the same row. A payload over the limit is not read: the worker fails that
 -- job.
 CREATE OR REPLACE FUNCTION public.worker_claim(
@@ -72,27 +73,53 @@ DECLARE
     v_now timestamptz := pg_catalog.clock_timestamp();
     v_lease timestamptz := v_now + pg_catalog.make_interval(secs => p_lease_s);
     v_id uuid;
+    v_due timestamptz;  -- of a probe: since when it is
+    v_cause record;
     v_row record;
 BEGIN
     UPDATE public.audio_job_queue q SET lease_expires_at = v_lease
      WHERE q.claim_token = p_token AND q.status = 'processing'
-    RETURNING q.id, q.track_id, q.user_id, q.attempt, q.crash_count, q.error_code, q.started_at, q.created_at, q.run_after
+    RETURNING q.id, q.track_id, q.user_id, q.attempt, q.crash_count, q.error_code, q.started_at, q.created_at,
+              q.run_after, q.parked_cause
          INTO v_row;
 
     IF NOT FOUND THEN
-        SELECT q.id INTO v_id FROM public.audio_job_queue q
-         WHERE q.status = 'pending' AND (q.run_after IS NULL OR q.run_after <= v_now)
-         ORDER BY q.created_at, q.id
-         LIMIT 1 FOR UPDATE SKIP LOCKED;
-        IF NOT FOUND THEN
+        -- The cause's row is locked and written, so that of two claims at the same moment one gets the probe.
+        FOR v_cause IN
+            SELECT c.cause, c.next_probe_at, c.probes FROM public.worker_causes c
+             WHERE c.next_probe_at <= v_now
+               AND NOT EXISTS (SELECT FROM public.audio_job_queue q
+                                WHERE q.parked_cause = c.cause AND q.status = 'processing')
+             ORDER BY c.next_probe_at FOR UPDATE SKIP LOCKED
+        LOOP
+            SELECT q.id INTO v_id FROM public.audio_job_queue q
+             WHERE q.parked_cause = v_cause.cause AND q.status = 'pending'
+               AND (q.run_after IS NULL OR q.run_after <= v_now)
+             ORDER BY q.created_at, q.id
+             LIMIT 1 FOR UPDATE SKIP LOCKED;
+            IF FOUND THEN
+                v_due := v_cause.next_probe_at;
+                UPDATE public.worker_causes SET next_probe_at = v_now + public.worker_probe_pause(v_cause.probes)
+                 WHERE cause = v_cause.cause;
+                EXIT;
+            END IF;
+        END LOOP;
+        IF v_id IS NULL THEN
+            SELECT q.id INTO v_id FROM public.audio_job_queue q
+             WHERE q.status = 'pending' AND q.parked_cause IS NULL AND (q.run_after IS NULL OR q.run_after <= v_now)
+             ORDER BY q.created_at, q.id
+             LIMIT 1 FOR UPDATE SKIP LOCKED;
+        END IF;
+        IF v_id IS NULL THEN
             RETURN NULL;
         END IF;
         UPDATE public.audio_job_queue q
            SET status = 'processing', started_at = v_now, completed_at = NULL, error = NULL,
-               progress = 0, stage = NULL, attempt = q.attempt + 1,
+               progress = 0, stage = NULL, attempt = q.attempt + 1, run_after = coalesce(v_due, q.run_after),
                claim_token = p_token, claimed_by = p_worker, lease_expires_at = v_lease
          WHERE q.id = v_id
-        RETURNING q.id, q.track_id, q.user_id, q.attempt, q.crash_count, q.error_code, q.started_at, q.created_at, q.run_after
+        RETURNING q.id, q.track_id, q.user_id, q.attempt, q.crash_count, q.error_code, q.started_at, q.created_at,
+              q.run_after, q.parked_cause
              INTO v_row;
     END IF;
 
@@ -106,6 +133,7 @@ BEGIN
             'attempt', v_row.attempt,
             'crashes', v_row.crash_count,
             'last_error_code', v_row.error_code,
+            'probed_cause', v_row.parked_cause,
             'waited_s', greatest(0, extract(epoch FROM v_row.started_at - greatest(v_row.created_at, v_row.run_after))))
           FROM public.worker_payload(v_row.id, p_payload_limit_bytes) p);
 END $$;
@@ -179,6 +207,43 @@ BEGIN
     RETURN true;
 END $$;
 
+-- Take one of p_most places of an account for a request, unless all are taken. The caller makes the place's name, so that
+-- asking again after a lost answer takes no second one. A place ends with the claim that it was taken for, so those of a
+-- killed worker come back when its lease has run out; and after ten minutes, which is longer than any request lasts.
+CREATE OR REPLACE FUNCTION public.worker_take_place(
+    p_job_id uuid, p_token uuid, p_account text, p_most integer, p_place uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
+DECLARE
+    v_now timestamptz;
+BEGIN
+    -- one of an account at a time
+    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('mindscript place ' || p_account, 0));
+    v_now := pg_catalog.clock_timestamp();
+    DELETE FROM public.worker_places p
+     WHERE p.account = p_account
+       AND (p.taken_at < v_now - pg_catalog.make_interval(mins => 10)
+            OR NOT EXISTS (SELECT FROM public.audio_job_queue q
+                            WHERE q.id = p.job_id AND q.claim_token = p.claim_token AND q.status = 'processing'
+                              AND q.lease_expires_at > v_now));
+    IF EXISTS (SELECT FROM public.worker_places WHERE place = p_place) THEN
+        RETURN true;
+    END IF;
+    IF public.worker_standing(p_job_id, p_token) <> 'held'
+       OR (SELECT pg_catalog.count(*) FROM public.worker_places p WHERE p.account = p_account) >= p_most THEN
+        RETURN false;
+    END IF;
+    INSERT INTO public.worker_places VALUES (p_place, p_account, p_job_id, p_token, v_now);
+    RETURN true;
+END $$;
+
+-- Give a place back.
+CREATE OR REPLACE FUNCTION public.worker_give_place(p_job_id uuid, p_token uuid, p_place uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
+BEGIN
+    DELETE FROM public.worker_places WHERE place = p_place AND job_id = p_job_id AND claim_token = p_token;
+    RETURN FOUND;
+END $$;
+
 -- Extend the lease; write progress and stage.
 CREATE OR REPLACE FUNCTION public.worker_heartbeat(
     p_job_id uuid, p_token uuid, p_lease_s double precision, p_progress integer, p_stage text) RETURNS text
@@ -197,39 +262,50 @@ BEGIN
     RETURN public.worker_standing(p_job_id, p_token);
 END $$;
 
--- Put the job back with this attempt not counted: shutdown, or something the operator must change.
+-- Put the job back with this attempt not counted: shutdown, a wait for a place, something wrong
+-- with the worker's machine. A parked job stays parked.
 CREATE OR REPLACE FUNCTION public.worker_release(
     p_job_id uuid, p_token uuid, p_code text, p_delay_s double precision) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 DECLARE
     v_now timestamptz := pg_catalog.clock_timestamp();
+    v_cause text;
 BEGIN
     UPDATE public.audio_job_queue
        SET status = 'pending', attempt = greatest(0, attempt - 1), release_count = release_count + 1,
            error_code = p_code, run_after = v_now + pg_catalog.make_interval(secs => p_delay_s),
            started_at = NULL, progress = 0, stage = NULL, updated_at = v_now,
            claim_token = NULL, claimed_by = NULL, lease_expires_at = NULL
-     WHERE id = p_job_id AND claim_token = p_token AND status = 'processing';
+     WHERE id = p_job_id AND claim_token = p_token AND status = 'processing'
+    RETURNING parked_cause INTO v_cause;
     IF FOUND THEN
+        IF v_cause IS NOT NULL THEN
+            PERFORM public.worker_probe_over(v_cause);
+        END IF;
         RETURN 'held';
     END IF;
     RETURN public.worker_standing(p_job_id, p_token);
 END $$;
 
--- Put the job back for another attempt after a delay.
+-- Put the job back for another attempt after a delay. A parked job stays parked.
 CREATE OR REPLACE FUNCTION public.worker_retry(
     p_job_id uuid, p_token uuid, p_code text, p_delay_s double precision, p_crashed boolean) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 DECLARE
     v_now timestamptz := pg_catalog.clock_timestamp();
+    v_cause text;
 BEGIN
     UPDATE public.audio_job_queue
        SET status = 'pending', crash_count = crash_count + p_crashed::pg_catalog.int4,
            error_code = p_code, run_after = v_now + pg_catalog.make_interval(secs => p_delay_s),
            started_at = NULL, progress = 0, stage = 'Waiting to try again', updated_at = v_now,
            claim_token = NULL, claimed_by = NULL, lease_expires_at = NULL
-     WHERE id = p_job_id AND claim_token = p_token AND status = 'processing';
+     WHERE id = p_job_id AND claim_token = p_token AND status = 'processing'
+    RETURNING parked_cause INTO v_cause;
     IF FOUND THEN
+        IF v_cause IS NOT NULL THEN
+            PERFORM public.worker_probe_over(v_cause);
+        END IF;
         RETURN 'held';
     END IF;
     RETURN public.worker_standing(p_job_id, p_token);
@@ -241,13 +317,22 @@ CREATE OR REPLACE FUNCTION public.worker_fail(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 DECLARE
     v_now timestamptz := pg_catalog.clock_timestamp();
+    v_cause text;
 BEGIN
+    SELECT q.parked_cause INTO v_cause FROM public.audio_job_queue q
+     WHERE q.id = p_job_id AND q.claim_token = p_token AND q.status = 'processing';
     UPDATE public.audio_job_queue
        SET status = 'failed', error = p_error, error_code = p_code,
            crash_count = crash_count + p_crashed::pg_catalog.int4,
            completed_at = v_now, updated_at = v_now, lease_expires_at = NULL
      WHERE id = p_job_id AND claim_token = p_token AND status = 'processing';
-    IF FOUND OR EXISTS (SELECT FROM public.audio_job_queue
+    IF FOUND THEN
+        IF v_cause IS NOT NULL THEN
+            PERFORM public.worker_probe_over(v_cause);
+        END IF;
+        RETURN 'held';
+    END IF;
+    IF EXISTS (SELECT FROM public.audio_job_queue
                          WHERE id = p_job_id AND claim_token = p_token AND status = 'failed') THEN
         RETURN 'held';
     END IF;
@@ -256,8 +341,8 @@ END $$;
 
 -- The track row and the end of the job in one transaction. Only those columns of p_track that the table has are written
 -- (preview_url came late), only to a track of the same customer's, and only if the job has not been superseded: if the
--- customer has no younger job for the same track that has completed, runs or waits. The token stays: a repeated call
--- after a lost answer returns 'held' and writes nothing.
+-- customer has no younger job for the same track that has completed, runs or waits. A probe that ends here
+-- frees all jobs of its cause. The token stays: a repeated call after a lost answer returns 'held' and writes nothing.
 CREATE OR REPLACE FUNCTION public.worker_finish(
     p_job_id uuid, p_token uuid, p_result jsonb, p_track jsonb) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
@@ -267,7 +352,7 @@ DECLARE
     v_superseded boolean;
     v_assignments text;
 BEGIN
-    SELECT q.track_id, q.user_id, q.created_at INTO v_job FROM public.audio_job_queue q
+    SELECT q.track_id, q.user_id, q.created_at, q.parked_cause INTO v_job FROM public.audio_job_queue q
      WHERE q.id = p_job_id AND q.claim_token = p_token AND q.status = 'processing'
        FOR UPDATE;
     IF NOT FOUND THEN
@@ -287,6 +372,9 @@ BEGIN
            result = CASE WHEN v_superseded THEN p_result || '{"superseded": true}' ELSE p_result END,
            completed_at = v_now, updated_at = v_now, lease_expires_at = NULL
      WHERE q.id = p_job_id;
+    IF v_job.parked_cause IS NOT NULL THEN
+        PERFORM public.worker_free(v_job.parked_cause);
+    END IF;
     IF v_superseded OR v_job.track_id IS NULL THEN
         RETURN 'held';
     END IF;
@@ -323,7 +411,7 @@ DECLARE
     v_refused jsonb := '[]';
 BEGIN
     FOR v_row IN
-        SELECT q.id, q.crash_count + 1 AS crashes, q.attempt FROM public.audio_job_queue q
+        SELECT q.id, q.crash_count + 1 AS crashes, q.attempt, q.parked_cause FROM public.audio_job_queue q
          WHERE q.status = 'processing'
            AND (q.lease_expires_at < v_now
                 OR q.lease_expires_at IS NULL
@@ -346,6 +434,9 @@ BEGIN
                        completed_at = v_now, updated_at = v_now, claim_token = NULL, lease_expires_at = NULL
                  WHERE id = v_row.id;
                 v_given_up := v_given_up || v_row.id;
+            END IF;
+            IF v_row.parked_cause IS NOT NULL THEN
+                PERFORM public.worker_probe_over(v_row.parked_cause);
             END IF;
         EXCEPTION WHEN OTHERS THEN
             v_refused := v_refused || pg_catalog.jsonb_build_object('id', v_row.id, 'sqlstate', SQLSTATE);
