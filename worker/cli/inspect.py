@@ -100,7 +100,7 @@ def _figures(file: Path, sound: SoundStream, result: Inspection, voice: Sequence
         "file": file.name,
         "codec": sound.codec,
         "encoder": mp3_encoder(file) if sound.codec == "mp3" else None,
-        "channels": sound.channels,
+        "channels": min(2, sound.source_channels),
         "size_bytes": size,
         "average_kbps": round(size * 8 / 1000 / result.duration_s, 1),
         **asdict(result),
