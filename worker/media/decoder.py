@@ -200,12 +200,17 @@ def _error_of(source: Source, log: LogParser, errors: Sequence[str]) -> MediaErr
 def opened_source(path: Path) -> Iterator[Source]:
     """Open a file once, and look at what it is."""
     with _regular_file(path) as descriptor:
-        yield _examined(descriptor, printable(path.name))
+        yield _examined(descriptor, _name_of(path))
+
+
+def _name_of(path: Path) -> str:
+    """A file's name for messages; a folder such as ``.`` has none."""
+    return printable(path.name or str(path))
 
 
 @contextlib.contextmanager
 def _regular_file(path: Path) -> Iterator[int]:
-    name = printable(path.name)
+    name = _name_of(path)
     try:
         # Without O_NONBLOCK the opening of a named pipe would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
