@@ -223,6 +223,8 @@ class SoundStream:
             raise MediaError(f"{self._name} is damaged: it cannot be read to its end", code="media.damaged")
         per_byte_s = seconds / self._source.size
         undecoded_s = self._undecoded * seconds / max(1, self._packets)
+        if self._log.lost_place:  # then the container's length, which is often wrong in good files, counts as well
+            self._lost_seconds = max(self._lost_seconds, self._log.container_seconds - seconds)
         lost_s = max(undecoded_s, self._lost_seconds, structure.stray_bytes * per_byte_s)
         if lost_s > _TOLERANCE_S:
             raise MediaError(

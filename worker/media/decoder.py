@@ -68,6 +68,8 @@ class LogParser:
         self.errors = 0
         self.graphs = 0
         self.stopped = False
+        self.lost_place = False
+        self.container_seconds = 0.0
         self._over = False
 
     @property
@@ -92,9 +94,14 @@ class LogParser:
         elif "[error]" in line and not _HARMLESS.search(line):
             self.errors += 1
             self.undecoded_packets += bool(_UNDECODED.search(line))
+            self.lost_place = self.lost_place or bool(_LOST_PLACE.search(line))
         if self._over or line.startswith("[info] Output #0"):
             self._over = True
             return
+        duration = re.match(r"\[info\]   Duration: (\d+):(\d\d):(\d\d\.\d+)", line)
+        if duration:
+            hours, minutes, seconds = duration.groups()
+            self.container_seconds = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
         stream = re.match(r"\[info\]   Stream #0:\d+.*?: (Audio|Video): (\w+)(?:.*? Hz, ([^,]+))?", line)
         if stream is None:
             return
@@ -107,6 +114,8 @@ class LogParser:
 # A recording that was ended by force ends within a packet; the times that this program's own output has are no matter.
 _HARMLESS = re.compile(r"not on whitelist|ended prematurely|dts|partial file", re.IGNORECASE)
 _UNDECODED = re.compile(r"Error submitting packet to decoder|Error while decoding stream")
+# Matroska's demuxer, among bytes that are no element: it may not find its way again, and ends without an error.
+_LOST_PLACE = re.compile(r"as first byte of an EBML number|exceeds containing master|resync point failed")
 _GRAPH = re.compile(r"(\[Eval @ 0x[0-9a-f]+\] )?\[info\] 1\.000000$")
 _STOPPED = re.compile(r"\[error\] \S*/dev/fd/\d+: |.*Error during demuxing")
 
@@ -241,7 +250,5 @@ def _examined(descriptor: int, name: str) -> Source:
         raise MediaError(f"{name} {what}: {KINDS} are read", code="media.invalid")
     structure = structure_of(read, demuxer, size)
     if structure.refusal is not None:
-        code = "media.truncated" if "not finished" in structure.refusal else "media.invalid"
-        code = "media.empty" if "sound" in structure.refusal else code
-        raise MediaError(f"{name} {structure.refusal}", code=code)
+        raise MediaError(f"{name} {structure.refusal}", code=structure.refusal_code)
     return Source(name, descriptor, size, structure, demuxer, start)

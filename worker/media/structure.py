@@ -38,7 +38,9 @@ class Structure:
     stray_bytes : int
         Between the frames of a stream that has nothing but frames.
     refusal : str or None
-        Why no decoder can read it, to follow the file's name.
+        Why it is not decoded at all, to follow the file's name.
+    refusal_code : str
+        The error code for that.
     input_options : tuple of str
         What FFmpeg must be told about its input, since it misreads the header.
     links : tuple of int
@@ -49,6 +51,7 @@ class Structure:
     missing_bytes: int = 0
     stray_bytes: int = 0
     refusal: str | None = None
+    refusal_code: str = "media.invalid"
     input_options: tuple[str, ...] = ()
     links: tuple[int, ...] = (0,)
 
@@ -275,7 +278,7 @@ def _ogg(read: Read, size: int) -> Structure:
     """Page by page (RFC 3533, 6). FFmpeg ends a chain where its streams change: such links are told apart."""
     at, stray, missing = sound_start(read, size), 0, 0
     heads: list[tuple[int, bytes]] = []  # of each link: where it begins, and the head of its first stream
-    within_head = False
+    within_head = last = False
     window, base = b"", 0
     while at < size:
         if not base <= at <= base + len(window) - _LARGEST_PAGE_HEAD_BYTES:
@@ -289,6 +292,7 @@ def _ogg(read: Read, size: int) -> Structure:
                 heads.append((at, page[start : start + 16]))
             within_head = begins
             missing = max(0, at + length - size)
+            last = bool(page[5] & 4)
             at += length
             continue
         following = _find(read, b"OggS", at + 1, size)
@@ -296,6 +300,9 @@ def _ogg(read: Read, size: int) -> Structure:
         at = size if following is None else following
     differ = len({head for _, head in heads}) > 1
     links = tuple(start for start, _ in heads) if differ else (0,)
+    if missing and not last:  # what should follow this page, nothing tells
+        words = f"is cut short: it ends {missing} bytes before the end of a page, and that is not its last"
+        return Structure(missing_bytes=missing, refusal=words, refusal_code="media.truncated")
     return Structure(missing_bytes=missing, stray_bytes=stray, links=links)
 
 
@@ -361,12 +368,13 @@ def _mov(read: Read, size: int) -> Structure:
         return Structure(
             missing_bytes=missing,
             refusal="is not finished: the recording was interrupted before its index was written",
+            refusal_code="media.truncated",
         )
     tracks = [track for kind, track in _inner(moov) if kind == b"trak"]
     handlers = [_path(track, b"mdia", b"hdlr")[8:12] for track in tracks]
     if b"soun" not in handlers:
         what = "is a video without sound" if b"vide" in handlers else "holds no sound"
-        return Structure(refusal=what)
+        return Structure(refusal=what, refusal_code="media.empty")
     media = _path(tracks[handlers.index(b"soun")], b"mdia")
     if _path(media, b"minf", b"stbl", b"stsd")[12:16] in (b"drms", b"enca", b"aavd"):
         return Structure(refusal="is protected against copying (DRM)")

@@ -162,6 +162,12 @@ def test_the_first_two_thirds_of_a_file_are_cut_short(made, read, refused, name,
     assert "is cut short" in refused(data[: len(data) * 2 // 3])
 
 
+@pytest.mark.parametrize("codec", ["libvorbis", "libopus", "flac"])
+def test_an_ogg_that_ends_within_a_page_but_its_last_is_cut_short(made, refused, codec):
+    data = made("ogg", *NOISE, "-c:a", codec, "-page_duration", "60000").read_bytes()
+    assert "is cut short" in refused(data[: data.rindex(b"OggS", 0, data.rindex(b"OggS")) + 100])
+
+
 def test_a_wav_may_lack_a_quarter_of_a_second_as_any_file_may(made, read, refused):
     data = made("wav", *SOUND).read_bytes()
     assert len(read(data[:-1])) == SECONDS * RATE - 1
@@ -247,9 +253,12 @@ DAMAGED = [
     ("mka", (*NOISE, "-c:a", "libvorbis", "-cluster_time_limit", "100")),
     ("flac", (*NOISE,)),
 ]
+LARGE_PARTS = [("webm", (*NOISE, "-c:a", "libopus")), ("mka", (*NOISE, "-c:a", "flac"))]  # one cluster holds it all
 
 
-@pytest.mark.parametrize(("ending", "options"), DAMAGED, ids=[f"{e}{n}" for n, (e, _) in enumerate(DAMAGED)])
+@pytest.mark.parametrize(
+    ("ending", "options"), DAMAGED + LARGE_PARTS, ids=[f"{e}{n}" for n, (e, _) in enumerate(DAMAGED + LARGE_PARTS)]
+)
 def test_a_hole_in_the_middle_is_damage_in_every_container(made, refused, ending, options):
     message = refused(zeroed(made(ending, *options), 0.4, 0.8))
     assert "is damaged" in message or "is cut short" in message
