@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup servers compiled demo test test-fast test-databases acceptance production check format reference lock faults soak bench bench-queue sound audit sbom container clean
+.PHONY: setup servers compiled demo test test-fast test-databases acceptance production check format reference lock faults soak bench bench-queue sound media audit sbom container clean
 
 setup: $(VENV)/.ready  ## virtual environment from the hash-locked requirements
 
@@ -73,6 +73,9 @@ bench: compiled  ## this project beside its peers, and what a track costs
 
 sound: setup  ## every promise about sound, measured on delivered files
 	$(BIN)/python -m benchmarks.sound
+
+media: setup  ## files of every container and coding, whole and broken, beside FFmpeg and libsndfile
+	$(BIN)/python -m benchmarks.media
 
 bench-queue: setup  ## what the queue costs, and how soon it wakes
 	$(BIN)/python -m benchmarks.queue

@@ -17,6 +17,7 @@ from worker.inspect.inspection import FoundBeat, Inspection, Inspector
 from worker.inspect.waveform import WaveformBuilder
 from worker.media.decode import SoundStream, opened_sound
 from worker.media.sniff import mp3_encoder
+from worker.printable import printable
 
 Span = tuple[float, float]
 
@@ -50,7 +51,7 @@ def inspect(
 
         draw(
             picture,
-            title=file.name,
+            title=printable(file.name).replace("$", r"\$"),
             subtitle=_subtitle(figures, result),
             drawn=waveform.result(),
             energies=inspector.energies,
@@ -77,10 +78,10 @@ def _target_of(report: Path) -> float | None:
 
 def _voice(file: Path, lyrics: Path | None) -> tuple[Span, ...]:
     """Where the voice sounds, by the lyrics beside the file or those that were named."""
-    named = lyrics is not None
-    lyrics = lyrics or file.with_suffix(".vtt")
-    if not named and not lyrics.is_file():
-        return ()
+    if lyrics is None:
+        lyrics = file.with_name(f"{file.stem}.vtt") if file.name else file  # a folder such as "." has no name
+        if not lyrics.is_file():
+            return ()
     try:
         text = lyrics.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -100,7 +101,7 @@ def _figures(file: Path, sound: SoundStream, result: Inspection, voice: Sequence
         "file": file.name,
         "codec": sound.codec,
         "encoder": mp3_encoder(file) if sound.codec == "mp3" else None,
-        "channels": sound.channels,
+        "channels": min(2, sound.source_channels),
         "size_bytes": size,
         "average_kbps": round(size * 8 / 1000 / result.duration_s, 1),
         **asdict(result),
@@ -152,14 +153,16 @@ def _subtitle(figures: dict[str, Any], result: Inspection) -> str:
 def _print(figures: dict[str, Any], result: Inspection, picture: Path | None) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=None, show_header=False, pad_edge=False, title=figures["file"], title_justify="left")
+    name = Text(printable(figures["file"]), style="table.title")
+    table = Table(box=None, show_header=False, pad_edge=False, title=name, title_justify="left")
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
-    for name, value in _rows(figures, result):
-        table.add_row(name, value)
+    for field, value in _rows(figures, result):
+        table.add_row(field, value)
     if picture is not None:
-        table.add_row("picture", str(picture))
+        table.add_row("picture", Text(printable(str(picture))))
     Console(highlight=False).print(table)
 
 

@@ -13,8 +13,10 @@ import resource
 import selectors
 import signal
 import subprocess
+import termios
 import threading
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ _LINE_BYTES = 2048
 _READ_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20  # what an unprivileged process may ask for; fewer changes between the two sides
 _CHECK_SECONDS = 0.5
+_LOG_CHECK_S = 0.001
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ class Pipe:
         self._timed_out = False
         self._ended = False  # nothing more comes on its standard output and error
         self._since: dict[int, float] = {}  # when each thread began to wait: one may write while another reads
-        common = ("-nostdin", "-nostats", "-loglevel", "level+info" if on_line else "level+error")
+        self._log_lock = threading.Lock()  # held while a part of the log is read and parsed
+        common = ("-nostdin", "-nostats", "-loglevel", "repeat+level+info" if on_line else "level+error")
         try:
             self._process = subprocess.Popen(
                 [ffmpeg.path, *common, "-filter_threads", "1", *arguments],
@@ -167,6 +171,18 @@ class Pipe:
         assert self._process.stdout is not None  # noqa: S101
         with self._waiting():
             return os.read(self._process.stdout.fileno(), size)
+
+    def settle_log(self) -> None:
+        """Wait until all is parsed that the process has logged before it wrote what was read last."""
+        assert self._process.stderr is not None  # noqa: S101
+        waiting = array("i", [0])
+        while self._watcher.is_alive():
+            fcntl.ioctl(self._process.stderr.fileno(), termios.FIONREAD, waiting)
+            if not waiting[0]:
+                break
+            time.sleep(_LOG_CHECK_S)
+        with self._log_lock:
+            pass
 
     def take(self, size: int) -> bytes:
         """Wait until `size` bytes are collected, and take them off.
@@ -244,12 +260,13 @@ class Pipe:
                 selector.register(self._process.stdout, selectors.EVENT_READ, self._collected)
             while selector.get_map():
                 for key, _ in selector.select(timeout=_CHECK_SECONDS):
-                    data = os.read(key.fd, _READ_BYTES)
-                    with self._arrived:
-                        key.data.extend(data)
-                        self._arrived.notify_all()
-                    if key.data is log:
-                        self._parse_log(log, end=not data)
+                    with self._log_lock:
+                        data = os.read(key.fd, _READ_BYTES)
+                        with self._arrived:
+                            key.data.extend(data)
+                            self._arrived.notify_all()
+                        if key.data is log:
+                            self._parse_log(log, end=not data)
                     if not data:
                         selector.unregister(key.fileobj)
                 if not self._timed_out and self._late():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,9 +28,11 @@ from worker.media.reference import (
     Reach,
     StoredObject,
     What,
+    loose_form,
     parse_reference,
     refused,
 )
+from worker.printable import printable
 from worker.service_limits import ServiceLimits
 from worker.storage.storage_errors import BUCKET_MISSING, ObjectMissing, ObjectTaken, read_answer, sort_answer
 from worker.supabase_access import Supabase, supabase_of
@@ -173,7 +176,7 @@ class _Transfer:
             except MediaError as error:
                 if error.code != MISSING or form is place:
                     raise
-        raise _missing(self.what, place.label)
+        raise _missing(self.what, place)
 
     def _fetch(self, place: Place) -> Path:
         """Make one attempt, redirects included."""
@@ -262,7 +265,7 @@ class _Transfer:
             found = sort_answer(read_answer(status, headers, body), bucket=at.bucket, key=at.key)
             unnamed_bucket = not at.named and getattr(found, "code", "") == BUCKET_MISSING
             if isinstance(found, ObjectMissing) or unnamed_bucket:
-                return _missing(self.what, at.label)
+                return _missing(self.what, at)
             if isinstance(found, ObjectTaken):
                 return TransientError(f"{self.what}: {at.label}: {found}", code="media.unavailable")
             return found
@@ -272,7 +275,7 @@ class _Transfer:
             if getattr(sort_answer(answer, bucket="", key=at.label), "code", "") == BUCKET_MISSING:
                 return refused(self.what, at.label, "is in no public bucket")
         if status in (404, 410):
-            return _missing(self.what, at.label)
+            return _missing(self.what, at)
         if status >= 500 or status in _PASSING:
             return TransientError(
                 f"{self.what}: {at.label} answers {status}",
@@ -289,9 +292,12 @@ class _Transfer:
         )
 
 
-def _missing(what: str, label: str) -> MediaError:
+def _missing(what: str, place: Place) -> MediaError:
+    """The error of what is not there; where a name has several forms, all of them are listed, as ASCII."""
+    keys = place.keys if isinstance(place, StoredObject) else ()
+    looked = f" (looked for {', '.join(map(ascii, keys))})" if len(keys) > 1 else ""
     return MediaError(
-        f"{what}: {label} does not exist",
+        f"{what}: {printable(place.label)} does not exist{looked}",
         code=MISSING,
         customer_message=f"The {what} of this order could not be found. Please choose another one, or contact support.",
     )
@@ -305,7 +311,7 @@ def _file_name(identity: str) -> str:
 
 def _in_local_tree(place: StoredObject, storage_dir: Path, what: str) -> Path:
     root = (storage_dir / place.bucket).resolve()
-    for key in place.keys:
+    for key in (*place.keys, *_alike(root, place.keys)):
         path = (root / key).resolve()
         if not path.is_relative_to(root):  # a symbolic link out of the tree
             raise refused(what, place.label, "leads out of STORAGE_DIR")
@@ -314,4 +320,15 @@ def _in_local_tree(place: StoredObject, storage_dir: Path, what: str) -> Path:
                 return path
         except OSError:  # a name that no file can have
             continue
-    raise _missing(what, place.label)
+    raise _missing(what, place)
+
+
+def _alike(root: Path, keys: tuple[str, ...]) -> Iterator[str]:
+    """The name in a folder that differs only in case, spaces or the form of its accents, if only one does."""
+    folder = PurePosixPath(keys[0]).parent
+    wanted = loose_form(PurePosixPath(keys[0]).name)
+    with contextlib.suppress(OSError, ValueError):
+        if (root / folder).resolve().is_relative_to(root):
+            found = [path.name for path in (root / folder).iterdir() if loose_form(path.name) == wanted]
+            if len(found) == 1:
+                yield str(folder / found[0])

@@ -197,6 +197,11 @@ def unicode_forms(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))))
 
 
+def loose_form(name: str) -> str:
+    """What is left of a name without the differences that people do not see: accents' form, case, spaces."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").split())
+
+
 def refused(what: str, label: str, why: str) -> MediaError:
     """The error for a reference that may not be fetched."""
     return MediaError(

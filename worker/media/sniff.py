@@ -1,7 +1,8 @@
 """Finds the kind of an audio file from its bytes.
 
 FFmpeg gets a stranger's file with the demuxer named, so that it never guesses: its guesses include playlists, images
-and formats that fetch other files.
+and formats that fetch other files. What begins as something else is refused as that: the frames of MPEG audio, which
+have no signature of their own, are found within films and archives, too.
 """
 
 from __future__ import annotations
@@ -13,30 +14,79 @@ from pathlib import Path
 from worker.codec.frames import adts_frame_bytes, read_mpeg_header
 
 HEAD_BYTES = 1 << 17
-KINDS = "WAV, MP3, FLAC, Ogg, M4A, AAC, AIFF, AU, CAF, WebM and Matroska"
+KINDS = "WAV, MP3, FLAC, Ogg, M4A, AAC, AIFF, AU, CAF, WebM, Matroska, W64, AMR and WMA"
 
 Read = Callable[[int, int], bytes]
 """``read(count, at)`` gives up to `count` bytes of a file from byte `at`."""
 
+W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
+ASF_HEADER = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c"
 _MAGIC = {
     b"fLaC": "flac",
     b"OggS": "ogg",
     b"\x1aE\xdf\xa3": "matroska",
     b"caff": "caf",
     b".snd": "au",
+    b"#!AMR\n": "amr",
+    b"#!AMR-WB\n": "amr",
+    W64_RIFF: "w64",
+    ASF_HEADER: "asf",
 }
 _MOV_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+_FOREIGN = (
+    ("a film (AVI)", 0, rb"RIFF....AVI "),
+    ("another kind of RIFF file", 0, rb"RIFF....(?!WAVE)"),
+    ("another kind of IFF file", 0, rb"FORM....(?!AIF[FC])"),
+    ("a film (MPEG)", 0, rb"\x00\x00\x01[\xb0-\xbf]"),
+    ("a film (MPEG transport stream)", 0, rb"\x47.{187}\x47.{187}\x47"),
+    ("a film (MPEG transport stream)", 4, rb"\x47.{191}\x47.{191}\x47"),
+    ("a film (FLV)", 0, rb"FLV\x01"),
+    ("a RealMedia file", 0, rb"\.RMF|\.ra\xfd"),
+    ("a film (MXF)", 0, rb"\x06\x0e\x2b\x34\x02\x05\x01\x01"),
+    ("an archive (tar)", 257, rb"ustar"),
+    ("an archive or document (ZIP)", 0, rb"PK[\x03\x05\x07]"),
+    ("an archive (gzip)", 0, rb"\x1f\x8b\x08"),
+    ("an archive (bzip2)", 0, rb"BZh[1-9]1AY"),
+    ("an archive (xz)", 0, rb"\xfd7zXZ\x00"),
+    ("an archive (zstd)", 0, rb"\x28\xb5\x2f\xfd"),
+    ("an archive (7-Zip)", 0, rb"7z\xbc\xaf\x27\x1c"),
+    ("an archive (RAR)", 0, rb"Rar!\x1a\x07"),
+    ("a PDF document", 0, rb"%PDF-"),
+    ("an Office document", 0, rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
+    ("a picture (PNG)", 0, rb"\x89PNG\r\n"),
+    ("a picture (JPEG)", 0, rb"\xff\xd8\xff"),
+    ("a picture (GIF)", 0, rb"GIF8[79]a"),
+    ("a picture (TIFF)", 0, rb"II\*\x00|MM\x00\*"),
+    ("a picture (BMP)", 0, rb"BM....\x00\x00\x00\x00"),
+    ("a program", 0, rb"\x7fELF|MZ.\x00"),
+    ("a database (SQLite)", 0, rb"SQLite format 3\x00"),
+    ("a MIDI file: notes without sound", 0, rb"MThd"),
+    ("a Monkey's Audio file", 0, rb"MAC "),
+    ("a Musepack file", 0, rb"MPCK|MP\+"),
+    ("a WavPack file", 0, rb"wvpk"),
+    ("a True Audio file", 0, rb"TTA[12]"),
+    ("a DSD file", 0, rb"DSD |FRM8"),
+)
 _FRAMES_IN_A_ROW = 3
-_MOST_CHUNKS = 1000
+_FRAMES_AFTER_OTHER_BYTES = 10
 _LARGEST_FRAME_BYTES = 1441  # of MPEG-1 layer III
-_UNKNOWN_LENGTH = 0x7FFF0000  # and more
+_APE_TAG_BYTES = 32  # header; as many again for the footer
+_MOST_TAGS = 1000
+_ZEROS_BYTES = 1 << 16
+
+
+def foreign_kind(head: bytes) -> str | None:
+    """What else a file is, in words, by the signature it begins with; None where it has none that is known."""
+    for name, at, pattern in _FOREIGN:
+        if re.compile(pattern, re.DOTALL).match(head, at):
+            return name
+    return None
 
 
 def demuxer_of(head: bytes, *, whole: bool) -> str | None:
     """Name the FFmpeg demuxer for a file; None when it is not an audio file of one of the `KINDS`.
 
-    `head` is the first `HEAD_BYTES` of the file, after any ID3v2 tag (see `id3v2_bytes`); `whole`: the file ends with
-    it.
+    `head` is the first `HEAD_BYTES` of the file, after all that `sound_start` skips; `whole`: the file ends with it.
     """
     first, form = head[:4], head[8:12]
     if first in (b"RIFF", b"RF64", b"BW64") and form == b"WAVE":
@@ -45,7 +95,40 @@ def demuxer_of(head: bytes, *, whole: bool) -> str | None:
         return "aiff"
     if head[4:8] in _MOV_ATOMS:
         return "mov"
-    return _MAGIC.get(first) or _frames_demuxer(head, whole=whole)
+    for magic, demuxer in _MAGIC.items():
+        if head.startswith(magic):
+            return demuxer
+    return None if foreign_kind(head) else _frames_demuxer(head, whole=whole)
+
+
+def sound_start(read: Read, size: int) -> int:
+    """Where a file's sound begins: after its tags (ID3v2, APE), however many and long, and after zeros."""
+    at = 0
+    for _ in range(_MOST_TAGS):
+        length = tag_bytes(read(_APE_TAG_BYTES, at)) or _zeros(read, at)
+        if not length or at + length >= size:
+            break
+        at += length
+    return at
+
+
+def _zeros(read: Read, at: int) -> int:
+    """How many zeros lie here before something else; a few are the beginning of a box or a start code."""
+    start = at
+    while chunk := read(_ZEROS_BYTES, at):
+        rest = chunk.lstrip(b"\0")
+        at += len(chunk) - len(rest)
+        if rest:
+            break
+    return at - start if at - start >= _FRAMES_AFTER_OTHER_BYTES else 0
+
+
+def tag_bytes(head: bytes) -> int:
+    """Length of the ID3v2 or APEv2 tag that `head` starts with, or 0."""
+    if head[:8] == b"APETAGEX" and len(head) >= _APE_TAG_BYTES:
+        is_header = bool(head[23] & 0x20)
+        return int.from_bytes(head[12:16], "little") + _APE_TAG_BYTES if is_header else _APE_TAG_BYTES
+    return id3v2_bytes(head)
 
 
 def id3v2_bytes(head: bytes) -> int:
@@ -60,12 +143,13 @@ def _frames_demuxer(head: bytes, *, whole: bool) -> str | None:
     """Look for MPEG or ADTS frames in a row, since one sync word alone is found in many things."""
     at = head.find(b"\xff")
     while at >= 0:
+        needed = _FRAMES_AFTER_OTHER_BYTES if at > _LARGEST_FRAME_BYTES else _FRAMES_IN_A_ROW
         for demuxer, length_at in (("aac", adts_frame_bytes), ("mp3", _mpeg_frame_bytes)):
             position, found = at, 0
-            while found < _FRAMES_IN_A_ROW and (length := length_at(head, position)):
+            while found < needed and (length := length_at(head, position)):
                 found, position = found + 1, position + length
             only = whole and found > 0 and at == 0 and position >= len(head)  # a file of one or two frames
-            if found == _FRAMES_IN_A_ROW or only:
+            if found == needed or only:
                 return demuxer
         at = head.find(b"\xff", at + 1)
     return None
@@ -74,36 +158,6 @@ def _frames_demuxer(head: bytes, *, whole: bool) -> str | None:
 def _mpeg_frame_bytes(data: bytes, at: int) -> int | None:
     header = read_mpeg_header(data, at)
     return header.frame_bytes if header else None
-
-
-def missing_bytes(read: Read, demuxer: str, size: int) -> int:
-    """Count the bytes that a file of so many lacks by its own header, where FFmpeg does not notice."""
-    if demuxer == "wav":
-        return _missing_in_wav(read, size)
-    return _missing_in_ogg(read, size) if demuxer == "ogg" else 0
-
-
-def _missing_in_wav(read: Read, size: int) -> int:
-    at = 12
-    for _ in range(_MOST_CHUNKS):
-        kind, length = read(4, at), int.from_bytes(read(4, at + 4), "little")
-        if kind == b"data":
-            # Programs that write to a pipe do not know the length and leave 0 or as much as fits.
-            return 0 if length >= _UNKNOWN_LENGTH else max(0, at + 8 + length - size)
-        if len(kind) < 4:
-            break
-        at += 8 + length + length % 2
-    return 0
-
-
-def _missing_in_ogg(read: Read, size: int) -> int:
-    start = max(0, size - HEAD_BYTES)
-    tail = read(HEAD_BYTES, start)
-    page = tail.rfind(b"OggS")  # RFC 3533, section 6: 26 bytes, the number of segments, their lengths
-    if page < 0 or len(tail) < page + 27:
-        return 27
-    segments = tail[page + 27 : page + 27 + tail[page + 26]]
-    return max(0, page + 27 + tail[page + 26] + sum(segments) - len(tail))
 
 
 def mp3_encoder(file: Path) -> str | None:

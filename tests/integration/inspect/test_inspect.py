@@ -175,6 +175,25 @@ def test_a_file_that_is_none_is_one_clear_line(tmp_path, name, content, status, 
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("name", ["a\nb.wav", "a\x1b[31mb.wav", "[red] [x].wav", "a\u202eb.wav"])
+def test_a_name_acts_on_no_terminal(tmp_path, name):
+    soundfile.write(tmp_path / name, 0.1 * np.ones((RATE, 2)), RATE, format="WAV")
+    done = run(tmp_path / name)
+    assert done.returncode == 0
+    first = done.stdout.splitlines()[0].strip()
+    assert first.isprintable()
+    assert first.startswith(name.partition("\n")[0].partition("\x1b")[0].partition("\u202e")[0])
+    assert first.endswith(".wav")
+
+
+@pytest.mark.parametrize("name", [".", ""])
+def test_a_folder_or_no_name_at_all_is_one_clear_line(tmp_path, name):
+    done = run(tmp_path if name else "")
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert "is not a regular file" in done.stderr
+
+
 def test_without_matplotlib_the_extra_is_named_first(tmp_path):
     done = run(tmp_path / "none.mp3", "--picture", tmp_path / "out.png", hide="matplotlib")
     assert done.returncode == 1

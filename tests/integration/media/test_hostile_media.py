@@ -157,7 +157,7 @@ def test_a_small_file_that_decodes_to_days_is_stopped_at_once(refused):
 def test_a_film_with_sound_gives_its_sound_and_one_without_is_refused(refused, ffmpeg, tmp_path):
     film = ("-f", "lavfi", "-i", "testsrc=size=64x64:rate=5:d=2", "-c:v", "mpeg4")
     run(ffmpeg, *film, tmp_path / "silent.mp4")
-    assert "holds no sound" in refused("silent.mp4", None)
+    assert refused("silent.mp4", None) == "silent.mp4 is a video without sound"
     run(ffmpeg, "-f", "lavfi", "-i", "sine=d=1", *film, tmp_path / "film.mp4")
     clip = decode(ffmpeg, tmp_path / "film.mp4", tmp_path / "raw", sample_rate=RATE, max_seconds=60, timeout_s=30)
     assert abs(clip.frames - RATE) <= 1024  # the picture is longer than the sound, which is no damage
@@ -196,8 +196,8 @@ def test_a_mov_whose_sound_lies_in_another_file_is_refused(refused, ffmpeg, tmp_
 
 
 def test_an_unread_coding_is_named(refused, ffmpeg, tmp_path):
-    run(ffmpeg, "-f", "lavfi", "-i", "sine=d=1", "-c:a", "ac3", tmp_path / "a.mp4")
-    assert refused("a.mp4", None) == "a.mp4 is coded as ac3, which is not read"
+    run(ffmpeg, "-f", "lavfi", "-i", "sine=d=1", "-c:a", "tta", tmp_path / "a.mka")
+    assert refused("a.mka", None) == "a.mka is coded as tta, which is not read"
 
 
 @pytest.mark.parametrize("ending", ["mp3", "m4a", "flac", "wav"])
@@ -215,10 +215,10 @@ def test_so_it_is_in_the_containers_of_the_web(refused, ffmpeg, tmp_path, ending
     assert "is cut short" in refused(f"part.{ending}", data[: len(data) * 6 // 10])
 
 
-def test_an_m4a_without_its_index_cannot_be_decoded(refused, ffmpeg, tmp_path):
+def test_an_m4a_without_its_index_is_not_finished(refused, ffmpeg, tmp_path):
     run(ffmpeg, "-f", "lavfi", "-i", "sine=d=2", tmp_path / "whole.m4a")
     data = (tmp_path / "whole.m4a").read_bytes()
-    assert "cannot be decoded: moov atom not found" in refused("part.m4a", data[: len(data) // 2])
+    assert "is not finished: the recording was interrupted" in refused("part.m4a", data[: len(data) // 2])
 
 
 @pytest.mark.parametrize("ending", ["mp3", "m4a", "flac"])

@@ -139,6 +139,27 @@ def test_a_name_that_is_there_in_no_form_is_missing_as_it_was_given(project: Con
     assert caught.value.code == "media.missing"
 
 
+def test_a_missing_name_lists_every_form_that_was_looked_for(project: Config, tmp_path: Path) -> None:
+    for config in (project, Config(storage_dir=tmp_path / "out")):
+        with pytest.raises(MediaError) as caught:
+            own(config, tmp_path, NAMES[0])
+        assert caught.value.message.endswith(r"does not exist (looked for 'caf\xe9.mp3', 'cafe\u0301.mp3')")
+
+
+@pytest.mark.parametrize(
+    "asked", ["Deep Sea.mp3", "deep  sea.mp3", "deep_sea.mp3", "DEEP SEA.MP3", "deep\u00a0sea.mp3"]
+)
+def test_a_file_is_found_whatever_its_case_and_spaces(tmp_path: Path, asked: str) -> None:
+    folder = tmp_path / "out/background-music/calm"
+    folder.mkdir(parents=True)
+    (folder / "deep sea.mp3").write_bytes(SONG)
+    config = Config(storage_dir=tmp_path / "out")
+    assert own(config, tmp_path, f"calm/{asked}").read_bytes() == SONG
+    (folder / "Deep sea.mp3").write_bytes(b"another")
+    with pytest.raises(MediaError, match="does not exist"):  # which of the two is meant, nobody knows
+        own(config, tmp_path, f"calm/{asked}")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
