@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from dsp.loudness import integrated_lufs
+from dsp.peak_survey import LimiterBounds
 from worker.config import Config
 from worker.cores import available_cores
 from worker.errors import JobError, MediaError, WorkerError
@@ -105,6 +106,11 @@ class Studio:
     def threads(self) -> int:
         """Segments of the track to work on at once."""
         return self.config.render_threads or available_cores()
+
+    @property
+    def limiter_bounds(self) -> LimiterBounds:
+        """How far the limiter may go for a track's loudness."""
+        return LimiterBounds(self.config.limiter_max_db, self.config.limiter_max_percent / 100)
 
     def speak(self, job: RenderJob, folder: Path, on_progress: Callable[[float], None], said: SpeechStats) -> Speech:
         """Have the voice spoken, or take its recording, and decode it into `folder`."""
