@@ -15,7 +15,7 @@ from dsp.true_peak import frame_peaks
 _BIN_FRAMES = 30  # 0.7 ms: a peak's reduction lasts at least ten times as long
 _KEPT = 4  # times the bins that can matter: then those that cannot are dropped
 _BISECTIONS = 14  # to a thousandth of a dB
-_BELOW_DB = 0.01  # what rounding may add to a gain does not make a reduction noticed
+_THRESHOLD_DB = NOTICED_DB - 0.01  # what rounding may add to a gain must not make a steady tone's reduction noticed
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ class PeakSurvey:
         peaks = frame_peaks(padded, self._floor)
         peaks = np.pad(peaks, (0, -len(peaks) % _BIN_FRAMES)).reshape(-1, _BIN_FRAMES).max(axis=1)
         self._true_peak = max(self._true_peak, float(peaks.max(initial=0.0)))
-        self._floor = max(self._floor, self._true_peak * db_to_gain(min(NOTICED_DB - self._bounds.most_db, 0.0)))
+        self._floor = max(self._floor, self._true_peak * db_to_gain(min(_THRESHOLD_DB - self._bounds.most_db, 0.0)))
         kept = np.flatnonzero(peaks > self._floor)
         self._at = np.concatenate([self._at, start + kept * _BIN_FRAMES])
         self._peaks = np.concatenate([self._peaks, peaks[kept]])
         most = math.ceil(self._bounds.most_share * self._frames / _BIN_FRAMES) + 1
         if len(self._peaks) > _KEPT * most:
             decides = float(np.partition(self._peaks, -most)[-most])
-            self._floor = max(self._floor, decides * db_to_gain(-_BELOW_DB))
+            self._floor = max(self._floor, decides * db_to_gain(_THRESHOLD_DB - NOTICED_DB))
             high = self._peaks > self._floor
             self._at, self._peaks = self._at[high], self._peaks[high]
 
@@ -88,10 +88,10 @@ class PeakSurvey:
         smoothing makes both ends later by about as much.
         """
         aim = db_to_gain(ceiling_dbtp - MARGIN_DB - gain_db)
-        high = np.flatnonzero(self._peaks > aim * db_to_gain(NOTICED_DB))
+        high = np.flatnonzero(self._peaks > aim * db_to_gain(_THRESHOLD_DB))
         needed_db: NDArray[np.float64] = 20.0 * np.log10(self._peaks[high].astype(np.float64) / aim)
         starts = self._at[high] - LOOK_AHEAD_S * self._sample_rate
-        held = _BIN_FRAMES + (needed_db - NOTICED_DB) * self._sample_rate / RELEASE_DB_PER_S
+        held = _BIN_FRAMES + (needed_db - _THRESHOLD_DB) * self._sample_rate / RELEASE_DB_PER_S
         stops = np.minimum(np.maximum.accumulate(self._at[high] + held), self._frames)
         before = np.concatenate([[-np.inf], stops[:-1]])
         return float(np.maximum(stops - np.maximum(starts, before), 0.0).sum() / max(self._frames, 1))
@@ -103,7 +103,7 @@ class PeakSurvey:
         high = ceiling_dbtp - MARGIN_DB - gain_to_db(self._true_peak) + self._bounds.most_db
         if self.noticed_share(high, ceiling_dbtp) <= self._bounds.most_share:
             return high
-        low = high - max(self._bounds.most_db - NOTICED_DB, 0.0) - _BELOW_DB  # nothing is noticed there
+        low = high - max(self._bounds.most_db - _THRESHOLD_DB, 0.0)  # nothing is noticed there
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2
             if self.noticed_share(middle, ceiling_dbtp) <= self._bounds.most_share:

@@ -27,7 +27,7 @@ _SPAN_HOPS = 20
 _FEW_HOPS, _MANY_HOPS = 50, 1200  # measured to learn how much the limiter takes: of little, and of more than
 _LITTLE_LU = 0.03
 _CLOSE_DB = 0.05
-_SAFE = 2.0  # times an estimated share is surely not less than the share, and a half of it not more
+_SAFE_OF_FEW, _SAFE_OF_MANY = 8.0, 2.0  # times a share that was estimated on so many hops, the share is not more
 _BOUNDED_HOPS = 200  # within the bounds the limiter's effect on the loudness is small
 
 LoudnessOf = Callable[[Energies], float]
@@ -220,11 +220,12 @@ def _at_loudness(plan: RenderPlan, mix: Measurement, aim: Aim, target_lufs: floa
         if aim.bounds is not None and gain_to_db(mix.sample_peak) + gain_db - aim.ceiling_dbtp > most_db:
             return _Trial(trial, False)
         energies, share, is_exact = _limited_energies(trial, mix, most_hops=most_hops)
-        share *= 1 if is_exact else _SAFE
+        few = most_hops == _FEW_HOPS and not is_exact
+        share *= 1.0 if is_exact else _SAFE_OF_FEW if few else _SAFE_OF_MANY
         lufs = aim.loudness(energies)
         if abs(lufs - target_lufs) <= _CLOSE_LU:
             return _Trial(_programme(plan, aim, gain_db + target_lufs - lufs, lufs=target_lufs), True, share)
-        if aim.bounds is not None and share > _SAFE**2 * aim.bounds.most_share:
+        if aim.bounds is not None and not few and share > _SAFE_OF_MANY**2 * aim.bounds.most_share:
             return _Trial(trial, False)
         if abs(lufs - target_lufs) > _LITTLE_LU:
             most_hops = _MANY_HOPS
