@@ -26,6 +26,7 @@ from dsp.true_peak import REACH_FRAMES, frame_peaks
 LOOK_AHEAD_S = 0.005
 RELEASE_DB_PER_S = 60.0
 MOST_DB = 30.0
+NOTICED_DB = 0.5  # less is no audible change of level
 MARGIN_DB = 0.1  # a moving gain lifts the peaks between the samples a little above the measured ones
 _MOST_GAIN = 2.0**60  # more would only overflow: the sound is clipped long before
 _BEFORE = REACH_FRAMES + 1  # a peak between the last frame before a block and its first holds down both
@@ -41,24 +42,30 @@ class Reduction:
 
     _blocks: array[float] = field(default_factory=lambda: array("d"))  # an eighth of the memory of tuples in a list
 
-    def add(self, start: int, largest_db: float, frames: int) -> None:
-        """Count a block that begins at `start` and in which so many frames are reduced."""
-        self._blocks.extend((start, largest_db, frames))  # at once, so that threads do not come between each other
+    def add(self, start: int, largest_db: float, frames: int, noticed_frames: int) -> None:
+        """Count a block that begins at `start`: its reduced frames, and those reduced by more than `NOTICED_DB`."""
+        # at once, so that threads do not come between each other
+        self._blocks.extend((start, largest_db, frames, noticed_frames))
 
     @property
     def max_db(self) -> float:
         """Largest gain reduction."""
-        return max(self._blocks[1::3], default=0.0)
+        return max(self._blocks[1::4], default=0.0)
 
     @property
     def frames(self) -> int:
         """Frames with any reduction."""
-        return int(sum(self._blocks[2::3]))
+        return int(sum(self._blocks[2::4]))
+
+    @property
+    def noticed_frames(self) -> int:
+        """Frames with a reduction of more than `NOTICED_DB`."""
+        return int(sum(self._blocks[3::4]))
 
     @property
     def history(self) -> Iterator[tuple[float, float]]:
         """First frame and largest reduction in dB of each block with any, in no order."""
-        return zip(self._blocks[::3], self._blocks[1::3], strict=True)
+        return zip(self._blocks[::4], self._blocks[1::4], strict=True)
 
 
 def limit(
@@ -130,7 +137,7 @@ def limit(
             block = samples[_BEFORE : _BEFORE + end - begin]
             kept = samples[end - begin :].copy()
             at, needed_db = _needed(samples, aim)
-            most_db, reduced = 0.0, 0
+            most_db, reduced, noticed = 0.0, 0, 0
             for low, high in spans(0, end - begin, _GAIN_FRAMES):
                 some = slice(*np.searchsorted(at, (low, high + ahead)))
                 if some.start == some.stop and not released.any():
@@ -148,8 +155,9 @@ def limit(
                 counted = smooth[max(0, start - begin - low) :]
                 most_db = max(most_db, float(counted.max(initial=0.0)))
                 reduced += int(np.count_nonzero(counted))
+                noticed += int(np.count_nonzero(counted > NOTICED_DB))
             if most_db and reduction is not None:
-                reduction.add(max(start, begin), most_db, reduced)
+                reduction.add(max(start, begin), most_db, reduced, noticed)
             samples = kept
             if end > start:
                 yield block[max(0, start - begin) :]

@@ -154,6 +154,8 @@ class Config(BaseModel):
     # rendering and delivery
     ffmpeg: str | None = None
     memory_limit_mb: int | None = Field(None, ge=64)
+    limiter_max_db: float = Field(4.0, ge=0, le=30)
+    limiter_max_percent: float = Field(1.0, ge=0, le=100)
     render_threads: int | None = Field(None, ge=1, le=256)
     max_script_characters: int = Field(5000, ge=1)
     max_duration_min: float = Field(480.0, gt=0)

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.environment import environment
-from benchmarks.sound import again, levels, meters, places, tones
+from benchmarks.sound import again, bounded, levels, meters, places, tones
 from benchmarks.sound.programmes import record
 from benchmarks.sound.room import Room
 from benchmarks.sound.row import Row
@@ -37,6 +37,7 @@ def measured(room: Room, only: list[str], say: Callable[[str], None]) -> list[Ro
         "meter": lambda: meters.meter(made),
         "length": lambda: places.length(room),
         "balance": lambda: levels.balance(room, made),
+        "bounds": lambda: bounded.bounded(room, made, say),
         "repetitions": lambda: places.repetitions(room, made),
         "loop": lambda: places.loop(room, made),
         "separation": lambda: tones.separation(room),

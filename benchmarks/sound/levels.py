@@ -75,8 +75,8 @@ class Measured:
 def measure_delivered(
     room: Room, programme: Programme, format: str, quality: str, target: float, *, limiter: bool = True
 ) -> Measured:
-    """Render, decode and measure; without a limiter the file may be quieter than the target, never louder."""
-    job = {**programme.job, "safety": {"targetLufs": target, "limiter": limiter}}
+    """Render at exactly the target, decode and measure; without a limiter the file may be quieter, never louder."""
+    job = {**programme.job, "safety": {"targetLufs": target, "limiter": limiter, "loudness": "exact"}}
     try:
         path, report = room.render(
             job,
@@ -139,7 +139,7 @@ def loudness_and_peak(room: Room, made: dict[str, Path], say: Callable[[str], No
     return (
         Row(
             "integrated loudness of the finished file, any format and quality",
-            "within 0.1 LU of targetLufs",
+            "within 0.1 LU of targetLufs, where loudness is exact",
             f"{worst_lu:.3f} LU off at worst of {len(files)} files (pyloudnorm and FFmpeg){no}",
             not too_loud and not faults,
             details,

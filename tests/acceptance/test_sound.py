@@ -15,6 +15,7 @@ KEYS = (
     "meter",
     "length",
     "balance",
+    "bounds",
     "repetitions",
     "loop",
     "separation",

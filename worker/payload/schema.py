@@ -244,6 +244,8 @@ class Safety(_Model):
     """Loudness and peaks of the finished file."""
 
     target_lufs: float = Field(default=-16.0, alias="targetLufs", ge=-30, le=-6)
+    loudness: Literal["balance", "exact"] = "balance"
+    measure: Literal["programme", "speech"] = "programme"
     limiter: bool = True
 
 

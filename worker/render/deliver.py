@@ -17,6 +17,7 @@ from dsp.blocks import Block, amplify, finite, gain_to_db
 from dsp.envelope import Fade
 from dsp.limiter import Reduction
 from dsp.loudness import LoudnessMeter, Measurement, hop_frames, integrated_lufs, rounded_db
+from dsp.peak_survey import LimiterBounds
 from dsp.plan import RenderPlan, render
 from worker.codec.encode import encode
 from worker.codec.encoding import Encoding
@@ -26,7 +27,7 @@ from worker.errors import JobError, QualityError
 from worker.ffmpeg.program import Ffmpeg
 from worker.plan.compile import SpokenSpan
 from worker.render.analysis import DeliveredAnalysis, DeliveredAnalyzer
-from worker.render.master import find_master, too_loud
+from worker.render.master import Aim, LoudnessOf, Shortfall, find_master, too_loud
 from worker.render.programme import Programme
 from worker.render.silence import silent_span, sounds_below_treble
 
@@ -35,7 +36,9 @@ LOUDNESS_TOLERANCE_LU = 0.1
 PREVIEW_FADE_S = 0.5
 _AIM_LU = 0.05  # a miss of more is worth another encoding
 _MOST_ENCODES = 6
+_SETTLED_ENCODES = 4  # a file that is still too quiet then stays so
 _CHECKED_S = 30
+_NEARLY_DB, _NEARLY = 0.05, 1.05
 _PREVIEW_ENCODING = Encoding("mp3", 128)
 
 
@@ -43,7 +46,8 @@ _PREVIEW_ENCODING = Encoding("mp3", 128)
 class Delivery:
     """What the file has to be.
 
-    Without a target the level is left alone; the analysis avoids the spans where the voice sounds (`spoken`).
+    Without a target the level is left alone. With bounds a file that cannot be so loud within them is as loud as it
+    can be; without, it is an error. The analysis avoids the spans where the voice sounds (`spoken`).
     """
 
     encoding: Encoding
@@ -51,6 +55,8 @@ class Delivery:
     target_lufs: float | None
     limiter: bool = True
     spoken: tuple[SpokenSpan, ...] = ()
+    bounds: LimiterBounds | None = None
+    loudness: LoudnessOf = integrated_lufs
 
 
 EncodeReport = dict[str, float | None]
@@ -62,7 +68,7 @@ class Delivered:
     """A finished file and what was measured on it.
 
     `programme` was encoded, with the limiter's `reduction`; `measurement` and `analysis` are of the decoded file.
-    `encodes` has all encodings until it kept its promise.
+    `encodes` has all encodings until it kept its promise. With a `shortfall` it is quieter than the target.
     """
 
     delivery: Delivery
@@ -71,6 +77,7 @@ class Delivered:
     reduction: Reduction
     analysis: DeliveredAnalysis
     encodes: tuple[EncodeReport, ...]
+    shortfall: Shortfall | None = None
 
     @property
     def integrated_lufs(self) -> float:
@@ -86,16 +93,55 @@ class Delivered:
     def miss_lu(self) -> float:
         """How much louder the file is than its programme should be; 0 for silence and without a target.
 
-        Without a limiter a programme may be quieter than the target.
+        Without a limiter, or within its bounds, a programme may be quieter than the target.
         """
-        if self.delivery.target_lufs is None or math.isinf(self.programme.integrated_lufs):
+        if self.delivery.target_lufs is None or math.isinf(self.programme.lufs):
             return 0.0
-        return self.integrated_lufs - self.programme.integrated_lufs
+        return self.lufs - self.programme.lufs
+
+    @property
+    def lufs(self) -> float:
+        """Loudness of the decoded file, measured as the target is."""
+        return self.delivery.loudness(self.measurement.energies)
+
+    @property
+    def is_beyond_bounds(self) -> bool:
+        """Whether the limiter has done more than it may, by a little more than rounding."""
+        bounds, frames = self.delivery.bounds, self.programme.plan.frames
+        if bounds is None or self.delivery.target_lufs is None:
+            return False
+        share = self.reduction.noticed_frames / max(frames, 1)
+        return self.reduction.max_db > bounds.most_db + _NEARLY_DB or share > bounds.most_share * _NEARLY
 
     @property
     def reached_lufs(self) -> float:
         """How loud the file would be with its peaks where they must be."""
-        return self.integrated_lufs - max(self.true_peak_dbtp - MOST_DBTP, 0.0)
+        return self.lufs - max(self.true_peak_dbtp - MOST_DBTP, 0.0)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why it is not as loud as asked, in a sentence."""
+        target_lufs, bounds, reached_lufs = self.delivery.target_lufs, self.delivery.bounds, self.lufs
+        if target_lufs is None or bounds is None or not LOUDNESS_TOLERANCE_LU < target_lufs - reached_lufs < math.inf:
+            return ()
+        reached = f"loudness: reached {_signed(reached_lufs, 1)} of {_signed(target_lufs)} LUFS"
+        if self.shortfall is None:
+            return (f"{reached}: the format leaves no room for more",)
+        over_db = f"{self.shortfall.reduction_db:.0f} dB"
+        if not self.delivery.limiter:
+            return (f"{reached}: the limiter is off, and peaks would have been {over_db} too high",)
+        how = f"by {over_db}"
+        if self.shortfall.reduction_db <= bounds.most_db:
+            how = f"for more than {bounds.most_share * 100:g} % of the time"
+        hop = hop_frames(self.programme.plan.sample_rate)
+        peak = self.shortfall.peak_hop * hop
+        speaks = any(span.start < peak + hop and peak < span.stop for span in self.delivery.spoken)
+        return (f"{reached}: the {'voice' if speaks else 'mix'} would have had to be limited {how}",)
+
+
+def _signed(value: float, digits: int | None = None) -> str:
+    """A figure with a minus sign as people write it."""
+    return (f"{value:g}" if digits is None else f"{value:.{digits}f}").replace("-", "\N{MINUS SIGN}")
 
 
 def deliver(
@@ -121,7 +167,7 @@ def deliver(
     Raises
     ------
     JobError
-        If the target cannot be reached: `find_master` says so, or the last encoding of a limited programme misses.
+        Without bounds, if the target cannot be reached: `find_master` says so, or the last encoding misses.
     QualityError
         If the last encoding misses otherwise; says what was measured. Also if the decoded file is silent where the mix
         is not, or has another length: to encode again would not change that.
@@ -130,16 +176,12 @@ def deliver(
     headroom_db = encoding.headroom_db
     level_db = -encoding.level_change_db
     delivered: Delivered | None = None
+    surveyed = False
     for number in range(1, _MOST_ENCODES + 1):
+        ceiling_dbtp = MOST_DBTP - headroom_db
+        aim = Aim(target_lufs, ceiling_dbtp, delivery.limiter, delivery.bounds, surveyed, delivery.loudness)
         try:
-            programme = find_master(
-                plan,
-                mix,
-                target_lufs=target_lufs,
-                ceiling_dbtp=MOST_DBTP - headroom_db,
-                limiter=delivery.limiter,
-                threads=threads,
-            )
+            programme, shortfall = find_master(plan, mix, aim, threads=threads)
         except JobError:
             if target_lufs is None or delivered is None:
                 raise
@@ -147,11 +189,17 @@ def deliver(
         programme = replace(programme, level_db=level_db)
         before = () if delivered is None else delivered.encodes
         delivered = _encoded(programme, out, delivery, before, ffmpeg=ffmpeg, threads=threads, on_progress=on_progress)
+        delivered = replace(delivered, shortfall=shortfall)
         _check_sound(delivered, mix)
         miss_lu = delivered.miss_lu
         over_db = delivered.true_peak_dbtp - MOST_DBTP
         last = number == _MOST_ENCODES
-        if over_db <= 0 and abs(miss_lu) <= (LOUDNESS_TOLERANCE_LU if last else _AIM_LU):
+        close = abs(miss_lu) <= (LOUDNESS_TOLERANCE_LU if last else _AIM_LU)
+        # what a codec takes from the loudness and adds to the peaks is no reason to refuse a file, unless it has to be
+        settled = delivery.bounds is not None and number >= _SETTLED_ENCODES and miss_lu < 0
+        beyond = delivered.is_beyond_bounds and not surveyed  # peaks far above the samples, which gave no hint of them
+        surveyed |= beyond
+        if over_db <= 0 and (close or settled) and not beyond:
             frames = delivered.measurement.frames
             if encoding.format != "aac" and frames != plan.frames:  # bare ADTS has no place for a length
                 raise QualityError(f"the decoded file has {frames} frames where {plan.frames} are due")
@@ -166,10 +214,11 @@ def deliver(
             headroom_db += max(change_db, 0.0)  # a higher level lifts the peaks, too
         out.unlink(missing_ok=True)  # not kept beside the next
     assert delivered is not None  # noqa: S101 - at least one encoding was made
-    if target_lufs is not None and programme.limiting:  # the codec leaves no room for both the peaks and the loudness
+    if target_lufs is not None and programme.limiting and delivery.bounds is None:
+        # the codec leaves no room for both the peaks and the loudness
         raise too_loud(target_lufs, MOST_DBTP, delivered.reached_lufs)
     raise QualityError(
-        f"the decoded file has {delivered.integrated_lufs:.2f} LUFS where {programme.integrated_lufs:.2f} are due and "
+        f"the decoded file has {delivered.lufs:.2f} LUFS where {programme.lufs:.2f} are due and "
         f"peaks at {delivered.true_peak_dbtp:.2f} dBTP where {MOST_DBTP:.1f} is allowed, after {number} encodings"
     )
 

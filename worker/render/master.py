@@ -1,17 +1,20 @@
-"""Finds the one master gain that brings a mix to its loudness."""
+"""Finds the one master gain that brings a mix to its loudness, as far as the limiter may go for it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsp.blocks import db_to_gain, gain_to_db, runs, spans
-from dsp.limiter import MOST_DB, RELEASE_DB_PER_S
+from dsp.limiter import MARGIN_DB, MOST_DB, NOTICED_DB, RELEASE_DB_PER_S, Reduction
 from dsp.loudness import Energies, LoudnessMeter, Measurement, hop_frames, integrated_lufs, rounded_db
-from dsp.plan import RenderPlan
-from dsp.true_peak import NEAR
+from dsp.peak_survey import LimiterBounds, PeakSurvey
+from dsp.plan import RenderPlan, render
+from dsp.true_peak import NEAR, REACH_FRAMES
 from worker.errors import JobError
 from worker.render.programme import Programme, measure
 
@@ -23,10 +26,57 @@ _PREROLL_HOPS = 1  # the K-filter's past has decayed by 100 dB
 _SPAN_HOPS = 20
 _FEW_HOPS, _MANY_HOPS = 50, 1200  # measured to learn how much the limiter takes: of little, and of more than
 _LITTLE_LU = 0.03
+_CLOSE_DB = 0.05
+_SAFE_OF_FEW, _SAFE_OF_MANY = 8.0, 2.0  # times a share that was estimated on so many hops, the share is not more
+_BOUNDED_HOPS = 200  # within the bounds the limiter's effect on the loudness is small
+
+LoudnessOf = Callable[[Energies], float]
+"""What the target is measured by, from the energies of a programme's hops: LUFS."""
 
 
-def _limited_energies(programme: Programme, mix: Measurement, *, most_hops: int) -> Energies:
+@dataclass(frozen=True)
+class Aim:
+    """How loud a track is to be.
+
+    Parameters
+    ----------
+    target_lufs : float or None
+        None leaves the level alone.
+    ceiling_dbtp : float
+        No peak of the programme goes above it.
+    limiter : bool
+        Without it the gain itself is kept so low that the peaks stay under the ceiling.
+    bounds : LimiterBounds or None
+        How far the limiter may go for the target; None for as far as it can.
+    surveyed : bool
+        Look at all peaks, whatever the samples say of them.
+    loudness : callable
+        Measures what the target is of.
+    """
+
+    target_lufs: float | None
+    ceiling_dbtp: float
+    limiter: bool = True
+    bounds: LimiterBounds | None = None
+    surveyed: bool = False
+    loudness: LoudnessOf = integrated_lufs
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """What kept a programme below its target: the reduction of its highest peak that the target would have taken.
+
+    Where that is within the bounds, the limiter would have worked for too long.
+    """
+
+    reduction_db: float
+    peak_hop: int
+
+
+def _limited_energies(programme: Programme, mix: Measurement, *, most_hops: int) -> tuple[Energies, float, bool]:
     """Energies of the limited programme, by hop: those of the mix at the gain, but where the limiter works.
+
+    Also the share of the time with a noticed reduction, and whether it was not only estimated.
 
     Only hops whose samples come near the ceiling, and those that the limiter's release reaches after them, are made
     and measured again; of very many a part, evenly spread, that represents all. The decoded file is judged in the end;
@@ -39,10 +89,13 @@ def _limited_energies(programme: Programme, mix: Measurement, *, most_hops: int)
     touched = _touched(mix.peaks * (programme.gain / db_to_gain(programme.ceiling_dbtp)))
     every = -(-sum(stop - start for start, stop in touched) // most_hops) or 1
     before = after = 0.0
+    made, reduction = 0, Reduction()
     for start, stop in touched[::every]:
         preroll_hops = min(_PREROLL_HOPS, start)
         meter = LoudnessMeter(programme.plan.sample_rate, preroll_hops=preroll_hops)
-        for block in programme.blocks((start - preroll_hops) * hop, stop * hop):
+        made += stop - start
+        first = (start - preroll_hops) * hop
+        for block in programme.blocks(first, stop * hop, reduction=reduction):
             meter.add(block)
         before += float(energies[start:stop].sum(dtype=np.float64))
         energies[start:stop] = meter.result().energies
@@ -50,7 +103,9 @@ def _limited_energies(programme: Programme, mix: Measurement, *, most_hops: int)
     for number, (start, stop) in enumerate(touched):
         if number % every:
             energies[start:stop] *= after / before
-    return energies
+    all_hops = sum(stop - start for start, stop in touched)
+    noticed_frames = reduction.noticed_frames * all_hops / max(made, 1)
+    return energies, noticed_frames / max(programme.plan.frames, 1), every == 1
 
 
 def _touched(peaks: NDArray[np.float32]) -> list[tuple[int, int]]:
@@ -64,60 +119,143 @@ def _touched(peaks: NDArray[np.float32]) -> list[tuple[int, int]]:
     return [span for first, last in runs(np.cumsum(marks[:-1]) > 0).tolist() for span in spans(first, last, _SPAN_HOPS)]
 
 
-def find_master(
-    plan: RenderPlan,
-    mix: Measurement,
-    *,
-    target_lufs: float | None,
-    ceiling_dbtp: float,
-    limiter: bool,
-    threads: int,
-) -> Programme:
+def _least_share(mix: Measurement, over_db: float) -> float:
+    """The least share of the time in which a reduction is noticed, by the sample peaks of the hops.
+
+    `over_db` is the gain over the ceiling.
+    """
+    with np.errstate(divide="ignore"):
+        needed_db = 20.0 * np.log10(mix.peaks.astype(np.float64)) + over_db
+    held_s = (needed_db[needed_db > NOTICED_DB] - NOTICED_DB) / RELEASE_DB_PER_S
+    return float(np.minimum(held_s * _HOPS_PER_S, 1.0).sum() / max(len(mix.peaks), 1))
+
+
+def _survey(plan: RenderPlan, mix: Measurement, bounds: LimiterBounds) -> PeakSurvey:
+    """Survey the peaks of the mix, in the hops whose samples come near the highest ones."""
+    hop = hop_frames(plan.sample_rate)
+    low_db = gain_to_db(mix.sample_peak) - bounds.most_db  # a ceiling over the mix, in dB: the lowest within the bounds
+    high_db = low_db + bounds.most_db
+    while high_db - low_db > _CLOSE_DB:
+        middle_db = (low_db + high_db) / 2
+        if _least_share(mix, -middle_db) > bounds.most_share:
+            low_db = middle_db
+        else:
+            high_db = middle_db
+    floor = db_to_gain(low_db)
+    survey = PeakSurvey(plan.frames, plan.sample_rate, bounds, floor=floor)
+    near = mix.peaks > floor * db_to_gain(NOTICED_DB - _NEAR_CEILING_DB)
+    whole = len(mix.peaks) * hop
+    parts = [(first * hop, last * hop) for first, last in runs(near).tolist()]
+    if whole < plan.frames:
+        parts.append((whole, plan.frames))  # the unfinished hop, of which nothing is known by itself
+    for first, last in parts:
+        for start, stop in spans(first, last, _SPAN_HOPS * hop):
+            survey.add(start, render(plan, start - REACH_FRAMES, stop + REACH_FRAMES))
+    return survey
+
+
+def find_master(plan: RenderPlan, mix: Measurement, aim: Aim, *, threads: int) -> tuple[Programme, Shortfall | None]:
     """Find the gain that brings the programme to its loudness, with the limiter's own effect counted.
 
-    Raises `JobError` if the limiter would have to take more than `MOST_DB` to reach the target.
+    Where the limiter's bounds do not allow it, the programme is as loud as they do, and the shortfall says what the
+    target would have taken. The balance of the layers is worth more than the level of the whole: what a limiter takes
+    from the voice it takes from nothing else.
+
+    Raises `JobError` if there are no bounds and the limiter would have to take more than `MOST_DB` for the target.
 
     Parameters
     ----------
     mix : Measurement
         Of the plan before master gain and limiter.
-    target_lufs : float or None
-        None leaves the level alone.
-    ceiling_dbtp : float
-        No peak of the programme goes above it.
-    limiter : bool
-        Without it the gain itself is kept so low that the peaks stay under the ceiling.
     """
-    mix_lufs = integrated_lufs(mix.energies)
+    target_lufs, ceiling_dbtp, bounds = aim.target_lufs, aim.ceiling_dbtp, aim.bounds
+    mix_lufs = aim.loudness(mix.energies)
     gain_db = 0.0 if target_lufs is None or math.isinf(mix_lufs) else target_lufs - mix_lufs
-
-    def master(at_db: float, limiting: bool, lufs: float) -> Programme:
-        return Programme(plan, db_to_gain(rounded_db(at_db)), ceiling_dbtp, limiting, lufs)
-
     if mix.sample_peak * NEAR * db_to_gain(gain_db) <= db_to_gain(ceiling_dbtp):
-        return master(gain_db, False, mix_lufs + gain_db)
-    if not limiter:
+        return _programme(plan, aim, gain_db, lufs=mix_lufs + gain_db, limiting=False), None
+    if not aim.limiter:
         true_peak = measure(Programme(plan), threads=threads, true_peak=True).true_peak
-        gain_db = min(gain_db, ceiling_dbtp - gain_to_db(true_peak))
-        return master(gain_db, False, mix_lufs + gain_db)
+        most_db = ceiling_dbtp - gain_to_db(true_peak)
+        shortfall = Shortfall(gain_db - most_db, _peak_hop(mix)) if bounds is not None and gain_db > most_db else None
+        gain_db = min(gain_db, most_db)
+        return _programme(plan, aim, gain_db, lufs=mix_lufs + gain_db, limiting=False), shortfall
     if target_lufs is None:
-        return master(gain_db, True, math.nan)
+        return _programme(plan, aim, gain_db, lufs=math.nan), None
+    reached = _at_loudness(plan, mix, aim, target_lufs, gain_db)
+    if bounds is None:
+        if reached.reaches:
+            return reached.programme, None
+        raise too_loud(target_lufs, ceiling_dbtp, reached.programme.lufs)
+    return _within_bounds(mix, aim, reached, bounds)
+
+
+def _peak_hop(mix: Measurement) -> int:
+    return int(mix.peaks.argmax()) if len(mix.peaks) else 0
+
+
+def _programme(plan: RenderPlan, aim: Aim, gain_db: float, *, lufs: float, limiting: bool = True) -> Programme:
+    return Programme(plan, db_to_gain(rounded_db(gain_db)), aim.ceiling_dbtp, limiting, lufs)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A programme at a gain.
+
+    `share` is the part of the time with a noticed reduction, rather too high. `reaches` is False where the target would
+    take a higher gain than this, and the limiter must not do more.
+    """
+
+    programme: Programme
+    reaches: bool
+    share: float = 1.0
+
+
+def _at_loudness(plan: RenderPlan, mix: Measurement, aim: Aim, target_lufs: float, gain_db: float) -> _Trial:
+    """Raise the gain from what would do without a limiter, until the target is reached or the limiter does too much."""
+    most_db = MOST_DB if aim.bounds is None else aim.bounds.most_db
     lowest_db, lowest_lufs = gain_db, math.nan
     most_hops = _FEW_HOPS
     for _ in range(_MOST_ROUNDS):
-        trial = master(gain_db, True, math.nan)
-        lufs = integrated_lufs(_limited_energies(trial, mix, most_hops=most_hops))
+        trial = _programme(plan, aim, gain_db, lufs=math.nan)
+        if aim.bounds is not None and gain_to_db(mix.sample_peak) + gain_db - aim.ceiling_dbtp > most_db:
+            return _Trial(trial, False)
+        energies, share, is_exact = _limited_energies(trial, mix, most_hops=most_hops)
+        few = most_hops == _FEW_HOPS and not is_exact
+        share *= 1.0 if is_exact else _SAFE_OF_FEW if few else _SAFE_OF_MANY
+        lufs = aim.loudness(energies)
         if abs(lufs - target_lufs) <= _CLOSE_LU:
-            return master(gain_db + target_lufs - lufs, True, target_lufs)
+            return _Trial(_programme(plan, aim, gain_db + target_lufs - lufs, lufs=target_lufs), True, share)
+        if aim.bounds is not None and not few and share > _SAFE_OF_MANY**2 * aim.bounds.most_share:
+            return _Trial(trial, False)
         if abs(lufs - target_lufs) > _LITTLE_LU:
             most_hops = _MANY_HOPS
         # the harder the limiter works, the less a decibel of gain brings: follow the last slope, within reason
         slope = (lufs - lowest_lufs) / (gain_db - lowest_db) if gain_db != lowest_db else 1.0
         lowest_db, lowest_lufs = gain_db, lufs
         gain_db += (target_lufs - lufs) / min(max(slope, 0.2), 1.0)
-        if gain_to_db(mix.sample_peak) + gain_db - ceiling_dbtp > MOST_DB:
+        if aim.bounds is None and gain_to_db(mix.sample_peak) + gain_db - aim.ceiling_dbtp > MOST_DB:
             break
-    raise too_loud(target_lufs, ceiling_dbtp, lowest_lufs)
+    return _Trial(_programme(plan, aim, lowest_db, lufs=lowest_lufs), False)
+
+
+def _within_bounds(
+    mix: Measurement, aim: Aim, wanted: _Trial, bounds: LimiterBounds
+) -> tuple[Programme, Shortfall | None]:
+    """The wanted programme where its limiter stays within the bounds, else the loudest one that does."""
+    programme, plan = wanted.programme, wanted.programme.plan
+    over_db = programme.gain_db - (aim.ceiling_dbtp - MARGIN_DB)
+    highest_db = gain_to_db(mix.sample_peak) + over_db + _NEAR_CEILING_DB
+    if not aim.surveyed and wanted.reaches and highest_db <= bounds.most_db and wanted.share <= bounds.most_share:
+        return programme, None
+    survey = _survey(plan, mix, bounds)
+    most_db = survey.most_gain_db(aim.ceiling_dbtp)
+    if wanted.reaches and programme.gain_db <= most_db:
+        return programme, None
+    gain_db = min(programme.gain_db, most_db)
+    trial = _programme(plan, aim, gain_db, lufs=math.nan)
+    energies, _, _ = _limited_energies(trial, mix, most_hops=_BOUNDED_HOPS)
+    shortfall = Shortfall(survey.reduction_db(programme.gain_db, aim.ceiling_dbtp), _peak_hop(mix))
+    return replace(trial, lufs=aim.loudness(energies)), shortfall
 
 
 def too_loud(target_lufs: float, peak_dbtp: float, reached_lufs: float) -> JobError:

@@ -5,15 +5,18 @@ Voice, music and FFmpeg come in as a `Studio`; nothing here knows of queues or c
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+from dsp.loudness import integrated_lufs, speech_lufs
 from dsp.plan import RenderPlan
 from worker.codec.encoding import Encoding
 from worker.codec.tags import Chapter, Tags
@@ -25,6 +28,7 @@ from worker.plan.lyrics import as_lrc, as_webvtt
 from worker.plan.recordings import Media, Music, Speech
 from worker.render import stages
 from worker.render.deliver import PREVIEW_FADE_S, Delivered, Delivery, deliver, deliver_preview
+from worker.render.master import LoudnessOf
 from worker.render.programme import Programme, measure
 from worker.render.report import Report, layer_loudness, make_report
 from worker.render.studio import Studio
@@ -108,7 +112,10 @@ def produce(
         if job.binaural is not None:
             production.progress(stages.BINAURAL, _SPOKEN)
         tags = make_tags(job, compiled, cover)
-        delivery = Delivery(encoding, tags, job.target_lufs, job.safety.limiter, tuple(compiled.spoken))
+        bounds = studio.limiter_bounds if job.safety.loudness == "balance" else None
+        delivery = Delivery(encoding, tags, job.target_lufs, job.safety.limiter, tuple(compiled.spoken), bounds)
+        if job.safety.measure == "speech":
+            delivery = replace(delivery, loudness=production.speech_loudness(compiled))
         candidate = Path(candidates) / f"track.{encoding.format}"
         tracks = [(compiled.plan, candidate, out)]
         twin = None if compiled.twin is None else out.with_name(f"{out.stem}-speakers{out.suffix}")
@@ -233,6 +240,17 @@ class _Production:
             self.cover_error = error
             self.adapted.append("The cover of this order could not be used; the track was made without it")
             return None
+
+    def speech_loudness(self, compiled: Compiled) -> LoudnessOf:
+        """What measures the loudness of the speech in a track; of the whole, where there is no speech to hear."""
+        plan = compiled.plan
+        voice = replace(plan, layers=tuple(layer for layer in plan.layers if layer.name == "voice"))
+        with self.timed("measure"):
+            energies = measure(Programme(voice), threads=self.studio.threads).energies
+        if math.isinf(integrated_lufs(energies)):
+            self.adapted.append("loudness: there is no speech to measure, so the whole track was measured")
+            return integrated_lufs
+        return partial(speech_lufs, voice=energies)
 
     def deliver(
         self, plan: RenderPlan, out: Path, delivery: Delivery, compiled: Compiled, media: Media, progress: OnProgress

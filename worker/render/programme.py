@@ -30,8 +30,8 @@ class Programme:
         Of the limiter.
     limiting : bool
         Whether any frame comes near the ceiling; without it the programme is the mix times the gain.
-    integrated_lufs : float
-        Before the level change and the codec; NaN where it is not known.
+    lufs : float
+        Loudness before the level change and the codec, measured as the target is; NaN where it is not known.
     level_db : float
         Level change after the limiter, which makes up for the codec's own.
     """
@@ -40,7 +40,7 @@ class Programme:
     gain: float = 1.0
     ceiling_dbtp: float = 0.0
     limiting: bool = False
-    integrated_lufs: float = math.nan
+    lufs: float = math.nan
     level_db: float = 0.0
 
     @property

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from dsp.blocks import BLOCK_FRAMES, finite, spans
+from dsp.envelope import Constant
 from dsp.loudness import integrated_lufs, loudness_range_lu, measure
 from dsp.plan import RenderPlan, render_layer
 from worker.formats import FORMATS
@@ -20,6 +21,8 @@ from worker.render.deliver import Delivered
 
 _LAYER_SECONDS = 20.0
 _HISTORY_POINTS = 60
+_LOUDER_LU = 0.1
+_NAMES = {"solfeggio": "Solfeggio tone", "binaural": "binaural beat"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Report:
     duration_s: float
     size_bytes: int
     integrated_lufs: float | None
+    speech_lufs: float | None
     loudness_range_lu: float
     true_peak_dbtp: float | None
     target_lufs: float | None
@@ -54,6 +58,7 @@ class Report:
     ceiling_dbtp: float
     limiter_max_reduction_db: float
     limiter_seconds: float
+    limiter_noticed_seconds: float
     encodes: int
     repetitions: int
     layers: Mapping[str, Mapping[str, float | None]]
@@ -128,6 +133,7 @@ def make_report(
         duration_s=round(measured.frames / sample_rate, 6),
         size_bytes=file.stat().st_size,
         integrated_lufs=finite(delivered.integrated_lufs, 3),
+        speech_lufs=None if delivered.delivery.loudness is integrated_lufs else finite(delivered.lufs, 3),
         loudness_range_lu=round(loudness_range_lu(measured.energies), 2),
         true_peak_dbtp=finite(delivered.true_peak_dbtp, 3),
         target_lufs=delivered.delivery.target_lufs,
@@ -135,6 +141,7 @@ def make_report(
         ceiling_dbtp=round(programme.ceiling_dbtp, 3),
         limiter_max_reduction_db=round(delivered.reduction.max_db, 3),
         limiter_seconds=round(delivered.reduction.frames / sample_rate, 3),
+        limiter_noticed_seconds=round(delivered.reduction.noticed_frames / sample_rate, 3),
         encodes=len(delivered.encodes),
         repetitions=compiled.repetitions,
         layers=layers,
@@ -144,10 +151,20 @@ def make_report(
         stage_seconds=stage_seconds,
         ffmpeg=ffmpeg,
         speech_cache=speech_cache,
-        notes=notes,
+        notes=(*notes, *delivered.notes, *_louder_than_voice(compiled, layers)),
         speech_check=speech_check,
         speech=speech,
     )
+
+
+def _louder_than_voice(compiled: Compiled, layers: Mapping[str, Mapping[str, float | None]]) -> Iterator[str]:
+    """Note each layer that is set louder than the voice; where the gain of either moves, no one figure says that."""
+    steady = {layer.name for layer in compiled.plan.layers if isinstance(layer.gain, Constant)}
+    for layer in compiled.plan.layers:
+        louder_lu = layers.get(layer.name, {}).get("relative_to_voice_lu")
+        if louder_lu is not None and louder_lu >= _LOUDER_LU and {layer.name, "voice"} <= steady:
+            name = _NAMES.get(layer.name, layer.name)
+            yield f"balance: the {name} is {louder_lu:.1f} LU louder than the voice, as its gain asks"
 
 
 def _reduction_history(delivered: Delivered) -> tuple[tuple[float, float], ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from dsp.loudness import integrated_lufs
+from dsp.peak_survey import LimiterBounds
 from worker.config import Config
 from worker.cores import available_cores
 from worker.errors import JobError, MediaError, WorkerError
@@ -113,6 +114,11 @@ class Studio:
     def threads(self) -> int:
         """Segments of the track to work on at once."""
         return self.config.render_threads or available_cores()
+
+    @property
+    def limiter_bounds(self) -> LimiterBounds:
+        """How far the limiter may go for a track's loudness."""
+        return LimiterBounds(self.config.limiter_max_db, self.config.limiter_max_percent / 100)
 
     def check_voice(self, job: RenderJob) -> None:
         """Fail now where the job's voice cannot be opened, before music is fetched and decoded for nothing.

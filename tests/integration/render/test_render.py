@@ -126,7 +126,7 @@ def test_a_full_mix_keeps_its_promises_in_every_format(tmp_path, recordings, end
         tmp_path,
         **TONES,
         output={"format": "mp3", "quality": quality},
-        safety={"targetLufs": target},
+        safety={"targetLufs": target, "loudness": "exact"},
         pauseSec=1,
         startDelaySec=1,
     )

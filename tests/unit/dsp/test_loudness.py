@@ -22,6 +22,7 @@ from dsp.loudness import (
     measure,
     momentary_lufs,
     short_term_lufs,
+    speech_lufs,
 )
 from dsp.noise import Noise
 
@@ -239,3 +240,39 @@ def test_the_peaks_of_the_hops_are_kept():
     meter.add(block)
     assert meter.result().peaks.tolist() == [0.25, 0.5]
     assert meter.result().sample_peak == 0.5
+
+
+def bed_and_voice() -> tuple[np.ndarray, np.ndarray]:
+    """A bed for 60 s, twice as loud from 40 s on, and a voice from 10 to 20 s."""
+    rng = np.random.default_rng(3)
+    bed = 0.01 * rng.standard_normal((60 * 44_100, 2)).astype(np.float32)
+    bed[40 * 44_100 :] *= 2
+    voice = np.zeros_like(bed)
+    voice[10 * 44_100 : 20 * 44_100] = 0.1 * rng.standard_normal((10 * 44_100, 2))
+    return bed, voice
+
+
+def test_speech_is_measured_where_it_sounds_with_what_sounds_beside_it():
+    bed, voice = bed_and_voice()
+    heard = measure([bed + voice], 44_100).energies
+    alone = measure([voice], 44_100).energies
+    while_it_speaks = integrated_lufs(measure([(bed + voice)[10 * 44_100 : 20 * 44_100]], 44_100).energies)
+    assert speech_lufs(heard, alone) == pytest.approx(while_it_speaks, abs=0.2)
+    bed[30 * 44_100 :] *= 5  # what is heard without it does not count
+    assert speech_lufs(measure([bed + voice], 44_100).energies, alone) == pytest.approx(while_it_speaks, abs=0.2)
+
+
+def test_pauses_between_words_are_not_speech():
+    bed, voice = bed_and_voice()
+    heard = measure([bed + voice], 44_100).energies
+    voice[13 * 44_100 : 17 * 44_100] *= 0.003  # breath
+    paused = measure([bed + voice], 44_100).energies
+    speech = speech_lufs(heard, measure([voice], 44_100).energies)
+    assert speech_lufs(paused, measure([voice], 44_100).energies) == pytest.approx(speech, abs=0.7)
+
+
+def test_without_a_voice_there_is_no_loudness_of_speech():
+    bed, _ = bed_and_voice()
+    heard = measure([bed], 44_100).energies
+    assert speech_lufs(heard, np.zeros_like(heard)) == -math.inf
+    assert speech_lufs(heard, np.zeros(0, np.float32)) == -math.inf

@@ -54,6 +54,8 @@ CHOICES = [
     ("binaural.mode", "binaural.mode", ("binaural", "monaural", "isochronic"), "binaural"),
     ("binaural.speakersMode", "binaural.speakers_mode", ("monaural", "isochronic"), "isochronic"),
     ("gains.reference", "gains.reference", ("normalized", "source"), "normalized"),
+    ("safety.loudness", "safety.loudness", ("balance", "exact"), "balance"),
+    ("safety.measure", "safety.measure", ("programme", "speech"), "programme"),
     ("carrierType", "carrier_type", ("pink", "brown", "white", "none"), "none"),
     ("outputFormat", "output.format", ("mp3", "m4a", "aac", "wav", "flac"), "mp3"),
     ("output.quality", "output.quality", ("low", "medium", "high"), "medium"),
