@@ -64,6 +64,14 @@ def _sleep(job_input: JobInput, channel: Channel, folder: Path) -> None:
     (folder / "sheet").write_bytes(b"z" * 1000)
 
 
+def _wait(job_input: JobInput, channel: Channel, folder: Path) -> None:
+    """Until a file is there: for a test that decides itself when the job goes on."""
+    del folder
+    while not Path(str(job_input.payload["until"])).exists():
+        channel.progress(50, "Waiting")
+        time.sleep(_STEP_S)
+
+
 def _silent(job_input: JobInput, channel: Channel, folder: Path) -> None:
     del channel, folder
     time.sleep(float(job_input.payload.get("seconds", 1)))
@@ -157,6 +165,7 @@ def _full_disk(job_input: JobInput, channel: Channel, folder: Path) -> None:
 _DEEDS = {
     "nothing": _nothing,
     "sleep": _sleep,
+    "wait": _wait,
     "silent": _silent,
     "kill self": _kill_self,
     "segfault": _segfault,

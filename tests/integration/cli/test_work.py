@@ -178,13 +178,14 @@ def test_drain_exits_by_itself_and_a_second_signal_changes_nothing(settings: dic
         assert worker.process.wait(60) == 0
     assert row_of(settings["DATABASE_URL"], job)["status"] == "completed"
 
-    job = enqueue(settings["DATABASE_URL"], do="sleep", seconds=1.5)
-    timings = WorkerTimings(finish_within_s=10)
+    go = tmp_path / "go"
+    job = enqueue(settings["DATABASE_URL"], do="wait", until=str(go))
+    timings = WorkerTimings(finish_within_s=60)
     with worker_process(tmp_path, settings, timings=timings) as worker:
-        eventually(lambda: row_of(settings["DATABASE_URL"], job)["stage"] == "Sleeping")
-        time.sleep(0.5)
+        eventually(lambda: row_of(settings["DATABASE_URL"], job)["stage"] == "Waiting")
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
             worker.signal_everybody(number)
             time.sleep(0.1)
+        go.touch()
         assert worker.process.wait(60) == 0
     assert row_of(settings["DATABASE_URL"], job)["status"] == "completed"

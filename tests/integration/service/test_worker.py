@@ -164,10 +164,13 @@ def test_polling_finds_jobs_without_a_notification(works: Works) -> None:
 
 def test_worker_concurrency_limits_running_jobs(works: Works) -> None:
     works.set(worker_concurrency=2)
+    go = works.folder / "go"
     for _ in range(4):
-        works.enqueue(do="sleep", seconds=0.4)
+        works.enqueue(do="wait", until=str(go))
     most = 0
     with works.working() as worker:
+        eventually(lambda: [job.stage for job in worker.state.running] == ["Waiting", "Waiting"])
+        go.touch()
         while len(works.observer.all) < 4:
             most = max(most, len(worker.state.running))
             time.sleep(0.01)
@@ -441,12 +444,14 @@ def test_jobs_of_dead_workers_are_rescued(works: Works) -> None:
 def test_stopping_finishes_short_jobs_and_releases_long_ones(works: Works) -> None:
     works.timings = replace(HURRY, finish_within_s=20.0)
     works.set(worker_concurrency=2)
-    long, short = works.enqueue(do="sleep", seconds=600), works.enqueue(do="sleep", seconds=1.5)
+    go = works.folder / "go"
+    long, short = works.enqueue(do="sleep", seconds=600), works.enqueue(do="wait", until=str(go))
     waiting = works.enqueue()
     with works.working() as worker:
-        eventually(lambda: any(job.claim.job_id == short and job.percent > 45 for job in worker.state.running))
+        eventually(lambda: {job.stage for job in worker.state.running} == {"Sleeping", "Waiting"})
         worker.stop()
         worker.stop()
+        go.touch()
     assert sorted(works.outcomes()) == ["completed", "released"]
     row = works.row(long)
     assert (row["status"], row["attempt"], row["error_code"]) == ("pending", 0, "shutdown")
@@ -456,11 +461,13 @@ def test_stopping_finishes_short_jobs_and_releases_long_ones(works: Works) -> No
 
 def test_a_failure_while_stopping_costs_no_attempt(works: Works) -> None:
     """A SIGTERM to every process may be its cause."""
-    job = works.enqueue(do=["sleep", "kill self"], seconds=0.5)
+    go = works.folder / "go"
+    job = works.enqueue(do=["wait", "kill self"], until=str(go))
     works.timings = replace(HURRY, finish_within_s=60)
     with works.working() as worker:
-        eventually(lambda: worker.state.running and worker.state.running[0].percent > 10)
+        eventually(lambda: worker.state.running and worker.state.running[0].stage == "Waiting")
         worker.stop()
+        go.touch()
     row = works.row(job)
     assert (row["status"], row["attempt"], row["crash_count"]) == ("pending", 0, 0)
 

@@ -14,9 +14,8 @@ from clips import ArrayClip
 from dsp.noise import Noise
 from worker.cli.files import beside
 from worker.codec.encoding import Encoding
-from worker.codec.tags import COVER_BYTES
 from worker.config import Config
-from worker.errors import JobError, MediaError
+from worker.errors import JobError
 from worker.ffmpeg.program import find_ffmpeg
 from worker.payload.parse import parse_job
 from worker.payload.script import Pause, parse_script
@@ -266,14 +265,3 @@ def test_what_is_out_of_range_is_refused(voice, words):
     with pytest.raises(JobError) as caught:
         parse_job({"script": "One.", "voice": voice})
     assert words in caught.value.message
-
-
-def test_a_cover_over_8_mb_fails_before_anything_is_spoken(tmp_path: Path) -> None:
-    """As much as a file's tags take; it used to be noticed only at the tags, after the voice was paid for."""
-    image = tmp_path / "cover.png"
-    image.write_bytes(b"\x89PNG\r\n\x1a\n".ljust(COVER_BYTES + 1, b"x"))
-    studio = studio_module.Studio(Config(), lambda reference, *, into, what: image)
-    with pytest.raises(MediaError, match="larger than 8 MB"):
-        studio.fetch_cover("cover.png", tmp_path)
-    image.write_bytes(b"\x89PNG\r\n\x1a\n".ljust(COVER_BYTES, b"x"))
-    assert len(studio.fetch_cover("cover.png", tmp_path)) == COVER_BYTES
