@@ -21,6 +21,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import soundfile
 from psycopg.rows import dict_row
@@ -75,6 +76,7 @@ def main() -> None:
 def beside_dead_jobs(version: int, count: int, minutes: int) -> list[tuple[str, str, str]]:
     """Seconds that healthy jobs take alone, and behind as many dead ones; one worker."""
     took: dict[str, float] = {}
+    worked: dict[str, float] = {}
     asked = 0
     for name, kinds in (("alone", [_HEALTHY]), ("behind dead ones", [_DEAD, _HEALTHY])):
         with ExitStack() as stack:
@@ -97,13 +99,18 @@ def beside_dead_jobs(version: int, count: int, minutes: int) -> list[tuple[str, 
             rows = connection.execute(
                 "SELECT parked_cause, count(*) AS jobs FROM audio_job_queue GROUP BY 1"
             ).fetchall()
+            worked[name] = _cpu_s(worker.pid)
             worker.terminate()
             worker.wait(40)
     parked = {row["parked_cause"]: row["jobs"] for row in rows if row["parked_cause"]}
-    ratio = took["behind dead ones"] / took["alone"]
+    ratio, work = (each["behind dead ones"] / each["alone"] for each in (took, worked))
     return [
-        (f"{count} healthy jobs of {minutes} min alone", f"{took['alone']:.1f} s", ""),
-        (f"behind {count} dead ones", f"{took['behind dead ones']:.1f} s", f"{ratio:.2f} ×"),
+        (f"{count} healthy jobs of {minutes} min alone", f"{took['alone']:.1f} s, {worked['alone']:.1f} s of CPU", ""),
+        (
+            f"behind {count} dead ones",
+            f"{took['behind dead ones']:.1f} s, {worked['behind dead ones']:.1f} s of CPU",
+            f"{ratio:.2f} ×, {work:.2f} × the CPU",
+        ),
         ("dead: parked, requests to their service", f"{sum(parked.values())}, {asked}", ", ".join(parked)),
     ]
 
@@ -197,6 +204,12 @@ def _worker(stack: ExitStack, folder: Path, dsn: str, service: Service) -> subpr
     worker = stack.enter_context(subprocess.Popen(command, env=environment, cwd=folder, stdin=subprocess.DEVNULL))
     stack.callback(worker.kill)
     return worker
+
+
+def _cpu_s(pid: int) -> float:
+    """Of the worker, its fork server, and all that has ended below them."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    return float(sum(sum(member.cpu_times()[:4]) for member in family))
 
 
 def _enqueue(connection: Connection, kinds: Sequence[dict[str, str]], count: int, minutes: int) -> None:

@@ -273,6 +273,7 @@ class PlainQueue(Queue):
                     return claim_status
                 # completed under this claim by an earlier call, perhaps before the track was written
                 self._tracks.repair(claim.job_id)
+                self._free_after(claim)
                 return ClaimStatus.HELD
             whole, written = dict(result), dict(track)
             if claim.track_id is not None and self._tracks.is_superseded(claim):
@@ -282,9 +283,13 @@ class PlainQueue(Queue):
             self._end(self._own(claim), "completed", result=unfinished, error=None)
             self._tracks.write(claim.track_id, claim.user_id, written)
             self._tracks.write_result(claim.job_id, whole)
+        self._free_after(claim)
+        return ClaimStatus.HELD
+
+    def _free_after(self, claim: Claim) -> None:
+        """Have the jobs that wait for the same as a probe that has completed be pending with the next poll."""
         for freed in self._parking.completed(claim.job_id):
             self._waiting[freed] = self._clock()
-        return ClaimStatus.HELD
 
     def resolve_failure(self, claim: Claim, error: Exception, **options: Any) -> Outcome:
         try:

@@ -66,16 +66,16 @@ def one_place(
     `deadline` is on the monotonic clock; `wait` sleeps, or raises where nobody needs the place any more.
     """
     place = str(uuid.uuid4())
-    while not places.take(account, most, place):
-        pause_s = _NEXT_LOOK_S * random.uniform(0.5, 1.0)
-        if time.monotonic() + pause_s > deadline:
-            yield False
-            return
-        wait(pause_s)
     try:
+        while not places.take(account, most, place):
+            pause_s = _NEXT_LOOK_S * random.uniform(0.5, 1.0)
+            if time.monotonic() + pause_s > deadline:
+                yield False
+                return
+            wait(pause_s)
         yield True
     finally:
-        places.give_back(place)
+        places.give_back(place)  # even if it is not known to be taken: the answer may have been lost
 
 
 def account_name(address: str, key: str) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 from database import Databases, Variant, age_row, execute, row_of
+from standins.http_server import serve
 from standins.postgrest import SERVICE_KEY, Postgrest
-from standins.project import serve_project
 
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, LeaseLost, ShuttingDown, TransientError
@@ -95,7 +95,7 @@ def shop(request: pytest.FixtureRequest, databases: Databases) -> Iterator[Harne
         def tick(seconds: float) -> None:
             clock[0] += seconds
 
-        with serve_project({"/rest/v1": Postgrest(dsn)}) as url:
+        with serve({"/rest/v1": Postgrest(dsn)}) as url:
             config = Config(supabase_url=url, supabase_service_role_key=SERVICE_KEY)  # type: ignore[arg-type]
             access = supabase_of(config)
             assert access is not None
@@ -152,6 +152,27 @@ def test_a_probe_that_completes_frees_all_of_its_cause_and_no_other(shop: Harnes
     assert shop.jobs() == {"openai/tts-1-hd/voice.model": 1}
     assert shop.all_claims() == first[1:]
     assert row_of(shop.dsn, second[1])["status"] == ("pending" if shop.queue.mode == "leased" else "processing")
+
+
+@pytest.mark.parametrize("shop", ["plain over HTTP"], indirect=True)
+def test_a_probe_whose_end_is_written_in_two_calls_frees_the_others(
+    shop: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row is completed, the call after it fails: `finish` is repeated, and finds its row completed."""
+    ids = shop.park(3)
+    shop.pass_time(30)
+    claim = shop.claimed()
+    assert isinstance(shop.queue, PlainQueue)
+    write, failures = shop.queue._tracks.write_result, iter([TransientError("no answer")])
+
+    def sometimes(*arguments: Any) -> None:
+        for error in failures:
+            raise error
+        write(*arguments)
+
+    monkeypatch.setattr(shop.queue._tracks, "write_result", sometimes)
+    shop.finish(claim)
+    assert shop.all_claims() == ids[1:]
 
 
 @pytest.mark.parametrize("end", [ShuttingDown(), TransientError("down")], ids=["shutdown", "retry"])
