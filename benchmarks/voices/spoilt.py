@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, Self
 
 from spoken_pieces import SENTENCES, as_flac, said, spoilt_pieces
 from standins.compatible import compatible_service
@@ -14,7 +17,7 @@ from standins.speech import ELEVENLABS_VOICES, Answer, Service, speech_service
 
 from benchmarks.voices.orders import Ended, order
 
-_LINES = SENTENCES[9:17]
+_LINES, _EARLIER = SENTENCES[9:17], SENTENCES[17:37]
 _SPOILT = SENTENCES[14]
 _OTHER_WORDS = "other words"
 _RULES = f"openai/*/* → elevenlabs/eleven_v3/{ELEVENLABS_VOICES[1]}"
@@ -26,32 +29,47 @@ def spoilt(say: Callable[[str], None]) -> None:
     """Print what becomes of each way of being spoilt; the other lines are real speech."""
     verify = "report" if find_spec("faster_whisper") is not None else "off"
     say("| a line is | noticed, since | once | always | always, with a fallback |\n|---|---|---|---|---|")
-    for name, piece in spoilt_pieces(_SPOILT).items():
-        checked = verify if name == _OTHER_WORDS else "off"
-        ended = [
-            _ordered([Answer(sound=piece.samples)] * times, rules=rules, verify=checked)
-            for times, rules in ((1, ""), (_TIMES, ""), (_TIMES, _RULES))
-        ]
-        say(f"| {name} | {_noticed(*ended[0])} | {' | '.join(_told(*each) for each in ended)} |")
-    clean = _ordered([])
+    with _Shop() as shop:
+        for name, piece in spoilt_pieces(_SPOILT).items():
+            checked = verify if name == _OTHER_WORDS else "off"
+            ended = [
+                shop.order([Answer(sound=piece.samples)] * times, rules=rules, verify=checked)
+                for times, rules in ((1, ""), (_TIMES, ""), (_TIMES, _RULES))
+            ]
+            say(f"| {name} | {_noticed(*ended[0])} | {' | '.join(_told(*each) for each in ended)} |")
+        clean = shop.order([])
     say(f"| clean | {_noticed(*clean)} | {_told(*clean)} | | |")
     from_gateway = _from_a_gateway()
     say(f"| FLAC in place of samples | by its bytes | {_told(from_gateway, 0)} | | |")
 
 
-def _ordered(answers: list[Answer], *, rules: str = "", verify: str = "off") -> tuple[Ended, int]:
-    """An order by the local voice's own sound, and how often more than once the spoilt line was asked for."""
-    with speech_service() as service, speech_service() as fallback:
-        service.reads = fallback.reads = said
-        service.answers_for = {_SPOILT[:40]: answers}
-        ended = order(
-            {"script": "\n".join(_LINES), "voice": {"provider": "openai", "model": "tts-1", "id": "nova"}},
-            rules=rules,
-            openai_base_url=f"{service.url}/v1",
-            elevenlabs_base_url=fallback.url,
-            verify=verify,
+class _Shop(ExitStack):
+    """One service, whose voice an earlier order has made known, and one that speaks in its place."""
+
+    def __enter__(self) -> Self:
+        self._service, self._fallback = (self.enter_context(speech_service()) for _ in range(2))
+        self._service.reads = self._fallback.reads = said
+        self._known = Path(self.enter_context(tempfile.TemporaryDirectory()))
+        self._spoken(_EARLIER, self._known)
+        return self
+
+    def order(self, answers: Sequence[Answer], **settings: Any) -> tuple[Ended, int]:
+        """An order with nothing in its cache, and how often more than once the spoilt line was asked for."""
+        self._service.requests.clear()
+        self._service.answers_for = {_SPOILT[:40]: list(answers)}
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copytree(self._known / "takes", Path(folder) / "takes")
+            ended = self._spoken(_LINES, Path(folder), **settings)
+        return ended, max(0, _asked(self._service) - 1)
+
+    def _spoken(self, lines: Sequence[str], cache: Path, **settings: Any) -> Ended:
+        return order(
+            {"script": "\n".join(lines), "voice": {"provider": "openai", "model": "tts-1", "id": "nova"}},
+            cache=cache,
+            openai_base_url=f"{self._service.url}/v1",
+            elevenlabs_base_url=self._fallback.url,
+            **settings,
         )
-        return ended, max(0, _asked(service) - 1)
 
 
 def _asked(service: Service) -> int:

@@ -23,7 +23,9 @@ END_DB: Final = -25.0  # of the last 5 ms, over the speech; clean pieces end bel
 PLATEAU: Final = 0.25
 FULL_SCALE_SHARE: Final = 0.005
 LEVEL_DB: Final = 7.0  # off the voice's median: the levels are matched by 4 dB, and a step of 3 dB stays unnoticed
-PITCHES: Final = (0.85, 1.22)  # of the voice's median; clean pieces have 0.93 to 1.21, another speaker is outside
+PITCHES: Final = (0.85, 1.24)  # of the voice's median; clean pieces have 0.93 to 1.21, another speaker is outside
+PITCHES_OF_FEW: Final = (0.8, 1.26)  # the same for a median of few pieces, which may all be high or low ones
+_PITCH_KNOWN_WELL_FROM: Final = 15  # pieces
 LARGEST_DC: Final = 0.005
 _OPPOSITE: Final = -0.5
 _ONE_SIDED_DB: Final = 20.0
@@ -63,11 +65,14 @@ class VoiceMedians:
     level_db : float or None
         Of `SpeechFigures.level_db`.
     pitch_hz : float or None
+    pitches : tuple of float
+        Between which shares of `pitch_hz` a piece's pitch is usual.
     """
 
     pace_s: float | None = None
     level_db: float | None = None
     pitch_hz: float | None = None
+    pitches: tuple[float, float] = PITCHES_OF_FEW
 
 
 UNKNOWN: Final = VoiceMedians()
@@ -152,8 +157,8 @@ def judge(figures: SpeechFigures, text: str, medians: VoiceMedians = UNKNOWN, *,
         compare("louder", figures.level_db - medians.level_db, LEVEL_DB)
         compare("softer", medians.level_db - figures.level_db, LEVEL_DB)
     if is_long and medians.pitch_hz is not None and math.isfinite(figures.pitch_hz):
-        compare("pitch", figures.pitch_hz / medians.pitch_hz, PITCHES[1])
-        compare("pitch", medians.pitch_hz / figures.pitch_hz, 1 / PITCHES[0])
+        compare("pitch", figures.pitch_hz / medians.pitch_hz, medians.pitches[1])
+        compare("pitch", medians.pitch_hz / figures.pitch_hz, 1 / medians.pitches[0])
     score = sum(min(value, _UNUSABLE_SCORE) for value in excess.values())
     score += _UNUSABLE_SCORE * len(_UNUSABLE.intersection(excess))
     return PieceCheck(tuple(excess), _corrections(figures), score, pace_s, figures)
@@ -171,12 +176,14 @@ def voice_medians(checks: Sequence[PieceCheck]) -> VoiceMedians:
         return statistics.median(values) if len(values) >= _KNOWN_FROM else None
 
     sounding = [check for check in checks if "silent" not in check.faults]
+    pitches_hz = [
+        check.figures.pitch_hz for check in sounding if check.pace_s and math.isfinite(check.figures.pitch_hz)
+    ]
     return VoiceMedians(
         pace_s=median([check.pace_s for check in sounding if check.pace_s is not None]),
         level_db=median([check.figures.level_db for check in sounding]),
-        pitch_hz=median(
-            [check.figures.pitch_hz for check in sounding if check.pace_s and math.isfinite(check.figures.pitch_hz)]
-        ),
+        pitch_hz=median(pitches_hz),
+        pitches=PITCHES if len(pitches_hz) >= _PITCH_KNOWN_WELL_FROM else PITCHES_OF_FEW,
     )
 
 
