@@ -18,6 +18,7 @@ from worker.media.sniff import Read, sound_start, tag_bytes
 _MOST_PARTS = 100_000  # chunks, boxes, clusters or pages that are looked at
 _UNKNOWN_LENGTH = 0x7FFF0000  # and more: what programs leave that write to a pipe
 _WINDOW_BYTES = 1 << 20
+_LARGEST_PADDING_BYTES = 1 << 16  # a block of a disk; more zeros are a download that was not finished
 _INDEX_BYTES = 64 << 20
 _LONGEST_HEADER_BYTES = 16
 _PCM_32_BYTES = 4
@@ -239,6 +240,8 @@ def _stray(
         if tag:
             at += tag
             continue
+        if _is_padding(read, at, size):
+            break
         following = _next_frame(read, at + 1, size, frame_bytes)
         stray += (size if following is None else following) - at
         at = size if following is None else following
@@ -260,6 +263,11 @@ def _next_frame(read: Read, at: int, size: int, frame_bytes: Callable[[bytes, in
         if not window:
             break
     return None
+
+
+def _is_padding(read: Read, at: int, size: int) -> bool:
+    """Whether nothing but a few zeros is left, as where a disk or a download filled up the last block."""
+    return size - at <= _LARGEST_PADDING_BYTES and not read(_LARGEST_PADDING_BYTES, at).strip(b"\0")
 
 
 def _tag_bytes_within(read: Read, at: int, size: int) -> int:
@@ -295,6 +303,8 @@ def _ogg(read: Read, size: int) -> Structure:
             last = bool(page[5] & 4)
             at += length
             continue
+        if _is_padding(read, at, size):
+            break
         following = _find(read, b"OggS", at + 1, size)
         stray += (size if following is None else following) - at
         at = size if following is None else following

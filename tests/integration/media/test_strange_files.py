@@ -133,6 +133,17 @@ def test_tags_and_zeros_before_the_sound_are_skipped(made, read, before, ending)
     assert np.array_equal(read(prefix + plain.read_bytes()), read(plain))
 
 
+@pytest.mark.parametrize(("ending", "options"), [("mp3", ()), ("aac", ()), ("ogg", ("-c:a", "libvorbis"))])
+def test_zeros_of_a_block_after_the_sound_are_no_damage(made, read, refused, ending, options):
+    data = made(ending, *SOUND, *options).read_bytes()
+    whole = read(data)
+    padded = read(data + bytes(60_000))
+    assert abs(len(padded) - len(whole)) <= 1152  # FFmpeg takes the zeros behind an MP3 for a frame
+    shorter = min(len(padded), len(whole)) - 1152
+    assert np.array_equal(padded[:shorter], whole[:shorter])
+    assert "damaged" in refused(data + bytes(200_000))
+
+
 # ---- one ruler: cut short ----
 
 CUT = [
