@@ -329,6 +329,9 @@ class TestLeased:
 
         with ThreadPoolExecutor(8) as pool:
             probed = Counter(cause for causes in pool.map(take, range(8)) for cause in causes)
+        # a claim passes over what another one looks at in the same moment, so one may be left
+        while (claim := shop.queue.claim()) is not None:
+            probed[str(claim.probed_cause)] += 1
         assert probed == {f"openai/model-{number}/voice.model": 1 for number in range(5)}
 
     def test_a_rescued_probe_stays_parked_and_the_crash_is_counted(self, dsn: str, shop: Harness) -> None:
