@@ -28,7 +28,7 @@ def run(*arguments: str | Path, hide: str = "") -> subprocess.CompletedProcess[s
         [sys.executable, "-c", code, "inspect", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,
     )

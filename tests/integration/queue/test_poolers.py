@@ -210,7 +210,7 @@ def test_draining_in_statement_mode_ends_with_an_error(poolers: Poolers, tmp_pat
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=250,
         )
         assert ended.returncode == 1
         assert "its statement mode allows no transactions" in ended.stdout + ended.stderr

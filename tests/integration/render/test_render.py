@@ -50,7 +50,7 @@ def run(
         cwd=cwd,
         input=stdin,
         capture_output=True,
-        timeout=100,
+        timeout=250,
         env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
         check=False,
     )

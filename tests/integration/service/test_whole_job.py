@@ -78,7 +78,7 @@ def drained(project: Project, folder: Path, **env: str) -> list[dict[str, object
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=250,
         env={
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
