@@ -30,8 +30,8 @@ _SHUFFLED: Mapping[str, Any] = {**_JOB, "loopMode": True, "pauseSec": 3}
 
 def providers(say: Callable[[str], None]) -> None:
     """Print a row for each provider."""
-    say("| provider | lines | between lines | between paragraphs | `[pause 2s]` | order when shuffled | chapters |")
-    say("|---|---|---|---|---|---|---|")
+    say("| provider | lines | between lines | between paragraphs | `[pause 2s]` | order when shuffled | chapters, once | repeated |")
+    say("|---|---|---|---|---|---|---|---|")
     with (
         speech_service() as service,
         realtime_service() as realtime,
@@ -52,11 +52,11 @@ def providers(say: Callable[[str], None]) -> None:
         for name, (voice, settings) in asked.items():
             once = order({**_JOB, "voice": {**voice, **_AT_SPEED}}, **settings)
             shuffled = order({**_SHUFFLED, "voice": {**voice, **_AT_SPEED, "shuffle": True}}, **settings)
-            say(f"| {name} | {' | '.join([*_silences(once), *_repetitions(shuffled)])} |")
+            say(f"| {name} | {' | '.join([*_silences(once), *_repetitions(shuffled), _chapters(once), _chapters(shuffled)])} |")
         recording = Path(folder) / "me.wav"
         soundfile.write(recording, np.concatenate([said(line) for line in _LINES]), SOUND_RATE)
         uploaded = order({**_SHUFFLED, "voice": {"provider": "uploaded", "shuffle": True}}, recording=recording)
-        say(f"| uploaded | no words are known | its own | its own | its own | as recorded | {_chapters(uploaded)} |")
+        say(f"| uploaded | no words are known | its own | its own | its own | as recorded | – | {_chapters(uploaded)} |")
 
 
 def _cues(ended: Ended) -> list[tuple[float, float, str]]:
@@ -78,14 +78,17 @@ def _silences(ended: Ended) -> list[str]:
 
 
 def _repetitions(ended: Ended) -> list[str]:
-    """The lines' numbers in the first three repetitions, and how many chapters there are."""
+    """The lines' numbers in the first three repetitions."""
     order_ = [_LINES.index(words) + 1 for _, _, words in _cues(ended)]
     size = len(_LINES)
     firsts = [order_[at : at + size] for at in range(0, 3 * size, size)]
-    return [", ".join("".join(map(str, each)) for each in firsts), _chapters(ended)]
+    return [", ".join("".join(map(str, each)) for each in firsts)]
 
 
 def _chapters(ended: Ended) -> str:
     assert ended.files is not None, ended.how
-    tags = ID3(io.BytesIO(ended.files[".mp3"]))
-    return f"{len(tags.getall('CHAP'))}"
+    titles = [str(chapter.sub_frames["TIT2"]) for chapter in ID3(io.BytesIO(ended.files[".mp3"])).getall("CHAP")]
+    if titles == list(_LINES):
+        return f"{len(titles)} lines"
+    assert titles == [f"Repetition {number}" for number in range(1, len(titles) + 1)], titles
+    return f"{len(titles)} repetitions"

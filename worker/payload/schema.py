@@ -73,6 +73,12 @@ def _loop_mode(value: object) -> object:
     return value
 
 
+def _chapter_marks(value: object) -> object:
+    if isinstance(value, bool):
+        return "auto" if value else "none"
+    return value
+
+
 def _each_once(values: tuple[Listening, ...]) -> tuple[Listening, ...]:
     if not values:
         raise ValueError("an empty list")
@@ -87,6 +93,7 @@ if TYPE_CHECKING:
 else:
     ProviderName = Literal[tuple(PROVIDERS)]
 LOOP_MODES = Allowed("true, false, repeat or interval")
+ChapterMarks = Literal["auto", "lines", "repetitions", "none"]
 Text = Annotated[str, AfterValidator(_writable)]
 Label = Annotated[str, Field(max_length=500), AfterValidator(_writable)]
 Reference = Annotated[str, Field(max_length=4000), AfterValidator(_writable)]
@@ -321,7 +328,9 @@ class RenderJob(_Model):
     ] = ("headphones",)
     session: SessionName | None = None
     metadata: Metadata = Metadata()
-    chapters: bool = True
+    chapters: Annotated[ChapterMarks, BeforeValidator(_chapter_marks), Allowed("true, false, lines or repetitions")] = (
+        "auto"
+    )
     lyrics: bool = False
     seed: Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**63)] | None = None
     dialect: SkipJsonSchema[Literal["app", "edge"]] = Field(default="app", exclude=True)

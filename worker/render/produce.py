@@ -13,13 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 from dsp.loudness import integrated_lufs, speech_lufs
 from dsp.plan import RenderPlan
 from worker.codec.encoding import Encoding
-from worker.codec.tags import Chapter, Tags
+from worker.codec.tags import Tags
 from worker.errors import MediaError, WorkerError
 from worker.media.reference import REFUSED
 from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
@@ -27,6 +26,7 @@ from worker.plan.compile import Compiled, compile_plan
 from worker.plan.lyrics import as_lrc, as_webvtt
 from worker.plan.recordings import Media, Music, Speech
 from worker.render import stages
+from worker.render.chapters import chapters
 from worker.render.deliver import PREVIEW_FADE_S, Delivered, Delivery, deliver, deliver_preview
 from worker.render.master import LoudnessOf
 from worker.render.programme import Programme, measure
@@ -300,7 +300,7 @@ def _write_lyrics(job: RenderJob, compiled: Compiled, out: Path) -> tuple[Path, 
 
 
 def make_tags(job: RenderJob, compiled: Compiled, cover: bytes | None) -> Tags:
-    """Make the file's tags: what the job says, and a chapter for each repetition of the voice."""
+    """Make the file's tags: what the job says, and its chapters."""
     data = job.metadata
     return Tags(
         title=data.title,
@@ -308,19 +308,5 @@ def make_tags(job: RenderJob, compiled: Compiled, cover: bytes | None) -> Tags:
         album=data.album,
         comment="Made by mindscript-audio-worker",
         cover=cover,
-        chapters=_chapters(compiled) if job.chapters else (),
-    )
-
-
-def _chapters(compiled: Compiled) -> tuple[Chapter, ...]:
-    """From each repetition's first word to the next one's; none for a single repetition."""
-    if compiled.repetitions < 2:
-        return ()
-    starts: dict[int, int] = {}
-    for span in compiled.spoken:
-        starts.setdefault(span.repetition, span.start)
-    edges = [*starts.values(), compiled.plan.frames]
-    return tuple(
-        Chapter(f"Repetition {number}", start / SAMPLE_RATE_HZ, stop / SAMPLE_RATE_HZ)
-        for number, (start, stop) in enumerate(pairwise(edges), start=1)
+        chapters=chapters(compiled.spoken, job.chapters, frames=compiled.plan.frames),
     )

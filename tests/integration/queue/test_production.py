@@ -253,6 +253,22 @@ def test_spoken_characters_a_customer_and_day_are_capped(made, transport, leased
                 execute(dsn, "UPDATE audio_job_queue SET started_at = now() WHERE started_at < now() - interval '1 d'")
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_an_attempt_from_the_cache_keeps_the_characters_of_before(made, transport) -> None:
+    dsn = made(Variant(leased=True))
+    with opened(dsn, transport) as queue:
+        queue.enqueue({"script": "x" * 400}, track_id=new_track(dsn, USER), user_id=USER)
+        claim = claimed(queue)
+        assert queue.may_speak(claim, 400, limit=1000)
+        assert queue.may_speak(claim, 100, limit=1000)
+        finished(queue, claim)
+        queue.enqueue({"script": "x" * 400}, track_id=new_track(dsn, USER), user_id=USER)
+        claim = claimed(queue)
+        assert not queue.may_speak(claim, 601, limit=1000)
+        assert queue.may_speak(claim, 600, limit=1000)
+        finished(queue, claim)
+
+
 # -- payloads
 
 HOSTILE = {

@@ -55,6 +55,7 @@ CHOICES = [
     ("binaural.speakersMode", "binaural.speakers_mode", ("monaural", "isochronic"), "isochronic"),
     ("gains.reference", "gains.reference", ("normalized", "source"), "normalized"),
     ("safety.loudness", "safety.loudness", ("balance", "exact"), "balance"),
+    ("chapters", "chapters", ("lines", "repetitions"), "auto"),
     ("safety.measure", "safety.measure", ("programme", "speech"), "programme"),
     ("carrierType", "carrier_type", ("pink", "brown", "white", "none"), "none"),
     ("outputFormat", "output.format", ("mp3", "m4a", "aac", "wav", "flac"), "mp3"),
@@ -66,7 +67,6 @@ SWITCHES = [
     ("voice.settings.use_speaker_boost", "voice.settings.use_speaker_boost", None),
     ("safety.limiter", "safety.limiter", True),
     ("output.normalize", "output.normalize", True),
-    ("chapters", "chapters", True),
     ("lyrics", "lyrics", False),
 ]
 

@@ -206,6 +206,14 @@ def test_loop_modes(value, mode):
     assert parse_job({"script": "Hi", "loop": {"enabled": value}}).loop_mode == mode
 
 
+@pytest.mark.parametrize(
+    ("value", "marks"),
+    [(True, "auto"), (False, "none"), ("lines", "lines"), ("repetitions", "repetitions"), (None, "auto")],
+)
+def test_chapter_marks(value, marks):
+    assert parse_job({"script": "Hi", "chapters": value}).chapters == marks
+
+
 def test_gains_win_over_the_layers_own_volume():
     job = parse_job(joined(FULL, {"solfeggio": {"volume_db": -40}, "gains": {"musicDb": None}}))
     assert job.gains.solfeggio_db == -18

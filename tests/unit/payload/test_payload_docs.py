@@ -105,6 +105,8 @@ def test_the_range_of_a_field_is_told(name):
             waiting += get_args(kind)
     if name == "loopMode":
         choices = ["true", '`"repeat"`', '`"interval"`', "false"]
+    if name == "chapters":
+        choices = ["true", '`"lines"`', '`"repetitions"`', "false"]
     assert limits <= numbers(allowed), allowed
     assert [word for word in choices if word not in allowed] == []
     assert allowed
@@ -114,7 +116,7 @@ def test_the_range_of_a_field_is_told(name):
 def test_the_default_of_a_field_is_told(name):
     told = ROWS[ELSEWHERE.get(name, name)][2]
     default = FIELDS[name].get_default(call_default_factory=True)
-    if name == "loopMode":
+    if name in ("loopMode", "chapters"):
         assert told == "true"
     elif isinstance(default, bool):
         assert told.startswith("on if") if name.endswith(".enabled") else told == str(default).lower()

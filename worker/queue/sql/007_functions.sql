@@ -203,7 +203,9 @@ BEGIN
     IF v_spoken + p_characters > p_limit THEN
         RETURN false;
     END IF;
-    UPDATE public.audio_job_queue SET spoken_characters = p_characters WHERE id = p_job_id AND claim_token = p_token;
+    -- a later attempt asks for less where the cache has what an earlier one was given, and that was paid all the same
+    UPDATE public.audio_job_queue SET spoken_characters = greatest(spoken_characters, p_characters)
+     WHERE id = p_job_id AND claim_token = p_token;
     RETURN true;
 END $$;
 

@@ -1,0 +1,42 @@
+"""Chapter marks: one for each line that is spoken, or for each repetition of the voice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from textwrap import shorten
+
+from worker.codec.tags import Chapter
+from worker.payload.schema import SAMPLE_RATE_HZ, ChapterMarks
+from worker.plan.repetitions import SpokenSpan
+
+_LONGEST_TITLE = 80  # characters: players show one line
+
+
+def chapters(spoken: Sequence[SpokenSpan], marks: ChapterMarks, *, frames: int) -> tuple[Chapter, ...]:
+    """Make the chapters of a track: each lasts from its first word to that of the next one, the last to the end.
+
+    Parameters
+    ----------
+    spoken : sequence of SpokenSpan
+        In order of time. A recording has no words, and so no lines.
+    marks : "auto", "lines", "repetitions" or "none"
+        "auto": of one repetition the lines, of several the repetitions, since the same few lines many times over are
+        no list to choose from.
+    frames : int
+        Length of the track.
+    """
+    repetitions: dict[int, int] = {}
+    for span in spoken:
+        repetitions.setdefault(span.repetition, span.start)
+    if marks == "lines" or (marks == "auto" and len(repetitions) < 2):
+        found = [(shorten(span.text, _LONGEST_TITLE, placeholder=" …"), span.start) for span in spoken if span.text]
+    elif marks != "none" and len(repetitions) > 1:
+        found = [(f"Repetition {number}", start) for number, start in enumerate(repetitions.values(), start=1)]
+    else:
+        found = []
+    edges = [*(start for _, start in found), frames]
+    return tuple(
+        Chapter(title, start / SAMPLE_RATE_HZ, stop / SAMPLE_RATE_HZ)
+        for (title, _), (start, stop) in zip(found, pairwise(edges), strict=True)
+    )
