@@ -96,6 +96,13 @@ class PeakSurvey:
         before = np.concatenate([[-np.inf], stops[:-1]])
         return float(np.maximum(stops - np.maximum(starts, before), 0.0).sum() / max(self._frames, 1))
 
+    def allows(self, gain_db: float, ceiling_dbtp: float) -> bool:
+        """Whether a gain is within the bounds."""
+        return (
+            self.reduction_db(gain_db, ceiling_dbtp) <= self._bounds.most_db
+            and self.noticed_share(gain_db, ceiling_dbtp) <= self._bounds.most_share
+        )
+
     def most_gain_db(self, ceiling_dbtp: float) -> float:
         """The largest gain within the bounds; infinite for silence."""
         if self._true_peak == 0.0:

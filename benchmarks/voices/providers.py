@@ -30,7 +30,10 @@ _SHUFFLED: Mapping[str, Any] = {**_JOB, "loopMode": True, "pauseSec": 3}
 
 def providers(say: Callable[[str], None]) -> None:
     """Print a row for each provider."""
-    say("| provider | lines | between lines | between paragraphs | `[pause 2s]` | order when shuffled | chapters, once | repeated |")
+    say(
+        "| provider | lines | between lines | between paragraphs | `[pause 2s]` | order when shuffled "
+        "| chapters, once | repeated |"
+    )
     say("|---|---|---|---|---|---|---|---|")
     with (
         speech_service() as service,
@@ -52,11 +55,14 @@ def providers(say: Callable[[str], None]) -> None:
         for name, (voice, settings) in asked.items():
             once = order({**_JOB, "voice": {**voice, **_AT_SPEED}}, **settings)
             shuffled = order({**_SHUFFLED, "voice": {**voice, **_AT_SPEED, "shuffle": True}}, **settings)
-            say(f"| {name} | {' | '.join([*_silences(once), *_repetitions(shuffled), _chapters(once), _chapters(shuffled)])} |")
+            cells = [*_silences(once), *_repetitions(shuffled), _chapters(once), _chapters(shuffled)]
+            say(f"| {name} | {' | '.join(cells)} |")
         recording = Path(folder) / "me.wav"
         soundfile.write(recording, np.concatenate([said(line) for line in _LINES]), SOUND_RATE)
         uploaded = order({**_SHUFFLED, "voice": {"provider": "uploaded", "shuffle": True}}, recording=recording)
-        say(f"| uploaded | no words are known | its own | its own | its own | as recorded | – | {_chapters(uploaded)} |")
+        say(
+            f"| uploaded | no words are known | its own | its own | its own | as recorded | – | {_chapters(uploaded)} |"
+        )
 
 
 def _cues(ended: Ended) -> list[tuple[float, float, str]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.blocks import db_to_gain, gain_to_db, runs, spans
-from dsp.limiter import MARGIN_DB, MOST_DB, NOTICED_DB, RELEASE_DB_PER_S, Reduction
+from dsp.limiter import MARGIN_DB, MOST_DB, NOTICED_DB, RELEASE_DB_PER_S
 from dsp.loudness import Energies, LoudnessMeter, Measurement, hop_frames, integrated_lufs, rounded_db
 from dsp.peak_survey import LimiterBounds, PeakSurvey
 from dsp.plan import RenderPlan, render
@@ -27,7 +27,6 @@ _SPAN_HOPS = 20
 _FEW_HOPS, _MANY_HOPS = 50, 1200  # measured to learn how much the limiter takes: of little, and of more than
 _LITTLE_LU = 0.03
 _CLOSE_DB = 0.05
-_SAFE_OF_FEW, _SAFE_OF_MANY = 8.0, 2.0  # times a share that was estimated on so many hops, the share is not more
 _BOUNDED_HOPS = 200  # within the bounds the limiter's effect on the loudness is small
 
 LoudnessOf = Callable[[Energies], float]
@@ -73,10 +72,8 @@ class Shortfall:
     peak_hop: int
 
 
-def _limited_energies(programme: Programme, mix: Measurement, *, most_hops: int) -> tuple[Energies, float, bool]:
+def _limited_energies(programme: Programme, mix: Measurement, *, most_hops: int) -> Energies:
     """Energies of the limited programme, by hop: those of the mix at the gain, but where the limiter works.
-
-    Also the share of the time with a noticed reduction, and whether it was not only estimated.
 
     Only hops whose samples come near the ceiling, and those that the limiter's release reaches after them, are made
     and measured again; of very many a part, evenly spread, that represents all. The decoded file is judged in the end;
@@ -89,13 +86,10 @@ def _limited_energies(programme: Programme, mix: Measurement, *, most_hops: int)
     touched = _touched(mix.peaks * (programme.gain / db_to_gain(programme.ceiling_dbtp)))
     every = -(-sum(stop - start for start, stop in touched) // most_hops) or 1
     before = after = 0.0
-    made, reduction = 0, Reduction()
     for start, stop in touched[::every]:
         preroll_hops = min(_PREROLL_HOPS, start)
         meter = LoudnessMeter(programme.plan.sample_rate, preroll_hops=preroll_hops)
-        made += stop - start
-        first = (start - preroll_hops) * hop
-        for block in programme.blocks(first, stop * hop, reduction=reduction):
+        for block in programme.blocks((start - preroll_hops) * hop, stop * hop):
             meter.add(block)
         before += float(energies[start:stop].sum(dtype=np.float64))
         energies[start:stop] = meter.result().energies
@@ -103,9 +97,7 @@ def _limited_energies(programme: Programme, mix: Measurement, *, most_hops: int)
     for number, (start, stop) in enumerate(touched):
         if number % every:
             energies[start:stop] *= after / before
-    all_hops = sum(stop - start for start, stop in touched)
-    noticed_frames = reduction.noticed_frames * all_hops / max(made, 1)
-    return energies, noticed_frames / max(programme.plan.frames, 1), every == 1
+    return energies
 
 
 def _touched(peaks: NDArray[np.float32]) -> list[tuple[int, int]]:
@@ -130,10 +122,9 @@ def _least_share(mix: Measurement, over_db: float) -> float:
     return float(np.minimum(held_s * _HOPS_PER_S, 1.0).sum() / max(len(mix.peaks), 1))
 
 
-def _survey(plan: RenderPlan, mix: Measurement, bounds: LimiterBounds) -> PeakSurvey:
-    """Survey the peaks of the mix, in the hops whose samples come near the highest ones."""
-    hop = hop_frames(plan.sample_rate)
-    low_db = gain_to_db(mix.sample_peak) - bounds.most_db  # a ceiling over the mix, in dB: the lowest within the bounds
+def _floor(mix: Measurement, bounds: LimiterBounds) -> float:
+    """The lowest ceiling over the mix that can be within the bounds, linear, by the sample peaks of the hops."""
+    low_db = gain_to_db(mix.sample_peak) - bounds.most_db
     high_db = low_db + bounds.most_db
     while high_db - low_db > _CLOSE_DB:
         middle_db = (low_db + high_db) / 2
@@ -141,7 +132,15 @@ def _survey(plan: RenderPlan, mix: Measurement, bounds: LimiterBounds) -> PeakSu
             low_db = middle_db
         else:
             high_db = middle_db
-    floor = db_to_gain(low_db)
+    return db_to_gain(low_db)
+
+
+def _survey(plan: RenderPlan, mix: Measurement, bounds: LimiterBounds, floor: float) -> PeakSurvey:
+    """Survey the peaks of the mix that a ceiling of `floor` or higher limits noticeably.
+
+    Only the hops are made whose samples come near such a peak.
+    """
+    hop = hop_frames(plan.sample_rate)
     survey = PeakSurvey(plan.frames, plan.sample_rate, bounds, floor=floor)
     near = mix.peaks > floor * db_to_gain(NOTICED_DB - _NEAR_CEILING_DB)
     whole = len(mix.peaks) * hop
@@ -201,39 +200,35 @@ def _programme(plan: RenderPlan, aim: Aim, gain_db: float, *, lufs: float, limit
 class _Trial:
     """A programme at a gain.
 
-    `share` is the part of the time with a noticed reduction, rather too high. `reaches` is False where the target would
-    take a higher gain than this, and the limiter must not do more.
+    `reaches` is False where the target would take a higher gain than this, and the limiter must not do more.
     """
 
     programme: Programme
     reaches: bool
-    share: float = 1.0
 
 
 def _at_loudness(plan: RenderPlan, mix: Measurement, aim: Aim, target_lufs: float, gain_db: float) -> _Trial:
     """Raise the gain from what would do without a limiter, until the target is reached or the limiter does too much."""
-    most_db = MOST_DB if aim.bounds is None else aim.bounds.most_db
+    bounds = aim.bounds
     lowest_db, lowest_lufs = gain_db, math.nan
     most_hops = _FEW_HOPS
     for _ in range(_MOST_ROUNDS):
         trial = _programme(plan, aim, gain_db, lufs=math.nan)
-        if aim.bounds is not None and gain_to_db(mix.sample_peak) + gain_db - aim.ceiling_dbtp > most_db:
+        over_db = gain_db - aim.ceiling_dbtp
+        if bounds is not None and (
+            gain_to_db(mix.sample_peak) + over_db > bounds.most_db or _least_share(mix, over_db) > bounds.most_share
+        ):
             return _Trial(trial, False)
-        energies, share, is_exact = _limited_energies(trial, mix, most_hops=most_hops)
-        few = most_hops == _FEW_HOPS and not is_exact
-        share *= 1.0 if is_exact else _SAFE_OF_FEW if few else _SAFE_OF_MANY
-        lufs = aim.loudness(energies)
+        lufs = aim.loudness(_limited_energies(trial, mix, most_hops=most_hops))
         if abs(lufs - target_lufs) <= _CLOSE_LU:
-            return _Trial(_programme(plan, aim, gain_db + target_lufs - lufs, lufs=target_lufs), True, share)
-        if aim.bounds is not None and not few and share > _SAFE_OF_MANY**2 * aim.bounds.most_share:
-            return _Trial(trial, False)
+            return _Trial(_programme(plan, aim, gain_db + target_lufs - lufs, lufs=target_lufs), True)
         if abs(lufs - target_lufs) > _LITTLE_LU:
             most_hops = _MANY_HOPS
         # the harder the limiter works, the less a decibel of gain brings: follow the last slope, within reason
         slope = (lufs - lowest_lufs) / (gain_db - lowest_db) if gain_db != lowest_db else 1.0
         lowest_db, lowest_lufs = gain_db, lufs
         gain_db += (target_lufs - lufs) / min(max(slope, 0.2), 1.0)
-        if aim.bounds is None and gain_to_db(mix.sample_peak) + gain_db - aim.ceiling_dbtp > MOST_DB:
+        if bounds is None and gain_to_db(mix.sample_peak) + gain_db - aim.ceiling_dbtp > MOST_DB:
             break
     return _Trial(_programme(plan, aim, lowest_db, lufs=lowest_lufs), False)
 
@@ -243,17 +238,17 @@ def _within_bounds(
 ) -> tuple[Programme, Shortfall | None]:
     """The wanted programme where its limiter stays within the bounds, else the loudest one that does."""
     programme, plan = wanted.programme, wanted.programme.plan
-    over_db = programme.gain_db - (aim.ceiling_dbtp - MARGIN_DB)
-    highest_db = gain_to_db(mix.sample_peak) + over_db + _NEAR_CEILING_DB
-    if not aim.surveyed and wanted.reaches and highest_db <= bounds.most_db and wanted.share <= bounds.most_share:
-        return programme, None
-    survey = _survey(plan, mix, bounds)
+    if wanted.reaches and not aim.surveyed:  # most programmes stay within them, and few of their hops are that high
+        ceiling = db_to_gain(aim.ceiling_dbtp - MARGIN_DB - programme.gain_db)
+        if _survey(plan, mix, bounds, ceiling).allows(programme.gain_db, aim.ceiling_dbtp):
+            return programme, None
+    survey = _survey(plan, mix, bounds, _floor(mix, bounds))
     most_db = survey.most_gain_db(aim.ceiling_dbtp)
     if wanted.reaches and programme.gain_db <= most_db:
         return programme, None
     gain_db = min(programme.gain_db, most_db)
     trial = _programme(plan, aim, gain_db, lufs=math.nan)
-    energies, _, _ = _limited_energies(trial, mix, most_hops=_BOUNDED_HOPS)
+    energies = _limited_energies(trial, mix, most_hops=_BOUNDED_HOPS)
     shortfall = Shortfall(survey.reduction_db(programme.gain_db, aim.ceiling_dbtp), _peak_hop(mix))
     return replace(trial, lufs=aim.loudness(energies)), shortfall
 
