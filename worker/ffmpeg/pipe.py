@@ -172,7 +172,7 @@ class Pipe:
         with self._waiting():
             return os.read(self._process.stdout.fileno(), size)
 
-    def settle_log(self) -> None:
+    def wait_for_log(self) -> None:
         """Wait until all is parsed that the process has logged before it wrote what was read last."""
         assert self._process.stderr is not None  # noqa: S101
         waiting = array("i", [0])

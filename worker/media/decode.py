@@ -174,7 +174,7 @@ class SoundStream:
         width = SAMPLE_BYTES * self.channels
         end_s: float | None = None
         for packets in self._stream:
-            self._pipe.settle_log()
+            self._pipe.wait_for_log()
             if self._log.graphs > 1 and self.channels == 1:
                 raise _BecomesStereo
             self._packets += len(packets)
@@ -262,7 +262,7 @@ class SoundStream:
         if found is None:
             self._pipe.finish()
             raise self._no_sound()
-        self._pipe.settle_log()
+        self._pipe.wait_for_log()
         if self._log.by_index not in (None, self._layout):
             error = UnknownLayoutError(f"{self._name} has channels of unusual names", code="media.invalid")
             error.layout = self._log.by_index

@@ -184,7 +184,7 @@ def speak_script(
         said.recognised = recognise(list(zip(texts, clips, strict=True)), folder, sample_rate=SAMPLE_RATE_HZ)
         failed = ["voice: the speech recogniser failed, so the words were not checked."]
         said.notes.extend(failed if said.recognised is None else said.recognised.notes())
-    clips = _evened(clips, [part.said for part in waiting if isinstance(part, Sentence)], folder)
+    clips = _at_one_pace(clips, [part.said for part in waiting if isinstance(part, Sentence)], folder)
     measurements = [measure_clip(clip) for clip in clips]
     match = match_levels(clips, measurements)
     said.notes.extend(match.notes())
@@ -207,16 +207,16 @@ def _counted(source: PieceSource, said: SpeechStats) -> Iterator[None]:
         said.cached_characters += source.cached_characters
 
 
-def _evened(clips: Sequence[TrimmedClip], texts: Sequence[str], folder: Path) -> list[TrimmedClip]:
+def _at_one_pace(clips: Sequence[TrimmedClip], texts: Sequence[str], folder: Path) -> list[TrimmedClip]:
     """Bring pieces that are much slower or faster than the others nearer to them."""
     paces_s = [examine_piece(clip, SAMPLE_RATE_HZ, text).pace_s for clip, text in zip(clips, texts, strict=True)]
-    evened = list(clips)
+    paced = list(clips)
     for number, tempo in enumerate(pace_tempos(paces_s)):
         if tempo != 1.0:
             frames = max(1, round(clips[number].frames / tempo))
             blocks = stretched(clips[number], frames, SAMPLE_RATE_HZ)
-            evened[number] = TrimmedClip(write_clip(folder / f"paced-{number:04d}.f32", blocks), 0, frames)
-    return evened
+            paced[number] = TrimmedClip(write_clip(folder / f"paced-{number:04d}.f32", blocks), 0, frames)
+    return paced
 
 
 def spaced_pieces(parts: Sequence[Part], voice: Voice, *, limit_characters: int | None = None) -> tuple[Part, ...]:

@@ -203,7 +203,7 @@ def test_pauses_stay_exact_and_levels_are_even(tmp_path, sayings, processing):
     assert max(levels) - min(levels) < 1.0, "they are said 6 dB apart"
 
 
-def test_pieces_are_never_evened_by_more_than_is_natural(tmp_path, monkeypatch):
+def test_pieces_are_never_brought_nearer_by_more_than_is_natural(tmp_path, monkeypatch):
     monkeypatch.setitem(BY_LEVEL_DB, "Two.", -40.0)
     said = SpeechStats()
     speech = spoken(tmp_path, "One. Two. Three.", processing=VoiceProcessing(), said=said)
