@@ -21,7 +21,7 @@ _EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFI
 class JobInput:
     """What was claimed: the row's ids and its JSON, which customers write, so that only the job process parses it.
 
-    `waited_s` is how long the job has waited, by the claim.
+    `waited_s` is how long the job has waited, by the claim; a probe was parked, and finds out whether that can end.
     """
 
     job_id: str
@@ -30,6 +30,7 @@ class JobInput:
     payload_text: str | None
     attempt: int = 1
     waited_s: float = 0.0
+    is_probe: bool = False
 
     @property
     def payload(self) -> Mapping[str, Any]:

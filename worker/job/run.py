@@ -66,6 +66,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
                 config,
                 fetch,
                 waited_s=job_input.waited_s,
+                asks_refused_voices=job_input.is_probe,
                 check_characters=_check_of_characters(config, channel),
                 speech_store=storage.small_files(config.tts_cache_bucket) if config.tts_cache_bucket else None,
                 places=channel,

@@ -28,7 +28,7 @@ from worker.pronounce import Pronunciations
 from worker.storage.base import SmallFiles
 from worker.tts import open_voice
 from worker.tts.cache import SpeechCache
-from worker.tts.fallback import Turn, spoken_by_first, why_fall_back
+from worker.tts.fallback import Turn, refused_just_now, spoken_by_first, why_fall_back
 from worker.tts.local_voice import check_language
 from worker.tts.pace import PaceBook
 from worker.tts.places import Places
@@ -72,6 +72,8 @@ class Studio:
         Sentences that are spoken anew.
     waited_s : float
         How long the job has waited for its voice. Infinite, as on the command line: an outage falls back at once.
+    asks_refused_voices : bool
+        Ask a voice that its service refused just now, too, as a probe must and a person may.
     check_characters : callable, optional
         Called with how many characters a paid voice is about to be asked for, in all for this job, unless the cache has
         them all; raises to refuse them.
@@ -95,6 +97,7 @@ class Studio:
     music_file: Path | None = None
     new_takes: Collection[str] = ()
     waited_s: float = math.inf
+    asks_refused_voices: bool = True
     check_characters: Callable[[int], None] | None = None
     speech_store: SmallFiles | None = None
     places: Places | None = None
@@ -121,7 +124,7 @@ class Studio:
         return LimiterBounds(self.config.limiter_max_db, self.config.limiter_max_percent / 100)
 
     def check_voice(self, job: RenderJob) -> None:
-        """Fail now where the job's voice cannot be opened, before music is fetched and decoded for nothing.
+        """Fail now where the job's voice cannot be had, before music is fetched and decoded for nothing.
 
         Raises
         ------
@@ -129,6 +132,9 @@ class Studio:
             As the voice does, unless it is what a fallback is for.
         """
         if self.voice_file is None and PROVIDERS[job.voice.provider].key_variable:
+            refusal = None if self.asks_refused_voices else refused_just_now(job.voice, self.config)
+            if refusal is not None:
+                raise refusal
             try:
                 open_voice(job.voice, self.config).close()
             except WorkerError as error:
@@ -176,7 +182,14 @@ class Studio:
             said.recognised = tried.recognised
             return speech
 
-        return spoken_by_first(job.voice, config, speak_by, waited_s=self.waited_s, notes=said.notes)
+        return spoken_by_first(
+            job.voice,
+            config,
+            speak_by,
+            waited_s=self.waited_s,
+            notes=said.notes,
+            asks_anyway=self.asks_refused_voices,
+        )
 
     def _speak_by(
         self,

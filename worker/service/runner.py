@@ -131,7 +131,13 @@ class RunningJob:
         context, claim = self.context, self.claim
         kills = kills_by_the_kernel()
         job_input = JobInput(
-            claim.job_id, claim.track_id, claim.user_id, claim.payload_text, claim.attempt, claim.waited_s
+            claim.job_id,
+            claim.track_id,
+            claim.user_id,
+            claim.payload_text,
+            claim.attempt,
+            claim.waited_s,
+            is_probe=claim.probed_cause is not None,
         )
         assignment = Assignment(context.function, job_input, context.config, folder, context.memory_limit_bytes)
         job = JobProcess(context.fork_server, assignment)

@@ -18,6 +18,7 @@ from worker.disk_cache import DiskCache
 from worker.errors import ConfigurationError, JobError, TransientError, WaitError, WorkerError
 from worker.fallbacks import ANY, VoiceName, fallbacks_of
 from worker.payload.schema import VoiceChoice
+from worker.tts.refused_voices import RefusedVoices
 from worker.tts.service_errors import RewordedError, SpoiltError
 from worker.voice_names import name_in_effect, speaker
 from worker.voices import PROVIDERS
@@ -89,6 +90,7 @@ def spoken_by_first(
     *,
     waited_s: float,
     notes: list[str],
+    asks_anyway: bool = True,
 ) -> T:
     """Call `speak` with the job's voice, then with its fallbacks, and return the first result.
 
@@ -103,6 +105,8 @@ def spoken_by_first(
         outage is long enough for a fallback. Infinite: any is.
     notes : list of str
         Who spoke instead, and why, is added.
+    asks_anyway : bool
+        Ask a voice that was refused just now, too.
 
     Raises
     ------
@@ -112,6 +116,7 @@ def spoken_by_first(
         As the job's own voice does, unless a fallback's error can be put right sooner.
     """
     outages = _Outages(config)
+    refused = RefusedVoices(config)
     turns = [Turn(voice_name(choice, config), choice, config)]
     own = may_be_own(choice, config)
     failures: list[WorkerError] = []
@@ -121,9 +126,14 @@ def spoken_by_first(
             other = _turn_of(to, choice, config)
             if other.name not in [known.name for known in turns]:
                 turns.append(replace(other, number=len(turns)))
+        known = None if asks_anyway else refused.recent(each.name)
         try:
+            if known is not None:
+                raise known
             spoken = speak(replace(each, another_may_speak=number + 1 < len(turns)))
         except WorkerError as error:
+            if error is not known:
+                refused.note(each.name, error)
             why = why_fall_back(error)
             if why is None and (number == 0 or not isinstance(error, ConfigurationError)):
                 raise  # such as of the script
@@ -143,6 +153,14 @@ def spoken_by_first(
             return speak(replace(each, number=len(turns)))
     # what will pass, or what an operator can put right, comes before what would fail the job
     raise next((error for error in failures if not isinstance(error, JobError)), failures[0])
+
+
+def refused_just_now(choice: VoiceChoice, config: Config) -> ConfigurationError | None:
+    """The refusal that a job would meet again, of its voice where no other may speak."""
+    name = voice_name(choice, config)
+    if fallbacks_of(config.voice_fallbacks, name, own=may_be_own(choice, config)):
+        return None
+    return RefusedVoices(config).recent(name)
 
 
 def _turn_of(to: VoiceName, choice: VoiceChoice, config: Config) -> Turn:

@@ -14,7 +14,7 @@ from worker.errors import ConfigurationError, JobError, TransientError, WaitErro
 from worker.fallbacks import VoiceName, read_fallbacks
 from worker.payload.schema import VoiceChoice
 from worker.tts import fallback, open_voice
-from worker.tts.fallback import may_be_own, spoken_by_first, voice_name
+from worker.tts.fallback import may_be_own, refused_just_now, spoken_by_first, voice_name
 from worker.tts.service_errors import RewordedError, SpoiltError
 from worker.vendors import VoiceUse, shutdown_of, speech_figures
 
@@ -258,3 +258,66 @@ class TestSpoiltPieces:
 
 def test_every_reason_has_its_words():
     assert set(fallback.IN_WORDS) == {"ended", "out", "reworded", "spoilt"}
+
+
+KEY = {"openai_api_key": SecretStr("sk-one"), "rules": ""}
+REFUSED = ConfigurationError("tts-1 is gone", code="voice.model", about=("openai", "tts-1"))
+
+
+class TestRefusedJustNow:
+    def refused(self, stage, *, choice=NOVA, asks_anyway=False):
+        with pytest.raises(ConfigurationError) as caught:
+            spoken_by_first(choice, stage.config, stage.speak, waited_s=0.0, notes=stage.notes, asks_anyway=asks_anyway)
+        return caught.value
+
+    def test_the_next_job_does_not_ask_and_waits_for_the_same_cause(self, tmp_path):
+        stage = Stage(tmp_path, REFUSED, **KEY)
+        first, second = self.refused(stage), self.refused(stage)
+        assert len(stage.asked) == 1
+        assert (str(second), second.code, second.cause) == (str(first), first.code, first.cause)
+        assert refused_just_now(NOVA, stage.config) is not None
+
+    def test_a_probe_asks(self, tmp_path):
+        stage = Stage(tmp_path, REFUSED, **KEY)
+        self.refused(stage)
+        spoken_by_first(NOVA, stage.config, lambda turn: turn.name, waited_s=0.0, notes=[], asks_anyway=True)
+
+    def test_a_refusal_is_forgotten_before_the_first_probe(self, tmp_path, monkeypatch):
+        stage = Stage(tmp_path, REFUSED, **KEY)
+        self.refused(stage)
+        later = time.time() + 25
+        monkeypatch.setattr(time, "time", lambda: later)
+        assert refused_just_now(NOVA, stage.config) is None
+
+    def test_another_key_model_or_voice_is_asked(self, tmp_path):
+        self.refused(Stage(tmp_path, REFUSED, **KEY))
+        another_key = Stage(tmp_path, rules="", openai_api_key=SecretStr("sk-two"))
+        assert refused_just_now(NOVA, another_key.config) is None
+        for change in ({"id": "alloy"}, {"model": "gpt-4o-mini-tts"}):
+            assert refused_just_now(NOVA.model_copy(update=change), Stage(tmp_path, **KEY).config) is None
+
+    def test_a_fallback_speaks_and_the_refused_voice_is_not_asked_again(self, tmp_path):
+        stage = Stage(tmp_path, REFUSED)
+        stage.spoken()
+        again = Stage(tmp_path)
+        again.speak = lambda turn: turn.name
+        notes: list[str] = []
+        spoken = spoken_by_first(NOVA, again.config, again.speak, waited_s=0.0, notes=notes, asks_anyway=False)
+        assert str(spoken) == "openai-realtime/gpt-realtime-2/nova"
+        assert "openai/tts-1/nova is not offered any more" in notes[0]
+        assert refused_just_now(NOVA, again.config) is None
+
+    @pytest.mark.parametrize("error", [JobError("too long"), OUT, ConfigurationError("format", code="voice.format")])
+    def test_what_depends_on_the_job_or_will_pass_is_not_remembered(self, tmp_path, error):
+        stage = Stage(tmp_path, error, **KEY)
+        with pytest.raises(type(error)):
+            spoken_by_first(NOVA, stage.config, stage.speak, waited_s=0.0, notes=[])
+        assert refused_just_now(NOVA, stage.config) is None
+
+    def test_a_damaged_file_is_no_refusal(self, tmp_path):
+        stage = Stage(tmp_path, REFUSED, **KEY)
+        self.refused(stage)
+        (file,) = (tmp_path / "refused-voices").iterdir()
+        for content in (b"", b"[]", b'{"at": "x"}', b"\xff", b'{"at": 1e999}'):
+            file.write_bytes(content)
+            assert refused_just_now(NOVA, stage.config) is None
