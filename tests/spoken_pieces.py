@@ -100,14 +100,17 @@ def _voice():  # type: ignore[no-untyped-def]
     return Hibari(voice="heart", threads=1)
 
 
-def clean_pieces() -> Iterator[SpokenPiece]:
-    """200 pieces: 40 sentences at five speeds, of which each other one is as a recording or a codec would leave it."""
+def clean_pieces(take: int = 0) -> Iterator[SpokenPiece]:
+    """200 pieces: 40 sentences at five speeds, most of them as a recording or a codec would leave them.
+
+    Another take has other sound, and other sentences as recordings.
+    """
     for number, text in enumerate(SENTENCES):
         for turn, speed in enumerate(SPEEDS):
-            samples = said(text, speed)
-            kind = ("as it is", *_RECORDED)[(number + turn) % (len(_RECORDED) + 1)]
+            samples = said(text, speed, take)
+            kind = ("as it is", *_RECORDED)[(number + turn + take) % (len(_RECORDED) + 1)]
             if kind != "as it is":
-                samples = _RECORDED[kind](samples, np.random.default_rng(number))
+                samples = _RECORDED[kind](samples, np.random.default_rng(1000 * take + number))
             yield SpokenPiece(f"{kind}, speed {speed:g}", samples, text, speed)
 
 
