@@ -176,7 +176,8 @@ def deliver(
     headroom_db = encoding.headroom_db
     level_db = -encoding.level_change_db
     delivered: Delivered | None = None
-    surveyed = False
+    surveyed = repeating = False
+    fair_lu, fair = LOUDNESS_TOLERANCE_LU, (level_db, headroom_db)  # the smallest miss so far, and what led to it
     for number in range(1, _MOST_ENCODES + 1):
         ceiling_dbtp = MOST_DBTP - headroom_db
         aim = Aim(target_lufs, ceiling_dbtp, delivery.limiter, delivery.bounds, surveyed, delivery.loudness)
@@ -193,7 +194,7 @@ def deliver(
         _check_sound(delivered, mix)
         miss_lu = delivered.miss_lu
         over_db = delivered.true_peak_dbtp - MOST_DBTP
-        last = number == _MOST_ENCODES
+        last = number == _MOST_ENCODES or repeating
         close = abs(miss_lu) <= (LOUDNESS_TOLERANCE_LU if last else _AIM_LU)
         # what a codec takes from the loudness and adds to the peaks is no reason to refuse a file, unless it has to be
         settled = delivery.bounds is not None and number >= _SETTLED_ENCODES and miss_lu < 0
@@ -204,6 +205,12 @@ def deliver(
             if encoding.format != "aac" and frames != plan.frames:  # bare ADTS has no place for a length
                 raise QualityError(f"the decoded file has {frames} frames where {plan.frames} are due")
             return delivered
+        out.unlink(missing_ok=True)  # not kept beside the next
+        if over_db <= 0 and not beyond and abs(miss_lu) <= fair_lu:
+            fair_lu, fair = abs(miss_lu), (level_db, headroom_db)
+        elif over_db <= 0 and fair_lu < LOUDNESS_TOLERANCE_LU:  # a codec that jumps: it comes no nearer than before
+            (level_db, headroom_db), repeating = fair, True
+            continue
         # Each time the ceiling is set lower by more than the miss, so that this comes to an end: with other peaks a
         # codec overshoots by other amounts.
         if over_db > 0:
@@ -212,7 +219,6 @@ def deliver(
             change_db = rounded_db(-miss_lu)
             level_db += change_db
             headroom_db += max(change_db, 0.0)  # a higher level lifts the peaks, too
-        out.unlink(missing_ok=True)  # not kept beside the next
     assert delivered is not None  # noqa: S101 - at least one encoding was made
     if target_lufs is not None and programme.limiting and delivery.bounds is None:
         # the codec leaves no room for both the peaks and the loudness

@@ -181,6 +181,26 @@ def test_the_gain_of_a_second_encoding_is_rounded(tmp_path):
     assert levels_db == pytest.approx(np.round(levels_db, 3), abs=1e-9)
 
 
+def test_a_codec_that_jumps_gets_what_came_nearest_before(tmp_path, monkeypatch):
+    """Each other level misses by more than the first one, which is near enough: no encoding comes nearer than that."""
+    levels: list[float] = []
+
+    def jumping(track, out, encoding) -> None:
+        levels.append(float(np.abs(next(iter(track.pcm(RATE, 2 * RATE)))).max()))
+        miss_db = 0.07 if levels[-1] == levels[0] else -0.2
+
+        def missed(start, stop):
+            for block in track.pcm(start, stop):
+                yield block * np.float32(10 ** (miss_db / 20))
+
+        encoding_of_tracks.encode(replace(track, pcm=missed), out, encoding)
+
+    monkeypatch.setattr(delivery, "encode", jumping)
+    made = delivered(plan_of(12, *TONES), tmp_path)
+    assert made.miss_lu == pytest.approx(0.07, abs=0.01)
+    assert len(made.encodes) == 3
+
+
 @pytest.mark.parametrize("target_lufs", [-6.0, -7.0], ids=["the limiter gives up", "the encodings are used up"])
 def test_what_no_codec_can_deliver_so_loud_is_the_jobs_fault(tmp_path, target_lufs):
     """Noise at full scale: before the codec it is loud enough, but AAC lifts its peaks by as much as it is lowered."""
