@@ -38,7 +38,8 @@ _AIM_LU = 0.05  # a miss of more is worth another encoding
 _MOST_ENCODES = 6
 _SETTLED_ENCODES = 4  # a file that is still too quiet then stays so
 _CHECKED_S = 30
-_NEARLY_DB, _NEARLY = 0.05, 1.05
+_NEARLY_DB = 0.05
+_SAFE = 0.97  # of the limiter's time: what a survey of the peaks foretells of it is that exact, for nearly all mixes
 _PREVIEW_ENCODING = Encoding("mp3", 128)
 
 
@@ -107,11 +108,15 @@ class Delivered:
     @property
     def is_beyond_bounds(self) -> bool:
         """Whether the limiter has done more than it may, by a little more than rounding."""
-        bounds, frames = self.delivery.bounds, self.programme.plan.frames
+        bounds = self.delivery.bounds
         if bounds is None or self.delivery.target_lufs is None:
             return False
-        share = self.reduction.noticed_frames / max(frames, 1)
-        return self.reduction.max_db > bounds.most_db + _NEARLY_DB or share > bounds.most_share * _NEARLY
+        return self.reduction.max_db > bounds.most_db + _NEARLY_DB or self.noticed_share > bounds.most_share
+
+    @property
+    def noticed_share(self) -> float:
+        """The part of the time in which the limiter's reduction is noticed."""
+        return self.reduction.noticed_frames / max(self.programme.plan.frames, 1)
 
     @property
     def reached_lufs(self) -> float:
@@ -177,10 +182,11 @@ def deliver(
     level_db = -encoding.level_change_db
     delivered: Delivered | None = None
     surveyed = repeating = False
+    bounds = delivery.bounds and replace(delivery.bounds, most_share=_SAFE * delivery.bounds.most_share)
     fair_lu, fair = LOUDNESS_TOLERANCE_LU, (level_db, headroom_db)  # the smallest miss so far, and what led to it
     for number in range(1, _MOST_ENCODES + 1):
         ceiling_dbtp = MOST_DBTP - headroom_db
-        aim = Aim(target_lufs, ceiling_dbtp, delivery.limiter, delivery.bounds, surveyed, delivery.loudness)
+        aim = Aim(target_lufs, ceiling_dbtp, delivery.limiter, bounds, surveyed, delivery.loudness)
         try:
             programme, shortfall = find_master(plan, mix, aim, threads=threads)
         except JobError:
@@ -197,9 +203,11 @@ def deliver(
         last = number == _MOST_ENCODES or repeating
         close = abs(miss_lu) <= (LOUDNESS_TOLERANCE_LU if last else _AIM_LU)
         # what a codec takes from the loudness and adds to the peaks is no reason to refuse a file, unless it has to be
-        settled = delivery.bounds is not None and number >= _SETTLED_ENCODES and miss_lu < 0
-        beyond = delivered.is_beyond_bounds and not surveyed  # peaks far above the samples, which gave no hint of them
-        surveyed |= beyond
+        settled = bounds is not None and number >= _SETTLED_ENCODES and miss_lu < 0
+        beyond = delivered.is_beyond_bounds and number < _SETTLED_ENCODES
+        if beyond and bounds is not None and surveyed:  # of many peaks a survey foretells it less exactly
+            bounds = replace(bounds, most_share=_SAFE * bounds.most_share**2 / max(delivered.noticed_share, 1e-9))
+        surveyed |= beyond  # peaks far above the samples, which gave no hint of them
         if over_db <= 0 and (close or settled) and not beyond:
             frames = delivered.measurement.frames
             if encoding.format != "aac" and frames != plan.frames:  # bare ADTS has no place for a length
