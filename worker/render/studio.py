@@ -34,8 +34,9 @@ from worker.tts.pace import PaceBook
 from worker.tts.places import Places
 from worker.tts.processing import VoiceProcessing, measure_clip
 from worker.tts.recognition import check_recogniser
+from worker.tts.recording import recorded_speech
 from worker.tts.shorten import script_that_fits
-from worker.tts.speech import SpeechStats, recorded_speech, speak_script, unpaid_characters
+from worker.tts.speech import SpeechStats, speak_script, unpaid_characters
 from worker.tts.takes import TakeBook
 from worker.voices import PROVIDERS
 
@@ -151,6 +152,9 @@ class Studio:
                     max_seconds=config.max_duration_min * 60,
                     speed=job.voice.recording_speed,
                     processing=VoiceProcessing(job.voice.high_pass_hz, job.voice.declick),
+                    tidy=job.voice.tidy,
+                    care=job.voice.care,
+                    notes=said.notes,
                 )
         if config.verify == "report":
             check_recogniser()
