@@ -19,7 +19,7 @@ MOST_DB = 6.0
 THRESHOLD_LU = -3.0  # under the speech around; sibilants of clean recordings reach it, sharp ones stand above
 _SHARE = 0.5  # of what is above the threshold
 _TAPS = 64
-_RELEASE_WINDOWS = 6  # for `MOST_DB`
+_ATTACK_WINDOWS, _RELEASE_WINDOWS = 3, 6  # for `MOST_DB`; the attack is before the sibilant
 
 
 class Sibilants:
@@ -56,7 +56,7 @@ class DeEsser:
     """Turns the levels of what is above `SIBILANTS_HZ` into its gains."""
 
     def __init__(self) -> None:
-        self.path = GainPath(rise_db=MOST_DB / _RELEASE_WINDOWS, fall_db=MOST_DB / LOOK_AHEAD_WINDOWS, start_db=0.0)
+        self.path = GainPath(rise_db=MOST_DB / _RELEASE_WINDOWS, fall_db=MOST_DB / _ATTACK_WINDOWS, start_db=0.0)
         self._held = np.zeros(LOOK_AHEAD_WINDOWS)
 
     def add(self, over_speech_lu: Values) -> Values:
@@ -65,4 +65,4 @@ class DeEsser:
         longer = np.concatenate([self._held, -np.minimum(_SHARE * excess, MOST_DB)])
         self._held = longer[len(longer) - LOOK_AHEAD_WINDOWS :]
         windows = np.lib.stride_tricks.sliding_window_view(longer, LOOK_AHEAD_WINDOWS + 1)
-        return self.path.add(windows.min(axis=1))  # held until the sibilant itself has come
+        return self.path.add(windows[:, : _ATTACK_WINDOWS + 1].min(axis=1))  # held until the sibilant itself has come

@@ -7,7 +7,7 @@ import numpy as np
 from dsp.envelope import Values
 
 WINDOW_S = 0.01
-LOOK_AHEAD_WINDOWS = 3  # 30 ms
+LOOK_AHEAD_WINDOWS = 8  # 80 ms: a word may begin as softly as the noise
 
 
 class GainPath:

@@ -1,6 +1,6 @@
 """Gentle care for a recording of speech: noise gate, de-esser, leveller, in one pass over it.
 
-A window's gain is known once the next 30 ms are: the recording is read so far ahead, and comes out undelayed.
+A window's gain is known once the next 80 ms are: the recording is read so far ahead, and comes out undelayed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A noise gate for recordings of speech: the noise of pauses lower by 12 dB, and no end of a word cut.
 
-It opens 30 ms before a sound, stays open for 0.3 s after the last one, and closes over 0.6 s.
+It opens 80 ms before a sound, stays open for 0.25 s after the last one, and closes over 0.35 s.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from dsp.loudness import Energies, loudness_of_energies
 from dsp.pauses import Pauses
 
 RANGE_DB = 12.0
-HOLD_S = 0.3
-CLOSE_S = 0.6
-_OPEN_LU, _CLOSE_LU = 8.0, 5.0  # over the noise
-_SMOOTH_WINDOWS = 3  # 30 ms: less of low-pitched noise has peaks of its own
+HOLD_S = 0.25
+CLOSE_S = 0.35
+_OPEN_LU, _CLOSE_LU = 6.0, 4.0  # over the noise
+_OPEN_WINDOWS = 3
+_SMOOTH_WINDOWS = 5  # 50 ms: less of low-pitched noise has peaks of its own
 LEAST_LU, MOST_LU = 22.0, 65.0  # of the speech over the noise: below, words end in it; above, nobody hears it
 
 
@@ -36,7 +37,7 @@ class NoiseGate:
         self._left = 0  # windows for which it stays open; 0: closed
         self._before = np.zeros(_SMOOTH_WINDOWS - 1)
         self.path = GainPath(
-            rise_db=RANGE_DB / LOOK_AHEAD_WINDOWS, fall_db=RANGE_DB * WINDOW_S / CLOSE_S, start_db=-RANGE_DB
+            rise_db=RANGE_DB / _OPEN_WINDOWS, fall_db=RANGE_DB * WINDOW_S / CLOSE_S, start_db=-RANGE_DB
         )
 
     def add(self, energies: Energies) -> Values:

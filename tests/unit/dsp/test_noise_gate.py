@@ -67,7 +67,7 @@ def test_any_cutting_gives_the_same_gains(size):
 
 def test_the_gain_of_frames_is_a_straight_line_through_each_window():
     path = GainPath(rise_db=3.0, fall_db=3.0, start_db=0.0)
-    windows = path.add(np.array([0.0, 0.0, 0.0, -3.0, -6.0, -6.0]))
+    windows = path.add(np.array([*[0.0] * LOOK_AHEAD_WINDOWS, -3.0, -6.0, -6.0]))
     frames = path.over(windows, 4)
     assert frames is not None
     assert frames.tolist() == [-0.75, -1.5, -2.25, -3.0, -3.75, -4.5, -5.25, -6.0, -6.0, -6.0, -6.0, -6.0]
