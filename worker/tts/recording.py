@@ -45,6 +45,7 @@ NOTED_HUM_LU: Final = -45.0
 _HOP = hop_frames(SAMPLE_RATE_HZ)
 _PASSAGE_HOPS = 100  # 10 s, as long as the pieces that the limits of clipping were found on
 _MOST_PASSAGES = 12
+_DIGITAL_SILENCE_DB = 100.0
 _DC_DIGITS = 5  # the last bits of a sum differ with the processor: they do not reach the samples
 _DECODE_TIMEOUT_S = 300.0
 
@@ -140,33 +141,31 @@ def corrected(
 ) -> FileClip:
     """Correct what is wrong with the channels of a recording, in another file; one without faults stays as it is."""
     figures = examined.channels
-    dc = np.zeros(2, np.float32)
-    columns, signs = [0, 1], np.ones(2, np.float32)
-    if "dc" in tidy and max(map(abs, figures.dc)) > LARGEST_DC:
-        dc = np.round(np.array(figures.dc), _DC_DIGITS).astype(np.float32)
-        notes.append(
-            f"voice: the recording had a constant offset of {100 * np.abs(dc).max():.1f} % of full scale (DC), "
-            "which was taken out."
-        )
-    if clip.channels == 2:
-        if "channel" in tidy and abs(figures.balance_db) > ONE_CHANNEL_DB:
-            kept, silent = (0, 1) if figures.balance_db > 0 else (1, 0)
-            columns = [kept, kept]
-            names = ("left", "right")
-            softer = "silent" if abs(figures.balance_db) > 100 else f"{abs(figures.balance_db):.0f} dB softer"
-            notes.append(
-                f"voice: the recording had its sound in the {names[kept]} channel only (the {names[silent]} one was "
-                f"{softer}); it is in both now."
-            )
-        elif "polarity" in tidy and figures.correlation < OPPOSITE:
-            signs[1] = -1.0
-            notes.append(
-                f"voice: the two channels of the recording had opposite polarity (correlation "
-                f"{figures.correlation:.2f}), so they would have cancelled on one speaker; the right one was turned."
-            )
-    if not dc.any() and columns == [0, 1] and signs.all() and signs.min() > 0:
+    has_dc = "dc" in tidy and max(map(abs, figures.dc)) > LARGEST_DC
+    one_sided = "channel" in tidy and clip.channels == 2 and abs(figures.balance_db) > ONE_CHANNEL_DB
+    opposite = "polarity" in tidy and clip.channels == 2 and not one_sided and figures.correlation < OPPOSITE
+    if not (has_dc or one_sided or opposite):
         return clip
-    sounding = _sounding_span(clip, examined.measurement.peaks) if dc.any() else (0, clip.frames)
+    kept = (0 if figures.balance_db > 0 else 1,)
+    columns = kept * 2 if one_sided else (0, 1)
+    signs = np.array([1.0, -1.0 if opposite else 1.0], np.float32)
+    dc = np.round(np.array(figures.dc) * has_dc, _DC_DIGITS).astype(np.float32)
+    sounding = _sounding_span(clip, examined.measurement.peaks)
+    if has_dc:
+        percent = 100 * max(map(abs, figures.dc))
+        notes.append(f"voice: a constant offset (DC) of {percent:.1f} % of full scale was taken out of the recording.")
+    if one_sided:
+        sides, softer_db = ("left", "right"), abs(figures.balance_db)
+        other = "was silent" if softer_db > _DIGITAL_SILENCE_DB else f"was {softer_db:.0f} dB softer"
+        notes.append(
+            f"voice: the recording had its sound in the {sides[kept[0]]} channel only (the other one {other}); "
+            "it is in both now."
+        )
+    if opposite:
+        notes.append(
+            f"voice: the channels of the recording had opposite polarity (correlation {figures.correlation:.2f}), so "
+            "they would have cancelled on one speaker; the right one was turned."
+        )
 
     def blocks() -> Iterator[Block]:
         for first, last in spans(0, clip.frames):
@@ -174,7 +173,7 @@ def corrected(
             block[max(0, sounding[0] - first) : max(0, sounding[1] - first)] -= dc
             yield block[:, columns] * signs
 
-    return replaced(clip, into, blocks(), channels=1 if columns[0] == columns[1] else clip.channels)
+    return replaced(clip, into, blocks(), channels=1 if one_sided else clip.channels)
 
 
 def _sounding_span(clip: Clip, peaks: NDArray[np.float32]) -> tuple[int, int]:

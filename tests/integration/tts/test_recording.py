@@ -56,8 +56,8 @@ def test_a_good_recording_stays_as_it_is_without_a_note(taken):
 
 
 SPOILT = {
-    "dc": (stereo() + np.array([0.0, 0.46]), stereo(), r"offset of 46\.0 % of full scale"),
-    "channel": (stereo() * [0.0, 1.0], stereo()[:, [1, 1]], "right channel only .the left one was silent"),
+    "dc": (stereo() + np.array([0.0, 0.46]), stereo(), r"offset .DC. of 46\.0 % of full scale"),
+    "channel": (stereo() * [0.0, 1.0], stereo()[:, [1, 1]], "right channel only .the other one was silent"),
     "polarity": (
         reading()[:, None] * [1.0, -0.9] + room(len(reading()), 2),
         reading()[:, None] * [1.0, 0.9] + room(len(reading()), 2) * [1, -1],
@@ -87,7 +87,7 @@ def test_each_correction_has_a_switch(taken, fault):
 def test_a_channel_with_the_noise_of_an_open_input_counts_as_silent(taken):
     sound, notes, _ = taken(reading()[:, None] * [1.0, 0.0] + room(len(reading()), 2, level_db=-70))
     assert (sound[:, 0] == sound[:, 1]).all()
-    assert "the right one was 4" in notes[0]
+    assert "in the left channel only (the other one was 4" in notes[0]
 
 
 @pytest.mark.parametrize("balance", [[1.0, 0.03], [1.0, -0.03]])
