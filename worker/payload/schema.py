@@ -136,7 +136,9 @@ class VoiceChoice(_Model):
     high_pass_hz: float | None = Field(default=None, alias="highPassHz", ge=20, le=200)
     declick: bool = False
     tidy: Annotated[
-        tuple[Tidy, ...], BeforeValidator(_tidy), Allowed(f"true, false or a list of {', '.join(TIDY)}")
+        tuple[Tidy, ...],
+        BeforeValidator(_tidy, json_schema_input_type=bool | tuple[Tidy, ...]),
+        Allowed(f"true, false or a list of {', '.join(TIDY)}"),
     ] = TIDY
     care: Care = "none"
     take: Annotated[int, BeforeValidator(_whole)] = Field(default=1, ge=1, le=99)

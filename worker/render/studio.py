@@ -156,6 +156,8 @@ class Studio:
                     care=job.voice.care,
                     notes=said.notes,
                 )
+        if job.voice.care != "none":
+            said.notes.append("voice.care is for recordings; this voice is spoken, so nothing was done.")
         if config.verify == "report":
             check_recogniser()
         done = 0.0

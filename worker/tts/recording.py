@@ -97,7 +97,7 @@ def recorded_speech(
         measured = examined.measurement if sound is decoded else measure_clip(sound)
         pauses = find_pauses(measured.energies)
         if "measure" in tidy:
-            said.extend(defects(sound, measured, pauses))
+            said.extend(defects(sound, measured, pauses, care=care))
         if "ends" in tidy:
             span = without_long_ends(sound, measured, pauses, notes=said)
     processed = at_tempo(sound, folder / "voice.stretched", tempo=speed)
@@ -225,7 +225,7 @@ def _cut(clip: Clip, span: tuple[int, int]) -> TrimmedClip:
     )
 
 
-def defects(clip: Clip, measured: Measurement, pauses: Pauses) -> Iterator[str]:
+def defects(clip: Clip, measured: Measurement, pauses: Pauses, *, care: Care = "none") -> Iterator[str]:
     """Say in plain sentences what is wrong with a recording and cannot be corrected beyond doubt."""
     if math.isinf(pauses.speech_lufs):
         return
@@ -242,7 +242,7 @@ def defects(clip: Clip, measured: Measurement, pauses: Pauses) -> Iterator[str]:
     if pauses.noise_lu > NOTED_NOISE_LU:
         yield (
             f"voice: the noise in the pauses of the recording is only {-pauses.noise_lu:.0f} dB softer than the "
-            "speech; voice.care lowers it."
+            f"speech{'; voice.care lowers it' if care == 'none' else ''}."
         )
     hum = find_hum(clip, pauses, SAMPLE_RATE_HZ)
     if hum is not None and hum.lufs - pauses.speech_lufs > NOTED_HUM_LU:

@@ -275,3 +275,11 @@ def test_a_recording_with_dc_makes_no_step_where_a_repetition_ends(tmp_path, tid
     track = delivered(tmp_path, job, recording=recording)[:, 0]
     step = np.abs(np.diff(track)).max()
     assert step < 0.01 if tidy else step > 0.4
+
+
+def test_care_for_a_spoken_voice_is_a_note(tmp_path, sayings):
+    job = parse_job({**PLAIN, "script": "One.", "durationMin": 0.1, "voice": {"care": "gentle"}})
+    config = Config(cache_dir=tmp_path / "cache", render_threads=1)
+    studio = Studio(config, beside(tmp_path, config))
+    produced = produce(job, tmp_path / "track.flac", studio=studio, encoding=Encoding("flac"))
+    assert any(note.startswith("voice.care is for recordings") for note in produced.report.notes)
