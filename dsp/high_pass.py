@@ -59,8 +59,13 @@ class HighPass:
 @lru_cache(maxsize=4)
 def _matrices(cutoff_hz: float, sample_rate: int) -> tuple[BlockMatrices, BlockMatrices]:
     """The filter over whole blocks, and over single frames."""
+    section = butterworth_high_pass(cutoff_hz, sample_rate)
+    return block_matrices(section, _BLOCK_FRAMES), block_matrices(section, 1)
+
+
+def butterworth_high_pass(cutoff_hz: float, sample_rate: int) -> NDArray[np.float64]:
+    """The filter as a second-order section ``b0 b1 b2 a0 a1 a2``, shape (1, 6)."""
     k = math.tan(math.pi * cutoff_hz / sample_rate)
     a0 = 1.0 + math.sqrt(2.0) * k + k * k
     b0 = 1.0 / a0
-    section = np.array([[b0, -2.0 * b0, b0, 1.0, 2.0 * (k * k - 1.0) / a0, (1.0 - math.sqrt(2.0) * k + k * k) / a0]])
-    return block_matrices(section, _BLOCK_FRAMES), block_matrices(section, 1)
+    return np.array([[b0, -2.0 * b0, b0, 1.0, 2.0 * (k * k - 1.0) / a0, (1.0 - math.sqrt(2.0) * k + k * k) / a0]])

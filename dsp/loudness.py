@@ -70,6 +70,33 @@ class Measurement:
     true_peak: float
 
 
+class KWeighting:
+    """Energies of whole hops in order; its memory goes from one call to the next.
+
+    Parameters
+    ----------
+    hop_frames : int
+        Of each hop; a number with a divisor of about 20 to 40 is fast.
+    """
+
+    def __init__(self, sample_rate: int, hop_frames: int) -> None:
+        self._hop = hop_frames
+        self._filter = _k_weighting(sample_rate, hop_frames)
+        self._state = np.zeros((2, 4))
+
+    def energies(self, channels: NDArray[np.float32]) -> Energies:
+        """K-weighted mean square of each hop, both channels summed.
+
+        Parameters
+        ----------
+        channels : float32 array, shape (2, hops, frames), contiguous
+            A whole number of hops.
+        """
+        squares, self._state = self._filter.mean_squares(channels, self._state)
+        summed: Energies = squares.sum(axis=0).astype(np.float32)
+        return summed
+
+
 class LoudnessMeter:
     """Accumulator of a `Measurement`; how the audio is cut into blocks makes no difference.
 
@@ -84,8 +111,7 @@ class LoudnessMeter:
 
     def __init__(self, sample_rate: int, *, preroll_hops: int = 0, true_peak: bool = False) -> None:
         self._hop = hop_frames(sample_rate)
-        self._filter = _k_weighting(sample_rate, self._hop)
-        self._state = np.zeros((2, 4))
+        self._weighting = KWeighting(sample_rate, self._hop)
         self._rest: Block = np.empty((0, 2), np.float32)
         self._skip = preroll_hops
         self._frames = -preroll_hops * self._hop
@@ -129,11 +155,11 @@ class LoudnessMeter:
     def _measure(self, hops: Block) -> None:
         """Measure whole hops."""
         samples = np.ascontiguousarray(hops.T).reshape(2, -1, self._hop)
-        squares, self._state = self._filter.mean_squares(samples, self._state)
+        energies = self._weighting.energies(samples)
         peaks = np.maximum(samples.max(axis=(0, 2)), -samples.min(axis=(0, 2)))
         skipped = min(self._skip, len(peaks))
         self._skip -= skipped
-        self._energies.frombytes(squares.sum(axis=0).astype(np.float32)[skipped:].tobytes())
+        self._energies.frombytes(energies[skipped:].tobytes())
         self._peaks.frombytes(peaks[skipped:].tobytes())
 
 
@@ -164,16 +190,16 @@ def integrated_lufs(energies: Energies, *, gain: float = 1.0) -> float:
     """
     blocks = _sliding_mean(energies, GATING_BLOCK_HOPS) * gain**2
     loud = blocks[_passes(blocks)]
-    return float(_lufs(loud.mean())) if len(loud) else -math.inf
+    return lufs_of_energy(float(loud.mean())) if len(loud) else -math.inf
 
 
 def _passes(blocks: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which gating blocks pass both gates."""
-    loud = blocks[blocks > _energy(ABSOLUTE_GATE_LUFS)]
+    loud = blocks[blocks > energy_of_lufs(ABSOLUTE_GATE_LUFS)]
     if not len(loud):
         return np.zeros(len(blocks), bool)
     gate = loud.mean() * 10.0 ** (RELATIVE_GATE_LU / 10.0)
-    passes: NDArray[np.bool_] = blocks > max(gate, _energy(ABSOLUTE_GATE_LUFS))
+    passes: NDArray[np.bool_] = blocks > max(gate, energy_of_lufs(ABSOLUTE_GATE_LUFS))
     return passes
 
 
@@ -192,7 +218,7 @@ def speech_lufs(energies: Energies, voice: Energies) -> float:
     hops = min(len(energies), len(voice))
     speaks = _passes(_sliding_mean(voice[:hops], GATING_BLOCK_HOPS))
     blocks = _sliding_mean(energies[:hops], GATING_BLOCK_HOPS)[speaks]
-    return float(_lufs(blocks.mean())) if len(blocks) else -math.inf
+    return lufs_of_energy(float(blocks.mean())) if len(blocks) else -math.inf
 
 
 def rounded_db(gain_db: float) -> float:
@@ -210,7 +236,7 @@ def loudness_range_lu(energies: Energies) -> float:
     A percentile is the nearest of the values: NumPy's, between two of them, would load `numpy.ma`.
     """
     blocks = _sliding_mean(energies, SHORT_TERM_HOPS)
-    loud = blocks[blocks > _energy(ABSOLUTE_GATE_LUFS)]
+    loud = blocks[blocks > energy_of_lufs(ABSOLUTE_GATE_LUFS)]
     if not len(loud):
         return 0.0
     loud = loud[loud > loud.mean() * 10.0 ** (RANGE_RELATIVE_GATE_LU / 10.0)]
@@ -221,12 +247,12 @@ def loudness_range_lu(energies: Energies) -> float:
 
 def momentary_lufs(energies: Energies) -> NDArray[np.float64]:
     """Loudness of every 400 ms, a value per hop (EBU Tech 3341); -inf where it is silent."""
-    return _lufs(_sliding_mean(energies, GATING_BLOCK_HOPS))
+    return loudness_of_energies(_sliding_mean(energies, GATING_BLOCK_HOPS))
 
 
 def short_term_lufs(energies: Energies) -> NDArray[np.float64]:
     """Loudness of every 3 s, a value per hop (EBU Tech 3341); -inf where it is silent."""
-    return _lufs(_sliding_mean(energies, SHORT_TERM_HOPS))
+    return loudness_of_energies(_sliding_mean(energies, SHORT_TERM_HOPS))
 
 
 def _sliding_mean(energies: Energies, hops: int) -> NDArray[np.float64]:
@@ -239,11 +265,18 @@ def _sliding_mean(energies: Energies, hops: int) -> NDArray[np.float64]:
     return means
 
 
-def _energy(lufs: float) -> float:
+def energy_of_lufs(lufs: float) -> float:
+    """K-weighted mean square, both channels summed, of a loudness."""
     return float(10.0 ** ((lufs - OFFSET_LUFS) / 10.0))
 
 
-def _lufs(energies: NDArray[np.float64]) -> NDArray[np.float64]:
+def lufs_of_energy(energy: float) -> float:
+    """Loudness of a K-weighted mean square, both channels summed; -inf for silence."""
+    return OFFSET_LUFS + 10.0 * math.log10(energy) if energy > 0.0 else -math.inf
+
+
+def loudness_of_energies(energies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same of several."""
     with np.errstate(divide="ignore"):
         lufs: NDArray[np.float64] = OFFSET_LUFS + 10.0 * np.log10(energies)
     return lufs

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.blocks import Block, Clip, spans
+from dsp.channels import channel_figures
+from dsp.clipping import AmplitudeMeter
 
 WINDOW_S = 0.01
 END_S = 0.005  # of the end that is looked at for a cut
@@ -33,10 +35,6 @@ _NOISE_HOP_S = 0.05
 _NOISE_RUN_S = 1.0  # no sound of speech without pitch lasts so long
 _STEADY_DB = 1.5  # standard deviation of the level; syllables and whispers have 6 dB and more
 _NOISE_DB = -25.0
-_QUIETEST_SHARE = 0.02  # of the peak: what is softer does not count in the amplitude's distribution
-_LOUDEST_SHARE = 0.005
-_FULL_SCALE = 0.97
-_AMPLITUDES = (np.arange(0x4400, dtype=np.uint32) << 16).view(np.float32)  # 128 to an octave, up to 512
 
 
 @dataclass(frozen=True)
@@ -62,12 +60,8 @@ class SpeechFigures:
         part within 10 % of it. Speech has 0.07 to 0.15, with its peaks cut by 9 dB 0.2 to 0.4, by 12 dB 0.33 to 0.6.
     full_scale_share : float
         Part of the samples at 0.97 of full scale or more. Speech at full scale has 0.0002.
-    dc : tuple of float
-        Mean of the left and the right channel, full scale 1.
-    correlation : float
-        Between the channels: 1 for mono, -1 where one has the opposite polarity; 0 where one is silent.
-    balance_db : float
-        Level of the left channel over the right one; 0 for mono.
+    dc, correlation, balance_db
+        As of `dsp.channels.ChannelFigures`.
     """
 
     sound_s: float
@@ -112,7 +106,7 @@ def speech_figures(clip: Clip, sample_rate: int) -> SpeechFigures:
     hop = round(_PITCH_HOP_S / WINDOW_S) * window
     chunk = round(_CHUNK_S * sample_rate) // hop * hop
     sums, products, periods, voiced = [], [], [], []
-    histogram = np.zeros(len(_AMPLITUDES))
+    amplitudes = AmplitudeMeter()
     for first, last in spans(0, clip.frames, chunk):
         block = clip.read(first, min(clip.frames, last + hop))  # a pitch window is two hops long
         own = block[: last - first]
@@ -124,12 +118,12 @@ def speech_figures(clip: Clip, sample_rate: int) -> SpeechFigures:
         period_s, found = _pitch(_one_channel(block, opposite=products[-1][:, 2].sum() < 0), sample_rate, hop, len(own))
         periods.append(period_s)
         voiced.append(found)
-        amplitudes = np.minimum(np.maximum(np.abs(left), np.abs(right)).ravel(), _AMPLITUDES[-1])
-        histogram += np.bincount(amplitudes.view(np.uint32) >> 16, minlength=len(_AMPLITUDES))
+        amplitudes.add(np.maximum(np.abs(left), np.abs(right)).ravel())
     sum_, product = np.concatenate(sums), np.concatenate(products)
     frames = np.full(len(sum_), float(window))
     frames[-1] = clip.frames - (len(sum_) - 1) * window
-    dc = sum_.sum(axis=0) / clip.frames
+    channels = channel_figures(sum_.sum(axis=0), product.sum(axis=0), clip.frames)
+    dc = np.array(channels.dc)
     energy = _centred_energy(sum_, product, frames, dc)
     level = _speech_energy(energy)
     if level <= 0.0:
@@ -138,11 +132,9 @@ def speech_figures(clip: Clip, sample_rate: int) -> SpeechFigures:
     (at,) = np.nonzero(is_sound)
     is_voiced = np.repeat(np.concatenate(voiced), hop // window)[: len(energy)]
     pitches = np.concatenate(periods)[np.concatenate(voiced)]
-    squares = product.sum(axis=0) - np.array([*(dc**2), dc[0] * dc[1]]) * clip.frames
-    both = math.sqrt(max(squares[0], 0.0) * max(squares[1], 0.0))
     tail = clip.read(max(0, clip.frames - round(END_S * sample_rate)), clip.frames).astype(np.float64) - dc
     end = float((tail**2).mean())
-    plateau, full_scale_share = _top(histogram)
+    plateau, full_scale_share = amplitudes.result()
     return SpeechFigures(
         sound_s=float(len(at)) * WINDOW_S,
         longest_silence_s=_longest_run(~is_sound[at[0] : at[-1] + 1]) * WINDOW_S,
@@ -152,9 +144,9 @@ def speech_figures(clip: Clip, sample_rate: int) -> SpeechFigures:
         noise_s=_noise_s(energy / level, is_voiced),
         plateau=plateau,
         full_scale_share=full_scale_share,
-        dc=(float(dc[0]), float(dc[1])),
-        correlation=float(squares[2]) / both if both > 0.0 else 0.0,
-        balance_db=10.0 * math.log10(max(squares[0], 1e-20) / max(squares[1], 1e-20)),
+        dc=channels.dc,
+        correlation=channels.correlation,
+        balance_db=channels.balance_db,
     )
 
 
@@ -249,20 +241,6 @@ def _noise_s(energy: NDArray[np.float64], is_voiced: NDArray[np.bool_]) -> float
     found = (runs.min(axis=1) > _NOISE_DB) & (runs.std(axis=1) < _STEADY_DB) & (view(unvoiced, run).mean(axis=1) > 0.9)
     longest = _longest_run(found)
     return (longest + run - 1) * _NOISE_HOP_S if longest else 0.0
-
-
-def _top(histogram: NDArray[np.float64]) -> tuple[float, float]:
-    """`plateau` and `full_scale_share` of a distribution over `_AMPLITUDES`."""
-    peak = _AMPLITUDES[np.flatnonzero(histogram)[-1]]
-    counts = np.where(_QUIETEST_SHARE * peak < _AMPLITUDES, histogram, 0.0)
-    above = np.cumsum(counts[::-1])[::-1]  # by amplitude: the samples that have it or more
-    loudest = _AMPLITUDES[np.flatnonzero(above >= _LOUDEST_SHARE * above[0])[-1]]
-
-    def share(amplitude: float, of: float) -> float:
-        return float(above[np.searchsorted(_AMPLITUDES, amplitude)] / of) if of else 0.0
-
-    half = float(above[np.searchsorted(_AMPLITUDES, 0.5 * loudest)])
-    return share(0.9 * loudest, half), share(_FULL_SCALE, float(above[0]))
 
 
 def _longest_run(flags: NDArray[np.bool_]) -> int:

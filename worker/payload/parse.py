@@ -22,6 +22,7 @@ DEFAULT_DURATION_MIN: Final = 5.0
 NOT_SOUND: Final = frozenset(
     {"seed", "output", "metadata", "deliver", "gains", "safety", "chapters", "lyrics", "pronounce"}
 )
+NOT_WORDS: Final = frozenset({"high_pass_hz", "declick", "tidy", "care", "take"})  # the same of the voice
 
 
 def parse_job(
@@ -96,7 +97,7 @@ def _completed(job: RenderJob, reading: Reading, recordings: Collection[str]) ->
 
 def _seed_of(job: RenderJob) -> int:
     """Derive a seed from all that sounds, so that the same job sounds the same on every machine."""
-    unread: dict[str, Any] = {**dict.fromkeys(NOT_SOUND, True), "voice": {"high_pass_hz", "declick", "take"}}
+    unread: dict[str, Any] = {**dict.fromkeys(NOT_SOUND, True), "voice": NOT_WORDS}
     content = job.model_dump(mode="json", by_alias=True, exclude=unread)
     if (music := job.background_music) is not None:
         content["backgroundMusic"] = {"url": music.url or music.id or music.name}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -22,6 +22,9 @@ SAMPLE_RATE_HZ: Final = 44_100  # of every track
 SOLFEGGIO_HZ: Final = (174.0, 285.0, 396.0, 417.0, 528.0, 639.0, 741.0, 852.0, 963.0)
 
 Listening = Literal["headphones", "speakers"]
+Tidy = Literal["dc", "channel", "polarity", "ends", "measure"]
+Care = Literal["none", "gentle"]
+TIDY: Final[tuple[Tidy, ...]] = get_args(Tidy)
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,14 @@ def _chapter_marks(value: object) -> object:
     return value
 
 
+def _tidy(value: object) -> object:
+    if isinstance(value, bool):
+        return TIDY if value else ()
+    if isinstance(value, tuple):
+        return tuple(word.lower() if isinstance(word, str) else word for word in value)
+    return value
+
+
 def _each_once(values: tuple[Listening, ...]) -> tuple[Listening, ...]:
     if not values:
         raise ValueError("an empty list")
@@ -116,7 +127,10 @@ class VoiceSettings(_Model):
 
 
 class VoiceChoice(_Model):
-    """Who speaks; `url` is the recording of an `uploaded` voice, `id` None the provider's own default."""
+    """Who speaks; `url` is the recording of an `uploaded` voice, `id` None the provider's own default.
+
+    `tidy` and `care` are for recordings only.
+    """
 
     provider: ProviderName = "openai"
     id: Label | None = None
@@ -128,6 +142,12 @@ class VoiceChoice(_Model):
     shuffle: bool = False
     high_pass_hz: float | None = Field(default=None, alias="highPassHz", ge=20, le=200)
     declick: bool = False
+    tidy: Annotated[
+        tuple[Tidy, ...],
+        BeforeValidator(_tidy, json_schema_input_type=bool | tuple[Tidy, ...]),
+        Allowed(f"true, false or a list of {', '.join(TIDY)}"),
+    ] = TIDY
+    care: Care = "none"
     take: Annotated[int, BeforeValidator(_whole)] = Field(default=1, ge=1, le=99)
 
     @property

@@ -34,8 +34,9 @@ from worker.tts.pace import PaceBook
 from worker.tts.places import Places
 from worker.tts.processing import VoiceProcessing, measure_clip
 from worker.tts.recognition import check_recogniser
+from worker.tts.recording import recorded_speech
 from worker.tts.shorten import script_that_fits
-from worker.tts.speech import SpeechStats, recorded_speech, speak_script, unpaid_characters
+from worker.tts.speech import SpeechStats, speak_script, unpaid_characters
 from worker.tts.takes import TakeBook
 from worker.voices import PROVIDERS
 
@@ -157,7 +158,12 @@ class Studio:
                     max_seconds=config.max_duration_min * 60,
                     speed=job.voice.recording_speed,
                     processing=VoiceProcessing(job.voice.high_pass_hz, job.voice.declick),
+                    tidy=job.voice.tidy,
+                    care=job.voice.care,
+                    notes=said.notes,
                 )
+        if job.voice.care != "none":
+            said.notes.append("voice.care is for recordings; this voice is spoken, so nothing was done.")
         if config.verify == "report":
             check_recogniser()
         done = 0.0

@@ -152,7 +152,7 @@ def judge(figures: SpeechFigures, text: str, medians: VoiceMedians = UNKNOWN, *,
     compare("noise", figures.noise_s, LONGEST_NOISE_S - 0.001)
     if figures.end_db > END_DB:
         excess["cut"] = 1.0
-    compare("clipped", max(figures.plateau / PLATEAU, figures.full_scale_share / FULL_SCALE_SHARE), 1.0)
+    compare("clipped", clipping(figures.plateau, figures.full_scale_share), 1.0)
     if medians.level_db is not None:
         compare("louder", figures.level_db - medians.level_db, LEVEL_DB)
         compare("softer", medians.level_db - figures.level_db, LEVEL_DB)
@@ -162,6 +162,11 @@ def judge(figures: SpeechFigures, text: str, medians: VoiceMedians = UNKNOWN, *,
     score = sum(min(value, _UNUSABLE_SCORE) for value in excess.values())
     score += _UNUSABLE_SCORE * len(_UNUSABLE.intersection(excess))
     return PieceCheck(tuple(excess), _corrections(figures), score, pace_s, figures)
+
+
+def clipping(plateau: float, full_scale_share: float) -> float:
+    """How far speech is clipped: above 1 it is."""
+    return max(plateau / PLATEAU, full_scale_share / FULL_SCALE_SHARE)
 
 
 def better_of(first: PieceCheck, second: PieceCheck) -> PieceCheck:

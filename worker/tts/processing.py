@@ -96,7 +96,7 @@ def high_passed(clip: FileClip, into: Path, *, processing: VoiceProcessing) -> F
     if processing.high_pass_hz is None:
         return clip
     high_pass = HighPass(processing.high_pass_hz, SAMPLE_RATE_HZ)
-    return _replaced(clip, into, (high_pass.add(clip.read(first, last)) for first, last in spans(0, clip.frames)))
+    return replaced(clip, into, (high_pass.add(clip.read(first, last)) for first, last in spans(0, clip.frames)))
 
 
 def at_tempo(clip: FileClip, into: Path, *, tempo: float) -> FileClip:
@@ -106,12 +106,13 @@ def at_tempo(clip: FileClip, into: Path, *, tempo: float) -> FileClip:
     """
     if tempo == 1.0:
         return clip
-    return _replaced(clip, into, stretched(clip, max(1, round(clip.frames / tempo)), SAMPLE_RATE_HZ))
+    return replaced(clip, into, stretched(clip, max(1, round(clip.frames / tempo)), SAMPLE_RATE_HZ))
 
 
-def _replaced(clip: FileClip, into: Path, blocks: Iterable[Block]) -> FileClip:
+def replaced(clip: FileClip, into: Path, blocks: Iterable[Block], *, channels: int | None = None) -> FileClip:
+    """Write what becomes of a clip to another file, in as many channels; the first one is closed and removed."""
     with clip:
-        made = write_clip(into, blocks, channels=clip.channels)
+        made = write_clip(into, blocks, channels=channels or clip.channels)
     clip.path.unlink()
     return made
 

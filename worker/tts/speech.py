@@ -10,13 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dsp.blocks import Clip
 from dsp.loudness import integrated_lufs
 from dsp.stretch import stretched
 from worker.fallbacks import VoiceName
 from worker.ffmpeg.program import Ffmpeg
 from worker.media.clip import FileClip
-from worker.media.decode import decode
 from worker.payload.schema import SAMPLE_RATE_HZ
 from worker.payload.script import Part, Sentence
 from worker.payload.script_pieces import pieces, with_gaps
@@ -30,7 +28,6 @@ from worker.tts.processing import (
     TrimmedClip,
     VoiceProcessing,
     at_tempo,
-    declicked,
     high_passed,
     match_levels,
     measure_clip,
@@ -48,7 +45,6 @@ SENTENCE_GAP_S = 0.35  # at speed 1; slower speech has longer gaps
 PARAGRAPH_GAP_S = 0.9
 _CONTEXT_CHARACTERS = 200  # of either neighbour, which is enough for a voice's melody
 _SHORTEST_CUT_CHARACTERS = 200  # a service that refuses even this as too long means something else
-_DECODE_TIMEOUT_S = 300.0
 
 
 @dataclass
@@ -285,32 +281,3 @@ def piece_key(utterance: Utterance, voice: Voice) -> str:
     context = (utterance.previous, utterance.following) if voice.uses_context else ()
     take = (f"take={utterance.take}",) if utterance.take > 1 else ()
     return SpeechCache.key(voice.fingerprint, utterance.text, *context, *take)
-
-
-def recorded_speech(
-    path: Path,
-    *,
-    ffmpeg: Ffmpeg,
-    folder: Path,
-    max_seconds: float,
-    speed: float = 1.0,
-    processing: VoiceProcessing = UNPROCESSED,
-) -> Speech:
-    """Take a recording as the whole speech, unchanged but for sample rate, speed and the processing asked for.
-
-    Its pitch stays the same at every speed, and all of it gets longer or shorter, silences included.
-
-    Raises
-    ------
-    MediaError
-        If it cannot be decoded; names the file.
-    """
-    into = folder / "voice.f32"
-    decoded = decode(
-        ffmpeg, path, into, sample_rate=SAMPLE_RATE_HZ, max_seconds=max_seconds, timeout_s=_DECODE_TIMEOUT_S
-    )
-    decoded = at_tempo(decoded, folder / "voice.stretched", tempo=speed)
-    clip: Clip = high_passed(decoded, folder / "voice.highpass", processing=processing)
-    if processing.declick:
-        clip = declicked(clip)
-    return Speech((Spoken("", clip),), integrated_lufs(measure_clip(clip).energies))

@@ -265,3 +265,21 @@ def test_what_is_out_of_range_is_refused(voice, words):
     with pytest.raises(JobError) as caught:
         parse_job({"script": "One.", "voice": voice})
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize("tidy", [True, False])
+def test_a_recording_with_dc_makes_no_step_where_a_repetition_ends(tmp_path, tidy):
+    n = np.arange(2 * RATE)
+    recording = 0.46 + 0.1 * np.sin(2 * np.pi * 200 * n / RATE)
+    job = {"durationMin": 0.2, "startDelaySec": 1, "pauseSec": 1, "voice": {"tidy": tidy}}
+    track = delivered(tmp_path, job, recording=recording)[:, 0]
+    step = np.abs(np.diff(track)).max()
+    assert step < 0.01 if tidy else step > 0.4
+
+
+def test_care_for_a_spoken_voice_is_a_note(tmp_path, sayings):
+    job = parse_job({**PLAIN, "script": "One.", "durationMin": 0.1, "voice": {"care": "gentle"}})
+    config = Config(cache_dir=tmp_path / "cache", render_threads=1)
+    studio = Studio(config, beside(tmp_path, config))
+    produced = produce(job, tmp_path / "track.flac", studio=studio, encoding=Encoding("flac"))
+    assert any(note.startswith("voice.care is for recordings") for note in produced.report.notes)

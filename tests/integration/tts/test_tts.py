@@ -28,7 +28,8 @@ from worker.tts import available_voices, cloud_voice, elevenlabs_voice, local_vo
 from worker.tts.cache import SpeechCache
 from worker.tts.elevenlabs_voice import ElevenLabsVoice
 from worker.tts.openai_voice import OpenAIVoice
-from worker.tts.speech import PARAGRAPH_GAP_S, SENTENCE_GAP_S, SpeechStats, recorded_speech, speak_script
+from worker.tts.recording import recorded_speech
+from worker.tts.speech import PARAGRAPH_GAP_S, SENTENCE_GAP_S, SpeechStats, speak_script
 from worker.tts.voice import Utterance
 
 RATE = 44_100

@@ -57,6 +57,7 @@ CHOICES = [
     ("safety.loudness", "safety.loudness", ("balance", "exact"), "balance"),
     ("chapters", "chapters", ("lines", "repetitions"), "auto"),
     ("safety.measure", "safety.measure", ("programme", "speech"), "programme"),
+    ("voice.care", "voice.care", ("none", "gentle"), "none"),
     ("carrierType", "carrier_type", ("pink", "brown", "white", "none"), "none"),
     ("outputFormat", "output.format", ("mp3", "m4a", "aac", "wav", "flac"), "mp3"),
     ("output.quality", "output.quality", ("low", "medium", "high"), "medium"),
@@ -162,6 +163,7 @@ def test_every_payload_field_is_in_the_tables_above():
         "seed",
         "pronounce",
         "voice.take",
+        "voice.tidy",
         "deliver",
         "session",
         "binaural.timeline",
@@ -401,6 +403,32 @@ class TestTimelines:
         job = parse_job({"solfeggio": {"sequence": [396, {"hz": 528, "minutes": 2}]}})
         assert [(tone.hz, tone.minutes) for tone in job.solfeggio.tones] == [(396, None), (528, 2)]
         assert refused({"solfeggio": {"sequence": [396, 400]}}).startswith("solfeggio.sequence[1].hz: found 400")
+
+
+def test_tidy_is_a_switch_or_a_list_of_what_to_correct():
+    def tidy(value: Any) -> tuple[str, ...]:
+        return parse_job({**TONE, "voice": {"tidy": value}}).voice.tidy
+
+    assert tidy(None) == tidy(True) == ("dc", "channel", "polarity", "ends", "measure")
+    assert tidy(False) == tidy([]) == ()
+    assert tidy(["DC", "ends"]) == ("dc", "ends")
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("dc", 'voice.tidy: found "dc", allowed is true, false or a list of dc, channel, polarity, ends, measure'),
+        (1, "voice.tidy: found 1, allowed is true, false or a list"),
+        (["dc", "hum"], 'voice.tidy[1]: found "hum", allowed is one of dc, channel, polarity, ends, measure'),
+    ],
+)
+def test_a_tidy_that_means_nothing_is_refused(value, says):
+    assert refused({**TONE, "voice": {"tidy": value}}).startswith(says)
+
+
+@pytest.mark.parametrize("voice", [{"tidy": False}, {"care": "gentle"}])
+def test_tidy_and_care_leave_the_seed_alone(voice):
+    assert parse_job({**TONE, "voice": voice}).seed == parse_job(TONE).seed
 
 
 def test_deliver():
