@@ -209,7 +209,7 @@ def cared_for(clip: FileClip, into: Path, *, notes: list[str]) -> FileClip:
     clip = replaced(clip, into, with_gentle_care(clip, energies, SAMPLE_RATE_HZ, figures=done))
     what = []
     if done.loudest_db > done.softest_db:
-        what.append(f"evened the level by {done.softest_db:+.1f} to {done.loudest_db:+.1f} dB")
+        what.append(f"levelled it by {done.softest_db:+.1f} to {done.loudest_db:+.1f} dB")
     if done.gated_s:
         what.append(f"lowered the noise for {done.gated_s:.0f} s of pauses by up to {RANGE_DB:g} dB")
     if done.softened_s:

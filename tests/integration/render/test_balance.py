@@ -96,7 +96,7 @@ def test_a_limiter_that_would_work_for_too_long_is_held_back_as_well(tmp_path):
     assert note.endswith("LUFS: the mix would have had to be limited for more than 1 % of the time")
 
 
-def test_drums_whose_many_peaks_were_foretold_too_low_are_held_back_once_more(tmp_path):
+def test_drums_whose_peaks_were_foretold_too_low_are_held_back_more(tmp_path):
     n = np.arange(8 * RATE)
     strokes = np.exp(-(n % 11_025) / 800) * np.random.default_rng(1).standard_normal(len(n))
     drums = ArrayClip(np.repeat(0.3 * strokes[:, None], 2, axis=1).astype(np.float32))

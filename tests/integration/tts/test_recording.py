@@ -168,7 +168,7 @@ def test_care_is_noted_with_what_it_did(taken, processing):
     sound, notes, _ = taken(spoilt, care="gentle", processing=processing)
     assert len(sound) == len(spoilt)
     (note,) = [note for note in notes if "care" in note and "softer than" not in note]
-    assert re.search(r"evened the level by -\d\.\d to \+\d\.\d dB and lowered the noise for \d+ s of pauses", note)
+    assert re.search(r"levelled it by -\d\.\d to \+\d\.\d dB and lowered the noise for \d+ s of pauses", note)
 
 
 def test_nothing_is_left_of_the_files_in_between(tmp_path, taken):
