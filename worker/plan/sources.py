@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate, groupby, pairwise
 from typing import Final
 
-from dsp.blocks import Clip, Source
+from dsp.blocks import Source
 from dsp.envelope import Breakpoints
 from dsp.noise import Noise
 from dsp.recorded import Looped, Placed
 from dsp.tones import Binaural, Isochronic, Monaural, Tone, ToneSequence
 from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
 from worker.payload.schema import Binaural as BinauralField
-from worker.plan.recordings import in_frames
+from worker.plan.looping import whole_crossfade
+from worker.plan.recordings import Music, in_frames
 from worker.plan.repetitions import derived_seed
 
-LOOP_CROSSFADE_S: Final = 2.0
 Moving = float | Breakpoints
 BEATS: Final[Mapping[str, Callable[[Moving, Moving, int], Source]]] = {
     "binaural": Binaural,
@@ -25,11 +25,16 @@ BEATS: Final[Mapping[str, Callable[[Moving, Moving, int], Source]]] = {
 }
 
 
-def music(clip: Clip, frames: int) -> Source:
-    """Music from its beginning; shorter than the track, it is repeated with a crossfade."""
+def music(recording: Music, frames: int, notes: list[str]) -> Source:
+    """Music from its beginning; where the track is longer, it loops."""
+    clip, loop = recording.clip, recording.loop_in(frames)
+    if loop is not None:
+        if loop.note:
+            notes.append(loop.note)
+        return Looped(clip, loop.crossfade_frames, start=loop.start, stop=loop.stop, likeness=loop.likeness)
     if clip.frames >= frames:
         return Placed((clip,), (0,), (0,))
-    return Looped(clip, min(in_frames(LOOP_CROSSFADE_S), clip.frames // 4))
+    return Looped(clip, whole_crossfade(clip.frames))
 
 
 def solfeggio(job: RenderJob, frames: int, notes: list[str]) -> Source | None:
