@@ -48,8 +48,11 @@ def loop_of(clip: Clip, energies: Energies, wanted: MusicLoop, *, frames: int | 
     if wanted.way == "whole" or (frames is not None and frames <= clip.frames):
         return None
     found = find_loop(clip, energies, SAMPLE_RATE_HZ)
-    if found is None:
-        return None
+    return None if found is None else loop_at(clip, energies, found)
+
+
+def loop_at(clip: Clip, energies: Energies, found: FoundLoop) -> Loop:
+    """The loop at the place that was found."""
     return Loop(
         found.start,
         found.stop,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate, groupby, pairwise
 from typing import Final
 
-from dsp.blocks import Source
+from dsp.blocks import Clip, Source
 from dsp.envelope import Breakpoints
 from dsp.noise import Noise
 from dsp.recorded import Looped, Placed
@@ -14,7 +14,7 @@ from dsp.tones import Binaural, Isochronic, Monaural, Tone, ToneSequence
 from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
 from worker.payload.schema import Binaural as BinauralField
 from worker.plan.looping import whole_crossfade
-from worker.plan.recordings import Music, in_frames
+from worker.plan.recordings import Loop, Music, in_frames
 from worker.plan.repetitions import derived_seed
 
 Moving = float | Breakpoints
@@ -31,10 +31,15 @@ def music(recording: Music, frames: int, notes: list[str]) -> Source:
     if loop is not None:
         if loop.note:
             notes.append(loop.note)
-        return Looped(clip, loop.crossfade_frames, start=loop.start, stop=loop.stop, likeness=loop.likeness)
+        return looped(clip, loop)
     if clip.frames >= frames:
         return Placed((clip,), (0,), (0,))
     return Looped(clip, whole_crossfade(clip.frames))
+
+
+def looped(clip: Clip, loop: Loop) -> Looped:
+    """Music that repeats a part of its clip."""
+    return Looped(clip, loop.crossfade_frames, start=loop.start, stop=loop.stop, likeness=loop.likeness)
 
 
 def solfeggio(job: RenderJob, frames: int, notes: list[str]) -> Source | None:
