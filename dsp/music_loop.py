@@ -5,6 +5,8 @@ quarter of the body are compared with those from every place of the first quarte
 places the first is taken where the loudness across the seam stays in the piece's own range. The crossfade is then moved
 by less than a hop to where the two sounds are most alike, sample by sample.
 
+A piece that is a loop already, whose end leads into its beginning, is repeated as it is.
+
 Levels are rounded to whole dB, so that sums of their differences are exact in any order of summation: every machine
 chooses the same. The rest of the piece is not read, so a long one costs no more than one of three minutes.
 
@@ -15,6 +17,7 @@ The comparison is one of self-similarity: J. Foote, "Visualizing music and audio
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -42,6 +45,8 @@ _HOPS_AT_ONCE: Final = 128
 _CANDIDATES: Final = 32
 _APART_HOPS: Final = 20
 _ALIGNED_S: Final = 1.4  # compared sample by sample, at most
+_JOINT_HOPS: Final = 60  # looked at on either side of where the end of a piece meets its beginning
+_BEND_S: Final = 0.01
 _FAR_COST: Final = 0.1
 _FULL_SCALE: Final = np.float32(8192.0)
 _LEFT, _RIGHT = 3.0, 2.0  # of the one channel that is compared: so opposite polarities do not cancel
@@ -103,6 +108,10 @@ def find_loop(clip: Clip, energies: Energies, sample_rate: int) -> FoundLoop | N
     ends = _Ends(clip, first, last, sample_rate)
     if ends.hops < _LEAST_HOPS:
         return None
+    if (body.start, body.stop) == (0, len(energies)) and (joint_db := _joint_db(clip, sample_rate)) is not None:
+        miss_lu = _level_miss_lu(energies, 0, body.stop, 0)
+        if miss_lu <= LEVEL_MISS_LU:
+            return FoundLoop(0, clip.frames, 0, 0.0, joint_db, miss_lu, body)
     difference_db, cost = ends.compared()
     chosen: FoundLoop | None = None
     for _ in range(_CANDIDATES):
@@ -137,7 +146,7 @@ class _Ends:
         self._window = 1 << max(1, min(_MOST_HOPS, self.hops // 2)).bit_length() - 1
         self.compared_frames = self._window * self.hop
         if self.hops:
-            levels = [_levels(clip, at, self.hops, factor) for at in self._firsts]
+            levels = [_levels(clip.read, at, self.hops, factor) for at in self._firsts]
             floor = max(one.max() for one in levels) - _RANGE_DB
             self._levels = [np.maximum(one - floor, 0.0) for one in levels]
             self._onsets = [_onsets(one) for one in self._levels]
@@ -177,19 +186,45 @@ class _Ends:
         return self._firsts[0] + head * self.hop + at, self._firsts[1] + tail * self.hop + at, frames
 
 
-def _levels(clip: Clip, first: int, hops: int, factor: int) -> Levels:
-    """Levels of the bands in whole dB, a row per hop."""
+def _levels(read: Callable[[int, int], Block], first: int, hops: int, factor: int) -> Levels:
+    """Levels of the bands in whole dB, a row per hop; reads from frame `first` on."""
     weights = np.tile(np.array([_LEFT, _RIGHT], np.float32), factor)
     window = np.hanning(_SIZE)
     levels = np.empty((hops, len(_EDGES) - 1), np.float32)
     for begin, end in spans(0, hops, _HOPS_AT_ONCE):
-        block = clip.read(first + begin * _HOP * factor, first + ((end - 1) * _HOP + _SIZE) * factor)
+        block = read(first + begin * _HOP * factor, first + ((end - 1) * _HOP + _SIZE) * factor)
         mono = np.rint(block * _FULL_SCALE).reshape(-1, 2 * factor) @ weights  # whole numbers: exact in float32
         frames = np.lib.stride_tricks.sliding_window_view(mono, _SIZE)[::_HOP]
         transform = np.fft.rfft(frames * window, axis=1)
         powers = np.add.reduceat(transform.real**2 + transform.imag**2, _EDGES[:-1], axis=1)
         levels[begin:end] = np.rint(10.0 * np.log10(np.maximum(powers, 1.0)))
     return levels
+
+
+def _joint_db(clip: Clip, sample_rate: int) -> float | None:
+    """How far the spectra before a piece's end and after its beginning are apart; None unless it is a loop already.
+
+    It is one where its end leads into its beginning: the spectrum changes no more there than it does in half of the
+    places around, and the waveform bends no more than within 10 ms.
+    """
+    factor = max(1, round(sample_rate / _RATE_HZ))
+    hop, near = _HOP * factor, round(_BEND_S * sample_rate)
+    hops = min(_JOINT_HOPS, clip.frames // hop // 2)
+    middle = hops * hop
+    joined = np.concatenate([clip.read(clip.frames - middle, clip.frames), clip.read(0, middle)])
+    around = joined[middle - near : middle + near].astype(np.float64)
+    bends = np.abs(np.diff(around, 2, axis=0)).max(axis=1)
+    at_joint = slice(near - 2, near)
+    if bends[at_joint].max() > max(bends[: near - 2].max(), bends[near:].max()):
+        return None
+    levels = _levels(lambda first, last: joined[first:last], 0, 2 * hops - _SIZE // _HOP + 1, factor)
+    levels = np.maximum(levels - levels.max() + _RANGE_DB, 0.0)
+    apart = _SIZE // _HOP
+    changes = np.vecdot(levels[apart:] - levels[:-apart], levels[apart:] - levels[:-apart])
+    change = changes[hops - apart]
+    if change > np.sort(changes)[len(changes) // 2]:
+        return None
+    return round(math.sqrt(float(change) / levels.shape[1]), 1)
 
 
 def _onsets(levels: Levels) -> NDArray[np.float32]:

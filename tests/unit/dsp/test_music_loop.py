@@ -169,6 +169,30 @@ def test_silence_loops_nowhere():
     assert find_loop(ArrayClip(sound), energies_of(sound), RATE) is None
 
 
+@cache
+def made_as_a_loop() -> Block:
+    """Chords that swell into each other, the last one into the first: 12 s."""
+    turns = np.arange(12 * RATE) / (12 * RATE)
+    sound = np.zeros(len(turns))
+    for number, hz in enumerate((110, 131, 147, 165, 196, 220)):
+        sound += (1 + np.cos(2 * np.pi * (turns - number / 6))) * np.sin(2 * np.pi * 12 * hz * turns)
+    return np.ascontiguousarray(np.repeat(0.03 * sound.astype(np.float32)[:, None], 2, axis=1))
+
+
+def test_a_piece_that_is_a_loop_already_is_repeated_as_it_is():
+    loop = find_loop(ArrayClip(made_as_a_loop()), energies_of(made_as_a_loop()), RATE)
+    assert loop is not None
+    assert (loop.start, loop.stop, loop.crossfade_frames) == (0, 12 * RATE, 0)
+
+
+@pytest.mark.parametrize("frames", [100, RATE // 3])
+def test_a_loop_that_was_cut_short_is_none_any_more(frames):
+    sound = np.ascontiguousarray(made_as_a_loop()[:-frames])
+    loop = find_loop(ArrayClip(sound), energies_of(sound), RATE)
+    assert loop is not None
+    assert loop.crossfade_frames > 0
+
+
 @pytest.mark.parametrize("rate", [22_050, 48_000])
 def test_music_of_other_sample_rates_loops_by_whole_turns_too(rate):
     n = np.arange(round(40 * rate))
