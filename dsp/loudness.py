@@ -231,28 +231,43 @@ def rounded_db(gain_db: float) -> float:
 
 
 def loudness_range_lu(energies: Energies) -> float:
-    """Loudness range by EBU Tech 3342: 10th to 95th percentile of gated short-term loudness; 0 for silence.
+    """Loudness range by EBU Tech 3342: from low to high of `loudness_range_lufs`; 0 for silence."""
+    low, high = loudness_range_lufs(windows_lufs(energies, SHORT_TERM_HOPS))
+    return high - low if math.isfinite(low) else 0.0
+
+
+def loudness_range_lufs(levels_lufs: NDArray[np.float64]) -> tuple[float, float]:
+    """10th and 95th percentile of gated loudness by EBU Tech 3342; both -inf for silence.
 
     A percentile is the nearest of the values: NumPy's, between two of them, would load `numpy.ma`.
+
+    Parameters
+    ----------
+    levels_lufs : float64 array, shape (windows,)
+        As of `windows_lufs`; the standard takes windows of 3 s.
     """
-    blocks = _sliding_mean(energies, SHORT_TERM_HOPS)
-    loud = blocks[blocks > energy_of_lufs(ABSOLUTE_GATE_LUFS)]
+    loud = levels_lufs[levels_lufs > ABSOLUTE_GATE_LUFS]
     if not len(loud):
-        return 0.0
-    loud = loud[loud > loud.mean() * 10.0 ** (RANGE_RELATIVE_GATE_LU / 10.0)]
-    ordered = np.sort(loud)
-    low, high = (ordered[math.floor((len(ordered) - 1) * percent / 100.0 + 0.5)] for percent in RANGE_PERCENTILES)
-    return float(10.0 * np.log10(high / low))
+        return -math.inf, -math.inf
+    mean = float((10.0 ** (loud / 10.0)).mean())
+    loud = np.sort(loud[loud > 10.0 * math.log10(mean) + RANGE_RELATIVE_GATE_LU])
+    low, high = (loud[math.floor((len(loud) - 1) * percent / 100.0 + 0.5)] for percent in RANGE_PERCENTILES)
+    return float(low), float(high)
 
 
 def momentary_lufs(energies: Energies) -> NDArray[np.float64]:
     """Loudness of every 400 ms, a value per hop (EBU Tech 3341); -inf where it is silent."""
-    return loudness_of_energies(_sliding_mean(energies, GATING_BLOCK_HOPS))
+    return windows_lufs(energies, GATING_BLOCK_HOPS)
 
 
 def short_term_lufs(energies: Energies) -> NDArray[np.float64]:
     """Loudness of every 3 s, a value per hop (EBU Tech 3341); -inf where it is silent."""
-    return loudness_of_energies(_sliding_mean(energies, SHORT_TERM_HOPS))
+    return windows_lufs(energies, SHORT_TERM_HOPS)
+
+
+def windows_lufs(energies: Energies, hops: int) -> NDArray[np.float64]:
+    """Loudness of every window of so many hops, a value per hop from each on; one of everything where it is shorter."""
+    return loudness_of_energies(_sliding_mean(energies, hops))
 
 
 def _sliding_mean(energies: Energies, hops: int) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 
 import numpy as np
@@ -63,55 +63,78 @@ class Placed:
 
 @dataclass(frozen=True)
 class Looped:
-    """A clip over and over, each end crossfaded at equal power into the next beginning.
+    """A clip from its beginning, a part of it over and over; each end of that part is crossfaded into its beginning.
 
-    The first pass starts clean at frame 0; the clip begins again every ``clip.frames - crossfade_frames``. A track
-    no longer than the clip has it once, without a seam.
+    All before ``stop - crossfade_frames`` is heard once as it is. From there on the part begins again every
+    `period_frames`. A track that ends before has no seam.
 
     Parameters
     ----------
     clip : Clip
         At least one frame.
     crossfade_frames : int
-        At least 0 and at most half the clip.
+        At least 0 and at most half the part.
+    start, stop : int
+        The part, in frames of the clip; the whole clip by default.
+    likeness : float
+        Correlation of the two sounds of the crossfade, above -1 and up to 1: the more alike they are, the less of both
+        is taken, so that their sum keeps the power. At 0 these are the gains for sounds that have nothing in common.
     """
 
     clip: Clip
     crossfade_frames: int
+    _: KW_ONLY
+    start: int = 0
+    stop: int = -1
+    likeness: float = 0.0
 
     def __post_init__(self) -> None:
         if self.clip.frames < 1:
             raise ValueError("a loop needs a clip of at least 1 frame; this one has 0")
-        if not 0 <= self.crossfade_frames <= self.clip.frames // 2:
-            raise ValueError(
-                f"crossfade of {self.crossfade_frames} frames; 0 to half the clip ({self.clip.frames // 2}) is allowed"
-            )
+        if self.stop == -1:
+            object.__setattr__(self, "stop", self.clip.frames)
+        if not 0 <= self.start < self.stop <= self.clip.frames:
+            raise ValueError(f"a loop of frames {self.start} to {self.stop} of a clip of {self.clip.frames} frames")
+        half = (self.stop - self.start) // 2
+        if not 0 <= self.crossfade_frames <= half:
+            raise ValueError(f"crossfade of {self.crossfade_frames} frames; 0 to half the loop ({half}) is allowed")
+        if not -1.0 < self.likeness <= 1.0:
+            raise ValueError(f"likeness is {self.likeness}; above -1 and up to 1 is allowed")
 
     @property
     def period_frames(self) -> int:
         """Distance from one pass to the next."""
-        return self.clip.frames - self.crossfade_frames
+        return self.stop - self.start - self.crossfade_frames
+
+    @property
+    def first_seam(self) -> int:
+        """Frame of the track where the first crossfade begins; the next ones follow every `period_frames`."""
+        return self.stop - self.crossfade_frames
 
     @cached_property
     def _rise(self) -> NDArray[np.float32]:
         """Gains of a beginning in the crossfade; backwards they are those of the end."""
         angle = (np.pi / 2) * (np.arange(self.crossfade_frames) + 0.5) / self.crossfade_frames
-        return np.sin(angle).astype(np.float32)
+        # the power of the sum of both is 1 + likeness * 2 sin cos
+        return (np.sin(angle) / np.sqrt(1.0 + self.likeness * np.sin(2.0 * angle))).astype(np.float32)
 
     def render(self, start: int, stop: int) -> Block:
         """Make frames `[start, stop)`, shape (stop - start, 2)."""
         block = np.empty((stop - start, 2), np.float32)
         frame = start
         while frame < stop:
-            number, offset = divmod(frame, self.period_frames)
-            in_seam = number > 0 and offset < self.crossfade_frames
-            until = self.crossfade_frames if in_seam else self.period_frames
-            last = min(stop, frame + until - offset)
-            samples = self.clip.read(offset, offset + last - frame, block[frame - start : last - start])
+            number, offset = divmod(frame - self.first_seam, self.period_frames)
+            in_seam = number >= 0 and offset < self.crossfade_frames
+            if number < 0:
+                at, last = frame, min(stop, self.first_seam)
+            else:
+                until = self.crossfade_frames if in_seam else self.period_frames
+                at, last = self.start + offset, min(stop, frame + until - offset)
+            samples = self.clip.read(at, at + last - frame, block[frame - start : last - start])
             if in_seam:
                 seam = slice(offset, offset + last - frame)
                 ending = np.empty_like(samples)
-                self.clip.read(self.period_frames + seam.start, self.period_frames + seam.stop, ending)
+                self.clip.read(self.first_seam + seam.start, self.first_seam + seam.stop, ending)
                 amplify(samples, self._rise[seam])
                 samples += amplify(ending, self._rise[::-1][seam])
             frame = last

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.environment import environment
-from benchmarks.sound import again, bounded, levels, meters, places, tones
+from benchmarks.sound import again, bounded, levels, loops, meters, places, tones
 from benchmarks.sound.programmes import record
 from benchmarks.sound.room import Room
 from benchmarks.sound.row import Row
@@ -39,7 +39,7 @@ def measured(room: Room, only: list[str], say: Callable[[str], None]) -> list[Ro
         "balance": lambda: levels.balance(room, made),
         "bounds": lambda: bounded.bounded(room, made, say),
         "repetitions": lambda: places.repetitions(room, made),
-        "loop": lambda: places.loop(room, made),
+        "loop": lambda: (places.loop(room, made), loops.loop_levels(room)),
         "separation": lambda: tones.separation(room),
         "repeatability": lambda: again.repeatability(room, made),
         "generations": lambda: again.generations(room, made),

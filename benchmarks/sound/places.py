@@ -152,9 +152,10 @@ def repetitions(room: Room, made: Mapping[str, Path]) -> Row:
 
 
 def loop(room: Room, made: Mapping[str, Path]) -> Row:
-    """Music that comes round: its period, its steps at the seam, its power across it; from FLAC and from MP3."""
+    """Music repeated as a whole: its period, its steps at the seam, its power across it; from FLAC and from MP3."""
     job = {
         "durationMin": 1.5,
+        "backgroundMusic": {"loop": "whole"},
         "fade": _NO_FADES,
         "gains": {"reference": "source", "musicDb": 0},
         "output": {"normalize": False},

@@ -25,7 +25,14 @@ _CUE = re.compile(r"(?:(\d+):)?(\d\d):(\d\d\.\d{3}) --> (?:(\d+):)?(\d\d):(\d\d\
 
 
 def inspect(
-    config: Config, *, file: Path, picture: Path | None, as_json: bool, lyrics: Path | None, report: Path | None
+    config: Config,
+    *,
+    file: Path,
+    picture: Path | None,
+    loop: bool,
+    as_json: bool,
+    lyrics: Path | None,
+    report: Path | None,
 ) -> int:
     """Run the command; for the arguments see `worker.cli.main`."""
     if picture is not None:
@@ -35,6 +42,12 @@ def inspect(
             )
         if not picture.parent.is_dir():
             raise WorkerError(f"{picture}: there is no folder {picture.parent}", code="output.folder")
+    if loop:
+        if lyrics is not None or report is not None:
+            raise JobError("--loop: found with --lyrics or --report, which are of finished tracks")
+        from worker.cli.inspect_loop import inspect_loop
+
+        return inspect_loop(config, file, picture=picture, as_json=as_json)
     target_lufs = None if report is None else _target_of(report)
     voice = _voice(file, lyrics)
     with opened_sound(find_ffmpeg(config.ffmpeg), file) as sound:

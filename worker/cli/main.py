@@ -67,6 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
     inspect = commands.add_parser("inspect", help="measure a finished file, and draw it")
     inspect.add_argument("file", type=Path, metavar="FILE", help="any audio file")
     inspect.add_argument("--picture", type=Path, metavar="OUT.png", help="draw waveform, loudness and spectrum")
+    inspect.add_argument(
+        "--loop", action="store_true", help="of music: show and draw where it would loop in a longer track, instead"
+    )
     inspect.add_argument("--json", action="store_true", dest="as_json", help="print the figures as JSON")
     inspect.add_argument(
         "--lyrics",

@@ -15,10 +15,10 @@ from worker.cli.inspect import Span, beat_in_words, clock, hertz
 from worker.inspect.inspection import Inspection
 from worker.inspect.waveform import HIGHEST_HZ, LOWEST_HZ, Waveform
 
-_PAPER, _INK, _SOFT, _GRID = "#fbfaf7", "#24303d", "#7d8793", "#e4e2dc"
-_WAVE, _VOICE, _TARGET = "#3f6c8f", "#d98032", "#b23a48"
-_SKY = ("#fbfaf7", "#dce6ea", "#a9c4d0", "#6a98b3", "#3f6c8f", "#274a6b", "#152a43")
-_SIZE_INCHES, _DPI = (12.0, 7.4), 110
+PAPER, INK, SOFT, GRID = "#fbfaf7", "#24303d", "#7d8793", "#e4e2dc"
+WAVE, VOICE, TARGET = "#3f6c8f", "#d98032", "#b23a48"
+SKY = ("#fbfaf7", "#dce6ea", "#a9c4d0", "#6a98b3", "#3f6c8f", "#274a6b", "#152a43")
+_SIZE_INCHES, DPI = (12.0, 7.4), 110
 _LOUDEST_DB, _RANGE_DB = -20.0, 75.0
 _MOST_TONES = 8
 _COLOURS = 128
@@ -57,28 +57,28 @@ def draw(
     """
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 9, "axes.edgecolor": _GRID, "axes.linewidth": 0.8}):
-        figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, facecolor=_PAPER)
+    with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 9, "axes.edgecolor": GRID, "axes.linewidth": 0.8}):
+        figure = Figure(figsize=_SIZE_INCHES, dpi=DPI, facecolor=PAPER)
         grid = figure.add_gridspec(
             3, 1, height_ratios=(1.15, 1.0, 2.6), left=0.062, right=0.83, top=0.862, bottom=0.06, hspace=0.16
         )
         wave, loudness, spectrum = (figure.add_subplot(grid[row]) for row in range(3))
-        figure.text(0.062, 0.957, title, fontsize=15, fontweight="bold", color=_INK, va="center")
-        figure.text(0.062, 0.92, subtitle, fontsize=9.5, color=_SOFT, va="center")
+        figure.text(0.062, 0.957, title, fontsize=15, fontweight="bold", color=INK, va="center")
+        figure.text(0.062, 0.92, subtitle, fontsize=9.5, color=SOFT, va="center")
         _wave(wave, drawn, voice)
         _loudness(loudness, energies, result, target_lufs)
         _spectrum(spectrum, drawn, result)
         for axes in (wave, loudness, spectrum):
-            _time(axes, result.duration_s, labelled=axes is spectrum)
-        _save(figure, out)
+            time_axis(axes, result.duration_s, labelled=axes is spectrum)
+        save(figure, out)
 
 
-def _save(figure: Any, out: Path) -> None:
-    """A palette holds all of the few colours, in a third of the size."""
+def save(figure: Any, out: Path) -> None:
+    """Write a PNG; a palette holds all of the few colours, in a third of the size."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor=_PAPER)
+    figure.savefig(buffer, format="png", facecolor=PAPER)
     with Image.open(buffer) as image:
         few = image.convert("RGB").quantize(_COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(out, format="PNG", optimize=True)
@@ -89,49 +89,49 @@ def _wave(axes: Any, drawn: Waveform, voice: Sequence[Span]) -> None:
     spoken = np.zeros(len(times), bool)
     for start, stop in voice:
         spoken |= (times >= start - drawn.wave_s / 2) & (times <= stop + drawn.wave_s / 2)
-    axes.fill_between(times, drawn.lows, drawn.highs, color=_WAVE, linewidth=0.3)
+    axes.fill_between(times, drawn.lows, drawn.highs, color=WAVE, linewidth=0.3)
     if spoken.any():
-        axes.fill_between(times, drawn.lows, drawn.highs, where=spoken, color=_VOICE, linewidth=0.3)
+        axes.fill_between(times, drawn.lows, drawn.highs, where=spoken, color=VOICE, linewidth=0.3)
     reach = max(0.05, 1.12 * float(max(drawn.highs.max(), -drawn.lows.min())))
     for start, stop in voice:
-        axes.axvspan(start, stop, color=_VOICE, alpha=0.10, linewidth=0)
+        axes.axvspan(start, stop, color=VOICE, alpha=0.10, linewidth=0)
     axes.set_ylim(-reach, reach)
     axes.set_yticks([])
-    _named(axes, "Waveform")
+    named(axes, "Waveform")
     if voice:
-        _beside(axes, 0.62, "voice", _VOICE)
-        _beside(axes, 0.38, "music and tones", _WAVE)
+        beside(axes, 0.62, "voice", VOICE)
+        beside(axes, 0.38, "music and tones", WAVE)
 
 
 def _loudness(axes: Any, energies: Energies, result: Inspection, target_lufs: float | None) -> None:
     floor = -60.0
     for values, length_s, colour, width in (
         (momentary_lufs(energies), 0.4, "#b9cbd6", 0.7),
-        (short_term_lufs(energies), 3.0, _INK, 1.5),
+        (short_term_lufs(energies), 3.0, INK, 1.5),
     ):
         times = np.arange(len(values)) / 10.0 + length_s / 2
-        times, values = _thinned(times, np.maximum(values, floor))
+        times, values = thinned(times, np.maximum(values, floor))
         axes.plot(times, values, color=colour, linewidth=width, solid_joinstyle="round")
     line = target_lufs if target_lufs is not None else result.integrated_lufs
-    _beside(axes, 0.0, "momentary", "#8fabbb", offset=8)
+    beside(axes, 0.0, "momentary", "#8fabbb", offset=8)
     if line is not None:
-        axes.axhline(line, color=_TARGET, linewidth=1.1, dashes=(5, 3))
+        axes.axhline(line, color=TARGET, linewidth=1.1, dashes=(5, 3))
         words = f"{'target' if target_lufs is not None else 'integrated'} {line:.0f} LUFS".replace("-", "−")
         if target_lufs is None:
             words = f"integrated {line:.1f} LUFS".replace("-", "−")
         axes.annotate(
             words, (1, line), xycoords=("axes fraction", "data"), xytext=(10, 0), textcoords="offset points",
-            va="center", color=_TARGET, fontsize=9, annotation_clip=False,
+            va="center", color=TARGET, fontsize=9, annotation_clip=False,
         )  # fmt: skip
         axes.set_ylim(line - 16.0, max(line + 7.0, (result.max_momentary_lufs or line) + 1.0))
     axes.yaxis.set_major_locator(mpl.ticker.MultipleLocator(6))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f}".replace("-", "−"))
-    axes.grid(axis="y", color=_GRID, linewidth=0.7)
+    axes.grid(axis="y", color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
-    _named(axes, "Short-term loudness, LUFS")
+    named(axes, "Short-term loudness, LUFS")
 
 
-def _thinned(times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def thinned(times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """No more points than can be seen: the mean of a few."""
     step = max(1, len(values) // 1500)
     count = len(values) // step * step
@@ -139,13 +139,19 @@ def _thinned(times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _spectrum(axes: Any, drawn: Waveform, result: Inspection) -> None:
+    spectrogram(axes, drawn)
+    _name_tones(axes, result)
+
+
+def spectrogram(axes: Any, drawn: Waveform, *, from_s: float = 0.0) -> None:
+    """Draw levels by time and frequency."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    sky = LinearSegmentedColormap.from_list("sky", _SKY)
+    sky = LinearSegmentedColormap.from_list("sky", SKY)
     top = max(_LOUDEST_DB - 20.0, float(np.percentile(drawn.levels_db, 99.7)))
     columns, rows = drawn.levels_db.shape
     axes.pcolorfast(
-        np.arange(columns + 1) * drawn.spectrum_s,
+        from_s + np.arange(columns + 1) * drawn.spectrum_s,
         np.linspace(np.log2(LOWEST_HZ), np.log2(HIGHEST_HZ), rows + 1),
         drawn.levels_db.T,
         cmap=sky,
@@ -155,8 +161,7 @@ def _spectrum(axes: Any, drawn: Waveform, result: Inspection) -> None:
     axes.set_ylim(np.log2(LOWEST_HZ), np.log2(HIGHEST_HZ))
     ticks = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)
     axes.set_yticks(np.log2(ticks), ["50", "100", "200", "500", "1k", "2k", "5k", "10k"])
-    _named(axes, "Spectrum, Hz")
-    _name_tones(axes, result)
+    named(axes, "Spectrum, Hz")
 
 
 def _name_tones(axes: Any, result: Inspection) -> None:
@@ -177,10 +182,10 @@ def _name_tones(axes: Any, result: Inspection) -> None:
     for start, (hz, text) in zip(starts, labels, strict=True):
         axes.annotate(
             text, (1, np.log2(hz)), xycoords=("axes fraction", "data"), xytext=(1.025, start),
-            textcoords=("axes fraction", "data"), va="center", color=_INK, fontsize=9, linespacing=1.35,
+            textcoords=("axes fraction", "data"), va="center", color=INK, fontsize=9, linespacing=1.35,
             annotation_clip=False,
             arrowprops={
-                "arrowstyle": "-", "color": _TARGET, "linewidth": 0.9, "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 0
+                "arrowstyle": "-", "color": TARGET, "linewidth": 0.9, "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 0
             },
         )  # fmt: skip
 
@@ -204,22 +209,25 @@ def _labels(result: Inspection) -> list[tuple[float, str]]:
     return sorted(labels[:_MOST_TONES])
 
 
-def _time(axes: Any, seconds: float, *, labelled: bool) -> None:
+def time_axis(axes: Any, seconds: float, *, labelled: bool) -> None:
+    """From 0 on, in minutes and seconds; labelled below the lowest of several axes."""
     step = next((step for step in _STEPS_S if seconds / step <= 10), 7200)
     ticks = np.arange(0, seconds + step * 0.01, step)
     axes.set_xlim(0, seconds)
     axes.set_xticks(ticks, [clock(tick) for tick in ticks] if labelled else [""] * len(ticks))
-    axes.tick_params(colors=_SOFT, length=3 if labelled else 0, width=0.8, labelsize=8.5)
+    axes.tick_params(colors=SOFT, length=3 if labelled else 0, width=0.8, labelsize=8.5)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 
 
-def _named(axes: Any, name: str) -> None:
-    axes.set_title(name, loc="left", fontsize=9.5, color=_INK, pad=4)
-    axes.set_facecolor(_PAPER)
+def named(axes: Any, name: str) -> None:
+    """A name above the axes."""
+    axes.set_title(name, loc="left", fontsize=9.5, color=INK, pad=4)
+    axes.set_facecolor(PAPER)
 
 
-def _beside(axes: Any, height: float, text: str, colour: str, *, offset: float = 0.0) -> None:
+def beside(axes: Any, height: float, text: str, colour: str, *, offset: float = 0.0) -> None:
+    """A word to the right of the axes, at a part of their height."""
     axes.annotate(
         text, (1, height), xycoords="axes fraction", xytext=(10, offset), textcoords="offset points", va="center",
         color=colour, fontsize=9, annotation_clip=False,

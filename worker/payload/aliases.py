@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from worker.errors import JobError
-from worker.payload.messages import SHOWN_CHARACTERS, Loc, bare_type, format_value
+from worker.payload.messages import SHOWN_CHARACTERS, Allowed, Loc, bare_type, format_value
 from worker.payload.schema import RenderJob
 from worker.payload.sessions import SESSIONS, session_values
 from worker.untrusted_json import text_or_empty
@@ -43,6 +43,7 @@ _ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "backgroundMusic.url": ("background_music.url", "background_music.track_id", "backgroundMusic.track_id"),
     "backgroundMusic.id": ("background_music.id",),
     "backgroundMusic.name": ("background_music.name",),
+    "backgroundMusic.loop": ("background_music.loop",),
     "solfeggio.hz": ("solfeggio.frequency",),
     "binaural.beatHz": ("binaural.beat_frequency",),
     "binaural.carrierHz": ("binaural.base_frequency",),
@@ -54,10 +55,14 @@ _ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any, FieldInfo]]:
-    """The path, bare type and description of every field that is not a section of its own."""
+    """The path, bare type and description of every field that is not a section of its own.
+
+    A model is none where `Allowed` says what else it may be than an object.
+    """
     for name, field in model.model_fields.items():
         path, (kind, _) = f"{prefix}{field.alias or name}", bare_type(field.annotation)
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        one_of_many = any(isinstance(mark, Allowed) for mark in field.metadata)
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and not one_of_many:
             yield from _leaves(kind, f"{path}.")
         elif not field.exclude:
             yield path, kind, field

@@ -76,6 +76,9 @@ def _completed(job: RenderJob, reading: Reading, recordings: Collection[str]) ->
     """Remove what is off, check what depends on several fields, and fill in the rest."""
     changes: dict[str, Any] = {"dialect": reading.dialect, "unknown_keys": reading.unknown_keys}
     changes |= {name: None for name, section in job if getattr(section, "enabled", None) is False}
+    music = job.background_music
+    if music is not None and not (music.url or music.id or music.name) and "music" not in recordings:
+        changes["background_music"] = None
     job = job.model_copy(update=changes)
     if job.solfeggio is not None and not job.solfeggio.tones:
         name = reading.written_as["solfeggio", "hz"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -105,6 +105,7 @@ else:
     ProviderName = Literal[tuple(PROVIDERS)]
 LOOP_MODES = Allowed("true, false, repeat or interval")
 ChapterMarks = Literal["auto", "lines", "repetitions", "none"]
+MUSIC_LOOPS = Allowed('"auto", "whole" or {"from", "to"} in seconds, at least 0.1 s apart')
 Text = Annotated[str, AfterValidator(_writable)]
 Label = Annotated[str, Field(max_length=500), AfterValidator(_writable)]
 Reference = Annotated[str, Field(max_length=4000), AfterValidator(_writable)]
@@ -156,12 +157,47 @@ class VoiceChoice(_Model):
         return self.speed if "speed" in self.model_fields_set else 1.0
 
 
+def _loop_schema(schema: dict[str, Any]) -> None:
+    """What a payload may say; `way` is ours."""
+    seconds = {name: {"type": "number", "minimum": 0, "maximum": 86_400} for name in ("from", "to")}
+    part = {"type": "object", "properties": seconds, "required": ["from", "to"]}
+    described = schema["description"]
+    schema.clear()
+    schema |= {"description": described, "anyOf": [{"enum": ["auto", "whole"]}, part]}
+
+
+class MusicLoop(_Model):
+    """Where music loops: where it does so best, as a whole, or from one second of it to another."""
+
+    model_config = ConfigDict(json_schema_extra=_loop_schema)
+
+    way: Literal["auto", "whole", "stated"] = "auto"
+    from_s: float = Field(default=0.0, alias="from", ge=0, le=86_400)
+    to_s: float = Field(default=0.0, alias="to", ge=0, le=86_400)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word_or_seconds(cls, value: object) -> object:
+        if isinstance(value, str) and value.strip().lower() in ("auto", "whole"):
+            return {"way": value.strip().lower()}
+        if isinstance(value, Mapping) and {"from", "to"} <= value.keys():
+            return {"way": "stated", "from": value["from"], "to": value["to"]}
+        raise ValueError("neither a way nor a part")
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> Self:
+        if self.way == "stated" and self.to_s - self.from_s < 0.1:
+            raise ValueError("too short")
+        return self
+
+
 class BackgroundMusic(_Model):
     """Where the music is: `url` is a URL or an object name, `id` the catalogue's id or slug, `name` a title."""
 
     url: Reference | None = None
     id: Reference | None = None
     name: Reference | None = None
+    loop: Annotated[MusicLoop, MUSIC_LOOPS] = Field(default_factory=MusicLoop.model_construct)
 
 
 class SolfeggioTone(_Model):

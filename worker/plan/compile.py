@@ -86,8 +86,8 @@ def compile_plan(job: RenderJob, media: Media) -> Compiled:
         sources["voice"] = Placed(placed.clips, placed.starts, placed.which)
     if media.music is not None:
         _check_length(media.music.clip.frames, "music")
-        sources["music"] = music(media.music.clip, frames)
-    corrections_db = _corrections_db(job, media, notes)
+        sources["music"] = music(media.music, frames, notes)
+    corrections_db = _corrections_db(job, media.loudness_lufs(frames), notes)
     sources |= {name: made for name, make in GENERATED.items() if (made := make(job, frames, notes)) is not None}
     if not sources:
         raise JobError("the job has no layer: there is nothing to hear")
@@ -149,16 +149,14 @@ def _placed(job: RenderJob, voice: Repetition, fade: Fade) -> RepetitionPlan:
     return placed
 
 
-def _corrections_db(job: RenderJob, media: Media, notes: list[str]) -> dict[str, float]:
+def _corrections_db(job: RenderJob, loudness_lufs: Mapping[str, float], notes: list[str]) -> dict[str, float]:
     """The dB that bring each recording to the reference loudness."""
     corrections_db = {}
-    for name, recording in (("voice", media.speech), ("music", media.music)):
-        if recording is None:
-            continue
-        if not math.isfinite(recording.loudness_lufs):
+    for name, lufs in loudness_lufs.items():
+        if not math.isfinite(lufs):
             notes.append(f"The {name} is silent, so its level was left as it is.")
         elif job.gains.reference == "normalized":
-            corrections_db[name] = rounded_db(REFERENCE_LUFS - recording.loudness_lufs)
+            corrections_db[name] = rounded_db(REFERENCE_LUFS - lufs)
     return corrections_db
 
 

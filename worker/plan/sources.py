@@ -13,10 +13,10 @@ from dsp.recorded import Looped, Placed
 from dsp.tones import Binaural, Isochronic, Monaural, Tone, ToneSequence
 from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
 from worker.payload.schema import Binaural as BinauralField
-from worker.plan.recordings import in_frames
+from worker.plan.looping import whole_crossfade
+from worker.plan.recordings import Loop, Music, in_frames
 from worker.plan.repetitions import derived_seed
 
-LOOP_CROSSFADE_S: Final = 2.0
 Moving = float | Breakpoints
 BEATS: Final[Mapping[str, Callable[[Moving, Moving, int], Source]]] = {
     "binaural": Binaural,
@@ -25,11 +25,21 @@ BEATS: Final[Mapping[str, Callable[[Moving, Moving, int], Source]]] = {
 }
 
 
-def music(clip: Clip, frames: int) -> Source:
-    """Music from its beginning; shorter than the track, it is repeated with a crossfade."""
+def music(recording: Music, frames: int, notes: list[str]) -> Source:
+    """Music from its beginning; where the track is longer, it loops."""
+    clip, loop = recording.clip, recording.loop_in(frames)
+    if loop is not None:
+        if loop.note:
+            notes.append(loop.note)
+        return looped(clip, loop)
     if clip.frames >= frames:
         return Placed((clip,), (0,), (0,))
-    return Looped(clip, min(in_frames(LOOP_CROSSFADE_S), clip.frames // 4))
+    return Looped(clip, whole_crossfade(clip.frames))
+
+
+def looped(clip: Clip, loop: Loop) -> Looped:
+    """Music that repeats a part of its clip."""
+    return Looped(clip, loop.crossfade_frames, start=loop.start, stop=loop.stop, likeness=loop.likeness)
 
 
 def solfeggio(job: RenderJob, frames: int, notes: list[str]) -> Source | None:

@@ -277,7 +277,7 @@ def _seams(plan: RenderPlan) -> list[int]:
     frames = [
         edge
         for loop in loops
-        for start in range(loop.period_frames, plan.frames, loop.period_frames)
+        for start in range(loop.first_seam, plan.frames, loop.period_frames)
         for edge in (start, start + loop.crossfade_frames)
         if around <= edge <= plan.frames - around
     ]

@@ -80,17 +80,16 @@ class Report:
 def layer_loudness(plan: RenderPlan, gains_db: Mapping[str, float], media: Media) -> dict[str, float]:
     """Measure each layer in the mix, in LUFS.
 
-    Recorded layers are known from their recordings (at gain 1, speech without its pauses); tones and noise are steady,
-    so 20 s from the middle of the track represent the whole.
+    Recorded layers are known from their recordings (at gain 1; speech without its pauses, of looped music the loop);
+    tones and noise are steady, so 20 s from the middle of the track represent the whole.
     """
-    recordings = {"voice": media.speech, "music": media.music}
+    recordings = media.loudness_lufs(plan.frames)
     length = min(plan.frames, round(_LAYER_SECONDS * plan.sample_rate))
     start = (plan.frames - length) // 2
     loudness: dict[str, float] = {}
     for layer in plan.layers:
-        recording = recordings.get(layer.name)
-        if recording is not None:
-            loudness[layer.name] = recording.loudness_lufs + gains_db[layer.name]
+        if layer.name in recordings:
+            loudness[layer.name] = recordings[layer.name] + gains_db[layer.name]
         else:
             blocks = (render_layer(layer, first, last) for first, last in spans(start, start + length))
             measured = measure((block for block in blocks if block is not None), plan.sample_rate)

@@ -20,10 +20,11 @@ from worker.media.cover import clean_cover
 from worker.media.decode import decode
 from worker.media.music import find_music
 from worker.media.reference import What
-from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
+from worker.payload.schema import SAMPLE_RATE_HZ, BackgroundMusic, RenderJob
 from worker.payload.script import parse_script
 from worker.plan.compile import SHORTEST_RECORDING_S
-from worker.plan.recordings import Music, Speech
+from worker.plan.looping import loop_of
+from worker.plan.recordings import Music, Speech, in_frames
 from worker.pronounce import Pronunciations
 from worker.storage.base import SmallFiles
 from worker.tts import open_voice
@@ -246,7 +247,7 @@ class Studio:
         )
 
     def fetch_music(self, job: RenderJob, folder: Path) -> Music:
-        """Get the music, and decode it into `folder`."""
+        """Get the music, decode it into `folder`, and find where it loops."""
         path = self.music_file
         if path is None:
             if job.background_music is None:
@@ -269,7 +270,10 @@ class Studio:
             )
             if clip.frames < SHORTEST_RECORDING_S * SAMPLE_RATE_HZ:  # here, before a voice is paid for
                 raise MediaError(f"{path.name} has {clip.frames} frames", code="media.empty")
-        return Music(clip, integrated_lufs(measure_clip(clip).energies))
+        energies = measure_clip(clip).energies
+        frames = None if job.duration_min is None else in_frames(job.duration_min * 60)
+        wanted = (job.background_music or BackgroundMusic()).loop
+        return Music(clip, integrated_lufs(energies), loop_of(clip, energies, wanted, frames=frames))
 
     def fetch_cover(self, reference: str, folder: Path) -> bytes:
         """Get a cover, written anew as a JPEG or PNG."""

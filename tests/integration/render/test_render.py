@@ -16,8 +16,10 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
+from music_pieces import PIECES, TURN_S
 from paths import ROOT
 
+from dsp.loudness import measure, short_term_lufs
 from dsp.noise import Noise
 from worker.cli.main import run as run_command
 from worker.ffmpeg.program import find_ffmpeg
@@ -196,6 +198,28 @@ def test_the_same_job_gives_the_same_samples_for_any_number_of_threads(tmp_path)
         samples.append(soundfile.read(out)[0])
     assert np.abs(samples[0] - samples[1]).max() <= 2**-23
     assert np.abs(samples[0] - samples[2]).max() <= 2**-23
+
+
+def test_music_that_fades_out_never_drops_out_in_a_longer_track(tmp_path, told):
+    soundfile.write(tmp_path / "faded.flac", PIECES["fade-out"](), RATE)
+    job_file(tmp_path, durationMin=2.5, backgroundMusic={"url": "faded.flac"}, fade={"inMs": 0, "outMs": 0})
+    status, words = told("render", "job.json", "--out", "track.flac", "--report", "report.json", "--quiet")
+    assert status == 0, words
+    track = soundfile.read(tmp_path / "track.flac", dtype="float32", always_2d=True)[0]
+    levels = short_term_lufs(measure([track], RATE).energies)
+    assert levels.max() - levels.min() < 4.0  # as a whole it would drop by more than 10
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [note for note in report["notes"] if "left out (a fade or soft ending of 7." in note]
+    at_s = [seam["at_s"] for seam in report["heard"]["seams"]]
+    assert at_s[2] - at_s[0] == pytest.approx(5 * TURN_S, abs=0.01)  # the beat goes on
+
+
+def test_a_stated_loop_beyond_the_music_names_its_field(tmp_path, told):
+    soundfile.write(tmp_path / "music.flac", 0.1 * Noise("pink", 9, RATE).render(0, 5 * RATE), RATE)
+    job_file(tmp_path, backgroundMusic={"url": "music.flac", "loop": {"from": 1, "to": 9}})
+    status, words = told("render", "job.json", "--out", "track.flac", "--quiet")
+    assert status == 2
+    assert words == "error: backgroundMusic.loop.to: found 9, allowed is at most 5: the music's length in seconds\n"
 
 
 def test_without_out_the_track_goes_to_standard_output(tmp_path):

@@ -77,6 +77,40 @@ def test_the_crossfade_keeps_the_power_of_unlike_material():
     assert 10 * np.log10(seam / (track**2).mean()) == pytest.approx(0.0, abs=0.7)
 
 
+def test_before_a_loop_the_clip_is_heard_once_as_it_is():
+    recording = clip(10_000)
+    track = Looped(recording, 1000, start=2000, stop=8000).render(0, 30_000)
+    assert np.array_equal(track[:7000], recording.samples[:7000])
+    assert np.array_equal(track[8000:12_000], recording.samples[3000:7000])
+    assert np.array_equal(track[7000:17_000], track[12_000:22_000])
+
+
+def test_a_loop_of_a_part_is_the_same_for_any_cutting():
+    source = Looped(clip(9000), 700, start=1500, stop=6600, likeness=0.3)
+    whole = source.render(0, 30_000)
+    for size in SPLITS[1:]:
+        assert np.array_equal(in_blocks(source, 0, 30_000, size), whole)
+
+
+@pytest.mark.parametrize("likeness", [0.0, 0.5, 1.0, -0.5])
+def test_the_crossfade_keeps_the_power_of_sounds_that_are_alike(likeness):
+    """Two sounds of this correlation, one where the loop begins and one where it ends."""
+    one, other = (Noise("white", seed, RATE).render(0, RATE).astype(np.float64) for seed in (1, 2))
+    mixed = likeness * one + np.sqrt(1 - likeness**2) * other
+    recording = ArrayClip(np.concatenate([one, mixed]).astype(np.float32))
+    seam = Looped(recording, RATE, likeness=likeness).render(RATE, 2 * RATE).astype(np.float64)
+    powers = (seam**2).mean(axis=1).reshape(10, -1).mean(axis=1) / (one**2).mean()
+    assert np.abs(10 * np.log10(powers)).max() < 0.3
+
+
+@pytest.mark.parametrize(
+    "part", [{"start": -1}, {"start": 8, "stop": 8}, {"stop": 11}, {"stop": 0}, {"likeness": -1.0}, {"likeness": 1.1}]
+)
+def test_a_part_that_cannot_loop_is_refused(part):
+    with pytest.raises(ValueError, match=r"loop|likeness"):
+        Looped(clip(10), 0, **part)
+
+
 @pytest.mark.parametrize(("frames", "crossfade"), [(0, 0), (10, 6), (10, -1)])
 def test_a_loop_that_cannot_be_is_refused(frames, crossfade):
     with pytest.raises(ValueError, match=r"frame|crossfade"):

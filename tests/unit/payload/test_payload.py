@@ -157,6 +157,45 @@ class TestSwitches:
         assert refused(with_value(name, value)).startswith(f"{name}: found ")
 
 
+@pytest.mark.parametrize(
+    ("written", "way", "part"),
+    [
+        ("auto", "auto", (0.0, 0.0)),
+        (" Whole", "whole", (0.0, 0.0)),
+        ({"from": 3, "to": 9.5}, "stated", (3.0, 9.5)),
+    ],
+)
+def test_music_loops_by_itself_as_a_whole_or_where_it_is_told(written, way, part):
+    payload = with_value("backgroundMusic.loop", written)
+    payload["backgroundMusic"]["url"] = "rain.mp3"
+    loop = parse_job(payload).background_music.loop
+    assert (loop.way, (loop.from_s, loop.to_s)) == (way, part)
+
+
+def test_without_a_word_music_loops_by_itself():
+    assert parse_job(with_value("backgroundMusic.url", "rain.mp3")).background_music.loop.way == "auto"
+
+
+def test_a_way_to_loop_alone_asks_for_no_music():
+    payload = with_value("backgroundMusic.loop", "whole")
+    assert parse_job(payload).background_music is None
+    assert parse_job(payload, recordings=("music",)).background_music.loop.way == "whole"
+
+
+@pytest.mark.parametrize(
+    "written", ["never", 3, True, [], {}, {"from": 3}, {"from": 5, "to": 3}, {"from": 5, "to": 5.05}, {"way": "whole"}]
+)
+def test_any_other_loop_of_music_is_refused_with_what_is_allowed(written):
+    message = refused(with_value("backgroundMusic.loop", written))
+    assert message.startswith("backgroundMusic.loop: found ")
+    assert message.endswith('allowed is "auto", "whole" or {"from", "to"} in seconds, at least 0.1 s apart')
+
+
+def test_a_second_of_a_loop_that_is_none_is_named():
+    message = refused(with_value("backgroundMusic.loop", {"from": -1, "to": 5}))
+    assert message == "backgroundMusic.loop.from: found -1, allowed is a number from 0 to 86400"
+
+
 def test_every_payload_field_is_in_the_tables_above():
     elsewhere = {
         "script",
@@ -177,6 +216,7 @@ def test_every_payload_field_is_in_the_tables_above():
         "backgroundMusic.url",
         "backgroundMusic.id",
         "backgroundMusic.name",
+        "backgroundMusic.loop",
         "voice.url",
     }
     elsewhere |= {"voice.id", "voice.model", "voice.instructions", "output.format"}

@@ -142,6 +142,8 @@ ALIASES = [
     ("background_music.id", "rain", "background_music.id"),
     ("backgroundMusic.name", "Gentle Rain", "background_music.name"),
     ("background_music.name", "Gentle Rain", "background_music.name"),
+    ("backgroundMusic.loop", "whole", "background_music.loop.way"),
+    ("background_music.loop", "whole", "background_music.loop.way"),
     ("background_music.track_id", "rain.mp3", "background_music.url"),
     ("background_music.url", "https://a.example/b.mp3", "background_music.url"),
     ("backgroundMusic.volume_db", 0, "gains.music_db"),
@@ -172,6 +174,8 @@ def test_every_alias_works_in_either_dialect(around, name, value, path):
         around = joined(around, {"solfeggio": {"hz": 528}})
     elif not name.startswith("solfeggio"):
         around = joined(around, {"solfeggio": None})
+    if name.endswith("usic.loop"):
+        around = joined(around, {"backgroundMusic": {"url": "rain.mp3"}})
     assert at(parse_job(joined(around, nested(name, value))), path) == value
 
 

@@ -11,6 +11,7 @@ from paths import ROOT
 from pydantic import BaseModel
 
 from worker.payload.aliases import SPELLINGS
+from worker.payload.messages import Allowed
 from worker.payload.parse import parse_job
 from worker.payload.schema import RenderJob
 
@@ -44,13 +45,14 @@ ROWS = rows()
 
 
 def leaves(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
-    """Every field by its dotted name, sections opened."""
+    """Every field by its dotted name, sections opened; what may be else than an object is none."""
     found: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         inner = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
         section = next((kind for kind in inner if issubclass(kind, BaseModel)), None)
         alias = f"{prefix}{field.alias or name}"
-        if section is not None and get_origin(field.annotation) is not tuple:
+        listed = get_origin(field.annotation) is tuple or any(isinstance(mark, Allowed) for mark in field.metadata)
+        if section is not None and not listed:
             found |= leaves(section, f"{alias}.")
         elif field.exclude is not True:
             found[alias] = field

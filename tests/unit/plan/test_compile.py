@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +22,7 @@ from worker.errors import JobError, MediaError
 from worker.payload.parse import RenderJob, parse_job
 from worker.payload.script import Pause
 from worker.plan.compile import Compiled, compile_plan
-from worker.plan.recordings import Media, Music, Speech, Spoken
+from worker.plan.recordings import Loop, Media, Music, Speech, Spoken
 
 SR = 44_100
 
@@ -312,6 +313,34 @@ class TestMusic:
         plan = compiled(Media(music=Music(clip(seconds), -16)), durationMin=1, gains={"musicDb": 0}).plan
         assert isinstance(source(plan, "music"), Placed)
         assert np.allclose(render(plan, 30 * SR, 58 * SR), 0.25)
+
+
+class TestLoopOfMusic:
+    LOOP = Loop(5 * SR, 18 * SR, SR, 0.5, loudness_lufs=-20.0, note="music: loops")
+
+    def test_a_longer_track_repeats_the_part_and_says_so(self):
+        result = compiled(Media(music=Music(clip(20), -16, self.LOOP)), durationMin=1)
+        looped = source(result.plan, "music")
+        assert (looped.start, looped.stop, looped.crossfade_frames, looped.likeness) == (5 * SR, 18 * SR, SR, 0.5)
+        assert result.notes == ("music: loops",)
+
+    def test_its_gain_follows_from_the_loudness_of_the_part(self):
+        """A long fade-out must not make the rest louder."""
+        result = compiled(Media(music=Music(clip(20), -26, self.LOOP)), durationMin=1, gains={"musicDb": -10})
+        assert result.layer_gains_db["music"] == pytest.approx(-10 - 16 + 20)
+
+    @pytest.mark.parametrize("seconds", [60, 61])
+    def test_a_piece_as_long_as_the_track_is_heard_once_at_its_own_loudness(self, seconds):
+        result = compiled(Media(music=Music(clip(seconds), -26, self.LOOP)), durationMin=1, gains={"musicDb": -10})
+        assert isinstance(source(result.plan, "music"), Placed)
+        assert result.layer_gains_db["music"] == pytest.approx(-10 - 16 + 26)
+        assert result.notes == ()
+
+    def test_a_part_that_the_job_states_is_repeated_though_the_piece_goes_on(self):
+        stated = replace(self.LOOP, stated=True)
+        assert isinstance(
+            source(compiled(Media(music=Music(clip(70), -16, stated)), durationMin=1).plan, "music"), Looped
+        )
 
 
 class TestBadMedia:
