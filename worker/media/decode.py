@@ -181,7 +181,7 @@ class SoundStream:
             joined: list[memoryview] = []
             for time_s, data in packets:
                 gap_s = 0.0 if end_s is None else time_s - end_s
-                if gap_s > _SHORTEST_GAP_S:
+                if gap_s > _SHORTEST_GAP_S and time_s > self._source.structure.guessed_s + _SHORTEST_GAP_S:
                     if joined:
                         yield self._samples(joined)
                         joined = []

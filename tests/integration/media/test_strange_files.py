@@ -129,6 +129,14 @@ def test_a_gap_in_the_times_is_silence_of_that_length(made, read, ending, option
     assert silent_seconds(sound[int(2.1 * RATE) :]) < 0.05
 
 
+@pytest.mark.parametrize("codec", ["libvorbis", "libopus", "flac"])
+@pytest.mark.parametrize("page", ["60000", "1000000"])
+def test_an_ogg_that_begins_late_as_a_live_one_does_has_no_gap(made, read, codec, page):
+    """FFmpeg guesses the times within the first page of FLAC, from zero."""
+    late = made("ogg", *NOISE, "-c:a", codec, "-page_duration", page, "-output_ts_offset", "3600")
+    assert len(read(late)) / RATE == pytest.approx(SECONDS, abs=0.1)
+
+
 def test_a_gap_of_hours_is_held_to_the_allowed_length(made, refused):
     late = made("mka", *NOISE, "-af", "asetpts='PTS+gt(T,1)*36000/TB'", "-c:a", "libopus")
     assert "is longer than the 60 s that are allowed" in refused(late)

@@ -24,6 +24,8 @@ class Structure:
         Of what should be there.
     missing_seconds : float
         Of sound that is lost with them: of a part that is not whole nothing is decoded.
+    guessed_s : float
+        Until this time FFmpeg guesses the times of packets, since they have none: a gap before it is none.
     stray_bytes : int
         Between the frames of a stream that has nothing but frames.
     refusal : str or None
@@ -41,6 +43,7 @@ class Structure:
     seconds: float | None = None
     missing_bytes: int = 0
     missing_seconds: float = 0.0
+    guessed_s: float = 0.0
     stray_bytes: int = 0
     refusal: str | None = None
     refusal_code: str = "media.invalid"

@@ -30,6 +30,7 @@ def ogg(read: Read, size: int) -> Structure:
     streams: dict[bytes, _OggStream] = {}
     stream = _OggStream(0)
     within_head = last = False
+    guessed_s = 0.0
     window, base = b"", 0
     while at < size:
         if not base <= at <= base + len(window) - _LARGEST_PAGE_HEAD_BYTES:
@@ -46,6 +47,8 @@ def ogg(read: Read, size: int) -> Structure:
             stamp = int.from_bytes(page[6:14], "little", signed=True)
             if stamp >= 0 and (stream := streams.get(page[14:18], stream)):
                 stream.before, stream.stamp = stream.stamp, stamp
+                if not guessed_s and stream.rate_hz:  # one stamp for all packets of a page
+                    guessed_s = stamp / stream.rate_hz
             within_head = begins
             missing = max(0, at + length - size)
             last = bool(page[5] & 4)
@@ -67,6 +70,7 @@ def ogg(read: Read, size: int) -> Structure:
     return Structure(
         missing_bytes=missing,
         missing_seconds=max(0.0, lost_s),
+        guessed_s=guessed_s,
         stray_bytes=stray,
         end=end if end < size else None,
         links=links,
