@@ -32,6 +32,8 @@ GATING_BLOCK_HOPS = 4  # 400 ms with 75 % overlap
 SHORT_TERM_HOPS = 30  # 3 s, EBU Tech 3341
 PREROLL_HOPS = 4  # after 0.4 s a K-filter's past has decayed by more than 300 dB
 _LARGEST_BLOCK_FRAMES = 42
+# The matrices over a hop grow with the square of its groups: 1.6 GB for a hop of 3547 frames, a prime, in one part.
+_SMALLEST_BLOCK_FRAMES, _MOST_GROUPS = 16, 64
 
 Energies = NDArray[np.float32]
 """K-weighted mean square per hop, both channels summed, shape (hops,).
@@ -401,12 +403,46 @@ class _BlockFilter:
         return np.maximum(squares, 0.0) / frames, state
 
 
+@dataclass(frozen=True)
+class _PartsFilter:
+    """The same for hops whose number of frames has no good divisors: of several parts, one after the other."""
+
+    parts: tuple[tuple[int, _BlockFilter], ...]
+
+    def mean_squares(
+        self, samples: NDArray[np.float32], state: NDArray[np.float64]
+    ) -> tuple[Energies, NDArray[np.float64]]:
+        """See `_BlockFilter.mean_squares`."""
+        channels, hops, frames = samples.shape
+        sums = np.zeros((channels, hops))
+        for hop in range(hops):
+            begin = 0
+            for part, of_part in self.parts:
+                piece = np.ascontiguousarray(samples[:, hop : hop + 1, begin : begin + part])
+                squares, state = of_part.mean_squares(piece, state)
+                sums[:, hop] += squares[:, 0] * part
+                begin += part
+        return sums / frames, state
+
+
 @lru_cache(maxsize=8)
-def _k_weighting(sample_rate: int, frames: int) -> _BlockFilter:
+def _k_weighting(sample_rate: int, frames: int) -> _BlockFilter | _PartsFilter:
     """K-weighting for hops of so many frames."""
-    block = _largest_divisor(frames, _LARGEST_BLOCK_FRAMES)
+    block, per_group = _divided(frames)
+    if block >= _SMALLEST_BLOCK_FRAMES and frames // block // per_group <= _MOST_GROUPS:
+        return _block_filter(sample_rate, frames)
+    group = _LARGEST_BLOCK_FRAMES * max(1, math.isqrt(frames // _LARGEST_BLOCK_FRAMES))
+    parts = (
+        frames // group * group,
+        frames % group // _LARGEST_BLOCK_FRAMES * _LARGEST_BLOCK_FRAMES,
+        frames % group % _LARGEST_BLOCK_FRAMES,
+    )
+    return _PartsFilter(tuple((part, _block_filter(sample_rate, part)) for part in parts if part))
+
+
+def _block_filter(sample_rate: int, frames: int) -> _BlockFilter:
+    block, per_group = _divided(frames)
     blocks = frames // block
-    per_group = _largest_divisor(blocks, math.isqrt(blocks))
     matrices = block_matrices(k_weighting_coefficients(sample_rate), block)
     cross = 2.0 * matrices.zero_state @ matrices.zero_input.T
     return _BlockFilter(
@@ -417,6 +453,12 @@ def _k_weighting(sample_rate: int, frames: int) -> _BlockFilter:
         _chain(np.linalg.matrix_power(matrices.transition, per_group), blocks // per_group),
         np.linalg.matrix_power(matrices.transition, blocks).T,
     )
+
+
+def _divided(frames: int) -> tuple[int, int]:
+    """Frames of a block, and blocks of a group, for hops of so many frames."""
+    block = _largest_divisor(frames, _LARGEST_BLOCK_FRAMES)
+    return block, _largest_divisor(frames // block, math.isqrt(frames // block))
 
 
 def _largest_divisor(number: int, most: int) -> int:

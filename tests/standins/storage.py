@@ -297,6 +297,8 @@ class Storage:
             return self._info(handler, parts[2], "/".join(parts[3:]))
         if method in ("GET", "HEAD"):
             return self._read(handler, parts)
+        if method == "POST" and parts[1] == "list":
+            return self._list(handler, parts[2])
         if method == "POST":
             return self._create(handler, parts[1], "/".join(parts[2:]), fault)
         if method == "DELETE":
@@ -380,6 +382,36 @@ class Storage:
         if handler.headers.get("if-none-match") == found.etag:
             return 304, b"", headers
         return 200, found.data, {**headers, "Content-Type": found.content_type}
+
+    def _list(self, handler: BaseHTTPRequestHandler, bucket: str) -> tuple[int, bytes, dict[str, str]]:
+        """The search of src/http/routes/object/listObjects.ts and storage.search: folders without regard to case.
+
+        Row-level security hides every row from other keys; of a missing bucket it says nothing.
+        """
+        asked = json.loads(b"".join(sent(handler, None)))
+        sort = asked.get("sortBy", {"column": "name"})
+        if not isinstance(asked.get("prefix"), str):
+            raise Refused(400, "InvalidRequest", "Error", "body must have required property 'prefix'")
+        if not (
+            isinstance(asked.get("limit", 100), int) and asked.get("limit", 100) >= 1 and asked.get("offset", 0) >= 0
+        ):
+            raise Refused(400, "InvalidRequest", "Error", "body/limit must be >= 1")
+        if sort["column"] not in ("name", "updated_at", "created_at", "last_accessed_at"):
+            raise Refused(
+                400, "InvalidRequest", "Error", "body/sortBy/column must be equal to one of the allowed values"
+            )
+        prefix = asked["prefix"] and asked["prefix"].rstrip("/") + "/"
+        rows: dict[tuple[bool, str], dict[str, object]] = {}
+        seen = self.objects if self._role(handler) == "service_role" else {}
+        for held_in, key in seen:
+            if held_in == bucket and key.lower().startswith((prefix + asked.get("search", "")).lower()):
+                name, _, below = key[len(prefix) :].partition("/")
+                stamp = None if below else "2026-01-01T00:00:00.000Z"
+                row = {"name": name, "id": None if below else str(uuid.uuid5(uuid.NAMESPACE_URL, f"{bucket}/{key}"))}
+                times = dict.fromkeys(("updated_at", "created_at", "last_accessed_at"), stamp)
+                rows[bool(below), name if below else key] = {**row, **times, "metadata": None if below else {}}
+        found = sorted(rows.values(), key=lambda row: str(row["name"]).lower())[asked.get("offset", 0) :]
+        return 200, json.dumps(found[: min(asked.get("limit", 100), 1500)]).encode(), JSON
 
     def _create(
         self, handler: BaseHTTPRequestHandler, bucket: str, key: str, fault: Fault | None

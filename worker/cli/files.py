@@ -11,6 +11,7 @@ from worker.errors import JobError
 from worker.media.reference import What, is_bare_name, unicode_forms
 
 if TYPE_CHECKING:
+    from worker.media.download import Listings
     from worker.render.studio import Fetch
 
 
@@ -33,6 +34,8 @@ def read_job(name: str) -> bytes:
 def beside(folder: Path, config: Config) -> Fetch:
     """Find files that a job names: first beside the job file, then as the worker would."""
 
+    listings: Listings = {}
+
     def fetch(reference: str, *, into: Path, what: What) -> Path:
         for name in unicode_forms(reference) if is_bare_name(reference) else ():
             if (folder / name).is_file():
@@ -40,6 +43,14 @@ def beside(folder: Path, config: Config) -> Fetch:
         from worker.media.download import fetch_media  # seldom needed here, and long to load
 
         cache_dir = config.cache_dir / "media"
-        return fetch_media(reference, what=what, into=into, config=config, of_anybody=True, cache_dir=cache_dir)
+        return fetch_media(
+            reference,
+            what=what,
+            into=into,
+            config=config,
+            of_anybody=True,
+            cache_dir=cache_dir,
+            listings=listings,
+        )
 
     return fetch

@@ -1,6 +1,7 @@
 """Encoded frames, some of them in one buffer, so that cutting, joining and writing them copies none; and their headers.
 
-MPEG audio: ISO/IEC 11172-3 and 13818-3, 2.4.2.3; ADTS: ISO/IEC 14496-3, 1.A.3.2.
+MPEG audio: ISO/IEC 11172-3 and 13818-3, 2.4.2.3; ADTS: ISO/IEC 14496-3, 1.A.3.2; AC-3 and E-AC-3: ATSC A/52:2018,
+5.3.1, 5.4.1 and E.2.2.1.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 MPEG_HEADER_BYTES = 4
 ADTS_HEADER_BYTES = 7
+AC3_HEADER_BYTES = 6
 
 _KBPS = {  # (MPEG-1, layer) -> kbit/s of index 1 to 14
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -23,6 +25,8 @@ _KBPS = {  # (MPEG-1, layer) -> kbit/s of index 1 to 14
 }
 _MPEG_1, _RESERVED_VERSION = 3, 1
 _LAST_ADTS_RATE = 12  # index
+_AC3_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
+_LAST_AC3_BSID, _LAST_EAC3_BSID = 10, 16
 _SAMPLE_RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 
 
@@ -60,6 +64,27 @@ def adts_frame_bytes(data: bytes, at: int = 0) -> int | None:
         return None
     length = (data[at + 3] & 3) << 11 | data[at + 4] << 3 | data[at + 5] >> 5
     return length if length > ADTS_HEADER_BYTES else None
+
+
+def ac3_frame_bytes(data: bytes, at: int = 0) -> int | None:
+    """Length of the AC-3 or E-AC-3 frame whose header is at byte `at`, itself included; None without a header."""
+    if len(data) < at + AC3_HEADER_BYTES or data[at : at + 2] != b"\x0b\x77":
+        return None
+    bsid, rate = data[at + 5] >> 3, data[at + 4] >> 6
+    if _LAST_AC3_BSID < bsid <= _LAST_EAC3_BSID:
+        reserved = data[at + 2] >> 6 == 3 or (rate == 3 and data[at + 4] >> 4 & 3 == 3)
+        return None if reserved else 2 * (((data[at + 2] & 7) << 8 | data[at + 3]) + 1)
+    code = data[at + 4] & 63
+    if bsid > _LAST_EAC3_BSID or rate == 3 or code >= 2 * len(_AC3_KBPS):
+        return None
+    kbps = _AC3_KBPS[code // 2]
+    words = (2 * kbps, kbps * 320 // 147 + code % 2, 3 * kbps)[rate]  # of 48, 44.1 and 32 kHz
+    return 2 * words
+
+
+def is_eac3(data: bytes, at: int = 0) -> bool:
+    """Whether the header at byte `at`, which `ac3_frame_bytes` has read, is one of E-AC-3."""
+    return data[at + 5] >> 3 > _LAST_AC3_BSID
 
 
 Frame = bytes | memoryview

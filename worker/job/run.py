@@ -44,10 +44,12 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
     encoding = Encoding.for_quality(job.output.format, job.output.quality)
     track_file, preview_file = folder / f"track.{encoding.format}", folder / "preview.mp3"
     with closing(open_storage(config)) as storage:
-        from worker.media.download import fetch_media
+        from worker.media.download import Listings, fetch_media
         from worker.media.reference import What
         from worker.render.produce import produce
         from worker.render.studio import Studio
+
+        listings: Listings = {}
 
         def fetch(reference: str, *, into: Path, what: What) -> Path:
             return fetch_media(
@@ -57,6 +59,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
                 config=config,
                 user_id=job_input.user_id,
                 cache_dir=config.cache_dir / "media",
+                listings=listings,
             )
 
         produced = produce(

@@ -181,7 +181,7 @@ class SoundStream:
             joined: list[memoryview] = []
             for time_s, data in packets:
                 gap_s = 0.0 if end_s is None else time_s - end_s
-                if gap_s > _SHORTEST_GAP_S:
+                if gap_s > _SHORTEST_GAP_S and time_s > self._source.structure.guessed_s + _SHORTEST_GAP_S:
                     if joined:
                         yield self._samples(joined)
                         joined = []
@@ -221,7 +221,7 @@ class SoundStream:
         structure, seconds = self._source.structure, self.frames / self.sample_rate
         if self._log.stopped and not structure.missing_bytes and structure.seconds is None:
             raise MediaError(f"{self._name} is damaged: it cannot be read to its end", code="media.damaged")
-        per_byte_s = seconds / self._source.size
+        per_byte_s = seconds / max(1, self._source.size - structure.stray_bytes)
         undecoded_s = self._undecoded * seconds / max(1, self._packets)
         if self._log.lost_place:  # then the container's length, which is often wrong in good files, counts as well
             self._lost_seconds = max(self._lost_seconds, self._log.container_seconds - seconds)
@@ -230,7 +230,7 @@ class SoundStream:
             raise MediaError(
                 f"{self._name} is damaged: {lost_s:.2f} s of its sound cannot be decoded", code="media.damaged"
             )
-        missing_s = structure.missing_bytes * per_byte_s
+        missing_s = max(structure.missing_seconds, structure.missing_bytes * per_byte_s)
         if structure.seconds is not None:
             missing_s = structure.seconds - seconds
         if missing_s > _TOLERANCE_S:

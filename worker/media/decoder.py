@@ -20,7 +20,8 @@ from worker.errors import MediaError
 from worker.ffmpeg.pipe import Limits, Pipe
 from worker.ffmpeg.program import Ffmpeg
 from worker.media.sniff import HEAD_BYTES, KINDS, demuxer_of, foreign_kind, sound_start
-from worker.media.structure import Structure, structure_of
+from worker.media.structure import structure_of
+from worker.media.structure.base import Structure
 from worker.printable import printable
 
 _MEMORY_BYTES = 512 << 20
@@ -32,7 +33,6 @@ _DECODERS = (
     "amrnb,amrwb,ac3,eac3,wmav1,wmav2,wmapro,wmalossless,wmavoice"
 )
 _TIMED = frozenset(("mov", "matroska", "ogg", "asf"))  # demuxers of containers in which each packet has its time
-_FRAMES = frozenset(("mp3", "aac", "flac"))
 _CLUSTER_BYTES = 1 << 18
 
 
@@ -122,7 +122,7 @@ _STOPPED = re.compile(r"\[error\] \S*/dev/fd/\d+: |.*Error during demuxing")
 
 @dataclass(frozen=True)
 class Source:
-    """A file that is being decoded: what it is, where its sound begins, and what it says of itself."""
+    """A file that is being decoded: what it is, where after its tags it begins, its bytes from there, what they say."""
 
     name: str
     descriptor: int
@@ -153,15 +153,14 @@ def decoder(
         In Hz; the file's own by default.
     """
     log, links = LogParser(), source.structure.links
-    # Where tags come before frames: FFmpeg gives up on tags that are many or long.
-    skipped = ("-skip_initial_bytes", str(source.start)) if source.start and source.demuxer in _FRAMES else ()
     place, protocols = f"file:/dev/fd/{source.descriptor}", "file"
-    if len(links) > 1:
-        stop = (*links, source.size)[link + 1]
-        place, protocols = f"subfile,,start,{links[link]},end,{stop},,:{place}", "file,subfile"
+    end = source.structure.end
+    if source.start or end is not None or len(links) > 1:  # FFmpeg gives up on tags that are many or long
+        first, stop = (source.start + at for at in (links[link], (*links, end or source.size)[link + 1]))
+        place, protocols = f"subfile,,start,{first},end,{stop},,:{place}", "file,subfile"
     arguments = (
         *("-threads", "1", "-protocol_whitelist", protocols, "-codec_whitelist", _DECODERS),
-        *("-copyts", *skipped, *source.structure.input_options, "-f", source.demuxer, "-i", place),
+        *("-copyts", *source.structure.input_options, "-f", source.demuxer, "-i", place),
         *("-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1", "-bitexact"),
         *("-af", f"{_MARK_GRAPH},{_LAYOUTS[layout]}", "-c:a", "pcm_f32le"),
         *(() if sample_rate is None else ("-ar", str(sample_rate))),
@@ -235,20 +234,22 @@ def _regular_file(path: Path) -> Iterator[int]:
 
 
 def _examined(descriptor: int, name: str) -> Source:
-    def read(count: int, at: int) -> bytes:
-        return os.pread(descriptor, count, at)
-
     size = os.fstat(descriptor).st_size
+    start = 0
+
+    def read(count: int, at: int) -> bytes:
+        return os.pread(descriptor, count, start + at) if start + at < size else b""
+
     if size == 0:
         raise MediaError(f"{name} is empty (0 bytes)", code="media.empty")
     start = sound_start(read, size)
-    head = read(HEAD_BYTES, start)
+    head = read(HEAD_BYTES, 0)
     demuxer = demuxer_of(head, whole=start + len(head) >= size)
     if demuxer is None:
         found = foreign_kind(head)
         what = f"is not an audio file but {found}" if found else "is not an audio file"
         raise MediaError(f"{name} {what}: {KINDS} are read", code="media.invalid")
-    structure = structure_of(read, demuxer, size)
+    structure = structure_of(read, demuxer, size - start)
     if structure.refusal is not None:
         raise MediaError(f"{name} {structure.refusal}", code=structure.refusal_code)
-    return Source(name, descriptor, size, structure, demuxer, start)
+    return Source(name, descriptor, size - start, structure, demuxer, start)

@@ -7,10 +7,11 @@ import errno
 import hashlib
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
@@ -28,9 +29,9 @@ from worker.media.reference import (
     Reach,
     StoredObject,
     What,
-    loose_form,
     parse_reference,
     refused,
+    similar_keys,
 )
 from worker.printable import printable
 from worker.service_limits import ServiceLimits
@@ -47,6 +48,11 @@ DEADLINE_S = 300.0
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = (408, 425, 429)
 _LONGEST_ERROR_BODY = 65536
+_MOST_NAMES = 1000  # of a folder, that are compared with a name that is not there
+_MOST_SHOWN = 5
+
+Listings = MutableMapping[tuple[str, str], Sequence[str]]
+"""(bucket, folder) to the names of the objects there, as far as they were asked for."""
 
 
 def fetch_media(
@@ -58,6 +64,7 @@ def fetch_media(
     user_id: str | None = None,
     of_anybody: bool = False,
     cache_dir: Path | None = None,
+    listings: Listings | None = None,
     network: Network | None = None,
     deadline_s: float = DEADLINE_S,
 ) -> Path:
@@ -79,6 +86,8 @@ def fetch_media(
         Recordings of every customer may be read: for the command line, whose user holds the key.
     cache_dir : Path, optional
         Where downloads are kept for later jobs, up to MEDIA_CACHE_MAX_MB; each use asks whether the ETag still holds.
+    listings : Listings, optional
+        Folders that were listed for the same job, and are not listed again.
     deadline_s : float
         For the whole transfer, with all its retries and redirects.
 
@@ -100,15 +109,16 @@ def fetch_media(
         If the disk is full.
     """
     supabase = supabase_of(config)
+    reach = _reach(what, config, user_id, local=supabase is None, of_anybody=of_anybody)
     place = parse_reference(
         reference,
-        reach=_reach(what, config, user_id, local=supabase is None, of_anybody=of_anybody),
+        reach=reach,
         origin=supabase.origin if supabase else None,
         hosts=config.media_hosts,
         what=what,
     )
     if isinstance(place, StoredObject) and supabase is None:
-        return _in_local_tree(place, config.storage_dir, what)
+        return _in_local_tree(place, config.storage_dir, reach, what)
     from worker.media.guarded_http import Network  # here: with httpcore and TLS it costs some 10 MB
 
     max_bytes = config.media_cache_max_mb * 1_000_000 if cache_dir else 0
@@ -116,6 +126,8 @@ def fetch_media(
         what=what,
         into=into,
         supabase=supabase,
+        reach=reach,
+        listings={} if listings is None else listings,
         hosts=config.media_hosts,
         max_mb=config.media_max_mb,
         cache=MediaCache(cache_dir or into, max_bytes=max_bytes),
@@ -158,6 +170,8 @@ class _Transfer:
     what: str
     into: Path
     supabase: Supabase | None
+    reach: Reach
+    listings: Listings
     hosts: tuple[str, ...]
     max_mb: int
     cache: MediaCache
@@ -166,17 +180,40 @@ class _Transfer:
     deadline: float
 
     def first_of(self, place: Place) -> Path:
-        """Fetch the first form of the name that exists, each with all its retries."""
-        forms = [replace(place, keys=(key,)) for key in place.keys] if isinstance(place, StoredObject) else [place]
-        for form in forms:
+        """Fetch what a reference names; of an object the first form of its name that exists, each with all retries."""
+        if not isinstance(place, StoredObject):
+            return self._with_retries(place)
+        if (found := self._first_key(place)) is not None:
+            return found
+        names = self._names_beside(place)
+        keys = similar_keys(place, names, self.reach)
+        meant = None if _unclear(keys, names) else self._first_key(replace(place, keys=keys))
+        if meant is None:
+            raise _missing(self.what, place, _looked(place, keys, names))
+        return meant
+
+    def _first_key(self, place: StoredObject) -> Path | None:
+        for key in place.keys:
             try:
-                return with_retries(
-                    partial(self._fetch, form), retry_policy=self.limits.media_retries, deadline=self.deadline
-                )
+                return self._with_retries(replace(place, keys=(key,)))
             except MediaError as error:
-                if error.code != MISSING or form is place:
+                if error.code != MISSING:
                     raise
-        raise _missing(self.what, place)
+        return None
+
+    def _names_beside(self, place: StoredObject) -> Sequence[str]:
+        """The names of the objects in a folder; each folder is listed once."""
+        from worker.storage.supabase_storage import SupabaseStorage  # here: with storage3 it costs some 17 MB
+
+        where = place.bucket, place.folder
+        if where not in self.listings:
+            assert self.supabase is not None  # noqa: S101 - see `_open`
+            with closing(SupabaseStorage(self.supabase, limits=self.limits, short=True)) as storage:
+                self.listings[where] = storage.names_in(*where, most=_MOST_NAMES)
+        return self.listings[where]
+
+    def _with_retries(self, place: Place) -> Path:
+        return with_retries(partial(self._fetch, place), retry_policy=self.limits.media_retries, deadline=self.deadline)
 
     def _fetch(self, place: Place) -> Path:
         """Make one attempt, redirects included."""
@@ -292,15 +329,35 @@ class _Transfer:
         )
 
 
-def _missing(what: str, place: Place) -> MediaError:
-    """The error of what is not there; where a name has several forms, all of them are listed, as ASCII."""
-    keys = place.keys if isinstance(place, StoredObject) else ()
-    looked = f" (looked for {', '.join(map(ascii, keys))})" if len(keys) > 1 else ""
+def _missing(what: str, place: Place, looked: str = "") -> MediaError:
+    """The error of what is not there, with where it was looked for."""
     return MediaError(
         f"{what}: {printable(place.label)} does not exist{looked}",
         code=MISSING,
         customer_message=f"The {what} of this order could not be found. Please choose another one, or contact support.",
     )
+
+
+def _unclear(keys: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether nobody can tell which of the similar keys is meant: there are some, or not all names were listed."""
+    return len(keys) != 1 or len(names) >= _MOST_NAMES
+
+
+def _looked(place: StoredObject, keys: Sequence[str], names: Sequence[str]) -> str:
+    """For operators: the forms of a name that were looked for, and what its folder has, all as ASCII."""
+    if len(names) >= _MOST_NAMES:
+        beside = f"its folder has {_MOST_NAMES} objects or more, too many to compare with"
+    elif len(keys) > 1:
+        beside = f"which of these is meant is not clear: {_listed(keys[:_MOST_SHOWN])}"
+    elif keys:
+        beside = f"{_listed(keys)} is listed, but not there: it may be in a folder whose name differs in case"
+    else:
+        beside = f"none of the {len(names)} objects in its folder differs in case or spaces alone"
+    return f" (looked for {_listed(place.keys)}; {beside})"
+
+
+def _listed(keys: Iterable[str]) -> str:
+    return ", ".join(map(ascii, keys))
 
 
 def _file_name(identity: str) -> str:
@@ -309,9 +366,20 @@ def _file_name(identity: str) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:16] + (suffix if suffix in INPUT_ENDINGS else "")
 
 
-def _in_local_tree(place: StoredObject, storage_dir: Path, what: str) -> Path:
+def _in_local_tree(place: StoredObject, storage_dir: Path, reach: Reach, what: str) -> Path:
     root = (storage_dir / place.bucket).resolve()
-    for key in (*place.keys, *_alike(root, place.keys)):
+    if (found := _first_file(root, place, what)) is not None:
+        return found
+    names = _file_names(root, place.folder)
+    keys = similar_keys(place, names, reach)
+    meant = None if _unclear(keys, names) else _first_file(root, replace(place, keys=keys), what)
+    if meant is None:
+        raise _missing(what, place, _looked(place, keys, names))
+    return meant
+
+
+def _first_file(root: Path, place: StoredObject, what: str) -> Path | None:
+    for key in place.keys:
         path = (root / key).resolve()
         if not path.is_relative_to(root):  # a symbolic link out of the tree
             raise refused(what, place.label, "leads out of STORAGE_DIR")
@@ -320,15 +388,12 @@ def _in_local_tree(place: StoredObject, storage_dir: Path, what: str) -> Path:
                 return path
         except OSError:  # a name that no file can have
             continue
-    raise _missing(what, place)
+    return None
 
 
-def _alike(root: Path, keys: tuple[str, ...]) -> Iterator[str]:
-    """The name in a folder that differs only in case, spaces or the form of its accents, if only one does."""
-    folder = PurePosixPath(keys[0]).parent
-    wanted = loose_form(PurePosixPath(keys[0]).name)
+def _file_names(root: Path, folder: str) -> list[str]:
+    """The names in a folder, as far as there are any."""
     with contextlib.suppress(OSError, ValueError):
         if (root / folder).resolve().is_relative_to(root):
-            found = [path.name for path in (root / folder).iterdir() if loose_form(path.name) == wanted]
-            if len(found) == 1:
-                yield str(folder / found[0])
+            return [path.name for path in islice((root / folder).iterdir(), _MOST_NAMES)]
+    return []

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -82,6 +83,11 @@ class StoredObject:
     def key(self) -> str:
         """The name as it was given."""
         return self.keys[0]
+
+    @property
+    def folder(self) -> str:
+        """Where in its bucket it lies; empty at the top."""
+        return self.key.rpartition("/")[0]
 
     @property
     def label(self) -> str:
@@ -200,6 +206,25 @@ def unicode_forms(name: str) -> tuple[str, ...]:
 def loose_form(name: str) -> str:
     """What is left of a name without the differences that people do not see: accents' form, case, spaces."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").split())
+
+
+def similar_keys(place: StoredObject, names: Iterable[str], reach: Reach) -> tuple[str, ...]:
+    """Find what may be meant by an object that is not there.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of the objects in its folder.
+
+    Returns
+    -------
+    tuple of str
+        The keys in that folder, and within reach, whose last part differs from its own in nothing but case, spaces or
+        the form of its accents; sorted. More than one: which is meant, nobody knows.
+    """
+    folder, wanted = f"{place.folder}/" if place.folder else "", loose_form(PurePosixPath(place.key).name)
+    keys = {folder + name for name in names if "/" not in name and loose_form(name) == wanted}
+    return tuple(sorted(key for key in keys - {*place.keys} if reach.refuses(place.bucket, key) is None))
 
 
 def refused(what: str, label: str, why: str) -> MediaError:

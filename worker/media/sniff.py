@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from worker.codec.frames import adts_frame_bytes, read_mpeg_header
+from worker.codec.frames import ac3_frame_bytes, adts_frame_bytes, is_eac3, read_mpeg_header
 
 HEAD_BYTES = 1 << 17
-KINDS = "WAV, MP3, FLAC, Ogg, M4A, AAC, AIFF, AU, CAF, WebM, Matroska, W64, AMR and WMA"
+KINDS = "WAV, MP3, FLAC, Ogg, M4A, AAC, AIFF, AU, CAF, WebM, Matroska, W64, AMR, AC-3 and WMA"
 
 Read = Callable[[int, int], bytes]
 """``read(count, at)`` gives up to `count` bytes of a file from byte `at`."""
@@ -98,7 +98,7 @@ def demuxer_of(head: bytes, *, whole: bool) -> str | None:
     for magic, demuxer in _MAGIC.items():
         if head.startswith(magic):
             return demuxer
-    return None if foreign_kind(head) else _frames_demuxer(head, whole=whole)
+    return None if foreign_kind(head) else _ac3_demuxer(head, whole=whole) or _frames_demuxer(head, whole=whole)
 
 
 def sound_start(read: Read, size: int) -> int:
@@ -113,14 +113,18 @@ def sound_start(read: Read, size: int) -> int:
 
 
 def _zeros(read: Read, at: int) -> int:
-    """How many zeros lie here before something else; a few are the beginning of a box or a start code."""
+    """How many zeros lie here before something else; not those that a box or an MPEG start code begins with."""
     start = at
     while chunk := read(_ZEROS_BYTES, at):
         rest = chunk.lstrip(b"\0")
         at += len(chunk) - len(rest)
         if rest:
             break
-    return at - start if at - start >= _FRAMES_AFTER_OTHER_BYTES else 0
+    for own in range(min(3, at - start), 0, -1):
+        head = read(8, at - own)
+        if head[4:] in _MOV_ATOMS or foreign_kind(head):
+            return at - own - start
+    return at - start
 
 
 def tag_bytes(head: bytes) -> int:
@@ -153,6 +157,18 @@ def _frames_demuxer(head: bytes, *, whole: bool) -> str | None:
                 return demuxer
         at = head.find(b"\xff", at + 1)
     return None
+
+
+def _ac3_demuxer(head: bytes, *, whole: bool) -> str | None:
+    """Look for frames of AC-3 in a row; at the beginning only, since no other bytes come before them in such files."""
+    at, demuxer = 0, "ac3"
+    for _ in range(_FRAMES_IN_A_ROW):
+        length = ac3_frame_bytes(head, at)
+        if length is None:
+            return demuxer if whole and 0 < at == len(head) else None
+        demuxer = "eac3" if is_eac3(head, at) else demuxer
+        at += length
+    return demuxer
 
 
 def _mpeg_frame_bytes(data: bytes, at: int) -> int | None:

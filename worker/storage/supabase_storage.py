@@ -21,7 +21,7 @@ from loguru import logger
 from pydantic import ValidationError
 from storage3 import SyncStorageClient
 from storage3.exceptions import StorageApiError
-from storage3.types import FileOptions
+from storage3.types import FileOptions, ListBucketFilesOptions
 
 from worker.backoff import with_retries
 from worker.config import Config
@@ -133,6 +133,22 @@ class SupabaseStorage:
             return self._retried(lambda: self._storage.from_(bucket).download(key), bucket, key)
         except ObjectMissing:
             return None
+
+    def names_in(self, bucket: str, folder: str, *, most: int) -> list[str]:
+        """Names of the objects in a folder, at most so many; none where there is no such folder.
+
+        Storage takes a folder's name without regard to case: an object in ``Calm/`` is listed for ``calm``, too.
+        """
+        options: ListBucketFilesOptions = {"limit": most, "offset": 0}
+
+        def ask() -> list[str]:
+            rows = self._storage.from_(bucket).list(folder, options)
+            return [str(row["name"]) for row in rows if row["id"] is not None]  # a folder within has none
+
+        try:
+            return self._retried(ask, bucket, folder)
+        except ObjectMissing:
+            return []
 
     def remove(self, bucket: str, keys: Sequence[str]) -> None:
         """See `Storage.remove`."""
@@ -261,7 +277,7 @@ class SupabaseStorage:
             raise sort_answer(_answer(error), bucket=bucket, key=key, content_type=content_type) from error
         except httpx.TransportError as error:
             raise unanswered(error) from error
-        except (ValidationError, ValueError, KeyError) as error:
+        except (ValidationError, ValueError, KeyError, TypeError) as error:
             # An answer with 200 that is not Storage's JSON, such as a gateway's page.
             raise TransientError(
                 f"Storage, {bucket}/{key}: not understood: {type(error).__name__}", code="storage.unexpected"

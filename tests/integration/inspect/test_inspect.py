@@ -115,7 +115,7 @@ def test_a_tone_is_told_with_its_time():
     assert [(tone.hz, tone.from_s, tone.to_s) for tone in tones] == [(396.0, 0.0, 30.0), (417.0, 30.0, 60.0)]
 
 
-@pytest.mark.parametrize("rate", [22_050, 48_000])
+@pytest.mark.parametrize("rate", [22_050, 35_467, 47_981, 48_000])
 def test_other_rates_and_one_channel(tmp_path, rate):
     file = tmp_path / "mono.wav"
     soundfile.write(file, 0.1 * np.sin(2 * np.pi * 432 * np.arange(12 * rate) / rate), rate)

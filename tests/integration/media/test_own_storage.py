@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from fetching import HOSTS, SONG, own
@@ -142,22 +142,97 @@ def test_a_name_that_is_there_in_no_form_is_missing_as_it_was_given(project: Con
 def test_a_missing_name_lists_every_form_that_was_looked_for(project: Config, tmp_path: Path) -> None:
     for config in (project, Config(storage_dir=tmp_path / "out")):
         with pytest.raises(MediaError) as caught:
-            own(config, tmp_path, NAMES[0])
-        assert caught.value.message.endswith(r"does not exist (looked for 'caf\xe9.mp3', 'cafe\u0301.mp3')")
+            own(config, tmp_path, f"loud/{NAMES[0]}")
+        looked = r"(looked for 'loud/caf\xe9.mp3', 'loud/cafe\u0301.mp3'; none of the 0 objects in its folder differs"
+        assert f"does not exist {looked}" in caught.value.message
 
 
+def in_a_folder(config: Config, storage: Storage, tmp_path: Path, *, hosted: bool) -> Config:
+    """A project whose music is the stand-in's, or the same tree on disk."""
+    if hosted:
+        return config
+    for (bucket, key), found in storage.objects.items():
+        path = tmp_path / "out" / bucket / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(found.data)
+    return Config(storage_dir=tmp_path / "out")
+
+
+@pytest.mark.parametrize("hosted", [True, False], ids=["supabase", "folder"])
 @pytest.mark.parametrize(
     "asked", ["Deep Sea.mp3", "deep  sea.mp3", "deep_sea.mp3", "DEEP SEA.MP3", "deep\u00a0sea.mp3"]
 )
-def test_a_file_is_found_whatever_its_case_and_spaces(tmp_path: Path, asked: str) -> None:
-    folder = tmp_path / "out/background-music/calm"
-    folder.mkdir(parents=True)
-    (folder / "deep sea.mp3").write_bytes(SONG)
-    config = Config(storage_dir=tmp_path / "out")
+def test_an_object_is_found_whatever_its_case_and_spaces(
+    project: Config, storage: Storage, tmp_path: Path, asked: str, hosted: bool
+) -> None:
+    config = in_a_folder(project, storage, tmp_path, hosted=hosted)
     assert own(config, tmp_path, f"calm/{asked}").read_bytes() == SONG
-    (folder / "Deep sea.mp3").write_bytes(b"another")
-    with pytest.raises(MediaError, match="does not exist"):  # which of the two is meant, nobody knows
+    storage.put("background-music", "calm/Deep sea.mp3", b"another")
+    config = in_a_folder(project, storage, tmp_path, hosted=hosted)
+    with pytest.raises(MediaError) as caught:  # which of the two is meant, nobody knows
         own(config, tmp_path, f"calm/{asked}")
+    assert caught.value.code == "media.missing"
+    assert "is not clear: 'calm/Deep sea.mp3', 'calm/deep sea.mp3')" in caught.value.message
+
+
+def test_a_folder_is_listed_once_and_only_after_the_exact_names(
+    project: Config, storage: Storage, tmp_path: Path
+) -> None:
+    listings: dict = {}
+    assert own(project, tmp_path, "calm/deep sea.mp3", listings=listings).read_bytes() == SONG
+    assert own(project, tmp_path, "calm/Deep Sea.mp3", listings=listings).read_bytes() == SONG
+    with pytest.raises(MediaError):
+        own(project, tmp_path, "calm/gone.mp3", listings=listings)
+    listing = "POST /object/list/background-music"
+    assert [asked if asked == listing else unquote(asked.rpartition("/")[2]) for asked in storage.asked] == [
+        "deep sea.mp3", "Deep Sea.mp3", listing, "deep sea.mp3", "gone.mp3",
+    ]  # fmt: skip
+
+
+def test_a_folder_too_large_to_compare_is_said_and_nothing_is_guessed(
+    project: Config, storage: Storage, tmp_path: Path
+) -> None:
+    for number in range(1000):
+        storage.put("background-music", f"calm/{number}.mp3", SONG)
+    for hosted in (True, False):
+        config = in_a_folder(project, storage, tmp_path, hosted=hosted)
+        with pytest.raises(MediaError, match="its folder has 1000 objects or more, too many to compare with"):
+            own(config, tmp_path, "calm/Deep Sea.mp3")
+
+
+def test_a_similar_name_in_a_folder_of_another_case_is_told(project: Config, storage: Storage, tmp_path: Path) -> None:
+    """Storage lists `calm/` for `Calm`, too."""
+    storage.put("background-music", "Calm/rain.mp3", SONG)
+    with pytest.raises(MediaError, match=r"'Calm/deep sea\.mp3' is listed, but not there"):
+        own(project, tmp_path, "Calm/Deep Sea.mp3")
+
+
+def test_a_similar_recording_is_read_below_the_customers_own_folder_only(
+    project: Config, storage: Storage, tmp_path: Path
+) -> None:
+    storage.put("voice-uploads", "u1/My Voice.wav", SONG)
+    storage.put("voice-uploads", "U2/My Voice.wav", SONG)
+    storage.put("voice-uploads", "u2/sub/My Voice.wav", SONG)
+    mine = {"what": "uploaded voice", "user_id": "u1"}
+    assert own(project, tmp_path, "u1/my voice.wav", **mine).read_bytes() == SONG
+    before = len(storage.asked)
+    with pytest.raises(MediaError) as caught:
+        own(project, tmp_path, "U2/my voice.wav", **mine)
+    assert caught.value.code == "media.refused"
+    assert len(storage.asked) == before  # not even listed
+    with pytest.raises(MediaError) as caught:
+        own(project, tmp_path, "u2/my voice.wav", what="uploaded voice", user_id="u2")
+    assert caught.value.code == "media.missing"
+
+
+def test_a_listing_that_fails_is_tried_again_like_any_request(
+    project: Config, storage: Storage, tmp_path: Path
+) -> None:
+    storage.fault("POST", "/object/list", "answer", times=2, status=502, body=b"<html>bad gateway</html>")
+    assert own(project, tmp_path, "calm/Deep Sea.mp3").read_bytes() == SONG
+    storage.fault("POST", "/object/list", "answer", times=9, status=200, body=b'{"not": "a list"}')
+    with pytest.raises(TransientError):
+        own(project, tmp_path, "calm/Deep Sea.mp3")
 
 
 @pytest.mark.parametrize(

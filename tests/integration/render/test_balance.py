@@ -177,3 +177,12 @@ def test_a_layer_set_louder_than_the_voice_is_noted_with_the_figure(tmp_path):
 def test_a_bed_below_the_voice_needs_no_note(tmp_path):
     report = rendered(tmp_path, voice=words(), carrierGainDb=-40)
     assert not any(note.startswith("balance") for note in report.notes)
+
+
+def test_quiet_noise_with_two_clicks_is_delivered_quieter_with_a_note(tmp_path):
+    voice = 0.001 * np.random.default_rng(1).standard_normal((20 * RATE, 1)).astype(np.float32)
+    voice[[5 * RATE, 12 * RATE]] = 0.98
+    report = rendered(tmp_path, voice=np.repeat(voice, 2, axis=1), carrierType=None)
+    assert report.integrated_lufs < -30
+    (note,) = [note for note in report.notes if note.startswith("loudness")]
+    assert "of −16 LUFS: the voice would have had to be limited by" in note

@@ -375,6 +375,18 @@ def test_no_ffmpeg_is_said_with_the_mend(tmp_path, told):
     assert "install" in said
 
 
+def test_a_refused_voice_at_another_rate_is_one_line_of_error(tmp_path):
+    """The resampler, which the error interrupts, must not complain at the process's end."""
+    sound = 0.1 * np.random.default_rng(1).standard_normal((5 * 48_000, 2))
+    soundfile.write(tmp_path / "voice.wav", sound, 48_000)
+    data = (tmp_path / "voice.wav").read_bytes()
+    (tmp_path / "voice.wav").write_bytes(data[: len(data) // 2])
+    done = run("render", job_file(tmp_path, **TONES), "-o", "a.mp3", "--voice", tmp_path / "voice.wav", cwd=tmp_path)
+    assert done.returncode == 3
+    (line,) = done.stderr.decode().splitlines()
+    assert "voice.wav is cut short: it says 5.00 s, but only 2.50 s are there" in line
+
+
 def test_an_ending_that_is_no_format_is_refused(tmp_path, told):
     ended, said = told("render", job_file(tmp_path, **TONES), "-o", "track.xyz")
     assert ended == 2

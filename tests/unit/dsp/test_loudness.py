@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pyloudnorm
@@ -148,7 +149,7 @@ def test_loudness_range_of_tech_3342(rate, levels, range_lu):
     assert loudness_range_lu(energies) == pytest.approx(range_lu, abs=1.0)
 
 
-@pytest.mark.parametrize("rate", [*RATES, 22_050, 96_000])
+@pytest.mark.parametrize("rate", [*RATES, 22_050, 35_467, 47_981, 96_000])
 @pytest.mark.parametrize("programme", ["noise", "music", "speech"])
 def test_agrees_with_pyloudnorm(rate, programme):
     """Its filter class DeMan is the standard's filter; the default one differs from it by 0.05 dB in gain."""
@@ -160,6 +161,16 @@ def test_agrees_with_pyloudnorm(rate, programme):
         samples *= (np.sin(2 * np.pi * 0.4 * n / rate) > 0)[:, None]
     expected = pyloudnorm.Meter(rate, "DeMan").integrated_loudness(samples)
     assert integrated_lufs(measure([samples.astype(np.float32)], rate).energies) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("rate", [35_467, 47_981, 383_987])
+def test_a_rate_that_factors_badly_costs_what_the_others_do(rate):
+    """Hops of 3547 and 4798 frames have no good divisors; in one part they took gigabytes."""
+    tracemalloc.start()
+    LoudnessMeter(rate)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 2_000_000
 
 
 def test_filter_at_48_khz_is_the_standards_table():

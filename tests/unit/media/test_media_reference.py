@@ -8,7 +8,7 @@ import pytest
 
 from worker.errors import MediaError
 from worker.media.guarded_http import is_public
-from worker.media.reference import OpenUrl, OutsideUrl, Place, Reach, StoredObject, parse_reference
+from worker.media.reference import OpenUrl, OutsideUrl, Place, Reach, StoredObject, parse_reference, similar_keys
 
 ORIGIN = "https://ref.supabase.co"
 HOSTS = ("media.example.com", "*.cdn.example.com")
@@ -382,3 +382,13 @@ def test_one_identity_for_each_signature_of_one_file() -> None:
 )
 def test_public_addresses(address: str, public: bool) -> None:
     assert is_public(address) is public
+
+
+def test_similar_names_stay_in_the_folder_and_within_reach() -> None:
+    place = StoredObject("voices", ("u1/My  Voice.wav",), named=True)
+    names = ["my voice.wav", "My  Voice.wav", "other.wav", "../u2/my voice.wav", "sub/my voice.wav"]
+    assert similar_keys(place, names, MINE) == ("u1/my voice.wav",)
+    assert similar_keys(place, names, Reach(("voices",), folder="u2/")) == ()
+    assert similar_keys(place, names, Reach(("other",), folder="u1/")) == ()
+    top = StoredObject("m", ("RAIN.mp3",), named=True)
+    assert similar_keys(top, ["rain.mp3", "Rain.mp3", "rain.wav"], MUSIC) == ("Rain.mp3", "rain.mp3")

@@ -73,10 +73,14 @@ def test_nothing_is_asked_for_twice_and_no_url_is_taken_for_a_name() -> None:
     assert fetched == ["a.mp3"]
 
 
-def test_the_first_place_is_complained_of() -> None:
-    found, _, _ = find({}, url="a.mp3", track_id="b", name="c", listed={})
+def test_the_first_place_is_complained_of_and_the_others_are_listed() -> None:
+    found, _, _ = find({}, url="a.mp3", track_id="b", name="c.wav", listed={"b": "https://m.example.com/b?token=ey"})
     assert isinstance(found, MediaError)
-    assert found.message == "no a.mp3"
+    others = "'https://m.example.com/b', 'b' with each usual ending, 'c.wav'"
+    assert (found.code, found.message) == ("media.missing", f"no a.mp3; also looked for {others}")
+    alone, _, _ = find({}, url="a.mp3", name="a.mp3")
+    assert isinstance(alone, MediaError)
+    assert alone.message == "no a.mp3"
 
 
 @pytest.mark.parametrize(
