@@ -241,7 +241,12 @@ def test_a_configuration_error_parks_the_job_until_it_is_mended(place, cases):
         place.enqueue(case)
     with place.worker() as worker:
         place.wait(worker, lambda row: row["status"] == "pending" and row["release_count"] == 1)
-        said = [event["message"] for event in worker.events() if event["event"] == "configuration"]
+        said: list[str] = []
+        for _ in range(600):  # a row is written before the log
+            said = [event["message"] for event in worker.events() if event["event"] == "configuration"]
+            if all(any(case.says in line for line in said) for case in cases):
+                break
+            time.sleep(0.1)
 
         def check(job: Placed) -> None:
             row = row_of(place.dsn, job.job_id)
