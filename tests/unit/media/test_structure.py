@@ -80,6 +80,12 @@ def test_of_garbage_between_frames_no_more_than_a_megabyte_is_searched() -> None
     assert last < 2_500_000
 
 
+def test_the_end_of_a_file_that_is_not_looked_through_is_its_own(tmp_path: Path) -> None:
+    hole = b"\x55" * 600_000
+    found = structure(tmp_path, (LAYER_3 * 5 + hole) * 5 + LAYER_3 * 5)
+    assert (found.stray_bytes, found.end) == (1_200_000, None)
+
+
 def ogg_page(content: bytes, *, flags: int = 0, stamp: int = 0, serial: bytes = b"abcd") -> bytes:
     lacing = bytes([255] * (len(content) // 255) + [len(content) % 255])
     head = b"OggS\0" + bytes([flags]) + struct.pack("<q", stamp) + serial + bytes(8)

@@ -131,7 +131,7 @@ def _walk(
         following = _next_frame(read, at + 1, size, frame_bytes, first_byte)
         stray += (size if following is None else following) - at
         at = end = size if following is None else following
-    return stray, end if end < size else None
+    return stray, end if end < size and stray < _MOST_STRAY_BYTES else None
 
 
 def _next_frame(read: Read, at: int, size: int, frame_bytes: FrameBytes, first_byte: bytes) -> int | None:
