@@ -1,7 +1,7 @@
 """`python -m benchmarks.loops`: the loudness at the seams of looped music, on delivered files; what finding them costs.
 
     python -m benchmarks.loops [FILE ...]     pieces made here and, where Debian's packages are installed, real ones
-    python -m benchmarks.loops --cost         a ten-minute job with music that loops by itself, and as a whole
+    python -m benchmarks.loops --cost         the search alone, and a ten-minute job with it and without, in pairs
 
 Exit status 1 if a seam misses its figure.
 """
@@ -13,14 +13,23 @@ import json
 import statistics
 import sys
 import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import soundfile
+
 from benchmarks.cost import cost_of
-from benchmarks.material import prepare
+from benchmarks.material import MUSIC, prepare
 from benchmarks.sound.loops import MOST_MISS_LU, made_pieces, measured_loop
 from benchmarks.sound.room import RATE, Room
+from dsp.loudness import measure
+from dsp.music_loop import find_loop
 from worker.ffmpeg.program import find_ffmpeg
+from worker.media.clip import FileClip
 
 REAL = (  # of the packages singularity-music, hyperrogue-music and asc-music
     "/usr/share/games/singularity/music/Through Space.ogg",
@@ -30,6 +39,7 @@ REAL = (  # of the packages singularity-music, hyperrogue-music and asc-music
     "/usr/share/games/asc/music/time_to_strike.mp3",
 )
 _ROUNDS = 7
+_SEARCHED_MINUTES = (4, 40)
 _MUSIC_MINUTES = (0, 4)  # 0: the demo loop of 24 s
 
 
@@ -38,7 +48,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loops", description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="music to try; default: the pieces above")
     parser.add_argument("--cost", action="store_true", help="what it costs a ten-minute job, in pairs")
-    parser.add_argument("--rounds", type=int, default=_ROUNDS, help=f"of --cost; default: {_ROUNDS}")
+    parser.add_argument(
+        "--rounds", type=int, default=_ROUNDS, help=f"of --cost; 0: the search alone; default: {_ROUNDS}"
+    )
     options = parser.parse_args()
     if options.cost:
         cost(options.rounds)
@@ -73,8 +85,34 @@ def seams(room: Room, pieces: dict[str, Path]) -> bool:
     return kept
 
 
+def search_cost() -> None:
+    """Print what the search alone takes, in this process: the best of some rounds."""
+    loop, _ = soundfile.read(MUSIC, dtype="float32", always_2d=True)
+    piece = np.ascontiguousarray(loop[: 20 * RATE])  # cut short, it is no loop already
+    energies = measure([piece], RATE).energies
+    for minutes in _SEARCHED_MINUTES:
+        with tempfile.TemporaryDirectory(prefix="loops-") as name:
+            bed, times = Path(name) / "bed.f32", minutes * 3
+            with bed.open("wb") as file:
+                for _ in range(times):
+                    file.write(piece.tobytes())
+            with FileClip(bed, channels=2) as clip:
+                search = partial(find_loop, clip, np.tile(energies, times), RATE)
+                taken_s = min(_cpu_s(search) for _ in range(_ROUNDS))
+        print(f"search in {minutes} minutes of music: {1000 * taken_s:.0f} ms of CPU", flush=True)
+
+
+def _cpu_s(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
 def cost(rounds: int) -> None:
     """Print what a ten-minute job takes with music that loops by itself and as a whole, in turn; medians."""
+    search_cost()
+    if not rounds:
+        return
     ffmpeg = find_ffmpeg()
     print("| music | way | wall | CPU |")
     print("|---|---|---:|---:|")
