@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -132,16 +133,16 @@ def test_one_probe_at_a_time_for_each_cause(shop: Harness) -> None:
 
 def test_the_pauses_double_and_begin_anew_after_another_end(shop: Harness) -> None:
     shop.park(2)
-    pauses = []
-    for end in [ended_model()] * 6 + [TransientError("down"), ended_model(), ended_model()]:
-        waited = 0
+    ends = [ended_model()] * 6 + [TransientError("down"), ended_model(), ended_model()]
+    for end, pause in zip(ends, [30, 60, 120, 240, 480, 600, 600, 30, 60], strict=True):
+        waited, began = 0, time.monotonic()
         while (claim := shop.queue.claim()) is None:
             shop.pass_time(10)
             waited += 10
-        pauses.append(waited)
+        really_passed = time.monotonic() - began
+        assert pause - 10 - really_passed < waited <= pause, pause
         shop.queue.resolve_failure(claim, end)
         assert shop.queue.claim() is None
-    assert pauses == [30, 60, 120, 240, 480, 600, 600, 30, 60]
 
 
 def test_a_probe_that_completes_frees_all_of_its_cause_and_no_other(shop: Harness) -> None:
