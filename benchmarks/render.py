@@ -134,7 +134,7 @@ def ratios(results: Sequence[Result]) -> list[Figure]:
     if "encoder" in wall:
         found.append(Figure("whole job ÷ encoder alone", whole / wall["encoder"], 0.75, True))
     if "staged" in wall:
-        found.append(Figure("staged FFmpeg ÷ whole job", wall["staged"] / whole, 14, False))
+        found.append(Figure("staged FFmpeg ÷ whole job", wall["staged"] / whole, 13, False))
     if "graph_loudnorm" in wall:
         found.append(
             Figure("single FFmpeg graph with loudness control ÷ whole job", wall["graph_loudnorm"] / whole, 4, False)
