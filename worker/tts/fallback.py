@@ -143,6 +143,7 @@ def spoken_by_first(
             whys.append(f"{each.name} {IN_WORDS[why or 'out']}")
         else:
             outages.over(each.name)
+            refused.over(each.name)
             if number:
                 notes.append(f"voice: {each.name} spoke, since {' and '.join(whys)}.")
                 _log(turns[0].name, each.name, failures[0])

@@ -47,6 +47,11 @@ class RefusedVoices:
                 return ConfigurationError(message, code=code, about=cause.split("/")[:-1])
         return None
 
+    def over(self, name: VoiceName) -> None:
+        """Forget a voice's refusal, since it has spoken."""
+        if self._disk.read(self._file(name)) is not None:
+            self._disk.drop(self._file(name))
+
     def _file(self, name: VoiceName) -> str:
         info = PROVIDERS[name.provider]
         key, address = (getattr(self._config, each.lower(), None) for each in (info.key_variable, info.url_variable))

@@ -282,6 +282,13 @@ class TestRefusedJustNow:
         self.refused(stage)
         spoken_by_first(NOVA, stage.config, lambda turn: turn.name, waited_s=0.0, notes=[], asks_anyway=True)
 
+    def test_a_voice_that_has_spoken_is_not_refused_any_more(self, tmp_path):
+        stage = Stage(tmp_path, REFUSED, **KEY)
+        self.refused(stage)
+        assert refused_just_now(NOVA, stage.config) is not None
+        Stage(tmp_path, **KEY).spoken()
+        assert refused_just_now(NOVA, stage.config) is None
+
     def test_a_refusal_is_forgotten_before_the_first_probe(self, tmp_path, monkeypatch):
         stage = Stage(tmp_path, REFUSED, **KEY)
         self.refused(stage)
