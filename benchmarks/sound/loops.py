@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from benchmarks.sound.row import Row
 from dsp.loudness import loudness_range_lufs
 from dsp.recorded import Looped
 from tests.music_pieces import PIECES
+from worker.inspect.seam import SeamLoudness
 from worker.media.decode import decode
 from worker.payload.schema import MusicLoop
 from worker.plan.looping import loop_of, whole_crossfade
@@ -29,28 +29,13 @@ _SILENT_LUFS = -120.7  # FFmpeg's own figure of silence
 
 
 @dataclass(frozen=True)
-class Seams:
-    """The short-term loudness at the first two seams of a delivered track, and the range of the part before them."""
-
-    lowest_lufs: float
-    highest_lufs: float
-    low_lufs: float
-    high_lufs: float
-
-    @property
-    def miss_lu(self) -> float:
-        """How far the seams are out of the range."""
-        return max(self.low_lufs - self.lowest_lufs, self.highest_lufs - self.high_lufs, 0.0)
-
-
-@dataclass(frozen=True)
 class MeasuredLoop:
     """A piece, where it loops by itself, and its seams; also when it is repeated as a whole, against the same range."""
 
     seconds: float
     loop: Loop
-    seams: Seams
-    as_a_whole: Seams
+    seams: SeamLoudness
+    as_a_whole: SeamLoudness
 
 
 def loop_levels(room: Room) -> Row:
@@ -94,7 +79,7 @@ def measured_loop(room: Room, file: Path) -> MeasuredLoop | None:
         )
 
 
-def _delivered(room: Room, file: Path, way: str, music: Looped, *, of: Looped) -> Seams:
+def _delivered(room: Room, file: Path, way: str, music: Looped, *, of: Looped) -> SeamLoudness:
     """Make an MP3 of music alone over two seams, and measure it; the range is that of the part `of` in it."""
     seconds = (music.first_seam + music.period_frames + music.crossfade_frames) / RATE + _AFTER_S
     job = {
@@ -117,19 +102,12 @@ def _delivered(room: Room, file: Path, way: str, music: Looped, *, of: Looped) -
         first_pass = whole_windows
     low, high = loudness_range_lufs(levels[first_pass & whole_windows])
     heard = levels[at_seam & whole_windows]
-    return Seams(float(heard.min()), float(heard.max()), low, high)
+    return SeamLoudness(float(heard.min()), float(heard.max()), low, high)
 
 
 def _short_term(room: Room, track: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Short-term loudness of a file every 100 ms, and the second where each window ends."""
-    filters = "ebur128=metadata=1:framelog=verbose,ametadata=print:file=-"
-    said = subprocess.run(
-        [room.ffmpeg.path, "-nostdin", "-v", "error", "-i", track, "-af", filters, "-f", "null", "-"],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=True,
-    ).stdout
+    said = room.ebur128_frames(track)
     levels = np.array([float(value) for value in re.findall(r"r128\.S=(\S+)", said)])
     levels = np.maximum(np.nan_to_num(levels, nan=_SILENT_LUFS), _SILENT_LUFS)
     return levels, (np.arange(len(levels)) + 1) / 10

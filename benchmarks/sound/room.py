@@ -91,16 +91,20 @@ class Room:
         )
         return np.frombuffer(done.stdout, "<f4").reshape(-1, 2).astype(np.float64)
 
-    def ebur128(self, path: Path) -> tuple[float, float]:
-        """Loudness in LUFS and true peak in dBTP of a file, by FFmpeg's meter; both to a few thousandths."""
-        filters = "ebur128=peak=true:metadata=1:framelog=verbose,ametadata=print:file=-"
-        said = subprocess.run(
+    def ebur128_frames(self, path: Path, options: str = "") -> str:
+        """What FFmpeg's meter says of a file, every 100 ms."""
+        filters = f"ebur128=metadata=1:framelog=verbose{options},ametadata=print:file=-"
+        return subprocess.run(
             [self.ffmpeg.path, "-nostdin", "-v", "error", "-i", path, "-af", filters, "-f", "null", "-"],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=True,
         ).stdout
+
+    def ebur128(self, path: Path) -> tuple[float, float]:
+        """Loudness in LUFS and true peak in dBTP of a file, by FFmpeg's meter; both to a few thousandths."""
+        said = self.ebur128_frames(path, ":peak=true")
         lufs, peaks = (re.findall(rf"r128\.{key}=(\S+)", said) for key in ("I", r"true_peaks_ch\d"))
         return float(lufs[-1]), decibels(max(map(float, peaks)))
 
