@@ -25,6 +25,7 @@ _FUNCTIONS = {
     "jobs": "worker.cli.jobs:jobs",
     "migrate": "worker.cli.jobs:migrate",
     "doctor": "worker.cli.doctor:doctor",
+    "psql": "worker.cli.psql:psql",
 }
 
 
@@ -122,6 +123,10 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.add_argument(
         "--online", action="store_true", help="ask the voice services, too, whether they have each model and voice"
     )
+
+    # no prefix: every argument is psql's own, --help as well
+    psql = commands.add_parser("psql", add_help=False, prefix_chars="\0", help="open psql on the queue's database")
+    psql.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="psql's own, such as -c 'SELECT 1'")
     return parser
 
 
