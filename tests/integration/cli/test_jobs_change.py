@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from database import execute, row_of
 from operating import Operator
+from standins.worker_process import worker_process
 
+from worker.service.heartbeat import WorkerTimings
+
+QUICK = WorkerTimings(heartbeat_s=0.5, check_s=0.2, rescue_s=5.0)
 STATUSES = ("pending", "processing", "completed", "failed", "cancelled")
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -38,6 +44,28 @@ def test_each_job_is_done_or_refused_with_its_reason(operator: Operator) -> None
     assert "cancel it first" in operator("jobs", "purge", jobs["failed"], status=1)
     assert row_of(operator.dsn, jobs["completed"])[operator.column] == {}
     assert row_of(operator.dsn, jobs["failed"])[operator.column] == {"script": "x"}
+
+
+def test_a_running_job_stops_and_can_be_done_again(operator_at: Callable[[str], Operator], tmp_path: Path) -> None:
+    operator = operator_at("leased-postgres")
+    job = operator.job(payload={"do": "sleep", "seconds": 600, "attempts": 9})
+    with worker_process(tmp_path, {**operator.settings, "TMPDIR": str(tmp_path)}, timings=QUICK) as worker:
+        worker.wait_for("started")
+        until(lambda: row_of(operator.dsn, job)["stage"] == "Sleeping")
+        assert "cancelled (was running)" in operator("jobs", "cancel", job)
+        assert worker.wait_for("job")["outcome"] == "cancelled"
+        execute(operator.dsn, f"UPDATE audio_job_queue SET {operator.column} = '{{}}' WHERE id = %s", job)
+        operator("jobs", "retry", job)
+        until(lambda: row_of(operator.dsn, job)["status"] == "completed")
+    outcomes = [each["outcome"] for each in operator.json("jobs", "show", job)["attempts"]]
+    assert outcomes == ["cancelled", "completed"]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_all_failed_jobs_at_once(operator: Operator) -> None:
