@@ -42,16 +42,17 @@ class CanaryRows:
         """
         if self._user_id is not None:
             return
-        job_id = None
+        placed: dict[str, str] = {}
+        column = "payload" if self._transport.has_column(TABLE, "payload") else "job_data"
         try:
-            job_id = self._transport.insert(TABLE, {"status": "processing"})
-            self._transport.update(TABLE, {"status": "failed", "error": _TITLE}, where={"id": job_id})
+            placed["track"] = self._transport.insert("tracks", {"title": _TITLE})
+            held = {"status": "processing", column: {}, "track_id": placed["track"]}
+            placed["job"] = self._transport.insert(TABLE, held)
+            self._transport.update(TABLE, {"status": "failed", "error": _TITLE}, where={"id": placed["job"]})
         except StatementRefusedError as error:
             raise ConfigurationError(_NOBODYS.format(error.message), code=error.code) from None
         finally:
-            if job_id is not None:
-                self._remove_notifications(job_id)
-                self._transport.delete(TABLE, where={"id": job_id})
+            self._remove(placed.get("job"), placed.get("track"))
 
     def music(self) -> dict[str, str] | None:
         """Some music of the catalogue, as the app names it; None where there is none."""
@@ -85,9 +86,14 @@ class CanaryRows:
 
     def remove(self, placed: Placed) -> None:
         """Remove all rows, and what the app's trigger has written about them."""
-        self._remove_notifications(placed.job_id)
-        self._transport.delete(TABLE, where={"id": placed.job_id})
-        self._transport.delete("tracks", where={"id": placed.track_id})
+        self._remove(placed.job_id, placed.track_id)
+
+    def _remove(self, job_id: str | None, track_id: str | None) -> None:
+        if job_id is not None:
+            self._remove_notifications(job_id)
+            self._transport.delete(TABLE, where={"id": job_id})
+        if track_id is not None:
+            self._transport.delete("tracks", where={"id": track_id})
 
     def _remove_notifications(self, job_id: str) -> None:
         try:
