@@ -69,7 +69,7 @@ def purge(
         counted = f"{count} jobs" if is_all else f"{count} jobs or more"
         if dry_run:
             print(f"would be purged: {counted}")
-        elif count and (yes or confirmed(f"purge {counted}?")):
+        elif (count or not is_all) and (yes or confirmed(f"purge {counted}?")):
             print(f"{queue.purge_older(older_than)} jobs purged")
         else:
             print("0 jobs purged")
