@@ -23,8 +23,9 @@ from typing import Any
 from loguru import logger
 
 from worker.errors import ConfigurationError, TransientError, WorkerError
-from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Cause, Claim, ClaimStatus, Outcome, Rescued
+from worker.queue.claims import PAYLOAD_LIMIT_BYTES, AttemptReport, Cause, Claim, ClaimStatus, Outcome, Rescued
 from worker.queue.plain_dialect import Dialect
+from worker.queue.plain_operations import PlainOperations
 from worker.queue.plain_parking import Parking
 from worker.queue.plain_tracks import UNFINISHED_STAGE, TrackWriter, logged_refusal
 from worker.queue.retry import APOLOGY, MAX_CRASHES, TOO_LATE, Action, Decision
@@ -53,7 +54,7 @@ class _Place:
     job_id: str
 
 
-class PlainQueue(Queue):
+class PlainQueue(PlainOperations, Queue):
     """Rows without leases.
 
     `clock` gives monotonic seconds; only the waits of jobs that are kept here go by it.
@@ -216,7 +217,10 @@ class PlainQueue(Queue):
     def claim_status(self, claim: Claim) -> ClaimStatus:
         return self._status(claim)[1]
 
-    def write_decision(self, claim: Claim, decision: Decision) -> ClaimStatus:
+    def write_decision(self, claim: Claim, decision: Decision, report: AttemptReport | None = None) -> ClaimStatus:
+        del report  # there is no table for it
+        if decision.action is Action.NOTHING:
+            return self.claim_status(claim)
         if decision.action is Action.PARK:
             return self._park(claim, decision)
         match decision.action:
@@ -259,12 +263,19 @@ class PlainQueue(Queue):
             self._end(self._own(claim), "failed", result=None, error=message)
         return ClaimStatus.HELD
 
-    def write_result(self, claim: Claim, result: Mapping[str, Any], track: Mapping[str, Any]) -> ClaimStatus:
+    def write_result(
+        self,
+        claim: Claim,
+        result: Mapping[str, Any],
+        track: Mapping[str, Any],
+        report: AttemptReport | None = None,
+    ) -> ClaimStatus:
         """End the row as `_fail` does, then write the track, then the whole result.
 
         `complete_job` gets the result without `url`. With it, some databases set the track to `completed`, which no
         page of the app shows, or fail over columns that they lack.
         """
+        del report
         with self._transport.atomically():
             touched = {"result": None, "stage": UNFINISHED_STAGE}
             if not self._transport.update(TABLE, touched, where=self._own(claim)):
@@ -317,7 +328,7 @@ class PlainQueue(Queue):
         return self._parking.causes()
 
     def depth(self) -> dict[str, int]:
-        counts = super().depth()
+        counts = Queue.depth(self)
         kept = min(len(self._waiting) + len(self._parking.claims()), counts["processing"])
         counts["pending"] += kept
         counts["processing"] -= kept

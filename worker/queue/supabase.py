@@ -19,6 +19,7 @@ from worker.queue.transport import (
     LARGEST_ANSWER_BYTES,
     AnswerTooLargeError,
     AsText,
+    Differs,
     Row,
     StatementRefusedError,
     classify,
@@ -83,15 +84,19 @@ class SupabaseTransport:
         *,
         where: Mapping[str, Any],
         since: tuple[str, str] | None = None,
+        before: tuple[str, str] | None = None,
         newest_first: bool = False,
+        oldest_first: bool = False,
         limit: int = 1000,
     ) -> list[Row]:
         def selected(names: Sequence[str]) -> list[Row]:
             query = _equals(self._client.table(table).select(",".join(names)), where).limit(limit)
             if since is not None:
                 query = query.gte(*since)
-            if newest_first:
-                query = query.order("created_at", desc=True)
+            if before is not None:
+                query = query.lt(*before)
+            if newest_first or oldest_first:
+                query = query.order("created_at", desc=newest_first)
             data: Any = self._send(query.execute).data
             if not isinstance(data, list):  # what postgrest-py makes of JSON that it cannot load
                 raise AnswerTooLargeError("Supabase: the answer cannot be read", code="database")
@@ -237,6 +242,8 @@ def _equals(query: Any, where: Mapping[str, Any]) -> Any:
             query = query.is_(column, "null")
         elif isinstance(value, tuple):
             query = query.in_(column, value)
+        elif isinstance(value, Differs):
+            query = query.neq(column, json.dumps(value.value))
         else:
             query = query.eq(column, value)
     return query
