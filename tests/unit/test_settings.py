@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from pydantic import SecretStr
 
 from worker import logs
-from worker.config import SECRETS, VARIABLES, Config
+from worker.config import SECRETS, VARIABLES, Config, forget_secrets, without_secrets
 from worker.errors import ConfigurationError
 
 KEYS = sorted(SECRETS - {"database_url"})
@@ -107,3 +109,14 @@ def test_the_address_of_a_voice_has_a_scheme(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{name}: .*https://"):
         Config.from_environ({name: "tts.example.com/v1"})
     assert Config.from_environ({name: "HTTP://tts.example.com/v1"})
+
+
+def test_no_secret_stays_in_the_environment_or_reaches_a_child(monkeypatch) -> None:
+    for name in SECRETS:
+        monkeypatch.setenv(name.upper(), "canary")
+    monkeypatch.setenv("SUPABASE_URL", "https://project.supabase.co")
+    assert "canary" not in without_secrets().values()
+    assert without_secrets()["SUPABASE_URL"] == "https://project.supabase.co"
+    forget_secrets()
+    assert "canary" not in os.environ.values()
+    assert os.environ["SUPABASE_URL"] == "https://project.supabase.co"

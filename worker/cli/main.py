@@ -143,9 +143,10 @@ def run(arguments: Sequence[str]) -> int:
     command, debug = options.pop("command"), options.pop("debug")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        from worker.config import Config
+        from worker.config import Config, forget_secrets
 
         config = Config.from_environ()
+        forget_secrets()
         if debug or command not in ("work", "render"):  # `work` has its own log, `render` has none
             from worker import logs
 
