@@ -92,12 +92,14 @@ class PostgresTransport:
         where: Mapping[str, Any],
         since: tuple[str, str] | None = None,
         newest_first: bool = False,
+        oldest_first: bool = False,
         limit: int = 1000,
     ) -> list[Row]:
         """Read the rows whose columns equal `where`; None there means null, a tuple any of its values.
 
-        `since` is a column and a time (ISO 8601): only rows whose column is not before it. `newest_first` goes by
-        `created_at`. Over HTTP, rows larger than `LARGEST_ANSWER_BYTES` are an `AnswerTooLargeError`.
+        `since` is a column and a time (ISO 8601): only rows whose column is not before it. `newest_first` and
+        `oldest_first` go by `created_at`. Over HTTP, rows larger than `LARGEST_ANSWER_BYTES` are an
+        `AnswerTooLargeError`.
         """
         conditions, values = _equals(where), dict(where)
         if since is not None:
@@ -107,7 +109,7 @@ class PostgresTransport:
             sql.SQL(", ").join(map(_column, columns)),
             sql.Identifier(table),
             conditions,
-            sql.SQL("ORDER BY created_at DESC" if newest_first else ""),
+            sql.SQL("ORDER BY created_at DESC" if newest_first else "ORDER BY created_at" if oldest_first else ""),
             sql.Literal(limit),
         )
         return self._execute(query, values)

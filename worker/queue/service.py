@@ -17,7 +17,7 @@ from loguru import logger
 from worker.backoff import RetryPolicy, with_retries
 from worker.config import Config
 from worker.errors import ConfigurationError
-from worker.queue.claims import Cause, Claim, ClaimStatus, JobRow, Outcome, Rescued
+from worker.queue.claims import Backlog, Cause, Claim, ClaimStatus, JobRow, Outcome, Rescued
 from worker.queue.retry import JOB_RETRIES, Action, Decision, JobRetries, decide
 from worker.queue.transport import (
     POSTGRES_LIMITS,
@@ -35,6 +35,7 @@ __all__ = ["LEASE_S", "Cause", "Claim", "ClaimStatus", "JobRow", "Outcome", "Que
 
 LEASE_S = 60.0
 SCHEMA = 3  # what worker_version() answers after this release's migration
+_OLDEST = 200  # of them some may not be due yet, since they are tried again later
 _STATUSES = ("pending", "processing", "completed", "failed", "cancelled")
 _COLUMNS = ("id", "status", "progress", "stage", "error", "track_id", "created_at")
 _LEASE_COLUMNS = ("error_code", "attempt", "claimed_by", "parked_cause")
@@ -190,6 +191,28 @@ class Queue(ABC):
     def depth(self) -> dict[str, int]:
         """Count the jobs of each status. A job that plain mode keeps here counts as pending."""
         return {status: self._count(status) for status in _STATUSES}
+
+    def backlog(self, causes: Sequence[Cause]) -> Backlog:
+        """Count the jobs that have not ended, of which those of `causes` are parked; ended ones may be millions."""
+        parked = sum(cause.jobs for cause in causes)
+        pending, processing = self._count("pending"), self._count("processing")
+        if self.mode == "plain":  # what waits here has the status processing
+            return Backlog(pending, max(0, processing - parked), parked, self._oldest_due_s())
+        return Backlog(max(0, pending - parked), processing, parked, self._oldest_due_s())
+
+    def _oldest_due_s(self) -> float:
+        """Of the oldest jobs, how long the first one has been due; 0 where none is."""
+        where: dict[str, Any] = {"status": "pending"}
+        columns = ["created_at"]
+        if self.mode == "leased":
+            where["parked_cause"] = None
+            columns.append("run_after")
+        rows = self._transport.select(TABLE, columns, where=where, oldest_first=True, limit=_OLDEST)
+        if not rows:
+            return 0.0
+        now = self.now()
+        due = [max(filter(None, (moment(row[name]) for name in columns))) for row in rows]
+        return max((now - each).total_seconds() for each in (*due, now))
 
     def _count(self, status: str) -> int:
         try:

@@ -84,14 +84,15 @@ class SupabaseTransport:
         where: Mapping[str, Any],
         since: tuple[str, str] | None = None,
         newest_first: bool = False,
+        oldest_first: bool = False,
         limit: int = 1000,
     ) -> list[Row]:
         def selected(names: Sequence[str]) -> list[Row]:
             query = _equals(self._client.table(table).select(",".join(names)), where).limit(limit)
             if since is not None:
                 query = query.gte(*since)
-            if newest_first:
-                query = query.order("created_at", desc=True)
+            if newest_first or oldest_first:
+                query = query.order("created_at", desc=newest_first)
             data: Any = self._send(query.execute).data
             if not isinstance(data, list):  # what postgrest-py makes of JSON that it cannot load
                 raise AnswerTooLargeError("Supabase: the answer cannot be read", code="database")
