@@ -75,7 +75,7 @@ def examine(config: Config, *, online: bool = False) -> Iterator[Finding]:
     limit_mb = job_memory_limit_bytes(config) >> 20
     yield Finding("memory", limit_mb >= _LEAST_MEMORY_MB, f"a job may take {limit_mb} MB (MEMORY_LIMIT_MB overrides)")
     if config.port is not None and config.worker_token is None:
-        yield Finding("WORKER_TOKEN", None, "not set: there is no POST /process")
+        yield Finding("WORKER_TOKEN", None, "not set: there is no POST /process, and /ready says no more than a code")
 
 
 def _finding(what: str, check: Callable[[], Verdict]) -> Finding:

@@ -307,7 +307,9 @@ class Pipe:
         )
         if missing:
             return MachineError(
-                f"this FFmpeg lacks a part that is needed ({missing[0]}): {HINT}", code="configuration.ffmpeg"
+                f"this FFmpeg lacks a part that is needed ({missing[0]}): {HINT}",
+                code="configuration.ffmpeg",
+                about=(missing[1] or "output format",),  # a job that needs no such part does not show that it is there
             )
         if status in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP) or "received signal" in everything:
             return TransientError("FFmpeg was stopped from outside", code="ffmpeg.stopped")
