@@ -83,10 +83,12 @@ class JobRows:
                 return 0
             raise
 
-    def _job_rows(self, where: Mapping[str, Any], limit: int) -> list[JobRow]:
+    def _job_rows(self, where: Mapping[str, Any], limit: int, *, oldest_first: bool = False) -> list[JobRow]:
         columns = _COLUMNS if self.mode == "plain" else (*_COLUMNS, *_LEASE_VALUES, *_LEASE_TIMES)
         try:
-            rows = self._transport.select(TABLE, columns, where=where, newest_first=True, limit=limit)
+            rows = self._transport.select(
+                TABLE, columns, where=where, newest_first=not oldest_first, oldest_first=oldest_first, limit=limit
+            )
         except StatementRefusedError as error:
             if error.sqlstate == _NO_SUCH_WORD:
                 return []

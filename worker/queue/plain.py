@@ -24,6 +24,7 @@ from loguru import logger
 
 from worker.errors import ConfigurationError, TransientError, WorkerError
 from worker.queue.claims import PAYLOAD_LIMIT_BYTES, AttemptReport, Cause, Claim, ClaimStatus, Outcome, Rescued
+from worker.queue.listing import TRACK_JSON, TRACK_TEXT
 from worker.queue.plain_dialect import Dialect
 from worker.queue.plain_operations import PlainOperations
 from worker.queue.plain_parking import Parking
@@ -42,8 +43,6 @@ _WAITING = "Waiting to try again"
 _PENDING = {"status": "pending", "started_at": None, "progress": 0, "stage": None}
 _NOTES = AsText("result", "worker")
 _LONGEST_NOTES = 2000  # customers can write the column; the worker writes nothing as long
-_TRACK_TEXT = ("title", "cover_image_url", "script", "start_delay_seconds")
-_TRACK_JSON = ("voice_config", "music_config", "frequency_config", "output_config")
 
 
 @dataclass(frozen=True)
@@ -167,8 +166,8 @@ class PlainQueue(PlainOperations, Queue):
     def track_row(self, claim: Claim) -> Row | None:
         if claim.track_id is None:
             return None
-        have = self._columns("tracks", (*_TRACK_TEXT, *_TRACK_JSON))
-        wanted: list[str | AsText] = ["id", *(AsText(name) if name in _TRACK_JSON else name for name in have)]
+        have = self._columns("tracks", (*TRACK_TEXT, *TRACK_JSON))
+        wanted: list[str | AsText] = ["id", *(AsText(name) if name in TRACK_JSON else name for name in have)]
         where = {"id": claim.track_id, "user_id": claim.user_id}
         rows = self._transport.select("tracks", wanted, where=where, limit=1)
         return rows[0] if rows else None

@@ -147,6 +147,11 @@ class PostgresTransport:
         )
         return len(self._execute(query, {**_values(where), **{f"new_{name}": value for name, value in values.items()}}))
 
+    def delete(self, table: str, *, where: Mapping[str, Any]) -> None:
+        """Remove the rows whose columns equal `where`."""
+        query = sql.SQL("DELETE FROM public.{} WHERE {}").format(sql.Identifier(table), _equals(where))
+        self._execute(query, _values(where))
+
     def count(self, table: str, *, where: Mapping[str, Any]) -> int:
         query = sql.SQL("SELECT count(*) AS n FROM public.{} WHERE {}").format(sql.Identifier(table), _equals(where))
         return int(self._execute(query, _values(where))[0]["n"])

@@ -26,7 +26,7 @@ from worker.queue.claims import (
     Outcome,
     Rescued,
 )
-from worker.queue.job_rows import JobRows
+from worker.queue.listing import Listing
 from worker.queue.operations import Operations
 from worker.queue.retry import JOB_RETRIES, Action, Decision, JobRetries, decide
 from worker.queue.transport import (
@@ -46,7 +46,7 @@ SCHEMA = 4  # what worker_version() answers after this release's migration
 WRITE_RETRIES = RetryPolicy(failures=None, first_wait_s=0.1, longest_wait_s=2.0)
 
 
-class Queue(JobRows, Operations):
+class Queue(Listing, Operations):
     """Jobs in `audio_job_queue`. Every method may be called from any thread, and raises only `WorkerError`.
 
     Writes that end an attempt (`finish`, `resolve_failure`) are repeated for up to `retry_for_s` while the database

@@ -118,6 +118,9 @@ class SupabaseTransport:
         query = _equals(self._client.table(table).update(dict(values)), where).select("id")
         return len(self._send(query.execute).data)
 
+    def delete(self, table: str, *, where: Mapping[str, Any]) -> None:
+        self._send(_equals(self._client.table(table).delete(), where).select("id").execute)
+
     def count(self, table: str, *, where: Mapping[str, Any]) -> int:
         from postgrest import CountMethod
 
