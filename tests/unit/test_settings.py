@@ -7,7 +7,7 @@ import os
 import pytest
 from pydantic import SecretStr
 
-from worker import logs
+from worker import masks
 from worker.config import SECRETS, VARIABLES, Config, forget_secrets, without_secrets
 from worker.errors import ConfigurationError
 
@@ -79,9 +79,10 @@ def test_an_empty_setting_is_an_absent_one(given: str) -> None:
         "host=h password='QX@XZJ'",
     ],
 )
-def test_the_log_masks_the_password_of_every_form_of_address(address: str) -> None:
-    secrets = logs.secret_values(Config.from_environ({"DATABASE_URL": address}))
-    assert logs.masked("libpq says QX@XZJ is wrong", secrets) == "libpq says *** is wrong"
+def test_the_password_is_masked_in_every_form_of_address(address: str) -> None:
+    masks.set_up(Config.from_environ({"DATABASE_URL": address}))
+    assert masks.masked("libpq says QX@XZJ is wrong") == "libpq says *** is wrong"
+    masks.forget()
 
 
 @pytest.mark.parametrize(
