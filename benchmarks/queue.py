@@ -16,8 +16,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -64,10 +66,11 @@ class Figure:
     worst: float | None = None
     median_at_most: float | None = None
     worst_at_most: float | None = None
+    at_least: float | None = None
 
     @property
     def kept(self) -> bool:
-        return all(
+        return (self.at_least is None or self.median >= self.at_least) and all(
             limit is None or (value is not None and value <= limit)
             for value, limit in ((self.median, self.median_at_most), (self.worst, self.worst_at_most))
         )
@@ -82,10 +85,11 @@ class Counts:
     polled: int = 8
     empty: int = 500
     starts: int = 5
+    together: int = 2000
     idle_s: float = 60.0
 
 
-QUICK = Counts(calls=50, notified=20, polled=2, empty=100, starts=2, idle_s=10.0)
+QUICK = Counts(calls=50, notified=20, polled=2, empty=100, starts=2, together=400, idle_s=10.0)
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ def main() -> None:
     log = Console(stderr=True, style="dim", highlight=False)
     figures: list[Figure] = []
     with _bench() as bench:
-        for measure in (calls, pickup_by_notify, pickup_by_polling, empty_jobs, start_to_first_claim, idle):
+        for measure in (calls, together, pickup_by_notify, pickup_by_polling, empty_jobs, start_to_first_claim, idle):
             log.print(f"{measure.__name__.replace('_', ' ')} …")
             figures += measure(bench, counts)
             bench.clear()
@@ -193,6 +197,42 @@ def _one(queue: Queue, timed: Callable[[str, Callable[[], Any]], Any]) -> None:
     timed("beat", lambda: queue.heartbeat(claim, progress=50, stage="Mixing"))
     timed("look", lambda: queue.claim_status(claim))
     timed("finish", lambda: queue.finish(claim, result={"url": "x"}, track={}))
+
+
+def together(bench: Bench, counts: Counts) -> list[Figure]:
+    """Jobs a second that 1, 8 and 50 connections together claim and finish, all inserted by one statement."""
+    rates = {connections: jobs_a_second(bench, connections, counts.together) for connections in (1, 8, 50)}
+    share = Figure("50 connections ÷ 8", "", rates[50] / rates[8], at_least=0.8)
+    return [*(Figure(f"empty jobs, {count} connections", "jobs/s", rate) for count, rate in rates.items()), share]
+
+
+def jobs_a_second(bench: Bench, connections: int, jobs: int) -> float:
+    """Have threads claim and finish so many jobs; half as many more wait behind them."""
+    bench.clear()
+    bench.enqueue(jobs + jobs // 2)
+    numbers = iter(range(jobs))  # next() of a range is one step of the interpreter
+    config = Config.from_environ({"DATABASE_URL": bench.dsn})
+    queues = [open_queue(config, worker_name=f"bench {n}") for n in range(connections)]
+    start = threading.Barrier(connections + 1)
+
+    def work(queue: Queue) -> None:
+        start.wait()
+        for _ in numbers:
+            claim = queue.claim()
+            if claim is None:
+                raise RuntimeError("a claim found nothing while jobs were waiting")
+            queue.finish(claim, result={"url": "x"}, track={})
+
+    with ThreadPoolExecutor(connections) as pool:
+        running = [pool.submit(work, queue) for queue in queues]
+        start.wait()
+        begin = time.perf_counter()
+        for each in running:
+            each.result()
+        took_s = time.perf_counter() - begin
+    for queue in queues:
+        queue.close()
+    return jobs / took_s
 
 
 def pickup_by_notify(bench: Bench, counts: Counts) -> list[Figure]:
@@ -303,12 +343,14 @@ def _print(figures: Sequence[Figure]) -> None:
     for figure in figures:
         numbers = (figure.median, figure.p95, figure.worst)
         limits = (figure.median_at_most, figure.worst_at_most)
+        least = "" if figure.at_least is None else f"≥ {figure.at_least:g}"
         table.add_row(
             figure.name,
             figure.unit,
             *("" if number is None else f"{number:.2f}" for number in numbers),
-            *("" if limit is None else f"≤ {limit:g}" for limit in limits),
-            "" if limits == (None, None) else "kept" if figure.kept else "MISSED",
+            least or ("" if limits[0] is None else f"≤ {limits[0]:g}"),
+            "" if limits[1] is None else f"≤ {limits[1]:g}",
+            "" if limits == (None, None) and not least else "kept" if figure.kept else "MISSED",
         )
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 

@@ -327,7 +327,7 @@ def _selected(request: Request) -> sql.Composable:
     return sql.SQL(", ").join(parts)
 
 
-_OPERATORS = {"eq": "=", "gte": ">=", "gt": ">", "lt": "<", "lte": "<="}
+_OPERATORS = {"eq": "=", "neq": "<>", "gte": ">=", "gt": ">", "lt": "<", "lte": "<="}
 
 
 def _filters(request: Request) -> tuple[sql.Composable, dict[str, Any]]:

@@ -20,7 +20,8 @@ from worker.config import Config
 from worker.errors import ConfigurationError, WorkerError
 from worker.queue.canary_rows import CanaryRows, Placed
 from worker.queue.claims import JobRow
-from worker.queue.operations import PRIORITIES
+from worker.queue.operations import ENDED, PRIORITIES
+from worker.queue.plain_tracks import UNFINISHED_STAGE
 from worker.queue.service import Queue, open_queue
 from worker.storage.base import RENDERS, Storage
 from worker.storage.choose import open_storage
@@ -119,7 +120,8 @@ def _follow(flight: Flight, queue: Queue, timeout_s: float) -> None:
         if not claimed and (row.status != "pending" or row.attempt):
             claimed, flight.steps["wait for a worker"] = True, time.monotonic() - began
         flight.worker = row.claimed_by or flight.worker
-        if row.status in ("completed", "failed", "cancelled"):
+        # over HTTP in plain mode the track is written after the row has ended
+        if row.status in ENDED and (row.status, row.stage) != ("completed", UNFINISHED_STAGE):
             flight.steps["in all"] = time.monotonic() - began
             if row.status != "completed":
                 flight.failure = f"it was {row.status}: {_why(flight, queue, row)}"

@@ -26,6 +26,7 @@ REFRESH_S = 1.0
 _LIMIT = 10  # jobs of each group
 _LONGEST_TITLE = 30
 _LONGEST_ERROR = 120
+_LONGEST_WORDS = 2000
 _SHORT_ID = 8
 _COLOURS: Mapping[Group, str] = {
     "running": "cyan",
@@ -90,15 +91,15 @@ def as_object(job: ListedJob) -> dict[str, Any]:
     return {
         "id": row.job_id,
         "status": job.group,
-        "title": job.title,
+        "title": _bounded(job.title),
         "track_id": row.track_id,
         "user_id": row.user_id,
         "length_s": job.length_s,
         "characters": job.characters,
         "cents": job.cents,
-        "path": job.path,
+        "path": _bounded(job.path),
         "progress": row.progress,
-        "stage": row.stage,
+        "stage": _bounded(row.stage),
         "worker": row.claimed_by,
         "attempt": row.attempt,
         "priority": row.priority,
@@ -108,9 +109,14 @@ def as_object(job: ListedJob) -> dict[str, Any]:
         "run_after": row.run_after,
         "parked_cause": row.parked_cause,
         "error_code": row.error_code,
-        "error": row.error,
+        "error": _bounded(row.error),
         "purged_at": row.purged_at,
     }
+
+
+def _bounded(text: str | None) -> str | None:
+    """A customer's words, as long as any sensible ones."""
+    return None if text is None else text[:_LONGEST_WORDS]
 
 
 def as_document(seen: View) -> dict[str, Any]:

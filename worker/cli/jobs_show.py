@@ -25,6 +25,7 @@ from worker.storage.choose import open_storage
 from worker.untrusted_json import read_json, read_object
 
 _LINK_S = 3600
+_DEEPEST = 20  # levels of a payload; ours have four
 _NO_ATTEMPTS = "not kept in plain mode: the workers' log is all there is (its lines `job` name this id)"
 
 
@@ -131,22 +132,26 @@ def _files(result: Mapping[str, Any], job: ListedJob, config: Config) -> Files:
     return Files(paths, link, None if link else "there is no such file any more")
 
 
-def _without_script(value: Any) -> Any:
-    """The payload with each script's length in the place of its words."""
-    if isinstance(value, dict):
-        return {
-            key: f"({len(each)} characters; --script shows them)"
-            if key == "script" and isinstance(each, str)
-            else _without_script(each)
-            for key, each in value.items()
-        }
-    return [_without_script(each) for each in value] if isinstance(value, list) else value
+def _shown(value: Any, *, with_script: bool, depth: int = _DEEPEST) -> Any:
+    """The payload as far as it is looked at: without words where they are not asked for, and not endlessly deep."""
+    if isinstance(value, dict | list) and depth == 0:
+        return "(nested too deeply)"
+    if isinstance(value, list):
+        return [_shown(each, with_script=with_script, depth=depth - 1) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: f"({len(each)} characters; --script shows them)"
+        if key == "script" and isinstance(each, str) and not with_script
+        else _shown(each, with_script=with_script, depth=depth - 1)
+        for key, each in value.items()
+    }
 
 
 def _document(story: Story, *, with_script: bool) -> dict[str, Any]:
     return {
         **as_object(story.job),
-        "payload": story.payload if with_script else _without_script(story.payload),
+        "payload": _shown(story.payload, with_script=with_script),
         "payload_bytes": story.payload_bytes,
         "notes": list(story.notes),
         "files": dict(story.files.paths),
@@ -242,5 +247,5 @@ def _payload_lines(story: Story, *, with_script: bool) -> list[str]:
     if story.payload is None:
         size = "" if story.payload_bytes is None else f", of {story.payload_bytes} bytes or more"
         return [f"  none that can be read{size}"]
-    shown = story.payload if with_script else _without_script(story.payload)
+    shown = _shown(story.payload, with_script=with_script)
     return [f"  {line}" for line in json.dumps(shown, indent=2, ensure_ascii=False).splitlines()]

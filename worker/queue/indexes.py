@@ -27,6 +27,8 @@ class Index:
 
 
 _READY = "WHERE status = 'pending' AND parked_cause IS NULL"
+# Not by their names: some enums lack one. No claim and no heartbeat writes to such an index.
+_ENDED = "status <> 'pending' AND status <> 'processing'"
 INDEXES = (
     Index("due", "(created_at, id) WHERE status = 'pending'"),  # get_next_pending_job()
     Index("first", f"(priority DESC, created_at, id) {_READY}"),
@@ -35,8 +37,8 @@ INDEXES = (
     Index("parked", "(parked_cause, status, created_at, id) WHERE parked_cause IS NOT NULL"),
     Index("by_track", "(track_id, created_at)"),
     Index("spoken", "(user_id, started_at) WHERE spoken_characters > 0"),
-    Index("by_status", "(status, created_at)"),  # lists of jobs, newest first; counts
-    Index("unpurged", "(created_at) WHERE purged_at IS NULL"),
+    Index("ended", f"(status, created_at) WHERE {_ENDED}"),  # lists of jobs, newest first; counts
+    Index("unpurged", f"(created_at) WHERE purged_at IS NULL AND {_ENDED}"),
 )
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from worker.queue.canary_rows import CanaryRows
 from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Cause, JobRow
 from worker.queue.job_rows import JobRows
 from worker.queue.operations import ENDED, NeedsMigrationError
-from worker.queue.transport import TABLE, AsText, Differs, Row, moment
+from worker.queue.transport import TABLE, AnswerTooLargeError, AsText, Differs, Row, moment
 from worker.untrusted_json import read_object, text_or_empty
 
+T = TypeVar("T")
 Group = Literal["running", "failed", "waiting", "parked", "done", "cancelled"]
 GROUPS: Final[tuple[Group, ...]] = ("running", "failed", "waiting", "parked", "done", "cancelled")
 
@@ -73,11 +74,11 @@ class Listing(JobRows):
             if not causes:
                 return []  # or known to the workers alone
             where["parked_cause"] = causes
-        return self._with_details(self._job_rows(where, limit, oldest_first=group in ("waiting", "parked")), group)
+        return self._with_details(self._sure_rows(where, limit, oldest_first=group in ("waiting", "parked")), group)
 
     def one_listed(self, job_id: str) -> ListedJob | None:
         """One job by its whole id."""
-        rows = self._job_rows({"id": job_id}, 1)
+        rows = self._sure_rows({"id": job_id}, 1)
         return self._with_details(rows, group_of(rows[0]))[0] if rows else None
 
     def ids_like(self, beginning: str, *, most: int = 10) -> list[str]:
@@ -157,16 +158,35 @@ class Listing(JobRows):
         """The columns with a payload."""
         return [name for name in ("payload", "job_data") if self.has_column(TABLE, name)]
 
+    def _sure_rows(self, where: Mapping[str, Any], limit: int, *, oldest_first: bool = False) -> list[JobRow]:
+        """Read rows; of one that is too large for an answer no more than its id and status."""
+        try:
+            return self._job_rows(where, limit, oldest_first=oldest_first)
+        except AnswerTooLargeError:
+            found = self._transport.select(
+                TABLE,
+                ["id", "status"],
+                where=where,
+                newest_first=not oldest_first,
+                oldest_first=oldest_first,
+                limit=limit,
+            )
+        ids = [str(each["id"]) for each in found]
+        rows = {row.job_id: row for row in _halved(ids, lambda some: self._job_rows({"id": some}, len(some)))}
+        return [rows.get(str(each["id"])) or _bare(each) for each in found]
+
     def _with_details(self, rows: Sequence[JobRow], group: Group) -> list[ListedJob]:
         if not rows:
             return []
-        titles = self.titles([row.track_id for row in rows if row.track_id is not None])
+        tracks = [row.track_id for row in rows if row.track_id is not None]
+        titles = dict(_halved(tracks, lambda some: list(self.titles(some).items())))
         columns: list[str | AsText] = ["id"]
         if group == "done":
             columns += [AsText("result", name) for name in ("duration", "speech", "url", "audioUrl")]
         payload = self._payloads[:1]
         columns += [AsText(name, member) for name in payload for member in ("durationMin", "metadata")]
-        found = self._transport.select(TABLE, columns, where={"id": tuple(row.job_id for row in rows)})
+        ids = [row.job_id for row in rows]
+        found = _halved(ids, lambda some: self._transport.select(TABLE, columns, where={"id": some}))
         details = {str(each["id"]): each for each in found}
         return [_listed(row, group, titles.get(row.track_id or ""), details.get(row.job_id, {})) for row in rows]
 
@@ -192,6 +212,35 @@ def _listed(row: JobRow, group: Group, title: str | None, details: Row) -> Liste
         characters=None if characters is None else int(characters),
         cents=_number(speech.get("cents")),
         path=details.get("url") or details.get("audioUrl"),
+    )
+
+
+def _halved(ids: Sequence[str], read: Callable[[tuple[str, ...]], list[T]]) -> list[T]:
+    """Read for all ids; where the answer is too large for each half, down to the one whose row is left out.
+
+    Customers write rows: one of them must not hide those of all others.
+    """
+    if not ids:
+        return []
+    try:
+        return read(tuple(ids))
+    except AnswerTooLargeError:
+        middle = len(ids) // 2
+        return _halved(ids[:middle], read) + _halved(ids[middle:], read) if middle else []
+
+
+def _bare(row: Row) -> JobRow:
+    return JobRow(
+        job_id=str(row["id"]),
+        status=str(row["status"]),
+        progress=0,
+        stage=None,
+        error="(its row is too large to be read)",
+        track_id=None,
+        user_id=None,
+        created_at=None,
+        started_at=None,
+        completed_at=None,
     )
 
 

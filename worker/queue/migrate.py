@@ -110,11 +110,15 @@ def migrate(
 
 @contextmanager
 def _alone(dsn: str) -> Iterator[None]:
-    """Hold an advisory lock, in a transaction of its own connection: behind a pooler no session's lock would last."""
+    """Hold an advisory lock, in a transaction of its own connection: behind a pooler no session's lock would last.
+
+    The statement has no parameters, so it is sent by the simple protocol and leaves no snapshot behind: an index that
+    is made concurrently waits for everybody who has one.
+    """
     with connect(read(dsn).conninfo, application="mindscript-migrate") as guard:
         guard.limit_s = _INDEX_LIMIT_S
         with guard.transaction():
-            guard.execute("SELECT pg_advisory_xact_lock(%s)", (_ALONE,))
+            guard.execute(f"SELECT pg_advisory_xact_lock({_ALONE})".encode())
             yield
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal
@@ -16,7 +17,7 @@ from loguru import logger
 
 from worker.backoff import RetryPolicy, with_retries
 from worker.config import Config
-from worker.errors import ConfigurationError
+from worker.errors import ConfigurationError, WorkerError
 from worker.queue.claims import (
     AttemptReport,
     Cause,
@@ -171,7 +172,8 @@ class Queue(Listing, Operations):
         decision = decide(claim, error, crashed=crashed, retries=self.retries)
         if decision.action is Action.NOTHING:
             if report is not None and decision.outcome is Outcome.CANCELLED:
-                self.write_decision(claim, decision, report)
+                with suppress(WorkerError):  # the job has ended, whether or not its story can be told
+                    self.write_decision(claim, decision, report)
             return decision.outcome
         claim_status = _repeated(lambda: self.write_decision(claim, decision, report), retry_for_s)
         return decision.outcome if claim_status is ClaimStatus.HELD else Outcome(claim_status)

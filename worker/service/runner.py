@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +27,10 @@ from worker.job.memory import kills_by_the_kernel
 from worker.job.messages import Assignment, Failed, JobInput, JobOutput, PlaceDone, Progress, Question, Uploaded
 from worker.job.process import ForkServer, JobProcess
 from worker.job.workspace import job_folder
-from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, ClaimStatus, Outcome
+from worker.queue.claims import PAYLOAD_LIMIT_BYTES, AttemptReport, Claim, ClaimStatus, Outcome
 from worker.queue.retry import MAX_ATTEMPTS
 from worker.queue.service import Queue
+from worker.service.attempt_report import attempt_report
 from worker.service.heartbeat import Heartbeat, WorkerTimings
 from worker.service.stopping import Stopping
 
@@ -92,6 +94,8 @@ class RunningJob:
         self.stage: str | None = None
         self.session: int | None = None
         self._uploads: list[Uploaded] = []
+        self._stages: dict[str, float] = {}  # seconds, of those that are over
+        self._stage_at = self.started_at
         self._heartbeat = Heartbeat(context.queue, claim, context.timings, claimed_at=claimed_at)
 
     def check_now(self) -> None:
@@ -164,7 +168,8 @@ class RunningJob:
             for message in messages:
                 match message:
                     case Progress():
-                        self.percent, self.stage = message.percent, message.stage
+                        self._enter(message.stage)
+                        self.percent = message.percent
                         self._heartbeat.report(message.percent, message.stage)
                     case Question():
                         job.answer(self._look_up(message))
@@ -186,6 +191,17 @@ class RunningJob:
                     code="resource.memory",
                 )
         return None
+
+    def _enter(self, stage: str | None) -> None:
+        """Count the time of the stage that is left."""
+        now = time.monotonic()
+        if self.stage is not None:
+            self._stages[self.stage] = self._stages.get(self.stage, 0.0) + now - self._stage_at
+        self.stage, self._stage_at = stage, now
+
+    def _report(self, summary: Mapping[str, object], error: Exception | None) -> AttemptReport:
+        self._enter(self.stage)
+        return attempt_report(self.context.config, summary, error, self._stages)
 
     def _look_up(self, question: Question) -> object:
         """Ask the database for the job; a failure is sent to the job as the answer."""
@@ -236,11 +252,17 @@ class RunningJob:
 
     def _finish(self, output: JobOutput) -> str:
         claim_status = self.context.queue.finish(
-            self.claim, result=output.result, track=output.track, retry_for_s=self._retry_for_s()
+            self.claim,
+            result=output.result,
+            track=output.track,
+            report=self._report(output.summary, None),
+            retry_for_s=self._retry_for_s(),
         )
         if claim_status is ClaimStatus.LOST:
             raise LeaseLost
-        return "completed" if claim_status is ClaimStatus.HELD else claim_status.value
+        if claim_status is ClaimStatus.CANCELLED:
+            raise Cancelled
+        return "completed"
 
     def _unpublish(self) -> None:
         """Remove what a cancelled job has uploaded. The files of a lost job belong to the worker that has it now."""
@@ -264,7 +286,11 @@ class RunningJob:
             error, crashed = ShuttingDown(), False
         try:
             return self.context.queue.resolve_failure(
-                self.claim, error, crashed=crashed, retry_for_s=self._retry_for_s()
+                self.claim,
+                error,
+                crashed=crashed,
+                report=self._report({}, error),
+                retry_for_s=self._retry_for_s(),
             ).value
         except WorkerError as failure:
             # The lease expires and another worker claims the job: nothing is lost.

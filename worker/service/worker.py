@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from operator import methodcaller
 
 from loguru import logger
@@ -31,6 +32,8 @@ from worker.service.stopping import Stopping, WakeEvent
 _DIED = "the workers that had it have died over it too often"
 _JITTER = 0.2
 _RESCUE_SPREAD = (0.8, 0.96)  # of the interval: with the lease's 60 s a rescue comes within 75 s
+_PURGE_S = 3600.0  # between purges
+_PURGED_AT_ONCE = 2000  # jobs; the loop stands still meanwhile, for a second or two
 _LONGEST_WAIT_S = 15.0  # /health shows when the loop last ran
 
 
@@ -78,6 +81,7 @@ class Worker:
         self._next_cycle_at = 0.0
         self._next_rescue_at = 0.0
         self._next_count_at = math.inf  # until somebody wants to know
+        self._next_purge_at = 0.0
         self._backoff_until = 0.0  # no new cycle before
         self._failed_claims = 0
         self._cycle_had_trouble = False
@@ -152,6 +156,7 @@ class Worker:
             self._rescue()
             self._claim_jobs(start)
             self._count_backlog()
+            self._purge()
         except Exception as error:  # noqa: BLE001 - a bug here must not end the worker
             logger.bind(event="loop.bug").opt(exception=error).error("a bug in the loop, {}; it goes on", where(error))
             self._claims_left = 0
@@ -317,6 +322,20 @@ class Worker:
         except WorkerError as error:
             self.state.backlog = None
             logger.bind(event="depth.failed").warning("the queue does not answer: {}", error.message)
+
+    def _purge(self) -> None:
+        """Purge what is older than PURGE_AFTER_D, once an hour; a worker that drains leaves that to others."""
+        days = self._config.purge_after_d
+        if days is None or self._drain or time.monotonic() < self._next_purge_at:
+            return
+        self._next_purge_at = time.monotonic() + _PURGE_S * random.uniform(1 - _JITTER, 1 + _JITTER)
+        try:
+            purged = self._queue.purge_older(timedelta(days=days), at_most=_PURGED_AT_ONCE)
+        except WorkerError as error:
+            logger.bind(event="purge.failed").warning("the purge failed: {}", error.message)
+            return
+        if purged:
+            logger.bind(event="purged", jobs=purged).info("{} jobs purged: older than PURGE_AFTER_D", purged)
 
     def _drained(self) -> bool:
         """Whether, draining, the queue is empty, or what is left cannot be done."""

@@ -94,6 +94,7 @@ def operator_at(
         yield at
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=[WAYS[0], WAYS[3], *(pytest.param(way, marks=pytest.mark.faults) for way in WAYS[1:3])])
 def operator(request: pytest.FixtureRequest, operator_at: Callable[[str], Operator]) -> Operator:
+    """Two of the ways by default, which have each mode and each transport; all four in `make faults`."""
     return operator_at(request.param)

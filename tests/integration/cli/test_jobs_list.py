@@ -64,6 +64,21 @@ def test_what_customers_write_is_neither_markup_nor_control(operator_at: Callabl
     assert "[/b] [local] \\x1b[31m" in operator("jobs", "show", operator.json("jobs")["jobs"][0]["id"])
 
 
+def test_a_row_of_megabytes_hides_no_other(operator_at: Callable[[str], Operator]) -> None:
+    """Over HTTP an answer is bounded, and customers can write any column of their own rows."""
+    operator = operator_at("leased-supabase")
+    large = "x" * 3_000_000
+    small = operator.job("processing", stage="Mixing audio layers", track_id=operator.track("Calm"))
+    ids = [operator.job("processing", stage=large, error=large), operator.job("processing", error=large)]
+    titled = operator.job("processing", track_id=operator.track(large[:2_500_000]))
+    paid = operator.job("processing", track_id=operator.track(large[:2_500_000]), payload={"metadata": {"x": large}})
+    jobs = {job["id"]: job for job in operator.json("jobs", "--status", "running")["jobs"]}
+    assert jobs.keys() == {small, titled, paid, *ids}
+    assert (jobs[small]["stage"], jobs[small]["title"]) == ("Mixing audio layers", "Calm")
+    assert jobs[ids[0]]["error"] == "(its row is too large to be read)"
+    assert ids[0] in operator("jobs", "show", ids[0])
+
+
 def test_parked_jobs_have_a_group_and_their_cause(operator_at: Callable[[str], Operator]) -> None:
     operator = operator_at("leased-supabase")
     execute(

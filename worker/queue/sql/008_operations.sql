@@ -173,7 +173,7 @@ BEGIN
     SELECT pg_catalog.jsonb_agg(f.id) INTO v_ids
       FROM (SELECT q.id FROM public.audio_job_queue q
              WHERE q.purged_at IS NULL AND q.created_at < v_before
-               AND q.status::text IN ('completed', 'failed', 'cancelled')
+               AND q.status <> 'pending' AND q.status <> 'processing'
                AND coalesce(q.completed_at, q.updated_at, q.created_at) < v_before
              ORDER BY q.created_at LIMIT p_limit FOR UPDATE SKIP LOCKED) f;
     RETURN (SELECT pg_catalog.count(*) FROM pg_catalog.jsonb_each(public.worker_operate('purge', v_ids, NULL)) e
