@@ -208,5 +208,17 @@ class Config(BaseModel):
             raise ConfigurationError(f"{name}: {says}{found}", code="configuration.variable") from None
 
 
+def without_secrets(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for another process: without our secrets, which `Config` holds."""
+    environ = os.environ if environ is None else environ
+    return {name: value for name, value in environ.items() if name.lower() not in SECRETS}
+
+
+def forget_secrets() -> None:
+    """Take our secrets out of this process's environment, once `Config` holds them: no child inherits one."""
+    for name in SECRETS:
+        os.environ.pop(name.upper(), None)
+
+
 VARIABLES = tuple(name for name in Config.model_fields if name != "service_limits")
 SECRETS = frozenset(name for name, field in Config.model_fields.items() if "SecretStr" in str(field.annotation))

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from worker.cli.database import with_database
 from worker.cli.doctor_database import Finding, examine_database
+from worker.cli.doctor_sandbox import examine_sandbox
 from worker.cli.doctor_voices import examine_voices
 from worker.config import Config
 from worker.errors import WorkerError
@@ -56,6 +57,7 @@ def doctor(config: Config, *, online: bool = False) -> int:
 def examine(config: Config, *, online: bool = False) -> Iterator[Finding]:
     """Check one thing after the other; a check that fails never stops the next."""
     yield _finding("FFmpeg", lambda: _ffmpeg(config))
+    yield from examine_sandbox(config)
     try:
         with with_database(config) as config, closing(open_queue(config, worker_name="mindscript-doctor")) as queue:
             yield Finding("queue", True, queue.description)
@@ -73,7 +75,7 @@ def examine(config: Config, *, online: bool = False) -> Iterator[Finding]:
     limit_mb = job_memory_limit_bytes(config) >> 20
     yield Finding("memory", limit_mb >= _LEAST_MEMORY_MB, f"a job may take {limit_mb} MB (MEMORY_LIMIT_MB overrides)")
     if config.port is not None and config.worker_token is None:
-        yield Finding("WORKER_TOKEN", None, "not set: there is no POST /process")
+        yield Finding("WORKER_TOKEN", None, "not set: there is no POST /process, and /ready says no more than a code")
 
 
 def _finding(what: str, check: Callable[[], Verdict]) -> Finding:

@@ -15,6 +15,7 @@ from worker.cli.database import with_database
 from worker.config import Config
 from worker.errors import TransientError
 from worker.ffmpeg.program import find_ffmpeg
+from worker.ffmpeg.sandbox import shortfall
 from worker.job.process import DEFAULT_JOB
 from worker.queue.listener import Listener
 from worker.queue.service import LEASE_S, Queue, open_queue
@@ -71,6 +72,8 @@ def work(
         logger.bind(event="started", mode=queue.mode, transport=queue.transport).info(
             "worker {} on {}, FFmpeg {}", worker.state.name, queue.description, ffmpeg.version
         )
+        for lack in shortfall(ffmpeg.sandbox):
+            logger.bind(event="sandbox").warning("FFmpeg runs without a part of its sandbox: {}", lack)
         _warn_of_ends(config)
         if config.database_url is not None and queue.mode == "leased":
             listener = Listener(
@@ -136,17 +139,14 @@ def _open_queue(config: Config, stopping: Stopping, wake_event: WakeEvent, lease
 def _serve(config: Config, port: int, worker: Worker) -> Callable[[], None]:
     """Start the HTTP server and the metrics; returns what stops the server."""
     # loaded only if there is a port: an idle worker without one is smaller
-    from worker.service.http_server import Answers, Server
+    from worker.service.http_server import Server
     from worker.service.metrics import Metrics
+    from worker.service.status_pages import Answers, status_routes
 
     state = worker.state
     metrics = Metrics(state, configured_voices(config))
     worker.observe(metrics)
-    answers = Answers(
-        health=lambda: (state.alive, state.health()),
-        ready=lambda: (state.ready, state.readiness()),
-        metrics=metrics.text,
-        process=worker.wake,
-        token=config.worker_token.get_secret_value() if config.worker_token is not None else None,
-    )
-    return Server(port, answers).close
+    worker.count_backlog()
+    token = config.worker_token.get_secret_value() if config.worker_token is not None else None
+    answers = Answers(state.health, state.readiness, metrics.text, worker.wake)
+    return Server(port, status_routes(answers, with_process=token is not None), token=token).close

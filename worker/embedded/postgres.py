@@ -33,6 +33,7 @@ from urllib.parse import quote
 
 import psycopg
 
+from worker.config import without_secrets
 from worker.embedded import keeper
 from worker.errors import ConfigurationError, ResourceError
 
@@ -298,6 +299,7 @@ def _start(directory: Path, home: Path, settings: Mapping[str, str]) -> Embedded
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", str(Path(keeper.__file__)), json.dumps(request)],
         cwd=home,
+        env=without_secrets(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -96,6 +96,24 @@ class Cause:
     since: datetime
     jobs: int
 
+    @property
+    def code(self) -> str:
+        """What is wrong, without what it is wrong with: names no bucket, no model, no customer's thing."""
+        return self.name.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """How many jobs have not ended, and for how long the oldest has been due that nothing keeps waiting.
+
+    `pending` are those not `parked`. In plain mode `parked` are this worker's own.
+    """
+
+    pending: int
+    processing: int
+    parked: int
+    oldest_s: float
+
 
 @dataclass(frozen=True)
 class JobRow:

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
 from worker.errors import ConfigurationError
-from worker.queue.claims import PAYLOAD_LIMIT_BYTES, CustomerJob, JobRow
+from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Backlog, Cause, CustomerJob, JobRow
 from worker.queue.transport import TABLE, AsText, Differs, Row, StatementRefusedError, Transport, moment, text_of
 
 _NO_SUCH_WORD = "22P02"  # the column is an enum that lacks the status
+_OLDEST = 200  # of them some may not be due yet, since they are tried again later
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _STATUSES = ("pending", "processing", "completed", "failed", "cancelled")
 _TIMES = ("created_at", "started_at", "completed_at")
@@ -51,6 +52,28 @@ class JobRows:
         In leased mode more than 20,000 ended ones of a status are an estimate.
         """
         return {status: self._count(status) for status in _STATUSES}
+
+    def backlog(self, causes: Sequence[Cause]) -> Backlog:
+        """Count the jobs that have not ended, of which those of `causes` are parked; ended ones may be millions."""
+        parked = sum(cause.jobs for cause in causes)
+        pending, processing = self._count("pending"), self._count("processing")
+        if self.mode == "plain":  # what waits here has the status processing
+            return Backlog(pending, max(0, processing - parked), parked, self._oldest_due_s())
+        return Backlog(max(0, pending - parked), processing, parked, self._oldest_due_s())
+
+    def _oldest_due_s(self) -> float:
+        """Of the oldest jobs, how long the first one has been due; 0 where none is."""
+        where: dict[str, Any] = {"status": "pending"}
+        columns = ["created_at"]
+        if self.mode == "leased":
+            where["parked_cause"] = None
+            columns.append("run_after")
+        rows = self._transport.select(TABLE, columns, where=where, oldest_first=True, limit=_OLDEST)
+        if not rows:
+            return 0.0
+        now = self._transport.now()
+        due = [max(filter(None, (moment(row[name]) for name in columns))) for row in rows]
+        return max((now - each).total_seconds() for each in (*due, now))
 
     def _count(self, status: str) -> int:
         try:

@@ -31,6 +31,7 @@ class WorkerTimings:
     # A job without a heartbeat for so long counts as lost. Shorter than the lease: no other worker has it yet.
     lost_after_s: float = 45.0
     rescue_s: float = 15.0  # at most between rescues of the jobs of dead workers
+    count_s: float = 20.0  # at least between counts of the queue's jobs, for metrics
     finish_within_s: float = 18.0  # after SIGTERM, a job that is expected to take no longer may finish
     # A job that has sent no message for so long has hung. An upload over a very slow connection sends the fewest.
     silent_s: float = 3600.0

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from worker.fallbacks import ANY, VoiceName
 from worker.job.process_tree import resident_bytes, session_resident_bytes
+from worker.queue.claims import Outcome
 from worker.service.observers import JobObserver
 from worker.service.runner import JobResult
 from worker.service.state import State
@@ -33,6 +34,8 @@ class Metrics(JobObserver):
         counter = partial(Counter, registry=self._registry)
         histogram = partial(Histogram, buckets=_SECONDS, registry=self._registry)
         self._jobs = counter("mindscript_jobs", "Jobs by how they ended", ["outcome"])
+        for outcome in ("completed", *Outcome):
+            self._jobs.labels(outcome)  # at 0: the first of a kind is an increase, too
         self._seconds = histogram("mindscript_job_seconds", "From claim to end", ["outcome"])
         self._stages = histogram("mindscript_stage_seconds", "Seconds by stage", ["stage"])
         self._waits = histogram("mindscript_queue_wait_seconds", "From when a job was due to its claim")
@@ -96,10 +99,7 @@ class _Gauges(Collector):
             ("mindscript_loop_age_seconds", "Since the loop last ran", state.age_s),
         ):
             yield GaugeMetricFamily(name, help_text, value=float(value))
-        parked = GaugeMetricFamily("mindscript_jobs_parked", "Jobs that wait for an operator", labels=["cause"])
-        for cause in state.causes:
-            parked.add_metric([cause.name], float(cause.jobs))
-        yield parked
+        yield from _waiting(state)
         days = GaugeMetricFamily("mindscript_voice_days_left", "Days until a model ends", labels=["provider", "model"])
         left: dict[tuple[str, str], int] = {}
         for voice in tuple(self._voices):
@@ -114,3 +114,22 @@ class _Gauges(Collector):
         sessions = [job.session for job in list(state.running) if job.session is not None]
         resident.add_metric(["jobs"], sum(session_resident_bytes(session) for session in sessions))
         yield resident
+
+
+def _waiting(state: State) -> Iterator[GaugeMetricFamily]:
+    """What the queue holds, and what an operator must fix."""
+    fix = GaugeMetricFamily("mindscript_waiting_for_operator", "Jobs that wait for an operator", labels=["cause"])
+    jobs = {cause.name: float(cause.jobs) for cause in state.causes}
+    jobs |= {cause.name: 1.0 for cause in state.own.causes}  # this worker itself waits, with all jobs that it could do
+    for name, number in jobs.items():
+        fix.add_metric([name], number)
+    yield fix
+    orders = GaugeMetricFamily("mindscript_queue_orders", "Jobs that have not ended", labels=["status"])
+    oldest = GaugeMetricFamily("mindscript_queue_oldest_seconds", "For how long the oldest job has been due")
+    backlog = state.backlog
+    if backlog is not None:
+        for status in ("pending", "processing", "parked"):
+            orders.add_metric([status], float(getattr(backlog, status)))
+        oldest.add_metric([], backlog.oldest_s)
+    yield orders
+    yield oldest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import socket
@@ -20,7 +21,7 @@ from worker.job.memory import job_memory_limit_bytes
 from worker.job.process import DEFAULT_JOB, ForkServer
 from worker.job.workspace import workspace
 from worker.logs import where
-from worker.queue.claims import Claim, Outcome
+from worker.queue.claims import Cause, Claim, Outcome
 from worker.queue.service import Queue
 from worker.service.heartbeat import WORKER_TIMINGS, WorkerTimings
 from worker.service.observers import JobObserver
@@ -79,12 +80,12 @@ class Worker:
         self._claims_left = 0  # in this cycle
         self._next_cycle_at = 0.0
         self._next_rescue_at = 0.0
+        self._next_count_at = math.inf  # until somebody wants to know
         self._next_purge_at = 0.0
         self._backoff_until = 0.0  # no new cycle before
         self._failed_claims = 0
         self._cycle_had_trouble = False
         self._troubled_cycles = 0
-        self._queue_in_trouble = False
         self._nothing_due = False
         self._jobs: set[Future[bool]] = set()
         self._telling = threading.Lock()  # of causes
@@ -93,6 +94,10 @@ class Worker:
     def observe(self, observer: JobObserver) -> None:
         """Add an observer, before `run`."""
         self._observers.append(observer)
+
+    def count_backlog(self) -> None:
+        """From now on, count the jobs of the queue now and then, for metrics; before `run`."""
+        self._next_count_at = 0.0
 
     def wake(self) -> None:
         """Poll now; from any thread."""
@@ -150,6 +155,7 @@ class Worker:
         try:
             self._rescue()
             self._claim_jobs(start)
+            self._count_backlog()
             self._purge()
         except Exception as error:  # noqa: BLE001 - a bug here must not end the worker
             logger.bind(event="loop.bug").opt(exception=error).error("a bug in the loop, {}; it goes on", where(error))
@@ -194,7 +200,6 @@ class Worker:
         try:
             claim = self._queue.claim()
         except ConfigurationError as error:
-            self._queue_in_trouble = True
             self._back_off(error)
             return None
         except WorkerError as error:
@@ -204,9 +209,7 @@ class Worker:
             return None
         self._failed_claims = 0
         self._nothing_due = claim is None
-        if self._queue_in_trouble:
-            self._queue_in_trouble = False
-            self._end_backoff()
+        self._fixed(self.state.own.claim_answered())
         return claim
 
     def _run(self, running: RunningJob) -> bool:
@@ -230,9 +233,10 @@ class Worker:
 
     def _ended(self, result: JobResult) -> None:
         if isinstance(result.error, MachineError):
-            self._back_off(result.error)
-        elif result.outcome == "completed" and not self._queue_in_trouble:
-            self._end_backoff()
+            self._back_off(result.error, job_id=result.claim.job_id)
+        elif result.outcome == "completed":
+            started_at = time.monotonic() - result.seconds
+            self._fixed(self.state.own.job_completed(result.claim.job_id, started_at=started_at))
         known = [cause.name for cause in self.state.causes]
         is_new = isinstance(result.error, ConfigurationError) and result.error.cause not in known
         if result.claim.probed_cause is not None or (result.outcome == Outcome.PARKED and is_new):
@@ -271,19 +275,21 @@ class Worker:
                     logger.bind(event="mended", cause=cause.name).info("no job waits any more: {}", cause.message)
                     self._tell(methodcaller("fixed", cause))
 
-    def _back_off(self, error: ConfigurationError) -> None:
+    def _back_off(self, error: ConfigurationError, *, job_id: str | None = None) -> None:
         """Delay the next cycle, longer each time, and log what must be fixed: the queue, or this machine."""
         self._cycle_had_trouble = True
         pause_s = self._timings.trouble.wait_s(self._troubled_cycles + 1)
         self._backoff_until = time.monotonic() + pause_s
         self._poll_at_once = True  # as soon as the pause is over
-        self.state.own_trouble = error.message
+        self.state.own.meet(error, job_id=job_id)
         logger.bind(event="configuration").error("must be fixed: {} (backing off for {:.0f} s)", error.message, pause_s)
 
-    def _end_backoff(self) -> None:
-        if self.state.own_trouble is not None:
-            logger.bind(event="mended").info("fixed: {}", self.state.own_trouble)
-        self.state.own_trouble = None
+    def _fixed(self, gone: Sequence[Cause]) -> None:
+        """Log what this worker has seen to work again; back off no longer once nothing is left."""
+        for cause in gone:
+            logger.bind(event="mended").info("fixed: {}", cause.message)
+        if self.state.own.causes:
+            return
         self._cycle_had_trouble = False
         self._troubled_cycles = 0
         self._backoff_until = 0.0
@@ -307,6 +313,16 @@ class Worker:
             self._report("failed", methodcaller("given_up", job_id, "failed", why))
         self._look_at_causes()
 
+    def _count_backlog(self) -> None:
+        if time.monotonic() < self._next_count_at:
+            return
+        self._next_count_at = time.monotonic() + self._timings.count_s
+        try:
+            self.state.backlog = self._queue.backlog(self.state.causes)
+        except WorkerError as error:
+            self.state.backlog = None
+            logger.bind(event="depth.failed").warning("the queue does not answer: {}", error.message)
+
     def _purge(self) -> None:
         """Purge what is older than PURGE_AFTER_D, once an hour; a worker that drains leaves that to others."""
         days = self._config.purge_after_d
@@ -325,11 +341,11 @@ class Worker:
         """Whether, draining, the queue is empty, or what is left cannot be done."""
         if not self._drain or self._running() or self._claims_left:
             return False
-        if self._queue_in_trouble:
+        if self.state.own.of_queue:
             return True
         if not self._nothing_due:
             return False
-        if self.state.own_trouble is not None:
+        if self.state.own.causes:
             return True  # no other job can be done here
         self._look_at_causes()
         try:

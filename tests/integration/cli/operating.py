@@ -32,18 +32,16 @@ class Operator:
     config: Config
     project: Project | None
     printed: pytest.CaptureFixture[str]
+    settings: dict[str, str]
+    """For a worker on the same database, too."""
 
     @property
     def column(self) -> str:
         return "payload" if self.mode == "leased" else "job_data"
 
-    @property
-    def settings(self) -> dict[str, str]:
-        """For a worker on the same database."""
-        return {name: os.environ[name] for name in map(str.upper, VARIABLES) if name in os.environ}
-
     def __call__(self, *arguments: str, status: int = 0) -> str:
         """Run a command, which must end with this status; what it prints on either stream."""
+        os.environ.update(self.settings)  # of which a command takes the secrets out
         found = run(arguments)
         streams = self.printed.readouterr()
         assert found == status, streams
@@ -91,7 +89,7 @@ def operator_at(
                 settings |= {"SUPABASE_URL": project.url, "SUPABASE_SERVICE_ROLE_KEY": project.key}
             for name, value in settings.items():
                 monkeypatch.setenv(name, value)
-            return Operator(dsn, mode, Config.from_environ(settings), project, capsys)
+            return Operator(dsn, mode, Config.from_environ(settings), project, capsys, settings)
 
         yield at
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+
 import pytest
 from database import execute
 from pydantic import SecretStr
@@ -9,8 +14,12 @@ from standins.storage import Bucket
 from standins.supabase import supabase_standin
 
 from worker.cli.doctor import examine
+from worker.cli.doctor_database import Finding
+from worker.cli.doctor_sandbox import examine_sandbox
 from worker.config import Config
 from worker.errors import ConfigurationError
+from worker.ffmpeg import landlock, seccomp
+from worker.ffmpeg.sandbox import held
 from worker.queue.service import open_queue
 
 
@@ -113,3 +122,30 @@ def test_the_buckets_that_jobs_may_name_are_looked_at(project):
         found = findings(project, media_buckets=("background-music", name), tts_cache_bucket="speech")
         assert found["MEDIA_BUCKETS"].good is False
         assert name in found["MEDIA_BUCKETS"].says
+
+
+def test_what_the_kernel_does_not_offer_for_ffmpeg_is_said(monkeypatch):
+    found = {finding.what: finding for finding in examine_sandbox(Config())}
+    assert found["sandbox"].good is (True if sys.platform == "linux" and landlock.version() else None)
+    monkeypatch.setattr(landlock, "version", lambda: 0)
+    monkeypatch.setattr(seccomp, "program", lambda: None)
+    held.cache_clear()
+    found = {finding.what: finding for finding in examine_sandbox(Config())}
+    held.cache_clear()
+    assert found["sandbox"].good is None
+    assert {"Landlock", "seccomp"} <= set(re.findall(r"\w+", found["sandbox"].says))
+
+
+def test_root_and_a_readable_process_with_keys_are_named(monkeypatch):
+    def secrets() -> Finding:
+        return {finding.what: finding for finding in examine_sandbox(Config())}["secrets"]
+
+    monkeypatch.setattr("worker.cli.doctor_sandbox.is_private", lambda: True)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert (secrets().good, "root" in secrets().says) == (None, True)
+    monkeypatch.setattr("os.geteuid", lambda: 10_001)
+    with subprocess.Popen(["sleep", "60"], env={**os.environ, "OPENAI_API_KEY": "canary"}) as process:
+        says = secrets().says
+        process.kill()
+    assert f"{process.pid} (" in says
+    assert "canary" not in says

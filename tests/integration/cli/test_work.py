@@ -51,13 +51,16 @@ def eventually(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+TOKEN = "a-long-token"
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
 
 
-def ask(port: int, path: str, *, token: str | None = None) -> tuple[int, str]:
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method="POST" if token else "GET")
+def ask(port: int, path: str, *, token: str | None = None, method: str = "GET") -> tuple[int, str]:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
     if token:
         request.add_header("Authorization", f"Bearer {token}")
     try:
@@ -72,21 +75,20 @@ def ask(port: int, path: str, *, token: str | None = None) -> tuple[int, str]:
 def test_start_notify_http_and_sigterm(settings: dict[str, str], tmp_path: Path) -> None:
     """NOTIFY wakes it though it polls once a minute; the HTTP pages answer; SIGTERM to every process ends it with 0."""
     port = free_port()
-    with worker_process(
-        tmp_path, {**settings, "PORT": str(port), "WORKER_TOKEN": "a-long-token"}, timings=HURRY
-    ) as worker:
+    with worker_process(tmp_path, {**settings, "PORT": str(port), "WORKER_TOKEN": TOKEN}, timings=HURRY) as worker:
         assert worker.wait_for("started")["mode"] == "leased"
-        eventually(lambda: ask(port, "/health")[0] == 200 and json.loads(ask(port, "/health")[1])["listener"])
+        eventually(lambda: ask(port, "/health") == (200, '{"status": "ok"}\n'))
+        eventually(lambda: json.loads(ask(port, "/health", token=TOKEN)[1])["listener"])
         job = enqueue(settings["DATABASE_URL"], do="sleep", seconds=0.2)
         eventually(lambda: row_of(settings["DATABASE_URL"], job)["status"] == "completed")
         line = worker.wait_for("job")
         assert (line["job"], line["outcome"], line["lufs"], line["stages"]) == (job, "completed", -16.0, {"sleep": 0.2})
 
-        health = json.loads(ask(port, "/health")[1])
+        health = json.loads(ask(port, "/health", token=TOKEN)[1])
         assert (health["status"], health["claimed"], health["outcomes"]) == ("ok", 1, {"completed": 1})
         assert ask(port, "/ready")[0] == 200
-        assert ask(port, "/process", token="wrong")[0] == 401
-        assert ask(port, "/process", token="a-long-token")[0] == 202
+        assert ask(port, "/process", method="POST", token="wrong")[0] == 401
+        assert ask(port, "/process", method="POST", token=TOKEN)[0] == 202
         status, metrics = ask(port, "/metrics")
         assert status == 200
         for expected in (
@@ -100,7 +102,12 @@ def test_start_notify_http_and_sigterm(settings: dict[str, str], tmp_path: Path)
             "mindscript_ready 1.0",
         ):
             assert expected in metrics.splitlines()
-        assert 'mindscript_resident_bytes{of="worker"}' in metrics
+        for expected in (
+            'mindscript_resident_bytes{of="worker"} ',
+            'mindscript_queue_orders{status="pending"} ',
+            "mindscript_queue_oldest_seconds ",
+        ):
+            assert expected in metrics
 
         job = enqueue(settings["DATABASE_URL"], do="sleep", seconds=600)
         eventually(lambda: row_of(settings["DATABASE_URL"], job)["stage"] == "Sleeping")
