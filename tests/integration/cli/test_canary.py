@@ -1,4 +1,4 @@
-"""`canary`: what it says of a deployment, and that nothing of it is left. Real renders: tests/faults/test_canary.py."""
+"""`canary`: what it says of a deployment, and that nothing of it is left. Whole renders: test_canary_faults.py."""
 
 from __future__ import annotations
 

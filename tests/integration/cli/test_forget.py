@@ -62,8 +62,8 @@ def delivered(operator: Operator, user_id: str, *, script: str = "I am calm.") -
     return track, ids[0], files[ids[1]]
 
 
-def test_what_is_in_use_stays_and_all_else_goes(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+def test_what_is_in_use_stays_and_all_else_goes(operator: Operator) -> None:
+    operator.settings["OPENAI_API_KEY"] = "sk-x"
     track, superseded, in_use = delivered(operator, ANN)
     _, of_bob, bobs = delivered(operator, BOB)
     bobs |= {path for path in stored(operator) if of_bob in path}
