@@ -7,8 +7,8 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from worker.config import Config
-from worker.logs import masked, secret_values
+from worker.masks import masked_value
+from worker.printable import printable
 from worker.queue.claims import AttemptReport
 
 _LONGEST_ERROR = 1000
@@ -16,9 +16,7 @@ _FIGURES = ("lufs", "dbtp", "duration_s", "speech_cache", "speech", "without_mus
 _QUALITY = ("format", "bitrate_kbps", "size_bytes", "target_lufs", "encodes", "repetitions")
 
 
-def attempt_report(
-    config: Config, summary: Mapping[str, Any], error: Exception | None, stages: Mapping[str, float]
-) -> AttemptReport:
+def attempt_report(summary: Mapping[str, Any], error: Exception | None, stages: Mapping[str, float]) -> AttemptReport:
     """Gather the report of an attempt.
 
     Parameters
@@ -37,12 +35,8 @@ def attempt_report(
     found = summary.get("stages") or {stage: round(seconds, 3) for stage, seconds in stages.items()}
     kept = {"stages": found, "versions": {"worker": _version(), **versions}, "figures": figures}
     if error is not None:
-        kept["error"] = _printable(str(error) or type(error).__name__)
-    return AttemptReport(**masked(kept, secret_values(config)))
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)[:_LONGEST_ERROR]
+        kept["error"] = printable(str(error) or type(error).__name__, longest=_LONGEST_ERROR)
+    return AttemptReport(**masked_value(kept))
 
 
 @cache

@@ -201,7 +201,7 @@ class RunningJob:
 
     def _report(self, summary: Mapping[str, object], error: Exception | None) -> AttemptReport:
         self._enter(self.stage)
-        return attempt_report(self.context.config, summary, error, self._stages)
+        return attempt_report(summary, error, self._stages)
 
     def _look_up(self, question: Question) -> object:
         """Ask the database for the job; a failure is sent to the job as the answer."""
