@@ -20,9 +20,10 @@ from worker.config import Config
 from worker.errors import ConfigurationError, WorkerError
 from worker.queue.canary_rows import CanaryRows, Placed
 from worker.queue.claims import JobRow
-from worker.queue.operations import ENDED, PRIORITIES
+from worker.queue.operations import ENDED
 from worker.queue.plain_tracks import UNFINISHED_STAGE
 from worker.queue.service import Queue, open_queue
+from worker.queue.words import PRIORITIES
 from worker.storage.base import RENDERS, Storage
 from worker.storage.choose import open_storage
 from worker.untrusted_json import read_object

@@ -18,8 +18,9 @@ from worker.cli.database import with_database
 from worker.cli.terminal import console, duration, length, print_json, since, words
 from worker.config import Config
 from worker.queue.claims import QueueState
-from worker.queue.listing import GROUPS, Group, ListedJob
+from worker.queue.listing import ListedJob
 from worker.queue.service import Queue, open_queue
+from worker.queue.words import GROUPS, Group
 from worker.storage.choose import chosen_storage
 
 REFRESH_S = 1.0

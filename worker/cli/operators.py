@@ -7,8 +7,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from worker.queue.listing import GROUPS
-from worker.queue.operations import PRIORITIES
+from worker.queue.words import GROUPS, PRIORITIES
 
 LISTING_ALONE = frozenset({"status", "limit", "watch"})  # options of `jobs` that its actions have not
 

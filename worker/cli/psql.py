@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import shutil
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from worker.cli.database import with_database
-from worker.config import SECRETS, Config
+from worker.config import Config, without_secrets
 from worker.embedded.postgres import packaged_program
 from worker.errors import ConfigurationError, MachineError
 from worker.queue.address import read
@@ -47,8 +46,8 @@ def psql(config: Config, *, arguments: Sequence[str]) -> int:
     with with_database(config) as config:
         if config.database_url is None:
             raise ConfigurationError("DATABASE_URL is not set", code="configuration.variable")
-        environment = {name: value for name, value in os.environ.items() if name.lower() not in SECRETS}
-        return _run([str(program), *arguments], environment | _address(config.database_url.get_secret_value()))
+        environment = without_secrets() | _address(config.database_url.get_secret_value())
+        return _run([str(program), *arguments], environment)
 
 
 def _address(dsn: str) -> dict[str, str]:

@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from worker.queue.claims import Attempt, AttemptReport, Handled, QueueState
-from worker.queue.operations import PRIORITIES, Operations
+from worker.queue.operations import Operations
 from worker.queue.transport import Transport, moment
+from worker.queue.words import PRIORITIES
 
 _AT_ONCE = 200  # jobs in a transaction
 

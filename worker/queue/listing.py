@@ -7,18 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from worker.queue.canary_rows import CanaryRows
 from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Cause, JobRow
 from worker.queue.job_rows import JobRows
 from worker.queue.operations import ENDED, NeedsMigrationError
 from worker.queue.transport import TABLE, AnswerTooLargeError, AsText, Differs, Row, moment
+from worker.queue.words import GROUPS, Group
 from worker.untrusted_json import read_object, text_or_empty
 
 T = TypeVar("T")
-Group = Literal["running", "failed", "waiting", "parked", "done", "cancelled"]
-GROUPS: Final[tuple[Group, ...]] = ("running", "failed", "waiting", "parked", "done", "cancelled")
 
 # Columns of `tracks` with what a job's sound is made of, where its payload does not say.
 TRACK_TEXT: Final = ("title", "cover_image_url", "script", "start_delay_seconds")

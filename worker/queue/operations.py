@@ -9,7 +9,6 @@ from datetime import timedelta
 from worker.errors import ConfigurationError
 from worker.queue.claims import Attempt, CustomerJob, Forgotten, Handled, QueueState
 
-PRIORITIES = range(-100, 101)
 ENDED = ("completed", "failed", "cancelled")
 
 
