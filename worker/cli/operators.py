@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -36,7 +37,11 @@ def _add_jobs(commands: Any) -> None:
     # without defaults: an action's own option of the same name must not be overwritten
     jobs.add_argument("--status", choices=GROUPS, default=argparse.SUPPRESS, help="only these jobs")
     jobs.add_argument(
-        "--limit", type=_count, default=argparse.SUPPRESS, metavar="N", help="of each status at most N; default: 10"
+        "--limit",
+        type=_between(1, 1000),
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="of each status at most N, up to 1000; default: 10",
     )
     jobs.add_argument(
         "--watch",
@@ -76,7 +81,7 @@ def _add_jobs(commands: Any) -> None:
     priority.add_argument("job", metavar="ID", help=_JOB_ID)
     priority.add_argument(
         "priority",
-        type=_priority,
+        type=_between(PRIORITIES[0], PRIORITIES[-1]),
         metavar="N",
         help=f"{PRIORITIES[0]} to {PRIORITIES[-1]}; 0 is usual, higher is earlier",
     )
@@ -112,7 +117,12 @@ def _add_canary(commands: Any) -> None:
         "--user", metavar="ID", help="an account of yours, which the app then notifies; default: nobody's job"
     )
     canary.add_argument(
-        "--timeout", type=_count, default=300, dest="timeout_s", metavar="SECONDS", help="for each job; default: 300"
+        "--timeout",
+        type=_between(1, 86_400),
+        default=300,
+        dest="timeout_s",
+        metavar="SECONDS",
+        help="for each job; default: 300",
     )
     _add_json(canary)
 
@@ -128,21 +138,16 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 100_000:
-        raise ValueError
-    return number
+def _between(least: int, most: int) -> Callable[[str], int]:
+    """What reads a whole number of a range."""
 
+    def read(text: str) -> int:
+        number = int(text) if re.fullmatch(r"-?\d{1,6}", text) else None
+        if number is None or not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from {least} to {most}")
+        return number
 
-_count.__name__ = "number"  # in argparse's message
-
-
-def _priority(text: str) -> int:
-    number = int(text)
-    if number not in PRIORITIES:
-        raise argparse.ArgumentTypeError(f"found {text}, allowed is {PRIORITIES[0]} to {PRIORITIES[-1]}")
-    return number
+    return read
 
 
 def _age(text: str) -> timedelta:
