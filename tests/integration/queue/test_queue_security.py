@@ -25,7 +25,9 @@ from worker.queue.service import ClaimStatus, Outcome, open_queue
 
 EACH_SERVER = True
 
-SCHEMA_1, SCHEMA_2 = ((ROOT / "tests" / "schema" / f"version_{number}.sql").read_bytes() for number in (1, 2))
+SCHEMA_1, SCHEMA_2, SCHEMA_3 = (
+    (ROOT / "tests" / "schema" / f"version_{number}.sql").read_bytes() for number in (1, 2, 3)
+)
 SEARCH_PATH = "search_path=pg_catalog, public, extensions, pg_temp"
 LEASED = Variant("completing", "production", "payload", "enum", leased=True)
 
@@ -115,6 +117,21 @@ _CALLS = (
     "worker_free('model')",
     "worker_claim('11111111-1111-1111-1111-111111111111', 'w', 60, 1000000)",
     "worker_finish({job}, '11111111-1111-1111-1111-111111111111', '{{}}', '{{}}')",
+    "worker_operate('retry', '[\"{id}\"]', 0)",
+    "worker_claim('22222222-2222-2222-2222-222222222222', 'w', 60, 1000000, 'fair')",
+    "worker_end({job}, '22222222-2222-2222-2222-222222222222', 'retry',"
+    ' \'{{"p_code": "x", "p_delay_s": 0, "p_crashed": false}}\', \'retried\', \'{{}}\')',
+    "worker_next(pg_catalog.now(), 'fair')",
+    "worker_note_attempt({job}, 1, 'w', pg_catalog.now(), 'died', 'crash', '{{}}')",
+    "worker_attempts_of({job})",
+    "worker_operate('cancel', '[\"{id}\"]', 0)",
+    "worker_operate('purge', '[\"{id}\"]', 0)",
+    "worker_failed('x', 10)",
+    "worker_purge_older(0, 10)",
+    "worker_pause('why', 'me')",
+    "worker_pause(NULL, NULL)",
+    "worker_state()",
+    "worker_length('{{\"durationMin\": 1}}')",
 )
 
 
@@ -133,7 +150,7 @@ def stolen(dsn: str, role: str | None) -> set[tuple[str, str]]:
             connection.execute(f"CREATE DOMAIN pg_temp.{name} AS pg_catalog.{name} {check}".encode())
         for call in _CALLS:
             try:
-                connection.execute(("SELECT public." + call.format(job=f"'{job}'")).encode())
+                connection.execute(("SELECT public." + call.format(job=f"'{job}'", id=job)).encode())
             except psycopg.errors.UndefinedFunction:
                 continue  # schema 1 has fewer
         rows = connection.execute("SELECT DISTINCT who, type FROM pg_temp.stolen").fetchall()
@@ -265,6 +282,58 @@ def test_a_limited_role_of_schema_2_may_call_what_is_new(databases: Databases) -
         queue.close()
     finally:
         drop_limited_role(databases, dsn)
+    databases.release(dsn)
+
+
+# -- from schema 3
+
+
+def test_migrate_brings_schema_3_up_while_its_workers_run(databases: Databases) -> None:
+    """They claim the oldest first, whatever the order of newer ones, and end their jobs without a story."""
+    dsn = databases.new(Variant("completing", "production", "payload", "enum"))
+    execute(dsn, SCHEMA_3)
+    with pytest.raises(ConfigurationError, match=r"version 3.*mindscript-worker migrate"):
+        open_queue(Config(database_url=dsn), worker_name="new")  # type: ignore[arg-type]
+
+    def old(call: str, *values: Any) -> Any:
+        return execute(dsn, f"SELECT public.{call} AS answer", *values)[0]["answer"]
+
+    def insert(minutes: int) -> str:
+        payload = f'{{"durationMin": {minutes}}}'
+        return str(execute(dsn, "INSERT INTO audio_job_queue (payload) VALUES (%s) RETURNING id", payload)[0]["id"])
+
+    token, other = "22222222-2222-2222-2222-222222222222", "33333333-3333-3333-3333-333333333333"
+    claim_old = "worker_claim(p_token => %s, p_worker => 'old', p_lease_s => 60, p_payload_limit_bytes => 1000000)"
+    held, long = insert(1), insert(480)
+    assert old(claim_old, token)["job_id"] == held
+    migrate(dsn)
+    migrate(dsn)
+    new = open_queue(Config(database_url=dsn), worker_name="new")  # type: ignore[arg-type]
+    insert(480)
+    short = insert(1)
+    assert old("worker_heartbeat(%s, %s, 60, 10, 's')", held, token) == "held"
+    assert old("worker_finish(%s, %s, '{}', '{}')", held, token) == "held"
+    assert new.attempts(held) == []
+    mine = new.claim()
+    assert mine is not None
+    assert mine.job_id == long, "inserted before the migration, so in the order of its insert"
+    assert old(claim_old, other)["job_id"] not in (short, long)
+    mine = new.claim()
+    assert mine is not None
+    assert mine.job_id == short
+    new.pause_queue("why", by="me")
+    assert old(claim_old, "44444444-4444-4444-4444-444444444444") is None
+    new.close()
+    databases.release(dsn)
+
+
+def test_the_printed_schema_3_had_an_index_that_is_gone(databases: Databases) -> None:
+    dsn = databases.new(Variant())
+    execute(dsn, SCHEMA_3)
+    ready = "SELECT to_regclass('public.audio_job_queue_ready') IS NOT NULL AS there"
+    assert execute(dsn, ready)[0]["there"]
+    migrate(dsn)
+    assert not execute(dsn, ready)[0]["there"]
     databases.release(dsn)
 
 
