@@ -185,7 +185,8 @@ def _confined(program: Path, reads: Sequence[int], library_path: str, *, rules: 
     """Put this thread under the sandbox, as far as there is one."""
     missing = []
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+    one, nothing = ctypes.c_ulong(1), ctypes.c_ulong(0)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, one, nothing, nothing, nothing) != 0:
         missing.append(f"no new privileges: {os.strerror(ctypes.get_errno())}")
     version = landlock.version() if rules else 0
     if version:
@@ -195,7 +196,7 @@ def _confined(program: Path, reads: Sequence[int], library_path: str, *, rules: 
             version = 0
             missing.append(f"Landlock: {error.strerror}")
     elif rules:
-        missing.append("Landlock: not offered by this kernel")
+        missing.append("Landlock: not offered by this kernel, or kept back by the container's host")
     # Last, since it would refuse the rest.
     code = seccomp.program()
     if code is None:
@@ -203,6 +204,7 @@ def _confined(program: Path, reads: Sequence[int], library_path: str, *, rules: 
     else:
         given = _Filter(len(code) // 8, code)
         call = ctypes.c_long(_SECCOMP_CALLS[os.uname().machine])
-        if libc.syscall(call, _SET_MODE_FILTER, _SPEC_ALLOW, ctypes.byref(given)) != 0:
+        mode, options = ctypes.c_ulong(_SET_MODE_FILTER), (_SPEC_ALLOW, 0)  # Linux before 4.17 does not know the first
+        if all(libc.syscall(call, mode, ctypes.c_ulong(option), ctypes.byref(given)) for option in options):
             missing.append(f"seccomp: {os.strerror(ctypes.get_errno())}")
     return Held(version, tuple(missing))
