@@ -58,7 +58,7 @@ def restrict_this_thread(program: Path, descriptors: Sequence[int], library_path
         for path in chain:
             _allow(ruleset, path, _READ_FILE | _EXECUTE)
         # Where it is a script, its interpreter looks for its modules.
-        of_folders = _READ_FILE | (0 if _is_elf(program) else _READ_DIR)
+        of_folders = _READ_FILE | (_READ_DIR if _head(program).startswith(b"#!") else 0)
         beside = (path.parent.parent / "lib" for path in chain)
         elsewhere = map(Path, filter(None, library_path.split(":")))
         for folder in dict.fromkeys((*map(Path, _LIBRARIES), *beside, *elsewhere)):
@@ -111,10 +111,6 @@ def _interpreter(program: Path) -> Path | None:
             if kind == _ELF_INTERPRETER:
                 return Path(os.fsdecode(head[offset:].split(b"\0")[0])).resolve()
     return None
-
-
-def _is_elf(program: Path) -> bool:
-    return _head(program).startswith(b"\x7fELF")
 
 
 @functools.cache
