@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ import psycopg
 import pytest
 from database import Databases, Variant, execute, new_track, payload_of, row_of
 from paths import ROOT
+from production import OWNER, PLATFORM
+from standins.queued_jobs import customer
 from standins.supabase import supabase_standin
 
 from worker.cli.doctor import examine
@@ -457,3 +460,39 @@ def all_findings(project: Any, dsn: str) -> list[Finding]:
 
 def findings(project: Any, dsn: str) -> dict[str, Finding]:
     return {finding.what: finding for finding in all_findings(project, dsn)}
+
+
+def test_customers_may_read_their_rows_in_tables_we_make_and_no_more(databases: Databases) -> None:
+    """Where Supabase's default grants are all, and the app's tables are not there yet."""
+    dsn = databases.new("empty")
+    execute(dsn, PLATFORM)
+    ours = dsn.replace("://postgres@", f"://{OWNER}@")
+    migrate(ours)
+    rights = execute(
+        ours,
+        """SELECT c.relname AS table, coalesce(r.rolname, 'PUBLIC') AS role, a.privilege_type AS may
+             FROM pg_class c CROSS JOIN aclexplode(c.relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+              AND coalesce(r.rolname, 'PUBLIC') NOT IN ('service_role', %s)
+            ORDER BY 1""",
+        OWNER,
+    )
+    assert [tuple(right.values()) for right in rights] == [
+        ("audio_job_queue", "authenticated", "SELECT"),
+        ("tracks", "authenticated", "SELECT"),
+    ]
+    mine, other = (customer(ours, str(uuid.uuid4())) for _ in range(2))
+    for user_id in (mine, other):
+        execute(ours, "INSERT INTO tracks (user_id) VALUES (%s)", user_id)
+        execute(ours, "INSERT INTO audio_job_queue (user_id) VALUES (%s)", user_id)
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SELECT set_config('request.jwt.claim.sub', %s, false)", [mine])
+        for role in ("authenticated", "anon"):
+            connection.execute(f"SET ROLE {role}")
+            for table in ("tracks", "audio_job_queue"):
+                for statement in (f"TRUNCATE {table} CASCADE", f"DELETE FROM {table}"):
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                        connection.execute(statement)
+                if role == "authenticated":
+                    assert connection.execute(f"SELECT user_id::text FROM {table}").fetchall() == [(mine,)]
+    databases.release(dsn)
