@@ -283,7 +283,7 @@ class Worker:
         """Log what this worker has seen to work again; back off no longer once nothing is left."""
         for cause in gone:
             logger.bind(event="mended").info("fixed: {}", cause.message)
-        if self.state.own.causes:
+        if not gone or self.state.own.causes:
             return
         self._cycle_had_trouble = False
         self._troubled_cycles = 0

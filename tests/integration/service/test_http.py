@@ -215,6 +215,7 @@ def test_a_body_of_unknown_length_is_refused(port: int, facts: Facts, line: str)
         ("PUT", "/process", 405, {"POST"}),
         ("GET", "/../etc/passwd", 404, set()),
         ("POST", "/nowhere", 404, set()),
+        ("GET", "/health/", 404, set()),
         ("OPTIONS", "/nowhere", 404, set()),
         ("CONNECT", "/health", 405, {"GET", "HEAD"}),
     ],
