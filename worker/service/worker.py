@@ -30,6 +30,7 @@ from worker.service.stopping import Stopping, WakeEvent
 
 _DIED = "the workers that had it have died over it too often"
 _JITTER = 0.2
+_COUNTING = 0.02  # most of the time spent counting the queue's jobs
 _RESCUE_SPREAD = (0.8, 0.96)  # of the interval: with the lease's 60 s a rescue comes within 75 s
 _LONGEST_WAIT_S = 15.0  # /health shows when the loop last ran
 
@@ -311,12 +312,15 @@ class Worker:
     def _count_backlog(self) -> None:
         if time.monotonic() < self._next_count_at:
             return
-        self._next_count_at = time.monotonic() + self._timings.count_s
+        began = time.monotonic()
         try:
             self.state.backlog = self._queue.backlog(self.state.causes)
         except WorkerError as error:
             self.state.backlog = None
             logger.bind(event="depth.failed").warning("the queue does not answer: {}", error.message)
+        # In plain mode the app's table may have no index, so a count reads all of it.
+        now = time.monotonic()
+        self._next_count_at = now + max(self._timings.count_s, (now - began) / _COUNTING)
 
     def _drained(self) -> bool:
         """Whether, draining, the queue is empty, or what is left cannot be done."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from database import execute
+from database import Variant, execute
 from pydantic import SecretStr
 from rich.console import Console
 from standins.storage import Bucket
@@ -71,6 +71,14 @@ def test_what_parked_jobs_wait_for_has_a_line_each(project, leased_dsn):
     assert "pending" not in text
     assert text.count("openai/tts-1/voice.model") == 2
     queue.close()
+
+
+def test_plain_mode_says_who_knows_what_jobs_wait_for(databases):
+    dsn = databases.new(Variant("completing", "production", "payload", "enum"))
+    found = {finding.what: finding for finding in examine(Config(database_url=SecretStr(dsn)))}["parked"]
+    assert found.good is None
+    assert "/ready" in found.says
+    databases.release(dsn)
 
 
 def test_a_refused_key_is_told_and_the_other_checks_go_on(project):
