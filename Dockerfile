@@ -32,13 +32,16 @@ FROM ${BASE_IMAGE} AS base
 # (-s: so it does where something of the host's is process 1.)
 # curl: Heroku shows the release phase's log only when the image has it.
 # FFmpeg's screen output draws in graphics drivers, 160 MB that no sound needs: they go again.
+# chmod: what starts the worker or asks for its health has its keys in the environment. Of a program that its user may
+# run and not read, Linux shows that user neither environment nor memory (prctl(2), PR_SET_DUMPABLE).
 # Versions are Debian's own of the day: security fixes must get in with a rebuild.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ffmpeg tini curl ca-certificates \
  && rm -rf /usr/lib/*/dri /usr/lib/*/libLLVM* /usr/lib/*/libz3.so* /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
  && useradd --uid 10001 --user-group --home-dir /home/worker --create-home worker \
- && install -d -o worker -g worker /out
+ && install -d -o worker -g worker /out \
+ && chmod 0711 /usr/bin/tini /usr/bin/dash /usr/bin/curl
 COPY container-entrypoint /usr/local/bin/container-entrypoint
 ARG REVISION=""
 LABEL org.opencontainers.image.title="mindscript-audio-worker" \

@@ -56,7 +56,7 @@ class Measurement:
     energies : float32 array, shape (hops,)
         K-weighted mean square of each whole hop, both channels summed.
     peaks : float32 array, shape (hops,)
-        Sample peak of each whole hop, full scale 1.
+        Sample peak of each whole hop, full scale 1; empty where they were not kept.
     frames : int
         All of them, the unfinished hop included.
     sample_peak : float
@@ -109,15 +109,21 @@ class LoudnessMeter:
         `PREROLL_HOPS` early, measures as it does in the whole.
     true_peak : bool
         Measure the true peak, too.
+    hop_peaks : bool
+        Keep the sample peak of each hop.
     """
 
-    def __init__(self, sample_rate: int, *, preroll_hops: int = 0, true_peak: bool = False) -> None:
+    def __init__(
+        self, sample_rate: int, *, preroll_hops: int = 0, true_peak: bool = False, hop_peaks: bool = True
+    ) -> None:
         self._hop = hop_frames(sample_rate)
         self._weighting = KWeighting(sample_rate, self._hop)
         self._rest: Block = np.empty((0, 2), np.float32)
         self._skip = preroll_hops
         self._frames = -preroll_hops * self._hop
         self._energies, self._peaks = array("f"), array("f")  # grow in place, where many small parts would scatter
+        self._sample_peak = 0.0
+        self._hop_peaks = hop_peaks
         self._true_peak = TruePeak() if true_peak else None
 
     def add(self, block: Block) -> None:
@@ -144,7 +150,7 @@ class LoudnessMeter:
 
     def result(self) -> Measurement:
         """Figures of all blocks so far."""
-        sample_peak = float(np.abs(self._rest).max(initial=max(self._peaks, default=0.0)))
+        sample_peak = float(np.abs(self._rest).max(initial=self._sample_peak))
         true_peak = 0.0 if self._true_peak is None else self._true_peak.result()
         return Measurement(
             energies=np.array(self._energies, np.float32),
@@ -162,7 +168,9 @@ class LoudnessMeter:
         skipped = min(self._skip, len(peaks))
         self._skip -= skipped
         self._energies.frombytes(energies[skipped:].tobytes())
-        self._peaks.frombytes(peaks[skipped:].tobytes())
+        self._sample_peak = max(self._sample_peak, float(peaks[skipped:].max(initial=0.0)))
+        if self._hop_peaks:
+            self._peaks.frombytes(peaks[skipped:].tobytes())
 
 
 def joined(parts: Sequence[Measurement]) -> Measurement:

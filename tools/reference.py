@@ -30,11 +30,16 @@ def commands_page() -> str:
     """Make the page of all commands; the same with every Python, whose ``--help`` differ in small things."""
     os.environ["COLUMNS"] = "110"
     parser = build_parser()
-    (commands,) = (each for each in parser._actions if isinstance(each, argparse._SubParsersAction))
     parts = [_HEAD, _block(parser)]
-    for name, command in commands.choices.items():
+    for name, command in _commands_of(parser).items():
         parts.append(f"## {name}\n\n{_block(command)}")
+        parts += [f"### {name} {action}\n\n{_block(each)}" for action, each in _commands_of(command).items()]
     return "\n".join(parts)
+
+
+def _commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    found = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    return dict(found[0].choices) if found else {}
 
 
 def _block(parser: argparse.ArgumentParser) -> str:

@@ -13,6 +13,9 @@ os.environ.setdefault("LOGURU_AUTOINIT", "False")
 
 def main() -> int:
     """Run the command line; every failure that a person can fix is one line on standard error."""
+    from worker.private_memory import keep_memory_private
+
+    keep_memory_private()  # first: it holds keys, and runs programs on strangers' files
     from worker.allocator import keep_freed_memory
     from worker.cli.main import run
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 
-_LARGEST_BLOCK_BYTES = 5 << 18  # what is larger, an encoded segment, goes back to the kernel at once
+# What is larger goes back to the kernel at once: an encoded segment, or a figure for each hop of eight hours.
+_LARGEST_BLOCK_BYTES = 1_100_000
 _KEEP_BYTES = 8 << 20
 _MOST_ARENAS = 1  # with more, one thread cannot reuse what another frees, and memory grows with the track
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h

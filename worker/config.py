@@ -118,6 +118,8 @@ class Config(BaseModel):
     max_jobs_per_cycle: int = Field(5, ge=1, le=100)
     worker_concurrency: int = Field(1, ge=1, le=32)
     configuration_limit_h: float = Field(48.0, gt=0, le=8760)
+    queue_order: Literal["fair", "fifo"] = "fair"
+    purge_after_d: float | None = Field(None, ge=1, le=36_500)
     worker_name: str | None = None
     dyno: str | None = None
     mindscript_embedded: Literal["on", "off"] = "on"
@@ -204,6 +206,18 @@ class Config(BaseModel):
             says = first["msg"].removeprefix("Value error, ")
             found = "" if name.lower() in SECRETS else f" (found {first['input']!r})"
             raise ConfigurationError(f"{name}: {says}{found}", code="configuration.variable") from None
+
+
+def without_secrets(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for another process: without our secrets, which `Config` holds."""
+    environ = os.environ if environ is None else environ
+    return {name: value for name, value in environ.items() if name.lower() not in SECRETS}
+
+
+def forget_secrets() -> None:
+    """Take our secrets out of this process's environment, once `Config` holds them: no child inherits one."""
+    for name in SECRETS:
+        os.environ.pop(name.upper(), None)
 
 
 VARIABLES = tuple(name for name in Config.model_fields if name != "service_limits")

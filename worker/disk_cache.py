@@ -72,10 +72,13 @@ class DiskCache:
             return False
         return True
 
-    def drop(self, name: str) -> None:
-        """Remove a file; one that is not there is no error."""
-        with contextlib.suppress(OSError):
-            (self.folder / name).unlink(missing_ok=True)
+    def drop(self, name: str) -> bool:
+        """Remove a file; False if it was not there, or cannot be removed."""
+        try:
+            (self.folder / name).unlink()
+        except OSError:
+            return False
+        return True
 
     def _make_room(self) -> None:
         files = []

@@ -7,14 +7,14 @@ import unicodedata
 _LONGEST_CHARACTERS = 200
 
 
-def printable(text: str) -> str:
+def printable(text: str, *, longest: int | None = _LONGEST_CHARACTERS) -> str:
     """A stranger's text, such as a file's name, on one line: what would act on a terminal is escaped.
 
     That is control characters, line ends, half surrogate pairs, and the marks that change the direction of writing,
-    which make one name look like another.
+    which make one name look like another. `longest` is in characters; None leaves the length as it is.
     """
     shown = "".join(character if _is_plain(character) else _escaped(character) for character in text)
-    return shown if len(shown) <= _LONGEST_CHARACTERS else f"{shown[: _LONGEST_CHARACTERS - 1]}…"
+    return shown if longest is None or len(shown) <= longest else f"{shown[: longest - 1]}…"
 
 
 def _is_plain(character: str) -> bool:

@@ -178,6 +178,8 @@ class Postgrest:
                 return refused(404, "PGRST205", message)
             if request.method in ("GET", "HEAD"):
                 return self._read(connection, request, path)
+            if request.method == "DELETE":
+                return self._delete(connection, request, path)
             return self._write(connection, request, path)
 
     def _connection(self) -> psycopg.Connection:
@@ -259,6 +261,18 @@ class Postgrest:
             total = str(_one(connection, counting, values))
         headers = as_json(200, [], Content_Range=f"{f'0-{found - 1}' if found else '*'}/{total}").headers
         return Response(200, b"" if request.method == "HEAD" else text.encode(), headers)
+
+    @staticmethod
+    def _delete(connection: psycopg.Connection, request: Request, table: str) -> Response:
+        condition, values = _filters(request)
+        if not request.query:
+            return refused(400, "21000", "DELETE requires a WHERE clause")  # Supabase's safeupdate
+        query = sql.SQL(
+            "WITH w AS (DELETE FROM public.{} WHERE {} RETURNING *)"
+            " SELECT coalesce(json_agg(t), '[]') FROM (SELECT {} FROM w) t"
+        )
+        rows = _one(connection, query.format(sql.Identifier(table), condition, _selected(request)), values)
+        return as_json(200, rows) if "return=representation" in request.headers.get("prefer", "") else Response(204)
 
     def _write(self, connection: psycopg.Connection, request: Request, table: str) -> Response:
         given = json.loads(request.body)

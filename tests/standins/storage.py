@@ -299,6 +299,8 @@ class Storage:
             return self._read(handler, parts)
         if method == "POST" and parts[1] == "list":
             return self._list(handler, parts[2])
+        if method == "POST" and parts[1] == "sign":
+            return self._sign(handler, parts[2], "/".join(parts[3:]))
         if method == "POST":
             return self._create(handler, parts[1], "/".join(parts[2:]), fault)
         if method == "DELETE":
@@ -382,6 +384,17 @@ class Storage:
         if handler.headers.get("if-none-match") == found.etag:
             return 304, b"", headers
         return 200, found.data, {**headers, "Content-Type": found.content_type}
+
+    def _sign(self, handler: BaseHTTPRequestHandler, bucket: str, key: str) -> tuple[int, bytes, dict[str, str]]:
+        """The route of src/http/routes/object/getSignedURL.ts: only for an object that the caller may read."""
+        asked = json.loads(b"".join(sent(handler, None)))
+        if int(asked["expiresIn"]) < 1:
+            raise Refused(400, "InvalidRequest", "Error", "body/expiresIn must be >= 1")
+        if self._role(handler) != "service_role":
+            raise no_object()
+        self._object(bucket, key)
+        path = self.signed(bucket, key).removeprefix("/storage/v1")
+        return 200, json.dumps({"signedURL": path}).encode(), JSON
 
     def _list(self, handler: BaseHTTPRequestHandler, bucket: str) -> tuple[int, bytes, dict[str, str]]:
         """The search of src/http/routes/object/listObjects.ts and storage.search: folders without regard to case.

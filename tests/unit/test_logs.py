@@ -11,8 +11,6 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from loguru import logger
 from pydantic import SecretStr
 
@@ -84,48 +82,6 @@ def test_no_secret_of_the_configuration_is_written(out: Out) -> None:
         assert secret not in text
     line = lines(out)[0]
     assert (line["header"], line["nested"], line["message"]) == ("***", {"deep": ["***"]}, "*** ***")
-
-
-@pytest.mark.parametrize(
-    "secret",
-    [
-        "sk-proj-AbCdEf0123456789_xyz",
-        "sk_live0123456789abcdef",
-        "sb_secret_abcdefghijklmnop",
-        "re_AbCdEfGh_1234567890",
-        "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZSJ9.c2lnbmF0dXJl",
-    ],
-)
-def test_what_looks_like_a_key_is_masked_whoever_wrote_it(secret: str) -> None:
-    assert secret not in logs.masked(f"refused: {secret}, try again", ())
-    assert logs.masked(f"refused: {secret}, try again", ()) == "refused: ***, try again"
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("Authorization: Bearer abcdef123456", "Authorization: Bearer ***"),
-        ("postgresql://app:tulip@db:5432/x", "postgresql://***@db:5432/x"),
-        ("https://x.supabase.co/o/sign/a.mp3?token=abc.def&x=1", "https://x.supabase.co/o/sign/a.mp3?***&x=1"),
-        ("https://h/a?x=1&X-Amz-Signature=00ff", "https://h/a?x=1&***"),
-        ("ask-for-help and desk-lamps-are-fine", "ask-for-help and desk-lamps-are-fine"),
-        ("job 00000000-0000-0000-0000-000000000000 re-tried", "job 00000000-0000-0000-0000-000000000000 re-tried"),
-        ("https://host/path at 12:30:45", "https://host/path at 12:30:45"),
-    ],
-)
-def test_carriers_of_keys_lose_them_and_plain_words_stay(text: str, shown: str) -> None:
-    assert logs.masked(text, ()) == shown
-
-
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.binary(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-        max_leaves=8,
-    )
-)
-def test_anything_that_is_bound_can_be_written(value: object) -> None:
-    json.loads(json.dumps(logs.masked(value, ("secret",)), allow_nan=False))
 
 
 def test_an_exception_shows_its_place_and_not_its_words(out: Out) -> None:

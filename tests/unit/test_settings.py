@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from pydantic import SecretStr
 
-from worker import logs
-from worker.config import SECRETS, VARIABLES, Config
+from worker import masks
+from worker.config import SECRETS, VARIABLES, Config, forget_secrets, without_secrets
 from worker.errors import ConfigurationError
 
 KEYS = sorted(SECRETS - {"database_url"})
@@ -77,9 +79,10 @@ def test_an_empty_setting_is_an_absent_one(given: str) -> None:
         "host=h password='QX@XZJ'",
     ],
 )
-def test_the_log_masks_the_password_of_every_form_of_address(address: str) -> None:
-    secrets = logs.secret_values(Config.from_environ({"DATABASE_URL": address}))
-    assert logs.masked("libpq says QX@XZJ is wrong", secrets) == "libpq says *** is wrong"
+def test_the_password_is_masked_in_every_form_of_address(address: str) -> None:
+    masks.set_up(Config.from_environ({"DATABASE_URL": address}))
+    assert masks.masked("libpq says QX@XZJ is wrong") == "libpq says *** is wrong"
+    masks.forget()
 
 
 @pytest.mark.parametrize(
@@ -107,3 +110,14 @@ def test_the_address_of_a_voice_has_a_scheme(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{name}: .*https://"):
         Config.from_environ({name: "tts.example.com/v1"})
     assert Config.from_environ({name: "HTTP://tts.example.com/v1"})
+
+
+def test_no_secret_stays_in_the_environment_or_reaches_a_child(monkeypatch) -> None:
+    for name in SECRETS:
+        monkeypatch.setenv(name.upper(), "canary")
+    monkeypatch.setenv("SUPABASE_URL", "https://project.supabase.co")
+    assert "canary" not in without_secrets().values()
+    assert without_secrets()["SUPABASE_URL"] == "https://project.supabase.co"
+    forget_secrets()
+    assert "canary" not in os.environ.values()
+    assert os.environ["SUPABASE_URL"] == "https://project.supabase.co"

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from worker.cli.database import with_database
 from worker.cli.doctor_database import Finding, examine_database
+from worker.cli.doctor_sandbox import examine_sandbox
 from worker.cli.doctor_voices import examine_voices
 from worker.config import Config
 from worker.errors import WorkerError
@@ -56,6 +57,7 @@ def doctor(config: Config, *, online: bool = False) -> int:
 def examine(config: Config, *, online: bool = False) -> Iterator[Finding]:
     """Check one thing after the other; a check that fails never stops the next."""
     yield _finding("FFmpeg", lambda: _ffmpeg(config))
+    yield from examine_sandbox(config)
     try:
         with with_database(config) as config, closing(open_queue(config, worker_name="mindscript-doctor")) as queue:
             yield Finding("queue", True, queue.description)

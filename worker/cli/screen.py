@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from worker.masks import masked
+from worker.printable import printable
+
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from worker.render.produce import OnProgress
 
 
@@ -19,6 +24,16 @@ class Row:
     file: Path
     figures: Mapping[str, Any]
     seconds: float
+
+
+def foreign(text: object, *, style: str = "", longest: int | None = None) -> Text:
+    """What others wrote (a title, a stage, an error, a file's name), for a table or a line of Rich's.
+
+    Never markup, on one line, only printable characters, no key; cut off after `longest` characters.
+    """
+    from rich.text import Text
+
+    return Text(printable(masked(str(text)), longest=longest), style=style)
 
 
 @contextmanager

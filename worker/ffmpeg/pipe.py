@@ -1,4 +1,4 @@
-"""Runs FFmpeg: through pipes, within limits of time and memory, and always to its end.
+"""Runs FFmpeg: in its sandbox, through pipes, within limits of time and memory, and always to its end.
 
 No FFmpeg outlives this process: each depends on a pipe, which closes when this process dies, even by SIGKILL.
 """
@@ -25,6 +25,7 @@ from typing import Self
 
 from worker.errors import MachineError, ResourceError, TransientError, WorkerError
 from worker.ffmpeg.program import HINT, Ffmpeg, clean_environment
+from worker.ffmpeg.sandbox import start
 
 _LINES_KEPT = 40
 _LINE_BYTES = 2048
@@ -65,7 +66,7 @@ class Pipe:
     collect : bool
         True: `take` and `finish` give standard output. False: the caller reads it.
     pass_fd : int, optional
-        A file descriptor that the process inherits.
+        A file descriptor that the process inherits, of the only file that it may open.
     blame : callable, optional
         Makes the error of a failure that is not the machine's, from FFmpeg's error lines.
     on_line : callable, optional
@@ -103,16 +104,12 @@ class Pipe:
         self._log_lock = threading.Lock()  # held while a part of the log is read and parsed
         common = ("-nostdin", "-nostats", "-loglevel", "repeat+level+info" if on_line else "level+error")
         try:
-            self._process = subprocess.Popen(
+            self._process = start(
                 [ffmpeg.path, *common, "-filter_threads", "1", *arguments],
-                stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
+                sandbox=ffmpeg.sandbox,
                 env=clean_environment(),
-                pass_fds=() if pass_fd is None else (pass_fd,),
-                # A group of its own: a Ctrl-C or SIGTERM to our group is ours to answer.
-                process_group=0,
+                stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
+                reads=() if pass_fd is None else (pass_fd,),
             )
         except BlockingIOError:
             raise ResourceError("no process is left to run FFmpeg", code="resource.processes") from None

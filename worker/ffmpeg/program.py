@@ -9,8 +9,10 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from worker.errors import MachineError
+from worker.ffmpeg.sandbox import Sandbox, start
 
 OLDEST = (5, 1)
 _OLDEST_LIBAVCODEC = (59, 37)  # of FFmpeg 5.1: the age of builds from git, whose version is a date or a hash
@@ -20,10 +22,11 @@ HINT = "install FFmpeg 5.1 or newer, or the Python package imageio-ffmpeg, or se
 
 @dataclass(frozen=True)
 class Ffmpeg:
-    """An FFmpeg program that runs and is new enough."""
+    """An FFmpeg program that runs and is new enough; how much of the sandbox it starts in."""
 
     path: Path
     version: str
+    sandbox: Sandbox = "whole"
 
 
 @functools.cache
@@ -64,31 +67,36 @@ def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
 
 
 def _checked(path: Path) -> Ffmpeg:
-    version, new_enough = parse_version(_answer(path))
+    answer, sandbox = _answer(path)
+    version, new_enough = parse_version(answer)
     if not new_enough:
         raise MachineError(
             f"{path} is FFmpeg {version}, older than {OLDEST[0]}.{OLDEST[1]}: {HINT}",
             code="configuration.ffmpeg",
         )
-    return Ffmpeg(path, version)
+    return Ffmpeg(path, version, sandbox)
 
 
-def _answer(path: Path) -> str:
-    try:
-        return subprocess.run(
-            [path, "-version"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-            env=clean_environment(),
-            timeout=_ANSWER_TIMEOUT_S,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it does not answer -version"
-        raise MachineError(f"{path} cannot be run: {reason}: {HINT}", code="configuration.ffmpeg") from None
+def _answer(path: Path) -> tuple[str, Sandbox]:
+    """Its answer to ``-version``, and in how much of the sandbox it gives one: its libraries may lie anywhere."""
+    for sandbox in get_args(Sandbox):
+        try:
+            with start(
+                [path, "-version"], sandbox=sandbox, env=clean_environment(), stderr=subprocess.DEVNULL
+            ) as process:
+                try:
+                    answer, _ = process.communicate(timeout=_ANSWER_TIMEOUT_S)
+                finally:
+                    process.kill()
+            if process.returncode == 0:
+                return answer.decode(errors="replace"), sandbox
+            reason = "it does not answer -version"
+        except subprocess.TimeoutExpired:
+            reason = f"it does not answer -version within {_ANSWER_TIMEOUT_S} s"
+            break
+        except OSError as error:
+            reason = error.strerror or str(error)
+    raise MachineError(f"{path} cannot be run: {reason}: {HINT}", code="configuration.ffmpeg")
 
 
 def parse_version(answer: str) -> tuple[str, bool]:

@@ -28,13 +28,16 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+from worker.private_memory import keep_memory_private
 
 STATUS = struct.Struct("<q")  # a process id, or an exit code (negative for a signal)
 # The worker handles these for itself and for all processes below it. They are blocked, not ignored: FFmpeg would
 # install its own handlers, but it inherits a mask.
 BLOCKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PR_SET_CHILD_SUBREAPER = 36
+_JOB_OOM_SCORE = 800  # the kernel should kill a job before the worker (proc(5): -1000 to 1000)
 
 
 def main() -> None:
@@ -42,6 +45,8 @@ def main() -> None:
 
     Arguments: the descriptor of that socket, and the module of the function that the jobs run.
     """
+    oom_score = OomScore()  # opened first: of a process whose memory is private, only root may
+    keep_memory_private()
     control = socket.socket(fileno=int(sys.argv[1]))
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     if sys.platform == "linux":  # children of a killed job become ours, and we reap them; elsewhere init does
@@ -77,8 +82,10 @@ def main() -> None:
             channel, status = descriptors
             os.set_inheritable(channel, False)
             os.set_inheritable(status, False)
-            pid = _fork()
+            with oom_score.of_jobs():
+                pid = _fork()
             if pid == 0:
+                oom_score.close()
                 for descriptor in (control.fileno(), child_ended, wakeup, status, *jobs.values()):
                     os.close(descriptor)
                 _run_job(run, channel)
@@ -88,6 +95,38 @@ def main() -> None:
             else:
                 _write_status(status, pid)
                 jobs[pid] = status
+
+
+class OomScore:
+    """What the kernel goes by when memory is short: a job inherits the score that this process has as it forks."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._file: int | None = None
+        with contextlib.suppress(OSError):  # not Linux
+            self._file = os.open("/proc/self/oom_score_adj", os.O_RDWR)
+            self._own = int(os.read(self._file, 16))
+
+    @contextlib.contextmanager
+    def of_jobs(self) -> Iterator[None]:
+        """Have the score of a job meanwhile."""
+        self._set(max(_JOB_OOM_SCORE, self._own) if self._file is not None else 0)
+        try:
+            yield
+        finally:
+            if os.getpid() == self._pid:
+                self._set(self._own if self._file is not None else 0)
+
+    def close(self) -> None:
+        """Close the file, in a job: it is still that of this process."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _set(self, score: int) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                os.pwrite(self._file, str(score).encode(), 0)
 
 
 def _fork() -> int | None:

@@ -22,13 +22,10 @@ from worker.job.process_tree import kill_session
 
 JobFunction = Callable[[JobInput, Config, Channel, Path], JobOutput]
 _MAPPED_ONLY_BYTES = 256 << 20  # a render maps some 150 MB more than it has resident
-_OOM_SCORE = "800"  # the kernel should kill a job before the worker (proc(5): -1000 to 1000)
 
 
 def run(descriptor: int) -> None:
     """Run the job that the worker assigns; `descriptor` is the job's end of the channel."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
     connection = Connection(descriptor)
     try:
         assignment: Assignment = connection.recv()

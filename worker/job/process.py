@@ -18,6 +18,7 @@ import threading
 from multiprocessing.connection import Connection, wait
 from typing import Self
 
+from worker.config import without_secrets
 from worker.errors import ConfigurationError, MachineError
 from worker.job.fork_server import STATUS
 from worker.job.messages import Answer, Assignment, Failed, JobOutput, Message
@@ -85,7 +86,7 @@ class ForkServer:
                     [sys.executable, "-m", "worker.job.fork_server", str(theirs.fileno()), self._module],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                    env={**without_secrets(), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
                 )
             except OSError as error:
                 ours.close()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from loguru import logger
 
 from worker.errors import TransientError
-from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Cause, Claim, ClaimStatus, Rescued
+from worker.queue.claims import PAYLOAD_LIMIT_BYTES, AttemptReport, Cause, Claim, ClaimStatus, Rescued
+from worker.queue.leased_operations import LeasedOperations
 from worker.queue.retry import APOLOGY, MAX_ATTEMPTS, MAX_CRASHES, TOO_LATE, Action, Decision
 from worker.queue.service import LEASE_S, Queue
 from worker.queue.transport import Row, Transport
@@ -19,16 +20,26 @@ from worker.queue.transport import Row, Transport
 _CLAIM_FIELDS = [field.name for field in fields(Claim) if field.name not in ("token", "parked_since")]
 
 
-class LeasedQueue(Queue):
+class LeasedQueue(LeasedOperations, Queue):
     """Rows with leases; all times are the database's.
 
-    `worker_name` is written to `claimed_by`. A claim holds for `lease_s` without a heartbeat.
+    `worker_name` is written to `claimed_by`. A claim holds for `lease_s` without a heartbeat. In the `order` fifo the
+    oldest job is claimed first, in fair one whose track is short need not wait behind long ones.
     """
 
     mode = "leased"
 
-    def __init__(self, transport: Transport, *, worker_name: str, lease_s: float = LEASE_S, **options: Any) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        worker_name: str,
+        lease_s: float = LEASE_S,
+        order: Literal["fair", "fifo"] = "fair",
+        **options: Any,
+    ) -> None:
         super().__init__(transport, **options)
+        self._order = order
         self._worker_name = worker_name
         self._lease_s = lease_s
         # Tokens of claims whose answer was lost: such a claim may have worked, so the next one repeats it.
@@ -41,6 +52,7 @@ class LeasedQueue(Queue):
             "p_worker": self._worker_name,
             "p_lease_s": self._lease_s,
             "p_payload_limit_bytes": PAYLOAD_LIMIT_BYTES,
+            "p_order": self._order,
         }
         try:
             row = self._transport.scalar("worker_claim", arguments)
@@ -67,7 +79,9 @@ class LeasedQueue(Queue):
     def claim_status(self, claim: Claim) -> ClaimStatus:
         return ClaimStatus(self._call("worker_standing", claim))
 
-    def write_decision(self, claim: Claim, decision: Decision) -> ClaimStatus:
+    def write_decision(self, claim: Claim, decision: Decision, report: AttemptReport | None = None) -> ClaimStatus:
+        if decision.action is Action.NOTHING:
+            return self._end(claim, "cancel", {}, decision.outcome, report)
         arguments: dict[str, Any] = {"p_code": decision.code}
         if decision.action is Action.FAIL:
             arguments["p_error"] = decision.message
@@ -77,10 +91,27 @@ class LeasedQueue(Queue):
             arguments |= {"p_cause": decision.cause, "p_message": decision.message}
         elif decision.action is not Action.RELEASE:
             arguments["p_crashed"] = decision.crashed
-        return ClaimStatus(self._call(f"worker_{decision.action}", claim, **arguments))
+        return self._end(claim, decision.action, arguments, decision.outcome, report)
 
-    def write_result(self, claim: Claim, result: Mapping[str, Any], track: Mapping[str, Any]) -> ClaimStatus:
-        return ClaimStatus(self._call("worker_finish", claim, p_result=dict(result), p_track=dict(track)))
+    def write_result(
+        self,
+        claim: Claim,
+        result: Mapping[str, Any],
+        track: Mapping[str, Any],
+        report: AttemptReport | None = None,
+    ) -> ClaimStatus:
+        arguments = {"p_result": dict(result), "p_track": dict(track)}
+        return self._end(claim, "finish", arguments, "completed", report)
+
+    def _end(
+        self, claim: Claim, action: str, arguments: dict[str, Any], outcome: str, report: AttemptReport | None
+    ) -> ClaimStatus:
+        """End an attempt and note it, in one transaction."""
+        kept = {name: value for name, value in asdict(report or AttemptReport()).items() if value}
+        answer = self._call(
+            "worker_end", claim, p_action=action, p_arguments=arguments, p_outcome=outcome, p_report=kept
+        )
+        return ClaimStatus(answer)
 
     def _rescue(self) -> Rescued:
         limits = {"p_max_crashes": MAX_CRASHES, "p_max_attempts": MAX_ATTEMPTS, "p_error": APOLOGY}
@@ -103,6 +134,9 @@ class LeasedQueue(Queue):
 
     def end_places(self, claim: Claim) -> None:
         """They end with the claim."""
+
+    def depth(self) -> dict[str, int]:
+        return dict(self.queue_state().counts)
 
     def causes(self) -> list[Cause]:
         rows = self._transport.scalar("worker_parked", {})

@@ -1,8 +1,14 @@
-"""`migrate`: plain SQL files, run in order; they may run any number of times."""
+"""`migrate`: plain SQL files, run in order; they may run any number of times.
+
+Nothing holds up the app's inserts: a statement waits for a lock for a moment only and is then repeated, and on a large
+table the indexes are made concurrently, outside any transaction.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib.resources import files
 
@@ -12,13 +18,16 @@ from psycopg import errors
 from worker.backoff import RetryPolicy, with_retries
 from worker.errors import ConfigurationError
 from worker.queue.address import read
+from worker.queue.indexes import INDEXES, Index, index_script
 from worker.queue.postgres import Connection, connect
 from worker.queue.transport import classify
 
-LOCK_LIMIT_S = 3.0  # how long a statement may wait for a lock, and so hold up the statements behind it
-_STATEMENT_LIMIT_S = 300.0  # an index on the largest table that gets one here takes seconds
-_LOCK_RETRIES = RetryPolicy(failures=20, first_wait_s=1.0, longest_wait_s=1.0)
+LOCK_LIMIT_S = 0.15  # how long a statement may wait for a lock, and so hold up the statements behind it
+_STATEMENT_LIMIT_S = 300.0
+_INDEX_LIMIT_S = 3600.0  # concurrently, on the largest table
+_LOCK_RETRIES = RetryPolicy(failures=200, first_wait_s=0.3, longest_wait_s=0.5)
 _ALONE = 0x6D696E6473637269  # advisory lock: two release phases at once take turns ("mindscri")
+_INDEX_SCRIPT = "005_indexes.sql"  # its name among the files
 
 # The worker knows the two tables as public.…. Where the app has them in another schema, the scripts would make a
 # second, empty pair in public, which nobody uses.
@@ -43,7 +52,8 @@ END $$;
 def scripts() -> list[tuple[str, str]]:
     """The SQL files in order: (name, text)."""
     items = [item for item in files("worker.queue.sql").iterdir() if item.name.endswith(".sql")]
-    found = sorted((item.name, item.read_text(encoding="utf-8")) for item in items)
+    read_texts = [(item.name, item.read_text(encoding="utf-8")) for item in items]
+    found = sorted([*read_texts, (_INDEX_SCRIPT, index_script())])
     name, text = found[0]
     return [(name, f"{_IN_ANOTHER_SCHEMA}\n{text}"), *found[1:]]  # in the transaction that would make the tables
 
@@ -85,21 +95,56 @@ def migrate(
         The credentials are refused, the role may not alter the tables, or the app has them in another schema.
     """
     try:
-        with connect(read(dsn).conninfo, application="mindscript-migrate") as connection:
+        with _alone(dsn), connect(read(dsn).conninfo, application="mindscript-migrate") as connection:
             connection.limit_s = _STATEMENT_LIMIT_S
             for name, text in scripts():
                 run = partial(_run, connection, name, text, lock_limit_s)
                 with_retries(run, retry_policy=retry_policy, deadline=math.inf)
+                if name == _INDEX_SCRIPT:
+                    make = partial(_make_indexes, connection)
+                    with_retries(make, retry_policy=_LOCK_RETRIES, deadline=math.inf)
     except psycopg.Error as error:
         raise classify(str(error), code=error.sqlstate) from error
     return tuple(name for name, _ in scripts())
+
+
+@contextmanager
+def _alone(dsn: str) -> Iterator[None]:
+    """Hold an advisory lock, in a transaction of its own connection: behind a pooler no session's lock would last."""
+    with connect(read(dsn).conninfo, application="mindscript-migrate") as guard:
+        guard.limit_s = _INDEX_LIMIT_S
+        with guard.transaction():
+            guard.execute("SELECT pg_advisory_xact_lock(%s)", (_ALONE,))
+            yield
+
+
+def _make_indexes(connection: Connection) -> None:
+    """Make those that the script has left out concurrently; one that was broken off half-way is made anew."""
+    for index in INDEXES:
+        found = connection.execute(_IS_VALID, {"name": index.full_name}).fetchone()
+        if found is None or not found["valid"]:
+            _make(connection, index, anew=found is not None)
+
+
+_IS_VALID = "SELECT i.indisvalid AS valid FROM pg_index i WHERE i.indexrelid = to_regclass('public.' || %(name)s)"
+
+
+def _make(connection: Connection, index: Index, *, anew: bool) -> None:
+    connection.limit_s = _INDEX_LIMIT_S
+    try:
+        if anew:
+            connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS public.{index.full_name}".encode())
+        connection.execute(index.create(concurrently=True).encode())
+    except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
+        raise classify(str(error), code=error.sqlstate) from error
+    finally:
+        connection.limit_s = _STATEMENT_LIMIT_S
 
 
 def _run(connection: Connection, name: str, text: str, lock_limit_s: float) -> None:
     try:
         with connection.transaction():
             connection.execute(f"SET LOCAL lock_timeout = '{lock_limit_s}s'")
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ALONE,))
             connection.execute(text.encode())
     except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
         raise classify(str(error), code=error.sqlstate) from error

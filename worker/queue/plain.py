@@ -23,8 +23,10 @@ from typing import Any
 from loguru import logger
 
 from worker.errors import ConfigurationError, TransientError, WorkerError
-from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Cause, Claim, ClaimStatus, Outcome, Rescued
+from worker.queue.claims import PAYLOAD_LIMIT_BYTES, AttemptReport, Cause, Claim, ClaimStatus, Outcome, Rescued
+from worker.queue.listing import TRACK_JSON, TRACK_TEXT
 from worker.queue.plain_dialect import Dialect
+from worker.queue.plain_operations import PlainOperations
 from worker.queue.plain_parking import Parking
 from worker.queue.plain_tracks import UNFINISHED_STAGE, TrackWriter, logged_refusal
 from worker.queue.retry import APOLOGY, MAX_CRASHES, TOO_LATE, Action, Decision
@@ -41,8 +43,6 @@ _WAITING = "Waiting to try again"
 _PENDING = {"status": "pending", "started_at": None, "progress": 0, "stage": None}
 _NOTES = AsText("result", "worker")
 _LONGEST_NOTES = 2000  # customers can write the column; the worker writes nothing as long
-_TRACK_TEXT = ("title", "cover_image_url", "script", "start_delay_seconds")
-_TRACK_JSON = ("voice_config", "music_config", "frequency_config", "output_config")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class _Place:
     job_id: str
 
 
-class PlainQueue(Queue):
+class PlainQueue(PlainOperations, Queue):
     """Rows without leases.
 
     `clock` gives monotonic seconds; only the waits of jobs that are kept here go by it.
@@ -166,8 +166,8 @@ class PlainQueue(Queue):
     def track_row(self, claim: Claim) -> Row | None:
         if claim.track_id is None:
             return None
-        have = self._columns("tracks", (*_TRACK_TEXT, *_TRACK_JSON))
-        wanted: list[str | AsText] = ["id", *(AsText(name) if name in _TRACK_JSON else name for name in have)]
+        have = self._columns("tracks", (*TRACK_TEXT, *TRACK_JSON))
+        wanted: list[str | AsText] = ["id", *(AsText(name) if name in TRACK_JSON else name for name in have)]
         where = {"id": claim.track_id, "user_id": claim.user_id}
         rows = self._transport.select("tracks", wanted, where=where, limit=1)
         return rows[0] if rows else None
@@ -216,7 +216,10 @@ class PlainQueue(Queue):
     def claim_status(self, claim: Claim) -> ClaimStatus:
         return self._status(claim)[1]
 
-    def write_decision(self, claim: Claim, decision: Decision) -> ClaimStatus:
+    def write_decision(self, claim: Claim, decision: Decision, report: AttemptReport | None = None) -> ClaimStatus:
+        del report  # there is no table for it
+        if decision.action is Action.NOTHING:
+            return self.claim_status(claim)
         if decision.action is Action.PARK:
             return self._park(claim, decision)
         match decision.action:
@@ -259,12 +262,19 @@ class PlainQueue(Queue):
             self._end(self._own(claim), "failed", result=None, error=message)
         return ClaimStatus.HELD
 
-    def write_result(self, claim: Claim, result: Mapping[str, Any], track: Mapping[str, Any]) -> ClaimStatus:
+    def write_result(
+        self,
+        claim: Claim,
+        result: Mapping[str, Any],
+        track: Mapping[str, Any],
+        report: AttemptReport | None = None,
+    ) -> ClaimStatus:
         """End the row as `_fail` does, then write the track, then the whole result.
 
         `complete_job` gets the result without `url`. With it, some databases set the track to `completed`, which no
         page of the app shows, or fail over columns that they lack.
         """
+        del report
         with self._transport.atomically():
             touched = {"result": None, "stage": UNFINISHED_STAGE}
             if not self._transport.update(TABLE, touched, where=self._own(claim)):
@@ -317,7 +327,7 @@ class PlainQueue(Queue):
         return self._parking.causes()
 
     def depth(self) -> dict[str, int]:
-        counts = super().depth()
+        counts = Queue.depth(self)
         kept = min(len(self._waiting) + len(self._parking.claims()), counts["processing"])
         counts["pending"] += kept
         counts["processing"] -= kept

@@ -17,7 +17,7 @@ from psycopg.abc import RV, PQGen
 from psycopg.rows import dict_row
 
 from worker.queue.address import explained, read
-from worker.queue.transport import POSTGRES_LIMITS, AsText, PostgresLimits, Row, classify
+from worker.queue.transport import POSTGRES_LIMITS, AsText, Differs, PostgresLimits, Row, classify
 
 # A dead peer is noticed in 10 + 3·5 s, unanswered data in 10 s.
 _KEEPALIVES: dict[str, Any] = {
@@ -91,25 +91,28 @@ class PostgresTransport:
         *,
         where: Mapping[str, Any],
         since: tuple[str, str] | None = None,
+        before: tuple[str, str] | None = None,
         newest_first: bool = False,
         oldest_first: bool = False,
         limit: int = 1000,
     ) -> list[Row]:
-        """Read the rows whose columns equal `where`; None there means null, a tuple any of its values.
+        """Read the rows whose columns equal `where`; None there means null, a tuple any of its values; see `Differs`.
 
-        `since` is a column and a time (ISO 8601): only rows whose column is not before it. `newest_first` and
-        `oldest_first` go by `created_at`. Over HTTP, rows larger than `LARGEST_ANSWER_BYTES` are an
-        `AnswerTooLargeError`.
+        `since` and `before` are a column and a value (a time in ISO 8601): only rows whose column is not before it, or
+        is. `newest_first` and `oldest_first` go by `created_at`. Over HTTP, rows larger than `LARGEST_ANSWER_BYTES`
+        are an `AnswerTooLargeError`.
         """
-        conditions, values = _equals(where), dict(where)
-        if since is not None:
-            newer = sql.SQL("{} >= {}").format(sql.Identifier(since[0]), sql.Placeholder("since"))
-            conditions, values["since"] = sql.SQL(" AND ").join([conditions, newer]), since[1]
+        conditions, values = _equals(where), _values(where)
+        for name, operator, bound in (("since", ">=", since), ("before", "<", before)):
+            if bound is not None:
+                compared = sql.SQL("{} " + operator + " {}").format(sql.Identifier(bound[0]), sql.Placeholder(name))
+                conditions, values[name] = sql.SQL(" AND ").join([conditions, compared]), bound[1]
+        order = "ORDER BY created_at DESC" if newest_first else "ORDER BY created_at" if oldest_first else ""
         query = sql.SQL("SELECT {} FROM public.{} WHERE {} {} LIMIT {}").format(
             sql.SQL(", ").join(map(_column, columns)),
             sql.Identifier(table),
             conditions,
-            sql.SQL("ORDER BY created_at DESC" if newest_first else "ORDER BY created_at" if oldest_first else ""),
+            sql.SQL(order),
             sql.Literal(limit),
         )
         return self._execute(query, values)
@@ -142,11 +145,16 @@ class PostgresTransport:
         query = sql.SQL("UPDATE public.{} SET {} WHERE {} RETURNING 1 AS one").format(
             sql.Identifier(table), assignments, _equals(where)
         )
-        return len(self._execute(query, {**where, **{f"new_{name}": value for name, value in values.items()}}))
+        return len(self._execute(query, {**_values(where), **{f"new_{name}": value for name, value in values.items()}}))
+
+    def delete(self, table: str, *, where: Mapping[str, Any]) -> None:
+        """Remove the rows whose columns equal `where`."""
+        query = sql.SQL("DELETE FROM public.{} WHERE {}").format(sql.Identifier(table), _equals(where))
+        self._execute(query, _values(where))
 
     def count(self, table: str, *, where: Mapping[str, Any]) -> int:
         query = sql.SQL("SELECT count(*) AS n FROM public.{} WHERE {}").format(sql.Identifier(table), _equals(where))
-        return int(self._execute(query, where)[0]["n"])
+        return int(self._execute(query, _values(where))[0]["n"])
 
     def insert(self, table: str, values: Mapping[str, Any]) -> str:
         """Add a row; returns its `id`."""
@@ -281,9 +289,15 @@ def _equals(where: Mapping[str, Any]) -> sql.Composable:
     return sql.SQL(" AND ").join(_condition(name, value) for name, value in where.items()) if where else sql.SQL("true")
 
 
+def _values(where: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.value if isinstance(value, Differs) else value for name, value in where.items()}
+
+
 def _condition(name: str, value: Any) -> sql.Composed:
     if value is None:
         return sql.SQL("{} IS NULL").format(sql.Identifier(name))
+    if isinstance(value, Differs):
+        return sql.SQL("{} <> {}").format(sql.Identifier(name), sql.Placeholder(name))
     if isinstance(value, tuple):
         return sql.SQL("{} IN ({})").format(sql.Identifier(name), sql.SQL(", ").join(map(sql.Literal, value)))
     return sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name))

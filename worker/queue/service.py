@@ -6,8 +6,8 @@ Queue (decides, retry.py): LeasedQueue | PlainQueue (fence) ──► PostgresTr
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal
@@ -17,33 +17,36 @@ from loguru import logger
 from worker.backoff import RetryPolicy, with_retries
 from worker.config import Config
 from worker.errors import ConfigurationError
-from worker.queue.claims import Backlog, Cause, Claim, ClaimStatus, JobRow, Outcome, Rescued
+from worker.queue.claims import (
+    AttemptReport,
+    Cause,
+    Claim,
+    ClaimStatus,
+    JobRow,
+    Outcome,
+    Rescued,
+)
+from worker.queue.listing import Listing
+from worker.queue.operations import Operations
 from worker.queue.retry import JOB_RETRIES, Action, Decision, JobRetries, decide
 from worker.queue.transport import (
     POSTGRES_LIMITS,
     TABLE,
     PostgresLimits,
     Row,
-    StatementRefusedError,
     Transport,
-    moment,
-    text_of,
 )
 from worker.supabase_access import supabase_of
 
 __all__ = ["LEASE_S", "Cause", "Claim", "ClaimStatus", "JobRow", "Outcome", "Queue", "Rescued", "open_queue"]
 
 LEASE_S = 60.0
-SCHEMA = 3  # what worker_version() answers after this release's migration
-_OLDEST = 200  # of them some may not be due yet, since they are tried again later
-_STATUSES = ("pending", "processing", "completed", "failed", "cancelled")
-_COLUMNS = ("id", "status", "progress", "stage", "error", "track_id", "created_at")
-_LEASE_COLUMNS = ("error_code", "attempt", "claimed_by", "parked_cause")
+SCHEMA = 4  # what worker_version() answers after this release's migration
 # Of the writes that end an attempt: until their time is up.
 WRITE_RETRIES = RetryPolicy(failures=None, first_wait_s=0.1, longest_wait_s=2.0)
 
 
-class Queue(ABC):
+class Queue(Listing, Operations):
     """Jobs in `audio_job_queue`. Every method may be called from any thread, and raises only `WorkerError`.
 
     Writes that end an attempt (`finish`, `resolve_failure`) are repeated for up to `retry_for_s` while the database
@@ -88,11 +91,20 @@ class Queue(ABC):
         """Look an id or slug up in the music catalogue (`background_tracks`): the object name or URL, or None."""
 
     @abstractmethod
-    def write_decision(self, claim: Claim, decision: Decision) -> ClaimStatus:
-        """Retry, release, park or fail the job, once, if the claim is held; returns the claim's status before."""
+    def write_decision(self, claim: Claim, decision: Decision, report: AttemptReport | None = None) -> ClaimStatus:
+        """Retry, release, park or fail the job, once, if the claim is held; returns the claim's status before.
+
+        With the action NOTHING only the attempt of a cancelled job is noted.
+        """
 
     @abstractmethod
-    def write_result(self, claim: Claim, result: Mapping[str, Any], track: Mapping[str, Any]) -> ClaimStatus:
+    def write_result(
+        self,
+        claim: Claim,
+        result: Mapping[str, Any],
+        track: Mapping[str, Any],
+        report: AttemptReport | None = None,
+    ) -> ClaimStatus:
         """Complete the job, once, if the claim is held; see `finish`."""
 
     @abstractmethod
@@ -125,17 +137,30 @@ class Queue(ABC):
         return claim.user_id is None or self._may_speak(claim, characters, limit)
 
     def finish(
-        self, claim: Claim, *, result: Mapping[str, Any], track: Mapping[str, Any], retry_for_s: float = 30.0
+        self,
+        claim: Claim,
+        *,
+        result: Mapping[str, Any],
+        track: Mapping[str, Any],
+        report: AttemptReport | None = None,
+        retry_for_s: float = 30.0,
     ) -> ClaimStatus:
         """Write the track's row and complete the job; with Postgres in one transaction.
 
         `result` is for the app (see the queue contract), `track` columns of `tracks` and their values; those that the
-        table lacks are left out. HELD: done, now or by an earlier call whose answer was lost. Else nothing was written.
+        table lacks are left out; `report` is kept with the job's attempts (leased mode). HELD: done, now or by an
+        earlier call whose answer was lost. Else nothing was written.
         """
-        return _repeated(lambda: self.write_result(claim, result, track), retry_for_s)
+        return _repeated(lambda: self.write_result(claim, result, track, report), retry_for_s)
 
     def resolve_failure(
-        self, claim: Claim, error: Exception, *, crashed: bool = False, retry_for_s: float = 30.0
+        self,
+        claim: Claim,
+        error: Exception,
+        *,
+        crashed: bool = False,
+        report: AttemptReport | None = None,
+        retry_for_s: float = 30.0,
     ) -> Outcome:
         """Decide what becomes of a job whose attempt ended in `error`, and write it.
 
@@ -145,8 +170,10 @@ class Queue(ABC):
         """
         decision = decide(claim, error, crashed=crashed, retries=self.retries)
         if decision.action is Action.NOTHING:
+            if report is not None and decision.outcome is Outcome.CANCELLED:
+                self.write_decision(claim, decision, report)
             return decision.outcome
-        claim_status = _repeated(lambda: self.write_decision(claim, decision), retry_for_s)
+        claim_status = _repeated(lambda: self.write_decision(claim, decision, report), retry_for_s)
         return decision.outcome if claim_status is ClaimStatus.HELD else Outcome(claim_status)
 
     def rescue_jobs(self) -> Rescued:
@@ -169,79 +196,6 @@ class Queue(ABC):
         column = "payload" if self.has_column(TABLE, "payload") else "job_data"
         values = {"status": "pending", column: dict(payload), "track_id": track_id, "user_id": user_id}
         return self._transport.insert(TABLE, {name: value for name, value in values.items() if value is not None})
-
-    def jobs(self, limit: int = 50) -> list[JobRow]:
-        """The newest jobs, newest first."""
-        return self._job_rows({}, limit)
-
-    def job(self, job_id: str) -> JobRow | None:
-        """One job; None when there is none of that id."""
-        return next(iter(self._job_rows({"id": job_id}, 1)), None)
-
-    def titles(self, track_ids: Sequence[str]) -> dict[str, str]:
-        """Titles of tracks, by id; none where this role may not read `tracks`."""
-        if not track_ids:
-            return {}
-        try:
-            rows = self._transport.select("tracks", ["id", "title"], where={"id": tuple(track_ids)})
-        except ConfigurationError:
-            return {}
-        return {str(row["id"]): str(row["title"]) for row in rows if row["title"]}
-
-    def depth(self) -> dict[str, int]:
-        """Count the jobs of each status. A job that plain mode keeps here counts as pending."""
-        return {status: self._count(status) for status in _STATUSES}
-
-    def backlog(self, causes: Sequence[Cause]) -> Backlog:
-        """Count the jobs that have not ended, of which those of `causes` are parked; ended ones may be millions."""
-        parked = sum(cause.jobs for cause in causes)
-        pending, processing = self._count("pending"), self._count("processing")
-        if self.mode == "plain":  # what waits here has the status processing
-            return Backlog(pending, max(0, processing - parked), parked, self._oldest_due_s())
-        return Backlog(max(0, pending - parked), processing, parked, self._oldest_due_s())
-
-    def _oldest_due_s(self) -> float:
-        """Of the oldest jobs, how long the first one has been due; 0 where none is."""
-        where: dict[str, Any] = {"status": "pending"}
-        columns = ["created_at"]
-        if self.mode == "leased":
-            where["parked_cause"] = None
-            columns.append("run_after")
-        rows = self._transport.select(TABLE, columns, where=where, oldest_first=True, limit=_OLDEST)
-        if not rows:
-            return 0.0
-        now = self.now()
-        due = [max(filter(None, (moment(row[name]) for name in columns))) for row in rows]
-        return max((now - each).total_seconds() for each in (*due, now))
-
-    def _count(self, status: str) -> int:
-        try:
-            return self._transport.count(TABLE, where={"status": status})
-        except StatementRefusedError as error:
-            if error.sqlstate == "22P02":
-                return 0  # the column is an enum that has no such word
-            raise
-
-    def _job_rows(self, where: Mapping[str, Any], limit: int) -> list[JobRow]:
-        columns = _COLUMNS + _LEASE_COLUMNS if self.mode == "leased" else _COLUMNS
-        rows = self._transport.select(TABLE, columns, where=where, newest_first=True, limit=limit)
-        return [
-            JobRow(
-                job_id=str(row["id"]),
-                status=str(row["status"]),
-                progress=int(row["progress"] or 0),
-                stage=row["stage"],
-                error=row["error"],
-                track_id=text_of(row["track_id"]),
-                created_at=moment(row["created_at"]),
-                **{name: row.get(name) for name in _LEASE_COLUMNS},
-            )
-            for row in rows
-        ]
-
-    def has_column(self, table: str, column: str) -> bool:
-        """Whether a table of the contract has a column."""
-        return self._transport.has_column(table, column)
 
     def now(self) -> datetime:
         """The database's clock (over HTTP to a second)."""
@@ -287,7 +241,12 @@ def open_queue(
 
             description = f"{transport.name}, leased (schema {version})"
             return LeasedQueue(
-                transport, worker_name=worker_name, lease_s=lease_s, description=description, retries=retries
+                transport,
+                worker_name=worker_name,
+                lease_s=lease_s,
+                order=config.queue_order,
+                description=description,
+                retries=retries,
             )
         from worker.queue.plain import PlainQueue
         from worker.queue.plain_dialect import find_dialect

@@ -19,6 +19,7 @@ from worker.queue.transport import (
     LARGEST_ANSWER_BYTES,
     AnswerTooLargeError,
     AsText,
+    Differs,
     Row,
     StatementRefusedError,
     classify,
@@ -83,6 +84,7 @@ class SupabaseTransport:
         *,
         where: Mapping[str, Any],
         since: tuple[str, str] | None = None,
+        before: tuple[str, str] | None = None,
         newest_first: bool = False,
         oldest_first: bool = False,
         limit: int = 1000,
@@ -91,6 +93,8 @@ class SupabaseTransport:
             query = _equals(self._client.table(table).select(",".join(names)), where).limit(limit)
             if since is not None:
                 query = query.gte(*since)
+            if before is not None:
+                query = query.lt(*before)
             if newest_first or oldest_first:
                 query = query.order("created_at", desc=newest_first)
             data: Any = self._send(query.execute).data
@@ -113,6 +117,9 @@ class SupabaseTransport:
     def update(self, table: str, values: Mapping[str, Any], *, where: Mapping[str, Any]) -> int:
         query = _equals(self._client.table(table).update(dict(values)), where).select("id")
         return len(self._send(query.execute).data)
+
+    def delete(self, table: str, *, where: Mapping[str, Any]) -> None:
+        self._send(_equals(self._client.table(table).delete(), where).select("id").execute)
 
     def count(self, table: str, *, where: Mapping[str, Any]) -> int:
         from postgrest import CountMethod
@@ -238,6 +245,8 @@ def _equals(query: Any, where: Mapping[str, Any]) -> Any:
             query = query.is_(column, "null")
         elif isinstance(value, tuple):
             query = query.in_(column, value)
+        elif isinstance(value, Differs):
+            query = query.neq(column, json.dumps(value.value))
         else:
             query = query.eq(column, value)
     return query

@@ -67,6 +67,13 @@ class AsText:
         return self.member or self.column
 
 
+@dataclass(frozen=True)
+class Differs:
+    """In a condition: any value but this one; null is none."""
+
+    value: Any
+
+
 def moment(value: object) -> datetime | None:
     """A time as either transport gives it."""
     return value if value is None or isinstance(value, datetime) else datetime.fromisoformat(str(value))

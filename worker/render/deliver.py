@@ -250,7 +250,7 @@ def _encoded(
     """Encode a programme once, and measure the decoded file."""
     plan = programme.plan
     reduction = Reduction()
-    meter = LoudnessMeter(plan.sample_rate, true_peak=True)
+    meter = LoudnessMeter(plan.sample_rate, true_peak=True, hop_peaks=False)
     analyzer = DeliveredAnalyzer(plan, delivery.spoken)
 
     def on_decoded(block: Block) -> None:

@@ -27,6 +27,7 @@ _SPAN_HOPS = 20
 _FEW_HOPS, _MANY_HOPS = 50, 1200  # measured to learn how much the limiter takes: of little, and of more than
 _LITTLE_LU = 0.03
 _CLOSE_DB = 0.05
+_FAR, _BETWEEN_DB = 10.0, 1.0  # times the share, and how far above the samples: what peaks between them may add
 _BOUNDED_HOPS = 200  # within the bounds the limiter's effect on the loudness is small
 
 LoudnessOf = Callable[[Energies], float]
@@ -120,6 +121,16 @@ def _least_share(mix: Measurement, over_db: float) -> float:
         needed_db = 20.0 * np.log10(mix.peaks.astype(np.float64)) + over_db
     held_s = (needed_db[needed_db > NOTICED_DB] - NOTICED_DB) / RELEASE_DB_PER_S
     return float(np.minimum(held_s * _HOPS_PER_S, 1.0).sum() / max(len(mix.peaks), 1))
+
+
+def _is_far_within(mix: Measurement, bounds: LimiterBounds, over_db: float) -> bool:
+    """Whether the samples alone show that the bounds are far, so that the peaks need no survey.
+
+    Where the peaks between the samples are much higher than those, the limiter shows it: then the track is made again,
+    after a survey.
+    """
+    reduction_db = gain_to_db(mix.sample_peak) + over_db
+    return reduction_db + _BETWEEN_DB <= bounds.most_db and _FAR * _least_share(mix, over_db) <= bounds.most_share
 
 
 def _floor(mix: Measurement, bounds: LimiterBounds) -> float:
@@ -239,6 +250,8 @@ def _within_bounds(
     """The wanted programme where its limiter stays within the bounds, else the loudest one that does."""
     programme, plan = wanted.programme, wanted.programme.plan
     if wanted.reaches and not aim.surveyed:  # most programmes stay within them, and few of their hops are that high
+        if _is_far_within(mix, bounds, programme.gain_db - aim.ceiling_dbtp):
+            return programme, None
         ceiling = db_to_gain(aim.ceiling_dbtp - MARGIN_DB - programme.gain_db)
         if _survey(plan, mix, bounds, ceiling).allows(programme.gain_db, aim.ceiling_dbtp):
             return programme, None

@@ -91,6 +91,12 @@ class Storage(Protocol):
     def public_url(self, bucket: str, key: str) -> str:
         """The address of a file in a public bucket."""
 
+    def link(self, bucket: str, key: str, *, valid_s: int) -> str | None:
+        """An address that anybody can open for so long, on this machine a path; None where there is no such file."""
+
+    def names_in(self, bucket: str, folder: str, *, most: int) -> list[str]:
+        """Names of the files in a folder, at most so many; none where there is no such folder."""
+
     def small_files(self, bucket: str) -> SmallFiles | None:
         """A bucket as a store that all workers share; None for a storage of this machine."""
 

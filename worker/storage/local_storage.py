@@ -72,6 +72,18 @@ class LocalStorage:
         """See `Storage.public_url`."""
         return self._place(bucket, key).as_uri()
 
+    def link(self, bucket: str, key: str, *, valid_s: int) -> str | None:
+        """See `Storage.link`."""
+        del valid_s
+        place = self._place(bucket, key)
+        return str(place) if place.is_file() else None
+
+    def names_in(self, bucket: str, folder: str, *, most: int) -> list[str]:
+        """See `Storage.names_in`."""
+        place = self._place(bucket, folder)
+        names = [path.name for path in place.iterdir() if path.is_file()] if place.is_dir() else []
+        return sorted(names)[:most]
+
     def small_files(self, bucket: str) -> None:
         """See `Storage.small_files`."""
 

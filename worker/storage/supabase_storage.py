@@ -135,7 +135,7 @@ class SupabaseStorage:
             return None
 
     def names_in(self, bucket: str, folder: str, *, most: int) -> list[str]:
-        """Names of the objects in a folder, at most so many; none where there is no such folder.
+        """See `Storage.names_in`.
 
         Storage takes a folder's name without regard to case: an object in ``Calm/`` is listed for ``calm``, too.
         """
@@ -149,6 +149,14 @@ class SupabaseStorage:
             return self._retried(ask, bucket, folder)
         except ObjectMissing:
             return []
+
+    def link(self, bucket: str, key: str, *, valid_s: int) -> str | None:
+        """See `Storage.link`."""
+        try:
+            signed = self._retried(lambda: self._storage.from_(bucket).create_signed_url(key, valid_s), bucket, key)
+        except ObjectMissing:
+            return None
+        return signed["signedUrl"]
 
     def remove(self, bucket: str, keys: Sequence[str]) -> None:
         """See `Storage.remove`."""

@@ -53,10 +53,11 @@ class SpeechCache:
         data = content if isinstance(content, bytes) else content.read_bytes()
         self._in_shared(lambda shared: shared.put(f"speech/{key}", data))
 
-    def drop(self, key: str) -> None:
-        """Remove a damaged piece everywhere."""
-        self._disk.drop(_name(key))
+    def drop(self, key: str) -> bool:
+        """Remove a piece everywhere; whether it was in the folder."""
+        was_here = self._disk.drop(_name(key))
         self._in_shared(lambda shared: shared.remove(f"speech/{key}"))
+        return was_here
 
     def _in_shared(self, action: Callable[[SmallFiles], T]) -> T | None:
         try:

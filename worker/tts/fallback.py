@@ -83,6 +83,18 @@ def why_fall_back(error: WorkerError) -> Why | None:
     return "out" if is_outage and error.code.startswith("voice.") else None
 
 
+def possible_turns(choice: VoiceChoice, config: Config) -> list[Turn]:
+    """The job's own voice, and those that may speak in its place, in their order."""
+    turns = [Turn(voice_name(choice, config), choice, config)]
+    own = may_be_own(choice, config)
+    for number, each in enumerate(turns):  # grows while it is walked
+        for to in fallbacks_of(config.voice_fallbacks, each.name, own=own and number == 0):
+            other = _turn_of(to, choice, config)
+            if other.name not in [known.name for known in turns]:
+                turns.append(replace(other, number=len(turns)))
+    return turns
+
+
 def spoken_by_first(
     choice: VoiceChoice,
     config: Config,
@@ -117,15 +129,10 @@ def spoken_by_first(
     """
     outages = _Outages(config)
     refused = RefusedVoices(config)
-    turns = [Turn(voice_name(choice, config), choice, config)]
-    own = may_be_own(choice, config)
+    turns = possible_turns(choice, config)
     failures: list[WorkerError] = []
     whys: list[str] = []
-    for number, each in enumerate(turns):  # grows while it is walked
-        for to in fallbacks_of(config.voice_fallbacks, each.name, own=own and number == 0):
-            other = _turn_of(to, choice, config)
-            if other.name not in [known.name for known in turns]:
-                turns.append(replace(other, number=len(turns)))
+    for number, each in enumerate(turns):
         known = None if asks_anyway else refused.recent(each.name)
         try:
             if known is not None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import io
+import os
+import re
+import subprocess
+import sys
 
 import pytest
 from database import Variant, execute
 from pydantic import SecretStr
-from rich.console import Console
 from standins.storage import Bucket
 from standins.supabase import supabase_standin
 
 from worker.cli.doctor import examine
-from worker.cli.jobs import _table
+from worker.cli.doctor_database import Finding
+from worker.cli.doctor_sandbox import examine_sandbox
 from worker.config import Config
 from worker.errors import ConfigurationError
+from worker.ffmpeg import landlock, seccomp
+from worker.ffmpeg.sandbox import held
 from worker.queue.service import open_queue
 
 
@@ -64,12 +69,6 @@ def test_what_parked_jobs_wait_for_has_a_line_each(project, leased_dsn):
     found = findings(project, leased_dsn)["parked"]
     assert found.good is None
     assert "openai/tts-1/voice.model: 2; the model tts-1 has ended" in found.says
-    printed = Console(record=True, width=200, file=io.StringIO())
-    printed.print(_table(queue))
-    text = printed.export_text()
-    assert "2 parked" in text
-    assert "pending" not in text
-    assert text.count("openai/tts-1/voice.model") == 2
     queue.close()
 
 
@@ -131,3 +130,30 @@ def test_the_buckets_that_jobs_may_name_are_looked_at(project):
         found = findings(project, media_buckets=("background-music", name), tts_cache_bucket="speech")
         assert found["MEDIA_BUCKETS"].good is False
         assert name in found["MEDIA_BUCKETS"].says
+
+
+def test_what_the_kernel_does_not_offer_for_ffmpeg_is_said(monkeypatch):
+    found = {finding.what: finding for finding in examine_sandbox(Config())}
+    assert found["sandbox"].good is (True if sys.platform == "linux" and landlock.version() else None)
+    monkeypatch.setattr(landlock, "version", lambda: 0)
+    monkeypatch.setattr(seccomp, "program", lambda: None)
+    held.cache_clear()
+    found = {finding.what: finding for finding in examine_sandbox(Config())}
+    held.cache_clear()
+    assert found["sandbox"].good is None
+    assert {"Landlock", "seccomp"} <= set(re.findall(r"\w+", found["sandbox"].says))
+
+
+def test_root_and_a_readable_process_with_keys_are_named(monkeypatch):
+    def secrets() -> Finding:
+        return {finding.what: finding for finding in examine_sandbox(Config())}["secrets"]
+
+    monkeypatch.setattr("worker.cli.doctor_sandbox.is_private", lambda: True)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert (secrets().good, "root" in secrets().says) == (None, True)
+    monkeypatch.setattr("os.geteuid", lambda: 10_001)
+    with subprocess.Popen(["sleep", "60"], env={**os.environ, "OPENAI_API_KEY": "canary"}) as process:
+        says = secrets().says
+        process.kill()
+    assert f"{process.pid} (" in says
+    assert "canary" not in says

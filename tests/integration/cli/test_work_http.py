@@ -73,7 +73,7 @@ def test_messages_need_the_token_and_codes_do_not(worker: WorkerProcess, port: i
     for page in ("/", "/health", "/ready", "/metrics"):
         status, said = ask(port, page)
         assert status == 200
-        assert not [word for word in (CANARY, "worker-of-the-canary", "leased", "python 3") if word in said]
+        assert not [word for word in (CANARY, "worker-of-the-canary", "leased (schema", "python 3") if word in said]
     assert ask(port, "/ready", TOKEN + "x")[1] == '{"status": "ok"}\n'
     (cause,) = json.loads(ask(port, "/ready", TOKEN)[1])["causes"]
     assert (cause["code"], cause["jobs"], cause["message"]) == ("test.asked", 1, f"no {CANARY}")

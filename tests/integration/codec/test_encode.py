@@ -177,7 +177,7 @@ def test_an_encoder_that_swallows_sound_is_found_out(tmp_path, ffmpeg):
     lazy.write_text(f'#!/bin/sh\nhead -c 40000 | "{ffmpeg.path}" "$@"\ncat > /dev/null\n')
     lazy.chmod(0o755)
     with pytest.raises(TransientError, match="encoded frames"):
-        encode_plainly(pcm_of(tones(RATE)), RATE, tmp_path / "a.mp3", Ffmpeg(lazy, "6.0"))
+        encode_plainly(pcm_of(tones(RATE)), RATE, tmp_path / "a.mp3", Ffmpeg(lazy, "6.0", "none"))
 
 
 def test_a_track_of_nothing_is_refused(ffmpeg, tmp_path):

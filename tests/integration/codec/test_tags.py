@@ -49,8 +49,10 @@ def tagged(ffmpeg, tmp_path_factory) -> dict[str, Path]:
 
 def as_ffmpeg_sees(ffmpeg: Ffmpeg, file: Path) -> str:
     said: list[str] = []
-    with Pipe(ffmpeg, ("-i", f"file:{file}", "-t", "0", "-f", "null", "pipe:1"), on_line=said.append) as pipe:
-        pipe.finish()
+    with file.open("rb") as opened:
+        arguments = ("-i", f"file:/dev/fd/{opened.fileno()}", "-t", "0", "-f", "null", "pipe:1")
+        with Pipe(ffmpeg, arguments, pass_fd=opened.fileno(), on_line=said.append) as pipe:
+            pipe.finish()
     text = "\n".join(line.replace("[info] ", "") for line in said)
     return text[: text.index("Output #0")]
 

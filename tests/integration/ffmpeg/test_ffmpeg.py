@@ -166,7 +166,7 @@ class TestRunning:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
         monkeypatch.setenv("HOME", "/home/somebody")
         teller = script(tmp_path / "ffmpeg", "env")
-        with Pipe(Ffmpeg(teller, "0"), (), collect=True) as pipe:
+        with Pipe(Ffmpeg(teller, "0", "none"), (), collect=True) as pipe:
             told = pipe.finish().decode()
         assert "LC_ALL=C" in told
         assert "secret" not in told
@@ -190,7 +190,7 @@ class TestRunning:
     def test_a_flood_on_standard_error_neither_blocks_nor_fills_memory(self, tmp_path):
         flood = script(tmp_path / "ffmpeg", "yes '[error] it is broken' | head -c 10000000 >&2; exit 1")
         before = psutil.Process().memory_info().rss
-        with Pipe(Ffmpeg(flood, "0"), ()) as pipe, pytest.raises(TransientError, match="it is broken"):
+        with Pipe(Ffmpeg(flood, "0", "none"), ()) as pipe, pytest.raises(TransientError, match="it is broken"):
             pipe.finish()
         assert psutil.Process().memory_info().rss - before < 5e6
 
@@ -222,7 +222,7 @@ class TestFailing:
     def test_a_crash_on_strange_bytes_is_the_readers_to_explain(self, tmp_path):
         crash = script(tmp_path / "ffmpeg", "kill -SEGV $$")
         with (
-            Pipe(Ffmpeg(crash, "0"), (), blame=lambda errors: MediaError(f"bad: {errors[0]}")) as pipe,
+            Pipe(Ffmpeg(crash, "0", "none"), (), blame=lambda errors: MediaError(f"bad: {errors[0]}")) as pipe,
             pytest.raises(MediaError, match="bad: it ended with status -11"),
         ):
             pipe.finish()
@@ -292,7 +292,7 @@ class TestFailing:
 
     def test_a_wrapper_is_ended_with_all_that_it_started(self, tmp_path):
         wrapper = script(tmp_path / "ffmpeg", "sleep 600 & sleep 600")
-        with Pipe(Ffmpeg(wrapper, "0"), ()) as pipe:
+        with Pipe(Ffmpeg(wrapper, "0", "none"), ()) as pipe:
             while len(children()) < 3:
                 time.sleep(0.01)
             pipe.kill()

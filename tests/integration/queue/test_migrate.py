@@ -20,7 +20,9 @@ FUNCTIONS = {
     "worker_may_speak", "worker_heartbeat", "worker_release", "worker_retry", "worker_fail", "worker_finish",
     "worker_rescue", "worker_probe_pause", "worker_probe_over", "worker_park", "worker_free", "worker_end_parked",
     "worker_parked", "worker_take_place", "worker_give_place", "worker_columns", "worker_fence",
-    "worker_notify_insert", "worker_notify_status",
+    "worker_notify_insert", "worker_notify_status", "worker_next", "worker_note_attempt", "worker_end",
+    "worker_attempts_of", "worker_operate", "worker_failed", "worker_purge_older", "worker_pause", "worker_state",
+    "worker_length", "worker_turn",
 }  # fmt: skip
 
 
@@ -79,7 +81,8 @@ def test_onto_the_apps_database_only_adding(databases: Databases, variant: Varia
     added = {name.split(".")[1] for name in new if name.startswith("audio_job_queue.")}
     assert added == {
         "attempt", "claim_token", "claimed_by", "lease_expires_at", "run_after", "crash_count",
-        "release_count", "error_code", "spoken_characters", "parked_cause", "parked_since",
+        "release_count", "error_code", "spoken_characters", "parked_cause", "parked_since", "priority", "length_s",
+        "turn_at", "purged_at",
     }  # fmt: skip
     assert row.items() <= execute(dsn, "SELECT * FROM audio_job_queue")[0].items()
     migrate(dsn)

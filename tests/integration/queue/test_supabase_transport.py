@@ -83,9 +83,9 @@ def test_a_lost_claim_answer_is_recovered(project: tuple[Postgrest, str], jobs: 
 def test_a_lost_finish_answer_is_asked_for_again(project: tuple[Postgrest, str], jobs: Queue, leased_dsn: str) -> None:
     jobs.enqueue({})
     claim = claimed(jobs)
-    project[0].drop_answer_to("rpc/worker_finish")
+    project[0].drop_answer_to("rpc/worker_end")
     assert jobs.finish(claim, result={"a": 1}, track={}) is ClaimStatus.HELD
-    assert project[0].asked.count("POST rpc/worker_finish") == 2
+    assert project[0].asked.count("POST rpc/worker_end") == 2
     assert row_of(leased_dsn, claim.job_id)["result"] == {"a": 1}
 
 
@@ -117,7 +117,7 @@ def test_a_stale_schema_cache_costs_no_job(project: tuple[Postgrest, str], jobs:
     """PGRST202 is a matter of configuration: said loudly, and nothing is failed for it."""
     jobs.enqueue({})
     claim = claimed(jobs)
-    for function in ("worker_heartbeat", "worker_finish", "worker_fail"):
+    for function in ("worker_heartbeat", "worker_end"):
         project[0].forget_function(function)
     with pytest.raises(ConfigurationError, match="schema cache"):
         jobs.heartbeat(claim, progress=1, stage="s")

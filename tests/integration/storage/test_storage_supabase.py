@@ -610,3 +610,11 @@ def test_uploading_takes_no_memory(ours: SupabaseStorage, tmp_path: Path) -> Non
         uploader.close()
     assert taken == 40 * MB
     assert peak < 2 * MB
+
+
+def test_a_link_opens_the_file_without_a_key(storage: Storage, ours: SupabaseStorage) -> None:
+    storage.put("audio-renders", "tracks/t 1/j#1.mp3", b"music")
+    link = ours.link("audio-renders", "tracks/t 1/j#1.mp3", valid_s=60)
+    assert link is not None
+    assert httpx.get(link).content == b"music"
+    assert ours.link("audio-renders", "tracks/t 1/other.mp3", valid_s=60) is None

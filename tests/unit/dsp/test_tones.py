@@ -8,7 +8,7 @@ from signals import SPLITS, fitted, in_blocks, largest_difference
 
 from dsp.envelope import Breakpoints
 from dsp.noise import Noise
-from dsp.tones import Binaural, Isochronic, Monaural, Tone, ToneSequence
+from dsp.tones import _SINE_COEFFICIENTS, Binaural, Isochronic, Monaural, Tone, ToneSequence
 
 RATE = 44_100
 TEN_MINUTES, EIGHT_HOURS = 600 * RATE, 8 * 3600 * RATE
@@ -151,3 +151,10 @@ def test_a_sequence_that_cannot_be_is_refused():
         ToneSequence((396.0,), (5,), 0, RATE)
     with pytest.raises(ValueError, match="at least the crossfade"):
         ToneSequence((396.0, 528.0), (0, 100), 101, RATE)
+
+
+def test_the_sine_is_the_interpolation_that_it_names():
+    wanted = np.polynomial.Chebyshev.interpolate(
+        lambda square: 2.0 * np.pi * np.sinc(2.0 * np.sqrt(square)), 6, domain=[0.0, 0.0625]
+    ).convert(kind=np.polynomial.Polynomial)
+    assert list(_SINE_COEFFICIENTS) == pytest.approx(wanted.coef.tolist(), rel=1e-9)

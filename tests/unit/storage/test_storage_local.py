@@ -184,3 +184,15 @@ def test_every_ending_the_worker_writes_has_a_type() -> None:
     assert {"mp3", "m4a", "aac", "wav", "flac"} <= set(CONTENT_TYPES)
     assert CONTENT_TYPES["mp3"] == "audio/mpeg"
     assert CONTENT_TYPES["m4a"] == "audio/mp4"
+
+
+def test_files_are_listed_and_linked_to_by_their_place(file: Path, tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path / "out")
+    put(storage, file)
+    put(storage, file, "tracks/t1/j2-0123.mp3")
+    put(storage, file, "tracks/t1/below/j3-0123.mp3")
+    assert storage.names_in("audio-renders", "tracks/t1", most=9) == ["j1-0123.mp3", "j2-0123.mp3"]
+    assert storage.names_in("audio-renders", "tracks/t1", most=1) == ["j1-0123.mp3"]
+    assert storage.names_in("audio-renders", "tracks/t2", most=9) == []
+    assert storage.link("audio-renders", KEY, valid_s=1) == str(tmp_path / "out" / "audio-renders" / KEY)
+    assert storage.link("audio-renders", "tracks/t1/none.mp3", valid_s=1) is None

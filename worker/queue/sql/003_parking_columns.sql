@@ -1,5 +1,5 @@
 -- What parked jobs need: two columns and a table of causes; and the table of places at voice services. The columns are added
--- as in 002_lease_columns.sql. Their indexes follow in two more transactions: a lock of this one would be held that long.
+-- as in 002_lease_columns.sql.
 --
 -- A job is parked while it waits for something that an operator must fix. It is then pending with a cause in
 -- `parked_cause`; `parked_since` is when its waiting began, and stays until the job ends.

@@ -62,12 +62,41 @@ BEGIN
     payload_text := NULL;
 END $$;
 
--- Take the next job that is due; NULL when there is none. First a probe, of a cause whose pause is over and none of whose
--- jobs is being done; else the oldest job that is not parked. The caller makes the token: when an answer is lost on its
+-- The id of the next job that is not parked, its row locked. Each query below reads one end of one index.
+CREATE OR REPLACE FUNCTION public.worker_next(p_now timestamptz, p_order text) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
+DECLARE
+    v_id uuid;
+    v_oldest timestamptz;
+BEGIN
+    IF p_order = 'fair' THEN
+        SELECT q.created_at INTO v_oldest FROM public.audio_job_queue q
+         WHERE q.status = 'pending' AND q.parked_cause IS NULL AND (q.run_after IS NULL OR q.run_after <= p_now)
+         ORDER BY q.priority DESC, q.created_at, q.id LIMIT 1;
+        IF v_oldest > p_now - pg_catalog.make_interval(hours => 1) THEN
+            SELECT q.id INTO v_id FROM public.audio_job_queue q
+             WHERE q.status = 'pending' AND q.parked_cause IS NULL AND (q.run_after IS NULL OR q.run_after <= p_now)
+             ORDER BY q.priority DESC, coalesce(q.turn_at, q.created_at), q.id
+             LIMIT 1 FOR UPDATE SKIP LOCKED;
+            RETURN v_id;
+        END IF;
+    END IF;
+    SELECT q.id INTO v_id FROM public.audio_job_queue q
+     WHERE q.status = 'pending' AND q.parked_cause IS NULL AND (q.run_after IS NULL OR q.run_after <= p_now)
+     ORDER BY q.priority DESC, q.created_at, q.id
+     LIMIT 1 FOR UPDATE SKIP LOCKED;
+    RETURN v_id;
+END $$;
+
+-- Take the next job that is due; NULL when there is none, or the queue is paused. First a probe, of a cause whose pause is over
+-- and none of whose jobs is being done; else, of the highest priority, the first job that is not parked. That is the
+-- oldest in the order 'fifo'; in the order 'fair' the one whose turn comes first, unless the oldest has waited for an
+-- hour: what comes after a job then overtakes it no more, so none waits more than an hour longer than first in,
+-- first out would have it wait. The caller makes the token: when an answer is lost on its
 -- way, asking again with the same token gets the same row. A payload over the limit is not read: the worker fails that
 -- job.
 CREATE OR REPLACE FUNCTION public.worker_claim(
-    p_token uuid, p_worker text, p_lease_s double precision, p_payload_limit_bytes integer) RETURNS jsonb
+    p_token uuid, p_worker text, p_lease_s double precision, p_payload_limit_bytes integer, p_order text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
 DECLARE
     v_now timestamptz := pg_catalog.clock_timestamp();
@@ -84,6 +113,9 @@ BEGIN
          INTO v_row;
 
     IF NOT FOUND THEN
+        IF EXISTS (SELECT FROM public.worker_settings s WHERE s.paused_at IS NOT NULL) THEN
+            RETURN NULL;
+        END IF;
         -- The cause's row is locked and written, so that of two claims at the same moment one gets the probe.
         FOR v_cause IN
             SELECT c.cause, c.next_probe_at, c.probes FROM public.worker_causes c
@@ -105,10 +137,7 @@ BEGIN
             END IF;
         END LOOP;
         IF v_id IS NULL THEN
-            SELECT q.id INTO v_id FROM public.audio_job_queue q
-             WHERE q.status = 'pending' AND q.parked_cause IS NULL AND (q.run_after IS NULL OR q.run_after <= v_now)
-             ORDER BY q.created_at, q.id
-             LIMIT 1 FOR UPDATE SKIP LOCKED;
+            v_id := public.worker_next(v_now, p_order);
         END IF;
         IF v_id IS NULL THEN
             RETURN NULL;
@@ -137,6 +166,13 @@ BEGIN
             'waited_s', greatest(0, extract(epoch FROM v_row.started_at - greatest(v_row.created_at, v_row.run_after))))
           FROM public.worker_payload(v_row.id, p_payload_limit_bytes) p);
 END $$;
+
+-- As workers of schema 2 and 3 call it: the oldest first.
+CREATE OR REPLACE FUNCTION public.worker_claim(
+    p_token uuid, p_worker text, p_lease_s double precision, p_payload_limit_bytes integer) RETURNS jsonb
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
+    SELECT public.worker_claim(p_token, p_worker, p_lease_s, p_payload_limit_bytes, 'fifo')
+$$;
 
 -- As workers of schema 1 call it: the payload as JSON, whatever its size.
 CREATE OR REPLACE FUNCTION public.worker_claim(p_token uuid, p_worker text, p_lease_s double precision) RETURNS jsonb
@@ -413,7 +449,8 @@ DECLARE
     v_refused jsonb := '[]';
 BEGIN
     FOR v_row IN
-        SELECT q.id, q.crash_count + 1 AS crashes, q.attempt, q.parked_cause FROM public.audio_job_queue q
+        SELECT q.id, q.crash_count + 1 AS crashes, q.attempt, q.parked_cause, q.claimed_by, q.started_at
+          FROM public.audio_job_queue q
          WHERE q.status = 'processing'
            AND (q.lease_expires_at < v_now
                 OR q.lease_expires_at IS NULL
@@ -437,6 +474,9 @@ BEGIN
                  WHERE id = v_row.id;
                 v_given_up := v_given_up || v_row.id;
             END IF;
+            PERFORM public.worker_note_attempt(
+                v_row.id, v_row.attempt, v_row.claimed_by, v_row.started_at, 'died', coalesce(v_code, 'crash'),
+                '{"error": "its worker died"}');
             IF v_row.parked_cause IS NOT NULL THEN
                 PERFORM public.worker_probe_over(v_row.parked_cause);
             END IF;

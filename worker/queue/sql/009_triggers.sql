@@ -1,4 +1,5 @@
--- The fence against workers that know no leases, the guard of the worker's columns, and NOTIFY for those that listen.
+-- The fence against workers that know no leases, the guard of the worker's columns, the turns of fair order, and NOTIFY
+-- for those that listen.
 
 -- The worker's columns change only by its functions, which run as the owner of the table. Any other writer of a row (the
 -- app, a customer through row-level security, a plain worker) leaves them as they are.
@@ -8,6 +9,10 @@ BEGIN
     IF pg_catalog.pg_has_role(
            (SELECT c.relowner FROM pg_catalog.pg_class c WHERE c.oid = TG_RELID), 'USAGE') THEN
         RETURN NEW;
+    END IF;
+    IF pg_catalog.row_security_active(TG_RELID) THEN
+        -- The app's server may give a job a priority, a customer may not.
+        NEW.priority := CASE WHEN TG_OP = 'INSERT' THEN 0 ELSE OLD.priority END;
     END IF;
     IF TG_OP = 'INSERT' THEN
         NEW.attempt := 0;
@@ -21,6 +26,7 @@ BEGIN
         NEW.error_code := NULL;
         NEW.parked_cause := NULL;
         NEW.parked_since := NULL;
+        NEW.purged_at := NULL;
     ELSE
         NEW.attempt := OLD.attempt;
         NEW.crash_count := OLD.crash_count;
@@ -33,8 +39,52 @@ BEGIN
         NEW.error_code := OLD.error_code;
         NEW.parked_cause := OLD.parked_cause;
         NEW.parked_since := OLD.parked_since;
+        NEW.length_s := OLD.length_s;
+        NEW.turn_at := OLD.turn_at;
+        NEW.purged_at := OLD.purged_at;
     END IF;
     RETURN NEW;
+END $$;
+
+-- The length of a job's track in seconds by its payload, as worker/payload/aliases.py and sessions.py read it; null where
+-- it is not stated. Customers write it: whatever is there, the answer is a number of a minute's 0.05th to a day, or null.
+CREATE OR REPLACE FUNCTION public.worker_length(p_payload jsonb) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
+DECLARE
+    v_payload jsonb := p_payload;
+    v_minutes jsonb;
+BEGIN
+    IF pg_catalog.jsonb_typeof(v_payload) = 'string' THEN  -- JSON text within JSON text
+        v_payload := (v_payload #>> '{}')::pg_catalog.jsonb;
+    END IF;
+    v_minutes := coalesce(nullif(v_payload -> 'durationMin', 'null'), nullif(v_payload -> 'duration', 'null'),
+        CASE v_payload ->> 'session' WHEN 'fall-asleep' THEN '45' WHEN 'deep-rest' THEN '30' WHEN 'meditate' THEN '20'
+                                     WHEN 'unwind' THEN '15' WHEN 'focus' THEN '50' WHEN 'power-nap' THEN '20' END::pg_catalog.jsonb);
+    IF pg_catalog.jsonb_typeof(v_minutes) IS DISTINCT FROM 'number' THEN
+        RETURN NULL;
+    END IF;
+    RETURN least(86400, greatest(3, 60 * v_minutes::pg_catalog.numeric));
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+END $$;
+
+-- When a job will have waited as long as its track is, at most an hour; five minutes where the payload does not say. A payload
+-- over the limit is not looked at. With the rights of the owner, so that every role may insert.
+CREATE OR REPLACE FUNCTION public.worker_turn() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
+DECLARE
+    v_row jsonb;
+BEGIN
+    NEW.length_s := NULL;
+    IF pg_catalog.pg_column_size(NEW) < 1000000 THEN
+        v_row := pg_catalog.to_jsonb(NEW);  -- older databases have job_data instead of payload, some have both
+        NEW.length_s := coalesce(public.worker_length(v_row -> 'payload'), public.worker_length(v_row -> 'job_data'));
+    END IF;
+    NEW.turn_at := coalesce(NEW.created_at, pg_catalog.clock_timestamp())
+                   + pg_catalog.make_interval(secs => least(3600, coalesce(NEW.length_s, 300)));
+    RETURN NEW;
+EXCEPTION WHEN OTHERS THEN
+    RETURN NEW;  -- an insert of the app's never fails for want of a turn
 END $$;
 
 -- When somebody requeues or claims a row without a token (the old edge function's reset, a plain worker's claim, a
@@ -101,6 +151,11 @@ BEGIN
             FOR EACH ROW
             WHEN (OLD.status IS DISTINCT FROM NEW.status OR OLD.started_at IS DISTINCT FROM NEW.started_at)
             EXECUTE FUNCTION public.worker_fence();
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'worker_turn'
+                   AND tgrelid = 'public.audio_job_queue'::regclass) THEN
+        CREATE TRIGGER worker_turn BEFORE INSERT ON public.audio_job_queue
+            FOR EACH ROW EXECUTE FUNCTION public.worker_turn();
     END IF;
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'worker_notify_insert'
                    AND tgrelid = 'public.audio_job_queue'::regclass) THEN

@@ -2,7 +2,7 @@
 -- the right from PUBLIC is not enough. Last of all the version, which is how a worker finds the leased mode.
 
 CREATE OR REPLACE FUNCTION public.worker_version() RETURNS integer
-LANGUAGE sql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$ SELECT 3 $$;
+LANGUAGE sql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$ SELECT 4 $$;
 
 DO $$
 DECLARE
@@ -12,11 +12,13 @@ DECLARE
 BEGIN
     SELECT array_agg(p.oid::regprocedure::text) INTO v_functions FROM pg_proc p
      WHERE p.pronamespace = 'public'::regnamespace
-       AND p.proname IN ('worker_version', 'worker_standing', 'worker_payload', 'worker_claim', 'worker_track',
+       AND p.proname IN ('worker_version', 'worker_standing', 'worker_payload', 'worker_next', 'worker_claim', 'worker_track',
                          'worker_catalogue', 'worker_may_speak', 'worker_take_place', 'worker_give_place',
                          'worker_heartbeat', 'worker_release',
                          'worker_retry', 'worker_fail', 'worker_finish', 'worker_rescue', 'worker_probe_pause',
                          'worker_probe_over', 'worker_park', 'worker_free', 'worker_end_parked', 'worker_parked',
+                         'worker_note_attempt', 'worker_end', 'worker_attempts_of', 'worker_operate', 'worker_failed',
+                         'worker_purge_older', 'worker_pause', 'worker_state', 'worker_length', 'worker_turn',
                          'worker_columns', 'worker_fence', 'worker_notify_insert', 'worker_notify_status');
     FOREACH v_function IN ARRAY v_functions LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', v_function);
@@ -41,6 +43,9 @@ BEGIN
         END LOOP;
     END LOOP;
 END $$;
+
+-- The index of claims in schema 3, which no function reads any more.
+DROP INDEX IF EXISTS public.audio_job_queue_ready;
 
 -- PostgREST keeps a list of functions; this makes it read them again. Without a PostgREST it does nothing.
 NOTIFY pgrst, 'reload schema';

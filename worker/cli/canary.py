@@ -1,0 +1,249 @@
+"""`mindscript-worker canary`: a ten-second job through all that is configured, made by the worker that is deployed.
+
+It is nobody's job, so the app shows it to nobody and its trigger names nobody; when it has ended, its rows and files
+are removed. Only its speech stays in the cache.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from worker.cli.database import with_database
+from worker.cli.terminal import print_json, words
+from worker.config import Config
+from worker.errors import ConfigurationError, WorkerError
+from worker.queue.canary_rows import CanaryRows, Placed
+from worker.queue.claims import JobRow
+from worker.queue.operations import PRIORITIES
+from worker.queue.service import Queue, open_queue
+from worker.storage.base import RENDERS, Storage
+from worker.storage.choose import open_storage
+from worker.untrusted_json import read_object
+from worker.voices import PROVIDERS
+
+_LOOK_S = 0.3
+_MINUTES = 0.17  # a track of ten seconds
+_LET_GO_S = 8.0  # a worker stops a cancelled job within 5 s, and removes what it has uploaded
+_FETCH_S = 30.0
+_MOST_FILES = 100
+
+
+@dataclass
+class Flight:
+    """One canary: what has been learnt of it. `steps` are seconds by what they were spent on."""
+
+    voice: str
+    placed: Placed
+    steps: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    worker: str | None = None
+    failure: str | None = None
+    layers_due: int = 0
+
+
+def canary(
+    config: Config,
+    *,
+    voices: Sequence[str],
+    music: str | None,
+    no_music: bool,
+    user: str | None,
+    timeout_s: float,
+    as_json: bool = False,
+) -> int:
+    """Send a job for each voice, follow it to its end, check what it delivers, and clean up; 1 if anything is amiss."""
+    with (
+        with_database(config) as config,
+        closing(open_queue(config, worker_name="mindscript-canary")) as queue,
+        closing(open_storage(config)) as storage,
+    ):
+        state = queue.queue_state()
+        if state.paused_at is not None:
+            raise ConfigurationError(f"the queue is paused ({words(state.reason)}): `mindscript-worker queue resume`")
+        rows = queue.canary_rows(user)
+        rows.check_that_it_can_end()
+        reference = None if no_music else {"url": music} if music else rows.music()
+        flights = []
+        for voice in voices or _configured(config):
+            with _cleaned_up(rows, queue, storage, config) as start:
+                flight = start(voice, _payload(voice, reference), music=reference is not None)
+                _follow(flight, queue, timeout_s)
+                if flight.failure is None:
+                    _check(flight, queue, rows, storage)
+                flights.append(flight)
+            if not as_json:
+                _print(flight, has_music=reference is not None)
+        if as_json:
+            print_json([_document(flight) for flight in flights])
+    return int(any(flight.failure is not None for flight in flights))
+
+
+def _configured(config: Config) -> list[str]:
+    """The providers that have a key here; without any, the local voice."""
+    keys = {name: info.key_variable for name, info in PROVIDERS.items() if info.key_variable and "-" not in name}
+    return [name for name, variable in keys.items() if getattr(config, variable.lower()) is not None] or ["local"]
+
+
+def _payload(voice: str, music: Mapping[str, str] | None) -> dict[str, Any]:
+    """A payload as the web app writes it, in words that no cache has."""
+    provider, _, name = voice.partition(":")
+    spoken = " ".join(str(random.randrange(10, 100)) for _ in range(3))
+    return {
+        "script": f"This is a trial. {spoken}.",
+        "voice": {"provider": provider, **({"id": name} if name else {})},
+        "durationMin": _MINUTES,
+        "startDelaySec": 0,
+        "pauseSec": 1,
+        "backgroundMusic": music,
+        "solfeggio": {"enabled": True, "hz": 528},
+        "binaural": {"enabled": True, "band": "theta"},
+    }
+
+
+def _follow(flight: Flight, queue: Queue, timeout_s: float) -> None:
+    """Wait until the job has ended, or until it is clear that it will not."""
+    began = time.monotonic()
+    claimed = False
+    row: JobRow | None = None
+    while time.monotonic() - began < timeout_s:
+        row = queue.job(flight.placed.job_id)
+        if row is None:
+            flight.failure = "its row has gone: somebody has deleted it"
+            return
+        if not claimed and (row.status != "pending" or row.attempt):
+            claimed, flight.steps["wait for a worker"] = True, time.monotonic() - began
+        flight.worker = row.claimed_by or flight.worker
+        if row.status in ("completed", "failed", "cancelled"):
+            flight.steps["in all"] = time.monotonic() - began
+            if row.status != "completed":
+                flight.failure = f"it was {row.status}: {_why(flight, queue, row)}"
+            return
+        if row.parked_cause is not None:
+            cause = next((each for each in queue.causes() if each.name == row.parked_cause), None)
+            flight.failure = f"it waits for {row.parked_cause}" + (f": {cause.message}" if cause else "")
+            return
+        time.sleep(_LOOK_S)
+    if row is None or not claimed:
+        flight.failure = f"no worker took it within {timeout_s:.0f} s: is one running, on this database?"
+    else:
+        flight.failure = (
+            f"it has not ended after {timeout_s:.0f} s, at the stage {row.stage or 'of waiting'!r}: "
+            f"{_why(flight, queue, row)}"
+        )
+
+
+def _why(flight: Flight, queue: Queue, row: JobRow) -> str:
+    """The operator's line of the last attempt, else what the row has."""
+    if queue.mode == "leased":
+        attempts = queue.attempts(row.job_id)
+        if attempts and attempts[-1].report.error:
+            return f"{attempts[-1].report.error} ({attempts[-1].code or attempts[-1].outcome})"
+    noted = read_object(queue.result_of(row.job_id)).get("worker")
+    code = noted.get("code") if isinstance(noted, dict) else row.error_code
+    return " ".join(str(each) for each in (code and f"({code})", row.error) if each) or "the worker's log says why"
+
+
+def _check(flight: Flight, queue: Queue, rows: CanaryRows, storage: Storage) -> None:
+    """Read what a completed job has delivered as the app would; the first thing that is amiss is the failure."""
+    placed = flight.placed
+    result = read_object(queue.result_of(placed.job_id))
+    quality = result.get("quality")
+    stages = quality.get("stage_seconds") if isinstance(quality, dict) else None
+    total = flight.steps.pop("in all")
+    flight.steps |= {str(name): float(seconds) for name, seconds in (stages or {}).items()}
+    flight.steps["in all"] = total
+    flight.notes = [str(note) for note in result.get("notes") or ()]
+    path, preview = str(result.get("url") or ""), result.get("preview_url")
+    if rows.delivered(placed) != path or not path:
+        flight.failure = f"the track's row has not the delivered file ({path or 'none'}): look at the app's triggers"
+    elif preview is None:
+        flight.failure = "it has no preview: look at PREVIEW_BUCKET"
+    elif result.get("layers") != flight.layers_due:
+        flight.failure = f"it has {result.get('layers')} layers, {flight.layers_due} were asked for"
+    else:
+        began = time.monotonic()
+        size, due = _size_of(storage, path), result.get("size")
+        flight.steps["fetch the track"] = time.monotonic() - began
+        if size != due:
+            flight.failure = f"its track cannot be fetched whole: {size} bytes of {due}"
+
+
+def _size_of(storage: Storage, path: str) -> int | None:
+    """Fetch the track over its link; None where that fails."""
+    bucket, _, key = path.partition("/")
+    link = storage.link(bucket, key, valid_s=60)
+    if link is None or "://" not in link:
+        return None if link is None else Path(link).stat().st_size
+    import httpx
+
+    try:
+        return len(httpx.get(link, timeout=_FETCH_S).raise_for_status().content)
+    except httpx.HTTPError:
+        return None
+
+
+@contextmanager
+def _cleaned_up(rows: CanaryRows, queue: Queue, storage: Storage, config: Config) -> Iterator[Any]:
+    """Gives what places a job; afterwards its rows and files are gone, however the block ends."""
+    flights: list[Flight] = []
+
+    def start(voice: str, payload: Mapping[str, Any], *, music: bool) -> Flight:
+        flights.append(Flight(voice, rows.place(payload), layers_due=3 + music))
+        if queue.mode == "leased":
+            queue.set_priority([flights[0].placed.job_id], PRIORITIES[-1])
+        return flights[0]
+
+    try:
+        yield start
+    finally:
+        for flight in flights:
+            _end(flight, queue)
+            _remove_files(flight.placed, storage, config)
+            rows.remove(flight.placed)
+
+
+def _end(flight: Flight, queue: Queue) -> None:
+    """Cancel the job if it has not ended, and let its worker notice."""
+    handled = queue.cancel([flight.placed.job_id])[flight.placed.job_id]
+    deadline = time.monotonic() + _LET_GO_S
+    while handled.done and handled.status == "processing" and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
+        if queue.mode == "leased" and any(each.outcome == "cancelled" for each in queue.attempts(flight.placed.job_id)):
+            break
+
+
+def _remove_files(placed: Placed, storage: Storage, config: Config) -> None:
+    """Whatever lies in the track's folders: they are the canary's alone."""
+    for bucket, folder in ((RENDERS, f"tracks/{placed.track_id}"), (config.preview_bucket, placed.track_id)):
+        try:
+            names = storage.names_in(bucket, folder, most=_MOST_FILES)
+            storage.remove(bucket, [f"{folder}/{name}" for name in names])
+        except WorkerError as error:
+            print(f"left in {bucket}/{folder}: {words(error.message)}")
+
+
+def _print(flight: Flight, *, has_music: bool) -> None:
+    print(
+        f"{words(flight.voice)}: job {flight.placed.job_id}" + (f" by {words(flight.worker)}" if flight.worker else "")
+    )
+    for step, seconds in flight.steps.items():
+        print(f"  {words(step).plain:<20} {seconds:7.2f} s")
+    if not has_music:
+        print("  without music: the catalogue has none; --music names one")
+    for note in flight.notes:
+        print(f"  note: {words(note)}")
+    print(
+        f"  failed: {words(flight.failure)}" if flight.failure is not None else "  good; its rows and files are removed"
+    )
+
+
+def _document(flight: Flight) -> dict[str, Any]:
+    known = asdict(flight)
+    known.pop("layers_due")
+    return {**known, "ok": flight.failure is None}

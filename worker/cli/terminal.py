@@ -1,0 +1,62 @@
+"""What operators' commands print: strangers' words as harmless text, lengths, ages, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from worker.printable import printable
+
+_WIDE = 240  # columns, where nobody looks: nothing is cut off that a program might search for
+
+
+def console() -> Console:
+    """Standard output: as wide as the terminal."""
+    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+
+
+def words(value: object, *, longest: int | None = None, style: str = "") -> Text:
+    """A value as text, never as markup, with nothing in it that acts on a terminal; empty for None."""
+    return Text("" if value is None else printable(str(value), longest=longest), style=style)
+
+
+def print_json(document: Any, *, one_line: bool = False) -> None:
+    """Print a JSON document in ASCII."""
+    print(json.dumps(document, indent=None if one_line else 2, default=_as_json), flush=True)
+
+
+def length(seconds: float | None) -> str:
+    """A track's length, such as 10:00."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def since(moment: datetime | None, now: datetime) -> str:
+    """How long ago something was, such as 3 min."""
+    return "" if moment is None else duration((now - moment).total_seconds())
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits them."""
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def at(moment: datetime | None) -> str:
+    """A time for people, in UTC."""
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _as_json(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    raise TypeError(f"no JSON for {type(value).__name__}")

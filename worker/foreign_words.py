@@ -1,0 +1,148 @@
+"""Find a customer's words in a message: script, titles, names of objects and files.
+
+A message may quote them whole, cut off, in another case, escaped or percent-encoded. So what is looked for is not a
+list of values, but any stretch of the message that stands in what the customer wrote as well:
+
+* twelve characters in a row (four where they are not ASCII: our own messages are);
+* any word or words between quotation marks;
+* each part of an object's name or of a URL's path.
+
+Hosts, buckets, and names of voices and models stay: they are what an operator must know, and no customer's words.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, unquote
+
+from worker.printable import printable
+from worker.untrusted_json import read_json
+
+_A_RUN, _A_RUN_BEYOND_ASCII = 12, 4
+_QUOTED = re.compile(r"(?<!\w)([\"'`“‘])(.+?)(…?[\"'`”’])(?!\w)", re.DOTALL)
+_NAME = re.compile(r"[\w.:+-]{1,64}", re.ASCII)
+_NAMES = frozenset({"provider", "model", "id", "voice_id", "voice"})  # below `voice`
+_OBJECT = re.compile(r"/storage/v1/object/(?:(?:public|sign|authenticated)/|)[^/?#]+/")
+_ORIGIN = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*/?")
+_PART_ENDS = re.compile(r"[/?&=#]")
+_SHORTEST_PART = 2
+_SHORTEST_FILE_NAME = 5
+
+
+class ForeignWords:
+    """What customers wrote, and how to leave it out. `known` are words that stay, such as the names of buckets."""
+
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        self.known = frozenset(word.lower() for word in known)
+        self._texts: dict[str, None] = {}
+        self._corpus = ""
+        self._parts: re.Pattern[str] | None = None
+        self._part_names: set[str] = set()
+
+    def learn(self, written: object) -> None:
+        """Add what a customer wrote: JSON, parsed or as text."""
+        loaded = read_json(written) if isinstance(written, str) else written
+        if loaded is None and isinstance(written, str):
+            loaded = [written]  # no JSON: as it is
+        for path, text in _texts(loaded):
+            self._learn_text(path, text)
+        self._corpus = "\n".join(self._texts)
+        if self._part_names:
+            longest_first = map(re.escape, sorted(self._part_names, key=len, reverse=True))
+            names = "|".join(longest_first)
+            self._parts = re.compile(rf"(?:(?<=[/\"'`“‘])|(?<![\w.])(?=[^\s/]*\.))(?:{names})(?!\w)", re.IGNORECASE)
+
+    def masked(self, text: str) -> str:
+        """Replace each stretch that a customer wrote by its length."""
+        if not self._corpus:
+            return text
+        text = _QUOTED.sub(self._mask_quoted, text)
+        if self._parts is not None:
+            text = self._parts.sub(lambda found: _shown(len(found[0])), text)
+        return self._without_runs(text)
+
+    def _learn_text(self, path: tuple[str, ...], text: str) -> None:
+        if "voice" in path[:-1] and path[-1] in _NAMES and _NAME.fullmatch(text):
+            return
+        parts: list[str] = []
+        if path[-1:] != ("script",) and ("/" in text or "." in text):
+            inner = _OBJECT.split(text)[-1] if _OBJECT.search(text) else _ORIGIN.sub("", text)
+            parts = [part for form in (inner, unquote(inner)) for part in (form, *_PART_ENDS.split(form))]
+            if inner != text:  # of a URL, host and bucket stay
+                text = inner
+        for each in (text, *parts):
+            for form in _forms(each):
+                self._texts[form.lower()] = None
+        for part in parts:
+            if len(part) >= _SHORTEST_PART and part.lower() not in self.known:
+                self._part_names |= set(_forms(part))
+
+    def _mask_quoted(self, found: re.Match[str]) -> str:
+        opening, words, closing = found.groups()
+        lower = words.lower().strip()
+        if not lower or lower in self.known or not self._has_words(lower):
+            return found[0]
+        return f"{opening}{_shown(len(words))}{closing}"
+
+    def _has_words(self, lower: str) -> bool:
+        """Whether the customer wrote these words, and not only longer ones in which they stand."""
+        at = self._corpus.find(lower)
+        while at >= 0:
+            before, after = self._corpus[at - 1 : at], self._corpus[at + len(lower) : at + len(lower) + 1]
+            if not (before.isalnum() and lower[0].isalnum()) and not (after.isalnum() and lower[-1].isalnum()):
+                return True
+            at = self._corpus.find(lower, at + 1)
+        return False
+
+    def _without_runs(self, text: str) -> str:
+        lower = text.lower()
+        if len(lower) != len(text):  # a few letters get longer: then only their own case is found
+            lower = text
+        kept: list[str] = []
+        at = since = 0
+        while at < len(text):
+            end = at + (_A_RUN if text[at].isascii() else _A_RUN_BEYOND_ASCII)
+            if end > len(text) or lower[at:end] not in self._corpus:
+                at += 1
+                continue
+            while end < len(text) and lower[at : end + 1] in self._corpus:
+                end += 1
+            kept += [text[since:at], _shown(end - at)]
+            at = since = end
+        return "".join((*kept, text[since:]))
+
+
+def _shown(characters: int) -> str:
+    return f"<text of {characters} characters>"
+
+
+def _texts(value: object) -> Iterator[tuple[tuple[str, ...], str]]:
+    """All texts in a JSON value with their paths, and those keys that are no plain field names."""
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), value)]
+    while waiting:
+        path, found = waiting.pop()
+        if isinstance(found, str):
+            inner = read_json(found) if found.lstrip()[:1] in ("{", "[") else None  # JSON within JSON
+            if isinstance(inner, dict | list):
+                waiting.append((path, inner))
+            yield path or ("",), found
+        elif isinstance(found, Mapping):
+            for key, inner in found.items():
+                if "pronounce" in path or not _NAME.fullmatch(str(key)):
+                    yield (*path, "key"), str(key)
+                waiting.append(((*path, str(key)), inner))
+        elif isinstance(found, list | tuple):
+            waiting += [((*path, "item"), inner) for inner in found]
+
+
+def _forms(text: str) -> Iterator[str]:
+    """A text as messages may show it."""
+    text = text.strip()
+    plain = " ".join(text.split())
+    for form in (text, plain, quote(text), quote(text, safe=""), json.dumps(text)[1:-1], repr(text)[1:-1]):
+        if form:
+            yield form
+    yield printable(text, longest=None)
