@@ -31,6 +31,7 @@ from worker.service.stopping import Stopping, WakeEvent
 
 _DIED = "the workers that had it have died over it too often"
 _JITTER = 0.2
+_COUNTING = 0.02  # most of the time spent counting the queue's jobs
 _RESCUE_SPREAD = (0.8, 0.96)  # of the interval: with the lease's 60 s a rescue comes within 75 s
 _PURGE_S = 3600.0  # between purges
 _PURGED_AT_ONCE = 2000  # jobs; the loop stands still meanwhile, for a second or two
@@ -288,7 +289,7 @@ class Worker:
         """Log what this worker has seen to work again; back off no longer once nothing is left."""
         for cause in gone:
             logger.bind(event="mended").info("fixed: {}", cause.message)
-        if self.state.own.causes:
+        if not gone or self.state.own.causes:
             return
         self._cycle_had_trouble = False
         self._troubled_cycles = 0
@@ -316,12 +317,15 @@ class Worker:
     def _count_backlog(self) -> None:
         if time.monotonic() < self._next_count_at:
             return
-        self._next_count_at = time.monotonic() + self._timings.count_s
+        began = time.monotonic()
         try:
             self.state.backlog = self._queue.backlog(self.state.causes)
         except WorkerError as error:
             self.state.backlog = None
             logger.bind(event="depth.failed").warning("the queue does not answer: {}", error.message)
+        # In plain mode the app's table may have no index, so a count reads all of it.
+        now = time.monotonic()
+        self._next_count_at = now + max(self._timings.count_s, (now - began) / _COUNTING)
 
     def _purge(self) -> None:
         """Purge what is older than PURGE_AFTER_D, once an hour; a worker that drains leaves that to others."""

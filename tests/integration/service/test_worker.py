@@ -328,6 +328,23 @@ def test_the_worker_is_ready_again_after_backing_off(works: Works) -> None:
         eventually(lambda: worker.state.ready)
 
 
+def test_trouble_is_mended_by_its_own_cause_only(works: Works) -> None:
+    """Neither by claims, nor by jobs that do not need what is missing; then by the job that does."""
+    fixed = works.folder / "fixed"
+    works.set(max_jobs_per_cycle=1)
+    machine = {"do": "fail", "error": "MachineError", "message": "no such encoder", "fixed_by": str(fixed)}
+    works.enqueue(**machine, about=["encoder"])
+    with works.working() as worker:
+        eventually(lambda: works.outcomes()[:1] == ["released"])
+        good = works.enqueue()
+        eventually(lambda: works.row(good)["status"] == "completed")
+        assert [cause.name for cause in worker.state.own.causes] == ["encoder/test.asked"]
+        assert worker.state.readiness().code == "test.asked"
+        fixed.touch()
+        eventually(lambda: worker.state.ready)
+    assert works.outcomes().count("completed") == 2
+
+
 def test_drain_ends_when_only_parked_jobs_are_left(works: Works) -> None:
     job = dead(works)
     retried = works.enqueue(do="fail", error="TransientError", attempts=2)
