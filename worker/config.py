@@ -118,6 +118,8 @@ class Config(BaseModel):
     max_jobs_per_cycle: int = Field(5, ge=1, le=100)
     worker_concurrency: int = Field(1, ge=1, le=32)
     configuration_limit_h: float = Field(48.0, gt=0, le=8760)
+    job_deadline_min: float = Field(10.0, gt=0, le=10_000)
+    job_deadline_factor: float = Field(2.0, ge=0, le=100)
     worker_name: str | None = None
     dyno: str | None = None
     mindscript_embedded: Literal["on", "off"] = "on"

@@ -29,6 +29,8 @@ def perform(job_input: JobInput, config: Config, channel: Channel, folder: Path)
     """Do what the payload says, then publish."""
     payload = job_input.payload
     deeds = payload.get("do", "nothing")
+    if "length" in payload:
+        channel.length(float(payload["length"]))
     if job_input.attempt <= int(payload.get("attempts", 1_000_000)):
         for deed in [deeds] if isinstance(deeds, str) else deeds:
             _DEEDS[deed](job_input, channel, folder)

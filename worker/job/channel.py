@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import Any, NoReturn
 
 from worker.errors import Cancelled, LeaseLost
-from worker.job.messages import Answer, Failed, Message, PlaceDone, PlaceWanted, Progress, Question, Uploaded
+from worker.job.messages import Answer, Failed, Length, Message, PlaceDone, PlaceWanted, Progress, Question, Uploaded
 
 
 class Channel:
@@ -34,6 +34,10 @@ class Channel:
         if now != self._last:
             self._last = now
             self.send(now)
+
+    def length(self, seconds: float) -> None:
+        """Report how long the track is to be: its deadline follows from it."""
+        self.send(Length(seconds))
 
     def may_publish(self) -> None:
         """Return if the claim still holds; the worker asks the database.

@@ -83,6 +83,13 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Length:
+    """How long the track is to be, as far as the payload says; the job's deadline follows from it."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Question:
     """Asks the worker, which asks the database.
 
@@ -161,4 +168,4 @@ class Failed:
         return cls(TransientError(f"a bug, or an error nobody has sorted: {where(error)}", code="worker.bug"))
 
 
-Message = Progress | Question | PlaceDone | Uploaded | Failed | JobOutput
+Message = Progress | Length | Question | PlaceDone | Uploaded | Failed | JobOutput
