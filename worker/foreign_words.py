@@ -37,6 +37,7 @@ class ForeignWords:
 
     def __init__(self, known: Iterable[str] = ()) -> None:
         self.known = frozenset(word.lower() for word in known)
+        self._unread: list[object] = []  # until there is a message to mask: most jobs have none
         self._texts: dict[str, None] = {}
         self._corpus = ""
         self._parts: re.Pattern[str] | None = None
@@ -44,6 +45,9 @@ class ForeignWords:
 
     def learn(self, written: object) -> None:
         """Add what a customer wrote: JSON, parsed or as text."""
+        self._unread.append(written)
+
+    def _read(self, written: object) -> None:
         loaded = read_json(written) if isinstance(written, str) else written
         if loaded is None and isinstance(written, str):
             loaded = [written]  # no JSON: as it is
@@ -57,6 +61,8 @@ class ForeignWords:
 
     def masked(self, text: str) -> str:
         """Replace each stretch that a customer wrote by its length."""
+        while self._unread:
+            self._read(self._unread.pop())
         if not self._corpus:
             return text
         text = _QUOTED.sub(self._mask_quoted, text)

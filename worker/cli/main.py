@@ -133,10 +133,14 @@ def run(arguments: Sequence[str]) -> int:
     options = vars(build_parser().parse_args(arguments))
     command, debug = options.pop("command"), options.pop("debug")
     signal.signal(signal.SIGTERM, _interrupt)
+    from worker.masks import for_terminal
+
     try:
+        from worker import masks
         from worker.config import Config
 
         config = Config.from_environ()
+        masks.set_up(config)
         if debug or command not in ("work", "render"):  # `work` has its own log, `render` has none
             from worker import logs
 
@@ -148,7 +152,7 @@ def run(arguments: Sequence[str]) -> int:
     except WorkerError as error:
         if debug:
             raise
-        print(f"error: {error.message}", file=sys.stderr)
+        print(f"error: {for_terminal(error.message)}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at exit
@@ -159,7 +163,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        print(f"error: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
+        print(f"error: {type(error).__name__}: {for_terminal(str(error))} (--debug shows where)", file=sys.stderr)
         return 1
 
 

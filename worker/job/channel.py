@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any, NoReturn
 
+from worker import masks
 from worker.errors import Cancelled, LeaseLost
 from worker.job.messages import Answer, Failed, Length, Message, PlaceDone, PlaceWanted, Progress, Question, Uploaded
 
@@ -62,6 +63,7 @@ class Channel:
             If the database does not answer.
         """
         row: dict[str, Any] | None = self._ask(Question("track"))
+        masks.learn(row)  # customers write it, too
         return row
 
     def catalogue(self, reference: str) -> str | None:

@@ -17,6 +17,7 @@ from worker.config import Config
 from worker.errors import JobError
 from worker.job.channel import Channel
 from worker.job.messages import JobInput, JobOutput
+from worker.masks import masked
 
 if TYPE_CHECKING:  # heavy modules are loaded by the job process only; the idle worker needs none of them
     from worker.job.publish import Published
@@ -199,6 +200,6 @@ def _output(
         "speech_cache": dict(report.speech_cache),
         "speech": report.speech,
         **({} if report.speech_check is None else {"speech_check": dict(report.speech_check)}),
-        "without_music": None if produced.music_error is None else produced.music_error.message,
+        "without_music": None if produced.music_error is None else masked(produced.music_error.message),
     }
     return JobOutput(result, track, summary)

@@ -17,6 +17,7 @@ from loguru import logger
 from worker.backoff import RetryPolicy, with_retries
 from worker.config import Config
 from worker.errors import ConfigurationError
+from worker.masks import mask_error
 from worker.queue.claims import Cause, Claim, ClaimStatus, JobRow, Outcome, Rescued
 from worker.queue.retry import JOB_RETRIES, Action, Decision, JobRetries, decide
 from worker.queue.transport import (
@@ -142,6 +143,7 @@ class Queue(ABC):
         (signal, no answer) without a result; the third time is poison. Returns what was done, or CANCELLED or LOST when
         the claim was no longer held.
         """
+        mask_error(error, written=claim.payload_text)
         decision = decide(claim, error, crashed=crashed, retries=self.retries)
         if decision.action is Action.NOTHING:
             return decision.outcome

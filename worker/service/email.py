@@ -6,6 +6,7 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from worker.masks import masked
 from worker.queue.claims import Cause, Claim
 
 _LONGEST_MESSAGE = 500
@@ -92,7 +93,8 @@ def without_music_email(to: str, claim: Claim, *, message: str) -> Email:
 
 
 def _operators_email(to: str, subject: str, heading: str, facts: Mapping[str, str | None], key: str) -> Email:
-    lines = [f"{name}: {_one_line(value or 'none', _LONGEST_MESSAGE)}" for name, value in facts.items()]
+    subject = masked(subject)
+    lines = [f"{name}: {_one_line(masked(value or 'none'), _LONGEST_MESSAGE)}" for name, value in facts.items()]
     return Email(to, subject, f"{heading}.\n\n" + "\n".join(lines) + "\n", _page(heading, lines, {}), key)
 
 

@@ -26,6 +26,7 @@ from worker.job.memory import kills_by_the_kernel
 from worker.job.messages import Assignment, Failed, JobInput, JobOutput, Length, PlaceDone, Progress, Question, Uploaded
 from worker.job.process import ForkServer, JobProcess
 from worker.job.workspace import job_folder
+from worker.masks import mask_error
 from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim, ClaimStatus, Outcome
 from worker.queue.retry import MAX_ATTEMPTS, runs_alone
 from worker.queue.service import Queue
@@ -285,6 +286,7 @@ class RunningJob:
             ).value
         except WorkerError as failure:
             # The lease expires and another worker claims the job: nothing is lost.
+            mask_error(failure, written=self.claim.payload_text)  # a trigger may quote the row
             logger.bind(event="settle.failed", job=self.claim.job_id).warning(
                 "the outcome could not be written: {}", failure.message
             )
