@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+from worker.masks import masked
 from worker.queue.claims import Cause
 from worker.service.runner import RunningJob
 
@@ -56,7 +57,7 @@ class State:
         """All that an operator must fix, in words; None: nothing."""
         told = [] if self.own_trouble is None else [self.own_trouble]
         told += [f"{cause.message} (jobs that wait: {cause.jobs})" for cause in self.causes]
-        return "; ".join(told) or None
+        return masked("; ".join(told)) or None
 
     def health(self) -> dict[str, Any]:
         """The answer of /health."""
