@@ -28,8 +28,8 @@ _NAMES = frozenset({"provider", "model", "id", "voice_id", "voice"})  # below `v
 _OBJECT = re.compile(r"/storage/v1/object/(?:(?:public|sign|authenticated)/|)[^/?#]+/")
 _ORIGIN = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*/?")
 _PART_ENDS = re.compile(r"[/?&=#]")
+_LAST_WORD, _FIRST_WORD = re.compile(r"(\w+)\W{0,3}$"), re.compile(r"\W{0,3}(\w+)")
 _SHORTEST_PART = 2
-_SHORTEST_FILE_NAME = 5
 
 
 class ForeignWords:
@@ -116,9 +116,18 @@ class ForeignWords:
                 continue
             while end < len(text) and lower[at : end + 1] in self._corpus:
                 end += 1
+            at, end = self._with_words_beside(lower, since, at, end)
             kept += [text[since:at], _shown(end - at)]
             at = since = end
         return "".join((*kept, text[since:]))
+
+    def _with_words_beside(self, lower: str, since: int, at: int, end: int) -> tuple[int, int]:
+        """Extend a run by the customer's words beside it: with other marks between them, they are no longer run."""
+        while (before := _LAST_WORD.search(lower, since, at)) and self._has_words(before[1]):
+            at = before.start(1)
+        while (after := _FIRST_WORD.match(lower, end)) and self._has_words(after[1]):
+            end = after.end(1)
+        return at, end
 
 
 def _shown(characters: int) -> str:
