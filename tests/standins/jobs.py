@@ -142,7 +142,9 @@ def _fail(job_input: JobInput, channel: Channel, folder: Path) -> None:
         return
     kind = getattr(errors, str(payload["error"]))
     about = {"about": payload["about"]} if "about" in payload else {}
-    message, retry_after_s = str(payload.get("message", "as asked")), payload.get("retry_after_s")
+    message, retry_after_s = payload.get("message", "as asked"), payload.get("retry_after_s")
+    if isinstance(message, list):  # of words: as one text it would be the customer's, and be masked
+        message = " ".join(message)
     raise kind(message, code="test.asked", retry_after_s=retry_after_s, **about)
 
 
