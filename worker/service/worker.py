@@ -22,6 +22,7 @@ from worker.job.process import DEFAULT_JOB, ForkServer
 from worker.job.workspace import workspace
 from worker.logs import where
 from worker.queue.claims import Cause, Claim, Outcome
+from worker.queue.retry import runs_alone
 from worker.queue.service import Queue
 from worker.service.heartbeat import WORKER_TIMINGS, WorkerTimings
 from worker.service.observers import JobObserver
@@ -88,6 +89,7 @@ class Worker:
         self._cycle_had_trouble = False
         self._troubled_cycles = 0
         self._nothing_due = False
+        self._one_runs_alone = False  # of the running jobs, the one that was claimed last
         self._jobs: set[Future[bool]] = set()
         self._telling = threading.Lock()  # of causes
         self.state = State(worker_name(config), queue.description)
@@ -138,10 +140,11 @@ class Worker:
                 folder=folder,
                 memory_limit_bytes=job_memory_limit_bytes(self._config),
                 stopping=self._stopping,
+                running=self.state.running,
             )
             try:
                 while not self._stopping.is_set():
-                    self._iterate(lambda claim, at: pool.submit(self._run, RunningJob(context, claim, at)))
+                    self._iterate(lambda claim, at: pool.submit(self._run, self._begun(context, claim, at)))
                     if self._drained():
                         break
                     self._wake_event.wait(self._pause_s())
@@ -178,6 +181,7 @@ class Worker:
             if claim is None:
                 self._claims_left = 0
                 return
+            self._one_runs_alone = runs_alone(claim)
             self._claims_left -= 1
             self.state.claimed += 1
             job = start(claim, sent_at)
@@ -188,7 +192,8 @@ class Worker:
         return max(0.0 if self._poll_at_once else self._next_cycle_at, self._backoff_until)
 
     def _has_room(self) -> bool:
-        return self._running() < self._config.worker_concurrency
+        running = self._running()
+        return running < self._config.worker_concurrency and not (running and self._one_runs_alone)
 
     def _running(self) -> int:
         """Count the running jobs; those that were parked meanwhile give their claims back to the cycle."""
@@ -213,9 +218,13 @@ class Worker:
         self._fixed(self.state.own.claim_answered())
         return claim
 
+    def _begun(self, context: WorkerContext, claim: Claim, claimed_at: float) -> RunningJob:
+        running = RunningJob(context, claim, claimed_at)
+        self.state.running.append(running)  # before its thread starts: another job may wait to be alone
+        return running
+
     def _run(self, running: RunningJob) -> bool:
         """Run a job to its end; return whether it was parked."""
-        self.state.running.append(running)
         job = running.claim.job_id
         logger.bind(event="job.claimed", job=job, attempt=running.claim.attempt).debug("job {} claimed", job)
         parked = False
