@@ -1,5 +1,6 @@
 # Two targets: `worker` (the polling worker, slim) and `demo` (adds the local voice and an embedded Postgres).
-# BASE_IMAGE: any Debian bookworm or newer with Python 3.11+ and venv as `python3`.
+# BASE_IMAGE: any Debian bookworm or newer with Python 3.11+ and venv as `python3`. A tag may become another image at any
+# time, so a release names the one it means by its digest, and RELEASE=1 refuses a tag alone (docs/howto/run-with-docker.md).
 ARG BASE_IMAGE=python:3.13-slim-bookworm
 
 # ---- build: the virtual environments; nothing of these stages but /opt/venv goes on ----
@@ -28,6 +29,9 @@ RUN pip install --require-hashes --only-binary :all: -r requirements-demo.txt \
 
 # ---- run: FFmpeg from Debian, a user without rights, an init that reaps ----
 FROM ${BASE_IMAGE} AS base
+ARG BASE_IMAGE
+ARG RELEASE=""
+RUN case "$RELEASE:$BASE_IMAGE" in :*|*@sha256:*) ;; *) echo "RELEASE: give BASE_IMAGE by its digest, NAME@sha256:…" >&2; exit 1 ;; esac
 # tini: the worker's children start FFmpeg; when a child is killed, somebody must reap what it leaves behind.
 # (-s: so it does where something of the host's is process 1.)
 # curl: Heroku shows the release phase's log only when the image has it.
@@ -46,7 +50,8 @@ COPY container-entrypoint /usr/local/bin/container-entrypoint
 ARG REVISION=""
 LABEL org.opencontainers.image.title="mindscript-audio-worker" \
       org.opencontainers.image.description="Renders affirmation and meditation tracks from a Postgres queue" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${BASE_IMAGE}"
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     STORAGE_DIR=/out CACHE_DIR=/tmp/mindscript-cache MALLOC_ARENA_MAX=2
 WORKDIR /home/worker

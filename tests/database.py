@@ -99,10 +99,15 @@ def remove(home: Path) -> None:
     shutil.rmtree(home)
 
 
-def age_row(dsn: str, age: str) -> None:
-    """Make every row look untouched for `age`; the trigger that sets `updated_at` is put aside meanwhile."""
+def age_row(dsn: str, age: str, job_id: str | None = None) -> None:
+    """Make every row, or one, look untouched for `age`; the trigger that sets `updated_at` is put aside meanwhile."""
     execute(dsn, "ALTER TABLE audio_job_queue DISABLE TRIGGER USER")
-    execute(dsn, "UPDATE audio_job_queue SET updated_at = clock_timestamp() - %s::interval", age)
+    execute(
+        dsn,
+        "UPDATE audio_job_queue SET updated_at = clock_timestamp() - %s::interval WHERE coalesce(id = %s::uuid, true)",
+        age,
+        job_id,
+    )
     execute(dsn, "ALTER TABLE audio_job_queue ENABLE TRIGGER USER")
 
 

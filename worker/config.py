@@ -120,6 +120,8 @@ class Config(BaseModel):
     configuration_limit_h: float = Field(48.0, gt=0, le=8760)
     queue_order: Literal["fair", "fifo"] = "fair"
     purge_after_d: float | None = Field(None, ge=1, le=36_500)
+    job_deadline_min: float = Field(10.0, gt=0, le=10_000)
+    job_deadline_factor: float = Field(2.0, ge=0, le=100)
     worker_name: str | None = None
     dyno: str | None = None
     mindscript_embedded: Literal["on", "off"] = "on"

@@ -18,7 +18,7 @@ WorkerError                kind            exit   what the queue does
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -66,6 +66,13 @@ class WorkerError(Exception):
         self.code = code or self.default_code
         self._customer_message = customer_message
         self.retry_after_s = retry_after_s
+
+    def reword(self, reworded: Callable[[str], str]) -> None:
+        """Change both messages, as `worker.masks` does before they leave."""
+        self.message = reworded(self.message)
+        self.args = (self.message,)
+        if self._customer_message is not None:
+            self._customer_message = reworded(self._customer_message)
 
     @property
     def customer_message(self) -> str:

@@ -28,8 +28,8 @@ _NAMES = frozenset({"provider", "model", "id", "voice_id", "voice"})  # below `v
 _OBJECT = re.compile(r"/storage/v1/object/(?:(?:public|sign|authenticated)/|)[^/?#]+/")
 _ORIGIN = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*/?")
 _PART_ENDS = re.compile(r"[/?&=#]")
+_LAST_WORD, _FIRST_WORD = re.compile(r"(\w+)\W{0,3}$"), re.compile(r"\W{0,3}(\w+)")
 _SHORTEST_PART = 2
-_SHORTEST_FILE_NAME = 5
 
 
 class ForeignWords:
@@ -37,6 +37,7 @@ class ForeignWords:
 
     def __init__(self, known: Iterable[str] = ()) -> None:
         self.known = frozenset(word.lower() for word in known)
+        self._unread: list[object] = []  # until there is a message to mask: most jobs have none
         self._texts: dict[str, None] = {}
         self._corpus = ""
         self._parts: re.Pattern[str] | None = None
@@ -44,6 +45,9 @@ class ForeignWords:
 
     def learn(self, written: object) -> None:
         """Add what a customer wrote: JSON, parsed or as text."""
+        self._unread.append(written)
+
+    def _read(self, written: object) -> None:
         loaded = read_json(written) if isinstance(written, str) else written
         if loaded is None and isinstance(written, str):
             loaded = [written]  # no JSON: as it is
@@ -57,6 +61,8 @@ class ForeignWords:
 
     def masked(self, text: str) -> str:
         """Replace each stretch that a customer wrote by its length."""
+        while self._unread:
+            self._read(self._unread.pop())
         if not self._corpus:
             return text
         text = _QUOTED.sub(self._mask_quoted, text)
@@ -110,9 +116,18 @@ class ForeignWords:
                 continue
             while end < len(text) and lower[at : end + 1] in self._corpus:
                 end += 1
+            at, end = self._with_words_beside(lower, since, at, end)
             kept += [text[since:at], _shown(end - at)]
             at = since = end
         return "".join((*kept, text[since:]))
+
+    def _with_words_beside(self, lower: str, since: int, at: int, end: int) -> tuple[int, int]:
+        """Extend a run by the customer's words beside it: with other marks between them, they are no longer run."""
+        while (before := _LAST_WORD.search(lower, since, at)) and self._has_words(before[1]):
+            at = before.start(1)
+        while (after := _FIRST_WORD.match(lower, end)) and self._has_words(after[1]):
+            end = after.end(1)
+        return at, end
 
 
 def _shown(characters: int) -> str:

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 from pydantic import SecretStr
 
 from worker.config import Config
+from worker.errors import WorkerError
 from worker.foreign_words import ForeignWords
 from worker.printable import printable
 
@@ -96,6 +97,16 @@ def forget() -> None:
 def masked(text: str) -> str:
     """Replace each secret, and what looks like one, by ``***``, and the customer's words by their length."""
     return _secrets.masked(_words.masked(text))
+
+
+def mask_error(error: Exception, *, written: str | None = None) -> None:
+    """Mask an error's messages in place; `written` is the payload that it is about, where `learn` has not been told."""
+    if not isinstance(error, WorkerError):
+        return
+    words = ForeignWords(_words.known)
+    if written is not None:
+        words.learn(written)
+    error.reword(lambda text: words.masked(masked(text)))
 
 
 def masked_value(value: Any) -> Any:

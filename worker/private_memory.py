@@ -18,12 +18,12 @@ _PR_SET_DUMPABLE = 4
 def keep_memory_private() -> None:
     """Make this process not dumpable, on Linux; elsewhere nothing happens."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, *([ctypes.c_ulong(0)] * 4))
 
 
 def is_private() -> bool:
     """Whether this process is not dumpable."""
-    return sys.platform == "linux" and bool(ctypes.CDLL(None).prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) == 0)
+    return sys.platform == "linux" and bool(ctypes.CDLL(None).prctl(_PR_GET_DUMPABLE, *([ctypes.c_ulong(0)] * 4)) == 0)
 
 
 def shown_environments(names: frozenset[str]) -> list[str]:

@@ -111,6 +111,12 @@ class Field:
     def status(self, job: str) -> str:
         return str(execute(self.dsn, "SELECT status FROM audio_job_queue WHERE id = %s", job)[0]["status"])
 
+    def crashes(self, job: str) -> int:
+        """How many crashes its row has been charged with; plain mode notes them in `result` until the job has ended."""
+        row = execute(self.dsn, "SELECT to_jsonb(q) AS q FROM audio_job_queue q WHERE id = %s", job)[0]["q"]
+        noted = (row["result"] or {}).get("worker", {}).get("crashes", 0)
+        return int(row.get("crash_count", noted))
+
     def stage(self, job: str) -> str | None:
         stage = execute(self.dsn, "SELECT stage FROM audio_job_queue WHERE id = %s", job)[0]["stage"]
         return str(stage) if stage is not None else None

@@ -29,6 +29,8 @@ def perform(job_input: JobInput, config: Config, channel: Channel, folder: Path)
     """Do what the payload says, then publish."""
     payload = job_input.payload
     deeds = payload.get("do", "nothing")
+    if "length" in payload:
+        channel.length(float(payload["length"]))
     if job_input.attempt <= int(payload.get("attempts", 1_000_000)):
         for deed in [deeds] if isinstance(deeds, str) else deeds:
             _DEEDS[deed](job_input, channel, folder)
@@ -140,7 +142,9 @@ def _fail(job_input: JobInput, channel: Channel, folder: Path) -> None:
         return
     kind = getattr(errors, str(payload["error"]))
     about = {"about": payload["about"]} if "about" in payload else {}
-    message, retry_after_s = str(payload.get("message", "as asked")), payload.get("retry_after_s")
+    message, retry_after_s = payload.get("message", "as asked"), payload.get("retry_after_s")
+    if isinstance(message, list):  # of words: as one text it would be the customer's, and be masked
+        message = " ".join(message)
     raise kind(message, code="test.asked", retry_after_s=retry_after_s, **about)
 
 

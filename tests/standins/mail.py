@@ -69,9 +69,14 @@ class Resend:
 
 @dataclass
 class Auth:
-    """Knows users by their id."""
+    """Knows users by their id; what is not said of one is as of a user who has confirmed an address.
+
+    Bodies as supabase/auth answers GET /admin/users/{id} (internal/models/user.go): times that are not set are left
+    out, an address or a phone that is not there is an empty text, `confirmed_at` is the earlier one of the two.
+    """
 
     users: dict[str, str | None] = field(default_factory=dict)
+    said: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     next: list[Response] = field(default_factory=list)
 
@@ -90,15 +95,23 @@ class Auth:
         user_id = request.path.removeprefix("/admin/users/")
         if user_id not in self.users:
             return as_json(404, {"code": 404, "error_code": "user_not_found", "msg": "User not found"})
-        return as_json(
-            200,
-            {
-                "id": user_id,
-                "aud": "authenticated",
-                "role": "authenticated",
-                "email": self.users[user_id] or "",
-                "app_metadata": {"provider": "email"},
-                "user_metadata": {},
-                "created_at": "2026-01-01T00:00:00Z",
-            },
-        )
+        email = self.users[user_id] or ""
+        user = {
+            "id": user_id,
+            "aud": "authenticated",
+            "role": "authenticated",
+            "email": email,
+            "email_confirmed_at": "2026-01-01T00:00:05.123456Z" if email else None,
+            "phone": "",
+            "confirmation_sent_at": "2026-01-01T00:00:00.120031Z",
+            "confirmed_at": "2026-01-01T00:00:05.123456Z" if email else None,
+            "last_sign_in_at": "2026-01-01T00:00:05.133001Z",
+            "app_metadata": {"provider": "email", "providers": ["email"]},
+            "user_metadata": {"email": email, "email_verified": bool(email), "sub": user_id},
+            "identities": [],
+            "created_at": "2026-01-01T00:00:00.000000Z",
+            "updated_at": "2026-01-01T00:00:05.133901Z",
+            "is_anonymous": False,
+            **self.said.get(user_id, {}),
+        }
+        return as_json(200, {name: value for name, value in user.items() if value is not None})

@@ -17,7 +17,8 @@ from pathlib import Path
 MARK = "tries "
 AIMS: dict = {}  # filled in by `installed`
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_PTRACE, _PROCESS_VM_READV, _UNSHARE, _IO_URING_SETUP = 101, 310, 272, 425  # x86-64
+_CALLS = {"x86_64": (101, 310, 272, 425), "aarch64": (117, 270, 97, 425)}
+_PTRACE, _PROCESS_VM_READV, _UNSHARE, _IO_URING_SETUP = _CALLS[os.uname().machine]
 _PTRACE_SEIZE, _PTRACE_DETACH = 0x4206, 17
 _NEW_USER = 0x10000000
 _MOST_BYTES = 8 << 20

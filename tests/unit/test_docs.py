@@ -27,7 +27,7 @@ PAGES = [
     ROOT / "benchmarks" / "results" / "README.md",
 ]
 NOT_OURS = {  # other programs' variables, and the tests'
-    "RAILWAY_DEPLOYMENT_DRAINING_SECONDS", "BASE_IMAGE", "HIBARI_HOME", "LD_LIBRARY_PATH",
+    "RAILWAY_DEPLOYMENT_DRAINING_SECONDS", "BASE_IMAGE", "HIBARI_HOME", "POSTGRES_IMAGE", "LD_LIBRARY_PATH",
     "MINDSCRIPT_TEST_SERVERS", "MINDSCRIPT_ALL_SERVERS",
 }  # fmt: skip
 ACCOUNTS = {"heroku", "supabase", "fly", "docker"}

@@ -23,6 +23,7 @@ from worker.cli.screen import Row, closing_table, progress_bars
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import JobError, WorkerError
+from worker.masks import for_terminal
 from worker.payload.parse import parse_job
 from worker.queue.service import open_queue
 from worker.render import stages
@@ -48,7 +49,7 @@ def demo(config: Config, *, examples: Path, quiet: bool) -> int:
             rows, failed = _through_the_queue(jobs, config, add_bar)
     closing_table(rows)
     for name, error in failed.items():
-        print(f"error: {name}: {error}", file=sys.stderr)
+        print(f"error: {for_terminal(f'{name}: {error}')}", file=sys.stderr)
     return 1 if failed else 0
 
 

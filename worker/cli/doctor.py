@@ -22,6 +22,7 @@ from worker.errors import WorkerError
 from worker.ffmpeg.program import find_ffmpeg
 from worker.formats import FORMATS
 from worker.job.memory import job_memory_limit_bytes
+from worker.masks import for_terminal
 from worker.queue.address import read
 from worker.queue.listener import TIMINGS, ListenerTimings, why_polling
 from worker.queue.service import Queue, open_queue
@@ -50,7 +51,8 @@ def doctor(config: Config, *, online: bool = False) -> int:
     failed = False
     for finding in examine(config, online=online):
         failed = failed or finding.good is False
-        console.print(f"{signs[finding.good]} {finding.what:<17} {escape(finding.says)}", soft_wrap=True)
+        line = for_terminal(f"{finding.what:<17} {finding.says}")
+        console.print(f"{signs[finding.good]} {escape(line)}", soft_wrap=True)
     return 1 if failed else 0
 
 

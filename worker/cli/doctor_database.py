@@ -71,8 +71,9 @@ def _key(key: str) -> Finding:
 
 
 def _parked(queue: Queue) -> Iterator[Finding]:
-    """What jobs wait for; in plain mode only the workers know, and say it on /health."""
+    """What jobs wait for; in plain mode only the workers know."""
     if queue.mode == "plain":
+        yield Finding("parked", None, "in plain mode only the workers know what jobs wait for: ask each for /ready")
         return
     try:
         causes = queue.causes()

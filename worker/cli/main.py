@@ -159,11 +159,15 @@ def run(arguments: Sequence[str]) -> int:
             parser.error(f"--{stray[0]} belongs to `{command}` alone, not to `{command} {action}`")
         command = f"{command} {action}"
     signal.signal(signal.SIGTERM, _interrupt)
+    from worker.masks import for_terminal
+
     try:
+        from worker import masks
         from worker.config import Config, forget_secrets
 
         config = Config.from_environ()
         forget_secrets()
+        masks.set_up(config)
         if debug or command not in ("work", "render"):  # `work` has its own log, `render` has none
             from worker import logs
 
@@ -175,7 +179,7 @@ def run(arguments: Sequence[str]) -> int:
     except WorkerError as error:
         if debug:
             raise
-        print(f"error: {error.message}", file=sys.stderr)
+        print(f"error: {for_terminal(error.message)}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at exit
@@ -186,7 +190,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        print(f"error: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
+        print(f"error: {type(error).__name__}: {for_terminal(str(error))} (--debug shows where)", file=sys.stderr)
         return 1
 
 

@@ -17,6 +17,7 @@ from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import JobError, MediaError, WorkerError
 from worker.formats import FORMATS
+from worker.masks import for_terminal
 from worker.payload.parse import parse_job
 from worker.payload.schema import RenderJob
 from worker.payload.script import Sentence, parse_script
@@ -115,7 +116,7 @@ def render_job(
     if not quiet:
         closing_table(rows)
         for note in produced.report.notes:
-            print(f"note: {note}", file=sys.stderr)
+            print(f"note: {for_terminal(note)}", file=sys.stderr)
     return 0
 
 

@@ -47,17 +47,17 @@ def progress_bars(*, quiet: bool = False) -> Iterator[Callable[[str], OnProgress
 
     console = Console(stderr=True)
     with Progress(
-        TextColumn("{task.fields[name]:<28.28}"),
+        TextColumn("{task.fields[name]:<28.28}", markup=False),
         BarColumn(bar_width=None),
         TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[stage]:<28.28}"),
+        TextColumn("{task.fields[stage]:<28.28}", markup=False),
         TimeElapsedColumn(),
         console=console,
         disable=not console.is_terminal,
     ) as progress:
 
         def add(name: str) -> OnProgress:
-            bar = progress.add_task("", total=1.0, name=name, stage="waiting")
+            bar = progress.add_task("", total=1.0, name=printable(name), stage="waiting")
             return lambda stage, fraction: progress.update(bar, completed=fraction, stage=stage)
 
         yield add
@@ -77,7 +77,7 @@ def closing_table(rows: Sequence[Row]) -> None:
         minutes, seconds = divmod(length_s, 60)
         lufs, dbtp = row.figures["integrated_lufs"], row.figures["true_peak_dbtp"]  # None: silence
         table.add_row(
-            str(row.file),
+            foreign(row.file),
             f"{minutes:.0f}:{seconds:06.3f}",
             "-inf" if lufs is None else f"{lufs:.2f}",
             "-inf" if dbtp is None else f"{dbtp:.2f}",

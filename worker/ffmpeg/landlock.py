@@ -7,12 +7,13 @@ Nothing below /proc is among them, nothing that can be written to, and no TCP po
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+
+from worker.ffmpeg.system_calls import system_call
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the numbers of the system calls, on every architecture
 _GET_VERSION = 1
@@ -32,7 +33,7 @@ _FOUND_IN_BYTES = 1 << 16
 def version() -> int:
     """The version of Landlock's interface that the kernel offers; 0 for none."""
     try:
-        return max(0, _called(_CREATE_RULESET, 0, 0, _GET_VERSION))
+        return max(0, system_call(_CREATE_RULESET, 0, 0, _GET_VERSION))
     except OSError:
         return 0
 
@@ -51,13 +52,13 @@ def restrict_this_thread(program: Path, descriptors: Sequence[int], library_path
         attributes += struct.pack("<Q", _TCP)
     if offered >= _SCOPES_SINCE:
         attributes += struct.pack("<Q", _SCOPES)
-    ruleset = _called(_CREATE_RULESET, attributes, len(attributes), 0)
+    ruleset = system_call(_CREATE_RULESET, attributes, len(attributes), 0)
     try:
         chain = _programs(program)
         for path in chain:
             _allow(ruleset, path, _READ_FILE | _EXECUTE)
         # Where it is a script, its interpreter looks for its modules.
-        of_folders = _READ_FILE | (0 if _is_elf(program) else _READ_DIR)
+        of_folders = _READ_FILE | (_READ_DIR if _head(program).startswith(b"#!") else 0)
         beside = (path.parent.parent / "lib" for path in chain)
         elsewhere = map(Path, filter(None, library_path.split(":")))
         for folder in dict.fromkeys((*map(Path, _LIBRARIES), *beside, *elsewhere)):
@@ -67,7 +68,7 @@ def restrict_this_thread(program: Path, descriptors: Sequence[int], library_path
         for descriptor in descriptors:
             with contextlib.suppress(OSError):  # of memory alone, which needs no rule
                 _add_rule(ruleset, descriptor, _READ_FILE)
-        _called(_RESTRICT_SELF, ruleset, 0)
+        system_call(_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
 
@@ -84,21 +85,7 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
 
 
 def _add_rule(ruleset: int, descriptor: int, rights: int) -> None:
-    _called(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("<Qi", rights, descriptor), 0)
-
-
-def _called(number: int, *arguments: int | bytes) -> int:
-    # Whole words: a variadic C function takes an int's upper half from anywhere.
-    words = [each if isinstance(each, bytes) else ctypes.c_long(each) for each in arguments]
-    answer: int = _libc().syscall(ctypes.c_long(number), *words)
-    if answer < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return answer
-
-
-@functools.cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
+    system_call(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("<Qi", rights, descriptor), 0)
 
 
 @functools.cache
@@ -124,10 +111,6 @@ def _interpreter(program: Path) -> Path | None:
             if kind == _ELF_INTERPRETER:
                 return Path(os.fsdecode(head[offset:].split(b"\0")[0])).resolve()
     return None
-
-
-def _is_elf(program: Path) -> bool:
-    return _head(program).startswith(b"\x7fELF")
 
 
 @functools.cache

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import functools
 import gc
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -22,6 +24,7 @@ from typing import Literal, TypeVar
 
 from worker.errors import ResourceError
 from worker.ffmpeg import landlock, seccomp
+from worker.ffmpeg.system_calls import set_process_option, system_call
 
 Sandbox = Literal["whole", "calls", "none"]
 """How much of it: with the rules of files; without them, since the program needs others; nothing of it."""
@@ -29,7 +32,7 @@ Sandbox = Literal["whole", "calls", "none"]
 _PR_SET_NO_NEW_PRIVS = 38
 _SET_MODE_FILTER = 1
 _SPEC_ALLOW = 4  # else kernels before 5.16 slow the program down, to keep secrets from it that it does not have
-_CLOSE_RANGE, _CLOSE_RANGE_CLOEXEC = 436, 4  # since Linux 5.11; Landlock came with 5.13
+_CLOSE_RANGE, _CLOSE_RANGE_CLOEXEC, _LAST = 436, 4, 0xFFFFFFFF  # since Linux 5.11; Landlock came with 5.13
 _SECCOMP_CALLS = {"x86_64": 317, "aarch64": 277}
 
 
@@ -139,9 +142,9 @@ def _alone_inherited(reads: Sequence[int]) -> Iterator[bool]:
     `subprocess` would close all others one after the other, as many as this process may open: in the sandbox it cannot
     list them. That takes 4 ms for 20,000, and containers often allow a million.
     """
-    close_range = ctypes.CDLL(None).syscall
-    last = ctypes.c_ulong(0xFFFFFFFF)
-    if close_range(ctypes.c_long(_CLOSE_RANGE), ctypes.c_ulong(3), last, ctypes.c_ulong(_CLOSE_RANGE_CLOEXEC)) != 0:
+    try:
+        system_call(_CLOSE_RANGE, 3, _LAST, _CLOSE_RANGE_CLOEXEC)
+    except OSError:
         yield False
         return
     for descriptor in reads:
@@ -184,9 +187,10 @@ def _in_a_thread(act: Callable[[], Result]) -> Result:
 def _confined(program: Path, reads: Sequence[int], library_path: str, *, rules: bool) -> Held:
     """Put this thread under the sandbox, as far as there is one."""
     missing = []
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        missing.append(f"no new privileges: {os.strerror(ctypes.get_errno())}")
+    try:
+        set_process_option(_PR_SET_NO_NEW_PRIVS, 1)
+    except OSError as error:
+        missing.append(f"no new privileges: {error.strerror}")
     version = landlock.version() if rules else 0
     if version:
         try:
@@ -195,14 +199,20 @@ def _confined(program: Path, reads: Sequence[int], library_path: str, *, rules: 
             version = 0
             missing.append(f"Landlock: {error.strerror}")
     elif rules:
-        missing.append("Landlock: not offered by this kernel")
-    # Last, since it would refuse the rest.
-    code = seccomp.program()
-    if code is None:
-        missing.append(f"seccomp: no filter for {os.uname().machine}")
-    else:
-        given = _Filter(len(code) // 8, code)
-        call = ctypes.c_long(_SECCOMP_CALLS[os.uname().machine])
-        if libc.syscall(call, _SET_MODE_FILTER, _SPEC_ALLOW, ctypes.byref(given)) != 0:
-            missing.append(f"seccomp: {os.strerror(ctypes.get_errno())}")
+        missing.append("Landlock: not offered by this kernel, or kept back by the container's host")
+    try:
+        _filter_calls()  # last, since it would refuse the rest
+    except OSError as error:
+        missing.append(f"seccomp: {error.strerror}")
     return Held(version, tuple(missing))
+
+
+def _filter_calls() -> None:
+    code, machine = seccomp.program(), platform.machine()
+    if code is None:
+        raise OSError(errno.ENOSYS, f"no filter for {machine}")
+    given = _Filter(len(code) // 8, code)
+    try:
+        system_call(_SECCOMP_CALLS[machine], _SET_MODE_FILTER, _SPEC_ALLOW, given)
+    except OSError:  # Linux before 4.17 does not know that option
+        system_call(_SECCOMP_CALLS[machine], _SET_MODE_FILTER, 0, given)

@@ -56,6 +56,7 @@ _REFUSED_VALUES = (
     ((72, 25), 1, (8, 10, 15, 1024)),  # fcntl: F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE: signals by another way
     ((16, 29), 1, (0x5412, 0x541C, 0x8901, 0x8902)),  # ioctl: TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP
 )
+_GROUP = 12
 _NEWEST = 449  # futex_waitv: what has come to Linux after it is unknown to this FFmpeg, and so it stays
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
@@ -84,12 +85,19 @@ def program() -> bytes | None:
     for numbers, argument, values in _REFUSED_VALUES:
         steps = [step for value in values for step in (_step(_IF_EQUAL, value, 0, 1), _REFUSE)]
         code += _on_argument(numbers[column], argument, steps)
-    for listed, answer in ((_REFUSED, errno.EPERM), (_UNKNOWN, errno.ENOSYS)):
-        for entry in listed.split(";"):
-            number = entry.split()[1 + column]
-            if number != "-":
-                code += [_step(_IF_EQUAL, int(number), 0, 1), _step(_RETURN, _ERRNO | answer)]
+    answers = sorted({**_numbers(_REFUSED, column, errno.EPERM), **_numbers(_UNKNOWN, column, errno.ENOSYS)}.items())
+    # In groups that are stepped over: as it takes a filter in, the kernel runs it for every call that there is.
+    for first in range(0, len(answers), _GROUP):
+        group = answers[first : first + _GROUP]
+        code.append(_step(_IF_ABOVE, group[-1][0], 2 * len(group), 0))
+        for number, answer in group:
+            code += [_step(_IF_EQUAL, number, 0, 1), _step(_RETURN, _ERRNO | answer)]
     return b"".join([*code, _step(_RETURN, _ALLOW)])
+
+
+def _numbers(listed: str, column: int, answer: int) -> dict[int, int]:
+    numbers = [entry.split()[1 + column] for entry in listed.split(";")]
+    return {int(number): answer for number in numbers if number != "-"}
 
 
 def _step(operation: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:

@@ -9,8 +9,9 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any, NoReturn
 
+from worker import masks
 from worker.errors import Cancelled, LeaseLost
-from worker.job.messages import Answer, Failed, Message, PlaceDone, PlaceWanted, Progress, Question, Uploaded
+from worker.job.messages import Answer, Failed, Length, Message, PlaceDone, PlaceWanted, Progress, Question, Uploaded
 
 
 class Channel:
@@ -35,6 +36,10 @@ class Channel:
             self._last = now
             self.send(now)
 
+    def length(self, seconds: float) -> None:
+        """Report how long the track is to be: its deadline follows from it."""
+        self.send(Length(seconds))
+
     def may_publish(self) -> None:
         """Return if the claim still holds; the worker asks the database.
 
@@ -58,6 +63,7 @@ class Channel:
             If the database does not answer.
         """
         row: dict[str, Any] | None = self._ask(Question("track"))
+        masks.learn(row)  # customers write it, too
         return row
 
     def catalogue(self, reference: str) -> str | None:

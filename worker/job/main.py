@@ -13,7 +13,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from worker import logs
+from worker import logs, masks
 from worker.config import Config
 from worker.errors import WorkerError
 from worker.job.channel import Channel
@@ -35,6 +35,8 @@ def run(descriptor: int) -> None:
     _limit_memory(assignment.memory_bytes)
     tempfile.tempdir = str(assignment.folder)
     logs.set_up_job(assignment.config, assignment.job_input.job_id)
+    if assignment.job_input.payload_text is not None:
+        masks.learn(assignment.job_input.payload_text)
     try:
         channel.send(_output(assignment, channel))
     finally:  # the worker may have died by now

@@ -12,6 +12,7 @@ from worker import errors
 from worker.config import Config
 from worker.errors import ConfigurationError, Interrupted, ResourceError, TransientError, WorkerError
 from worker.logs import where
+from worker.masks import mask_error
 
 # No space, no quota, no memory, no file descriptors.
 _EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
@@ -83,6 +84,13 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Length:
+    """How long the track is to be, as far as the payload says; the job's deadline follows from it."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Question:
     """Asks the worker, which asks the database.
 
@@ -140,7 +148,13 @@ class Failed:
 
     @classmethod
     def of(cls, error: BaseException) -> Failed:
-        """Sort an exception. The text of an unknown one may quote the payload, so only its type and place are kept."""
+        """Sort an exception, its words masked. Of an unknown one, only its type and place are kept."""
+        failed = cls._sorted(error)
+        mask_error(failed.error)
+        return failed
+
+    @classmethod
+    def _sorted(cls, error: BaseException) -> Failed:
         if type(error).__module__ == errors.__name__ and isinstance(error, WorkerError | Interrupted):
             return cls(error)
         if isinstance(error, WorkerError):  # as the nearest class of `worker.errors`: it has the same kind
@@ -161,4 +175,4 @@ class Failed:
         return cls(TransientError(f"a bug, or an error nobody has sorted: {where(error)}", code="worker.bug"))
 
 
-Message = Progress | Question | PlaceDone | Uploaded | Failed | JobOutput
+Message = Progress | Length | Question | PlaceDone | Uploaded | Failed | JobOutput

@@ -17,12 +17,15 @@ from worker.config import Config
 from worker.errors import JobError
 from worker.job.channel import Channel
 from worker.job.messages import JobInput, JobOutput
+from worker.masks import masked
 
 if TYPE_CHECKING:  # heavy modules are loaded by the job process only; the idle worker needs none of them
     from worker.job.publish import Published
     from worker.payload.schema import RenderJob
     from worker.payload.track_row import Completed
     from worker.render.produce import Produced
+
+_SLOW_S_PER_CHARACTER = 0.15  # at speed 1: half as fast as the voices are
 
 
 def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
@@ -41,6 +44,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
 
     completed = _complete(job_input, channel)
     job = _parse(completed, job_input, config)
+    channel.length(_expected_s(job, config))
     encoding = Encoding.for_quality(job.output.format, job.output.quality)
     track_file, preview_file = folder / f"track.{encoding.format}", folder / "preview.mp3"
     with closing(open_storage(config)) as storage:
@@ -119,6 +123,17 @@ def _parse(completed: Completed, job_input: JobInput, config: Config) -> RenderJ
     return job
 
 
+def _expected_s(job: RenderJob, config: Config) -> float:
+    """How long the track will be; estimated, and rather too long, where it is as long as its speech."""
+    if job.duration_min is not None:
+        return job.duration_min * 60
+    if job.voice.provider == "uploaded":
+        return config.max_duration_min * 60
+    from worker.payload.parse import pauses_s
+
+    return pauses_s(job) + len(job.script) * _SLOW_S_PER_CHARACTER / job.voice.speed
+
+
 def _check_of_characters(config: Config, channel: Channel) -> Callable[[int], None] | None:
     """How to refuse more characters than the customer may still have spoken today; None where there is no limit."""
     limit = config.max_characters_per_day
@@ -185,6 +200,6 @@ def _output(
         "speech_cache": dict(report.speech_cache),
         "speech": report.speech,
         **({} if report.speech_check is None else {"speech_check": dict(report.speech_check)}),
-        "without_music": None if produced.music_error is None else produced.music_error.message,
+        "without_music": None if produced.music_error is None else masked(produced.music_error.message),
     }
     return JobOutput(result, track, summary)

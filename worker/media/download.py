@@ -20,7 +20,7 @@ from worker.backoff import retry_after_s, with_retries
 from worker.config import Config
 from worker.errors import MediaError, ResourceError, TransientError, WorkerError
 from worker.formats import INPUT_ENDINGS
-from worker.media.cache import Kept, MediaCache
+from worker.media.cache import Address, Kept, MediaCache
 from worker.media.reference import (
     MISSING,
     OpenUrl,
@@ -217,11 +217,12 @@ class _Transfer:
 
     def _fetch(self, place: Place) -> Path:
         """Make one attempt, redirects included."""
-        identity = place.identity
+        address = Address(place.identity, place.whole)
         if not isinstance(place, OutsideUrl) and self.supabase is not None:
-            identity = f"{self.supabase.origin}/{identity.lstrip('/')}"
-        kept = self.cache.find(identity)
-        out, part = self.into / _file_name(identity), self.into / f"{uuid.uuid4().hex}.part"
+            origin = self.supabase.origin
+            address = Address(*(f"{origin}/{each.lstrip('/')}" for each in (place.identity, place.whole)))
+        kept = self.cache.find(address)
+        out, part = self.into / _file_name(address.whole), self.into / f"{uuid.uuid4().hex}.part"
         out.unlink(missing_ok=True)
         at = place
         try:
@@ -234,7 +235,7 @@ class _Transfer:
                     got = self._ask(at, None, part)
                 if got.status == 200:
                     part.replace(out)
-                    self.cache.keep(out, identity, got.etag)
+                    self.cache.keep(out, address, got.etag)
                     return out
                 at = self._next_hop(at, got.location)
         finally:
@@ -360,10 +361,10 @@ def _listed(keys: Iterable[str]) -> str:
     return ", ".join(map(ascii, keys))
 
 
-def _file_name(identity: str) -> str:
+def _file_name(address: str) -> str:
     """A name of our own with the customer's ending, if that is a known one: some of FFmpeg's demuxers need it."""
-    suffix = PurePosixPath(identity.partition("?")[0]).suffix.lower()
-    return hashlib.sha256(identity.encode()).hexdigest()[:16] + (suffix if suffix in INPUT_ENDINGS else "")
+    suffix = PurePosixPath(address.partition("?")[0]).suffix.lower()
+    return hashlib.sha256(address.encode()).hexdigest()[:16] + (suffix if suffix in INPUT_ENDINGS else "")
 
 
 def _in_local_tree(place: StoredObject, storage_dir: Path, reach: Reach, what: str) -> Path:

@@ -99,6 +99,11 @@ class StoredObject:
         """The same for each way to name the object."""
         return self.label
 
+    @property
+    def whole(self) -> str:
+        """As it is asked for."""
+        return self.label
+
 
 @dataclass(frozen=True)
 class OpenUrl:
@@ -119,6 +124,11 @@ class OpenUrl:
         """With the signature: whose it is, only Storage knows."""
         return self.target
 
+    @property
+    def whole(self) -> str:
+        """As it is asked for."""
+        return self.target
+
 
 @dataclass(frozen=True)
 class OutsideUrl:
@@ -134,7 +144,7 @@ class OutsideUrl:
 
     @property
     def identity(self) -> str:
-        """The URL without its signature: the same for each link to the same file."""
+        """The URL without what is often its signature: the same for each link to the same file."""
         path, _, query = self.target.partition("?")
         kept = [
             (name, value)
@@ -142,6 +152,11 @@ class OutsideUrl:
             if name.lower() not in _SIGNATURES and not name.lower().startswith(("x-amz-", "x-goog-"))
         ]
         return f"https://{self.host}{path}" + (f"?{urlencode(kept)}" if kept else "")
+
+    @property
+    def whole(self) -> str:
+        """As it is asked for."""
+        return f"https://{self.host}{self.target}"
 
 
 Place = StoredObject | OpenUrl | OutsideUrl

@@ -16,6 +16,7 @@ from worker.errors import JobError
 from worker.payload.aliases import Reading, load_payload, not_finite, read_payload
 from worker.payload.messages import format_value, validation_error
 from worker.payload.schema import LAYERS, RenderJob
+from worker.payload.script import Pause, parse_script
 
 DEFAULT_DURATION_MIN: Final = 5.0
 # fields without influence on the seed
@@ -69,7 +70,17 @@ def parse_job(
     if job.duration_min is not None and job.duration_min > max_duration_min:
         name = reading.written_as["durationMin",]
         raise JobError(f"{name}: found {job.duration_min:g}, allowed is {length}")
-    return _completed(job, reading, recordings)
+    job = _completed(job, reading, recordings)
+    if job.duration_min is None and (silence_s := pauses_s(job)) > max_duration_min * 60:
+        raise JobError(
+            f"script: found pauses of {silence_s:.0f} s in all, allowed are at most {max_duration_min:g} minutes"
+        )
+    return job
+
+
+def pauses_s(job: RenderJob) -> float:
+    """All silences of a script; a track without a duration is as long as its speech and these."""
+    return sum(part.seconds for part in parse_script(job.script).parts if isinstance(part, Pause))
 
 
 def _completed(job: RenderJob, reading: Reading, recordings: Collection[str]) -> RenderJob:

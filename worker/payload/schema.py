@@ -21,6 +21,8 @@ from worker.voices import PROVIDERS
 SAMPLE_RATE_HZ: Final = 44_100  # of every track
 SOLFEGGIO_HZ: Final = (174.0, 285.0, 396.0, 417.0, 528.0, 639.0, 741.0, 852.0, 963.0)
 
+_MOST_WORDS = 20  # in a list of choices, each of which may be there twice
+
 Listening = Literal["headphones", "speakers"]
 Tidy = Literal["dc", "channel", "polarity", "ends", "measure"]
 Care = Literal["none", "gentle"]
@@ -145,8 +147,11 @@ class VoiceChoice(_Model):
     declick: bool = False
     tidy: Annotated[
         tuple[Tidy, ...],
-        BeforeValidator(_tidy, json_schema_input_type=bool | tuple[Tidy, ...]),
-        Allowed(f"true, false or a list of {', '.join(TIDY)}"),
+        Field(max_length=_MOST_WORDS),
+        BeforeValidator(
+            _tidy, json_schema_input_type=bool | Annotated[tuple[Tidy, ...], Field(max_length=_MOST_WORDS)]
+        ),
+        Allowed(f"true, false or a list of {', '.join(TIDY)}, at most {_MOST_WORDS}"),
     ] = TIDY
     care: Care = "none"
     take: Annotated[int, BeforeValidator(_whole)] = Field(default=1, ge=1, le=99)
@@ -379,8 +384,9 @@ class RenderJob(_Model):
     output: Output = Output()
     deliver: Annotated[
         tuple[Listening, ...],
+        Field(max_length=_MOST_WORDS),
         AfterValidator(_each_once),
-        Allowed("a list of headphones, speakers or both"),
+        Allowed(f"a list of headphones, speakers or both, at most {_MOST_WORDS}"),
     ] = ("headphones",)
     session: SessionName | None = None
     metadata: Metadata = Metadata()

@@ -42,11 +42,13 @@ class LeasedQueue(LeasedOperations, Queue):
         self._order = order
         self._worker_name = worker_name
         self._lease_s = lease_s
+        # The tokens of a process begin alike: `worker_rescue` tells by that which jobs one death has ended together.
+        self._process = uuid.uuid4().hex[:16]
         # Tokens of claims whose answer was lost: such a claim may have worked, so the next one repeats it.
         self._unanswered: list[str] = []
 
     def claim(self) -> Claim | None:
-        token = self._unanswered.pop() if self._unanswered else str(uuid.uuid4())
+        token = self._unanswered.pop() if self._unanswered else str(uuid.UUID(self._process + uuid.uuid4().hex[16:]))
         arguments = {
             "p_token": token,
             "p_worker": self._worker_name,

@@ -7,6 +7,7 @@ table the indexes are made concurrently, outside any transaction.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,7 +17,7 @@ import psycopg
 from psycopg import errors
 
 from worker.backoff import RetryPolicy, with_retries
-from worker.errors import ConfigurationError
+from worker.errors import ConfigurationError, TransientError
 from worker.queue.address import read
 from worker.queue.indexes import INDEXES, Index, index_script
 from worker.queue.postgres import Connection, connect
@@ -27,6 +28,7 @@ _STATEMENT_LIMIT_S = 300.0
 _INDEX_LIMIT_S = 3600.0  # concurrently, on the largest table
 _LOCK_RETRIES = RetryPolicy(failures=200, first_wait_s=0.3, longest_wait_s=0.5)
 _ALONE = 0x6D696E6473637269  # advisory lock: two release phases at once take turns ("mindscri")
+_ASK_AGAIN_S = 0.2
 _INDEX_SCRIPT = "005_indexes.sql"  # its name among the files
 
 # The worker knows the two tables as public.…. Where the app has them in another schema, the scripts would make a
@@ -112,14 +114,21 @@ def migrate(
 def _alone(dsn: str) -> Iterator[None]:
     """Hold an advisory lock, in a transaction of its own connection: behind a pooler no session's lock would last.
 
-    The statement has no parameters, so it is sent by the simple protocol and leaves no snapshot behind: an index that
-    is made concurrently waits for everybody who has one.
+    An index that is made concurrently waits for everybody who has a snapshot, so nobody may have one here: the
+    statement has no parameters (sent by the simple protocol, it leaves none behind), and who waits asks again.
     """
     with connect(read(dsn).conninfo, application="mindscript-migrate") as guard:
-        guard.limit_s = _INDEX_LIMIT_S
-        with guard.transaction():
-            guard.execute(f"SELECT pg_advisory_xact_lock({_ALONE})".encode())
-            yield
+        deadline = time.monotonic() + _INDEX_LIMIT_S
+        while True:
+            with guard.transaction():
+                guard.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+                answer = guard.execute(f"SELECT pg_try_advisory_xact_lock({_ALONE}) AS mine".encode()).fetchone()
+                if answer is not None and answer["mine"]:
+                    yield
+                    return
+            if time.monotonic() > deadline:
+                raise TransientError("another migration has been running for an hour", code="database")
+            time.sleep(_ASK_AGAIN_S)
 
 
 def _make_indexes(connection: Connection) -> None:

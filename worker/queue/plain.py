@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -29,7 +29,15 @@ from worker.queue.plain_dialect import Dialect
 from worker.queue.plain_operations import PlainOperations
 from worker.queue.plain_parking import Parking
 from worker.queue.plain_tracks import UNFINISHED_STAGE, TrackWriter, logged_refusal
-from worker.queue.retry import APOLOGY, MAX_CRASHES, TOO_LATE, Action, Decision
+from worker.queue.retry import (
+    APOLOGY,
+    CRASHED_ALONE,
+    CRASHED_BESIDE_OTHERS,
+    MAX_CRASHES,
+    TOO_LATE,
+    Action,
+    Decision,
+)
 from worker.queue.service import Queue
 from worker.queue.transport import TABLE, AsText, Row, StatementRefusedError, Transport, moment, text_of
 from worker.untrusted_json import read_object
@@ -37,6 +45,7 @@ from worker.untrusted_json import read_object
 _CATALOGUE = "background_tracks"
 # Queue contract: a row that is processing and has not been updated for 10 minutes may be put back by anyone.
 _STUCK_AFTER = timedelta(minutes=10)
+_DIED_TOGETHER = timedelta(seconds=60)  # the rows of one process are touched every 15 s
 _DAY = timedelta(days=1)
 _TOUCH_S = 15.0
 _WAITING = "Waiting to try again"
@@ -69,6 +78,10 @@ class PlainQueue(PlainOperations, Queue):
         self._clock = clock
         self._waiting: dict[Claim, float] = {}  # for their next attempt, and when each is due
         self._parking = Parking()
+        # Claims whose jobs run here, and this process's name in the notes of those that run beside others.
+        self._running: set[Claim] = set()
+        self._beside: set[Claim] = set()
+        self._process = uuid.uuid4().hex
         self._places: dict[str, _Place] = {}
         self._placing = threading.Lock()
         self._touch_at = 0.0
@@ -80,6 +93,14 @@ class PlainQueue(PlainOperations, Queue):
     # -- claiming
 
     def claim(self) -> Claim | None:
+        claim = self._claim()
+        if claim is not None:
+            with self._placing:
+                self._running = {other for other in self._running if other.job_id != claim.job_id} | {claim}
+            self._note_neighbours()
+        return claim
+
+    def _claim(self) -> Claim | None:
         self._keep_rows()
         if (probe := self._probe()) is not None:
             return probe
@@ -112,6 +133,16 @@ class PlainQueue(PlainOperations, Queue):
         if claim is None:
             self._parking.probe_over(parked.job_id, self._clock())
         return claim
+
+    def _note_neighbours(self) -> None:
+        """Note which jobs run side by side: if this process dies, nobody knows over which of them it was."""
+        with self._placing:
+            unnoted = self._running - self._beside if len(self._running) > 1 else set()
+            self._beside |= unnoted
+        for claim in unnoted:
+            before = _noted(claim.attempt - 1, claim.crashes, claim.last_error_code or "", claim.parked_since)
+            with suppress(WorkerError):  # then the crash is charged
+                self._update_own(claim, {"result": {"worker": {**before["worker"], "process": self._process}}})
 
     def _take(self) -> str | None:
         """Claim the next row and return its id. The other columns are read later: customers write them."""
@@ -321,6 +352,8 @@ class PlainQueue(PlainOperations, Queue):
 
     def end_places(self, claim: Claim) -> None:
         with self._placing:
+            self._running.discard(claim)
+            self._beside.discard(claim)
             self._places = {name: place for name, place in self._places.items() if place.job_id != claim.job_id}
 
     def causes(self) -> list[Cause]:
@@ -349,13 +382,14 @@ class PlainQueue(PlainOperations, Queue):
         given_up: list[str] = []
         for row in held:
             updated = moment(row["updated_at"])
-            if updated is None or now - updated < _STUCK_AFTER:
+            beside = _died_beside(row, held)
+            if updated is None or now - max((updated, *beside)) < _STUCK_AFTER:
                 continue
             job_id = str(row["id"])
             with logged_refusal(job_id):
                 where = {"id": job_id, "status": "processing", "updated_at": updated.isoformat()}
-                crashes = _count(_notes(row), "crashes") + 1
-                if self._rescue_one(_notes(row), crashes, where):
+                crashes = _count(_notes(row), "crashes") + (not beside)
+                if self._rescue_one(_notes(row), crashes, where, shared=bool(beside)):
                     (put_back if crashes < MAX_CRASHES else given_up).append(job_id)
         return Rescued(tuple(put_back), tuple(given_up), overdue)
 
@@ -374,10 +408,11 @@ class PlainQueue(PlainOperations, Queue):
                     self._parking.forget(claim.job_id)
         return ended
 
-    def _rescue_one(self, notes: Mapping[str, Any], crashes: int, where: Mapping[str, Any]) -> bool:
+    def _rescue_one(self, notes: Mapping[str, Any], crashes: int, where: Mapping[str, Any], *, shared: bool) -> bool:
         """Put a row back or give it up; False if it has changed meanwhile."""
         if crashes < MAX_CRASHES:
-            noted = _noted(_count(notes, "attempt") + 1, crashes, "crash", _since(notes))
+            code = CRASHED_BESIDE_OTHERS if shared else CRASHED_ALONE
+            noted = _noted(_count(notes, "attempt") + 1, crashes, code, _since(notes))
             return bool(self._transport.update(TABLE, {**_PENDING, "result": noted}, where=where))
         with self._transport.atomically():
             if not self._transport.update(TABLE, {"result": None}, where=where):
@@ -468,6 +503,17 @@ def _noted(attempt: int, crashes: int, code: str, parked_since: datetime | None)
     if parked_since is not None:
         notes["parked_since"] = parked_since.isoformat()
     return {"worker": notes}
+
+
+def _died_beside(row: Row, held: Sequence[Row]) -> list[datetime]:
+    """When the neighbours of a row were touched last: rows of the same process that have rested for as long."""
+    process, updated = _notes(row).get("process"), moment(row["updated_at"])
+    if not isinstance(process, str) or updated is None:
+        return []
+    others = [
+        moment(other["updated_at"]) for other in held if other is not row and _notes(other).get("process") == process
+    ]
+    return [other for other in others if other is not None and abs(other - updated) < _DIED_TOGETHER]
 
 
 def _since(notes: Mapping[str, Any]) -> datetime | None:

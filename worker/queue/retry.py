@@ -20,6 +20,8 @@ from worker.queue.claims import Claim, Outcome
 
 MAX_ATTEMPTS = 5
 MAX_CRASHES = 3
+# Bugs, timeouts, and a file that missed its promises: they mostly come again, each time after the whole cost of a job.
+TRIED_TWICE = frozenset({"internal", "worker.bug", "job.deadline", "job.silent", "ffmpeg.timeout", "quality"})
 APOLOGY = WorkerError("").customer_message
 TOO_LATE = (
     "Your track could not be made: something that it needs has not been available for a long time. "
@@ -28,6 +30,9 @@ TOO_LATE = (
 LIMIT_CODE = "configuration.limit"  # of a job that has waited for too long
 # How long a cause rests between probes that meet it again; `worker_probe_pause` in SQL is the same.
 PROBE_PAUSES = RetryPolicy(failures=None, first_wait_s=30.0, longest_wait_s=600.0, jitter=0.0)
+# How a worker died over a job: while the job was the only one of its process, or beside others, so that nobody knows
+# over which. The next attempt runs alone: then the death is its own, or the job is innocent and ends.
+CRASHED_ALONE, CRASHED_BESIDE_OTHERS = "crash", "crash.shared"
 _LONGEST_MESSAGE = 500
 
 
@@ -78,6 +83,11 @@ class Decision:
     cause: str = ""
 
 
+def runs_alone(claim: Claim) -> bool:
+    """Whether this attempt must have a worker to itself, since a worker has died over the job, or beside it."""
+    return claim.last_error_code in (CRASHED_ALONE, CRASHED_BESIDE_OTHERS)
+
+
 def decide(
     claim: Claim,
     error: Exception,
@@ -112,8 +122,10 @@ def decide(
         return Decision(Action.RELEASE, Outcome.RELEASED, code, max(floor_s, retries.waiting_s))
     if error.kind is Kind.RESOURCE and not code.startswith("resource"):
         code = f"resource.{code}"
-    resource_again = error.kind is Kind.RESOURCE and (claim.last_error_code or "").startswith("resource")
-    if error.kind is Kind.PERMANENT or resource_again or claim.attempt >= MAX_ATTEMPTS:
+    last = claim.last_error_code or ""
+    again = error.kind is Kind.RESOURCE and last.startswith("resource")
+    again = again or (code in TRIED_TWICE and (last in TRIED_TWICE or claim.attempt > 2))
+    if error.kind is Kind.PERMANENT or again or claim.attempt >= MAX_ATTEMPTS:
         return Decision(Action.FAIL, Outcome.FAILED, code, message=error.customer_message, crashed=crashed)
     delay_s = max(retries.policy.wait_s(claim.attempt, sample=jitter), floor_s)
     return Decision(Action.RETRY, Outcome.RETRIED, code, delay_s, crashed=crashed)

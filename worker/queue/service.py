@@ -18,6 +18,7 @@ from loguru import logger
 from worker.backoff import RetryPolicy, with_retries
 from worker.config import Config
 from worker.errors import ConfigurationError, WorkerError
+from worker.masks import mask_error
 from worker.queue.claims import (
     AttemptReport,
     Cause,
@@ -169,6 +170,7 @@ class Queue(Listing, Operations):
         (signal, no answer) without a result; the third time is poison. Returns what was done, or CANCELLED or LOST when
         the claim was no longer held.
         """
+        mask_error(error, written=claim.payload_text)
         decision = decide(claim, error, crashed=crashed, retries=self.retries)
         if decision.action is Action.NOTHING:
             if report is not None and decision.outcome is Outcome.CANCELLED:

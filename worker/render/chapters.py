@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from textwrap import shorten
@@ -11,6 +12,7 @@ from worker.payload.schema import SAMPLE_RATE_HZ, ChapterMarks
 from worker.plan.repetitions import SpokenSpan
 
 _LONGEST_TITLE = 80  # characters: players show one line
+MOST_CHAPTERS = 1000  # more are no list to choose from, and some players refuse the file
 
 
 def chapters(spoken: Sequence[SpokenSpan], marks: ChapterMarks, *, frames: int) -> tuple[Chapter, ...]:
@@ -22,7 +24,7 @@ def chapters(spoken: Sequence[SpokenSpan], marks: ChapterMarks, *, frames: int) 
         In order of time. A recording has no words, and so no lines.
     marks : "auto", "lines", "repetitions" or "none"
         "auto": of one repetition the lines, of several the repetitions, since the same few lines many times over are
-        no list to choose from.
+        no list to choose from. Of more than `MOST_CHAPTERS` marks each second, third or so becomes a chapter.
     frames : int
         Length of the track.
     """
@@ -35,6 +37,7 @@ def chapters(spoken: Sequence[SpokenSpan], marks: ChapterMarks, *, frames: int) 
         found = [(f"Repetition {number}", start) for number, start in enumerate(repetitions.values(), start=1)]
     else:
         found = []
+    found = found[:: math.ceil(len(found) / MOST_CHAPTERS) or 1]
     edges = [*(start for _, start in found), frames]
     return tuple(
         Chapter(title, start / SAMPLE_RATE_HZ, stop / SAMPLE_RATE_HZ)

@@ -141,10 +141,10 @@ def produce(
                     speech_cache={"hits": production.said.hits, "misses": production.said.misses},
                     speech_check=None if production.said.recognised is None else production.said.recognised.as_json(),
                     speech=speech_figures(production.said.uses),
-                    notes=(*production.adapted, *production.said.notes, *compiled.notes),
+                    notes=(*production.adapted, *production.said.notes, *compiled.notes, *_of_lyrics(job, compiled)),
                 )
             )
-        lyrics = _write_lyrics(job, compiled, out) if job.lyrics and compiled.spoken else ()
+        lyrics = _write_lyrics(job, compiled, out) if job.lyrics and _has_words(compiled) else ()
         for _, made, place in tracks:
             made.replace(place)
     production.progress(stages.FINALIZING, 1.0)
@@ -290,6 +290,18 @@ class _Production:
             out.unlink(missing_ok=True)
         else:
             progress(stages.PREVIEWED, 1.0)
+
+
+def _has_words(compiled: Compiled) -> bool:
+    """Whether any words are known: a recording has none, and a script may be pauses only."""
+    return any(span.text.strip() for span in compiled.spoken)
+
+
+def _of_lyrics(job: RenderJob, compiled: Compiled) -> tuple[str, ...]:
+    if not job.lyrics or _has_words(compiled):
+        return ()
+    why = "of a recording the words are not known" if compiled.spoken else "nothing is spoken"
+    return (f"lyrics: there are none, since {why}",)
 
 
 def _write_lyrics(job: RenderJob, compiled: Compiled, out: Path) -> tuple[Path, ...]:

@@ -1,15 +1,23 @@
-"""Write e-mails. Pure. No e-mail contains the customer's script."""
+"""Write e-mails. Pure.
+
+No e-mail contains the customer's script, and no subject a word of anybody else's: whoever may insert jobs could have us
+write to a stranger. A title stands in the body only, escaped, and not as a link.
+"""
 
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from worker.masks import masked
 from worker.queue.claims import Cause, Claim
 
 _LONGEST_MESSAGE = 500
 _LONGEST_TITLE = 120
+_LINK = re.compile(r"\s*://\s*|(?<=\w)[.。．｡](?=[^\W\d_])")  # as mail programs find them: `https://x`, `x.com`
+_READY = "Your track is ready"
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ def ready_email(to: str, *, job_id: str, summary: Mapping[str, object], app_url:
 
     Of `JobOutput.summary`, title, duration_s and preview_url are used, if they are there; `app_url` is of the library.
     """
-    name = _one_line(str(summary.get("title") or ""), _LONGEST_TITLE)
+    name = _without_links(_one_line(str(summary.get("title") or ""), _LONGEST_TITLE))
     called = f"“{name}”" if name else "Your track"
     duration_s = summary.get("duration_s")
     length = ""
@@ -42,7 +50,7 @@ def ready_email(to: str, *, job_id: str, summary: Mapping[str, object], app_url:
         if isinstance(url, str) and url.startswith(("https://", "http://"))
     }
     text = "\n\n".join([line, *(f"{label}: {url}" for label, url in links.items())]) + "\n"
-    return Email(to, f"{called} is ready", text, _page("Your track is ready", [line], links), f"track-ready/{job_id}")
+    return Email(to, _READY, text, _page(_READY, [line], links), f"track-ready/{job_id}")
 
 
 def failed_email(
@@ -76,7 +84,8 @@ def cause_email(to: str, cause: Cause, *, is_fixed: bool) -> Email:
 
     All workers write the same, and within an hour it is sent once.
     """
-    subject = f"{'Jobs go on' if is_fixed else 'Jobs wait'}: {cause.name}"
+    # of a cause the last part is its code; the others may be names that a job has chosen
+    subject = f"{'Jobs go on' if is_fixed else 'Jobs wait'}: {cause.name.rpartition('/')[2]}"
     heading = "No job waits for this any more" if is_fixed else "Jobs wait until something is fixed"
     facts = {"Cause": cause.name, "Message": cause.message}
     key = f"{'cause-gone' if is_fixed else 'cause'}/{cause.name}/{cause.since:%Y-%m-%dT%H}"
@@ -92,7 +101,8 @@ def without_music_email(to: str, claim: Claim, *, message: str) -> Email:
 
 
 def _operators_email(to: str, subject: str, heading: str, facts: Mapping[str, str | None], key: str) -> Email:
-    lines = [f"{name}: {_one_line(value or 'none', _LONGEST_MESSAGE)}" for name, value in facts.items()]
+    subject = masked(subject)
+    lines = [f"{name}: {_one_line(masked(value or 'none'), _LONGEST_MESSAGE)}" for name, value in facts.items()]
     return Email(to, subject, f"{heading}.\n\n" + "\n".join(lines) + "\n", _page(heading, lines, {}), key)
 
 
@@ -103,6 +113,11 @@ def _page(heading: str, lines: list[str], links: Mapping[str, str]) -> str:
         '<!doctype html><html lang="en"><body style="font-family:sans-serif;line-height:1.5;color:#222">'
         f'<h1 style="font-size:1.2em">{html.escape(heading)}</h1>{"".join(paragraphs)}</body></html>'
     )
+
+
+def _without_links(text: str) -> str:
+    """A text that no mail program makes a link of."""
+    return _LINK.sub(lambda found: " " if ":" in found[0] else f"{found[0]} ", text)
 
 
 def _one_line(text: str, longest: int) -> str:

@@ -12,6 +12,7 @@ from loguru import logger
 from worker.backoff import RetryPolicy
 from worker.errors import WorkerError
 from worker.logs import where
+from worker.masks import mask_error
 from worker.queue.claims import Claim, ClaimStatus
 from worker.queue.service import Queue
 
@@ -125,6 +126,7 @@ class Heartbeat:
             try:
                 claim_status = self._queue.heartbeat(self._claim, progress=percent, stage=stage)
             except WorkerError as error:
+                mask_error(error, written=self._claim.payload_text)  # a trigger may quote the row
                 self._log.bind(event="heartbeat.failed").warning("the heartbeat failed: {}", error.message)
                 return False
             except Exception as error:  # noqa: BLE001 - a bug must not end this thread

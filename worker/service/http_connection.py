@@ -86,7 +86,7 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
             self._received_bytes += len(head)
             super().data_received(head)
             if self.cycle is None:
-                if self._received_bytes == self._limits.head_bytes and not self.transport.is_closing():
+                if self._received_bytes == self._limits.head_bytes and not self._is_whole:
                     self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
                 return
             self._has_head = True

@@ -142,11 +142,13 @@ class _Uvicorn(uvicorn.Server):
 
 def application(routes: Sequence[BaseRoute], *, token: str | None, limits: HttpLimits = HTTP_LIMITS) -> ASGIApp:
     """The routes, with the token checked, requests read to their end, and errors as JSON."""
-    return Starlette(
+    made = Starlette(
         routes=list(routes),
         middleware=[Middleware(_WholeRequests, token=token, limits=limits)],
         exception_handlers={HTTPException: _http_error, Exception: _bug},
     )
+    made.router.redirect_slashes = False  # it would lead to wherever the client's Host says
+    return made
 
 
 def as_json(content: object, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:

@@ -95,7 +95,7 @@ class EmailNotifier(JobObserver):
     def _ready_email(self, result: JobResult) -> Email | None:
         address = self._owner_address(result.claim.user_id)
         if address is None:
-            logger.info("job {}: no e-mail, its owner has no address", result.claim.job_id)
+            logger.info("job {}: no e-mail, its owner has no confirmed address", result.claim.job_id)
             return None
         return ready_email(address, job_id=result.claim.job_id, summary=result.summary, app_url=self._config.app_url)
 
@@ -147,7 +147,9 @@ class EmailNotifier(JobObserver):
             raise TransientError("Resend's answer is not JSON")
 
     def _owner_address(self, user_id: str | None) -> str | None:
-        """Ask Supabase's auth for a user's address; None if there is no such user, or no address.
+        """Ask Supabase's auth for a user's address; None if there is no such user, no address, or it is not confirmed.
+
+        Anybody can sign up with a stranger's address. `confirmed_at` says nothing of it: a phone sets it, too.
 
         One GET by httpx: the SDK, supabase_auth, takes 18 MB more.
         """
@@ -160,7 +162,9 @@ class EmailNotifier(JobObserver):
             return None
         if response.status_code != 200:
             raise ConfigurationError(f"auth answers {response.status_code}; check SUPABASE_SERVICE_ROLE_KEY")
-        return str(response.json().get("email") or "") or None
+        user = response.json()
+        is_confirmed = bool(user.get("email_confirmed_at")) and not user.get("deleted_at")
+        return str(user.get("email") or "") or None if is_confirmed else None
 
     def _repeated(self, action: Callable[[], T]) -> T:
         return with_retries(action, retry_policy=self._retry_policy, deadline=time.monotonic() + _TOTAL_S)

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from loguru import logger
@@ -24,13 +24,15 @@ from worker.errors import (
     WorkerError,
 )
 from worker.job.memory import kills_by_the_kernel
-from worker.job.messages import Assignment, Failed, JobInput, JobOutput, PlaceDone, Progress, Question, Uploaded
+from worker.job.messages import Assignment, Failed, JobInput, JobOutput, Length, PlaceDone, Progress, Question, Uploaded
 from worker.job.process import ForkServer, JobProcess
 from worker.job.workspace import job_folder
+from worker.masks import mask_error
 from worker.queue.claims import PAYLOAD_LIMIT_BYTES, AttemptReport, Claim, ClaimStatus, Outcome
-from worker.queue.retry import MAX_ATTEMPTS
+from worker.queue.retry import MAX_ATTEMPTS, runs_alone
 from worker.queue.service import Queue
 from worker.service.attempt_report import attempt_report
+from worker.service.deadline import SILENT_CODE, Deadline
 from worker.service.heartbeat import Heartbeat, WorkerTimings
 from worker.service.stopping import Stopping
 
@@ -41,7 +43,7 @@ _ESTIMABLE_PERCENT = 5  # from here on the time left can be estimated
 
 
 class CrashError(TransientError):
-    """The job process died, or hung, without a result; the third time the job is poison."""
+    """The job process died without a result; the third time the job is poison."""
 
     default_code = "worker.crashed"
 
@@ -66,7 +68,7 @@ class WorkerContext:
     """What all jobs of a worker share.
 
     `function` is the ``module:function`` that the job process calls, `folder` the parent of the jobs' folders,
-    `memory_limit_bytes` the limit of a job and everything it starts.
+    `memory_limit_bytes` the limit of a job and everything it starts, `running` the jobs that have begun.
     """
 
     queue: Queue
@@ -77,6 +79,7 @@ class WorkerContext:
     folder: Path
     memory_limit_bytes: int
     stopping: Stopping
+    running: list[RunningJob] = field(default_factory=list)
 
 
 class RunningJob:
@@ -93,6 +96,7 @@ class RunningJob:
         self.percent = 0
         self.stage: str | None = None
         self.session: int | None = None
+        self.runs_alone = runs_alone(claim)
         self._uploads: list[Uploaded] = []
         self._stages: dict[str, float] = {}  # seconds, of those that are over
         self._stage_at = self.started_at
@@ -125,11 +129,18 @@ class RunningJob:
         try:
             with self._heartbeat, job_folder(self.context.folder) as folder:
                 self._check()
+                self._wait_to_be_alone()
                 output = self._in_process(folder)
                 self._check(done=True)
                 return output
         except OSError as error:  # no space for a folder, or no file descriptors
             raise Failed.of(error).error from None
+
+    def _wait_to_be_alone(self) -> None:
+        """Wait for the other jobs to end, where this one needs the worker to itself; no more are claimed meanwhile."""
+        while self.runs_alone and any(job is not self for job in list(self.context.running)):
+            time.sleep(_CHECK_S)
+            self._check()
 
     def _in_process(self, folder: Path) -> JobOutput:
         context, claim = self.context, self.claim
@@ -162,6 +173,7 @@ class RunningJob:
         self.session = job.pid
         limit_bytes, silent_s = self.context.memory_limit_bytes, self.context.timings.silent_s
         received_at = time.monotonic()
+        deadline = Deadline(self.context.config)
         while (messages := job.messages(_CHECK_S)) is not None:
             if messages:
                 received_at = time.monotonic()
@@ -171,8 +183,13 @@ class RunningJob:
                         self._enter(message.stage)
                         self.percent = message.percent
                         self._heartbeat.report(message.percent, message.stage)
+                    case Length():
+                        deadline.knows_length(message.seconds)
                     case Question():
-                        job.answer(self._look_up(message))
+                        answer = self._look_up(message)
+                        if message.what == "place":
+                            deadline.asked_for_a_place(taken=answer is True)
+                        job.answer(answer)
                     case PlaceDone():
                         self._give_place_back(message.place)
                     case Uploaded():
@@ -182,8 +199,9 @@ class RunningJob:
                     case JobOutput():
                         return message
             self._check()
+            deadline.check(self.stage)
             if time.monotonic() - received_at > silent_s:
-                raise CrashError(f"the render has said nothing for {silent_s:.0f} s")
+                raise TransientError(f"the render has said nothing for {silent_s:.0f} s", code=SILENT_CODE)
             found_bytes = job.memory_bytes()
             if found_bytes > limit_bytes:
                 raise ResourceError(
@@ -294,6 +312,7 @@ class RunningJob:
             ).value
         except WorkerError as failure:
             # The lease expires and another worker claims the job: nothing is lost.
+            mask_error(failure, written=self.claim.payload_text)  # a trigger may quote the row
             logger.bind(event="settle.failed", job=self.claim.job_id).warning(
                 "the outcome could not be written: {}", failure.message
             )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+from worker.masks import masked
 from worker.queue.claims import Backlog, Cause
 from worker.service.runner import RunningJob
 from worker.service.trouble import OwnTroubles
@@ -70,7 +71,7 @@ class State:
         """All that an operator must fix, in words; None: nothing."""
         told = [cause.message for cause in self.own.causes]
         told += [f"{cause.message} (jobs that wait: {cause.jobs})" for cause in self.causes]
-        return "; ".join(told) or None
+        return masked("; ".join(told)) or None
 
     def health(self) -> Report:
         """The answer of /health."""

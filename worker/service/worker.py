@@ -22,6 +22,7 @@ from worker.job.process import DEFAULT_JOB, ForkServer
 from worker.job.workspace import workspace
 from worker.logs import where
 from worker.queue.claims import Cause, Claim, Outcome
+from worker.queue.retry import runs_alone
 from worker.queue.service import Queue
 from worker.service.heartbeat import WORKER_TIMINGS, WorkerTimings
 from worker.service.observers import JobObserver
@@ -31,6 +32,7 @@ from worker.service.stopping import Stopping, WakeEvent
 
 _DIED = "the workers that had it have died over it too often"
 _JITTER = 0.2
+_COUNTING = 0.02  # most of the time spent counting the queue's jobs
 _RESCUE_SPREAD = (0.8, 0.96)  # of the interval: with the lease's 60 s a rescue comes within 75 s
 _PURGE_S = 3600.0  # between purges
 _PURGED_AT_ONCE = 2000  # jobs; the loop stands still meanwhile, for a second or two
@@ -87,6 +89,7 @@ class Worker:
         self._cycle_had_trouble = False
         self._troubled_cycles = 0
         self._nothing_due = False
+        self._one_runs_alone = False  # of the running jobs, the one that was claimed last
         self._jobs: set[Future[bool]] = set()
         self._telling = threading.Lock()  # of causes
         self.state = State(worker_name(config), queue.description)
@@ -137,10 +140,11 @@ class Worker:
                 folder=folder,
                 memory_limit_bytes=job_memory_limit_bytes(self._config),
                 stopping=self._stopping,
+                running=self.state.running,
             )
             try:
                 while not self._stopping.is_set():
-                    self._iterate(lambda claim, at: pool.submit(self._run, RunningJob(context, claim, at)))
+                    self._iterate(lambda claim, at: pool.submit(self._run, self._begun(context, claim, at)))
                     if self._drained():
                         break
                     self._wake_event.wait(self._pause_s())
@@ -177,6 +181,7 @@ class Worker:
             if claim is None:
                 self._claims_left = 0
                 return
+            self._one_runs_alone = runs_alone(claim)
             self._claims_left -= 1
             self.state.claimed += 1
             job = start(claim, sent_at)
@@ -187,7 +192,8 @@ class Worker:
         return max(0.0 if self._poll_at_once else self._next_cycle_at, self._backoff_until)
 
     def _has_room(self) -> bool:
-        return self._running() < self._config.worker_concurrency
+        running = self._running()
+        return running < self._config.worker_concurrency and not (running and self._one_runs_alone)
 
     def _running(self) -> int:
         """Count the running jobs; those that were parked meanwhile give their claims back to the cycle."""
@@ -212,9 +218,13 @@ class Worker:
         self._fixed(self.state.own.claim_answered())
         return claim
 
+    def _begun(self, context: WorkerContext, claim: Claim, claimed_at: float) -> RunningJob:
+        running = RunningJob(context, claim, claimed_at)
+        self.state.running.append(running)  # before its thread starts: another job may wait to be alone
+        return running
+
     def _run(self, running: RunningJob) -> bool:
         """Run a job to its end; return whether it was parked."""
-        self.state.running.append(running)
         job = running.claim.job_id
         logger.bind(event="job.claimed", job=job, attempt=running.claim.attempt).debug("job {} claimed", job)
         parked = False
@@ -288,7 +298,7 @@ class Worker:
         """Log what this worker has seen to work again; back off no longer once nothing is left."""
         for cause in gone:
             logger.bind(event="mended").info("fixed: {}", cause.message)
-        if self.state.own.causes:
+        if not gone or self.state.own.causes:
             return
         self._cycle_had_trouble = False
         self._troubled_cycles = 0
@@ -316,12 +326,15 @@ class Worker:
     def _count_backlog(self) -> None:
         if time.monotonic() < self._next_count_at:
             return
-        self._next_count_at = time.monotonic() + self._timings.count_s
+        began = time.monotonic()
         try:
             self.state.backlog = self._queue.backlog(self.state.causes)
         except WorkerError as error:
             self.state.backlog = None
             logger.bind(event="depth.failed").warning("the queue does not answer: {}", error.message)
+        # In plain mode the app's table may have no index, so a count reads all of it.
+        now = time.monotonic()
+        self._next_count_at = now + max(self._timings.count_s, (now - began) / _COUNTING)
 
     def _purge(self) -> None:
         """Purge what is older than PURGE_AFTER_D, once an hour; a worker that drains leaves that to others."""

@@ -212,8 +212,8 @@ class TakeBook:
 
     def read(self, pace_key: str) -> list[PieceCheck]:
         """Checks of the voice's earlier pieces, with what the medians need of them."""
-        with contextlib.suppress(OSError, ValueError):
-            lines = (self._disk.folder / _name(pace_key)).read_text().splitlines()
+        with contextlib.suppress(ValueError):
+            lines = (self._disk.read(_name(pace_key)) or b"").decode().splitlines()
             return [_check(*map(float, line.split())) for line in lines]
         return []
 

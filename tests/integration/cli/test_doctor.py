@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from database import execute
+from database import Variant, execute
 from pydantic import SecretStr
 from standins.storage import Bucket
 from standins.supabase import supabase_standin
@@ -70,6 +70,14 @@ def test_what_parked_jobs_wait_for_has_a_line_each(project, leased_dsn):
     assert found.good is None
     assert "openai/tts-1/voice.model: 2; the model tts-1 has ended" in found.says
     queue.close()
+
+
+def test_plain_mode_says_who_knows_what_jobs_wait_for(databases):
+    dsn = databases.new(Variant("completing", "production", "payload", "enum"))
+    found = {finding.what: finding for finding in examine(Config(database_url=SecretStr(dsn)))}["parked"]
+    assert found.good is None
+    assert "/ready" in found.says
+    databases.release(dsn)
 
 
 def test_a_refused_key_is_told_and_the_other_checks_go_on(project):

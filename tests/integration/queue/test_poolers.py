@@ -22,7 +22,7 @@ from servers import PoolMode, Server, need_pgbouncer, pgbouncer, postgres_server
 from worker.cli import doctor
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError
-from worker.queue import address
+from worker.queue import address, indexes
 from worker.queue import listener as listen
 from worker.queue.claims import ClaimStatus
 from worker.queue.listener import TIMINGS, Listener, ListenerTimings, why_polling
@@ -108,6 +108,17 @@ def test_claim_beat_finish_fail_retry_and_rescue(poolers: Poolers, mode: PoolMod
         assert row_of(direct, finished)["status"] == "completed"
         assert row_of(direct, failed)["status"] == "failed"
         assert execute(direct, "SELECT count(*) n FROM tracks WHERE status = 'published'")[0]["n"] == 1
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_indexes_are_made_concurrently_through_a_pooler(
+    poolers: Poolers, mode: PoolMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexes, "SMALL_TABLE_BYTES", -1)
+    with a_database(poolers, "plain") as (name, direct):
+        migrate(poolers.dsn(mode, name))
+        made = execute(direct, "SELECT indexname FROM pg_indexes WHERE indexname LIKE 'audio_job_queue_%'")
+        assert {row["indexname"] for row in made} >= {index.full_name for index in indexes.INDEXES}
 
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])

@@ -26,7 +26,7 @@ from worker.queue.migrate import migrate
 from worker.queue.plain import PlainQueue
 from worker.queue.plain_dialect import DIALECTS
 from worker.queue.postgres import PostgresTransport
-from worker.queue.retry import Action, Decision
+from worker.queue.retry import Action, Decision, runs_alone
 from worker.queue.service import Claim, ClaimStatus, Outcome, Queue, open_queue
 
 Open = Callable[..., Queue]
@@ -52,10 +52,13 @@ def claimed(queue: Queue) -> Claim:
     return claim
 
 
-def expire(dsn: str) -> None:
+def expire(dsn: str, job_id: str | None = None) -> None:
+    """Have the leases of all jobs run out, or of one."""
     execute(
         dsn,
-        "UPDATE audio_job_queue SET lease_expires_at = now() - interval '1 second' WHERE status = 'processing'",
+        "UPDATE audio_job_queue SET lease_expires_at = now() - interval '1 second'"
+        " WHERE status = 'processing' AND coalesce(id = %s::uuid, true)",
+        job_id,
     )
 
 
@@ -282,6 +285,41 @@ def test_three_dead_workers_are_poison(jobs: Queue, leased_dsn: str) -> None:
     assert (row["status"], row["error_code"], row["crash_count"]) == ("failed", "poison", 3)
     assert "contact support" in row["error"]
     assert claimed(jobs).job_id == neighbour
+
+
+def test_a_death_beside_others_is_charged_to_none(jobs: Queue, others: Queue, leased_dsn: str) -> None:
+    """Their leases run out one after the other; the last one was no more alone than the first."""
+    ids = [jobs.enqueue({}) for _ in range(3)]
+    for job_id in ids:
+        assert claimed(jobs).job_id == job_id
+    for job_id in ids:
+        expire(leased_dsn, job_id)
+        assert others.rescue_jobs().put_back == (job_id,)
+    again = [claimed(others) for _ in ids]
+    assert [(claim.attempt, claim.crashes, claim.last_error_code) for claim in again] == [(2, 0, "crash.shared")] * 3
+    assert all(runs_alone(claim) for claim in again)
+
+
+def test_a_death_alone_is_charged_whatever_others_do(jobs: Queue, others: Queue, leased_dsn: str) -> None:
+    """Two processes of one name: that another one dies in the same moment, or that one follows it, changes nothing."""
+    ids = [jobs.enqueue({}), jobs.enqueue({})]
+    claimed(jobs), claimed(others)
+    expire(leased_dsn)
+    assert sorted(jobs.rescue_jobs().put_back) == sorted(ids)
+    again = [claimed(jobs), claimed(others)]
+    assert [(claim.crashes, claim.last_error_code) for claim in again] == [(1, "crash")] * 2
+    assert all(runs_alone(claim) for claim in again)
+
+
+def test_a_neighbour_whose_worker_lives_is_not_touched(jobs: Queue, others: Queue, leased_dsn: str) -> None:
+    lost, alive = jobs.enqueue({}), jobs.enqueue({})
+    claims = {claim.job_id: claim for claim in (claimed(jobs), claimed(jobs))}
+    expire(leased_dsn, lost)
+    assert others.rescue_jobs().put_back == (lost,)
+    assert jobs.heartbeat(claims[alive], progress=1, stage="s") is ClaimStatus.HELD
+    assert jobs.finish(claims[alive], result={}, track={}) is ClaimStatus.HELD
+    row = row_of(leased_dsn, alive)
+    assert (row["status"], row["error_code"], row["crash_count"]) == ("completed", None, 0)
 
 
 def test_crashes_of_child_and_worker_are_counted_together(jobs: Queue, leased_dsn: str) -> None:

@@ -16,6 +16,7 @@ from worker.errors import ConfigurationError, JobError, ShuttingDown, TransientE
 from worker.queue.plain import PlainQueue
 from worker.queue.plain_dialect import DIALECTS
 from worker.queue.postgres import PostgresTransport
+from worker.queue.retry import runs_alone
 from worker.queue.service import Claim, ClaimStatus, Outcome, Queue, open_queue
 
 TRANSPORTS = ("postgres", "supabase")
@@ -205,6 +206,30 @@ def test_rescue_takes_jobs_quiet_for_ten_minutes_and_fails_crash_three(jobs: Que
     row = row_of(dsn, job_id)
     assert row["status"] == "failed"
     assert "contact support" in row["error"]
+
+
+def test_a_death_beside_others_is_charged_to_none(jobs: Queue, dsn: str) -> None:
+    first, second = jobs.enqueue({}), jobs.enqueue({})
+    assert [claimed(jobs).job_id, claimed(jobs).job_id] == [first, second]
+    age_row(dsn, "10 minutes 10 seconds")
+    age_row(dsn, "9 minutes 55 seconds", second)
+    assert jobs.rescue_jobs().put_back == (), "the first one waits for its neighbour, which may live"
+    age_row(dsn, "10 minutes 10 seconds")
+    assert sorted(jobs.rescue_jobs().put_back) == sorted((first, second))
+    again = [claimed(jobs), claimed(jobs)]
+    assert [(claim.attempt, claim.crashes, claim.last_error_code) for claim in again] == [(2, 0, "crash.shared")] * 2
+    assert all(runs_alone(claim) for claim in again)
+
+
+def test_one_that_was_left_alone_is_charged(jobs: Queue, dsn: str) -> None:
+    job_id, neighbour = jobs.enqueue({}), jobs.enqueue({})
+    claims = [claimed(jobs), claimed(jobs)]
+    assert jobs.finish(claims[1], result={}, track={}) is ClaimStatus.HELD
+    jobs.end_places(claims[1])
+    age_row(dsn, "10 minutes 10 seconds")
+    assert jobs.rescue_jobs().put_back == (job_id,)
+    again = claimed(jobs)
+    assert (again.crashes, again.last_error_code, neighbour != job_id) == (1, "crash", True)
 
 
 def test_a_job_put_back_by_hand_starts_anew(jobs: Queue, dsn: str) -> None:

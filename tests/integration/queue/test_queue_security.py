@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ import psycopg
 import pytest
 from database import Databases, Variant, execute, new_track, payload_of, row_of
 from paths import ROOT
+from production import OWNER, PLATFORM
+from standins.queued_jobs import customer
 from standins.supabase import supabase_standin
 
 from worker.cli.doctor import examine
@@ -25,7 +28,9 @@ from worker.queue.service import ClaimStatus, Outcome, open_queue
 
 EACH_SERVER = True
 
-SCHEMA_1, SCHEMA_2 = ((ROOT / "tests" / "schema" / f"version_{number}.sql").read_bytes() for number in (1, 2))
+SCHEMA_1, SCHEMA_2, SCHEMA_3 = (
+    (ROOT / "tests" / "schema" / f"version_{number}.sql").read_bytes() for number in (1, 2, 3)
+)
 SEARCH_PATH = "search_path=pg_catalog, public, extensions, pg_temp"
 LEASED = Variant("completing", "production", "payload", "enum", leased=True)
 
@@ -115,6 +120,21 @@ _CALLS = (
     "worker_free('model')",
     "worker_claim('11111111-1111-1111-1111-111111111111', 'w', 60, 1000000)",
     "worker_finish({job}, '11111111-1111-1111-1111-111111111111', '{{}}', '{{}}')",
+    "worker_operate('retry', '[\"{id}\"]', 0)",
+    "worker_claim('22222222-2222-2222-2222-222222222222', 'w', 60, 1000000, 'fair')",
+    "worker_end({job}, '22222222-2222-2222-2222-222222222222', 'retry',"
+    ' \'{{"p_code": "x", "p_delay_s": 0, "p_crashed": false}}\', \'retried\', \'{{}}\')',
+    "worker_next(pg_catalog.now(), 'fair')",
+    "worker_note_attempt({job}, 1, 'w', pg_catalog.now(), 'died', 'crash', '{{}}')",
+    "worker_attempts_of({job})",
+    "worker_operate('cancel', '[\"{id}\"]', 0)",
+    "worker_operate('purge', '[\"{id}\"]', 0)",
+    "worker_failed('x', 10)",
+    "worker_purge_older(0, 10)",
+    "worker_pause('why', 'me')",
+    "worker_pause(NULL, NULL)",
+    "worker_state()",
+    "worker_length('{{\"durationMin\": 1}}')",
 )
 
 
@@ -133,7 +153,7 @@ def stolen(dsn: str, role: str | None) -> set[tuple[str, str]]:
             connection.execute(f"CREATE DOMAIN pg_temp.{name} AS pg_catalog.{name} {check}".encode())
         for call in _CALLS:
             try:
-                connection.execute(("SELECT public." + call.format(job=f"'{job}'")).encode())
+                connection.execute(("SELECT public." + call.format(job=f"'{job}'", id=job)).encode())
             except psycopg.errors.UndefinedFunction:
                 continue  # schema 1 has fewer
         rows = connection.execute("SELECT DISTINCT who, type FROM pg_temp.stolen").fetchall()
@@ -268,6 +288,58 @@ def test_a_limited_role_of_schema_2_may_call_what_is_new(databases: Databases) -
     databases.release(dsn)
 
 
+# -- from schema 3
+
+
+def test_migrate_brings_schema_3_up_while_its_workers_run(databases: Databases) -> None:
+    """They claim the oldest first, whatever the order of newer ones, and end their jobs without a story."""
+    dsn = databases.new(Variant("completing", "production", "payload", "enum"))
+    execute(dsn, SCHEMA_3)
+    with pytest.raises(ConfigurationError, match=r"version 3.*mindscript-worker migrate"):
+        open_queue(Config(database_url=dsn), worker_name="new")  # type: ignore[arg-type]
+
+    def old(call: str, *values: Any) -> Any:
+        return execute(dsn, f"SELECT public.{call} AS answer", *values)[0]["answer"]
+
+    def insert(minutes: int) -> str:
+        payload = f'{{"durationMin": {minutes}}}'
+        return str(execute(dsn, "INSERT INTO audio_job_queue (payload) VALUES (%s) RETURNING id", payload)[0]["id"])
+
+    token, other = "22222222-2222-2222-2222-222222222222", "33333333-3333-3333-3333-333333333333"
+    claim_old = "worker_claim(p_token => %s, p_worker => 'old', p_lease_s => 60, p_payload_limit_bytes => 1000000)"
+    held, long = insert(1), insert(480)
+    assert old(claim_old, token)["job_id"] == held
+    migrate(dsn)
+    migrate(dsn)
+    new = open_queue(Config(database_url=dsn), worker_name="new")  # type: ignore[arg-type]
+    insert(480)
+    short = insert(1)
+    assert old("worker_heartbeat(%s, %s, 60, 10, 's')", held, token) == "held"
+    assert old("worker_finish(%s, %s, '{}', '{}')", held, token) == "held"
+    assert new.attempts(held) == []
+    mine = new.claim()
+    assert mine is not None
+    assert mine.job_id == long, "inserted before the migration, so in the order of its insert"
+    assert old(claim_old, other)["job_id"] not in (short, long)
+    mine = new.claim()
+    assert mine is not None
+    assert mine.job_id == short
+    new.pause_queue("why", by="me")
+    assert old(claim_old, "44444444-4444-4444-4444-444444444444") is None
+    new.close()
+    databases.release(dsn)
+
+
+def test_the_printed_schema_3_had_an_index_that_is_gone(databases: Databases) -> None:
+    dsn = databases.new(Variant())
+    execute(dsn, SCHEMA_3)
+    ready = "SELECT to_regclass('public.audio_job_queue_ready') IS NOT NULL AS there"
+    assert execute(dsn, ready)[0]["there"]
+    migrate(dsn)
+    assert not execute(dsn, ready)[0]["there"]
+    databases.release(dsn)
+
+
 # -- what others may do
 
 
@@ -388,3 +460,39 @@ def all_findings(project: Any, dsn: str) -> list[Finding]:
 
 def findings(project: Any, dsn: str) -> dict[str, Finding]:
     return {finding.what: finding for finding in all_findings(project, dsn)}
+
+
+def test_customers_may_read_their_rows_in_tables_we_make_and_no_more(databases: Databases) -> None:
+    """Where Supabase's default grants are all, and the app's tables are not there yet."""
+    dsn = databases.new("empty")
+    execute(dsn, PLATFORM)
+    ours = dsn.replace("://postgres@", f"://{OWNER}@")
+    migrate(ours)
+    rights = execute(
+        ours,
+        """SELECT c.relname AS table, coalesce(r.rolname, 'PUBLIC') AS role, a.privilege_type AS may
+             FROM pg_class c CROSS JOIN aclexplode(c.relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+              AND coalesce(r.rolname, 'PUBLIC') NOT IN ('service_role', %s)
+            ORDER BY 1""",
+        OWNER,
+    )
+    assert [tuple(right.values()) for right in rights] == [
+        ("audio_job_queue", "authenticated", "SELECT"),
+        ("tracks", "authenticated", "SELECT"),
+    ]
+    mine, other = (customer(ours, str(uuid.uuid4())) for _ in range(2))
+    for user_id in (mine, other):
+        execute(ours, "INSERT INTO tracks (user_id) VALUES (%s)", user_id)
+        execute(ours, "INSERT INTO audio_job_queue (user_id) VALUES (%s)", user_id)
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SELECT set_config('request.jwt.claim.sub', %s, false)", [mine])
+        for role in ("authenticated", "anon"):
+            connection.execute(f"SET ROLE {role}")
+            for table in ("tracks", "audio_job_queue"):
+                for statement in (f"TRUNCATE {table} CASCADE", f"DELETE FROM {table}"):
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                        connection.execute(statement)
+                if role == "authenticated":
+                    assert connection.execute(f"SELECT user_id::text FROM {table}").fetchall() == [(mine,)]
+    databases.release(dsn)

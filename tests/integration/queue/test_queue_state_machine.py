@@ -33,7 +33,7 @@ from worker.queue.service import Queue, open_queue
 
 @dataclass(frozen=True)
 class Model:
-    """A job as it should be: who holds it, and what it has been through."""
+    """A job as it should be: who holds it, and what it has been through; `beside`: a neighbour of it has died."""
 
     status: str = "pending"
     holder: str | None = None
@@ -43,6 +43,7 @@ class Model:
     expired: bool = False
     parked: bool = False
     finished_by: str | None = None
+    beside: bool = False
 
 
 class Machine(RuleBasedStateMachine):
@@ -133,14 +134,24 @@ class Machine(RuleBasedStateMachine):
     def rescue(self, number: int) -> None:
         dead = [i for i, m in self.model.items() if m.status == "processing" and m.expired]
         assert rescued_by(self.worker(number)) == len(dead)
+        beside = {job_id: self.neighbours(job_id) for job_id in dead}
         for job_id in dead:
             model = self.model[job_id]
-            given_up = model.crashes + 1 >= MAX_CRASHES or model.attempt >= MAX_ATTEMPTS
+            # nobody is charged with a death beside others of one process, whose tokens begin alike
+            crashes = model.crashes + (not model.beside and not beside[job_id])
+            given_up = crashes >= MAX_CRASHES or model.attempt >= MAX_ATTEMPTS
             status = "failed" if given_up else "pending"
             parked = self.probe_over(model) and not given_up
-            self.change(job_id, status=status, holder=None, crashes=model.crashes + 1, due=True, parked=parked)
+            self.change(job_id, status=status, holder=None, crashes=crashes, due=True, parked=parked, beside=False)
+        for neighbour in (other for others in beside.values() for other in others if other not in dead):
+            self.change(neighbour, beside=True)
         if not any(model.parked for model in self.model.values()):
             self.cause = None  # nobody waits for it
+
+    def neighbours(self, job_id: str) -> list[str]:
+        process = str(self.model[job_id].holder)[:18]
+        held = [i for i, m in self.model.items() if m.status == "processing" and str(m.holder).startswith(process)]
+        return [other for other in held if other != job_id]
 
     def probe_over(self, model: Model) -> bool:
         """Have the cause rest anew where the job was a probe of it; whether it was."""
@@ -157,7 +168,7 @@ class Machine(RuleBasedStateMachine):
         if outcome is Outcome.RELEASED:
             self.probe_over(self.model[claim.job_id])
             attempt = self.model[claim.job_id].attempt - 1
-            self.change(claim.job_id, status="pending", holder=None, attempt=attempt, due=not delayed)
+            self.change(claim.job_id, status="pending", holder=None, attempt=attempt, due=not delayed, beside=False)
 
     @rule(claim=claims, which=st.sampled_from(["transient", "permanent", "configuration", "crash"]))
     def resolve_failure(self, claim: Claim, which: str) -> None:
@@ -179,17 +190,27 @@ class Machine(RuleBasedStateMachine):
         if which == "configuration":
             assert outcome is Outcome.PARKED
             self.cause = False if model.parked or self.cause is None else self.cause
-            self.change(claim.job_id, status="pending", holder=None, attempt=model.attempt - 1, due=True, parked=True)
+            self.change(
+                claim.job_id,
+                status="pending",
+                holder=None,
+                attempt=model.attempt - 1,
+                due=True,
+                parked=True,
+                beside=False,
+            )
             return
         self.probe_over(model)
         crashes = model.crashes + (which == "crash")
         poison = which == "crash" and crashes >= MAX_CRASHES
         if which == "permanent" or poison or model.attempt >= MAX_ATTEMPTS:
             assert outcome is (Outcome.POISON if poison else Outcome.FAILED)
-            self.change(claim.job_id, status="failed", crashes=crashes, finished_by=claim.token, parked=False)
+            self.change(
+                claim.job_id, status="failed", crashes=crashes, finished_by=claim.token, parked=False, beside=False
+            )
         else:
             assert outcome is Outcome.RETRIED
-            self.change(claim.job_id, status="pending", holder=None, crashes=crashes, due=False)
+            self.change(claim.job_id, status="pending", holder=None, crashes=crashes, due=False, beside=False)
 
     @rule()
     def time_passes(self) -> None:

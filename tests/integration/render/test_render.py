@@ -472,6 +472,27 @@ def test_twins_differ_by_the_beat_alone_and_both_keep_their_promise(tmp_path):
     assert json.loads((tmp_path / "r.json").read_text())["twin"]["file"] == "track-speakers.flac"
 
 
+@pytest.mark.parametrize(
+    ("job", "voice", "why"),
+    [
+        ({"voice": {"provider": "uploaded", "url": "voice.wav"}, "script": "I am calm."}, False, "of a recording"),
+        ({"solfeggio": {"hz": 528}, "script": "I am calm."}, True, "of a recording"),
+        ({"solfeggio": {"hz": 528}, "script": "[pause 1s]"}, False, "nothing is spoken"),
+        ({"solfeggio": {"hz": 528}}, False, "nothing is spoken"),
+    ],
+    ids=["uploaded", "file", "pauses only", "no script"],
+)
+def test_lyrics_without_known_words_are_left_out_and_noted(tmp_path, recordings, told, job, voice, why):
+    (tmp_path / "voice.wav").write_bytes((recordings / "voice.wav").read_bytes())
+    file = job_file(tmp_path, durationMin=0.15, lyrics=True, outputFormat="wav", **job)
+    given = ["--voice", "voice.wav"] if voice else []
+    status, says = told("render", file, "-o", "track.wav", "--report", "r.json", *given)
+    assert status == 0, says
+    (note,) = [note for note in json.loads((tmp_path / "r.json").read_text())["notes"] if note.startswith("lyrics")]
+    assert why in note
+    assert not [*tmp_path.glob("*.lrc"), *tmp_path.glob("*.vtt")]
+
+
 @pytest.mark.parametrize("ending", ["lrc", "vtt"])
 def test_lyrics_name_each_line_where_it_is_spoken(tmp_path, ending):
     from worker.plan.lyrics import as_lrc, as_webvtt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from worker.errors import MediaError
 from worker.queue.claims import Cause, Claim
 from worker.queue.retry import MAX_CRASHES
 from worker.queue.service import open_queue
-from worker.service.email import Email, failed_email, ready_email
+from worker.service.email import Email, cause_email, failed_email, ready_email
 from worker.service.notifications import EmailNotifier
 from worker.service.runner import JobResult
 from worker.service.worker import Worker
@@ -119,7 +120,7 @@ def test_the_owner_gets_an_email(post: Post) -> None:
     (email,) = post.resend.sent
     assert email["to"] == ["ada@example.com"]
     assert email["from"] == "MindScript <tracks@example.com>"
-    assert email["subject"] == "“Calm mornings” is ready"
+    assert email["subject"] == "Your track is ready"
     for body in (email["text"], email["html"]):
         assert "Calm mornings" in body
         assert "10 minutes" in body
@@ -184,8 +185,9 @@ def test_the_operators_get_an_email_for_each_cause_and_its_end(post: Post) -> No
         assert notifier.sent
     waits, go_on = post.resend.sent
     assert waits["to"] == go_on["to"] == ["ops@example.com"]
-    assert waits["subject"] == "Jobs wait: OPENAI_API_KEY/voice.key"
-    assert go_on["subject"] == "Jobs go on: OPENAI_API_KEY/voice.key"
+    assert waits["subject"] == "Jobs wait: voice.key"
+    assert go_on["subject"] == "Jobs go on: voice.key"
+    assert "OPENAI_API_KEY/voice.key" in waits["text"]
     assert "check OPENAI_API_KEY" in waits["text"]
 
 
@@ -238,6 +240,36 @@ def test_an_owner_without_address_gets_no_email(post: Post, user_id: str | None)
 def test_a_user_with_a_phone_only_gets_no_email(post: Post) -> None:
     post.auth.users[USER] = None
     assert ready(post.config, job_id="j", user_id=USER) is False
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"email_confirmed_at": None, "confirmed_at": None, "last_sign_in_at": None},
+        {"email_confirmed_at": None, "phone": "49151", "phone_confirmed_at": "2026-01-01T00:00:05Z"},
+        {"email_confirmed_at": None, "invited_at": "2026-01-01T00:00:05Z"},
+        {"email_confirmed_at": None, "user_metadata": {"email_verified": True}},
+        {"deleted_at": "2026-01-02T00:00:00Z"},
+    ],
+    ids=["signed up", "phone confirmed", "invited", "claims it", "deleted"],
+)
+def test_an_address_that_is_not_confirmed_gets_no_email(post: Post, log: list[str], said: dict[str, object]) -> None:
+    post.auth.said[USER] = said
+    assert ready(post.config, job_id="j", user_id=USER) is False
+    assert post.resend.asked == 0
+    assert any("no confirmed address" in line for line in log)
+
+
+def test_no_subject_has_a_word_of_a_strangers() -> None:
+    title = "FREE MONEY https://evil.example/x www.evil.example Vol. 2 at 1.5 Hz evil。example"
+    email = ready_email("a@example.com", job_id="j", summary={"title": title}, app_url=None)
+    assert email.subject == "Your track is ready"
+    for body in (email.text, email.html):
+        assert "Vol. 2 at 1.5 Hz" in body
+        assert "://" not in body
+        assert not re.search(r"evil[.。]example", body)
+    cause = Cause("openai/tts-1/FREE-MONEY/voice.plan", "x", datetime.now(UTC), 1)
+    assert cause_email("a@example.com", cause, is_fixed=False).subject == "Jobs wait: voice.plan"
 
 
 def test_without_supabase_operators_still_get_emails(post: Post) -> None:

@@ -387,6 +387,50 @@ class TestJsonText:
         assert parse_job('{"script": "Hi", "durationMin": 3, "durationMin": 4}').duration_min == 4
 
 
+def test_every_list_and_text_of_a_payload_has_a_limit():
+    """But the script, and the track's length, whose limits are settings."""
+    without: list[str] = []
+
+    def look(path: str, schema: Any) -> None:
+        if isinstance(schema, list):
+            for item in schema:
+                look(path, item)
+        elif isinstance(schema, dict):
+            kind, chosen = schema.get("type"), {"enum", "const"} & schema.keys()
+            needed = {"string": "maxLength", "array": "maxItems", "object": "maxProperties"}.get(str(kind))
+            open_object = kind != "object" or schema.get("additionalProperties")
+            if needed and needed not in schema and not chosen and open_object:
+                without.append(path)
+            for key, inner in schema.items():
+                look(f"{path}.{key}" if key not in ("properties", "$defs", "anyOf") else path, inner)
+
+    look("", RenderJob.model_json_schema())
+    assert without == [".script", ".pronounce.additionalProperties"], "the latter are checked by `check_entries`"
+
+
+@pytest.mark.parametrize(
+    ("payload", "says"),
+    [
+        ({"voice": {"tidy": ["dc"] * 21}}, "voice.tidy: found a list of 21"),
+        ({"deliver": ["speakers"] * 21}, "deliver: found a list of 21"),
+        (
+            {"gains": {"timeline": {"voice": [{"atMin": n / 1000, "db": 0} for n in range(1001)]}}},
+            "list of at most 1000",
+        ),
+    ],
+)
+def test_more_than_that_is_refused_by_name(payload, says):
+    assert says in refused({"script": "I am calm.", "solfeggio": {"hz": 528}} | payload)
+
+
+def test_pauses_alone_cannot_make_a_track_of_days():
+    """The older dialect states no length: the track is as long as its speech."""
+    script = "I am. [pause 600s] " * 49
+    assert parse_job({"script": script[:-20], "voice": {"voice_id": "x"}}).duration_min is None
+    says = refused({"script": script, "voice": {"voice_id": "x"}})
+    assert says == "script: found pauses of 29400 s in all, allowed are at most 480 minutes"
+
+
 def test_several_errors_give_the_first_and_the_count():
     message = refused({"durationMin": 0, "pauseSec": -1, "fade": {"inMs": "x"}})
     assert message == "durationMin: found 0, allowed is a number from 0.05 to 480 (minutes) (and 2 more errors)"

@@ -41,11 +41,32 @@ def test_permanent_errors_fail_at_once_in_their_own_words(error: WorkerError) ->
     assert decision.code == error.code
 
 
-@pytest.mark.parametrize("error", [TransientError("secret host down"), QualityError("too quiet"), KeyError("bug")])
-def test_transient_errors_and_bugs_are_tried_five_times(error: Exception) -> None:
+def test_transient_errors_are_tried_five_times() -> None:
+    error = TransientError("secret host down")
     outcomes = [decide(claim(attempt=n), error, jitter=0.5).outcome for n in range(1, MAX_ATTEMPTS + 1)]
     assert outcomes == [Outcome.RETRIED] * 4 + [Outcome.FAILED]
     assert decide(claim(attempt=5), error).message == APOLOGY
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("a bug in the worker"),
+        TransientError("a bug in the job", code="worker.bug"),
+        TransientError("too long", code="job.deadline"),
+        TransientError("said nothing", code="job.silent"),
+        TransientError("FFmpeg took too long", code="ffmpeg.timeout"),
+        QualityError("too quiet"),
+    ],
+)
+def test_bugs_and_timeouts_are_tried_twice(error: Exception) -> None:
+    first = decide(claim(), error)
+    assert first.outcome is Outcome.RETRIED
+    assert decide(claim(attempt=2, last=first.code), error).outcome is Outcome.FAILED
+    assert decide(claim(attempt=2, last="job.deadline"), error).outcome is Outcome.FAILED
+    # a shutdown between the two leaves its own code, and its attempt is not counted: then a third time, at most
+    assert decide(claim(attempt=2, last="shutdown"), error).outcome is Outcome.RETRIED
+    assert decide(claim(attempt=3, last="shutdown"), error).outcome is Outcome.FAILED
 
 
 def test_retry_after_is_a_floor_and_no_ceiling() -> None:
@@ -101,7 +122,8 @@ def test_interruptions_are_no_failures() -> None:
 )
 def test_no_error_is_retried_for_ever(attempt: int, crashes: int, crashed: bool, error: Exception) -> None:
     decision = decide(claim(attempt=attempt, crashes=crashes), error, crashed=crashed)
-    if attempt >= MAX_ATTEMPTS or (crashed and crashes >= 2):
+    bug = isinstance(error, QualityError | ValueError)
+    if attempt >= MAX_ATTEMPTS or (crashed and crashes >= 2) or (bug and attempt > 2):
         assert decision.action is Action.FAIL
     else:
         assert decision.action is Action.RETRY

@@ -56,3 +56,10 @@ def test_a_long_line_gives_a_short_title():
     (title, _, _), *_ = found([span], "auto")
     assert len(title) <= 80
     assert title.endswith(" …")
+
+
+def test_there_are_a_thousand_chapters_at_most():
+    for repetitions, step in ((1000, 1), (1001, 2), (28_800, 29)):
+        titles = [title for title, _, _ in found(spoken(*((0.001 * at,) for at in range(repetitions))), "auto")]
+        assert len(titles) <= 1000
+        assert titles == [f"Repetition {number}" for number in range(1, repetitions + 1, step)]

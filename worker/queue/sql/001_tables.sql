@@ -3,6 +3,8 @@
 DO $$
 DECLARE
     v_made text[] := '{}';
+    v_tables text[] := '{}';
+    v_table text;
     v_function text;
     v_role text;
 BEGIN
@@ -26,9 +28,7 @@ BEGIN
         IF to_regprocedure('auth.uid()') IS NOT NULL THEN
             CREATE POLICY "Owners read their tracks" ON public.tracks FOR SELECT USING (user_id = auth.uid());
         END IF;
-        IF to_regrole('service_role') IS NOT NULL THEN
-            GRANT ALL ON public.tracks TO service_role;
-        END IF;
+        v_tables := v_tables || 'public.tracks'::text;
     END IF;
 
     IF to_regclass('public.audio_job_queue') IS NULL THEN
@@ -57,9 +57,7 @@ BEGIN
             CREATE POLICY "Owners read their jobs" ON public.audio_job_queue
                 FOR SELECT USING (user_id = auth.uid());
         END IF;
-        IF to_regrole('service_role') IS NOT NULL THEN
-            GRANT ALL ON public.audio_job_queue TO service_role;
-        END IF;
+        v_tables := v_tables || 'public.audio_job_queue'::text;
 
         CREATE OR REPLACE FUNCTION public.audio_job_queue_touch() RETURNS trigger
         LANGUAGE plpgsql SET search_path = pg_catalog, public, extensions, pg_temp AS $touch$
@@ -124,6 +122,23 @@ BEGIN
         END $complete$;
         v_made := v_made || 'public.complete_job(uuid, jsonb, text)'::text;
     END IF;
+
+    -- Supabase grants everything on new tables to anon and authenticated by default, and no policy holds TRUNCATE back.
+    -- Customers get what the policy above is for: to read their own rows.
+    FOREACH v_table IN ARRAY v_tables LOOP
+        EXECUTE format('REVOKE ALL ON TABLE %s FROM PUBLIC', v_table);
+        FOREACH v_role IN ARRAY ARRAY['anon', 'authenticated'] LOOP
+            IF to_regrole(v_role) IS NOT NULL THEN
+                EXECUTE format('REVOKE ALL ON TABLE %s FROM %I', v_table, v_role);
+            END IF;
+        END LOOP;
+        IF to_regrole('authenticated') IS NOT NULL AND to_regprocedure('auth.uid()') IS NOT NULL THEN
+            EXECUTE format('GRANT SELECT ON TABLE %s TO authenticated', v_table);
+        END IF;
+        IF to_regrole('service_role') IS NOT NULL THEN
+            EXECUTE format('GRANT ALL ON TABLE %s TO service_role', v_table);
+        END IF;
+    END LOOP;
 
     -- Ours are for the server side only; Supabase grants new functions to anon and authenticated by default.
     FOREACH v_function IN ARRAY v_made LOOP

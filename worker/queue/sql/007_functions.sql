@@ -435,7 +435,10 @@ END $$;
 
 -- Rescue the jobs of dead workers. A leased row is dead when its lease has run out, a row claimed by a worker that knows
 -- no leases when nobody has touched it for ten minutes. Either death counts as a crash; too many and the job is given
--- up. Answers with the ids of both kinds, and with the rows that could not be written: a trigger of the app's that fails
+-- up. A job that ran beside others of the same process is not charged: nobody knows which of them it died over. Its
+-- code is `crash.shared`, and the worker that claims it next runs it alone. The tokens of a process begin alike. A
+-- neighbour whose lease has not run out yet is marked, since it would look alone once this row has been put back.
+-- Answers with the ids of both kinds, and with the rows that could not be written: a trigger of the app's that fails
 -- over one row must not keep the others from being rescued.
 CREATE OR REPLACE FUNCTION public.worker_rescue(
     p_max_crashes integer, p_max_attempts integer, p_error text) RETURNS jsonb
@@ -449,7 +452,12 @@ DECLARE
     v_refused jsonb := '[]';
 BEGIN
     FOR v_row IN
-        SELECT q.id, q.crash_count + 1 AS crashes, q.attempt, q.parked_cause, q.claimed_by, q.started_at
+        SELECT q.id, q.crash_count + 1 AS crashes, q.attempt, q.parked_cause, q.claimed_by, q.started_at, q.claim_token,
+               (q.error_code = 'crash.beside' OR EXISTS (
+                   SELECT FROM public.audio_job_queue o
+                    WHERE o.status = 'processing' AND o.id <> q.id
+                      AND pg_catalog.left(o.claim_token::text, 18) = pg_catalog.left(q.claim_token::text, 18))) IS TRUE
+                   AS shared
           FROM public.audio_job_queue q
          WHERE q.status = 'processing'
            AND (q.lease_expires_at < v_now
@@ -457,12 +465,26 @@ BEGIN
                    AND coalesce(q.updated_at, q.started_at, q.created_at) < v_now - pg_catalog.make_interval(mins => 10))
          ORDER BY q.id LIMIT 200 FOR UPDATE SKIP LOCKED
     LOOP
+        IF v_row.shared THEN
+            v_row.crashes := v_row.crashes - 1;
+            BEGIN
+                UPDATE public.audio_job_queue SET error_code = 'crash.beside'
+                 WHERE id IN (SELECT o.id FROM public.audio_job_queue o
+                               WHERE o.status = 'processing' AND o.lease_expires_at >= v_now
+                                 AND pg_catalog.left(o.claim_token::text, 18)
+                                     = pg_catalog.left(v_row.claim_token::text, 18)
+                                 FOR UPDATE SKIP LOCKED);
+            EXCEPTION WHEN OTHERS THEN
+                NULL; -- a trigger of the app's: then the neighbour is charged
+            END;
+        END IF;
         v_code := CASE WHEN v_row.crashes >= p_max_crashes THEN 'poison'
                        WHEN v_row.attempt >= p_max_attempts THEN 'attempts' END;
         BEGIN
             IF v_code IS NULL THEN
                 UPDATE public.audio_job_queue
-                   SET status = 'pending', crash_count = v_row.crashes, error_code = 'crash', run_after = v_now,
+                   SET status = 'pending', crash_count = v_row.crashes, run_after = v_now,
+                       error_code = CASE WHEN v_row.shared THEN 'crash.shared' ELSE 'crash' END,
                        started_at = NULL, progress = 0, stage = NULL, updated_at = v_now,
                        claim_token = NULL, claimed_by = NULL, lease_expires_at = NULL
                  WHERE id = v_row.id;
