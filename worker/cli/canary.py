@@ -125,7 +125,7 @@ def _follow(flight: Flight, queue: Queue, timeout_s: float) -> None:
         if row.status in ENDED and (row.status, row.stage) != ("completed", UNFINISHED_STAGE):
             flight.steps["in all"] = time.monotonic() - began
             if row.status != "completed":
-                flight.failure = f"it was {row.status}: {_why(flight, queue, row)}"
+                flight.failure = f"it was {row.status}: {_why(queue, row)}"
             return
         if row.parked_cause is not None:
             cause = next((each for each in queue.causes() if each.name == row.parked_cause), None)
@@ -136,12 +136,11 @@ def _follow(flight: Flight, queue: Queue, timeout_s: float) -> None:
         flight.failure = f"no worker took it within {timeout_s:.0f} s: is one running, on this database?"
     else:
         flight.failure = (
-            f"it has not ended after {timeout_s:.0f} s, at the stage {row.stage or 'of waiting'!r}: "
-            f"{_why(flight, queue, row)}"
+            f"it has not ended after {timeout_s:.0f} s, at the stage {row.stage or 'of waiting'!r}: {_why(queue, row)}"
         )
 
 
-def _why(flight: Flight, queue: Queue, row: JobRow) -> str:
+def _why(queue: Queue, row: JobRow) -> str:
     """The operator's line of the last attempt, else what the row has."""
     if queue.mode == "leased":
         attempts = queue.attempts(row.job_id)
