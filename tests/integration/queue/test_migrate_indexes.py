@@ -64,9 +64,7 @@ def test_writers_go_on_while_an_old_transaction_holds_an_index_up(dsn: str) -> N
         busy.execute("INSERT INTO audio_job_queue (payload) VALUES ('{}')")
         migrating = threading.Thread(target=migrate, args=(dsn,))
         migrating.start()
-        waits = (
-            "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name ~ 'migrate' AND query ~ %s"
-        )
+        waits = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name ~ 'migrate' AND query ~ %s"
         deadline = time.monotonic() + 60
         asked = "ALTER TABLE public.audio_job_queue"
         while not execute(dsn, waits, asked)[0]["n"] and time.monotonic() < deadline:
