@@ -362,10 +362,14 @@ class Worker:
             return True  # no other job can be done here
         self._look_at_causes()
         try:
-            return self._queue.depth()["pending"] <= sum(cause.jobs for cause in self.state.causes)
+            state = self._queue.queue_state()
         except WorkerError as error:
             logger.bind(event="depth.failed").warning("the queue does not answer: {}", error.message)
             return False
+        if state.paused_at is not None:
+            logger.bind(event="queue.paused").warning("the queue is paused by {}: {}", state.paused_by, state.reason)
+            return True
+        return state.counts["pending"] <= sum(cause.jobs for cause in self.state.causes)
 
     def _poll_s(self) -> float:
         if self._drain:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from database import execute, row_of
 from processes import children as started
+from pydantic import SecretStr
 from standins.jobs import PERFORM
 
 from worker.backoff import RetryPolicy
@@ -138,6 +139,66 @@ def test_jobs_are_run_and_their_outcomes_written(works: Works) -> None:
     assert (track_row["audio_url"], track_row["status"]) == (path, "published")
     assert works.outcomes() == ["completed"]
     assert works.observer.all[0].summary["lufs"] == -16.0
+
+
+def test_each_attempt_leaves_its_story_with_secrets_masked(works: Works) -> None:
+    works.set(openai_api_key=SecretStr("a-key-of-no-known-form"))
+    deeds = ["sleep", "fail"]
+    job = works.enqueue(do=deeds, seconds=0.2, error="TransientError", message="a-key-of-no-known-form\x1b", attempts=1)
+    works.drain()
+    first, second = works.queue.attempts(job)
+    assert (first.number, first.outcome, first.report.error) == (1, "retried", "*** "), (
+        "and nothing that a terminal obeys"
+    )
+    assert list(first.report.stages) == ["Sleeping"]
+    assert (second.number, second.outcome, second.report.error) == (2, "completed", None)
+    assert (second.report.figures["lufs"], second.report.figures["dbtp"]) == (-16.0, -1.5)
+    assert "worker" in second.report.versions
+    assert "a-key" not in str(execute(works.dsn, "SELECT * FROM worker_attempts"))
+
+
+def test_a_cancelled_job_s_worker_tells_how_far_it_came(works: Works) -> None:
+    job = works.enqueue(do="wait", until=str(works.folder / "never"))
+    with works.working() as worker:
+        eventually(lambda: [job.stage for job in worker.state.running] == ["Waiting"])
+        works.queue.cancel([job])
+        worker.cancelled(job)
+        eventually(lambda: works.outcomes() == ["cancelled"])
+    (attempt,) = works.queue.attempts(job)
+    assert (attempt.outcome, list(attempt.report.stages)) == ("cancelled", ["Waiting"])
+
+
+def test_a_worker_purges_by_itself_what_is_too_old(works: Works) -> None:
+    works.set(purge_after_d=30)
+    old, young = works.enqueue(), works.enqueue()
+    works.drain()
+    execute(
+        works.dsn,
+        "UPDATE audio_job_queue SET created_at = now() - interval '31 days', completed_at = now() - interval '31 days'"
+        " WHERE id = %s",
+        old,
+    )
+    with works.working():
+        eventually(lambda: works.row(old)["purged_at"] is not None)
+    assert works.row(young)["purged_at"] is None
+    assert works.queue.attempts(old) == []
+
+
+def test_a_paused_queue_s_workers_wait_and_wake(works: Works) -> None:
+    works.queue.pause_queue("why", by="me")
+    works.enqueue()
+    with works.working() as worker:
+        eventually(lambda: worker.state.looped_at > 0)
+        assert works.outcomes() == []
+        works.queue.resume_queue()
+        eventually(lambda: works.outcomes() == ["completed"])
+
+
+def test_draining_a_paused_queue_ends(works: Works) -> None:
+    works.queue.pause_queue("why", by="me")
+    job = works.enqueue()
+    works.drain()
+    assert works.row(job)["status"] == "pending"
 
 
 def test_a_cycle_claims_at_most_max_jobs_per_cycle(works: Works) -> None:

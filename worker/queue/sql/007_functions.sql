@@ -62,9 +62,11 @@ BEGIN
     payload_text := NULL;
 END $$;
 
--- The id of the next job that is not parked, its row locked. Each query below reads one end of one index.
+-- The id of the next job that is not parked, its row locked. Each query below reads one end of one index, and is held to that
+-- whatever the planner believes of a table that has just been filled: else it sorts all that wait.
 CREATE OR REPLACE FUNCTION public.worker_next(p_now timestamptz, p_order text) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, extensions, pg_temp
+SET enable_sort = off SET enable_bitmapscan = off SET enable_seqscan = off AS $$
 DECLARE
     v_id uuid;
     v_oldest timestamptz;
