@@ -18,7 +18,7 @@ STARTS = 50
 def test_no_decoder_that_was_taken_over_gets_anything(leased_dsn):
     with taken_over(leased_dsn) as worker:
         worker.enqueue(STARTS)
-        told = worker.drained(worker.decoder())
+        told = worker.drained(worker.decoder(), timeout_s=800)
     keys = sum(tries.pop("keys") for tries in told)
     results = Counter(result for tries in told for result in tries.values())
     tell(

@@ -91,10 +91,10 @@ class TakenOver:
             finally:
                 process.kill()
 
-    def drained(self, ffmpeg: Path) -> list[Tries]:
+    def drained(self, ffmpeg: Path, *, timeout_s: float = 250.0) -> list[Tries]:
         """Run the worker to its end; what each decoder has told."""
         with self.worker(ffmpeg) as process:
-            log, _ = process.communicate(timeout=250)
+            log, _ = process.communicate(timeout=timeout_s)
         told = list(_told(log))
         assert told, log
         return told
