@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import socket
@@ -10,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import timedelta
 from operator import methodcaller
 
 from loguru import logger
@@ -29,13 +27,10 @@ from worker.service.observers import JobObserver
 from worker.service.runner import JobResult, RunningJob, WorkerContext
 from worker.service.state import State
 from worker.service.stopping import Stopping, WakeEvent
+from worker.service.upkeep import Upkeep
 
 _DIED = "the workers that had it have died over it too often"
 _JITTER = 0.2
-_COUNTING = 0.02  # most of the time spent counting the queue's jobs
-_RESCUE_SPREAD = (0.8, 0.96)  # of the interval: with the lease's 60 s a rescue comes within 75 s
-_PURGE_S = 3600.0  # between purges
-_PURGED_AT_ONCE = 2000  # jobs; the loop stands still meanwhile, for a second or two
 _LONGEST_WAIT_S = 15.0  # /health shows when the loop last ran
 
 
@@ -81,9 +76,6 @@ class Worker:
         self._poll_at_once = True
         self._claims_left = 0  # in this cycle
         self._next_cycle_at = 0.0
-        self._next_rescue_at = 0.0
-        self._next_count_at = math.inf  # until somebody wants to know
-        self._next_purge_at = 0.0
         self._backoff_until = 0.0  # no new cycle before
         self._failed_claims = 0
         self._cycle_had_trouble = False
@@ -93,6 +85,7 @@ class Worker:
         self._jobs: set[Future[bool]] = set()
         self._telling = threading.Lock()  # of causes
         self.state = State(worker_name(config), queue.description)
+        self._upkeep = Upkeep(config, queue, self.state, timings, purges=not drain)
 
     def observe(self, observer: JobObserver) -> None:
         """Add an observer, before `run`."""
@@ -100,7 +93,7 @@ class Worker:
 
     def count_backlog(self) -> None:
         """From now on, count the jobs of the queue now and then, for metrics; before `run`."""
-        self._next_count_at = 0.0
+        self._upkeep.want_backlog()
 
     def wake(self) -> None:
         """Poll now; from any thread."""
@@ -159,8 +152,8 @@ class Worker:
         try:
             self._rescue()
             self._claim_jobs(start)
-            self._count_backlog()
-            self._purge()
+            self._upkeep.count()
+            self._upkeep.purge()
         except Exception as error:  # noqa: BLE001 - a bug here must not end the worker
             logger.bind(event="loop.bug").opt(exception=error).error("a bug in the loop, {}; it goes on", where(error))
             self._claims_left = 0
@@ -305,15 +298,9 @@ class Worker:
         self._backoff_until = 0.0
 
     def _rescue(self) -> None:
-        if time.monotonic() < self._next_rescue_at:
+        rescued = self._upkeep.rescue()
+        if rescued is None:
             return
-        self._next_rescue_at = time.monotonic() + self._timings.rescue_s * random.uniform(*_RESCUE_SPREAD)
-        try:
-            rescued = self._queue.rescue_jobs()
-        except WorkerError as error:
-            logger.bind(event="rescue.failed").warning("the rescue failed: {}", error.message)
-            return
-        self.state.rescued += len(rescued.put_back) + len(rescued.given_up)
         if rescued.put_back:
             self._poll_at_once = True
         for job_id in rescued.given_up:
@@ -322,33 +309,6 @@ class Worker:
             why = f"it was parked for longer than CONFIGURATION_LIMIT_H, last for {cause}"
             self._report("failed", methodcaller("given_up", job_id, "failed", why))
         self._look_at_causes()
-
-    def _count_backlog(self) -> None:
-        if time.monotonic() < self._next_count_at:
-            return
-        began = time.monotonic()
-        try:
-            self.state.backlog = self._queue.backlog(self.state.causes)
-        except WorkerError as error:
-            self.state.backlog = None
-            logger.bind(event="depth.failed").warning("the queue does not answer: {}", error.message)
-        # In plain mode the app's table may have no index, so a count reads all of it.
-        now = time.monotonic()
-        self._next_count_at = now + max(self._timings.count_s, (now - began) / _COUNTING)
-
-    def _purge(self) -> None:
-        """Purge what is older than PURGE_AFTER_D, once an hour; a worker that drains leaves that to others."""
-        days = self._config.purge_after_d
-        if days is None or self._drain or time.monotonic() < self._next_purge_at:
-            return
-        self._next_purge_at = time.monotonic() + _PURGE_S * random.uniform(1 - _JITTER, 1 + _JITTER)
-        try:
-            purged = self._queue.purge_older(timedelta(days=days), at_most=_PURGED_AT_ONCE)
-        except WorkerError as error:
-            logger.bind(event="purge.failed").warning("the purge failed: {}", error.message)
-            return
-        if purged:
-            logger.bind(event="purged", jobs=purged).info("{} jobs purged: older than PURGE_AFTER_D", purged)
 
     def _drained(self) -> bool:
         """Whether, draining, the queue is empty, or what is left cannot be done."""
@@ -378,5 +338,5 @@ class Worker:
 
     def _pause_s(self) -> float:
         """Seconds until the next cycle or rescue."""
-        next_at = min(self._next_cycle(), self._next_rescue_at)
+        next_at = min(self._next_cycle(), self._upkeep.next_at)
         return min(max(next_at - time.monotonic(), 0.0), _LONGEST_WAIT_S)
