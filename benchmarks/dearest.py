@@ -115,7 +115,7 @@ def _write_voice(path: Path, seconds: float) -> None:
             syllables = np.maximum(np.sin(2 * np.pi * 3.1 * n / _RATE), 0) * (
                 np.sin(2 * np.pi * 0.4 * n / _RATE) > -0.7
             )
-            file.write(0.3 * syllables * noise.render(start, len(n))[:, 0])
+            file.write(0.3 * syllables * noise.render(start, start + len(n))[:, 0])
 
 
 def _rendered(payload: dict[str, Any], folder: Path, name: str) -> _Cost:

@@ -30,6 +30,8 @@ _ORIGIN = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*/?")
 _PART_ENDS = re.compile(r"[/?&=#]")
 _LAST_WORD, _FIRST_WORD = re.compile(r"(\w+)\W{0,3}$"), re.compile(r"\W{0,3}(\w+)")
 _SHORTEST_PART = 2
+_LARGEST_CHARACTERS = 60_000  # the app's payloads are a tenth of it
+_MOST_PARTS = 500
 
 
 class ForeignWords:
@@ -48,13 +50,14 @@ class ForeignWords:
         self._unread.append(written)
 
     def _read(self, written: object) -> None:
-        loaded = read_json(written) if isinstance(written, str) else written
-        if loaded is None and isinstance(written, str):
-            loaded = [written]  # no JSON: as it is
-        for path, text in _texts(loaded):
-            self._learn_text(path, text)
+        text = written if isinstance(written, str) else json.dumps(written, default=str, ensure_ascii=False)
+        loaded = read_json(text, longest=_LARGEST_CHARACTERS)
+        if loaded is None:  # no JSON, or so much of it that its parts and forms would cost seconds: as it is
+            self._texts[text.lower()] = None
+        for path, found in _texts(loaded):
+            self._learn_text(path, found)
         self._corpus = "\n".join(self._texts)
-        if self._part_names:
+        if 0 < len(self._part_names) <= _MOST_PARTS:
             longest_first = map(re.escape, sorted(self._part_names, key=len, reverse=True))
             names = "|".join(longest_first)
             self._parts = re.compile(rf"(?:(?<=[/\"'`“‘])|(?<![\w.])(?=[^\s/]*\.))(?:{names})(?!\w)", re.IGNORECASE)

@@ -1,6 +1,6 @@
 """What is masked where a message leaves a process: keys, and in a job process the customer's words.
 
-Every exit calls `masked`: log lines, the row, HTTP, letters, Sentry, the channel from a job to its worker. So no raise
+Every exit calls `masked`: log lines, the row, HTTP, e-mail, Sentry, the channel from a job to its worker. So no raise
 has to think of it. The secrets come with `set_up`, the customer's words with `learn`, once for a process.
 """
 
@@ -29,7 +29,7 @@ _SHORTEST_END = 3  # characters at either end of a key that a service shows: `sk
 # queries are masked by their form, whether or not they are in the configuration.
 _LOOKS_SECRET = re.compile(
     r"\b(?:sk|re|sb_secret|sb_publishable|xi)[-_][A-Za-z0-9_-]{12,}"
-    r"|\b(?:sk|re|sb_secret|sb_publishable|xi)[-_][A-Za-z0-9_-]*(?:\*{2,}|•{2,}|…|\.{3,})[A-Za-z0-9_-]*"
+    r"|\b(?:sk|re|sb_secret|sb_publishable|xi)[-_][A-Za-z0-9_-]{0,200}(?:\*{2,}|•{2,}|…|\.{3,})[A-Za-z0-9_-]*"
     r"|\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,2}"
     r"|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{6,}"
     r"|(?<=[Bb]asic )[A-Za-z0-9+/=_-]{6,}"
@@ -37,11 +37,11 @@ _LOOKS_SECRET = re.compile(
     r"|(?<=[?&;])(?:(?:access_|refresh_)?token|api[-_]?key|key|secret|password|signature|sig|X-Amz-[A-Za-z-]+)=[^\s&\"'<>]+"
 )
 _NAMED_SECRET = re.compile(  # `xi-api-key: …`, `"apikey": "…"`
-    r"(\b(?:[a-z-]*api[-_]?key|authorization)\b[\"']?\s*[:=]\s*[\"']?)"
-    r"(?!(?:bearer|basic)\b)(?=[^\s\"',;]*[0-9_-])[^\s\"',;]{8,}",
+    r"(\b(?:[a-z-]{0,20}api[-_]?key|authorization)\b[\"']?\s*[:=]\s*[\"']?)"
+    r"(?!(?:bearer|basic)\b)(?=[^\s\"',;]{0,200}[0-9_-])[^\s\"',;]{8,}",
     re.IGNORECASE,
 )
-_SHORTENED = re.compile(r"([A-Za-z0-9_-]*)(?:\*{2,}|•{2,}|…|\.{3,})([A-Za-z0-9_-]*)")
+_SHORTENED = re.compile(r"(?<![A-Za-z0-9_-])([A-Za-z0-9_-]*)(?:\*{2,}|•{2,}|…|\.{3,})([A-Za-z0-9_-]*)")
 
 
 class _Secrets:

@@ -220,6 +220,14 @@ def test_what_an_operator_must_know_stays() -> None:
     assert shown == "music: background-music/<text of 10 characters> does not exist"
 
 
+def test_a_payload_of_a_megabyte_is_masked_as_it_stands() -> None:
+    """Not taken apart: the parts and forms of so much would cost seconds, and hundreds of megabytes."""
+    masks.learn(json.dumps({"script": f"{WRITTEN} {'I am calm. ' * 90_000}", "x": [str(n) for n in range(20_000)]}))
+    assert masks.masked("refused (sleeps/soundly & dreams) or 'calm'") == (
+        "refused (<text of 23 characters>) or '<text of 4 characters>'"
+    )
+
+
 HOSTILE = "a\x1b[31m\x9b2J\x85\u2028\u202e\u2066\u2069\U000e0041\x07\r\n[/b][link=x]z"
 
 

@@ -11,12 +11,13 @@ from database import VARIANTS, Databases, Variant, age_row, execute, new_track, 
 from standins.http_server import serve
 from standins.postgrest import SERVICE_KEY, Postgrest
 
+from worker.backoff import RetryPolicy
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, ShuttingDown, TransientError
 from worker.queue.plain import PlainQueue
 from worker.queue.plain_dialect import DIALECTS
 from worker.queue.postgres import PostgresTransport
-from worker.queue.retry import runs_alone
+from worker.queue.retry import JobRetries, runs_alone
 from worker.queue.service import Claim, ClaimStatus, Outcome, Queue, open_queue
 
 TRANSPORTS = ("postgres", "supabase")
@@ -219,6 +220,17 @@ def test_a_death_beside_others_is_charged_to_none(jobs: Queue, dsn: str) -> None
     again = [claimed(jobs), claimed(jobs)]
     assert [(claim.attempt, claim.crashes, claim.last_error_code) for claim in again] == [(2, 0, "crash.shared")] * 2
     assert all(runs_alone(claim) for claim in again)
+
+
+def test_a_bug_is_tried_twice(jobs: Queue, dsn: str) -> None:
+    jobs.retries = JobRetries(RetryPolicy(first_wait_s=0.0))
+    bug = TransientError("a bug", code="worker.bug")
+    job_id = jobs.enqueue({})
+    assert jobs.resolve_failure(claimed(jobs), bug) is Outcome.RETRIED
+    again = claimed(jobs)
+    assert (again.attempt, again.last_error_code) == (2, "worker.bug")
+    assert jobs.resolve_failure(again, bug) is Outcome.FAILED
+    assert row_of(dsn, job_id)["status"] == "failed"
 
 
 def test_one_that_was_left_alone_is_charged(jobs: Queue, dsn: str) -> None:

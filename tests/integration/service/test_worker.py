@@ -307,6 +307,26 @@ def test_a_job_over_its_deadline_is_stopped_with_all_it_started(works: Works) ->
     assert not any(Path(f"/proc/{pid}").exists() for pid in note.read_text().split())
 
 
+def test_a_job_that_a_worker_died_beside_runs_alone(works: Works) -> None:
+    """It waits for the one before it, with its lease kept; the one behind it is not claimed meanwhile."""
+    works.set(worker_concurrency=3)
+    gate = works.folder / "gate"
+    first, suspect = works.enqueue(do="wait", until=str(gate)), works.enqueue()
+    execute(works.dsn, "UPDATE audio_job_queue SET error_code = 'crash.shared' WHERE id = %s", suspect)
+    behind = works.enqueue()
+    leases: set[object] = set()
+    with works.working():
+        while len(leases) < 4:  # heartbeats
+            row = works.row(suspect)
+            assert (row["status"], row["stage"]) in (("pending", None), ("processing", None))
+            leases |= {row["lease_expires_at"]}
+            time.sleep(0.01)
+        assert works.row(behind)["status"] == "pending"
+        gate.touch()
+        eventually(lambda: len(works.outcomes()) == 3)
+    assert attempts(works) == [(first, "completed"), (suspect, "completed"), (behind, "completed")]
+
+
 def test_a_longer_track_may_work_for_longer(works: Works) -> None:
     """2 s at most for a track of no length; one of 60 s may take 122 s."""
     works.set(job_deadline_min=2 / 60)
