@@ -14,10 +14,10 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from loguru import logger
@@ -26,8 +26,10 @@ from worker.errors import ConfigurationError, TransientError, WorkerError
 from worker.queue.claims import PAYLOAD_LIMIT_BYTES, AttemptReport, Cause, Claim, ClaimStatus, Outcome, Rescued
 from worker.queue.listing import TRACK_JSON, TRACK_TEXT
 from worker.queue.plain_dialect import Dialect
+from worker.queue.plain_notes import NOTES, count_of, died_beside, noted, notes_of, parked_since_of
 from worker.queue.plain_operations import PlainOperations
 from worker.queue.plain_parking import Parking
+from worker.queue.plain_places import Places
 from worker.queue.plain_tracks import UNFINISHED_STAGE, TrackWriter, logged_refusal
 from worker.queue.retry import (
     APOLOGY,
@@ -40,26 +42,14 @@ from worker.queue.retry import (
 )
 from worker.queue.service import Queue
 from worker.queue.transport import TABLE, AsText, Row, StatementRefusedError, Transport, moment, text_of
-from worker.untrusted_json import read_object
 
 _CATALOGUE = "background_tracks"
 # Queue contract: a row that is processing and has not been updated for 10 minutes may be put back by anyone.
 _STUCK_AFTER = timedelta(minutes=10)
-_DIED_TOGETHER = timedelta(seconds=60)  # the rows of one process are touched every 15 s
 _DAY = timedelta(days=1)
 _TOUCH_S = 15.0
 _WAITING = "Waiting to try again"
 _PENDING = {"status": "pending", "started_at": None, "progress": 0, "stage": None}
-_NOTES = AsText("result", "worker")
-_LONGEST_NOTES = 2000  # customers can write the column; the worker writes nothing as long
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A place at a voice service that a job holds."""
-
-    account: str
-    job_id: str
 
 
 class PlainQueue(PlainOperations, Queue):
@@ -82,8 +72,8 @@ class PlainQueue(PlainOperations, Queue):
         self._running: set[Claim] = set()
         self._beside: set[Claim] = set()
         self._process = uuid.uuid4().hex
-        self._places: dict[str, _Place] = {}
-        self._placing = threading.Lock()
+        self._running_lock = threading.Lock()
+        self._places = Places()
         self._touch_at = 0.0
         self._tracks = TrackWriter(transport)
         self._columns = self._tracks.columns
@@ -95,7 +85,7 @@ class PlainQueue(PlainOperations, Queue):
     def claim(self) -> Claim | None:
         claim = self._claim()
         if claim is not None:
-            with self._placing:
+            with self._running_lock:
                 self._running = {other for other in self._running if other.job_id != claim.job_id} | {claim}
             self._note_neighbours()
         return claim
@@ -136,11 +126,11 @@ class PlainQueue(PlainOperations, Queue):
 
     def _note_neighbours(self) -> None:
         """Note which jobs run side by side: if this process dies, nobody knows over which of them it was."""
-        with self._placing:
+        with self._running_lock:
             unnoted = self._running - self._beside if len(self._running) > 1 else set()
             self._beside |= unnoted
         for claim in unnoted:
-            before = _noted(claim.attempt - 1, claim.crashes, claim.last_error_code or "", claim.parked_since)
+            before = noted(claim.attempt - 1, claim.crashes, claim.last_error_code or "", claim.parked_since)
             with suppress(WorkerError):  # then the crash is charged
                 self._update_own(claim, {"result": {"worker": {**before["worker"], "process": self._process}}})
 
@@ -155,7 +145,7 @@ class PlainQueue(PlainOperations, Queue):
         return self._transport.claim_next("id")
 
     def _read(self, job_id: str) -> Claim | None:
-        columns: list[str | AsText] = ["status", "track_id", "user_id", "started_at", "created_at", _NOTES]
+        columns: list[str | AsText] = ["status", "track_id", "user_id", "started_at", "created_at", NOTES]
         rows = self._transport.select(TABLE, columns, where={"id": job_id}, limit=1)
         if not rows:
             raise ConfigurationError(
@@ -166,22 +156,22 @@ class PlainQueue(PlainOperations, Queue):
         row = rows[0]
         if str(row["status"]) != "processing":
             return None  # cancelled between the two
-        notes = _notes(row)
+        notes = notes_of(row)
         started, created = moment(row["started_at"]), moment(row["created_at"])
         text, size = self._payload(job_id)
         return Claim(
             job_id=job_id,
             token=started.isoformat() if started else "",
-            attempt=_count(notes, "attempt") + 1,
+            attempt=count_of(notes, "attempt") + 1,
             track_id=text_of(row["track_id"]),
             user_id=text_of(row["user_id"]),
             payload_text=text,
             payload_bytes=size,
             waited_s=max(0.0, (started - created).total_seconds()) if started and created else 0.0,
-            crashes=_count(notes, "crashes"),
+            crashes=count_of(notes, "crashes"),
             last_error_code=text_of(notes.get("code")),
             probed_cause=self._parking.probed_cause(job_id),
-            parked_since=_since(notes),
+            parked_since=parked_since_of(notes),
         )
 
     def _payload(self, job_id: str) -> tuple[str | None, int | None]:
@@ -260,7 +250,7 @@ class PlainQueue(PlainOperations, Queue):
                 attempt, crashes = claim.attempt - 1, claim.crashes
             case _:
                 attempt, crashes = claim.attempt, claim.crashes + decision.crashed
-        notes = _noted(attempt, crashes, decision.code, claim.parked_since)
+        notes = noted(attempt, crashes, decision.code, claim.parked_since)
         if decision.delay_s <= 0:
             return self._update_own(claim, {**_PENDING, "result": notes})
         claim_status = self._update_own(claim, {"result": notes, "progress": 0, "stage": _WAITING})
@@ -273,7 +263,7 @@ class PlainQueue(PlainOperations, Queue):
     def _park(self, claim: Claim, decision: Decision) -> ClaimStatus:
         began = self._transport.now()
         claim = replace(claim, parked_since=claim.parked_since or began)
-        notes = _noted(claim.attempt - 1, claim.crashes, decision.code, claim.parked_since)
+        notes = noted(claim.attempt - 1, claim.crashes, decision.code, claim.parked_since)
         claim_status = self._update_own(claim, {"result": notes, "progress": 0, "stage": _WAITING})
         if claim_status is ClaimStatus.HELD:
             self._parking.park(claim, decision, now=self._clock(), moment=began)
@@ -339,22 +329,16 @@ class PlainQueue(PlainOperations, Queue):
             self._parking.probe_over(claim.job_id, self._clock())  # where nothing was written; else it is known
 
     def take_place(self, claim: Claim, account: str, *, most: int, place: str) -> bool:
-        with self._placing:
-            if sum(other.account == account for other in self._places.values()) >= most:
-                return False
-            self._places[place] = _Place(account, claim.job_id)
-            return True
+        return self._places.take(claim.job_id, account, most=most, place=place)
 
     def give_place(self, claim: Claim, place: str) -> None:
-        del claim
-        with self._placing:
-            self._places.pop(place, None)
+        self._places.give(place)
 
     def end_places(self, claim: Claim) -> None:
-        with self._placing:
+        with self._running_lock:
             self._running.discard(claim)
             self._beside.discard(claim)
-            self._places = {name: place for name, place in self._places.items() if place.job_id != claim.job_id}
+        self._places.end(claim.job_id)
 
     def causes(self) -> list[Cause]:
         return self._parking.causes()
@@ -374,7 +358,7 @@ class PlainQueue(PlainOperations, Queue):
         self._keep_rows()
         self._tracks.repair_all()
         overdue = self._end_overdue()
-        held = self._transport.select(TABLE, ["id", "updated_at", _NOTES], where={"status": "processing"})
+        held = self._transport.select(TABLE, ["id", "updated_at", NOTES], where={"status": "processing"})
         if not held:
             return Rescued(overdue=overdue)
         now = self._transport.now()
@@ -382,14 +366,14 @@ class PlainQueue(PlainOperations, Queue):
         given_up: list[str] = []
         for row in held:
             updated = moment(row["updated_at"])
-            beside = _died_beside(row, held)
+            beside = died_beside(row, held)
             if updated is None or now - max((updated, *beside)) < _STUCK_AFTER:
                 continue
             job_id = str(row["id"])
             with logged_refusal(job_id):
                 where = {"id": job_id, "status": "processing", "updated_at": updated.isoformat()}
-                crashes = _count(_notes(row), "crashes") + (not beside)
-                if self._rescue_one(_notes(row), crashes, where, shared=bool(beside)):
+                crashes = count_of(notes_of(row), "crashes") + (not beside)
+                if self._rescue_one(notes_of(row), crashes, where, shared=bool(beside)):
                     (put_back if crashes < MAX_CRASHES else given_up).append(job_id)
         return Rescued(tuple(put_back), tuple(given_up), overdue)
 
@@ -412,8 +396,8 @@ class PlainQueue(PlainOperations, Queue):
         """Put a row back or give it up; False if it has changed meanwhile."""
         if crashes < MAX_CRASHES:
             code = CRASHED_BESIDE_OTHERS if shared else CRASHED_ALONE
-            noted = _noted(_count(notes, "attempt") + 1, crashes, code, _since(notes))
-            return bool(self._transport.update(TABLE, {**_PENDING, "result": noted}, where=where))
+            result = noted(count_of(notes, "attempt") + 1, crashes, code, parked_since_of(notes))
+            return bool(self._transport.update(TABLE, {**_PENDING, "result": result}, where=where))
         with self._transport.atomically():
             if not self._transport.update(TABLE, {"result": None}, where=where):
                 return False
@@ -490,41 +474,3 @@ class PlainQueue(PlainOperations, Queue):
                 self._waiting.pop(claim, None)
                 self._parking.forget(claim.job_id)
         self._touch_at = now + _TOUCH_S
-
-
-def _notes(row: Row) -> dict[str, Any]:
-    """The worker's notes in a row; empty where a customer wrote something else there."""
-    return read_object(text_of(row.get(_NOTES.name)), longest=_LONGEST_NOTES)
-
-
-def _noted(attempt: int, crashes: int, code: str, parked_since: datetime | None) -> dict[str, Any]:
-    """The row's `result` while the job is not done: what leased mode has columns for."""
-    notes: dict[str, Any] = {"attempt": attempt, "crashes": crashes, "code": code}
-    if parked_since is not None:
-        notes["parked_since"] = parked_since.isoformat()
-    return {"worker": notes}
-
-
-def _died_beside(row: Row, held: Sequence[Row]) -> list[datetime]:
-    """When the neighbours of a row were touched last: rows of the same process that have rested for as long."""
-    process, updated = _notes(row).get("process"), moment(row["updated_at"])
-    if not isinstance(process, str) or updated is None:
-        return []
-    others = [
-        moment(other["updated_at"]) for other in held if other is not row and _notes(other).get("process") == process
-    ]
-    return [other for other in others if other is not None and abs(other - updated) < _DIED_TOGETHER]
-
-
-def _since(notes: Mapping[str, Any]) -> datetime | None:
-    """When the job was parked first; None where it was not, or a customer wrote something else there."""
-    try:
-        found = datetime.fromisoformat(str(notes.get("parked_since")))
-    except ValueError:
-        return None
-    return found if found.tzinfo is not None else None
-
-
-def _count(notes: Mapping[str, Any], name: str) -> int:
-    value = notes.get(name)
-    return value if isinstance(value, int) and 0 <= value < 1000 else 0

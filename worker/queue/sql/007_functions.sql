@@ -499,7 +499,8 @@ BEGIN
                 v_given_up := v_given_up || v_row.id;
             END IF;
             PERFORM public.worker_note_attempt(
-                v_row.id, v_row.attempt, v_row.claimed_by, v_row.started_at, 'died', coalesce(v_code, 'crash'),
+                v_row.id, v_row.attempt, v_row.claimed_by, v_row.started_at, 'died',
+                coalesce(v_code, CASE WHEN v_row.shared THEN 'crash.shared' ELSE 'crash' END),
                 '{"error": "its worker died"}');
             IF v_row.parked_cause IS NOT NULL THEN
                 PERFORM public.worker_probe_over(v_row.parked_cause);
