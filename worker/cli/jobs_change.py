@@ -21,9 +21,10 @@ _Act = Callable[[Queue, Sequence[str]], Mapping[str, Handled]]
 _DONE = {"cancel": "cancelled", "retry": "waiting again", "purge": "purged", "priority": "given its priority"}
 
 
-def cancel(config: Config, *, ids: Sequence[str], dry_run: bool, yes: bool) -> int:
+def cancel(config: Config, *, ids: Sequence[str], code: str | None, dry_run: bool, yes: bool) -> int:
     """Cancel jobs that wait or run."""
-    return _change(config, "cancel", lambda queue, ids: queue.cancel(ids), ids=ids, dry_run=dry_run, yes=yes)
+    _one_choice(ids, code is not None)
+    return _change(config, "cancel", lambda queue, ids: queue.cancel(ids), ids=ids, code=code, dry_run=dry_run, yes=yes)
 
 
 def retry(config: Config, *, ids: Sequence[str], failed: bool, code: str | None, dry_run: bool, yes: bool) -> int:
@@ -102,7 +103,9 @@ def _change(
     """Do it, and say for each job what became of it; 1 if one was refused."""
     with with_database(config) as config, closing(open_queue(config, worker_name="mindscript-jobs")) as queue:
         refused = 0
-        if failed or code is not None:
+        if code is not None and verb == "cancel":
+            found = queue.waiting_ids(code=code, limit=_MOST)
+        elif failed or code is not None:
             found = queue.failed_ids(code=code, limit=_MOST)
         else:
             found = []

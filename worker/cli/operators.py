@@ -58,7 +58,8 @@ def _add_jobs(commands: Any) -> None:
     _add_json(show)
 
     cancel = actions.add_parser("cancel", help="cancel jobs that wait or run; running ones stop in 5 s", epilog=_EXITS)
-    cancel.add_argument("ids", nargs="+", metavar="ID", help=_JOB_ID)
+    cancel.add_argument("ids", nargs="*", metavar="ID", help=_JOB_ID)
+    cancel.add_argument("--code", metavar="CODE", help="those that wait, or are parked, because of this error code")
     _add_caution(cancel)
 
     retry = actions.add_parser(

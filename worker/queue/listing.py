@@ -105,6 +105,20 @@ class Listing(JobRows):
             raise NeedsMigrationError("to choose jobs by their error code")
         return [row.job_id for row in self._job_rows({"status": "failed"}, limit)]
 
+    def waiting_ids(self, *, code: str, limit: int) -> list[str]:
+        """Ids of jobs that wait or are parked after an attempt that ended in an error code, oldest first.
+
+        Raises
+        ------
+        NeedsMigrationError
+            In plain mode, which keeps no codes.
+        """
+        if self.mode != "leased":
+            raise NeedsMigrationError("to choose jobs by their error code")
+        where = {"status": "pending", "error_code": code}
+        rows = self._transport.select(TABLE, ["id"], where=where, oldest_first=True, limit=limit)
+        return [str(row["id"]) for row in rows]
+
     def count_older(self, than: timedelta) -> tuple[int, bool]:
         """How many jobs `purge_older` would purge; False: there may be more."""
         moment_before = self._transport.now() - than

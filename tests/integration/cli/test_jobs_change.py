@@ -79,7 +79,7 @@ def test_all_failed_jobs_at_once(operator: Operator) -> None:
     assert "no job was found" in operator("jobs", "retry", "--failed")
 
 
-def test_failed_jobs_are_chosen_by_their_code(operator: Operator) -> None:
+def test_jobs_are_chosen_by_their_code(operator: Operator) -> None:
     if operator.mode == "plain":
         assert "run `mindscript-worker migrate`" in operator("jobs", "retry", "--code", "voice", status=1)
         return
@@ -89,6 +89,9 @@ def test_failed_jobs_are_chosen_by_their_code(operator: Operator) -> None:
     assert [status_of(operator, job) for job in jobs.values()] == ["pending", "pending", "failed", "failed"]
     assert f"{jobs['media.empty']} purged (was failed)" in operator("jobs", "purge", "--code", "media.empty")
     assert "its payload was purged" in operator("jobs", "retry", jobs["media.empty"], status=1)
+    waiting = [operator.job("pending", error_code=code) for code in ("storage.bucket", "media.empty")]
+    assert f"{waiting[0]} cancelled (was waiting)" in operator("jobs", "cancel", "--code", "storage.bucket")
+    assert status_of(operator, waiting[1]) == "pending"
 
 
 def test_old_jobs_are_purged_by_their_age(operator: Operator) -> None:
