@@ -95,8 +95,9 @@ def exits(error: Exception, payload_text: str, capsys: pytest.CaptureFixture[str
     for letter in (failed_email("ops@example.com", job_id="job", code="x", message=message, attempts=1),
                    cause_email("ops@example.com", cause, is_fixed=False)):  # fmt: skip
         left[letter.key] = f"{letter.subject} {letter.text} {letter.html}"
-    state = State("w", "postgres, leased", own_trouble=message, causes=(cause,))
-    left["HTTP"] = json.dumps([state.health(), state.readiness()], ensure_ascii=False)
+    state = State("w", "postgres, leased", causes=(cause,))
+    state.own.meet(ConfigurationError(message))
+    left["HTTP"] = json.dumps([state.health(), state.readiness()], ensure_ascii=False, default=vars)
     event = {"message": message, "breadcrumbs": {"values": [{"message": message}]}, "extra": {"error": message},
              "exception": {"values": [{"type": type(error).__name__, "value": message}]}}  # fmt: skip
     left["Sentry"] = json.dumps(logs._for_sentry(event, {}), ensure_ascii=False)

@@ -115,7 +115,7 @@ class State:
                     "since": cause.since.isoformat(timespec="seconds"),
                     "jobs": cause.jobs,
                     "stops_this_worker": cause in own,
-                    "message": cause.message,
+                    "message": masked(cause.message),
                 }
                 for cause in (*own, *self.causes)
             ],

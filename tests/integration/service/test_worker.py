@@ -144,12 +144,13 @@ def test_jobs_are_run_and_their_outcomes_written(works: Works) -> None:
 def test_each_attempt_leaves_its_story_with_secrets_masked(works: Works) -> None:
     works.set(openai_api_key=SecretStr("a-key-of-no-known-form"))
     deeds = ["sleep", "fail"]
-    job = works.enqueue(do=deeds, seconds=0.2, error="TransientError", message="a-key-of-no-known-form\x1b", attempts=1)
+    job = works.enqueue(
+        do=deeds, seconds=0.2, error="TransientError", message="a-key-of-no-known-form \x1b", attempts=1
+    )
     works.drain()
     first, second = works.queue.attempts(job)
-    assert (first.number, first.outcome, first.report.error) == (1, "retried", "*** "), (
-        "and nothing that a terminal obeys"
-    )
+    assert (first.number, first.outcome) == (1, "retried")
+    assert first.report.error == "<text of 24 characters>", "nothing of a key, nor what a terminal obeys"
     assert list(first.report.stages) == ["Sleeping"]
     assert (second.number, second.outcome, second.report.error) == (2, "completed", None)
     assert (second.report.figures["lufs"], second.report.figures["dbtp"]) == (-16.0, -1.5)
