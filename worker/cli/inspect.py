@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from worker.cli.files import check_outputs
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, WorkerError
 from worker.ffmpeg.program import find_ffmpeg
@@ -40,6 +41,7 @@ def inspect(
             raise ConfigurationError(
                 "--picture needs matplotlib: pip install 'mindscript-audio-worker[picture]'", code="configuration.extra"
             )
+        check_outputs({"--picture": picture}, [file])
         if not picture.parent.is_dir():
             raise WorkerError(f"{picture}: there is no folder {picture.parent}", code="output.folder")
     if loop:

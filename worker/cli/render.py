@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 
-from worker.cli.files import beside, read_job
+from worker.cli.files import beside, check_outputs, named_files, read_job
 from worker.cli.screen import Row, closing_table, progress_bars
 from worker.codec.encoding import Encoding
 from worker.config import Config
@@ -80,13 +80,23 @@ def render_job(
 
         logger.debug("ignored keys of the job: {}", ", ".join(checked.unknown_keys))
     file, encoding, to_stdout = _destination(job_file, out, checked)
+    folder = Path.cwd() if job_file == "-" else Path(job_file).resolve().parent
+    check_outputs(
+        {
+            "--out": None if to_stdout else file,
+            "the track for speakers": file.with_stem(f"{file.stem}-speakers"),
+            **{f"the lyrics beside {file.name}": file.with_suffix(end) for end in (".lrc", ".vtt") if checked.lyrics},
+            "--preview": preview,
+            "--report": report,
+        },
+        [Path(job_file), *named_files(checked.model_dump(), folder), *(path for path in (voice, music) if path)],
+    )
     for path in (file, preview, report):
         if path is not None and not path.parent.is_dir():
             raise WorkerError(f"{path}: there is no folder {path.parent}", code="output.folder")
     from worker.render.produce import produce
     from worker.render.studio import Studio
 
-    folder = Path.cwd() if job_file == "-" else Path(job_file).resolve().parent
     studio = Studio(config, beside(folder, config), voice_file=voice, music_file=music, new_takes=new_takes)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="mindscript-out-") as spool:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -510,3 +511,16 @@ def test_lyrics_name_each_line_where_it_is_spoken(tmp_path, ending):
     else:
         first = "00:00:01.000 --> 00:00:02.000\nI am &lt;calm&gt; &amp; safe.\n"
         assert as_webvtt(spoken, RATE) == f"WEBVTT\n\n{first}\n01:00:00.000 --> 01:00:01.000\nYes.\n"
+
+
+@pytest.mark.parametrize("option", ["--out", "--preview", "--report"])
+def test_a_render_never_writes_over_what_it_reads(tmp_path: Path, recordings: Path, option: str) -> None:
+    music = tmp_path / "music.flac"
+    shutil.copy(recordings / "music.flac", music)
+    job = job_file(tmp_path, durationMin=0.1, backgroundMusic={"url": "music.flac"})
+    before = job.read_bytes(), music.read_bytes()
+    for target in (music,) if option == "--out" else (job, music):
+        done = run("render", job, "-o", "track.mp3", option, target, cwd=tmp_path)
+        assert done.returncode == 1
+        assert f"error: {option}: {target} is read here".encode() in done.stderr
+    assert (job.read_bytes(), music.read_bytes()) == before
