@@ -72,7 +72,7 @@ class JobRows:
         if not rows:
             return 0.0
         now = self._transport.now()
-        due = [max(filter(None, (moment(row[name]) for name in columns))) for row in rows]
+        due = [max(filter(None, (moment(row[name]) for name in columns)), default=now) for row in rows]
         return max((now - each).total_seconds() for each in (*due, now))
 
     def _count(self, status: str) -> int:

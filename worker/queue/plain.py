@@ -126,13 +126,13 @@ class PlainQueue(PlainOperations, Queue):
 
     def _note_neighbours(self) -> None:
         """Note which jobs run side by side: if this process dies, nobody knows over which of them it was."""
-        with self._running_lock:
+        with self._running_lock:  # until all is written: what a job's end notes comes after it
             unnoted = self._running - self._beside if len(self._running) > 1 else set()
             self._beside |= unnoted
-        for claim in unnoted:
-            before = noted(claim.attempt - 1, claim.crashes, claim.last_error_code or "", claim.parked_since)
-            with suppress(WorkerError):  # then the crash is charged
-                self._update_own(claim, {"result": {"worker": {**before["worker"], "process": self._process}}})
+            for claim in unnoted:
+                before = noted(claim.attempt - 1, claim.crashes, claim.last_error_code or "", claim.parked_since)
+                with suppress(WorkerError):  # then the crash is charged
+                    self._update_own(claim, {"result": {"worker": {**before["worker"], "process": self._process}}})
 
     def _take(self) -> str | None:
         """Claim the next row and return its id. The other columns are read later: customers write them."""
@@ -241,6 +241,8 @@ class PlainQueue(PlainOperations, Queue):
         del report  # there is no table for it
         if decision.action is Action.NOTHING:
             return self.claim_status(claim)
+        with self._running_lock:
+            self._running.discard(claim)
         if decision.action is Action.PARK:
             return self._park(claim, decision)
         match decision.action:

@@ -13,8 +13,9 @@ from typing import Any, Literal, LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.abc import RV, PQGen
+from psycopg.abc import RV, Buffer, PQGen
 from psycopg.rows import dict_row
+from psycopg.types.datetime import TimestamptzLoader
 
 from worker.queue.address import explained, read
 from worker.queue.transport import POSTGRES_LIMITS, AsText, Differs, PostgresLimits, Row, classify
@@ -27,6 +28,16 @@ _KEEPALIVES: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+
+
+class _TimeLoader(TimestamptzLoader):
+    """As `transport.moment`: a time that no datetime can hold is None, since customers can write it."""
+
+    def load(self, data: Buffer) -> datetime | None:  # type: ignore[override]
+        try:
+            return super().load(data)
+        except psycopg.DataError:
+            return None
 
 
 class Connection(psycopg.Connection[Row]):
@@ -61,6 +72,7 @@ def connect(dsn: str, *, application: str, limits: PostgresLimits = POSTGRES_LIM
     except psycopg.OperationalError as error:  # libpq quotes what it was given
         raise type(error)(explained(str(error), dsn)) from None
     connection.limit_s = limits.call_s
+    connection.adapters.register_loader("timestamptz", _TimeLoader)
     return connection
 
 

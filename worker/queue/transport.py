@@ -75,8 +75,16 @@ class Differs:
 
 
 def moment(value: object) -> datetime | None:
-    """A time as either transport gives it."""
-    return value if value is None or isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    """A time as either transport gives it; None for one that no datetime can hold: customers write them.
+
+    Those are ``infinity``, and the years before 1 and after 9999.
+    """
+    if value is None or isinstance(value, datetime):
+        return value
+    try:
+        return datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
 
 
 def text_of(value: object) -> str | None:

@@ -302,6 +302,7 @@ class RunningJob:
         if self.context.stopping.is_set() and isinstance(error, WorkerError) and error.kind is Kind.TRANSIENT:
             # Heroku sends SIGTERM to every process of a dyno, which may be the cause of the failure.
             error, crashed = ShuttingDown(), False
+        mask_error(error, written=self.claim.payload_text)  # the report has its words, too
         try:
             return self.context.queue.resolve_failure(
                 self.claim,

@@ -20,7 +20,9 @@ _RESCUE_SPREAD = (0.8, 0.96)  # of the interval: with the lease's 60 s a rescue 
 _COUNTING = 0.02  # most of the time spent counting the queue's jobs
 _PURGE_S = 3600.0  # between purges
 _PURGE_SPREAD = (0.8, 1.2)
-_PURGED_AT_ONCE = 2000  # jobs; the loop stands still meanwhile, for a second or two
+# Jobs; the loop stands still meanwhile, for a second or two. In plain mode each costs two round trips.
+_PURGED_AT_ONCE = {"leased": 2000, "plain": 50}
+_PURGES_MORE_S = 60.0  # where so many were purged, there may be more
 
 
 class Upkeep:
@@ -78,14 +80,17 @@ class Upkeep:
         self._next_count_at = now + max(self._timings.count_s, (now - began) / _COUNTING)
 
     def purge(self) -> None:
-        """Purge ended jobs that are old enough, once an hour."""
+        """Purge ended jobs that are old enough, once an hour, and each minute while there are many."""
         if self._purge_after is None or time.monotonic() < self._next_purge_at:
             return
         self._next_purge_at = time.monotonic() + _PURGE_S * random.uniform(*_PURGE_SPREAD)
+        at_most = _PURGED_AT_ONCE[self._queue.mode]
         try:
-            purged = self._queue.purge_older(self._purge_after, at_most=_PURGED_AT_ONCE)
+            purged = self._queue.purge_older(self._purge_after, at_most=at_most)
         except WorkerError as error:
             logger.bind(event="purge.failed").warning("the purge failed: {}", error.message)
             return
+        if purged >= at_most:
+            self._next_purge_at = time.monotonic() + _PURGES_MORE_S
         if purged:
             logger.bind(event="purged", jobs=purged).info("{} jobs purged: older than PURGE_AFTER_D", purged)

@@ -58,6 +58,29 @@ def test_one_that_was_broken_off_is_made_anew_and_the_others_stay(databases: Dat
     assert {name for name in after if after[name] != before[name]} == {"audio_job_queue_first"}
 
 
+@pytest.mark.faults
+def test_the_role_s_time_limit_does_not_end_an_index(databases: Databases, dsn: str) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]
+    execute(databases.superuser(dsn), f"ALTER DATABASE {name} SET statement_timeout = '3s'")
+    with psycopg.connect(dsn) as busy:
+        busy.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        busy.execute("SELECT 1")
+        migrating = threading.Thread(target=migrate, args=(dsn,))
+        migrating.start()
+        waits = (
+            "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name ~ 'migrate'"
+            " AND query ~ 'CREATE INDEX CONCURRENTLY' AND state = 'active' AND query_start < now() - interval '4 s'"
+        )
+        deadline = time.monotonic() + 60
+        while not execute(dsn, waits)[0]["n"] and migrating.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        busy.rollback()
+    migrating.join(60)
+    found = made(dsn)
+    assert {index.full_name for index in INDEXES} <= set(found)
+    assert all(valid for valid, _ in found.values())
+
+
 def test_writers_go_on_while_an_old_transaction_holds_an_index_up(dsn: str) -> None:
     """The index waits for the transaction; nobody waits for the index."""
     with psycopg.connect(dsn) as busy, psycopg.connect(dsn, autocommit=True) as app:

@@ -209,6 +209,14 @@ def test_rescue_takes_jobs_quiet_for_ten_minutes_and_fails_crash_three(jobs: Que
     assert "contact support" in row["error"]
 
 
+def test_a_job_that_is_claimed_next_leaves_what_was_noted_of_a_retry(jobs: Queue, dsn: str) -> None:
+    job_id, _ = jobs.enqueue({}), jobs.enqueue({})
+    assert jobs.resolve_failure(claimed(jobs), TransientError("no answer", code="network")) is Outcome.RETRIED
+    claimed(jobs)
+    notes = row_of(dsn, job_id)["result"]["worker"]
+    assert (notes["attempt"], notes["code"]) == (1, "network")
+
+
 def test_a_death_beside_others_is_charged_to_none(jobs: Queue, dsn: str) -> None:
     first, second = jobs.enqueue({}), jobs.enqueue({})
     assert [claimed(jobs).job_id, claimed(jobs).job_id] == [first, second]

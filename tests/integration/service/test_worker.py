@@ -141,6 +141,22 @@ def test_jobs_are_run_and_their_outcomes_written(works: Works) -> None:
     assert works.observer.all[0].summary["lufs"] == -16.0
 
 
+def test_what_a_trigger_quotes_of_a_payload_is_in_no_attempt(works: Works) -> None:
+    job = works.enqueue(do="nothing", script="Gwendolyn sleeps soundly")
+    execute(
+        works.dsn,
+        "CREATE FUNCTION quote() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN IF NEW.status = 'completed' THEN RAISE 'no: %', NEW.payload; END IF; RETURN NEW; END $$",
+    )
+    execute(works.dsn, "CREATE TRIGGER quote BEFORE UPDATE ON audio_job_queue FOR EACH ROW EXECUTE FUNCTION quote()")
+    with pytest.raises(ConfigurationError):
+        works.drain()
+    (attempt,) = works.queue.attempts(job)
+    assert attempt.report.error is not None
+    assert "P0001" in attempt.report.error
+    assert "Gwendolyn" not in attempt.report.error
+
+
 def test_each_attempt_leaves_its_story_with_secrets_masked(works: Works) -> None:
     works.set(openai_api_key=SecretStr("a-key-of-no-known-form"))
     deeds = ["sleep", "fail"]

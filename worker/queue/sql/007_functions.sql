@@ -165,7 +165,10 @@ BEGIN
             'crashes', v_row.crash_count,
             'last_error_code', v_row.error_code,
             'probed_cause', v_row.parked_cause,
-            'waited_s', greatest(0, extract(epoch FROM v_row.started_at - greatest(v_row.created_at, v_row.run_after))))
+            -- customers can write `created_at`: of an infinite one nothing can be subtracted
+            'waited_s', CASE WHEN pg_catalog.isfinite(greatest(v_row.created_at, v_row.run_after))
+                             THEN greatest(0, extract(epoch FROM v_row.started_at - greatest(v_row.created_at, v_row.run_after)))
+                             ELSE 0 END)
           FROM public.worker_payload(v_row.id, p_payload_limit_bytes) p);
 END $$;
 

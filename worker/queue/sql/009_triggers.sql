@@ -11,8 +11,18 @@ BEGIN
         RETURN NEW;
     END IF;
     IF pg_catalog.row_security_active(TG_RELID) THEN
-        -- The app's server may give a job a priority, a customer may not.
-        NEW.priority := CASE WHEN TG_OP = 'INSERT' THEN 0 ELSE OLD.priority END;
+        -- The app's server may give a job a priority, or the age of another one; a customer may not, nor say when a job
+        -- began that counts towards MAX_CHARACTERS_PER_DAY.
+        IF TG_OP = 'INSERT' THEN
+            NEW.priority := 0;
+            NEW.created_at := pg_catalog.now();
+        ELSE
+            NEW.priority := OLD.priority;
+            NEW.created_at := OLD.created_at;
+            IF OLD.spoken_characters > 0 THEN
+                NEW.started_at := OLD.started_at;
+            END IF;
+        END IF;
     END IF;
     IF TG_OP = 'INSERT' THEN
         NEW.attempt := 0;
@@ -76,6 +86,7 @@ DECLARE
     v_row jsonb;
 BEGIN
     NEW.length_s := NULL;
+    NEW.turn_at := NULL;
     IF pg_catalog.pg_column_size(NEW) < 1000000 THEN
         v_row := pg_catalog.to_jsonb(NEW);  -- older databases have job_data instead of payload, some have both
         NEW.length_s := coalesce(public.worker_length(v_row -> 'payload'), public.worker_length(v_row -> 'job_data'));
@@ -103,6 +114,9 @@ BEGIN
         -- However a job ends, it does not wait any more. So one that is requeued is not parked.
         NEW.parked_cause := NULL;
         NEW.parked_since := NULL;
+    END IF;
+    IF NEW.status = 'pending' AND OLD.status::text IN ('completed', 'failed', 'cancelled') THEN
+        NEW.purged_at := NULL;  -- it may have a payload again, to be purged when it has ended
     END IF;
     IF NEW.status = 'pending' AND OLD.status::text IN ('completed', 'failed', 'cancelled')
        AND NOT pg_catalog.row_security_active(TG_RELID) THEN
