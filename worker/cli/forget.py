@@ -50,10 +50,7 @@ class Report:
 
 def forget(config: Config, *, user: str, dry_run: bool, yes: bool) -> int:
     """Forget a customer; 1 if something could not be removed."""
-    try:
-        user = str(uuid.UUID(user))
-    except ValueError:
-        raise JobError("--user: expected a customer's id, a UUID") from None
+    user = customer_id(user)
     report = Report()
     with (
         with_database(config) as config,
@@ -73,6 +70,14 @@ def forget(config: Config, *, user: str, dry_run: bool, yes: bool) -> int:
             _sort_files(track, busy, queue, storage, config, report, removes=not dry_run)
     _print(report, dry_run=dry_run)
     return int(bool(report.failures))
+
+
+def customer_id(text: str) -> str:
+    """What `--user` names. Raises `JobError` where that is no id."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise JobError(f"--user: found {text[:40]!r}, expected an account's id, a UUID") from None
 
 
 def _forget_jobs(queue: Queue, user: str, config: Config, storage: Storage, report: Report) -> Collection[str]:
