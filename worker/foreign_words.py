@@ -28,6 +28,7 @@ _NAMES = frozenset({"provider", "model", "id", "voice_id", "voice"})  # below `v
 _OBJECT = re.compile(r"/storage/v1/object/(?:(?:public|sign|authenticated)/|)([^/?#]+)/")
 _TERM = re.compile(r"[\w.-]*\w[_-]\w[\w.-]*", re.ASCII)  # `audio-renders`, `OPENAI_API_KEY`: no words of a sentence
 _ORIGIN = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*/?")
+_FILE = re.compile(r"\w\.\w")
 _PART_ENDS = re.compile(r"[/?&=#]")
 _LAST_WORD, _FIRST_WORD = re.compile(r"(\w+)\W{0,3}$"), re.compile(r"\W{0,3}(\w+)")
 _SHORTEST_PART = 2
@@ -61,8 +62,11 @@ class ForeignWords:
         self._corpus = "\n".join(self._texts)
         parts = [name for name in self._part_names if name.lower() not in self.known]
         if 0 < len(parts) <= _MOST_PARTS:
-            names = _any_of(parts)
-            self._parts = re.compile(rf"(?:(?<=[/\"'`“‘])|(?<![\w.])(?=[^\s/]*\.)){names}(?!\w|-\w)", re.IGNORECASE)
+            places = [rf"(?<=[/\"'`“‘]){_any_of(parts)}"]
+            # elsewhere only a file's name: a folder may be named as `voice.id` or the event `music.left_out` begins
+            if files := list(filter(_FILE.search, parts)):
+                places.append(rf"(?<![\w.]){_any_of(files)}")
+            self._parts = re.compile(rf"(?:{'|'.join(places)})(?!\w|-\w)", re.IGNORECASE)
         if terms := list(filter(_TERM.fullmatch, self.known)):
             self._terms = re.compile(rf"(?<![\w-])({_any_of(terms)})(?![\w-])", re.IGNORECASE)
 
