@@ -12,6 +12,7 @@ from worker.cli.jobs_change import confirmed, why_refused
 from worker.cli.terminal import words
 from worker.config import Config
 from worker.errors import JobError, WorkerError
+from worker.payload.aliases import load_payload
 from worker.payload.parse import parse_job
 from worker.payload.track_row import completed_payload
 from worker.queue.claims import CustomerJob
@@ -22,7 +23,6 @@ from worker.storage.base import RENDERS, Storage
 from worker.storage.choose import open_storage
 from worker.tts.cache import SpeechCache
 from worker.tts.cached_pieces import drop_pieces
-from worker.untrusted_json import read_object
 
 _MOST_FILES = 1000  # of a track; a render has five at most
 _LEFT = (
@@ -101,7 +101,7 @@ def _drop_speech(
     """Remove what was spoken for a job; a payload that cannot be parsed has been spoken by nobody."""
     row = None if job.track_id is None else queue.saved_track(job.track_id, user)
     try:
-        payload = completed_payload(read_object(job.payload_text), row).payload
+        payload = completed_payload(load_payload(job.payload_text or "{}"), row).payload
         parsed = parse_job(payload, max_script_characters=1_000_000, max_duration_min=config.max_duration_min)
     except WorkerError:
         return ()
