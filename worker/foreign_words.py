@@ -25,8 +25,10 @@ _A_RUN, _A_RUN_BEYOND_ASCII = 12, 4
 _QUOTED = re.compile(r"(?<!\w)([\"'`“‘])(.+?)(…?[\"'`”’])(?!\w)", re.DOTALL)
 _NAME = re.compile(r"[\w.:+-]{1,64}", re.ASCII)
 _NAMES = frozenset({"provider", "model", "id", "voice_id", "voice"})  # below `voice`
-_OBJECT = re.compile(r"/storage/v1/object/(?:(?:public|sign|authenticated)/|)[^/?#]+/")
+_OBJECT = re.compile(r"/storage/v1/object/(?:(?:public|sign|authenticated)/|)([^/?#]+)/")
+_TERM = re.compile(r"[\w.-]*\w[_-]\w[\w.-]*", re.ASCII)  # `audio-renders`, `OPENAI_API_KEY`: no words of a sentence
 _ORIGIN = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*/?")
+_FILE = re.compile(r"\w\.\w")
 _PART_ENDS = re.compile(r"[/?&=#]")
 _LAST_WORD, _FIRST_WORD = re.compile(r"(\w+)\W{0,3}$"), re.compile(r"\W{0,3}(\w+)")
 _SHORTEST_PART = 2
@@ -43,6 +45,7 @@ class ForeignWords:
         self._texts: dict[str, None] = {}
         self._corpus = ""
         self._parts: re.Pattern[str] | None = None
+        self._terms: re.Pattern[str] | None = None
         self._part_names: set[str] = set()
 
     def learn(self, written: object) -> None:
@@ -57,10 +60,15 @@ class ForeignWords:
         for path, found in _texts(loaded):
             self._learn_text(path, found)
         self._corpus = "\n".join(self._texts)
-        if 0 < len(self._part_names) <= _MOST_PARTS:
-            longest_first = map(re.escape, sorted(self._part_names, key=len, reverse=True))
-            names = "|".join(longest_first)
-            self._parts = re.compile(rf"(?:(?<=[/\"'`“‘])|(?<![\w.])(?=[^\s/]*\.))(?:{names})(?!\w)", re.IGNORECASE)
+        parts = [name for name in self._part_names if name.lower() not in self.known]
+        if 0 < len(parts) <= _MOST_PARTS:
+            places = [rf"(?<=[/\"'`“‘]){_any_of(parts)}"]
+            # elsewhere only a file's name: a folder may be named as `voice.id` or the event `music.left_out` begins
+            if files := list(filter(_FILE.search, parts)):
+                places.append(rf"(?<![\w.]){_any_of(files)}")
+            self._parts = re.compile(rf"(?:{'|'.join(places)})(?!\w|-\w)", re.IGNORECASE)
+        if terms := list(filter(_TERM.fullmatch, self.known)):
+            self._terms = re.compile(rf"(?<![\w-])({_any_of(terms)})(?![\w-])", re.IGNORECASE)
 
     def masked(self, text: str) -> str:
         """Replace each stretch that a customer wrote by its length."""
@@ -71,14 +79,21 @@ class ForeignWords:
         text = _QUOTED.sub(self._mask_quoted, text)
         if self._parts is not None:
             text = self._parts.sub(lambda found: _shown(len(found[0])), text)
-        return self._without_runs(text)
+        if self._terms is None:
+            return self._without_runs(text)
+        between = self._terms.split(text)  # every second one is a term, which stays
+        between[::2] = map(self._without_runs, between[::2])
+        return "".join(between)
 
     def _learn_text(self, path: tuple[str, ...], text: str) -> None:
         if "voice" in path[:-1] and path[-1] in _NAMES and _NAME.fullmatch(text):
+            self.known |= {text.lower()}
             return
         parts: list[str] = []
         if path[-1:] != ("script",) and ("/" in text or "." in text):
-            inner = _OBJECT.split(text)[-1] if _OBJECT.search(text) else _ORIGIN.sub("", text)
+            found = list(_OBJECT.finditer(text))
+            self.known |= {each[1].lower() for each in found}  # buckets
+            inner = text[found[-1].end() :] if found else _ORIGIN.sub("", text)
             parts = [part for form in (inner, unquote(inner)) for part in (form, *_PART_ENDS.split(form))]
             if inner != text:  # of a URL, host and bucket stay
                 text = inner
@@ -86,7 +101,7 @@ class ForeignWords:
             for form in _forms(each):
                 self._texts[form.lower()] = None
         for part in parts:
-            if len(part) >= _SHORTEST_PART and part.lower() not in self.known:
+            if len(part) >= _SHORTEST_PART:
                 self._part_names |= set(_forms(part))
 
     def _mask_quoted(self, found: re.Match[str]) -> str:
@@ -131,6 +146,10 @@ class ForeignWords:
         while (after := _FIRST_WORD.match(lower, end)) and self._has_words(after[1]):
             end = after.end(1)
         return at, end
+
+
+def _any_of(words: Iterable[str]) -> str:
+    return f"(?:{'|'.join(map(re.escape, sorted(words, key=len, reverse=True)))})"
 
 
 def _shown(characters: int) -> str:

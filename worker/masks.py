@@ -16,20 +16,25 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from pydantic import SecretStr
 
-from worker.config import Config
+from worker.config import VARIABLES, Config
 from worker.errors import WorkerError
 from worker.foreign_words import ForeignWords
 from worker.printable import printable
+from worker.storage.base import MUSIC, RENDERS
+from worker.voices import PROVIDERS
 
 MASK = "***"
 _SHORTEST_SECRET = 6
 _A_PART = 12  # characters of a key in a row; fewer may be a form that all keys share, such as `sb_secret_`
+# Passwords that all know, such as compose.yaml's: as secrets they would mask our own messages.
+_PUBLIC = frozenset({"mindscript", "postgres"})
 _SHORTEST_END = 3  # characters at either end of a key that a service shows: `sk-…abcd`
 # Keys of OpenAI, Resend, ElevenLabs and Supabase, JSON web tokens, credentials in headers, in addresses and in their
 # queries are masked by their form, whether or not they are in the configuration.
 _LOOKS_SECRET = re.compile(
     r"\b(?:sk|re|sb_secret|sb_publishable|xi)[-_][A-Za-z0-9_-]{12,}"
-    r"|\b(?:sk|re|sb_secret|sb_publishable|xi)[-_][A-Za-z0-9_-]{0,200}(?:\*{2,}|•{2,}|…|\.{3,})[A-Za-z0-9_-]*"
+    r"|\b(?:sk|re|sb_secret|sb_publishable|xi)[-_](?:[A-Za-z0-9_-]{1,200}(?:\*{2,}|•{2,}|…|\.{3,})[A-Za-z0-9_-]*"
+    r"|(?:\*{2,}|•{2,}|…|\.{3,})[A-Za-z0-9_-]+)"  # not `sb_secret_…`, which shows nothing of a key
     r"|\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,2}"
     r"|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{6,}"
     r"|(?<=[Bb]asic )[A-Za-z0-9+/=_-]{6,}"
@@ -137,11 +142,15 @@ def secret_values(config: Config) -> set[str]:
             value = value.get_secret_value()
         if isinstance(value, str):
             secrets |= _within(value)
-    return secrets
+    return secrets - _PUBLIC
 
 
 def _settings(config: Config) -> Iterator[str]:
     """Words of the operator's, such as buckets, hosts and models: they stay in a message that quotes them."""
+    yield from (name.upper() for name in VARIABLES)
+    yield from (RENDERS, MUSIC, *PROVIDERS)
+    for provider in PROVIDERS.values():
+        yield from (provider.default_model, provider.compatible_model, *provider.voices)
     for name in type(config).model_fields:
         value = getattr(config, name)
         if isinstance(value, str):
@@ -157,8 +166,10 @@ def _within(address: str) -> set[str]:
         try:
             parts = urlsplit(address)
             # Sentry's and Resend's addresses have the key where others have the user; `postgres` is no secret
-            lone_user = None if parts.password else parts.username
+            lone_user = parts.username if parts.scheme in ("http", "https") and not parts.password else None
             found |= {text for text in (parts.password, lone_user) if text}
+            # a password that is the user or the database, too, is known to all who know where it is
+            found -= {unquote(text) for text in (parts.username if parts.password else None, parts.path[1:]) if text}
             found |= {value for name, value in parse_qsl(parts.query) if _LOOKS_SECRET.search(f"?{name}={value}")}
         except ValueError:
             pass

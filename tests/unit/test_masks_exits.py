@@ -182,6 +182,17 @@ def test_words_that_a_service_quotes_are_shown_nowhere(
         assert "(req_1)" in left["log"]
 
 
+def test_what_alerts_look_for_stays_whatever_a_customer_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    script = "No configuration.limit: error, failed, configuration of stars"
+    masks.learn(json.dumps({"script": script, "music": {"url": "music/configuration/rain.mp3"}}))
+    for event in ("music.left_out", "configuration"):
+        logger.bind(event=event, code="configuration.limit").error("rain.mp3 is left out: {}", script)
+        line = json.loads(capsys.readouterr().out)
+        assert (line["event"], line["code"], line["level"]) == (event, "configuration.limit", "error")
+        assert "rain" not in line["message"]
+        assert "stars" not in line["message"]
+
+
 @pytest.mark.parametrize("name", KEYS)
 def test_the_key_of_a_setting_is_shown_nowhere(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     key = KEYS[name]

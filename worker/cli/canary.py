@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from worker.cli.database import with_database
+from worker.cli.forget import customer_id
 from worker.cli.terminal import print_json, words
 from worker.config import Config
-from worker.errors import ConfigurationError, WorkerError
+from worker.errors import ConfigurationError, JobError, WorkerError
 from worker.queue.canary_rows import CanaryRows, Placed
 from worker.queue.claims import JobRow
 from worker.queue.operations import ENDED
@@ -60,6 +61,10 @@ def canary(
     as_json: bool = False,
 ) -> int:
     """Send a job for each voice, follow it to its end, check what it delivers, and clean up; 1 if anything is amiss."""
+    for provider in (voice.partition(":")[0] for voice in voices):
+        if provider not in PROVIDERS:
+            raise JobError(f"--voice: found {provider!r}, allowed are {', '.join(PROVIDERS)}")
+    user = None if user is None else customer_id(user)
     with (
         with_database(config) as config,
         closing(open_queue(config, worker_name="mindscript-canary")) as queue,
@@ -80,7 +85,7 @@ def canary(
                     _check(flight, queue, rows, storage)
                 flights.append(flight)
             if not as_json:
-                _print(flight, has_music=reference is not None)
+                _print(flight, lacks_music=reference is None and not no_music)
         if as_json:
             print_json([_document(flight) for flight in flights])
     return int(any(flight.failure is not None for flight in flights))
@@ -230,13 +235,13 @@ def _remove_files(placed: Placed, storage: Storage, config: Config) -> None:
             print(f"left in {bucket}/{folder}: {words(error.message)}")
 
 
-def _print(flight: Flight, *, has_music: bool) -> None:
+def _print(flight: Flight, *, lacks_music: bool) -> None:
     print(
         f"{words(flight.voice)}: job {flight.placed.job_id}" + (f" by {words(flight.worker)}" if flight.worker else "")
     )
     for step, seconds in flight.steps.items():
         print(f"  {words(step).plain:<20} {seconds:7.2f} s")
-    if not has_music:
+    if lacks_music:
         print("  without music: the catalogue has none; --music names one")
     for note in flight.notes:
         print(f"  note: {words(note)}")

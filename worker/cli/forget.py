@@ -12,6 +12,7 @@ from worker.cli.jobs_change import confirmed, why_refused
 from worker.cli.terminal import words
 from worker.config import Config
 from worker.errors import JobError, WorkerError
+from worker.payload.aliases import load_payload
 from worker.payload.parse import parse_job
 from worker.payload.track_row import completed_payload
 from worker.queue.claims import CustomerJob
@@ -22,7 +23,6 @@ from worker.storage.base import RENDERS, Storage
 from worker.storage.choose import open_storage
 from worker.tts.cache import SpeechCache
 from worker.tts.cached_pieces import drop_pieces
-from worker.untrusted_json import read_object
 
 _MOST_FILES = 1000  # of a track; a render has five at most
 _LEFT = (
@@ -50,10 +50,7 @@ class Report:
 
 def forget(config: Config, *, user: str, dry_run: bool, yes: bool) -> int:
     """Forget a customer; 1 if something could not be removed."""
-    try:
-        user = str(uuid.UUID(user))
-    except ValueError:
-        raise JobError("--user: expected a customer's id, a UUID") from None
+    user = customer_id(user)
     report = Report()
     with (
         with_database(config) as config,
@@ -73,6 +70,14 @@ def forget(config: Config, *, user: str, dry_run: bool, yes: bool) -> int:
             _sort_files(track, busy, queue, storage, config, report, removes=not dry_run)
     _print(report, dry_run=dry_run)
     return int(bool(report.failures))
+
+
+def customer_id(text: str) -> str:
+    """What `--user` names. Raises `JobError` where that is no id."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise JobError(f"--user: found {text[:40]!r}, expected an account's id, a UUID") from None
 
 
 def _forget_jobs(queue: Queue, user: str, config: Config, storage: Storage, report: Report) -> Collection[str]:
@@ -96,7 +101,7 @@ def _drop_speech(
     """Remove what was spoken for a job; a payload that cannot be parsed has been spoken by nobody."""
     row = None if job.track_id is None else queue.saved_track(job.track_id, user)
     try:
-        payload = completed_payload(read_object(job.payload_text), row).payload
+        payload = completed_payload(load_payload(job.payload_text or "{}"), row).payload
         parsed = parse_job(payload, max_script_characters=1_000_000, max_duration_min=config.max_duration_min)
     except WorkerError:
         return ()

@@ -134,6 +134,9 @@ def _files(result: Mapping[str, Any], job: ListedJob, config: Config) -> Files:
 
 def _shown(value: Any, *, with_script: bool, depth: int = _DEEPEST) -> Any:
     """The payload as far as it is looked at: without words where they are not asked for, and not endlessly deep."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):  # some rows hold JSON text within JSON text
+        inner = read_json(value)
+        value = value if inner is None else inner
     if isinstance(value, dict | list) and depth == 0:
         return "(nested too deeply)"
     if isinstance(value, list):
@@ -141,17 +144,28 @@ def _shown(value: Any, *, with_script: bool, depth: int = _DEEPEST) -> Any:
     if not isinstance(value, dict):
         return value
     return {
-        key: f"({len(each)} characters; --script shows them)"
-        if key == "script" and isinstance(each, str) and not with_script
+        key: _hidden(each)
+        if key.lower() == "script" and each is not None and not with_script
         else _shown(each, with_script=with_script, depth=depth - 1)
         for key, each in value.items()
     }
 
 
+def _payload(story: Story, *, with_script: bool) -> Any:
+    shown = _shown(story.payload, with_script=with_script)
+    # text that is no JSON may be a bare script
+    return _hidden(shown) if isinstance(shown, str) and not with_script else shown
+
+
+def _hidden(script: Any) -> str:
+    text = script if isinstance(script, str) else json.dumps(script, ensure_ascii=False)
+    return f"({len(text)} characters; --script shows them)"
+
+
 def _document(story: Story, *, with_script: bool) -> dict[str, Any]:
     return {
         **as_object(story.job),
-        "payload": _shown(story.payload, with_script=with_script),
+        "payload": _payload(story, with_script=with_script),
         "payload_bytes": story.payload_bytes,
         "notes": list(story.notes),
         "files": dict(story.files.paths),
@@ -247,5 +261,5 @@ def _payload_lines(story: Story, *, with_script: bool) -> list[str]:
     if story.payload is None:
         size = "" if story.payload_bytes is None else f", of {story.payload_bytes} bytes or more"
         return [f"  none that can be read{size}"]
-    shown = _shown(story.payload, with_script=with_script)
+    shown = _payload(story, with_script=with_script)
     return [f"  {line}" for line in json.dumps(shown, indent=2, ensure_ascii=False).splitlines()]

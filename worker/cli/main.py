@@ -151,6 +151,7 @@ def run(arguments: Sequence[str]) -> int:
 
     0 done; 1 anything else; 2 bad job or bad arguments; 3 bad media; 130 interrupted.
     """
+    _open_closed_streams()
     parser = build_parser()
     options = vars(parser.parse_args(arguments))
     command, debug = options.pop("command"), options.pop("debug")
@@ -192,6 +193,16 @@ def run(arguments: Sequence[str]) -> int:
             raise
         print(f"error: {type(error).__name__}: {for_terminal(str(error))} (--debug shows where)", file=sys.stderr)
         return 1
+
+
+def _open_closed_streams() -> None:
+    """Where started with a standard stream closed (`>&-`): else a file or a socket would get its number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _interrupt(_signum: int, _frame: object) -> None:

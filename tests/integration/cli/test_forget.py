@@ -127,6 +127,9 @@ def test_cached_speech_of_the_customer_alone_is_removed(
     with_saved = voice({"script": saved["script"], "voice": chosen, "durationMin": 1})
     operator.job("completed", user_id=BOB, track_id=operator.track("b", BOB), payload=bobs)
     operator.job("failed", user_id=ANN, track_id=operator.track("a", ANN), payload=anns)
+    within = {**anns, "script": "Some rows hold text within JSON."}
+    with_saved = voice(within)
+    operator.job("failed", user_id=ANN, payload=json.dumps(within))  # type: ignore[arg-type]
     again = operator.track("c", ANN, output_config=json.dumps({"durationMin": 1}), **saved)
     operator.job("completed", user_id=ANN, track_id=again, payload={"quality": "high", "format": "mp3"})
     said = operator("forget", "--user", ANN, "--yes")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,6 +20,17 @@ NOW = datetime.now(UTC)
 
 def ago(minutes: float) -> datetime:
     return NOW - timedelta(minutes=minutes)
+
+
+def test_a_closed_standard_output_hinders_no_command(operator_at: Callable[[str], Operator]) -> None:
+    """As with `>&-`: the database's connection must not get the number 1."""
+    environment = {**os.environ, **operator_at("leased-postgres").settings}
+    for closed in (">&-", "<&- >&-"):
+        command = f'exec "$0" -m worker jobs {closed}'
+        done = subprocess.run(
+            ["/bin/sh", "-c", command, sys.executable], env=environment, capture_output=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_running_and_failed_jobs_show_among_many_newer_ones(operator: Operator) -> None:

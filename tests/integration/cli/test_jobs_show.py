@@ -47,6 +47,25 @@ def test_a_failed_job_tells_why_and_keeps_its_script_to_itself(operator: Operato
         assert shown["attempts"] is None
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"script": SECRET},
+        {"Script": [SECRET]},
+        json.dumps({"script": SECRET}),
+        json.dumps(json.dumps({"sessions": [{"script": SECRET}]})),
+        SECRET,
+    ],
+)
+def test_a_script_is_hidden_however_the_payload_holds_it(
+    payload: object, operator_at: Callable[[str], Operator]
+) -> None:
+    operator = operator_at("leased-postgres")
+    job = operator.job(payload=payload)  # type: ignore[arg-type]
+    assert SECRET not in operator("jobs", "show", job) + json.dumps(operator.json("jobs", "show", job))
+    assert SECRET in operator("jobs", "show", job, "--script")
+
+
 def test_the_link_opens_the_delivered_track(operator: Operator) -> None:
     track, job = operator.track(), str(uuid.uuid4())
     key = f"tracks/{track}/{job}-0123.mp3"
