@@ -38,7 +38,7 @@ _MOST_FILES = 100
 
 
 @dataclass
-class Flight:
+class Trial:
     """One canary: what has been learnt of it. `steps` are seconds by what they were spent on."""
 
     voice: str
@@ -76,19 +76,19 @@ def canary(
         rows = queue.canary_rows(user)
         rows.check_that_it_can_end()
         reference = None if no_music else {"url": music} if music else rows.music()
-        flights = []
+        trials = []
         for voice in voices or _configured(config):
             with _cleaned_up(rows, queue, storage, config) as start:
-                flight = start(voice, _payload(voice, reference), music=reference is not None)
-                _follow(flight, queue, timeout_s)
-                if flight.failure is None:
-                    _check(flight, queue, rows, storage)
-                flights.append(flight)
+                trial = start(voice, _payload(voice, reference), music=reference is not None)
+                _follow(trial, queue, timeout_s)
+                if trial.failure is None:
+                    _check(trial, queue, rows, storage)
+                trials.append(trial)
             if not as_json:
-                _print(flight, lacks_music=reference is None and not no_music)
+                _print(trial, lacks_music=reference is None and not no_music)
         if as_json:
-            print_json([_document(flight) for flight in flights])
-    return int(any(flight.failure is not None for flight in flights))
+            print_json([_document(trial) for trial in trials])
+    return int(any(trial.failure is not None for trial in trials))
 
 
 def _configured(config: Config) -> list[str]:
@@ -113,34 +113,34 @@ def _payload(voice: str, music: Mapping[str, str] | None) -> dict[str, Any]:
     }
 
 
-def _follow(flight: Flight, queue: Queue, timeout_s: float) -> None:
+def _follow(trial: Trial, queue: Queue, timeout_s: float) -> None:
     """Wait until the job has ended, or until it is clear that it will not."""
     began = time.monotonic()
     claimed = False
     row: JobRow | None = None
     while time.monotonic() - began < timeout_s:
-        row = queue.job(flight.placed.job_id)
+        row = queue.job(trial.placed.job_id)
         if row is None:
-            flight.failure = "its row has gone: somebody has deleted it"
+            trial.failure = "its row has gone: somebody has deleted it"
             return
         if not claimed and (row.status != "pending" or row.attempt):
-            claimed, flight.steps["wait for a worker"] = True, time.monotonic() - began
-        flight.worker = row.claimed_by or flight.worker
+            claimed, trial.steps["wait for a worker"] = True, time.monotonic() - began
+        trial.worker = row.claimed_by or trial.worker
         # over HTTP in plain mode the track is written after the row has ended
         if row.status in ENDED and (row.status, row.stage) != ("completed", UNFINISHED_STAGE):
-            flight.steps["in all"] = time.monotonic() - began
+            trial.steps["in all"] = time.monotonic() - began
             if row.status != "completed":
-                flight.failure = f"it was {row.status}: {_why(queue, row)}"
+                trial.failure = f"it was {row.status}: {_why(queue, row)}"
             return
         if row.parked_cause is not None:
             cause = next((each for each in queue.causes() if each.name == row.parked_cause), None)
-            flight.failure = f"it waits for {row.parked_cause}" + (f": {cause.message}" if cause else "")
+            trial.failure = f"it waits for {row.parked_cause}" + (f": {cause.message}" if cause else "")
             return
         time.sleep(_LOOK_S)
     if row is None or not claimed:
-        flight.failure = f"no worker took it within {timeout_s:.0f} s: is one running, on this database?"
+        trial.failure = f"no worker took it within {timeout_s:.0f} s: is one running, on this database?"
     else:
-        flight.failure = (
+        trial.failure = (
             f"it has not ended after {timeout_s:.0f} s, at the stage {row.stage or 'of waiting'!r}: {_why(queue, row)}"
         )
 
@@ -156,29 +156,29 @@ def _why(queue: Queue, row: JobRow) -> str:
     return " ".join(str(each) for each in (code and f"({code})", row.error) if each) or "the worker's log says why"
 
 
-def _check(flight: Flight, queue: Queue, rows: CanaryRows, storage: Storage) -> None:
+def _check(trial: Trial, queue: Queue, rows: CanaryRows, storage: Storage) -> None:
     """Read what a completed job has delivered as the app would; the first thing that is amiss is the failure."""
-    placed = flight.placed
+    placed = trial.placed
     result = read_object(queue.result_of(placed.job_id))
     quality = result.get("quality")
     stages = quality.get("stage_seconds") if isinstance(quality, dict) else None
-    total = flight.steps.pop("in all")
-    flight.steps |= {str(name): float(seconds) for name, seconds in (stages or {}).items()}
-    flight.steps["in all"] = total
-    flight.notes = [str(note) for note in result.get("notes") or ()]
+    total = trial.steps.pop("in all")
+    trial.steps |= {str(name): float(seconds) for name, seconds in (stages or {}).items()}
+    trial.steps["in all"] = total
+    trial.notes = [str(note) for note in result.get("notes") or ()]
     path, preview = str(result.get("url") or ""), result.get("preview_url")
     if rows.delivered(placed) != path or not path:
-        flight.failure = f"the track's row has not the delivered file ({path or 'none'}): look at the app's triggers"
+        trial.failure = f"the track's row has not the delivered file ({path or 'none'}): look at the app's triggers"
     elif preview is None:
-        flight.failure = "it has no preview: look at PREVIEW_BUCKET"
-    elif result.get("layers") != flight.layers_due:
-        flight.failure = f"it has {result.get('layers')} layers, {flight.layers_due} were asked for"
+        trial.failure = "it has no preview: look at PREVIEW_BUCKET"
+    elif result.get("layers") != trial.layers_due:
+        trial.failure = f"it has {result.get('layers')} layers, {trial.layers_due} were asked for"
     else:
         began = time.monotonic()
         size, due = _size_of(storage, path), result.get("size")
-        flight.steps["fetch the track"] = time.monotonic() - began
+        trial.steps["fetch the track"] = time.monotonic() - began
         if size != due:
-            flight.failure = f"its track cannot be fetched whole: {size} bytes of {due}"
+            trial.failure = f"its track cannot be fetched whole: {size} bytes of {due}"
 
 
 def _size_of(storage: Storage, path: str) -> int | None:
@@ -198,30 +198,30 @@ def _size_of(storage: Storage, path: str) -> int | None:
 @contextmanager
 def _cleaned_up(rows: CanaryRows, queue: Queue, storage: Storage, config: Config) -> Iterator[Any]:
     """Gives what places a job; afterwards its rows and files are gone, however the block ends."""
-    flights: list[Flight] = []
+    trials: list[Trial] = []
 
-    def start(voice: str, payload: Mapping[str, Any], *, music: bool) -> Flight:
-        flights.append(Flight(voice, rows.place(payload), layers_due=3 + music))
+    def start(voice: str, payload: Mapping[str, Any], *, music: bool) -> Trial:
+        trials.append(Trial(voice, rows.place(payload), layers_due=3 + music))
         if queue.mode == "leased":
-            queue.set_priority([flights[0].placed.job_id], PRIORITIES[-1])
-        return flights[0]
+            queue.set_priority([trials[0].placed.job_id], PRIORITIES[-1])
+        return trials[0]
 
     try:
         yield start
     finally:
-        for flight in flights:
-            _end(flight, queue)
-            _remove_files(flight.placed, storage, config)
-            rows.remove(flight.placed)
+        for trial in trials:
+            _end(trial, queue)
+            _remove_files(trial.placed, storage, config)
+            rows.remove(trial.placed)
 
 
-def _end(flight: Flight, queue: Queue) -> None:
+def _end(trial: Trial, queue: Queue) -> None:
     """Cancel the job if it has not ended, and let its worker notice."""
-    handled = queue.cancel([flight.placed.job_id])[flight.placed.job_id]
+    handled = queue.cancel([trial.placed.job_id])[trial.placed.job_id]
     deadline = time.monotonic() + _LET_GO_S
     while handled.done and handled.status == "processing" and time.monotonic() < deadline:
         time.sleep(_LOOK_S)
-        if queue.mode == "leased" and any(each.outcome == "cancelled" for each in queue.attempts(flight.placed.job_id)):
+        if queue.mode == "leased" and any(each.outcome == "cancelled" for each in queue.attempts(trial.placed.job_id)):
             break
 
 
@@ -235,22 +235,20 @@ def _remove_files(placed: Placed, storage: Storage, config: Config) -> None:
             print(f"left in {bucket}/{folder}: {words(error.message)}")
 
 
-def _print(flight: Flight, *, lacks_music: bool) -> None:
-    print(
-        f"{words(flight.voice)}: job {flight.placed.job_id}" + (f" by {words(flight.worker)}" if flight.worker else "")
-    )
-    for step, seconds in flight.steps.items():
+def _print(trial: Trial, *, lacks_music: bool) -> None:
+    print(f"{words(trial.voice)}: job {trial.placed.job_id}" + (f" by {words(trial.worker)}" if trial.worker else ""))
+    for step, seconds in trial.steps.items():
         print(f"  {words(step).plain:<20} {seconds:7.2f} s")
     if lacks_music:
         print("  without music: the catalogue has none; --music names one")
-    for note in flight.notes:
+    for note in trial.notes:
         print(f"  note: {words(note)}")
     print(
-        f"  failed: {words(flight.failure)}" if flight.failure is not None else "  good; its rows and files are removed"
+        f"  failed: {words(trial.failure)}" if trial.failure is not None else "  good; its rows and files are removed"
     )
 
 
-def _document(flight: Flight) -> dict[str, Any]:
-    known = asdict(flight)
+def _document(trial: Trial) -> dict[str, Any]:
+    known = asdict(trial)
     known.pop("layers_due")
-    return {**known, "ok": flight.failure is None}
+    return {**known, "ok": trial.failure is None}
