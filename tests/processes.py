@@ -1,10 +1,16 @@
-"""Which processes a test has started."""
+"""Processes that tests start, and which of them live."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import psutil
+
+_ROOT = Path(__file__).parent.parent
 
 
 def children() -> list[psutil.Process]:
@@ -16,3 +22,16 @@ def children() -> list[psutil.Process]:
             if child.status() != psutil.STATUS_ZOMBIE and not shared:
                 found.append(child)
     return found
+
+
+def drain(folder: Path, *, timeout_s: float = 250.0, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a worker with these settings and no others, in a folder, until the queue is empty."""
+    return subprocess.run(
+        [sys.executable, "-m", "worker", "work", "--drain"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), "TMPDIR": str(folder), **env},
+        check=False,
+    )

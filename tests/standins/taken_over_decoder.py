@@ -68,7 +68,7 @@ def tries(memory_only: bool = False) -> dict:
             found[name] = "got"
         except OSError as error:
             found[name] = os.strerror(error.errno) if error.errno else str(error)
-        except Exception as error:  # noqa: BLE001 - it is told
+        except Exception as error:  # noqa: BLE001 - it is reported
             found[name] = f"{type(error).__name__}: {error}"
     return {**found, "keys": len(seen)}
 

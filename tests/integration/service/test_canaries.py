@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from database import execute
-from paths import ROOT
+from processes import drain
 from psycopg.types.json import Jsonb
 from standins.http_server import Request, Response, as_json, serve
 from standins.mail import RESEND_KEY, Resend
@@ -38,27 +35,17 @@ def test_no_word_and_no_key_leaves_a_worker(leased_dsn: str, tmp_path: Path) -> 
         execute(leased_dsn, "INSERT INTO audio_job_queue (payload) VALUES (%s)", Jsonb({"durationMin": 0.1, **payload}))
     resend = Resend()
     with serve({"/v1": repeats_everything, "/resend": resend}) as url:
-        done = subprocess.run(
-            [sys.executable, "-m", "worker", "work", "--drain"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=250,
-            env={
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(ROOT),
-                "TMPDIR": str(tmp_path),
-                "DATABASE_URL": leased_dsn,
-                "OPENAI_API_KEY": KEY,
-                "OPENAI_BASE_URL": f"{url}/v1",
-                "ON_MISSING_MUSIC": "fail",
-                "RESEND_API_KEY": RESEND_KEY,
-                "RESEND_FROM": "MindScript <tracks@example.com>",
-                "RESEND_API_URL": f"{url}/resend",
-                "OPS_EMAIL": "ops@example.com",
-                "LOG_LEVEL": "DEBUG",
-            },
-            check=False,
+        done = drain(
+            tmp_path,
+            DATABASE_URL=leased_dsn,
+            OPENAI_API_KEY=KEY,
+            OPENAI_BASE_URL=f"{url}/v1",
+            ON_MISSING_MUSIC="fail",
+            RESEND_API_KEY=RESEND_KEY,
+            RESEND_FROM="MindScript <tracks@example.com>",
+            RESEND_API_URL=f"{url}/resend",
+            OPS_EMAIL="ops@example.com",
+            LOG_LEVEL="DEBUG",
         )
     rows = execute(leased_dsn, "SELECT to_jsonb(q) - 'payload' AS q FROM audio_job_queue q ORDER BY created_at")
     causes = execute(leased_dsn, "SELECT to_jsonb(c) AS c FROM worker_causes c")

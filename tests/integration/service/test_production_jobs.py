@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from itertools import product
@@ -22,8 +19,8 @@ import soundfile
 from database import Databases, Variant, execute, first_version
 from mutagen.id3 import ID3
 from pairs import all_pairs
-from paths import ROOT
 from PIL import Image
+from processes import drain
 from psycopg.types.json import Jsonb
 from servers import server_versions, wanted_versions
 from standins.keys import SECRET_KEY, SERVICE_JWT
@@ -144,28 +141,20 @@ def place(dsn: str, column: str, project: Project, payload: dict[str, Any], long
 def drained(dsn: str, chosen: dict[str, Any], project: Project, speech: Service, folder: Path) -> list[dict[str, Any]]:
     """Run a worker until the queue is empty; what it logged."""
     key = SECRET_KEY if chosen["leased"] else SERVICE_JWT
-    ended = subprocess.run(
-        [sys.executable, "-m", "worker", "work", "--drain"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=570,
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
-            "TMPDIR": str(folder),
-            "CACHE_DIR": str(folder / "cache"),
-            "SUPABASE_URL": project.url,
-            "SUPABASE_SERVICE_ROLE_KEY": key,
-            "OPENAI_API_KEY": "sk-secret",
-            "OPENAI_BASE_URL": f"{speech.url}/v1",
-            "ELEVENLABS_API_KEY": "el-secret",
-            "ELEVENLABS_BASE_URL": speech.url,
-            "MAX_JOBS_PER_CYCLE": "100",
-            "WORKER_CONCURRENCY": "2",
-            **({"DATABASE_URL": dsn} if chosen["transport"] == "postgres" else {}),
-        },
-        check=False,
+    directly = {"DATABASE_URL": dsn} if chosen["transport"] == "postgres" else {}
+    ended = drain(
+        folder,
+        timeout_s=570,
+        CACHE_DIR=str(folder / "cache"),
+        SUPABASE_URL=project.url,
+        SUPABASE_SERVICE_ROLE_KEY=key,
+        OPENAI_API_KEY="sk-secret",
+        OPENAI_BASE_URL=f"{speech.url}/v1",
+        ELEVENLABS_API_KEY="el-secret",
+        ELEVENLABS_BASE_URL=speech.url,
+        MAX_JOBS_PER_CYCLE="100",
+        WORKER_CONCURRENCY="2",
+        **directly,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return [json.loads(line) for line in ended.stdout.splitlines()]

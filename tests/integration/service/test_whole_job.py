@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from database import Variant, execute, row_of
-from paths import ROOT
+from processes import drain
 from standins.http_server import serve
 from standins.mail import RESEND_KEY, Resend
 from standins.queued_jobs import CUSTOMER, customer, sound
@@ -73,22 +70,7 @@ def ordered(dsn: str, payload: dict[str, object], url: str, column: str = "paylo
 
 def drained(project: Project, folder: Path, **env: str) -> list[dict[str, object]]:
     """Run the worker until the queue is empty; what it logged."""
-    done = subprocess.run(
-        [sys.executable, "-m", "worker", "work", "--drain"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=250,
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
-            "TMPDIR": str(folder),
-            "SUPABASE_URL": project.url,
-            "SUPABASE_SERVICE_ROLE_KEY": project.key,
-            **env,
-        },
-        check=False,
-    )
+    done = drain(folder, **{"SUPABASE_URL": project.url, "SUPABASE_SERVICE_ROLE_KEY": project.key, **env})
     assert done.returncode == 0, done.stdout + done.stderr
     assert project.key not in done.stdout + done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -1,0 +1,5 @@
+"""Fixtures of the worker's tests."""
+
+from works import works
+
+__all__ = ["works"]
