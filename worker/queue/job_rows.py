@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from worker.errors import ConfigurationError
@@ -12,7 +12,6 @@ from worker.queue.transport import TABLE, AsText, Differs, Row, StatementRefused
 
 _NO_SUCH_WORD = "22P02"  # the column is an enum that lacks the status
 _OLDEST = 200  # of them some may not be due yet, since they are tried again later
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _STATUSES = ("pending", "processing", "completed", "failed", "cancelled")
 _TIMES = ("created_at", "started_at", "completed_at")
 _COLUMNS = ("id", "status", "progress", "stage", "error", "track_id", "user_id", *_TIMES)
@@ -25,12 +24,6 @@ class JobRows:
 
     mode: ClassVar[Literal["leased", "plain"]]
     _transport: Transport
-
-    def jobs(self, limit: int = 50, *, status: str | None = None) -> list[JobRow]:
-        """The newest jobs, of a status or of all, newest first."""
-        # status by status, since that is what there is an index for: two million rows are not sorted for thirty
-        found = [row for each in _STATUSES if status in (None, each) for row in self._job_rows({"status": each}, limit)]
-        return sorted(found, key=lambda row: row.created_at or _LONG_AGO, reverse=True)[:limit]
 
     def job(self, job_id: str) -> JobRow | None:
         """One job; None when there is none of that id."""
@@ -99,20 +92,31 @@ class JobRows:
         """Whether a table of the contract has a column."""
         return self._transport.has_column(table, column)
 
+    def payload_of(self, job_id: str) -> tuple[str | None, int | None]:
+        """A job's payload as text; its size in bytes where that is over the limit."""
+        return next((found for name in self.payload_columns if any(found := self._json(name, job_id))), (None, None))
+
+    def result_of(self, job_id: str) -> str | None:
+        """A job's result as text; None where there is none, or one over the limit."""
+        return self._json("result", job_id)[0]
+
+    def _json(self, column: str, job_id: str) -> tuple[str | None, int | None]:
+        text, size = self._transport.json_text(TABLE, column, row_id=job_id, limit_bytes=PAYLOAD_LIMIT_BYTES)
+        return (None if text == "null" else text), size
+
+    @cached_property
+    def payload_columns(self) -> list[str]:
+        """The columns with a payload: older databases have job_data, some have both."""
+        return [name for name in ("payload", "job_data") if self.has_column(TABLE, name)]
+
     def customer_jobs(self, user_id: str, *, limit: int = 200) -> list[CustomerJob]:
-        columns = [name for name in ("payload", "job_data") if self.has_column(TABLE, name)]
-        unpurged = {"purged_at": None} if self.mode == "leased" else {columns[0]: Differs({})}
+        unpurged = {"purged_at": None} if self.mode == "leased" else {self.payload_columns[0]: Differs({})}
         names: list[str | AsText] = ["id", "status", "track_id"]
         rows = self._transport.select(TABLE, names, where={"user_id": user_id, **unpurged}, limit=limit)
-        return [self._customer_job(row, columns) for row in rows]
+        return [self._customer_job(row) for row in rows]
 
-    def _customer_job(self, row: Row, columns: Sequence[str]) -> CustomerJob:
+    def _customer_job(self, row: Row) -> CustomerJob:
         job_id = str(row["id"])
-        texts = {
-            name: self._transport.json_text(TABLE, name, row_id=job_id, limit_bytes=PAYLOAD_LIMIT_BYTES)[0]
-            for name in (*columns, "result")
-        }
-        payloads = (texts[name] for name in columns if texts[name] not in (None, "null", "{}"))
         track: Row = {}
         if row["track_id"] is not None:
             wanted = [name for name in ("audio_url", "preview_url") if self.has_column("tracks", name)]
@@ -121,8 +125,8 @@ class JobRows:
             job_id=job_id,
             status=str(row["status"]),
             track_id=text_of(row["track_id"]),
-            payload_text=next(payloads, None),
-            result_text=texts["result"],
+            payload_text=self.payload_of(job_id)[0],
+            result_text=self.result_of(job_id),
             audio_url=track.get("audio_url"),
             preview_url=track.get("preview_url"),
         )

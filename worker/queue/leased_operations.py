@@ -25,11 +25,7 @@ class LeasedOperations(Operations):
     def cancel(self, ids: Sequence[str]) -> Mapping[str, Handled]:
         return self._operate("cancel", ids)
 
-    def retry(
-        self, ids: Sequence[str] | None = None, *, code: str | None = None, limit: int = 1000
-    ) -> Mapping[str, Handled]:
-        if ids is None:
-            ids = self._transport.scalar("worker_failed", {"p_code": code, "p_limit": limit})
+    def retry(self, ids: Sequence[str]) -> Mapping[str, Handled]:
         return self._operate("retry", ids)
 
     def purge(self, ids: Sequence[str]) -> Mapping[str, Handled]:

@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from worker.queue.canary_rows import CanaryRows
-from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Cause, JobRow
+from worker.queue.claims import Cause, JobRow
 from worker.queue.job_rows import JobRows
 from worker.queue.operations import ENDED, NeedsMigrationError
 from worker.queue.transport import TABLE, AnswerTooLargeError, AsText, Differs, Row, moment
@@ -126,7 +125,7 @@ class Listing(JobRows):
         if self.mode == "leased":
             ended, unpurged = "created_at", {"purged_at": None}
         else:
-            ended, unpurged = "updated_at", {name: Differs({}) for name in self._payloads[:1]}
+            ended, unpurged = "updated_at", {name: Differs({}) for name in self.payload_columns[:1]}
         columns = ["completed_at", "updated_at", "created_at"]
         found = self._transport.select(
             TABLE,
@@ -155,23 +154,6 @@ class Listing(JobRows):
         """What places a canary."""
         return CanaryRows(self._transport, self.enqueue, user_id)
 
-    def payload_of(self, job_id: str) -> tuple[str | None, int | None]:
-        """A job's payload as text; its size in bytes where that is over the limit."""
-        return next((found for name in self._payloads if any(found := self._json(name, job_id))), (None, None))
-
-    def result_of(self, job_id: str) -> str | None:
-        """A job's result as text; None where there is none, or one over the limit."""
-        return self._json("result", job_id)[0]
-
-    def _json(self, column: str, job_id: str) -> tuple[str | None, int | None]:
-        text, size = self._transport.json_text(TABLE, column, row_id=job_id, limit_bytes=PAYLOAD_LIMIT_BYTES)
-        return (None if text == "null" else text), size
-
-    @cached_property
-    def _payloads(self) -> list[str]:
-        """The columns with a payload."""
-        return [name for name in ("payload", "job_data") if self.has_column(TABLE, name)]
-
     def _sure_rows(self, where: Mapping[str, Any], limit: int, *, oldest_first: bool = False) -> list[JobRow]:
         """Read rows; of one that is too large for an answer no more than its id and status."""
         try:
@@ -197,7 +179,7 @@ class Listing(JobRows):
         columns: list[str | AsText] = ["id"]
         if group == "done":
             columns += [AsText("result", name) for name in ("duration", "speech", "url", "audioUrl")]
-        payload = self._payloads[:1]
+        payload = self.payload_columns[:1]
         columns += [AsText(name, member) for name in payload for member in ("durationMin", "metadata")]
         ids = [row.job_id for row in rows]
         found = _halved(ids, lambda some: self._transport.select(TABLE, columns, where={"id": some}))

@@ -45,19 +45,8 @@ class Operations(ABC):
         """Cancel jobs that wait or run; a running one is stopped by its worker within 5 s."""
 
     @abstractmethod
-    def retry(
-        self, ids: Sequence[str] | None = None, *, code: str | None = None, limit: int = 1000
-    ) -> Mapping[str, Handled]:
-        """Make failed and cancelled jobs pending again, with five fresh attempts.
-
-        Without `ids` the failed ones, newest first, `limit` at most; with `code` only those that failed with it, or
-        whose code begins with it and a dot.
-
-        Raises
-        ------
-        NeedsMigrationError
-            If `code` is given in plain mode, which keeps none.
-        """
+    def retry(self, ids: Sequence[str]) -> Mapping[str, Handled]:
+        """Make failed and cancelled jobs pending again, with five fresh attempts."""
 
     @abstractmethod
     def purge(self, ids: Sequence[str]) -> Mapping[str, Handled]:

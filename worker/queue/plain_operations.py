@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from worker.queue.claims import Attempt, Handled, QueueState
+from worker.queue.job_rows import JobRows
 from worker.queue.operations import ENDED, NeedsMigrationError, Operations
-from worker.queue.transport import TABLE, Differs, StatementRefusedError, Transport, moment
+from worker.queue.transport import TABLE, Differs, StatementRefusedError, moment
 
 _PAGE = 200
 _WAITING = ("pending", "processing")
@@ -23,14 +24,8 @@ _AGAIN: Mapping[str, Any] = {
 }
 
 
-class PlainOperations(Operations):
+class PlainOperations(JobRows, Operations):
     """See `Operations`. A write names the statuses that it may end, so one that comes too late changes nothing."""
-
-    _transport: Transport
-
-    def depth(self) -> dict[str, int]:
-        """See `Queue.depth`."""
-        raise NotImplementedError
 
     def attempts(self, job_id: str) -> list[Attempt]:
         raise NeedsMigrationError("a list of a job's attempts")
@@ -38,23 +33,16 @@ class PlainOperations(Operations):
     def cancel(self, ids: Sequence[str]) -> Mapping[str, Handled]:
         return self._operate(ids, {"status": "cancelled"}, _WAITING)
 
-    def retry(
-        self, ids: Sequence[str] | None = None, *, code: str | None = None, limit: int = 1000
-    ) -> Mapping[str, Handled]:
-        if code is not None:
-            raise NeedsMigrationError("to retry jobs by their error code")
-        if ids is None:
-            rows = self._transport.select(TABLE, ["id"], where={"status": "failed"}, newest_first=True, limit=limit)
-            ids = [str(row["id"]) for row in rows]
+    def retry(self, ids: Sequence[str]) -> Mapping[str, Handled]:
         return self._operate(ids, _AGAIN, ("failed", "cancelled"))
 
     def purge(self, ids: Sequence[str]) -> Mapping[str, Handled]:
-        return self._operate(ids, {column: {} for column in self._payload_columns()}, ENDED)
+        return self._operate(ids, {column: {} for column in self.payload_columns}, ENDED)
 
     def purge_older(self, than: timedelta, *, at_most: int | None = None) -> int:
         before = ("updated_at", (self._transport.now() - than).isoformat())
         purged = 0
-        for column in self._payload_columns():
+        for column in self.payload_columns:
             while at_most is None or purged < at_most:
                 limit = _PAGE if at_most is None else min(_PAGE, at_most - purged)
                 where = {"status": ENDED, column: Differs({})}
@@ -97,6 +85,3 @@ class PlainOperations(Operations):
                         status = str(rows[0]["status"]) if rows else None
             handled[job_id] = Handled(bool(done), status, refused)
         return handled
-
-    def _payload_columns(self) -> list[str]:
-        return [name for name in ("payload", "job_data") if self._transport.has_column(TABLE, name)]

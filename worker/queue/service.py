@@ -197,7 +197,7 @@ class Queue(Listing, Operations):
 
     def enqueue(self, payload: Mapping[str, Any], *, track_id: str | None = None, user_id: str | None = None) -> str:
         """Add a job; returns its id."""
-        column = "payload" if self.has_column(TABLE, "payload") else "job_data"
+        column = self.payload_columns[0]
         values = {"status": "pending", column: dict(payload), "track_id": track_id, "user_id": user_id}
         return self._transport.insert(TABLE, {name: value for name, value in values.items() if value is not None})
 

@@ -61,10 +61,10 @@ def test_leased_mode_in_full(jobs: Queue, leased_dsn: str) -> None:
     execute(leased_dsn, "UPDATE audio_job_queue SET status = 'cancelled' WHERE id = %s", claim.job_id)
     assert jobs.heartbeat(claim, progress=1, stage="s") is ClaimStatus.CANCELLED
     assert jobs.depth() == {"pending": 2, "processing": 0, "completed": 1, "failed": 0, "cancelled": 1}
-    newest = jobs.jobs(limit=2)
-    assert [job.job_id for job in newest] == [ids[3], ids[2]]
-    assert newest[0].created_at is not None
-    assert newest[0].created_at.tzinfo is not None
+    waiting = [each.row for each in jobs.listed("waiting", limit=2)]
+    assert {row.job_id for row in waiting} < set(ids)
+    assert [row.created_at for row in waiting] == sorted(row.created_at for row in waiting if row.created_at)
+    assert all(row.created_at is not None and row.created_at.tzinfo is not None for row in waiting)
     (after,) = execute(leased_dsn, "SELECT audio_url, duration_seconds, status FROM tracks WHERE status = 'published'")
     assert after == written
 
