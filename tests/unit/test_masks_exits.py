@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from worker import logs, masks
-from worker.cli.screen import foreign
+from worker.cli.terminal import words
 from worker.config import SECRETS, Config
 from worker.errors import ConfigurationError, JobError, WorkerError
 from worker.job.messages import Failed
@@ -102,7 +102,7 @@ def exits(error: Exception, payload_text: str, capsys: pytest.CaptureFixture[str
              "exception": {"values": [{"type": type(error).__name__, "value": message}]}}  # fmt: skip
     left["Sentry"] = json.dumps(logs._for_sentry(event, {}), ensure_ascii=False)
     console = Console(file=io.StringIO(), width=500)
-    console.print(foreign(message))
+    console.print(words(message))
     left["command line"] = console.file.getvalue()  # type: ignore[attr-defined]
     return left
 

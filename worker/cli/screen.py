@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worker.masks import masked
 from worker.printable import printable
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from worker.render.produce import OnProgress
 
 
@@ -24,16 +21,6 @@ class Row:
     file: Path
     figures: Mapping[str, Any]
     seconds: float
-
-
-def foreign(text: object, *, style: str = "", longest: int | None = None) -> Text:
-    """What others wrote (a title, a stage, an error, a file's name), for a table or a line of Rich's.
-
-    Never markup, on one line, only printable characters, no key; cut off after `longest` characters.
-    """
-    from rich.text import Text
-
-    return Text(printable(masked(str(text)), longest=longest), style=style)
 
 
 @contextmanager
@@ -68,6 +55,8 @@ def closing_table(rows: Sequence[Row]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from worker.cli.terminal import words
+
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("file", overflow="fold")
     for heading in ("length", "LUFS", "dBTP", "seconds", "× real time"):
@@ -77,7 +66,7 @@ def closing_table(rows: Sequence[Row]) -> None:
         minutes, seconds = divmod(length_s, 60)
         lufs, dbtp = row.figures["integrated_lufs"], row.figures["true_peak_dbtp"]  # None: silence
         table.add_row(
-            foreign(row.file),
+            words(row.file),
             f"{minutes:.0f}:{seconds:06.3f}",
             "-inf" if lufs is None else f"{lufs:.2f}",
             "-inf" if dbtp is None else f"{dbtp:.2f}",

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from worker.masks import masked
 from worker.printable import printable
 
 _WIDE = 240  # columns, where nobody looks: nothing is cut off that a program might search for
@@ -21,8 +22,11 @@ def console() -> Console:
 
 
 def words(value: object, *, longest: int | None = None, style: str = "") -> Text:
-    """A value as text, never as markup, with nothing in it that acts on a terminal; empty for None."""
-    return Text("" if value is None else printable(str(value), longest=longest), style=style)
+    """What others wrote (a title, a stage, an error, a file's name), for a table or a line of Rich's; empty for None.
+
+    Never markup, on one line, only printable characters, no key; cut off after `longest` characters.
+    """
+    return Text("" if value is None else printable(masked(str(value)), longest=longest), style=style)
 
 
 def print_json(document: Any, *, one_line: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from worker.cli.screen import foreign
+from worker.cli.terminal import words
 from worker.config import Config
 from worker.tts import available_voices
 
@@ -16,6 +16,6 @@ def list_voices(config: Config) -> int:
     for heading in ("provider", "now", "voices"):
         table.add_column(heading)
     for voice in available_voices(config):
-        table.add_row(voice.provider, "yes" if voice.usable else "no", foreign(voice.detail))
+        table.add_row(voice.provider, "yes" if voice.usable else "no", words(voice.detail))
     Console().print(table)
     return 0
