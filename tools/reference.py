@@ -12,7 +12,7 @@ import os
 import re
 from pathlib import Path
 
-from worker.cli.main import build_parser
+from worker.cli.arguments import build_parser
 from worker.payload.schema import RenderJob
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"

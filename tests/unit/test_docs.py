@@ -13,7 +13,7 @@ import pytest
 from paths import ROOT, TESTS
 
 from tools.reference import commands_page, schema_file
-from worker.cli.main import build_parser
+from worker.cli.arguments import build_parser
 from worker.config import VARIABLES, Config
 from worker.payload.parse import parse_job
 from worker.service.metrics import Metrics

@@ -35,7 +35,7 @@ def inspect(
     lyrics: Path | None,
     report: Path | None,
 ) -> int:
-    """Run the command; for the arguments see `worker.cli.main`."""
+    """Run the command; for the arguments see `worker.cli.arguments`."""
     if picture is not None:
         if find_spec("matplotlib") is None:
             raise ConfigurationError(

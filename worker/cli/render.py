@@ -35,7 +35,7 @@ def render(
     quiet: bool,
     new_takes: Sequence[int] = (),
 ) -> int:
-    """Run the command; for the arguments see `worker.cli.main`."""
+    """Run the command; for the arguments see `worker.cli.arguments`."""
     given = {"voice": voice, "music": music}
     for name, path in given.items():
         if path is not None and not path.is_file():

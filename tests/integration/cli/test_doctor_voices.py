@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 from standins.speech import ELEVENLABS_VOICES, speech_service
 
+from worker.cli.arguments import build_parser
 from worker.cli.doctor_voices import examine_voices
-from worker.cli.main import build_parser
 from worker.config import Config
 from worker.fallbacks import read_fallbacks
 

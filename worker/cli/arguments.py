@@ -1,0 +1,141 @@
+"""The arguments of every command, and their help."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from worker.cli.operators import add_operators_commands
+
+
+class _Version(argparse.Action):
+    """Reads the version only when it is asked for: to load `importlib.metadata` takes 4 % of a start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(version("mindscript-audio-worker"))
+        parser.exit()
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe every command; the functions that run them are imported when they are called."""
+    parser = argparse.ArgumentParser(
+        prog="mindscript-worker",
+        description="Turns jobs for affirmation and meditation tracks into finished, measured files.",
+    )
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="show the version and exit"
+    )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks and debug logs")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_render(commands)
+    _add_inspect(commands)
+    _add_say(commands)
+    _add_voices(commands)
+    _add_demo(commands)
+    _add_work(commands)
+    _add_enqueue(commands)
+    add_operators_commands(commands)
+    _add_migrate(commands)
+    _add_doctor(commands)
+    return parser
+
+
+def _add_render(commands: Any) -> None:
+    render = commands.add_parser("render", help="render one job file into a track")
+    render.add_argument("job", metavar="JOB.json", help="the job; - reads standard input")
+    render.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        help="the track; its ending (mp3 m4a aac wav flac) wins over the job's outputFormat. "
+        "Without it: JOB's name in this folder, or standard output where that is a pipe or a file",
+    )
+    render.add_argument("--voice", type=Path, metavar="FILE", help="a recording in place of speech synthesis")
+    render.add_argument("--music", type=Path, metavar="FILE", help="a file in place of the job's backgroundMusic.url")
+    render.add_argument(
+        "--new-take",
+        type=int,
+        action="append",
+        default=[],
+        dest="new_takes",
+        metavar="LINE",
+        help="have this line of the script spoken anew, and keep the new take; may be given more than once",
+    )
+    render.add_argument("--preview", type=Path, metavar="FILE", help="write the 15 s preview here, too")
+    render.add_argument("--report", type=Path, metavar="FILE.json", help="write what was measured on the track")
+    render.add_argument("--quiet", action="store_true", help="no progress bar, no table")
+
+
+def _add_inspect(commands: Any) -> None:
+    inspect = commands.add_parser("inspect", help="measure a finished file, and draw it")
+    inspect.add_argument("file", type=Path, metavar="FILE", help="any audio file")
+    inspect.add_argument("--picture", type=Path, metavar="OUT.png", help="draw waveform, loudness and spectrum")
+    inspect.add_argument(
+        "--loop", action="store_true", help="of music: show and draw where it would loop in a longer track, instead"
+    )
+    inspect.add_argument("--json", action="store_true", dest="as_json", help="print the figures as JSON")
+    inspect.add_argument(
+        "--lyrics",
+        type=Path,
+        metavar="FILE.vtt",
+        help="where the voice is; FILE's own name with .vtt is found by itself",
+    )
+    inspect.add_argument(
+        "--report", type=Path, metavar="REPORT.json", help="of `render --report`: what loudness was due"
+    )
+
+
+def _add_say(commands: Any) -> None:
+    say = commands.add_parser("say", help="speak a few words, to try a voice")
+    say.add_argument("text", metavar="TEXT", help="the words; a script's pauses work here, too")
+    say.add_argument(
+        "--voice",
+        default="local",
+        metavar="PROVIDER[:VOICE]",
+        help="such as local, local:emma, openai:nova, elevenlabs:VOICE_ID; default: local",
+    )
+    say.add_argument("--model", metavar="NAME", help="the voice's model")
+    say.add_argument("--speed", type=float, default=1.0, help="0.25 to 4; default: 1, the voice's own pace")
+    say.add_argument("--take", type=int, default=1, help="which recording of the words, 1 to 99; default: 1")
+    say.add_argument("-o", "--out", type=Path, help="the file; without it: say.wav, or standard output")
+    say.add_argument("--quiet", action="store_true", help="no progress bar, no table")
+
+
+def _add_voices(commands: Any) -> None:
+    commands.add_parser("voices", help="list the voices that can be used now, and what the others need")
+
+
+def _add_demo(commands: Any) -> None:
+    demo = commands.add_parser("demo", help="render the example jobs into out/")
+    demo.add_argument("--examples", type=Path, default=Path("examples"), help="folder of job files")
+    demo.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _add_work(commands: Any) -> None:
+    work = commands.add_parser("work", help="take jobs from the queue, for ever")
+    work.add_argument("--drain", action="store_true", help="stop when the queue is empty")
+
+
+def _add_enqueue(commands: Any) -> None:
+    enqueue = commands.add_parser("enqueue", help="put a job file into the queue")
+    enqueue.add_argument("job", metavar="JOB.json", help="the job; - reads standard input")
+
+
+def _add_migrate(commands: Any) -> None:
+    migrate = commands.add_parser("migrate", help="bring the database up to leased mode; additive, safe to repeat")
+    migrate.add_argument(
+        "--print", action="store_true", dest="only_print", help="print the SQL instead, for an SQL editor"
+    )
+    migrate.add_argument(
+        "--release", action="store_true", help="for a release phase: without DATABASE_URL do nothing, and succeed"
+    )
+
+
+def _add_doctor(commands: Any) -> None:
+    doctor = commands.add_parser("doctor", help="check everything the worker needs; a line each, with what to do")
+    doctor.add_argument(
+        "--online", action="store_true", help="ask the voice services, too, whether they have each model and voice"
+    )
