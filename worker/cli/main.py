@@ -45,8 +45,19 @@ def run(arguments: Sequence[str]) -> int:
     """
     _open_closed_streams()
     parser = build_parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks how a line may go on
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
     options = vars(parser.parse_args(arguments))
-    command, debug = options.pop("command"), options.pop("debug")
+    command, debug = options.pop("command"), options.pop("debug", False)
+    if command == "help":
+        parser.at(options["words"]).print_help()
+        return 0
+    if command == "completion":
+        from worker.cli.completion import completion
+
+        return completion(options["shell"])
     if (action := options.pop("action", None)) is not None:
         if stray := sorted(LISTING_ALONE & options.keys()):
             parser.error(f"--{stray[0]} belongs to `{command}` alone, not to `{command} {action}`")
@@ -56,9 +67,10 @@ def run(arguments: Sequence[str]) -> int:
 
     try:
         from worker import masks
-        from worker.config import Config, forget_secrets
+        from worker.config import forget_secrets
+        from worker.env_file import load_config
 
-        config = Config.from_environ()
+        config = load_config()
         forget_secrets()
         masks.set_up(config)
         if debug or command not in ("work", "render"):  # `work` has its own log, `render` has none
