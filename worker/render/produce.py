@@ -152,9 +152,9 @@ def produce(
         lyrics = _write_lyrics(job, compiled, out) if job.lyrics and _has_words(compiled) else ()
         for _, made, place in tracks:
             made.replace(place)
-    machine.keep(progress.pace)
     if not uploads:
         progress.finish(stages.FINALIZING)
+    machine.keep(progress.pace)
     return Produced(
         reports[0],
         twin=twin,
