@@ -11,6 +11,7 @@ from pathlib import Path
 
 from worker.config import VARIABLES, Config
 from worker.errors import ConfigurationError
+from worker.os_errors import in_words
 from worker.printable import printable
 
 NAMED_BY = "MINDSCRIPT_ENV_FILE"
@@ -64,8 +65,6 @@ def find_env_file(environ: Mapping[str, str]) -> EnvFile | None:
     """Read the file that `MINDSCRIPT_ENV_FILE` names, else `.env` in the current folder; None without one."""
     named = environ.get(NAMED_BY)
     if named is not None:
-        if named and not Path(named).exists():
-            raise _bad(f"{NAMED_BY}: {named}: there is no such file")
         return read_env_file(Path(named)) if named else None
     if not _DEFAULT.is_file():  # a folder of that name is a virtual environment
         return None
@@ -98,7 +97,7 @@ def read_env_file(path: Path) -> EnvFile:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise _bad(f"{path}: cannot be read: {error.strerror}") from None
+        raise _bad(f"{path}: {in_words(error)}") from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise _bad(f"{path}, line {line}: is not UTF-8") from None

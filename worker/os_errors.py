@@ -57,6 +57,7 @@ def _known_to_people(path: Path) -> str:
     """A file or folder of the user's: of our temporary ones, the folder that they are in."""
     for each in (path, *path.parents):
         if _OURS.fullmatch(each.name):
-            is_temporary = each.parent == Path(tempfile.gettempdir())
-            return f"the temporary folder {each.parent} (TMPDIR)" if is_temporary else str(each.parent)
+            if each.parent == Path(tempfile.gettempdir()):
+                return f"the temporary folder {each.parent} (TMPDIR)"
+            return str(each.parent if path == each else each.parent / path.name)
     return str(path)

@@ -96,7 +96,7 @@ def test_another_file_may_be_named_or_none(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv(NAMED_BY, "")
     assert load_config().port is None
     monkeypatch.setenv(NAMED_BY, "missing.env")
-    with pytest.raises(ConfigurationError, match=r"MINDSCRIPT_ENV_FILE: missing\.env: there is no such file"):
+    with pytest.raises(ConfigurationError, match=r"^missing\.env: there is no such file"):
         load_config()
 
 

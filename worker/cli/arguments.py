@@ -26,6 +26,7 @@ def build_parser() -> Parser:
     _add_say(commands)
     _add_voices(commands)
     _add_demo(commands)
+    _add_init(commands)
     _add_work(commands)
     _add_enqueue(commands)
     add_operators_commands(commands)
@@ -128,8 +129,18 @@ def _add_demo(commands: Any) -> None:
     demo = commands.add_parser(
         "demo", purpose="make a track", help="render the example jobs into out/", examples=("demo",)
     )
-    demo.add_argument("--examples", type=Path, default=Path("examples"), help="folder of job files")
-    demo.add_argument("--quiet", action="store_true", help="no progress bars")
+    demo.add_argument("--examples", type=Path, metavar="FOLDER", help="job files of your own, in place of the examples")
+    demo.add_argument("--quiet", action="store_true", help="no progress bars, no words")
+
+
+def _add_init(commands: Any) -> None:
+    init = commands.add_parser(
+        "init",
+        purpose="set up",
+        help="write a first job, its music and a file for settings; never over a file",
+        examples=("init", "init first-track"),
+    )
+    init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="FOLDER", help="default: this folder")
 
 
 def _add_work(commands: Any) -> None:

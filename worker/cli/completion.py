@@ -12,7 +12,7 @@ _SET_UP = {
 
 def completion(shell: str) -> int:
     """Print the code for a shell; its last line, which a terminal still shows, says where to put it."""
-    import argcomplete
+    from argcomplete.shell_integration import shellcode
 
-    print(f"{argcomplete.shellcode([PROGRAM], shell=shell).strip()}\n# To use it, {_SET_UP[shell]}")
+    print(f"{shellcode([PROGRAM], shell=shell).strip()}\n# To use it, {_SET_UP[shell]}")
     return 0

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from worker.cli.arguments import build_parser
 from worker.cli.operators import LISTING_ALONE
 from worker.errors import Interrupted, WorkerError
+from worker.os_errors import with_file
 
 # Where each command's function is; it is called with the configuration, and its arguments by name.
 _FUNCTIONS = {
@@ -19,6 +20,7 @@ _FUNCTIONS = {
     "say": "worker.cli.say:say",
     "voices": "worker.cli.voices:list_voices",
     "demo": "worker.cli.demo:demo",
+    "init": "worker.cli.init:init",
     "work": "worker.cli.work:work",
     "enqueue": "worker.cli.jobs:enqueue",
     "jobs": "worker.cli.jobs_list:jobs",
@@ -92,6 +94,11 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, Interrupted):
         print("interrupted", file=sys.stderr)
         return 130
+    except OSError as error:
+        if debug:
+            raise
+        print(f"error: {for_terminal(with_file(error))} (--debug shows where)", file=sys.stderr)
+        return 1
     except Exception as error:
         if debug:
             raise

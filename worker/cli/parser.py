@@ -53,7 +53,13 @@ class Parser(argparse.ArgumentParser):
         if self._has_help:
             everywhere = self.add_argument_group("options of every command")
             everywhere.add_argument("-h", "--help", action="help", help="show this help and exit")
-            everywhere.add_argument("--version", action=_Version, help="show the versions in use and exit")
+            everywhere.add_argument(
+                "--version",
+                action=_Version,
+                nargs=0,
+                default=argparse.SUPPRESS,
+                help="show the versions of this program, of Python and of FFmpeg, and exit",
+            )
             everywhere.add_argument(
                 "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks and debug logs"
             )
@@ -153,9 +159,6 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
 
 class _Version(argparse.Action):
     """Finds the versions only when they are asked for."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, nargs=0, default=argparse.SUPPRESS, **options)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from worker.cli.version import versions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
@@ -18,6 +17,7 @@ from worker.ffmpeg.program import Ffmpeg
 from worker.media.clip import SAMPLE_BYTES, FileClip
 from worker.media.decoder import Layout, Source, UnknownLayoutError, decoder, opened_source
 from worker.media.pcm_stream import PcmStream
+from worker.os_errors import disk_is_full
 from worker.printable import printable
 
 Samples = NDArray[np.float32]  # (frames, 1 or 2)
@@ -77,7 +77,7 @@ def decode(
         raise AssertionError("a stream of two channels does not become one of two")
     except BaseException as error:
         into.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if disk_is_full(error):
             raise ResourceError(
                 f"the disk is full: {printable(source.name)} cannot be decoded", code="resource.disk"
             ) from None

@@ -22,6 +22,7 @@ from worker.ffmpeg.program import Ffmpeg
 from worker.media.sniff import HEAD_BYTES, KINDS, demuxer_of, foreign_kind, sound_start
 from worker.media.structure import structure_of
 from worker.media.structure.base import Structure
+from worker.os_errors import in_words
 from worker.printable import printable
 
 _MEMORY_BYTES = 512 << 20
@@ -223,7 +224,7 @@ def _regular_file(path: Path) -> Iterator[int]:
         # Without O_NONBLOCK the opening of a named pipe would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no file can have such a name"
+        why = in_words(error) if isinstance(error, OSError) else "no file can have such a name"
         raise MediaError(f"{name} cannot be read: {why}", code="media.missing") from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -82,7 +82,7 @@ def test_standard_input_is_a_job_or_lines(
 def test_what_cannot_be_read_is_told_with_the_rest(folder: Path) -> None:
     (folder / "empty.jsonl").write_text("\n\n")
     (folder / "sub").mkdir()
-    assert unreadable("missing.json") == "No such file or directory"
+    assert unreadable("missing.json") == "there is no such file or folder"
     assert unreadable("x*.json") == "no file matches this pattern"
     assert unreadable("empty.jsonl") == "there is no line with a job in it"
     assert unreadable("sub") == "this is a folder; name its files: sub/*.json"
