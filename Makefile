@@ -1,9 +1,11 @@
 # Two commands matter: `make demo` renders the example jobs, `make test` runs the tests.
 PYTHON ?= python3
+# Python and pytest keep byte code here, whatever the environment says: to rewrite the assertions takes each process 8 s.
+export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup servers compiled demo test test-fast test-databases acceptance production check format reference lock faults soak bench bench-queue sound media audit sbom container clean
+.PHONY: setup servers compiled demo test test-further test-fast test-databases acceptance production check format reference lock faults soak bench bench-queue sound media audit sbom container clean
 
 setup: $(VENV)/.ready  ## virtual environment from the hash-locked requirements
 
@@ -17,14 +19,17 @@ $(VENV)/.ready: requirements-dev.txt pyproject.toml
 servers: setup  ## Postgres servers for the tests, into .postgres/: those of MINDSCRIPT_TEST_SERVERS (15,17) that Debian has not installed
 	$(BIN)/python tests/servers.py
 
-compiled: setup  ## byte code, which Python does not keep by itself where PYTHONDONTWRITEBYTECODE is set
+compiled: setup  ## byte code, before several processes write the same at once
 	@$(BIN)/python -m compileall -q dsp worker
 
 demo: setup  ## render the example jobs into out/
 	$(BIN)/mindscript-worker demo
 
 test: compiled  ## the unit and integration tests; four at once even on two cores, since many wait for another process
-	$(BIN)/python -m pytest -n 4
+	$(BIN)/python -m pytest -n 4 --dist worksteal
+
+test-further: compiled  ## more cases, when they take long, of what the default run shows in one
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m further
 
 test-fast: compiled  ## the unit tests: no process, no network, no database
 	$(BIN)/python -m pytest -n 2 -m unit
@@ -60,7 +65,7 @@ faults: compiled  ## the long ones: real kills, restarts, races
 	$(BIN)/python -m pytest -m faults -s tests
 
 acceptance: compiled  ## the promises about sound, and whole jobs of every writer, at full length
-	$(BIN)/python -m pytest -n 2 -m 'acceptance or production'
+	$(BIN)/python -m pytest -n 2 -m 'acceptance or production' tests
 
 production: compiled  ## whole jobs of every writer, on every variant of the app's database, at full length
 	$(BIN)/python -m pytest -n 2 -m production tests
