@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from database import execute, row_of
+from processes import shared_fork_servers
 from standins.jobs import PERFORM
 
 from worker.backoff import RetryPolicy
@@ -114,6 +115,7 @@ class Works:
 def fork_server() -> Iterator[ForkServer]:
     """One for all workers in threads: to start one takes half a second of a core."""
     with ForkServer(PERFORM) as fork_server:
+        shared_fork_servers.append(fork_server)
         yield fork_server
 
 
