@@ -20,8 +20,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # Measured on Linux x86-64 with Python 3.11: the wheels; the folder afterwards, with the tracks and the database.
-DOWNLOAD_MB, DISK_MB = 90, 400
-FFMPEG_DOWNLOAD_MB, FFMPEG_DISK_MB = 85, 175
+DOWNLOAD_MB, DISK_MB = 90, 380
+FFMPEG_DOWNLOAD_MB, FFMPEG_DISK_MB = 70, 175
+OLDEST_PYTHON = (3, 11)
 OLDEST_FFMPEG = (5, 1)  # as in worker/ffmpeg/program.py
 SILENCE_S = 15.0  # elsewhere than on a terminal something is said as often as that
 LAST_LINES = 8
@@ -29,8 +30,9 @@ LAST_LINES = 8
 
 def main() -> int:
     """Install what is missing; 0, or 1 with the reason on standard error."""
-    if sys.version_info < (3, 11):
-        sys.exit("Python 3.11 or newer is needed, this is %d.%d: make demo PYTHON=python3.12" % sys.version_info[:2])
+    if sys.version_info < OLDEST_PYTHON:
+        found = ".".join(map(str, sys.version_info[:2]))
+        sys.exit(f"Python 3.11 or newer is needed, this is {found}: make demo PYTHON=python3.12")
     folder = Path(sys.argv[1])
     files = [ROOT / "requirements-demo.txt"]
     with_ffmpeg = not path_has_ffmpeg()
@@ -44,7 +46,7 @@ def main() -> int:
     print_plan(folder, with_ffmpeg=with_ffmpeg)
     marker.unlink(missing_ok=True)
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    locked = ["--require-hashes", "--only-binary", ":all:", "--no-compile", "--progress-bar", "off"]
+    locked = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-compile", "--progress-bar", "off"]
     steps = [
         ("virtual environment", [sys.executable, "-m", "venv", str(folder)]),
         ("packages", [*pip, *locked, *(part for file in files for part in ("-r", str(file)))]),
@@ -67,8 +69,8 @@ def print_plan(folder: Path, *, with_ffmpeg: bool) -> None:
         f"make demo installs the demo's packages into {folder}/, and renders six tracks into out/.\n"
         f"  download  {download} MB of packages, each checked against its hash{ffmpeg}\n"
         f"  time      about a minute on two cores, and the download\n"
-        f"  disk      {disk} MB: {folder}/, out/ (tracks), .mindscript/ (a Postgres and caches), and Python's __pycache__\n"
-        f"  elsewhere only pip's own cache of downloads; `make clean` removes all the rest\n",
+        f"  disk      {disk} MB: {folder}/, out/ (tracks), .mindscript/ (a Postgres, caches), Python's __pycache__\n"
+        f"  elsewhere nothing, but for pip's own cache of downloads; `make clean` removes the rest\n",
         flush=True,
     )
 
@@ -140,8 +142,7 @@ class Step:
         return succeeded
 
     def _read(self, process: subprocess.Popen) -> None:
-        assert process.stdout is not None
-        for raw in process.stdout:
+        for raw in process.stdout or ():
             line = raw.decode(errors="replace")
             self._fetched += line.startswith("Collecting ")
             self._output.append(line)
