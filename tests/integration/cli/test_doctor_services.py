@@ -58,7 +58,7 @@ class TestKeys:
         assert found.good is False
         assert "the service_role key" in found.says
 
-    def test_voice_services_that_refuse_a_key_are_told_apart_from_restricted_keys(self):
+    def test_a_refused_key_is_told_apart_from_a_restricted_one(self):
         with speech_service() as service:
             urls = {"openai_base_url": f"{service.url}/v1", "elevenlabs_base_url": service.url}
             for key, good, says in (("sk-refused", False, "refuses the key"), ("sk-restricted", None, "may not list")):
