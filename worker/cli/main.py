@@ -19,6 +19,7 @@ _FUNCTIONS = {
     "say": "worker.cli.say:say",
     "voices": "worker.cli.voices:list_voices",
     "demo": "worker.cli.demo:demo",
+    "init": "worker.cli.init:init",
     "work": "worker.cli.work:work",
     "enqueue": "worker.cli.jobs:enqueue",
     "jobs": "worker.cli.jobs_list:jobs",
@@ -58,7 +59,11 @@ def run(arguments: Sequence[str]) -> int:
         from worker import masks
         from worker.config import Config, forget_secrets
 
-        config = Config.from_environ()
+        config, problems = Config.read()
+        if command == "doctor":
+            options["problems"] = problems
+        elif problems:
+            raise problems[0]
         forget_secrets()
         masks.set_up(config)
         if debug or command not in ("work", "render"):  # `work` has its own log, `render` has none
