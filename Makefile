@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .venv-demo
 
-.PHONY: help setup servers compiled demo test test-further test-fast test-databases acceptance production check format reference lock faults soak bench bench-queue sound media audit sbom container clean
+.PHONY: help setup servers compiled demo test test-further test-fast test-databases acceptance production check format reference lock faults soak bench bench-queue bench-throughput sound media audit sbom container clean
 
 help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ soak: compiled  ## 300 short jobs in one worker: nothing may grow
 ##@ To measure it
 bench: compiled  ## this project beside its peers, and what a track costs
 	$(BIN)/python -m benchmarks --json out/bench.json --chart out/bench.png
+
+bench-throughput: compiled  ## tracks an hour, beside bare encoders on all cores
+	$(BIN)/python -m benchmarks.throughput
 
 bench-queue: setup  ## what the queue costs, and how soon it wakes
 	$(BIN)/python -m benchmarks.queue
