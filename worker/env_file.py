@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -45,20 +46,26 @@ def load_config() -> Config:
     ConfigurationError
         Naming the variable or the file and its line; never the value of a secret.
     """
+    config, problems = read_config()
+    if problems:
+        raise problems[0]
+    return config
+
+
+def read_config() -> tuple[Config, tuple[ConfigurationError, ...]]:
+    """Read what can be read: a bad setting counts as absent; raises for a file that cannot be read as a whole."""
     file = find_env_file(os.environ)
     if file is None:
-        return Config.from_environ()
+        return Config.read()
     for name in _OF_OTHERS:
         if file.values.get(name):
             os.environ.setdefault(name, file.values[name])
-    try:
-        return Config.from_environ(completed(os.environ, file))
-    except ConfigurationError as error:
-        line = file.lines.get(error.message.split(":")[0])
-        if line is None:
-            raise
-        error.reword(lambda text: f"{file.path}, line {line}: {text}")
-        raise
+    config, problems = Config.read(completed(os.environ, file))
+    for problem in problems:
+        name = problem.message.split(":")[0]
+        if name in file.lines and name not in os.environ:
+            problem.reword(partial("{}, line {}: {}".format, file.path, file.lines[name]))
+    return config, problems
 
 
 def find_env_file(environ: Mapping[str, str]) -> EnvFile | None:

@@ -13,7 +13,7 @@ from worker.printable import printable
 _FULL = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "this user's share of the disk is used up",
-    errno.EFBIG: "the file gets larger than this disk or this process may have one",
+    errno.EFBIG: "the disk is full, or its files may not get so large",
 }
 _WORDS = {
     **_FULL,

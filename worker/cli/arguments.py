@@ -183,8 +183,11 @@ def _add_doctor(commands: Any) -> None:
         examples=("doctor", "doctor --online"),
     )
     doctor.add_argument(
-        "--online", action="store_true", help="ask the voice services, too, whether they have each model and voice"
+        "--online",
+        action="store_true",
+        help="ask the services, too: whether they take each key, and have each model and voice",
     )
+    doctor.add_argument("--json", action="store_true", dest="as_json", help="print the findings as JSON")
 
 
 def _add_completion(commands: Any) -> None:

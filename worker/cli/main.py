@@ -70,9 +70,13 @@ def run(arguments: Sequence[str]) -> int:
     try:
         from worker import masks
         from worker.config import forget_secrets
-        from worker.env_file import load_config
+        from worker.env_file import read_config
 
-        config = load_config()
+        config, problems = read_config()
+        if command == "doctor":
+            options["problems"] = problems
+        elif problems:
+            raise problems[0]
         forget_secrets()
         masks.set_up(config)
         if debug or command not in ("work", "render"):  # `work` has its own log, `render` has none
