@@ -35,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_render(commands)
     _add_validate(commands)
+    _add_schema(commands)
     _add_inspect(commands)
     _add_say(commands)
     _add_voices(commands)
@@ -81,6 +82,11 @@ def _add_validate(commands: Any) -> None:
     validate.add_argument("jobs", nargs="+", metavar="JOB", help=_JOBS)
     _add_strict(validate)
     validate.add_argument("--json", action="store_true", dest="as_json", help="print what was found as JSON")
+
+
+def _add_schema(commands: Any) -> None:
+    schema = commands.add_parser("schema", help="print what a job may hold, as a JSON Schema")
+    schema.add_argument("--typescript", action="store_true", help="print TypeScript types instead")
 
 
 def _add_strict(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from worker.errors import Interrupted, WorkerError
 _FUNCTIONS = {
     "render": "worker.cli.render:render",
     "validate": "worker.cli.validate:validate",
+    "schema": "worker.cli.schema:schema",
     "inspect": "worker.cli.inspect:inspect",
     "say": "worker.cli.say:say",
     "voices": "worker.cli.voices:list_voices",

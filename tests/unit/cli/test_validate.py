@@ -20,7 +20,7 @@ def _jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "durationMin": 2,
             "metadata": {"title": "[/b] Calm"},
         },
-        "rain.json": {"backgroundMusic": {"url": "rain.mp3"}, "binaural": {"carierHz": 300}},
+        "rain.json": {"backgroundMusic": {"url": "rain.mp3"}, "binaural": {"band": "theta", "carierHz": 300}},
         "bad.json": {"pauseSec": -1, "durationMin": 0},
     }
     for name, job in jobs.items():

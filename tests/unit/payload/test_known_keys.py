@@ -29,7 +29,10 @@ from worker.payload.known_keys import unknown_key_line, unknown_keys
             {"gains": {"timeline": {"musik": []}}},
             "gains.timeline.musik: not a known key; did you mean music?",
         ),
-        ({"solfeggio": {"sequence": [{"herz": 528}]}}, "solfeggio.sequence[0].herz: not a known key; did you mean hz?"),
+        (
+            {"solfeggio": {"sequence": [{"hz": 528, "minute": 1}]}},
+            "solfeggio.sequence[0].minute: not a known key; did you mean minutes?",
+        ),
         (
             {"backgroundMusic": {"loop": {"from": 1, "till": 9}}},
             "backgroundMusic.loop.till: not a known key; known in backgroundMusic.loop are from, to",
