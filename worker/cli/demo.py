@@ -17,9 +17,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from worker.cli.bars import FAILED
 from worker.cli.database import with_database
 from worker.cli.files import beside
-from worker.cli.screen import Row, closing_table, progress_bars
+from worker.cli.screen import AddBar, Row, closing_table, progress_bars
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import JobError, WorkerError
@@ -27,7 +28,8 @@ from worker.masks import for_terminal
 from worker.payload.parse import parse_job
 from worker.queue.service import open_queue
 from worker.render import stages
-from worker.render.produce import OnProgress, produce
+from worker.render.produce import produce
+from worker.render.progress import OnProgress
 from worker.render.studio import Studio
 from worker.service.runner import JobResult
 from worker.storage.base import MUSIC
@@ -53,15 +55,14 @@ def demo(config: Config, *, examples: Path, quiet: bool) -> int:
     return 1 if failed else 0
 
 
-def _directly(
-    jobs: list[Path], config: Config, add_bar: Callable[[str], OnProgress]
-) -> tuple[list[Row], dict[str, str]]:
+def _directly(jobs: list[Path], config: Config, add_bar: AddBar) -> tuple[list[Row], dict[str, str]]:
     rows, failed = [], {}
     for path, on_progress in [(path, add_bar(path.stem)) for path in jobs]:
         try:
             rows.append(_rendered(path, config, on_progress))
         except WorkerError as error:
             failed[path.name] = error.message
+            on_progress(FAILED, 0.0)
     return rows, failed
 
 
@@ -75,9 +76,7 @@ def _rendered(path: Path, config: Config, on_progress: OnProgress) -> Row:
     return Row(track, produced.report.as_json(), time.perf_counter() - started)
 
 
-def _through_the_queue(
-    jobs: list[Path], config: Config, add_bar: Callable[[str], OnProgress]
-) -> tuple[list[Row], dict[str, str]]:
+def _through_the_queue(jobs: list[Path], config: Config, add_bar: AddBar) -> tuple[list[Row], dict[str, str]]:
     """Migrate, enqueue, work until the queue is empty."""
     from worker.service.observers import JobObserver
     from worker.service.worker import Worker
@@ -101,6 +100,7 @@ def _through_the_queue(
                     return
                 if result.outcome != "completed":
                     failed[path.name] = str(result.error or result.outcome)
+                    on_progress[result.claim.job_id](FAILED, 0.0)
                     return
                 figures: Mapping[str, Any] = result.summary["quality"]  # type: ignore[assignment]
                 names: Mapping[str, str] = result.summary["files"]  # type: ignore[assignment]

@@ -103,7 +103,9 @@ def render_job(
                 encoding=encoding,
                 preview=preview,
                 preview_s=config.preview_seconds,
-                on_progress=add_bar(file.name),
+                on_progress=add_bar(
+                    file.name, length_s=None if checked.duration_min is None else checked.duration_min * 60
+                ),
             )
         if to_stdout:
             with track.open("rb") as written:

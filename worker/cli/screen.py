@@ -1,17 +1,20 @@
-"""Output for a terminal, on standard error: a progress bar per track and a closing table."""
+"""Output for people, on standard error: how far each track is, and a closing table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from worker.printable import printable
+from worker.render.stages import PASSING
 
 if TYPE_CHECKING:
-    from worker.render.produce import OnProgress
+    from worker.render.progress import OnProgress
+
+_NARROW: Final = 64  # columns: below, the table of figures leaves out how long it took
 
 
 @dataclass(frozen=True)
@@ -23,31 +26,64 @@ class Row:
     seconds: float
 
 
+class AddBar(Protocol):
+    """Adds a track to the screen, and returns what moves its bar."""
+
+    def __call__(self, name: str, *, length_s: float | None = None) -> OnProgress:
+        """`name` is any text; the track's length, where it is known, gives its speed."""
+
+
 @contextmanager
-def progress_bars(*, quiet: bool = False) -> Iterator[Callable[[str], OnProgress]]:
-    """Show bars while the block runs; yields what adds one by a track's name, and returns what moves it."""
+def progress_bars(*, quiet: bool = False) -> Iterator[AddBar]:
+    """Show, on standard error, how far tracks are, while the block runs; yields what adds one.
+
+    On a terminal a bar for each, elsewhere a line for each stage. A track waits until it is reported on;
+    `worker.cli.bars.FAILED` as its stage says that it will not be made.
+    """
     if quiet:
-        yield lambda _name: lambda _stage, _fraction: None
+        yield lambda _name, *, length_s=None: lambda _stage, _fraction: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.fields[name]:<28.28}", markup=False),
-        BarColumn(bar_width=None),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[stage]:<28.28}", markup=False),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    ) as progress:
+    if sys.stderr.isatty() and not console.is_dumb_terminal:
+        from rich.live import Live
 
-        def add(name: str) -> OnProgress:
-            bar = progress.add_task("", total=1.0, name=printable(name), stage="waiting")
-            return lambda stage, fraction: progress.update(bar, completed=fraction, stage=stage)
+        from worker.cli.bars import Bar, BarsView
 
-        yield add
+        bars: list[Bar] = []
+
+        def add_bar(name: str, *, length_s: float | None = None) -> OnProgress:
+            bars.append(Bar(name, length_s))
+            return bars[-1].update
+
+        with Live(BarsView(bars), console=console, refresh_per_second=8):
+            yield add_bar
+    else:
+        yield _lines
+
+
+def _lines(name: str, *, length_s: float | None = None) -> OnProgress:
+    """Print a line when a stage begins, and one at the end."""
+    from worker.cli.bars import Bar, summary
+    from worker.masks import for_terminal
+
+    bar, printed = Bar(name, length_s), ""
+
+    def update(stage: str, fraction: float) -> None:
+        nonlocal printed
+        if bar.is_over:
+            return
+        bar.update(stage, fraction)
+        if bar.is_over:
+            says = summary(bar)
+        elif stage and stage != printed and stage not in PASSING:
+            says, printed = f"{stage} ({int(100 * fraction)} %)", stage
+        else:
+            return
+        print(f"{for_terminal(name)}: {for_terminal(says)}", file=sys.stderr, flush=True)
+
+    return update
 
 
 def closing_table(rows: Sequence[Row]) -> None:
@@ -57,20 +93,23 @@ def closing_table(rows: Sequence[Row]) -> None:
 
     from worker.cli.terminal import words
 
+    console = Console(stderr=True)
+    headings = ("length", "LUFS", "dBTP", "seconds", "× real time")
+    shown = headings if console.width >= _NARROW else headings[:2]
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("file", overflow="fold")
-    for heading in ("length", "LUFS", "dBTP", "seconds", "× real time"):
-        table.add_column(heading, justify="right")
+    for heading in shown:
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         length_s = row.figures["frames"] / row.figures["sample_rate_hz"]
         minutes, seconds = divmod(length_s, 60)
         lufs, dbtp = row.figures["integrated_lufs"], row.figures["true_peak_dbtp"]  # None: silence
-        table.add_row(
-            words(row.file),
+        figures = (
             f"{minutes:.0f}:{seconds:06.3f}",
             "-inf" if lufs is None else f"{lufs:.2f}",
             "-inf" if dbtp is None else f"{dbtp:.2f}",
             f"{row.seconds:.2f}",
             f"{length_s / row.seconds:.0f}",
         )
-    Console(stderr=True).print(table)
+        table.add_row(words(row.file), *figures[: len(shown)])
+    console.print(table)

@@ -29,6 +29,11 @@ class Channel:
         self._last: Progress | None = None
         threading.Thread(target=self._receive, name="channel", daemon=True).start()
 
+    @property
+    def percent(self) -> int:
+        """The progress that was reported last."""
+        return 0 if self._last is None else self._last.percent
+
     def progress(self, percent: int, stage: str) -> None:
         """Report progress in percent, and the stage that the customer reads. Sent only if it has changed."""
         now = Progress(percent, stage)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from worker.render.produce import Produced
 from worker.storage.base import CONTENT_TYPES, RENDERS, Storage, Stored, preview_key, track_key
 
 _PREVIEW_S = 45.0  # a job waits no longer for its preview to be stored
+_UPLOADED_PERCENT = 99  # 100 is for a job that has ended
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,22 @@ def publish(
         From `Storage.put` and `Channel.may_publish`.
     """
 
-    def upload(path: Path, bucket: str, key: str, percent: int, *, within_s: float | None = None) -> Stored:
+    sent = _Sent(channel, [track_file, preview_file, *([produced.twin] if produced.twin else []), *produced.lyrics])
+
+    def upload(path: Path, bucket: str, key: str, *, within_s: float | None = None) -> Stored:
         channel.may_publish()
-        channel.progress(percent, stages.UPLOADING)
+        sent.begin(path)
         content_type = CONTENT_TYPES[path.suffix.removeprefix(".")]
-        file = storage.put(path, key, bucket=bucket, content_type=content_type, within_s=within_s)
+        file = storage.put(
+            path, key, bucket=bucket, content_type=content_type, on_progress=sent.report, within_s=within_s
+        )
         if not file.already_there:  # else an earlier attempt's, which may have been published
             channel.uploaded(bucket, key)
         return file
 
-    def upload_render(path: Path, percent: int) -> str:
+    def upload_render(path: Path) -> str:
         key = track_key(job_input.track_id, job_input.job_id, file_digest(path), path.suffix.removeprefix("."))
-        return upload(path, RENDERS, key, percent).path
+        return upload(path, RENDERS, key).path
 
     def upload_preview() -> str:
         is_public = config.preview_url == "public"
@@ -77,10 +82,10 @@ def publish(
                 about=(config.preview_bucket,),
             )
         key = preview_key(job_input.track_id, job_input.job_id, file_digest(preview_file))
-        file = upload(preview_file, config.preview_bucket, key, 95, within_s=_PREVIEW_S)
+        file = upload(preview_file, config.preview_bucket, key, within_s=_PREVIEW_S)
         return file.url if is_public else key
 
-    track, preview, notes = upload_render(track_file, 92), None, []
+    track, preview, notes = upload_render(track_file), None, []
     log = logger.bind(event="preview.failed", job=job_input.job_id)
     if produced.preview_error is not None:  # the render has added a note
         log.warning("preview: {}", produced.preview_error)
@@ -90,15 +95,37 @@ def publish(
         except WorkerError as error:
             log.warning("preview: {}", error.message)
             notes.append("There is no preview: it could not be stored")
-    twin = None if produced.twin is None else upload_render(produced.twin, 97)
+    twin = None if produced.twin is None else upload_render(produced.twin)
     lyrics: dict[str, str] = {}
     for path in produced.lyrics:
         try:
-            lyrics[path.suffix] = upload_render(path, 98)
+            lyrics[path.suffix] = upload_render(path)
         except ConfigurationError as error:  # a bucket for audio only
             logger.bind(event="lyrics.refused", job=job_input.job_id).warning("lyrics: {}", error.message)
-    channel.progress(99, stages.FINALIZING)
+    channel.progress(_UPLOADED_PERCENT, stages.FINALIZING)
     return Published(track, preview, twin, lyrics, tuple(notes))
+
+
+class _Sent:
+    """Reports the progress of all uploads of a job, from what the render has reached to `_UPLOADED_PERCENT`."""
+
+    def __init__(self, channel: Channel, files: Sequence[Path]) -> None:
+        self._channel = channel
+        self._sizes = {path: path.stat().st_size for path in files if path.is_file()}
+        self._reached = channel.percent
+        self._before_bytes = self._file_bytes = 0
+
+    def begin(self, path: Path) -> None:
+        """Report that the files before this one are sent, or left out."""
+        self._before_bytes += self._file_bytes
+        self._file_bytes = self._sizes[path]
+        self.report(0)
+
+    def report(self, file_bytes: int) -> None:
+        """Report how much of the current file has been sent."""
+        share = (self._before_bytes + file_bytes) / max(1, sum(self._sizes.values()))
+        percent = self._reached + int((_UPLOADED_PERCENT - self._reached) * share)
+        self._channel.progress(max(percent, self._channel.percent), stages.UPLOADING)
 
 
 def file_digest(path: Path) -> str:

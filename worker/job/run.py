@@ -84,7 +84,8 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
             encoding=encoding,
             preview=preview_file,
             preview_s=config.preview_seconds,
-            on_progress=lambda stage, fraction: channel.progress(int(90 * fraction), stage),
+            on_progress=lambda stage, fraction: channel.progress(int(100 * fraction), stage),
+            uploads=True,
         )
         log = logger.bind(job=job_input.job_id)
         if produced.music_error is not None:

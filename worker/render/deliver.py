@@ -27,6 +27,7 @@ from worker.errors import JobError, QualityError
 from worker.ffmpeg.program import Ffmpeg
 from worker.plan.compile import SpokenSpan
 from worker.render.analysis import DeliveredAnalysis, DeliveredAnalyzer
+from worker.render.expected_time import decoded_share
 from worker.render.master import Aim, LoudnessOf, Shortfall, find_master, too_loud
 from worker.render.programme import Programme
 from worker.render.silence import silent_span, sounds_below_treble
@@ -252,10 +253,23 @@ def _encoded(
     reduction = Reduction()
     meter = LoudnessMeter(plan.sample_rate, true_peak=True, hop_peaks=False)
     analyzer = DeliveredAnalyzer(plan, delivery.spoken)
+    taken = decoded = 0
+    share = decoded_share(delivery.encoding)
+
+    def tell() -> None:
+        on_progress(((1.0 - share) * taken + share * decoded) / plan.frames)
+
+    def on_taken(frames: int) -> None:
+        nonlocal taken
+        taken = frames
+        tell()
 
     def on_decoded(block: Block) -> None:
+        nonlocal decoded
         meter.add(block)
         analyzer.add(block)
+        decoded += len(block)
+        tell()
 
     track = Track(
         partial(programme.blocks, reduction=reduction),
@@ -264,7 +278,7 @@ def _encoded(
         delivery.tags,
         ffmpeg,
         threads,
-        on_progress=lambda done: on_progress(done / plan.frames),
+        on_progress=on_taken,
         on_decoded=on_decoded,
     )
     encode(track, out, delivery.encoding)

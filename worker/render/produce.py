@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -28,22 +28,18 @@ from worker.plan.recordings import Media, Music, Speech
 from worker.render import stages
 from worker.render.chapters import chapters
 from worker.render.deliver import PREVIEW_FADE_S, Delivered, Delivery, deliver, deliver_preview
+from worker.render.expected_time import ExpectedTime
+from worker.render.machine_pace import MachinePace
 from worker.render.master import LoudnessOf
 from worker.render.programme import Programme, measure
+from worker.render.progress import JobProgress, OnProgress
 from worker.render.report import Report, layer_loudness, make_report
 from worker.render.studio import Studio
 from worker.tts.shorten import fitted
 from worker.tts.speech import SpeechStats
 from worker.vendors import speech_figures
 
-OnProgress = Callable[[str, float], None]
-"""Called with the stage in words and the fraction of the whole job that is done."""
-
 PREVIEW_FADE_FRAMES = round(PREVIEW_FADE_S * SAMPLE_RATE_HZ)  # the fade-in must not swallow the first word
-
-# Shares of a whole job, for the progress bar
-_FETCHED, _SPOKEN = 0.05, 0.35
-_MEASURED = 0.15  # of what is left
 
 
 @dataclass(frozen=True)
@@ -82,6 +78,7 @@ def produce(
     preview: Path | None = None,
     preview_s: float = 15.0,
     on_progress: OnProgress | None = None,
+    uploads: bool = False,
 ) -> Produced:
     """Turn a job into a finished track.
 
@@ -97,20 +94,30 @@ def produce(
     preview_s : float
         Length of the preview in seconds.
     on_progress : callable, optional
+        Gets a fraction that grows about evenly in time, and never falls.
+    uploads : bool
+        Whether an upload follows: the fraction then stays below 1 by its part of the time.
     """
+    machine = MachinePace(studio.config.cache_dir / "machine")
     # Decoded inputs go to the temporary folder; the candidate is made beside `out`, so that it can be renamed.
     with (
         tempfile.TemporaryDirectory(prefix="mindscript-") as inputs,
         tempfile.TemporaryDirectory(prefix=".mindscript-", dir=out.parent) as candidates,
+        (progress := JobProgress(on_progress or (lambda stage, fraction: None), pace=machine.read())).ticking(),
     ):
-        production = _Production(job, studio, Path(inputs), on_progress or (lambda stage, fraction: None))
+        production = _Production(job, studio, Path(inputs), progress)
+        expected = ExpectedTime(job, studio.config, encoding, threads=studio.threads)
+        expected.foretell(
+            progress, recorded=studio.voice_file is not None, preview=preview is not None, uploads=uploads
+        )
         media, cover = production.prepare()
         job = production.job
         compiled = compile_plan(job, media)
+        expected.correct(progress, compiled.plan, tracks=1 if compiled.twin is None else 2)
         if job.solfeggio is not None:
-            production.progress(stages.SOLFEGGIO, _SPOKEN)
+            progress.at("prepare", stages.SOLFEGGIO, 1.0)
         if job.binaural is not None:
-            production.progress(stages.BINAURAL, _SPOKEN)
+            progress.at("prepare", stages.BINAURAL, 1.0)
         tags = make_tags(job, compiled, cover)
         bounds = studio.limiter_bounds if job.safety.loudness == "balance" else None
         delivery = Delivery(encoding, tags, job.target_lufs, job.safety.limiter, tuple(compiled.spoken), bounds)
@@ -123,12 +130,10 @@ def produce(
             tracks.append((compiled.twin, candidate.with_stem("twin"), twin))
         reports = []
         for number, (plan, made, place) in enumerate(tracks):
-            share = (1 - _SPOKEN) / len(tracks)
-            progress = production.part(_SPOKEN + share * number, share)
-            delivered, loudness = production.deliver(plan, made, delivery, compiled, media, progress)
+            delivered, loudness = production.deliver(plan, made, delivery, compiled, media, number)
             if preview is not None and number == 0:
                 start = compiled.heard_from - PREVIEW_FADE_FRAMES
-                production.preview(delivered.programme, preview, start, preview_s, Tags(title=tags.title), progress)
+                production.preview(delivered.programme, preview, start, preview_s, Tags(title=tags.title))
             reports.append(
                 make_report(
                     made,
@@ -147,7 +152,9 @@ def produce(
         lyrics = _write_lyrics(job, compiled, out) if job.lyrics and _has_words(compiled) else ()
         for _, made, place in tracks:
             made.replace(place)
-    production.progress(stages.FINALIZING, 1.0)
+    if not uploads:
+        progress.finish(stages.FINALIZING)
+    machine.keep(progress.pace)
     return Produced(
         reports[0],
         twin=twin,
@@ -166,7 +173,7 @@ class _Production:
     job: RenderJob
     studio: Studio
     folder: Path
-    progress: OnProgress
+    progress: JobProgress
     said: SpeechStats = field(default_factory=SpeechStats)
     stage_seconds: dict[str, float] = field(default_factory=dict)
     adapted: list[str] = field(default_factory=list)
@@ -183,10 +190,6 @@ class _Production:
             seconds = self.stage_seconds.get(stage, 0.0) + time.perf_counter() - started
             self.stage_seconds[stage] = round(seconds, 3)
 
-    def part(self, begin: float, share: float) -> OnProgress:
-        """Progress of a part of the job, as a fraction of that part."""
-        return lambda stage, fraction: self.progress(stage, begin + share * fraction)
-
     def prepare(self) -> tuple[Media, bytes | None]:
         """Fetch music and cover, and have the script spoken; in this order, since speech may have to be paid for."""
         if self.job.has_voice:
@@ -200,23 +203,24 @@ class _Production:
             with self.timed("speak"):
                 speech = None
                 if recording is not None or self.job.has_voice:
-                    self.progress(stages.SPEAKING, _FETCHED)
+                    self.progress.at("speak", stages.SPEAKING, 0.0)
                     speech = self._speak() if recording is None else recording.result()
                     into_track = fitted(
                         self.job, speech, fit=self.studio.config.fit, folder=self.folder, notes=self.said.notes
                     )
                     self.job, speech = into_track.job, into_track.speech
-                    self.progress(stages.SPOKEN, _SPOKEN)
+                    self.progress.at("speak", stages.SPOKEN, 1.0)
         return Media(speech, music), cover
 
     def _speak(self) -> Speech:
-        on_progress = self.part(_FETCHED, _SPOKEN - _FETCHED)
-        return self.studio.speak(self.job, self.folder, lambda done: on_progress(stages.SPEAKING, done), self.said)
+        return self.studio.speak(
+            self.job, self.folder, lambda done: self.progress.at("speak", stages.SPEAKING, done), self.said
+        )
 
     def _fetch_music(self) -> Music | None:
         if self.job.background_music is None and self.studio.music_file is None:
             return None
-        self.progress(stages.FETCHING_MUSIC, 0.0)
+        self.progress.at("fetch", stages.FETCHING_MUSIC, 0.0)
         try:
             music = self.studio.fetch_music(self.job, self.folder)
         except MediaError as error:
@@ -225,7 +229,7 @@ class _Production:
             self.music_error, self.job = error, self.job.model_copy(update={"background_music": None})
             self.adapted.append(f"{error.customer_message.partition('.')[0]}; the track was made without it")
             return None
-        self.progress(stages.MUSIC_READY, _FETCHED)
+        self.progress.at("fetch", stages.MUSIC_READY, 1.0)
         return music
 
     def _fetch_cover(self) -> bytes | None:
@@ -253,14 +257,14 @@ class _Production:
         return partial(speech_lufs, voice=energies)
 
     def deliver(
-        self, plan: RenderPlan, out: Path, delivery: Delivery, compiled: Compiled, media: Media, progress: OnProgress
+        self, plan: RenderPlan, out: Path, delivery: Delivery, compiled: Compiled, media: Media, number: int
     ) -> tuple[Delivered, dict[str, float]]:
         """Measure the mix and make the file; also the loudness of each layer, measured beside the encoding."""
         with self.timed("measure"):
             mix = measure(
                 Programme(plan),
                 threads=self.studio.threads,
-                on_progress=lambda done: progress(stages.MIXING, _MEASURED * done),
+                on_progress=lambda done: self.progress.at(f"measure {number}", stages.MIXING, done),
             )
         with self.timed("deliver"), ThreadPoolExecutor(1, thread_name_prefix="layers") as beside:
             loudness = beside.submit(layer_loudness, plan, compiled.layer_gains_db, media)
@@ -271,16 +275,15 @@ class _Production:
                 delivery,
                 ffmpeg=self.studio.ffmpeg,
                 threads=self.studio.threads,
-                on_progress=lambda done: progress(stages.MIXING, _MEASURED + (1 - _MEASURED) * done),
+                on_progress=lambda done: self.progress.at(f"encode {number}", stages.MIXING, done),
             )
-        progress(stages.MIXED, 1.0)
-        return delivered, loudness.result()
+            layers_lufs = loudness.result()
+        self.progress.at(f"encode {number}", stages.MIXED, 1.0)
+        return delivered, layers_lufs
 
-    def preview(
-        self, programme: Programme, out: Path, start: int, seconds: float, tags: Tags, progress: OnProgress
-    ) -> None:
+    def preview(self, programme: Programme, out: Path, start: int, seconds: float, tags: Tags) -> None:
         """Make the preview; without one the track is delivered all the same."""
-        progress(stages.PREVIEWING, 1.0)
+        self.progress.at("preview", stages.PREVIEWING, 0.0)
         try:
             with self.timed("preview"):
                 deliver_preview(programme, out, start=start, seconds=seconds, tags=tags, ffmpeg=self.studio.ffmpeg)
@@ -289,7 +292,7 @@ class _Production:
             self.adapted.append("There is no preview: it could not be made")
             out.unlink(missing_ok=True)
         else:
-            progress(stages.PREVIEWED, 1.0)
+            self.progress.at("preview", stages.PREVIEWED, 1.0)
 
 
 def _has_words(compiled: Compiled) -> bool:

@@ -17,3 +17,6 @@ PREVIEWED: Final = "Preview generated"
 UPLOADING: Final = "Uploading to storage"
 FINALIZING: Final = "Finalizing"
 COMPLETE: Final = "Complete"
+
+PASSING: Final = frozenset({SPOKEN, MUSIC_READY, SOLFEGGIO, BINAURAL, MIXED, PREVIEWED})
+"""Those that say what has just been done, or takes no time."""

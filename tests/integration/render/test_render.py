@@ -382,7 +382,9 @@ def test_a_refused_voice_at_another_rate_is_one_line_of_error(tmp_path):
     soundfile.write(tmp_path / "voice.wav", sound, 48_000)
     data = (tmp_path / "voice.wav").read_bytes()
     (tmp_path / "voice.wav").write_bytes(data[: len(data) // 2])
-    done = run("render", job_file(tmp_path, **TONES), "-o", "a.mp3", "--voice", tmp_path / "voice.wav", cwd=tmp_path)
+    done = run(
+        "render", job_file(tmp_path, **TONES), "-o", "a.mp3", "--voice", tmp_path / "voice.wav", "--quiet", cwd=tmp_path
+    )
     assert done.returncode == 3
     (line,) = done.stderr.decode().splitlines()
     assert "voice.wav is cut short: it says 5.00 s, but only 2.50 s are there" in line

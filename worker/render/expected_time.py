@@ -1,0 +1,96 @@
+"""How long the parts of a job are expected to take, before anything is known of the machine.
+
+Only the proportions of the machine's own work count, since `JobProgress` corrects them by how long the first parts
+really take. `python -m benchmarks.progress` shows how near the truth they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Final
+
+from dsp.plan import RenderPlan
+from worker.codec.encoding import Encoding
+from worker.config import Config
+from worker.payload.parse import pauses_s
+from worker.payload.schema import RenderJob
+from worker.render.progress import JobProgress
+from worker.voices import PROVIDERS
+
+_CORES: Final = 2  # that these figures were measured on
+_MEASURE_S: Final = 0.0006  # of a second of track, for each layer
+_ENCODE_S: Final = {"mp3": 0.0065, "m4a": 0.016, "aac": 0.016, "flac": 0.0062, "wav": 0.0032}  # of a second of track
+_DECODED_SHARE: Final = {"mp3": 0.3, "m4a": 0.5, "aac": 0.5, "flac": 0.66, "wav": 1.0}  # of the time of an encoding
+_PREVIEW_S: Final = 0.4
+_FETCH_S: Final = 0.5
+_LOCAL_VOICE_S: Final = 0.6  # until it is loaded
+_LOCAL_CHARACTER_S: Final = 0.008
+_SERVICE_PIECE_S: Final = 1.5
+_PIECE_CHARACTERS: Final = 60
+_CHARACTERS_A_SECOND: Final = 12.0  # of speech, where the track is as long as that
+_RECORDING_S: Final = 0.01  # of a second of track
+_UPLOAD_S: Final = 0.5  # beside what its bytes take
+_UPLOAD_BYTES_PER_S: Final = 20_000_000
+_LOSSLESS_BYTES_PER_S: Final = {"wav": 176_400, "flac": 130_000}
+
+
+def decoded_share(encoding: Encoding) -> float:
+    """The part of an encoding's time that the decoding of the result takes."""
+    return _DECODED_SHARE[encoding.format]
+
+
+@dataclass(frozen=True)
+class ExpectedTime:
+    """What the parts of one job are expected to take: ``fetch``, ``speak``, ``prepare``, ``measure 0``, ….
+
+    The tracks of a job have their number in the names of their parts.
+    """
+
+    job: RenderJob
+    config: Config
+    encoding: Encoding
+    _: KW_ONLY
+    threads: int
+
+    def foretell(self, progress: JobProgress, *, recorded: bool, preview: bool, uploads: bool) -> None:
+        """Expect all parts, for so long as the payload says; `recorded`: a file is taken in place of the voice."""
+        job = self.job
+        recorded = recorded or job.voice.provider == "uploaded"
+        is_local = recorded or not PROVIDERS[job.voice.provider].key_variable
+        seconds = self._track_s()
+        progress.expect("fetch", _FETCH_S if job.background_music is not None else 0.0, by_machine=False)
+        progress.expect("speak", _RECORDING_S * seconds if recorded else self._speech_s(), by_machine=is_local)
+        progress.expect("prepare", 0.0)
+        for number in range(len(job.deliver)):
+            self._expect_track(progress, number, seconds, len(job.layers))
+            if preview and number == 0:
+                progress.expect("preview", _PREVIEW_S)
+        if uploads:
+            bytes_per_s = _LOSSLESS_BYTES_PER_S.get(self.encoding.format) or self.encoding.kbps * 125
+            progress.expect("upload", _UPLOAD_S + seconds * bytes_per_s / _UPLOAD_BYTES_PER_S, by_machine=False)
+
+    def correct(self, progress: JobProgress, plan: RenderPlan, *, tracks: int) -> None:
+        """Expect what is left for so long as the plan says."""
+        for number in range(len(self.job.deliver)):
+            seconds = plan.frames / plan.sample_rate if number < tracks else 0.0
+            self._expect_track(progress, number, seconds, len(plan.layers))
+
+    def _expect_track(self, progress: JobProgress, number: int, seconds: float, layers: int) -> None:
+        seconds *= _CORES / self.threads
+        progress.expect(f"measure {number}", _MEASURE_S * layers * seconds)
+        progress.expect(f"encode {number}", _ENCODE_S[self.encoding.format] * seconds)
+
+    def _track_s(self) -> float:
+        job = self.job
+        if job.duration_min is not None:
+            return job.duration_min * 60
+        return pauses_s(job) + len(job.script) / _CHARACTERS_A_SECOND / job.voice.speed
+
+    def _speech_s(self) -> float:
+        job = self.job
+        if not job.has_voice:
+            return 0.0
+        if not PROVIDERS[job.voice.provider].key_variable:
+            return _LOCAL_VOICE_S + _LOCAL_CHARACTER_S * len(job.script)
+        pieces = 1 + len(job.script) // _PIECE_CHARACTERS
+        return _SERVICE_PIECE_S * -(-pieces // self.config.speech_parallel)
