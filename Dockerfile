@@ -13,11 +13,12 @@ COPY requirements-build.txt requirements.txt ./
 # The image has Debian's FFmpeg, so the wheel that carries another one (170 MB) goes again.
 RUN pip install --require-hashes --only-binary :all: -r requirements-build.txt -r requirements.txt \
  && pip uninstall --yes imageio-ffmpeg
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md .env.example ./
 COPY dsp ./dsp
 COPY worker ./worker
+COPY examples ./examples
 RUN pip install --no-deps --no-build-isolation . \
- && pip uninstall --yes setuptools
+ && pip uninstall --yes hatchling pathspec pluggy tomlkit trove-classifiers
 
 FROM build AS build-worker
 RUN pip uninstall --yes pip
@@ -25,7 +26,7 @@ RUN pip uninstall --yes pip
 FROM build AS build-demo
 COPY requirements-demo.txt ./
 RUN pip install --require-hashes --only-binary :all: -r requirements-demo.txt \
- && pip uninstall --yes imageio-ffmpeg pip
+ && pip uninstall --yes hatchling editables pathspec pluggy tomlkit trove-classifiers pip
 
 # ---- run: FFmpeg from Debian, a user without rights, an init that reaps ----
 FROM ${BASE_IMAGE} AS base
@@ -63,7 +64,6 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
 
 FROM base AS demo
 COPY --from=build-demo /opt/venv /opt/venv
-COPY --chown=worker:worker examples ./examples
 USER 10001:10001
 CMD ["demo"]
 

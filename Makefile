@@ -48,13 +48,14 @@ format: setup  ## put the code in its house style
 reference: setup  ## write the reference pages that follow from the code anew
 	$(BIN)/python -m tools.reference
 
-COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 lock: setup  ## write the requirements files anew from pyproject.toml
-	$(COMPILE) --extra sentry -o requirements.txt
-	$(COMPILE) --extra sentry --extra local -o requirements-demo.txt
-	$(COMPILE) --extra sentry --extra verify -o requirements-verify.txt
-	$(COMPILE) --extra dev --extra local --extra picture --extra sentry -o requirements-dev.txt
-	echo 'setuptools>=77' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header - -o requirements-build.txt
+	$(COMPILE) pyproject.toml --extra sentry -o requirements.txt
+	$(COMPILE) pyproject.toml --extra sentry --extra verify -o requirements-verify.txt
+	$(COMPILE) pyproject.toml --extra dev --extra local --extra picture --extra sentry -o requirements-dev.txt
+	$(COMPILE) --group demo -c requirements-dev.txt -o requirements-demo.txt
+	$(COMPILE) --group demo-ffmpeg -c requirements-dev.txt -o requirements-demo-ffmpeg.txt
+	echo 'hatchling>=1.27' | $(COMPILE) - -c requirements-dev.txt -o requirements-build.txt
 
 faults: compiled  ## the long ones: real kills, restarts, races
 	$(BIN)/python -m pytest -m faults -s tests
@@ -92,4 +93,4 @@ container: ## build the image with buildah and try it (root; says so where the t
 	tests/container/run
 
 clean:  ## remove what the commands made, the virtual environment included
-	rm -rf $(VENV) out .mindscript .postgres build *.egg-info
+	rm -rf $(VENV) out .mindscript .postgres

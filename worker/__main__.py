@@ -13,6 +13,12 @@ os.environ.setdefault("LOGURU_AUTOINIT", "False")
 
 def main() -> int:
     """Run the command line; every failure that a person can fix is one line on standard error."""
+    if sys.platform == "win32":
+        print(
+            "mindscript-worker does not run on Windows itself, but in WSL: run `wsl --install`, and install it there",
+            file=sys.stderr,
+        )
+        return 1
     from worker.private_memory import keep_memory_private
 
     keep_memory_private()  # first: it holds keys, and runs programs on strangers' files

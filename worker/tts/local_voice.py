@@ -26,6 +26,8 @@ from worker.tts.voice import Utterance, Voice
 DEFAULT_HIBARI, DEFAULT_ESPEAK = "heart", "en"
 _HIBARI_LANGUAGE = "English"
 _SECONDS_PER_SENTENCE = 120.0
+# Since 1.29 the ONNX runtime writes a device number into the user's cache and reports each use of a model to its maker.
+_ONNX_STAYS_SILENT = {"ORT_DISABLE_TELEMETRY": "1"}
 ESPEAK_WORDS_PER_MINUTE = 160  # a calm pace
 INSTALL_HINT = (
     "install the offline voice: pip install 'mindscript-audio-worker[local]' (or espeak-ng), "
@@ -173,7 +175,7 @@ class Hibari(_Local):
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**_without_secrets(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                env={**_without_secrets(), **_ONNX_STAYS_SILENT, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             )
         request = json.dumps({"text": utterance.text, "into": str(into), "seed": utterance.take - 1}) + "\n"
         answer = b""

@@ -147,7 +147,8 @@ def _ask(paths: list[str], *, timeout_s: float) -> list[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         timeout=timeout_s,
-        env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ} | {"HF_HUB_OFFLINE": "1"},
+        env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+        | {"HF_HUB_OFFLINE": "1", "ORT_DISABLE_TELEMETRY": "1"},  # see `worker.tts.local_voice`
         check=True,
     )
     heard = json.loads(done.stdout)

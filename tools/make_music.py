@@ -1,6 +1,6 @@
-"""Make `demo-loop.flac`, the music of the example jobs: four slow chords of a soft additive pad.
+"""Make examples/demo-loop.flac, the music of the example jobs: four slow chords of a soft additive pad.
 
-Run: python examples/make_music.py [OUT]
+Run: python tools/make_music.py [OUT]
 """
 
 from __future__ import annotations
@@ -57,5 +57,5 @@ def make_loop() -> np.ndarray:
 
 
 if __name__ == "__main__":
-    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("demo-loop.flac")
+    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "examples" / "demo-loop.flac"
     soundfile.write(out, make_loop(), SAMPLE_RATE_HZ, subtype="PCM_16")
