@@ -1,10 +1,29 @@
-# Two commands matter: `make demo` renders the example jobs, `make test` runs the tests.
+# `make` lists the targets: their `##` words, in the groups of the `##@` lines.
 PYTHON ?= python3
+# Python and pytest keep byte code here, whatever the environment says: to rewrite the assertions takes each process 8 s.
+export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO := .venv-demo
 
-.PHONY: setup servers compiled demo test test-fast test-databases acceptance production check format reference lock faults soak bench bench-queue sound media audit sbom container clean
+.PHONY: help setup servers compiled demo test test-further test-fast test-databases acceptance production check format reference lock faults soak bench bench-queue bench-throughput sound media audit sbom container clean
 
+help:
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ To hear it
+demo:  ## hear six tracks within minutes: installs what they need into .venv-demo, renders them into out/
+	@$(PYTHON) tools/demo_setup.py $(DEMO)
+	@$(DEMO)/bin/mindscript-worker demo
+	@printf '\nClean up: make clean removes %s, out, .mindscript and all else that make has made here.\n' $(DEMO)
+
+clean:  ## remove all that make and the commands made here, the tracks in out/ included
+	@# started by root in a folder that only root may enter, the embedded Postgres keeps its data below /var/tmp
+	@case "$$(readlink .mindscript/postgres)" in /var/tmp/mindscript-*) rm -rf "$$(readlink .mindscript/postgres)";; esac
+	rm -rf $(VENV) $(DEMO) out .mindscript .postgres .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find dsp worker tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+##@ To change it
 setup: $(VENV)/.ready  ## virtual environment from the hash-locked requirements
 
 $(VENV)/.ready: requirements-dev.txt pyproject.toml
@@ -14,32 +33,11 @@ $(VENV)/.ready: requirements-dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-servers: setup  ## Postgres servers for the tests, into .postgres/: those of MINDSCRIPT_TEST_SERVERS (15,17) that Debian has not installed
+servers: setup  ## Postgres servers for the tests, into .postgres/, where Debian has not installed them
 	$(BIN)/python tests/servers.py
 
-compiled: setup  ## byte code, which Python does not keep by itself where PYTHONDONTWRITEBYTECODE is set
+compiled: setup  ## byte code, before several processes write the same at once
 	@$(BIN)/python -m compileall -q dsp worker
-
-demo: setup  ## render the example jobs into out/
-	$(BIN)/mindscript-worker demo
-
-test: compiled  ## the unit and integration tests; four at once even on two cores, since many wait for another process
-	$(BIN)/python -m pytest -n 4
-
-test-fast: compiled  ## the unit tests: no process, no network, no database
-	$(BIN)/python -m pytest -n 2 -m unit
-
-test-databases: compiled  ## the queue's tests on every supported server, 13 to 18 (fetches what is missing)
-	$(BIN)/python tests/servers.py 13 14 15 16 17 18
-	MINDSCRIPT_TEST_SERVERS=13,14,15,16,17,18 MINDSCRIPT_ALL_SERVERS=1 $(BIN)/python -m pytest -n 2 -m databases
-
-check: setup  ## formatter, linter, type checker, layers, dependencies, tests
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/deptry .
-	$(MAKE) test
 
 format: setup  ## put the code in its house style
 	$(BIN)/ruff format .
@@ -57,11 +55,33 @@ lock: setup  ## write the requirements files anew from pyproject.toml
 	$(COMPILE) --group demo-ffmpeg -c requirements-dev.txt -o requirements-demo-ffmpeg.txt
 	echo 'hatchling>=1.27' | $(COMPILE) - -c requirements-dev.txt -o requirements-build.txt
 
+##@ To check it
+test: compiled  ## the unit and integration tests; four at once even on two cores, since many wait for another process
+	$(BIN)/python -m pytest -n 4 --dist worksteal
+
+test-further: compiled  ## more cases, when they take long, of what the default run shows in one
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m further
+
+test-fast: compiled  ## the unit tests: no process, no network, no database
+	$(BIN)/python -m pytest -n 2 -m unit
+
+test-databases: compiled  ## the queue's tests on every supported server, 13 to 18 (fetches what is missing)
+	$(BIN)/python tests/servers.py 13 14 15 16 17 18
+	MINDSCRIPT_TEST_SERVERS=13,14,15,16,17,18 MINDSCRIPT_ALL_SERVERS=1 $(BIN)/python -m pytest -n 2 -m databases
+
+check: setup  ## formatter, linter, type checker, layers, dependencies, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(MAKE) test
+
 faults: compiled  ## the long ones: real kills, restarts, races
 	$(BIN)/python -m pytest -m faults -s tests
 
 acceptance: compiled  ## the promises about sound, and whole jobs of every writer, at full length
-	$(BIN)/python -m pytest -n 2 -m 'acceptance or production'
+	$(BIN)/python -m pytest -n 2 -m 'acceptance or production' tests
 
 production: compiled  ## whole jobs of every writer, on every variant of the app's database, at full length
 	$(BIN)/python -m pytest -n 2 -m production tests
@@ -69,8 +89,15 @@ production: compiled  ## whole jobs of every writer, on every variant of the app
 soak: compiled  ## 300 short jobs in one worker: nothing may grow
 	$(BIN)/python -m pytest -m soak -s tests
 
+##@ To measure it
 bench: compiled  ## this project beside its peers, and what a track costs
 	$(BIN)/python -m benchmarks --json out/bench.json --chart out/bench.png
+
+bench-throughput: compiled  ## tracks an hour, beside bare encoders on all cores
+	$(BIN)/python -m benchmarks.throughput
+
+bench-queue: setup  ## what the queue costs, and how soon it wakes
+	$(BIN)/python -m benchmarks.queue
 
 sound: setup  ## every promise about sound, measured on delivered files
 	$(BIN)/python -m benchmarks.sound
@@ -78,8 +105,9 @@ sound: setup  ## every promise about sound, measured on delivered files
 media: setup  ## files of every container and coding, whole and broken, beside FFmpeg and libsndfile
 	$(BIN)/python -m benchmarks.media
 
-bench-queue: setup  ## what the queue costs, and how soon it wakes
-	$(BIN)/python -m benchmarks.queue
+##@ To ship it
+container: ## build the image with buildah and try it (root; says so where the tools are missing)
+	tests/container/run
 
 audit: setup  ## known weaknesses of the locked packages, from PyPI's advisories; fails when they cannot be had
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement requirements.txt \
@@ -88,9 +116,3 @@ audit: setup  ## known weaknesses of the locked packages, from PyPI's advisories
 sbom: setup  ## software bill of materials of the image, CycloneDX, from the lock file
 	@mkdir -p out
 	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file out/sbom.json requirements.txt
-
-container: ## build the image with buildah and try it (root; says so where the tools are missing)
-	tests/container/run
-
-clean:  ## remove what the commands made, the virtual environment included
-	rm -rf $(VENV) out .mindscript .postgres

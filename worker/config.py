@@ -94,6 +94,15 @@ def _fallbacks(value: object) -> object:
     return read_fallbacks(value) if isinstance(value, str) else value
 
 
+def _log_level(value: str) -> str:
+    if value.upper() not in LOG_LEVELS:
+        raise ValueError(f"allowed are {', '.join(LOG_LEVELS)}")
+    return value.upper()
+
+
+LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
+LogLevel = Annotated[str, AfterValidator(_log_level)]
+
 Fallbacks = Annotated[tuple[Fallback, ...], BeforeValidator(_fallbacks)]
 
 
@@ -176,7 +185,7 @@ class Config(BaseModel):
     ops_email: str | None = None
     app_url: str | None = None
     sentry_dsn: Key | None = None
-    log_level: str = "INFO"
+    log_level: LogLevel = "INFO"
     # no variable: nobody has had to turn these, but tests wait for less
     service_limits: ServiceLimits = SERVICE_LIMITS
 
@@ -189,25 +198,37 @@ class Config(BaseModel):
         ConfigurationError
             Naming the variable, what was found (never of a secret) and what is allowed.
         """
+        config, problems = cls.read(environ)
+        if problems:
+            raise problems[0]
+        return config
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] | None = None) -> tuple[Config, tuple[ConfigurationError, ...]]:
+        """Read what can be read: a bad setting counts as absent, and its error is in the list."""
         environ = os.environ if environ is None else environ
+        problems: dict[str, str] = {}
         given = {name: bare(environ.get(name.upper(), "")) for name in VARIABLES}
         given = {name: value for name, value in given.items() if value}
         for name, value in given.items():
             # worker.queue.address checks DATABASE_URL
             if name != "database_url" and (is_unreplaced(value) or _PLACEHOLDER.search(value)):
-                raise ConfigurationError(
-                    f"{name.upper()}: is a variable's name or a placeholder that nothing has replaced; put the real "
-                    "value there",
-                    code="configuration.variable",
+                problems[name] = (
+                    "is a variable's name or a placeholder that nothing has replaced; put the real value there"
                 )
+        given = {name: value for name, value in given.items() if name not in problems}
         try:
-            return cls.model_validate(given)
+            config = cls.model_validate(given)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            name = str(first["loc"][0]).upper()
-            says = first["msg"].removeprefix("Value error, ")
-            found = "" if name.lower() in SECRETS else f" (found {first['input']!r})"
-            raise ConfigurationError(f"{name}: {says}{found}", code="configuration.variable") from None
+            for each in error.errors(include_url=False):
+                name = str(each["loc"][0])
+                found = "" if name in SECRETS else f" (found {each['input']!r})"
+                problems.setdefault(name, f"{each['msg'].removeprefix('Value error, ')}{found}")
+            config = cls.model_validate({name: value for name, value in given.items() if name not in problems})
+        return config, tuple(
+            ConfigurationError(f"{name.upper()}: {says}", code="configuration.variable")
+            for name, says in problems.items()
+        )
 
 
 def without_secrets(environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from worker import masks
-from worker.config import Config
+from worker.config import LOG_LEVELS, Config
 from worker.errors import ConfigurationError
 from worker.masks import for_terminal
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 # Words of this program alone, which dashboards and alerts look for: a customer may write the same.
 _OWN = ("time", "level", "event", "code", "outcome", "exception", "trace")
-LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 
 
 def set_up(config: Config) -> None:
@@ -31,7 +30,7 @@ def set_up(config: Config) -> None:
     Raises
     ------
     ConfigurationError
-        If LOG_LEVEL is not a level, or SENTRY_DSN is set and sentry-sdk is not installed.
+        If SENTRY_DSN is set and sentry-sdk is not installed.
     """
     _configure(config)
     _set_up_sentry(config)
@@ -77,12 +76,9 @@ def _places(trace: TracebackType | None) -> list[str]:
 
 
 def _configure(config: Config) -> None:
-    level = config.log_level.upper()
-    if level not in LEVELS:
-        raise ConfigurationError(f"LOG_LEVEL: found {config.log_level!r}, allowed are {', '.join(LEVELS)}")
     masks.set_up(config)
     logger.remove()
-    style: dict[str, Any] = {"level": level, "backtrace": False, "diagnose": False}
+    style: dict[str, Any] = {"level": config.log_level, "backtrace": False, "diagnose": False}
     if sys.stderr.isatty():
         logger.add(sys.stderr, format=_line_format, colorize=True, **style)
     else:
@@ -113,7 +109,7 @@ class _FromLogging(logging.Handler):
     """Passes the log records of libraries to our log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        level = record.levelname if record.levelname in LEVELS else "WARNING"
+        level = record.levelname if record.levelname in LOG_LEVELS else "WARNING"
         logger.bind(event=record.name).log(level, "{}", record.getMessage())
 
 

@@ -30,12 +30,18 @@ class Resend:
         Requests in all.
     next : list of Response
         Answers to give instead, in order.
+    domains : list of tuple
+        The account's domains, and the status of each.
+    sending_only : bool
+        Whether its key may do nothing else.
     """
 
     sent: list[dict[str, Any]] = field(default_factory=list)
     asked: int = 0
     next: list[Response] = field(default_factory=list)
     lose_answers: int = 0
+    domains: list[tuple[str, str]] = field(default_factory=list)
+    sending_only: bool = False
     _keys: dict[str, tuple[bytes, str]] = field(default_factory=dict)
 
     def __call__(self, request: Request) -> Response:
@@ -44,6 +50,11 @@ class Resend:
             return self.next.pop(0)
         if request.headers.get("authorization") != f"Bearer {RESEND_KEY}":
             return self.refused(401, "invalid_api_key", "API key is invalid")
+        if (request.method, request.path) == ("GET", "/domains"):
+            if self.sending_only:
+                return self.refused(401, "restricted_api_key", "This API key is restricted to only send emails")
+            domains = [{"id": str(uuid.uuid4()), "name": name, "status": status} for name, status in self.domains]
+            return as_json(200, {"object": "list", "has_more": False, "data": domains})
         if (request.method, request.path) != ("POST", "/emails"):
             return self.refused(404, "not_found", "The requested endpoint does not exist")
         email = json.loads(request.body)

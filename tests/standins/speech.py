@@ -155,8 +155,13 @@ class Service:
 
     def _list(self, handler: BaseHTTPRequestHandler, path: str, headers: Mapping[str, str]) -> None:
         """The lists of models and voices, for the right key."""
-        if "refused" in (headers.get("xi-api-key") or headers.get("authorization") or "refused"):
-            return answer(handler, 401, b"{}", JSON)
+        elevenlabs_key, openai_key = headers.get("xi-api-key"), headers.get("authorization", "").removeprefix("Bearer ")
+        if "refused" in (elevenlabs_key or openai_key or "refused"):
+            refused = no_elevenlabs_key() if elevenlabs_key else no_openai_key(openai_key)
+            return answer(handler, refused.status, json.dumps(refused.body).encode(), JSON)
+        if "restricted" in (elevenlabs_key or openai_key):
+            refused = restricted_elevenlabs_key() if elevenlabs_key else restricted_openai_key()
+            return answer(handler, refused.status, json.dumps(refused.body).encode(), JSON)
         found = listed(headers).get(path)
         return answer(handler, 404 if found is None else 200, json.dumps(found or {}).encode(), JSON)
 
@@ -237,6 +242,30 @@ def openai_refusal(status: int, message: str, *, param: str | None = None, code:
 def elevenlabs_refusal(status: int, name: str, message: str) -> Answer:
     """ElevenLabs' form of a refusal."""
     return Answer(status, {"detail": {"status": name, "message": message}})
+
+
+def no_openai_key(key: str) -> Answer:
+    """OpenAI's answer to a key that it does not know."""
+    shown = f"{key[:8]}{'*' * 8}{key[-4:]}"
+    message = f"Incorrect API key provided: {shown}. You can find your API key at https://platform.openai.com/account/api-keys."
+    return openai_refusal(401, message, code="invalid_api_key")
+
+
+def restricted_openai_key() -> Answer:
+    """OpenAI's answer to a key that may speak, but not list."""
+    message = "You have insufficient permissions for this operation. Missing scopes: api.model.read."
+    return openai_refusal(403, message)
+
+
+def no_elevenlabs_key() -> Answer:
+    """ElevenLabs' answer to a key that it does not know."""
+    return elevenlabs_refusal(401, "invalid_api_key", "Invalid API key")
+
+
+def restricted_elevenlabs_key() -> Answer:
+    """ElevenLabs' answer to a key that may speak, but not list."""
+    message = "The API key you used is missing the permission models_read to execute this operation."
+    return elevenlabs_refusal(401, "missing_permissions", message)
 
 
 def refused_by_openai(path: str, body: Mapping[str, Any]) -> Answer | None:

@@ -167,5 +167,8 @@ def _add_migrate(commands: Any) -> None:
 def _add_doctor(commands: Any) -> None:
     doctor = commands.add_parser("doctor", help="check everything the worker needs; a line each, with what to do")
     doctor.add_argument(
-        "--online", action="store_true", help="ask the voice services, too, whether they have each model and voice"
+        "--online",
+        action="store_true",
+        help="ask the services, too: whether they take each key, and have each model and voice",
     )
+    doctor.add_argument("--json", action="store_true", dest="as_json", help="print the findings as JSON")

@@ -1,212 +1,206 @@
-"""`mindscript-worker doctor`: check everything that the worker needs; a line each, with what to do."""
+"""`mindscript-worker doctor`: check everything that the worker needs, and say what to do."""
 
 from __future__ import annotations
 
+import os
+import queue as queues
 import shutil
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
 
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
-from worker.cli.database import with_database
-from worker.cli.doctor_database import Finding, examine_database
+from worker.cli.doctor_finding import Finding
+from worker.cli.doctor_queue import examine_queue
 from worker.cli.doctor_sandbox import examine_sandbox
+from worker.cli.doctor_services import examine_mail, examine_supabase_key
+from worker.cli.doctor_settings import ENV_FILE, examine_settings
+from worker.cli.doctor_storage import examine_storage
 from worker.cli.doctor_voices import examine_voices
+from worker.cli.terminal import console, print_json, words
 from worker.config import Config
-from worker.errors import WorkerError
+from worker.errors import ConfigurationError, WorkerError
 from worker.ffmpeg.program import find_ffmpeg
-from worker.formats import FORMATS
 from worker.job.memory import job_memory_limit_bytes
-from worker.masks import for_terminal
-from worker.queue.address import read
-from worker.queue.listener import TIMINGS, ListenerTimings, why_polling
-from worker.queue.service import Queue, open_queue
-from worker.storage.base import RENDERS
-from worker.storage.choose import chosen_storage, open_storage
-from worker.supabase_access import supabase_of
+from worker.masks import masked
 from worker.tts import available_voices
 
-if TYPE_CHECKING:
-    from worker.storage.supabase_storage import BucketLimits, SupabaseStorage
+_LEAST_DISK_GB: Final = 2.0  # the decoded inputs of a long track, and the track
+_LEAST_MEMORY_MB: Final = 256
+_LIMIT_S: Final = 20.0  # for all checks together: they run side by side
+_FIRST_S: Final = 120.0
+_NAMES_THE_PROJECT: Final = frozenset({"SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "DATABASE_URL"})
+_SIGNS: Final = {True: ("ok", "green"), None: ("note", "yellow"), False: ("bad", "red")}
+_NARROW: Final = 70  # columns: below, a finding's words stand under its name
+_SIGN_COLUMNS, _NAME_COLUMNS = 5, 26
 
-_LEAST_DISK_GB = 2.0  # the decoded inputs of a long track, and the track
-_LEAST_MEMORY_MB = 256
-_MOST_SKEW_S = 5.0
-_NEEDED_COLUMNS = ("id", "track_id", "user_id", "status", "progress", "stage", "result", "error", "started_at")
-_TRACK_COLUMNS = ("audio_url", "preview_url", "duration_seconds", "status")
-_MISSING = "the bucket is missing; create it in Supabase under Storage"
-
-Verdict = tuple[bool | None, str]  # what `Finding` calls good, and says
-
-
-def doctor(config: Config, *, online: bool = False) -> int:
-    """Print all findings; with `online` the voice services are asked, too. 1 when any keeps the worker from working."""
-    console = Console()
-    signs = {True: "[green]ok  [/]", None: "[yellow]note[/]", False: "[red]bad [/]"}
-    failed = False
-    for finding in examine(config, online=online):
-        failed = failed or finding.good is False
-        line = for_terminal(f"{finding.what:<17} {finding.says}")
-        console.print(f"{signs[finding.good]} {escape(line)}", soft_wrap=True)
-    return 1 if failed else 0
+Groups = Mapping[str, Sequence[Finding]]
 
 
-def examine(config: Config, *, online: bool = False) -> Iterator[Finding]:
-    """Check one thing after the other; a check that fails never stops the next."""
-    yield _finding("FFmpeg", lambda: _ffmpeg(config))
-    yield from examine_sandbox(config)
+def doctor(
+    config: Config,
+    *,
+    online: bool = False,
+    as_json: bool = False,
+    problems: Sequence[ConfigurationError] = (),
+) -> int:
+    """Print all findings; with `online` the services are asked, too. 1 when any keeps the worker from working."""
+    # of a database of our own it is known that it answers; to be made for the first time it may take longer
+    limit_s = _FIRST_S if config.database_url is None and config.supabase_url is None else _LIMIT_S
+    groups = examined(config, online=online, problems=problems, environ=tuple(os.environ), limit_s=limit_s)
+    found = [finding for findings in groups.values() for finding in findings]
+    bad = sum(finding.good is False for finding in found)
+    if as_json:
+        print_json(as_document(groups))
+        return 1 if bad else 0
+    screen = console()
+    screen.print(as_text(groups, screen.width if sys.stdout.isatty() else None), soft_wrap=not sys.stdout.isatty())
+    notes = sum(finding.good is None for finding in found)
+    says = "nothing keeps the worker from working" if not bad else f"{bad} bad: the worker cannot do all of its work"
+    screen.print(Text(f"{says}; {notes} note{'' if notes == 1 else 's'}", style="bold red" if bad else "bold"))
+    return 1 if bad else 0
+
+
+def examine(
+    config: Config,
+    *,
+    online: bool = False,
+    problems: Sequence[ConfigurationError] = (),
+    environ: Sequence[str] = (),
+    env_file: Path = ENV_FILE,
+    limit_s: float = _FIRST_S,
+) -> list[Finding]:
+    """Check everything: all findings, in the order in which they are read."""
+    groups = examined(config, online=online, problems=problems, environ=environ, env_file=env_file, limit_s=limit_s)
+    return [finding for findings in groups.values() for finding in findings]
+
+
+def examined(
+    config: Config,
+    *,
+    online: bool = False,
+    problems: Sequence[ConfigurationError] = (),
+    environ: Sequence[str] = (),
+    env_file: Path = ENV_FILE,
+    limit_s: float = _FIRST_S,
+) -> Groups:
+    """Check everything, by group, side by side; a check that fails or hangs never stops another."""
+    checks: dict[str, Callable[[], Iterable[Finding]]] = {
+        "settings": lambda: examine_settings(config, problems=problems, environ=environ, env_file=env_file),
+        "machine": lambda: _machine(config),
+        "queue": lambda: examine_queue(config),
+        "storage": lambda: examine_storage(config),
+        "voices": lambda: _voices(config, online=online),
+        "e-mail": lambda: examine_mail(config, online=online),
+    }
+    unread = {problem.message.partition(":")[0] for problem in problems}
+    if config.database_url is None and not unread.isdisjoint(_NAMES_THE_PROJECT):
+        # else an embedded database would be taken for the one that is meant
+        says = f"not checked: {' and '.join(sorted(unread & _NAMES_THE_PROJECT))} cannot be read"
+        checks["queue"] = lambda: [Finding("queue", False, says)]
+        checks["storage"] = lambda: [Finding("storage", False, says)]
+    if online:
+        checks["keys"] = lambda: examine_supabase_key(config)
+    ended: queues.SimpleQueue[str] = queues.SimpleQueue()
+    groups: dict[str, list[Finding]] = {name: [] for name in checks}
+
+    def run(name: str, check: Callable[[], Iterable[Finding]]) -> None:
+        try:
+            for finding in check():
+                groups[name].append(finding)
+        except WorkerError as error:
+            groups[name].append(Finding(name, False, error.message))
+        except Exception as error:  # noqa: BLE001 - a bug in one check must not hide what the others find
+            groups[name].append(Finding(name, None, f"not checked to its end: a bug, {type(error).__name__}: {error}"))
+        ended.put(name)
+
+    for name, check in checks.items():
+        threading.Thread(target=run, args=(name, check), name=f"doctor-{name}", daemon=True).start()
+    waited_for, ends_at = set(checks), time.monotonic() + limit_s
+    while waited_for:
+        try:
+            waited_for.discard(ended.get(timeout=max(0.0, ends_at - time.monotonic())))
+        except queues.Empty:
+            break
+    found = {name: list(findings) for name, findings in groups.items()}
+    for name in waited_for:
+        says = f"not checked to its end within {limit_s:.0f} s: something does not answer"
+        found[name].append(Finding(name, False, says))
+    return {name: findings for name, findings in found.items() if findings}
+
+
+def as_document(groups: Groups) -> dict[str, object]:
+    """The findings for JSON; the keys are an interface."""
+    findings = [
+        {"group": group, "what": finding.what, "verdict": _SIGNS[finding.good][0], "says": masked(finding.says)}
+        for group, found in groups.items()
+        for finding in found
+    ]
+    return {"ok": all(finding["verdict"] != "bad" for finding in findings), "findings": findings}
+
+
+def as_text(groups: Groups, width: int | None) -> Group:
+    """The findings by group, in so many columns; where they are few, what one says stands under its name.
+
+    None: each on one line, however long.
+    """
+    lines: list[Text | Table | Padding] = []
+    for name, findings in groups.items():
+        lines.append(Text(name, style="bold"))
+        if width is None:
+            names = max(len(finding.what) for finding in findings)
+            for finding in findings:
+                what = Text.assemble("  ", _sign(finding.good), " ", words(f"{finding.what:<{names}} "))
+                lines.append(what + words(finding.says))
+            continue
+        if width < _NARROW:
+            for finding in findings:
+                lines.append(Text.assemble("  ", _sign(finding.good), words(finding.what)))
+                lines.append(Padding(words(finding.says), (0, 0, 0, 4)))
+            continue
+        table = Table.grid(padding=(0, 1, 0, 0))
+        table.add_column(width=_SIGN_COLUMNS + 2)
+        table.add_column(width=min(_NAME_COLUMNS, max(len(finding.what) for finding in findings)), overflow="fold")
+        table.add_column(overflow="fold")
+        for finding in findings:
+            table.add_row(Text.assemble("  ", _sign(finding.good)), words(finding.what), words(finding.says))
+        lines.append(table)
+    return Group(*lines)
+
+
+def _sign(good: bool | None) -> Text:
+    sign, style = _SIGNS[good]
+    return Text(f"{sign:<{_SIGN_COLUMNS}}", style=style)
+
+
+def _machine(config: Config) -> Iterator[Finding]:
     try:
-        with with_database(config) as config, closing(open_queue(config, worker_name="mindscript-doctor")) as queue:
-            yield Finding("queue", True, queue.description)
-            yield _finding("columns", lambda: _columns(queue))
-            yield _finding("waking", lambda: waking(config, queue))
-            yield _finding("clock", lambda: _clock(queue))
-            yield from examine_database(config, queue)
+        ffmpeg = find_ffmpeg(config.ffmpeg)
+        yield Finding("FFmpeg", True, f"{ffmpeg.version} at {ffmpeg.path}")
     except WorkerError as error:
-        yield Finding("queue", False, error.message)
-    yield from _buckets(config)
+        yield Finding("FFmpeg", False, error.message)
+    yield from examine_sandbox(config)
+    yield _disk(config.cache_dir)
+    limit_mb = job_memory_limit_bytes(config) >> 20
+    yield Finding("memory", limit_mb >= _LEAST_MEMORY_MB, f"a job may take {limit_mb} MB (MEMORY_LIMIT_MB overrides)")
+
+
+def _voices(config: Config, *, online: bool) -> Iterator[Finding]:
     for voice in available_voices(config):
         yield Finding(f"voice {voice.provider}", True if voice.usable else None, voice.detail)
     yield from examine_voices(config, online=online)
-    yield _finding("disk", lambda: _disk(config.cache_dir))
-    limit_mb = job_memory_limit_bytes(config) >> 20
-    yield Finding("memory", limit_mb >= _LEAST_MEMORY_MB, f"a job may take {limit_mb} MB (MEMORY_LIMIT_MB overrides)")
-    if config.port is not None and config.worker_token is None:
-        yield Finding("WORKER_TOKEN", None, "not set: there is no POST /process, and /ready says no more than a code")
 
 
-def _finding(what: str, check: Callable[[], Verdict]) -> Finding:
-    try:
-        return Finding(what, *check())
-    except WorkerError as error:
-        return Finding(what, False, error.message)
-
-
-def _ffmpeg(config: Config) -> Verdict:
-    ffmpeg = find_ffmpeg(config.ffmpeg)
-    return True, f"{ffmpeg.version} at {ffmpeg.path}"
-
-
-def _columns(queue: Queue) -> Verdict:
-    missing = [name for name in _NEEDED_COLUMNS if not queue.has_column("audio_job_queue", name)]
-    if missing:
-        return False, f"audio_job_queue lacks {', '.join(missing)}; run `mindscript-worker migrate`"
-    lacking = [name for name in _TRACK_COLUMNS if not queue.has_column("tracks", name)]
-    if lacking:
-        return None, f"tracks lacks {', '.join(lacking)}: left out when a track is finished"
-    return True, "all there"
-
-
-def waking(config: Config, queue: Queue, timings: ListenerTimings = TIMINGS) -> Verdict:
-    """Find out whether the worker would be woken by NOTIFY."""
-    if queue.mode == "plain":
-        return None, "by polling; `mindscript-worker migrate` adds leases and NOTIFY"
-    if config.database_url is None:
-        return None, "by polling; set DATABASE_URL (port 5432) to be woken at once"
-    dsn = config.database_url.get_secret_value()
-    kind = read(dsn).kind
-    if (reason := why_polling(dsn, application="mindscript-doctor", timings=timings)) is not None:
-        return None, reason
-    return True, f"by NOTIFY, and by polling{'' if kind == 'other' else f' ({kind})'}"
-
-
-def _clock(queue: Queue) -> Verdict:
-    """The worker needs no common clock; a large difference still confuses people who read logs."""
-    skew_s = queue.now().timestamp() - time.time()
-    good = True if abs(skew_s) <= _MOST_SKEW_S else None
-    return good, f"{skew_s:+.1f} s between the database's clock and this one's"
-
-
-def _buckets(config: Config) -> Iterator[Finding]:
-    try:
-        supabase = supabase_of(config)
-    except WorkerError as error:
-        yield Finding("storage", False, error.message)
-        return
-    if supabase is None or chosen_storage(config) != "supabase":
-        with closing(open_storage(config)) as other:
-            yield Finding("storage", True, other.describe())
-        return
-    from worker.storage.supabase_storage import SupabaseStorage
-
-    checks: list[tuple[str, Callable[[BucketLimits | None], Verdict]]] = [
-        (RENDERS, _renders_bucket),
-        (config.preview_bucket, partial(_preview_bucket, must_be_public=config.preview_url == "public")),
-        *((name, _media_bucket) for name in config.media_buckets),
-        *((name, _voice_bucket) for name in config.voice_buckets),
-    ]
-    if config.tts_cache_bucket is not None:
-        checks.append((config.tts_cache_bucket, _speech_bucket))
-    with closing(SupabaseStorage(supabase)) as storage:
-        for name, check in checks:
-            yield _finding(name, partial(_bucket, storage, name, check))
-    # Buckets that payloads may name although they hold all customers' files.
-    closed = {RENDERS: "finished tracks", config.tts_cache_bucket: "spoken scripts"}
-    for name in config.media_buckets:
-        if name in config.voice_buckets or name in closed:
-            held = closed.get(name, "recordings")
-            yield Finding("MEDIA_BUCKETS", False, f"lists {name!r}: any job could then play other customers' {held}")
-
-
-def _bucket(storage: SupabaseStorage, name: str, check: Callable[[BucketLimits | None], Verdict]) -> Verdict:
-    return check(storage.bucket_limits(name))
-
-
-def _renders_bucket(limits: BucketLimits | None) -> Verdict:
-    if limits is None:
-        return False, _MISSING
-    refused = [name for name, format_ in FORMATS.items() if not limits.takes(format_.content_type)]
-    if refused:
-        says = f"{_size_limit(limits)}; refuses {', '.join(refused)}: extend its allowed MIME types to deliver those"
-        return None, says
-    return True, _size_limit(limits)
-
-
-def _preview_bucket(limits: BucketLimits | None, *, must_be_public: bool) -> Verdict:
-    if limits is None:
-        return None, f"{_MISSING} (PREVIEW_BUCKET); until then tracks have no preview"
-    if must_be_public and not limits.public:
-        return None, "the bucket is private, so tracks have no preview; make it public, or set PREVIEW_URL=path"
-    if not limits.takes(FORMATS["mp3"].content_type):
-        return None, "the bucket takes no audio/mpeg, so tracks have no preview; extend its MIME types"
-    return True, _size_limit(limits)
-
-
-def _media_bucket(limits: BucketLimits | None) -> Verdict:
-    if limits is None:
-        return False, "the bucket is missing; jobs that name an object in it fail (MEDIA_BUCKETS)"
-    return True, _size_limit(limits)
-
-
-def _voice_bucket(limits: BucketLimits | None) -> Verdict:
-    if limits is None:
-        return None, "the bucket is missing; jobs that name an object in it fail (VOICE_BUCKETS)"
-    if limits.public:
-        return None, "the bucket is public; it holds customers' recordings (VOICE_BUCKETS)"
-    return True, _size_limit(limits)
-
-
-def _speech_bucket(limits: BucketLimits | None) -> Verdict:
-    if limits is None:
-        return False, _MISSING
-    if limits.public:
-        return False, "the bucket is public; it holds customers' scripts, spoken (TTS_CACHE_BUCKET)"
-    if not limits.takes("application/octet-stream"):
-        return False, "the bucket takes no application/octet-stream; spoken pieces are of that type"
-    return True, _size_limit(limits)
-
-
-def _size_limit(limits: BucketLimits) -> str:
-    return "no limit" if limits.largest_bytes is None else f"{limits.largest_bytes >> 20} MB a file"
-
-
-def _disk(folder: Path) -> Verdict:
+def _disk(folder: Path) -> Finding:
     while not folder.exists():
         folder = folder.parent
     free_gb = shutil.disk_usage(folder).free / 1e9
-    return True if free_gb >= _LEAST_DISK_GB else None, f"{free_gb:.1f} GB free under {folder}"
+    good = True if free_gb >= _LEAST_DISK_GB else None
+    return Finding("disk", good, f"{free_gb:.1f} GB free under {folder}; {_LEAST_DISK_GB:.0f} GB are for a long track")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from worker.cli.doctor_finding import Finding
 from worker.config import Config
 from worker.errors import WorkerError
 from worker.queue.examine import (
@@ -25,20 +25,10 @@ from worker.supabase_access import key_kind
 _JWT_END = datetime(2027, 1, 1, tzinfo=UTC)  # Supabase's own JWT keys end with 2026
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What one check of `doctor` has found, and what to do about it; `good` is None where the worker runs anyway."""
-
-    what: str
-    good: bool | None
-    says: str
-
-
 def examine_database(config: Config, queue: Queue) -> Iterator[Finding]:
     """Look over a direct connection; without DATABASE_URL only what HTTP can tell."""
     if config.supabase_service_role_key is not None:
         yield _key(config.supabase_service_role_key.get_secret_value())
-    yield from _parked(queue)
     if config.database_url is None:
         yield Finding("endings", None, "not tried: complete_job can be tried and undone with DATABASE_URL only")
         return
@@ -68,23 +58,6 @@ def _key(key: str) -> Finding:
     now = datetime.now(UTC)
     ended = now >= _JWT_END or (kind.expires_at is not None and kind.expires_at <= now)
     return Finding("key", False if ended else None, says)
-
-
-def _parked(queue: Queue) -> Iterator[Finding]:
-    """What jobs wait for; in plain mode only the workers know."""
-    if queue.mode == "plain":
-        yield Finding("parked", None, "in plain mode only the workers know what jobs wait for: ask each for /ready")
-        return
-    try:
-        causes = queue.causes()
-    except WorkerError as error:
-        yield Finding("parked", False, error.message)
-        return
-    if not causes:
-        yield Finding("parked", True, "no job waits for something that must be fixed")
-    for cause in causes:
-        since = f"{cause.since:%Y-%m-%d %H:%M} UTC"
-        yield Finding("parked", None, f"jobs that wait since {since} for {cause.name}: {cause.jobs}; {cause.message}")
 
 
 def _sight(connection: Connection) -> Finding:

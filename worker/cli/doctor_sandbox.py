@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from worker.cli.doctor_database import Finding
+from worker.cli.doctor_finding import Finding
 from worker.config import SECRETS, Config
 from worker.errors import WorkerError
 from worker.ffmpeg.program import find_ffmpeg

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from worker.cli.doctor_database import Finding
+from worker.cli.doctor_finding import Finding
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError, WorkerError
 from worker.fallbacks import VoiceName
@@ -15,7 +15,8 @@ from worker.vendors import WARNED_DAYS, shutdown_of
 from worker.voice_names import NAMELESS, configured_voices, place_of
 from worker.voices import PROVIDERS
 
-_LIMIT_S = 15.0
+_LIMIT_S = 6.0
+_RESTRICTED = ("missing_permissions", "missing scopes", "insufficient permissions")  # of a key that may not list
 _CUSTOM = "voice_"  # OpenAI lists no voices; these are an account's own
 
 
@@ -128,13 +129,19 @@ def _get(provider: str, path: str, headers: Mapping[str, str], config: Config) -
         answer = httpx.get(f"{base}{path}", headers=dict(headers), timeout=_LIMIT_S)
         found = answer.json() if answer.status_code == httpx.codes.OK else None
     except (httpx.HTTPError, ValueError) as error:
-        raise TransientError(f"{provider} gave no list ({path}): {type(error).__name__}") from None
+        says = f"{provider} gave no list ({path}): {type(error).__name__}; look at {info.url_variable} and the network"
+        raise TransientError(says) from None
     if answer.status_code in (401, 403):
-        raise ConfigurationError(f"{provider} answered {answer.status_code}; check {info.key_variable}")
+        if any(word in answer.text.lower() for word in _RESTRICTED):
+            raise TransientError(f"not checked: {info.key_variable} is taken, but may not list models and voices")
+        raise ConfigurationError(
+            f"{provider} refuses the key (it answered {answer.status_code}); check {info.key_variable}: copy it anew"
+        )
     if isinstance(found, list):
         return {"data": found}
     if not isinstance(found, dict):
-        raise TransientError(f"{provider} gave no list ({path}): it answered {answer.status_code}")
+        says = f"{provider} gave no list ({path}): it answered {answer.status_code}; look at {info.url_variable}"
+        raise TransientError(says)
     return found
 
 

@@ -61,7 +61,11 @@ def run(arguments: Sequence[str]) -> int:
         from worker import masks
         from worker.config import Config, forget_secrets
 
-        config = Config.from_environ()
+        config, problems = Config.read()
+        if command == "doctor":
+            options["problems"] = problems
+        elif problems:
+            raise problems[0]
         forget_secrets()
         masks.set_up(config)
         if debug or command not in ("work", "render"):  # `work` has its own log, `render` has none

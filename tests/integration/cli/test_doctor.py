@@ -14,7 +14,7 @@ from standins.storage import Bucket
 from standins.supabase import supabase_standin
 
 from worker.cli.doctor import examine
-from worker.cli.doctor_database import Finding
+from worker.cli.doctor_finding import Finding
 from worker.cli.doctor_sandbox import examine_sandbox
 from worker.config import Config
 from worker.errors import ConfigurationError
