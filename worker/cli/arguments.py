@@ -11,6 +11,9 @@ from worker.cli.parser import Parser, add_json
 PURPOSES = ("make a track", "work through a queue", "look after a worker", "set up")
 SHELLS = ("bash", "zsh", "fish")
 
+_JOBS = "job files; patterns such as 'jobs/*.json'; *.jsonl with one job a line; - reads standard input"
+_JOBS_EXIT = "Exit status: 0 all are good; 2 at least one is bad."
+
 
 def build_parser() -> Parser:
     """Describe every command; the functions that run them are imported when they are called."""
@@ -22,6 +25,8 @@ def build_parser() -> Parser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_render(commands)
+    _add_validate(commands)
+    _add_schema(commands)
     _add_inspect(commands)
     _add_say(commands)
     _add_voices(commands)
@@ -68,6 +73,34 @@ def _add_render(commands: Any) -> None:
     render.add_argument("--preview", type=Path, metavar="FILE", help="write the 15 s preview here, too")
     render.add_argument("--report", type=Path, metavar="FILE.json", help="write what was measured on the track")
     render.add_argument("--quiet", action="store_true", help="no progress bar, no table")
+    _add_strict(render)
+
+
+def _add_validate(commands: Any) -> None:
+    validate = commands.add_parser(
+        "validate",
+        purpose="make a track",
+        help="check job files, without rendering them; all mistakes at once",
+        epilog=_JOBS_EXIT,
+        examples=("validate job.json", "validate 'jobs/*.json' --strict"),
+    )
+    validate.add_argument("jobs", nargs="+", metavar="JOB", help=_JOBS)
+    _add_strict(validate)
+    validate.add_argument("--json", action="store_true", dest="as_json", help="print what was found as JSON")
+
+
+def _add_schema(commands: Any) -> None:
+    schema = commands.add_parser(
+        "schema",
+        purpose="make a track",
+        help="print what a job may hold, as a JSON Schema",
+        examples=("schema", "schema --typescript"),
+    )
+    schema.add_argument("--typescript", action="store_true", help="print TypeScript types instead")
+
+
+def _add_strict(parser: Parser) -> None:
+    parser.add_argument("--strict", action="store_true", help="keys that mean nothing are errors, not warnings")
 
 
 def _add_inspect(commands: Any) -> None:
