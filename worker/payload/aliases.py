@@ -73,7 +73,7 @@ LEAVES: Final = tuple(_leaves(RenderJob))
 SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {path: (path, *_ALIASES.get(path, ())) for path, _, _ in LEAVES} | {
     "output.format": ("outputFormat", "output.format")
 }
-_KNOWN: Final = frozenset(name for names in SPELLINGS.values() for name in names)
+_KNOWN: Final = tuple(dict.fromkeys(name for names in SPELLINGS.values() for name in names))
 _SECTIONS: Final = tuple(
     dict.fromkeys(name[:dot] for name in _KNOWN for dot in (at for at, letter in enumerate(name) if letter == "."))
 )
