@@ -1,17 +1,17 @@
 # `make` lists the targets: their `##` words, in the groups of the `##@` lines.
 PYTHON ?= python3
+# Python and pytest keep byte code here, whatever the environment says: to rewrite the assertions takes each process 8 s.
+export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .venv-demo
 
-.PHONY: help setup servers compiled demo test test-fast test-databases acceptance production check format reference lock faults soak bench bench-queue sound media audit sbom container clean
+.PHONY: help setup servers compiled demo test test-further test-fast test-databases acceptance production check format reference lock faults soak bench bench-queue bench-throughput sound media audit sbom container clean
 
 help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ To hear it
-# No package of the developers', and byte code also where PYTHONDONTWRITEBYTECODE is set: the demo starts many processes.
-demo: export PYTHONDONTWRITEBYTECODE =
 demo:  ## hear six tracks within minutes: installs what they need into .venv-demo, renders them into out/
 	@$(PYTHON) tools/demo_setup.py $(DEMO)
 	@$(DEMO)/bin/mindscript-worker demo
@@ -36,7 +36,7 @@ $(VENV)/.ready: requirements-dev.txt pyproject.toml
 servers: setup  ## Postgres servers for the tests, into .postgres/, where Debian has not installed them
 	$(BIN)/python tests/servers.py
 
-compiled: setup  ## byte code, which Python does not keep by itself where PYTHONDONTWRITEBYTECODE is set
+compiled: setup  ## byte code, before several processes write the same at once
 	@$(BIN)/python -m compileall -q dsp worker
 
 format: setup  ## put the code in its house style
@@ -57,7 +57,10 @@ lock: setup  ## write the requirements files anew from pyproject.toml
 
 ##@ To check it
 test: compiled  ## the unit and integration tests; four at once even on two cores, since many wait for another process
-	$(BIN)/python -m pytest -n 4
+	$(BIN)/python -m pytest -n 4 --dist worksteal
+
+test-further: compiled  ## more cases, when they take long, of what the default run shows in one
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m further
 
 test-fast: compiled  ## the unit tests: no process, no network, no database
 	$(BIN)/python -m pytest -n 2 -m unit
@@ -78,7 +81,7 @@ faults: compiled  ## the long ones: real kills, restarts, races
 	$(BIN)/python -m pytest -m faults -s tests
 
 acceptance: compiled  ## the promises about sound, and whole jobs of every writer, at full length
-	$(BIN)/python -m pytest -n 2 -m 'acceptance or production'
+	$(BIN)/python -m pytest -n 2 -m 'acceptance or production' tests
 
 production: compiled  ## whole jobs of every writer, on every variant of the app's database, at full length
 	$(BIN)/python -m pytest -n 2 -m production tests
@@ -89,6 +92,9 @@ soak: compiled  ## 300 short jobs in one worker: nothing may grow
 ##@ To measure it
 bench: compiled  ## this project beside its peers, and what a track costs
 	$(BIN)/python -m benchmarks --json out/bench.json --chart out/bench.png
+
+bench-throughput: compiled  ## tracks an hour, beside bare encoders on all cores
+	$(BIN)/python -m benchmarks.throughput
 
 bench-queue: setup  ## what the queue costs, and how soon it wakes
 	$(BIN)/python -m benchmarks.queue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations, product
+from itertools import chain, combinations, product
 from typing import Any
 
 
@@ -26,3 +26,12 @@ def all_pairs(dimensions: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
         found.append(best)
         left -= pairs(best)
     return found
+
+
+def each_value(chosen: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the fewest of these combinations that have each value of each dimension."""
+    every = {value for each in chosen for value in each.items()}
+    sizes = (combinations(chosen, size) for size in range(len(chosen) + 1))
+    return next(
+        list(few) for few in chain.from_iterable(sizes) if {value for each in few for value in each.items()} == every
+    )

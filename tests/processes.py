@@ -10,15 +10,25 @@ from pathlib import Path
 
 import psutil
 
+from worker.job.process import ForkServer
+
 _ROOT = Path(__file__).parent.parent
 
 
+shared_fork_servers: list[ForkServer] = []
+
+
 def children() -> list[psutil.Process]:
-    """Living processes of this one and theirs, but for the database server that the whole test run shares."""
+    """Living processes of this one and theirs, but for those that the whole test run shares."""
     found = []
+    fork_servers = {server.pid for server in shared_fork_servers}
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
-            shared = "postgres" in child.name() or any(part.endswith("keeper.py") for part in child.cmdline())
+            shared = (
+                child.pid in fork_servers
+                or "postgres" in child.name()
+                or any(part.endswith("keeper.py") for part in child.cmdline())
+            )
             if child.status() != psutil.STATUS_ZOMBIE and not shared:
                 found.append(child)
     return found

@@ -3,8 +3,8 @@
 A *unit* test (tests/unit) works on memory and files alone: it starts no process, opens no connection, needs no FFmpeg
 and no database. That is held: one that does fails (`conftest.py`). `@pytest.mark.integration` on such a test takes it
 out of that tier. *Integration* tests (tests/integration) use all of these. Within both, the folders are those of dsp/
-and worker/. The queue's tests and ALSO_DATABASES also run on every supported server (`make test-databases`). Faults,
-soak and production are chosen by their own marks.
+and worker/. The queue's tests and ALSO_DATABASES also run on every supported server (`make test-databases`). What is
+marked further, faults, soak or production is in no tier by its folder: it is chosen by that mark.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def tiers_of(path: Path, marks: set[str]) -> set[str]:
     if tier == "unit" and "integration" in marks:
         tier = "integration"
     databases = tier == "integration" and (folders[0] == "queue" or path.name in ALSO_DATABASES)
-    return {tier, "databases"} if databases else {tier}
+    tiers = set() if "further" in marks else {tier}
+    return {*tiers, "databases"} if databases else tiers
 
 
 class Outside:

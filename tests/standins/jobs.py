@@ -16,6 +16,7 @@ from pathlib import Path
 
 from worker import errors
 from worker.config import Config
+from worker.job import large_modules
 from worker.job.channel import Channel
 from worker.job.messages import JobInput, JobOutput
 from worker.tts.places import one_place
@@ -28,6 +29,7 @@ _LOADED_BY = os.getpid()
 def perform(job_input: JobInput, config: Config, channel: Channel, folder: Path) -> JobOutput:
     """Do what the payload says, then publish."""
     payload = job_input.payload
+    had = sorted(large_modules.loaded())
     deeds = payload.get("do", "nothing")
     if "length" in payload:
         channel.length(float(payload["length"]))
@@ -49,12 +51,23 @@ def perform(job_input: JobInput, config: Config, channel: Channel, folder: Path)
     return JobOutput(
         {"url": path, "audioUrl": path},
         {"audio_url": path, "status": "published"},
-        {"stages": {"sleep": float(payload.get("seconds", 0))}, "lufs": -16.0, "dbtp": -1.5, "loaded_by": _LOADED_BY},
+        {
+            "stages": {"sleep": float(payload.get("seconds", 0))},
+            "lufs": -16.0,
+            "dbtp": -1.5,
+            "loaded_by": _LOADED_BY,
+            "had": had,
+        },
     )
 
 
 def _nothing(job_input: JobInput, channel: Channel, folder: Path) -> None:
     del job_input, channel, folder
+
+
+def _load(job_input: JobInput, channel: Channel, folder: Path) -> None:
+    del job_input, channel, folder
+    import websockets.sync.client  # noqa: F401 - a large module
 
 
 def _sleep(job_input: JobInput, channel: Channel, folder: Path) -> None:
@@ -168,6 +181,7 @@ def _full_disk(job_input: JobInput, channel: Channel, folder: Path) -> None:
 
 _DEEDS = {
     "nothing": _nothing,
+    "load": _load,
     "sleep": _sleep,
     "wait": _wait,
     "silent": _silent,

@@ -4,7 +4,7 @@ It loads the large modules once, so that a job process starts in milliseconds. I
 safe, and the worker's threads, locks and connections are not in it.
 
     worker ── control socket: one byte with two descriptors (channel, status pipe) ──► fork server ── fork ──► job
-      ▲                                                                                     │                  │
+      ▲       (the byte: modules to load first)                                           │                  │
       ├────────────── status pipe: the process id, later the exit code ◄────────────────────┘                  │
       └────────────── channel: assignment, progress, questions, result ◄───────────────────────────────────────┘
 
@@ -51,13 +51,12 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     if sys.platform == "linux":  # children of a killed job become ours, and we reap them; elsewhere init does
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    from worker.job import preload  # noqa: F401
+    from worker.job import large_modules, preload  # noqa: F401
     from worker.job.main import run
 
     with contextlib.suppress(ImportError):  # the job process meets it again, and the worker is told
         importlib.import_module(sys.argv[2])
-    gc.collect()
-    gc.freeze()  # else the collector in a job would touch these pages, and so copy them
+    _keep_pages()
     child_ended, wakeup = os.pipe()
     os.set_blocking(child_ended, False)
     os.set_blocking(wakeup, False)
@@ -82,6 +81,8 @@ def main() -> None:
             channel, status = descriptors
             os.set_inheritable(channel, False)
             os.set_inheritable(status, False)
+            if large_modules.load(request):
+                _keep_pages()
             with oom_score.of_jobs():
                 pid = _fork()
             if pid == 0:
@@ -95,6 +96,12 @@ def main() -> None:
             else:
                 _write_status(status, pid)
                 jobs[pid] = status
+
+
+def _keep_pages() -> None:
+    """Have the collector leave what is loaded alone: in a job it would touch these pages, and so copy them."""
+    gc.collect()
+    gc.freeze()
 
 
 class OomScore:

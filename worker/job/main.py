@@ -16,8 +16,9 @@ from loguru import logger
 from worker import logs, masks
 from worker.config import Config
 from worker.errors import WorkerError
+from worker.job import large_modules
 from worker.job.channel import Channel
-from worker.job.messages import Assignment, Failed, JobInput, JobOutput
+from worker.job.messages import Assignment, Failed, JobInput, JobOutput, Loaded
 from worker.job.process_tree import kill_session
 
 JobFunction = Callable[[JobInput, Config, Channel, Path], JobOutput]
@@ -38,7 +39,9 @@ def run(descriptor: int) -> None:
     if assignment.job_input.payload_text is not None:
         masks.learn(assignment.job_input.payload_text)
     try:
-        channel.send(_output(assignment, channel))
+        output = _output(assignment, channel)
+        channel.send(Loaded(large_modules.loaded()))
+        channel.send(output)
     finally:  # the worker may have died by now
         _kill_what_we_started()
 

@@ -141,6 +141,13 @@ class Uploaded:
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """The large modules that the job has loaded (`worker.job.large_modules`)."""
+
+    names: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Failed:
     """An error of a class that both processes know."""
 
@@ -175,4 +182,4 @@ class Failed:
         return cls(TransientError(f"a bug, or an error nobody has sorted: {where(error)}", code="worker.bug"))
 
 
-Message = Progress | Length | Question | PlaceDone | Uploaded | Failed | JobOutput
+Message = Progress | Length | Question | PlaceDone | Uploaded | Loaded | Failed | JobOutput

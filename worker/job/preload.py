@@ -1,7 +1,7 @@
 """The modules that the fork server loads, so that a job process has NumPy and the payload's schema at once.
 
-An idle worker should be small: the resampler and the rest of what a render needs takes 50 ms in the job itself. SciPy,
-the supabase SDK and the SDKs of cloud voices are loaded by the jobs that need them.
+An idle worker should be small: what else jobs need is loaded when the first of them has needed it
+(`worker.job.large_modules`).
 """
 
 from __future__ import annotations

@@ -15,11 +15,13 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from multiprocessing.connection import Connection, wait
 from typing import Self
 
 from worker.config import without_secrets
 from worker.errors import ConfigurationError, MachineError
+from worker.job import large_modules
 from worker.job.fork_server import STATUS
 from worker.job.messages import Answer, Assignment, Failed, JobOutput, Message
 from worker.job.process_tree import kill_session, session_resident_bytes
@@ -43,6 +45,8 @@ class ForkServer:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._wanted: frozenset[str] = frozenset()
+        self._forked_at = time.monotonic()
         with self._lock:
             self._start()
 
@@ -58,6 +62,20 @@ class ForkServer:
         """Its process id."""
         return self._process.pid if self._process is not None else None
 
+    def want_loaded(self, names: frozenset[str]) -> None:
+        """Have large modules loaded before the next fork (`worker.job.large_modules`); from any thread."""
+        self._wanted |= names
+
+    def rest(self, *, after_s: float) -> None:
+        """Let go of the large modules if no job was started for so long.
+
+        Only while none runs: the fork server is their parent.
+        """
+        with self._lock:
+            if self._wanted and time.monotonic() - self._forked_at > after_s:
+                self._wanted = frozenset()
+                self._start()
+
     def fork(self, channel: int, status: int) -> None:
         """Fork a job process that gets these two descriptors.
 
@@ -72,7 +90,8 @@ class ForkServer:
                     self._start()
                 if self._control is not None:
                     with contextlib.suppress(OSError):
-                        socket.send_fds(self._control, [b"f"], [channel, status])
+                        socket.send_fds(self._control, [large_modules.request(self._wanted)], [channel, status])
+                        self._forked_at = time.monotonic()
                         return
                 self._end()
         raise no_process("the fork server has died")

@@ -24,7 +24,18 @@ from worker.errors import (
     WorkerError,
 )
 from worker.job.memory import kills_by_the_kernel
-from worker.job.messages import Assignment, Failed, JobInput, JobOutput, Length, PlaceDone, Progress, Question, Uploaded
+from worker.job.messages import (
+    Assignment,
+    Failed,
+    JobInput,
+    JobOutput,
+    Length,
+    Loaded,
+    PlaceDone,
+    Progress,
+    Question,
+    Uploaded,
+)
 from worker.job.process import ForkServer, JobProcess
 from worker.job.workspace import job_folder
 from worker.masks import mask_error
@@ -194,6 +205,8 @@ class RunningJob:
                         self._give_place_back(message.place)
                     case Uploaded():
                         self._uploads.append(message)
+                    case Loaded():
+                        self.context.fork_server.want_loaded(message.names)
                     case Failed():
                         raise message.error
                     case JobOutput():

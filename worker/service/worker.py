@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from operator import methodcaller
 
 from loguru import logger
@@ -53,6 +54,8 @@ class Worker:
         ``module:function`` that the job process calls.
     observers : sequence of JobObserver
         Called in this order. One that raises does not affect the others.
+    open_fork_server : callable
+        Gives, for `job`, what its processes are forked from. Tests have one for many workers.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Worker:
         job: str = DEFAULT_JOB,
         timings: WorkerTimings = WORKER_TIMINGS,
         observers: Sequence[JobObserver] = (),
+        open_fork_server: Callable[[str], AbstractContextManager[ForkServer]] = ForkServer,
     ) -> None:
         self._config = config
         self._queue = queue
@@ -71,6 +75,7 @@ class Worker:
         self._job = job
         self._timings = timings
         self._observers = list(observers)
+        self._open_fork_server = open_fork_server
         self._wake_event = WakeEvent()
         self._stopping = Stopping(self._wake_event)
         self._poll_at_once = True
@@ -121,7 +126,7 @@ class Worker:
         """
         with (
             workspace() as folder,
-            ForkServer(self._job) as fork_server,
+            self._open_fork_server(self._job) as fork_server,
             ThreadPoolExecutor(self._config.worker_concurrency, thread_name_prefix="job") as pool,
         ):
             context = WorkerContext(
@@ -140,6 +145,8 @@ class Worker:
                     self._iterate(lambda claim, at: pool.submit(self._run, self._begun(context, claim, at)))
                     if self._drained():
                         break
+                    if not self._running():
+                        fork_server.rest(after_s=self._timings.rest_s)
                     self._wake_event.wait(self._pause_s())
             except BaseException:  # Ctrl-C in a command: nobody wants to wait for running jobs
                 self._stopping.set(at_once=True)

@@ -75,6 +75,7 @@ def test_the_shops_pronunciations_are_said(tmp_path, monkeypatch):
     assert np.array_equal(*sounds)
 
 
+@pytest.mark.further
 def test_any_line_of_a_sentence_has_it_spoken_anew(tmp_path):
     """Sentences go on over a line break; markup and respelled words make no difference."""
     job = tmp_path / "job.json"

@@ -17,7 +17,7 @@ from standins.jobs import PERFORM
 
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, LeaseLost, ResourceError, TransientError, WaitError
-from worker.job.messages import Assignment, Failed, JobInput, JobOutput, Message, Progress, Question, Uploaded
+from worker.job.messages import Assignment, Failed, JobInput, JobOutput, Loaded, Message, Progress, Question, Uploaded
 from worker.job.process import ForkServer, JobProcess
 from worker.queue.transport import StatementRefusedError
 from worker.tts.service_errors import PieceTooLongError, RewordedError, SpoiltError, TooManyAtOnceError
@@ -81,6 +81,37 @@ def test_a_job_reports_its_progress_and_its_result(fork_server: ForkServer, tmp_
     assert isinstance(ended.last, JobOutput)
     assert ended.last.result["url"] == "audio-renders/tracks/None/job-1-0.mp3"
     assert ended.ending == "exit status 0"
+
+
+def large_modules_of(ended: Ended) -> tuple[list[str], frozenset[str]]:
+    """The large modules that a job had as it began, and those it had as it ended."""
+    loaded = next(message for message in ended.messages if isinstance(message, Loaded))
+    assert isinstance(ended.last, JobOutput)
+    return ended.last.summary["had"], loaded.names
+
+
+def test_what_one_job_has_loaded_the_next_finds_loaded(tmp_path: Path) -> None:
+    with ForkServer(PERFORM) as fork_server:
+        had, loaded = large_modules_of(run_to_end(job(fork_server, tmp_path, do="load")))
+        assert "websockets.sync.client" in loaded - set(had)
+        fork_server.want_loaded(loaded)
+        first = fork_server.pid
+        assert large_modules_of(run_to_end(job(fork_server, tmp_path)))[0] == sorted(loaded)
+        fork_server.rest(after_s=600)
+        assert fork_server.pid == first
+        fork_server.rest(after_s=0)
+        assert large_modules_of(run_to_end(job(fork_server, tmp_path)))[0] == had
+        assert fork_server.pid != first
+
+
+def test_a_job_starts_though_a_large_module_cannot_be_loaded(monkeypatch, tmp_path: Path, capfd) -> None:
+    (tmp_path / "elevenlabs").mkdir()
+    (tmp_path / "elevenlabs" / "__init__.py").write_text("raise RuntimeError")
+    monkeypatch.syspath_prepend(tmp_path)
+    with ForkServer(PERFORM) as fork_server:
+        fork_server.want_loaded(frozenset({"elevenlabs.text_to_speech.client"}))
+        assert isinstance(run_to_end(job(fork_server, tmp_path)).last, JobOutput)
+    assert "elevenlabs.text_to_speech.client could not be loaded: RuntimeError" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

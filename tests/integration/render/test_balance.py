@@ -108,11 +108,15 @@ def test_drums_whose_peaks_were_foretold_too_low_are_held_back_more(tmp_path):
     assert 0.006 < made.noticed_share <= 0.01
 
 
-@pytest.mark.parametrize("encoding", [Encoding("m4a", 128), Encoding("mp3", 128)], ids=["m4a", "mp3"])
+@pytest.mark.parametrize(
+    "encoding",
+    [Encoding("m4a", 128), pytest.param(Encoding("mp3", 128), marks=pytest.mark.further)],
+    ids=["m4a", "mp3"],
+)
 @pytest.mark.parametrize("target_lufs", [-6.0, -16.0])
 def test_what_no_codec_can_deliver_so_loud_is_delivered_quieter(tmp_path, encoding, target_lufs):
-    loud = ArrayClip(np.sign(np.random.default_rng(5).standard_normal((6 * RATE, 2))).astype(np.float32))
-    frames = 6 * RATE
+    loud = ArrayClip(np.sign(np.random.default_rng(5).standard_normal((3 * RATE, 2))).astype(np.float32))
+    frames = 3 * RATE
     hard = RenderPlan(
         RATE, frames, (Layer("music", Looped(loud, 0), Constant(1.0)),), Fade(frames, RATE // 10, RATE // 10)
     )

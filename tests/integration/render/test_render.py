@@ -201,6 +201,7 @@ def test_the_same_job_gives_the_same_samples_for_any_number_of_threads(tmp_path)
     assert np.abs(samples[0] - samples[2]).max() <= 2**-23
 
 
+@pytest.mark.further
 def test_music_that_fades_out_never_drops_out_in_a_longer_track(tmp_path, told):
     soundfile.write(tmp_path / "faded.flac", PIECES["fade-out"](), RATE)
     job_file(tmp_path, durationMin=2.5, backgroundMusic={"url": "faded.flac"}, fade={"inMs": 0, "outMs": 0})

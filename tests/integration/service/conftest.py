@@ -1,5 +1,5 @@
 """Fixtures of the worker's tests."""
 
-from works import works
+from works import fork_server, works
 
-__all__ = ["works"]
+__all__ = ["fork_server", "works"]

@@ -90,6 +90,7 @@ def test_a_claim_that_is_lost_gets_no_place_and_an_old_place_ends(leased_dsn: st
     queue.close()
 
 
+@pytest.mark.further
 def test_three_workers_never_ask_for_more_at_once_than_the_key_allows(leased_dsn: str, tmp_path: Path) -> None:
     queue = open_queue(Config(database_url=leased_dsn), worker_name="test")  # type: ignore[arg-type]
     with speech_service() as service, ExitStack() as stack:

@@ -1,7 +1,8 @@
 """Whole jobs of every writer, on the app's database as it is, by a real worker: delivered, published, notified.
 
-The default run takes one combination of variant, mode, transport and server after another until each pair has stood,
-each with every third writer; `make production` runs all of them, with all writers, at the lengths customers ask for.
+A few combinations of variant, mode, transport and server have each pair of them, each with every third writer. The
+default run has three of them, which have each value once, and every writer; `make test-further` has the others.
+`make production` runs all of them, with all writers, at the lengths customers ask for.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pytest
 import soundfile
 from database import Databases, Variant, execute, first_version
 from mutagen.id3 import ID3
-from pairs import all_pairs
+from pairs import all_pairs, each_value
 from PIL import Image
 from processes import drain
 from psycopg.types.json import Jsonb
@@ -40,6 +41,7 @@ DIMENSIONS: dict[str, list[Any]] = {
     "version": VERSIONS,
 }
 SOME = all_pairs(DIMENSIONS)
+FEW = each_value(SOME)
 ALL = [dict(zip(DIMENSIONS, values, strict=True)) for values in product(*DIMENSIONS.values())]
 USER = str(uuid.uuid5(uuid.NAMESPACE_DNS, "customer"))
 SHORT_MIN = 0.2
@@ -233,9 +235,11 @@ def _check(
     execute(dsn, "DROP TABLE stages CASCADE")
 
 
-@pytest.mark.parametrize("chosen", SOME, ids=named)
+@pytest.mark.parametrize(
+    "chosen", [*FEW, *(pytest.param(each, marks=pytest.mark.further) for each in SOME if each not in FEW)], ids=named
+)
 def test_jobs_of_every_writer_are_delivered(dsn, chosen, project, speech, tmp_path) -> None:
-    _check(dsn, chosen, project, speech, tmp_path, SHORT_MIN, SOME.index(chosen) % 3, 3)
+    _check(dsn, chosen, project, speech, tmp_path, SHORT_MIN, [*FEW, *SOME].index(chosen) % 3, 3)
 
 
 @pytest.mark.production

@@ -94,7 +94,13 @@ def all_spoken_cases() -> Iterator[Case]:
     yield Case("openai: half a file as if whole", provider="openai", speech=(Answer(kind="cut"),) * 2, attempts=2)
 
 
-@pytest.mark.parametrize("cases", [spoken_cases, pytest.param(all_spoken_cases, marks=pytest.mark.faults)])
+@pytest.mark.parametrize(
+    "cases",
+    [
+        pytest.param(spoken_cases, marks=pytest.mark.further),
+        pytest.param(all_spoken_cases, marks=pytest.mark.faults),
+    ],
+)
 def test_a_voice_that_fails_now_and_then_costs_time_but_nothing_twice(place, cases):
     for case in cases():
         place.enqueue(case)
@@ -168,7 +174,13 @@ PASSING_STORAGE_TOO = [
 ]
 
 
-@pytest.mark.parametrize("cases", [PASSING_STORAGE, pytest.param(PASSING_STORAGE_TOO, marks=pytest.mark.faults)])
+@pytest.mark.parametrize(
+    "cases",
+    [
+        pytest.param(PASSING_STORAGE, marks=pytest.mark.further),
+        pytest.param(PASSING_STORAGE_TOO, marks=pytest.mark.faults),
+    ],
+)
 def test_storage_that_fails_now_and_then_costs_time_only(place, cases):
     sound_of_film = film(place.folder, "-f", "lavfi", "-i", "anoisesrc=d=3:a=0.1")
     place.project.storage.put("background-music", "film.mp4", sound_of_film, "video/mp4")
@@ -390,7 +402,11 @@ BROKEN_MUSIC = {
 
 
 @pytest.mark.parametrize(
-    "broken", [dict(list(BROKEN_MUSIC.items())[:2]), pytest.param(BROKEN_MUSIC, marks=pytest.mark.faults)]
+    "broken",
+    [
+        pytest.param(dict(list(BROKEN_MUSIC.items())[:2]), marks=pytest.mark.further),
+        pytest.param(BROKEN_MUSIC, marks=pytest.mark.faults),
+    ],
 )
 def test_music_that_cannot_be_had_is_left_out_and_noted(place, broken):
     for name, data in (("text.mp3", b"not audio at all " * 200), ("nothing.mp3", b""), ("large.wav", bytes(1_200_000))):
@@ -425,7 +441,10 @@ NO_PREVIEW_TOO = [
 ]
 
 
-@pytest.mark.parametrize("cases", [NO_PREVIEW, pytest.param(NO_PREVIEW_TOO, marks=pytest.mark.faults)])
+@pytest.mark.parametrize(
+    "cases",
+    [pytest.param(NO_PREVIEW, marks=pytest.mark.further), pytest.param(NO_PREVIEW_TOO, marks=pytest.mark.faults)],
+)
 def test_a_preview_that_cannot_be_stored_never_costs_the_job(place, cases):
     for case in cases:
         place.enqueue(replace(case, preview=False, notes=("no preview",)))
@@ -447,7 +466,9 @@ def test_a_preview_that_cannot_be_stored_never_costs_the_job(place, cases):
     place.each(check)
 
 
-@pytest.mark.parametrize("public", [False, pytest.param(True, marks=pytest.mark.faults)])
+@pytest.mark.parametrize(
+    "public", [pytest.param(False, marks=pytest.mark.further), pytest.param(True, marks=pytest.mark.faults)]
+)
 def test_previews_for_pages_that_sign_their_path(place, public):
     place.project.storage.buckets["tracks-public"] = Bucket("tracks-public", public=public)
     job = place.enqueue(Case("path"))
@@ -463,6 +484,7 @@ def test_previews_for_pages_that_sign_their_path(place, public):
     assert len(samples) / rate == pytest.approx(2, abs=0.1)
 
 
+@pytest.mark.further
 def test_a_private_bucket_gives_no_public_preview(place):
     place.project.storage.buckets["track-previews"].public = False
     place.enqueue(Case("private", preview=False, notes=("no preview",)))
@@ -537,6 +559,7 @@ def test_the_service_key_opens_no_object_of_another_customer(place, every):
         assert not (opened and key), f"read with the key: {asked}"
 
 
+@pytest.mark.further
 def test_an_open_cover_and_a_signed_url_are_fetched_without_the_key(place):
     storage, url = place.project.storage, place.project.url
     storage.buckets["covers"] = Bucket("covers", public=True)
@@ -567,7 +590,9 @@ def test_an_open_cover_and_a_signed_url_are_fetched_without_the_key(place):
 # -- music as the app names it
 
 
-@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.faults)])
+@pytest.mark.parametrize(
+    "every", [pytest.param(False, marks=pytest.mark.further), pytest.param(True, marks=pytest.mark.faults)]
+)
 def test_music_as_the_app_names_it(place, every):
     """`url` first, wrapped or not; else the catalogue by id or slug; else a name; accents in either form."""
     execute(place.dsn, CATALOGUE)

@@ -14,6 +14,7 @@ from works import HURRY, Works, eventually
 
 from worker.backoff import RetryPolicy
 from worker.errors import ConfigurationError, TransientError
+from worker.job.process import ForkServer
 from worker.queue.service import open_queue
 from worker.service.runner import JobResult
 
@@ -183,3 +184,12 @@ def test_no_files_and_no_processes_are_left(works: Works, monkeypatch: pytest.Mo
     works.drain()
     assert list(root.iterdir()) == []
     assert len(started()) == children
+
+
+def test_the_worker_remembers_what_large_modules_its_jobs_need(works: Works) -> None:
+    works.open_fork_server = ForkServer
+    works.enqueue(do="load")
+    works.enqueue()
+    works.drain()
+    first, second = (set(ended.summary["had"]) for ended in works.observer.all)
+    assert "websockets.sync.client" in second - first

@@ -5,17 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from database import execute, row_of
+from processes import shared_fork_servers
 from standins.jobs import PERFORM
 
 from worker.backoff import RetryPolicy
 from worker.config import Config
+from worker.job.process import ForkServer
 from worker.queue.retry import JobRetries
 from worker.queue.service import Cause, Queue, open_queue
 from worker.service.heartbeat import WorkerTimings
@@ -64,6 +66,7 @@ class Works:
     timings: WorkerTimings = HURRY
     observer: Recorder = field(default_factory=Recorder)
     worker: Worker | None = None
+    open_fork_server: Callable[[str], AbstractContextManager[ForkServer]] = ForkServer
 
     def enqueue(self, **payload: object) -> str:
         return self.queue.enqueue(payload)
@@ -73,7 +76,13 @@ class Works:
 
     def make(self, *, drain: bool = False) -> Worker:
         self.worker = Worker(
-            self.config, self.queue, drain=drain, job=PERFORM, timings=self.timings, observers=[self.observer]
+            self.config,
+            self.queue,
+            drain=drain,
+            job=PERFORM,
+            timings=self.timings,
+            observers=[self.observer],
+            open_fork_server=self.open_fork_server,
         )
         return self.worker
 
@@ -102,13 +111,21 @@ class Works:
         return [ended.outcome for ended in self.observer.all]
 
 
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """One for all workers in threads: to start one takes half a second of a core."""
+    with ForkServer(PERFORM) as fork_server:
+        shared_fork_servers.append(fork_server)
+        yield fork_server
+
+
 @pytest.fixture
-def works(leased_dsn: str, tmp_path: Path) -> Iterator[Works]:
+def works(leased_dsn: str, tmp_path: Path, fork_server: ForkServer) -> Iterator[Works]:
     config = Config(database_url=leased_dsn, poll_interval_ms=100, storage_dir=tmp_path / "out")
     policy = RetryPolicy(first_wait_s=0.1, longest_wait_s=900.0)
     retries = JobRetries(policy, machine_s=1.0, machine_again_s=1.0)
     queue = open_queue(config, worker_name="w", retries=retries)
-    yield Works(leased_dsn, tmp_path, queue, config)
+    yield Works(leased_dsn, tmp_path, queue, config, open_fork_server=lambda _: nullcontext(fork_server))
     queue.close()
 
 

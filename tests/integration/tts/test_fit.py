@@ -366,7 +366,9 @@ class TestJobs:
         first = int(np.flatnonzero(np.abs(track) > 1e-4)[0])
         assert 0 <= first - round(7.25 * RATE) <= 0.02 * RATE, "the edge of the first word"
 
-    @pytest.mark.parametrize("name", ["checkout-premium-voice", "edit-without-music-url"])
+    @pytest.mark.parametrize(
+        "name", ["checkout-premium-voice", pytest.param("edit-without-music-url", marks=pytest.mark.further)]
+    )
     def test_jobs_as_the_shop_writes_them_are_delivered_with_a_note(self, stage, name):
         produced = stage.render(SHOP_ORDERS[name])
         assert produced.report.duration_s == 300
@@ -422,7 +424,10 @@ class TestSpeed:
         loud = np.flatnonzero(np.abs(track) > 1e-3)
         return float(loud[-1] - loud[0]) / RATE - (0.0 if provider == "uploaded" else 2.0)
 
-    @pytest.mark.parametrize("provider", ["openai", "elevenlabs", "local", "uploaded"])
+    @pytest.mark.parametrize(
+        "provider",
+        ["openai", "uploaded", *(pytest.param(name, marks=pytest.mark.further) for name in ("elevenlabs", "local"))],
+    )
     def test_the_length_follows_it(self, stage, provider):
         at_one = self.spoken_s(stage, provider, 1.0)
         for speed in (0.5, 0.9, 1.5):
@@ -446,7 +451,9 @@ class TestSpeed:
         assert np.abs(track[: len(given), 0] - given).max() < 2**-22
         assert not track[len(given) :].any()
 
-    @pytest.mark.parametrize("provider", ["openai", "elevenlabs", "local"])
+    @pytest.mark.parametrize(
+        "provider", ["openai", *(pytest.param(name, marks=pytest.mark.further) for name in ("elevenlabs", "local"))]
+    )
     def test_the_same_order_gives_the_same_samples(self, stage, provider):
         job = {"script": self.SCRIPT, "voice": voice(provider, speed=0.55), "durationMin": 0.6}
         tracks = []
