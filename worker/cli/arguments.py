@@ -8,6 +8,9 @@ from typing import Any
 
 from worker.cli.operators import add_operators_commands
 
+_JOBS = "job files; patterns such as 'jobs/*.json'; *.jsonl with one job a line; - reads standard input"
+_JOBS_EXIT = "Exit status: 0 all are good; 2 at least one is bad."
+
 
 class _Version(argparse.Action):
     """Reads the version only when it is asked for: to load `importlib.metadata` takes 4 % of a start."""
@@ -31,6 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show tracebacks and debug logs")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_render(commands)
+    _add_validate(commands)
+    _add_schema(commands)
     _add_inspect(commands)
     _add_say(commands)
     _add_voices(commands)
@@ -68,6 +73,25 @@ def _add_render(commands: Any) -> None:
     render.add_argument("--preview", type=Path, metavar="FILE", help="write the 15 s preview here, too")
     render.add_argument("--report", type=Path, metavar="FILE.json", help="write what was measured on the track")
     render.add_argument("--quiet", action="store_true", help="no progress bar, no table")
+    _add_strict(render)
+
+
+def _add_validate(commands: Any) -> None:
+    validate = commands.add_parser(
+        "validate", help="check job files, without rendering them; all mistakes at once", epilog=_JOBS_EXIT
+    )
+    validate.add_argument("jobs", nargs="+", metavar="JOB", help=_JOBS)
+    _add_strict(validate)
+    validate.add_argument("--json", action="store_true", dest="as_json", help="print what was found as JSON")
+
+
+def _add_schema(commands: Any) -> None:
+    schema = commands.add_parser("schema", help="print what a job may hold, as a JSON Schema")
+    schema.add_argument("--typescript", action="store_true", help="print TypeScript types instead")
+
+
+def _add_strict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--strict", action="store_true", help="keys that mean nothing are errors, not warnings")
 
 
 def _add_inspect(commands: Any) -> None:

@@ -110,13 +110,18 @@ def _print_ending(tracks: list[Path]) -> None:
 
 def _directly(jobs: list[Path], config: Config, add_bar: AddBar) -> tuple[list[Row], dict[str, str]]:
     rows, failed = [], {}
-    for path, on_progress in [(path, add_bar(path.stem)) for path in jobs]:
+    for path, on_progress in [(path, _bar(add_bar, path)) for path in jobs]:
         try:
             rows.append(_rendered(path, config, on_progress))
         except WorkerError as error:
             failed[path.name] = error.message
             on_progress(FAILED, 0.0)
     return rows, failed
+
+
+def _bar(add_bar: AddBar, path: Path) -> OnProgress:
+    minutes = parse_job(path.read_bytes()).duration_min
+    return add_bar(path.stem, length_s=None if minutes is None else minutes * 60)
 
 
 def _rendered(path: Path, config: Config, on_progress: OnProgress) -> Row:
@@ -142,7 +147,7 @@ def _through_the_queue(jobs: list[Path], config: Config, add_bar: AddBar) -> tup
         shutil.copyfile(music, out / MUSIC / music.name)
     with with_database(config) as config, closing(open_queue(config, worker_name="mindscript-demo")) as queue:
         job_files = {queue.enqueue(json.loads(path.read_bytes())): path for path in jobs}
-        on_progress = {job_id: add_bar(path.stem) for job_id, path in job_files.items()}
+        on_progress = {job_id: _bar(add_bar, path) for job_id, path in job_files.items()}
 
         class TrackCollector(JobObserver):
             """Copies each finished track from the storage tree to the top of the folder."""

@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.doctor_finding import Finding
+from worker.cli.doctor_finding import Finding, named_settings
 from worker.cli.doctor_queue import examine_queue
 from worker.cli.doctor_sandbox import examine_sandbox
 from worker.cli.doctor_services import examine_mail, examine_supabase_key
@@ -100,7 +100,7 @@ def examined(
         "voices": lambda: _voices(config, online=online),
         "e-mail": lambda: examine_mail(config, online=online),
     }
-    unread = {problem.message.partition(":")[0] for problem in problems}
+    unread = {name for problem in problems for name in named_settings(problem.message)}
     if config.database_url is None and not unread.isdisjoint(_NAMES_THE_PROJECT):
         # else an embedded database would be taken for the one that is meant
         says = f"not checked: {' and '.join(sorted(unread & _NAMES_THE_PROJECT))} cannot be read"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -10,10 +9,10 @@ from dataclasses import replace
 
 from worker.cli.database import with_database
 from worker.cli.doctor_database import examine_database
-from worker.cli.doctor_finding import Finding
+from worker.cli.doctor_finding import Finding, named_settings
 from worker.cli.jobs_list import view
 from worker.cli.terminal import at, since
-from worker.config import VARIABLES, Config
+from worker.config import Config
 from worker.errors import TransientError, WorkerError
 from worker.queue.address import read
 from worker.queue.claims import Cause
@@ -26,7 +25,6 @@ _MOST_SKEW_S = 5.0
 _LONG_WAIT_S = 600.0  # a job that is due and has waited for longer: is there a worker?
 _NEEDED_COLUMNS = ("id", "track_id", "user_id", "status", "progress", "stage", "result", "error", "started_at")
 _TRACK_COLUMNS = ("audio_url", "preview_url", "duration_seconds", "status")
-_SETTING = re.compile(r"\b(?:" + "|".join(sorted(map(str.upper, VARIABLES), key=len, reverse=True)) + r")\b")
 
 
 def examine_queue(config: Config) -> Iterator[Finding]:
@@ -128,7 +126,6 @@ def _parked(queue: Queue) -> Iterator[Finding]:
 def _waits_for(cause: Cause) -> str:
     since_when = f"{cause.since:%Y-%m-%d %H:%M} UTC"
     says = f"jobs that wait since {since_when} for {cause.name}: {cause.jobs}; {cause.message}"
-    named = dict.fromkeys(_SETTING.findall(cause.message))
-    if named:
+    if named := named_settings(cause.message):
         says += f"; look at {' and '.join(named)} on every worker: the jobs go on by themselves once it is right"
     return says

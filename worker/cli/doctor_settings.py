@@ -10,7 +10,7 @@ import stat
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from worker.cli.doctor_finding import Finding
+from worker.cli.doctor_finding import Finding, named_settings
 from worker.config import SECRETS, VARIABLES, Config
 from worker.errors import ConfigurationError
 from worker.printable import printable
@@ -36,17 +36,18 @@ def examine_settings(
     Parameters
     ----------
     problems : sequence of ConfigurationError
-        Of settings that cannot be read, each beginning with its name.
+        Of settings that cannot be read.
     environ : collection of str
         The names of all variables that are set.
     """
     for problem in problems:
-        name, _, says = problem.message.partition(": ")
-        yield Finding(name, False, f"{says}; until then the worker does not start")
+        name = next(iter(named_settings(problem.message)), "settings")
+        says = problem.message.replace(f"{name}: ", "", 1)
+        yield Finding(name, False, f"{says}; until that is right, no other command starts")
     written = _assignments(env_file)
-    is_set = {name.upper() for name in config.model_fields_set} | {
-        problem.message.partition(":")[0] for problem in problems
-    }
+    is_set = {name.upper() for name in config.model_fields_set}.union(
+        *(named_settings(problem.message) for problem in problems)
+    )
     for name in sorted({*environ, *written}):
         meant = meant_setting(name, is_set)
         if meant is not None:

@@ -15,6 +15,8 @@ from worker.errors import Interrupted, WorkerError
 # Where each command's function is; it is called with the configuration, and its arguments by name.
 _FUNCTIONS = {
     "render": "worker.cli.render:render",
+    "validate": "worker.cli.validate:validate",
+    "schema": "worker.cli.schema:schema",
     "inspect": "worker.cli.inspect:inspect",
     "say": "worker.cli.say:say",
     "voices": "worker.cli.voices:list_voices",
@@ -77,7 +79,8 @@ def run(arguments: Sequence[str]) -> int:
     except WorkerError as error:
         if debug:
             raise
-        print(f"error: {for_terminal(error.message)}", file=sys.stderr)
+        for line in error.lines:
+            print(f"error: {for_terminal(line)}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at exit

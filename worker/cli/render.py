@@ -12,13 +12,14 @@ from itertools import accumulate
 from pathlib import Path
 
 from worker.cli.files import beside, check_outputs, named_files, read_job
+from worker.cli.job_checks import checked_jobs
+from worker.cli.job_files import JobFile
 from worker.cli.screen import Row, closing_table, progress_bars
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import JobError, MediaError, WorkerError
 from worker.formats import FORMATS
 from worker.masks import for_terminal
-from worker.payload.parse import parse_job
 from worker.payload.schema import RenderJob
 from worker.payload.script import Sentence, parse_script
 
@@ -33,6 +34,7 @@ def render(
     preview: Path | None,
     report: Path | None,
     quiet: bool,
+    strict: bool = False,
     new_takes: Sequence[int] = (),
 ) -> int:
     """Run the command; for the arguments see `worker.cli.arguments`."""
@@ -41,12 +43,8 @@ def render(
         if path is not None and not path.is_file():
             raise MediaError(f"--{name}: there is no file {path}")
     recordings = tuple(name for name, path in given.items() if path is not None)
-    checked = parse_job(
-        read_job(job),
-        max_script_characters=config.max_script_characters,
-        max_duration_min=config.max_duration_min,
-        recordings=recordings,  # type: ignore[arg-type]
-    )
+    file = JobFile(job, Path(job).parent, Path(job), text=read_job(job))
+    (checked,) = checked_jobs([file], config, strict=strict, recordings=recordings)  # type: ignore[arg-type]
     return render_job(
         checked,
         config,
@@ -75,10 +73,6 @@ def render_job(
     new_takes: Sequence[str] = (),
 ) -> int:
     """Render a checked job; `job_file` names the track where `out` does not, `new_takes` are sentences."""
-    if checked.unknown_keys:
-        from loguru import logger
-
-        logger.debug("ignored keys of the job: {}", ", ".join(checked.unknown_keys))
     file, encoding, to_stdout = _destination(job_file, out, checked)
     folder = Path.cwd() if job_file == "-" else Path(job_file).resolve().parent
     check_outputs(

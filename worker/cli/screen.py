@@ -49,7 +49,7 @@ def progress_bars(*, quiet: bool = False) -> Iterator[AddBar]:
     if sys.stderr.isatty() and not console.is_dumb_terminal:
         from rich.live import Live
 
-        from worker.cli.bars import Bar, BarsView
+        from worker.cli.bars import FAILED, Bar, BarsView
 
         bars: list[Bar] = []
 
@@ -58,7 +58,13 @@ def progress_bars(*, quiet: bool = False) -> Iterator[AddBar]:
             return bars[-1].update
 
         with Live(BarsView(bars), console=console, refresh_per_second=8):
-            yield add_bar
+            try:
+                yield add_bar
+            except Exception:
+                for bar in bars:
+                    if not bar.is_waiting:
+                        bar.update(FAILED, bar.fraction)
+                raise
     else:
         yield _lines
 

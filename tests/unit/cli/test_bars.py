@@ -173,3 +173,30 @@ def test_the_closing_table_fits_forty_columns(capsys, monkeypatch, tmp_path):
     assert max(map(len, said.splitlines())) <= 40
     assert "0:10.000" in said
     assert "[/b].mp3" in "".join(said.split())
+
+
+def test_an_error_stops_the_clocks_of_what_runs(monkeypatch):
+    shown: list[list[Bar]] = []
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    class Kept(BarsView):
+        def __init__(self, bars: list[Bar]) -> None:
+            super().__init__(bars)
+            shown.append(bars)
+
+    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("worker.cli.bars.BarsView", Kept)
+
+    def fail() -> None:
+        with progress_bars() as add_bar:
+            add_bar("runs")(stages.MIXING, 0.5)
+            add_bar("waits")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert [(bar.stage, bar.is_over) for bar in shown[0]] == [(FAILED, True), ("", False)]
