@@ -150,8 +150,15 @@ def _add_work(commands: Any) -> None:
 
 
 def _add_enqueue(commands: Any) -> None:
-    enqueue = commands.add_parser("enqueue", help="put a job file into the queue")
-    enqueue.add_argument("job", metavar="JOB.json", help="the job; - reads standard input")
+    enqueue = commands.add_parser(
+        "enqueue", help="put jobs into the queue, with the files that lie beside them; none, if one is bad"
+    )
+    enqueue.add_argument("jobs", nargs="+", metavar="JOB", help=_JOBS)
+    enqueue.add_argument(
+        "--title", metavar="TEXT", help="the track's title; without it: the job's own, or its file's name"
+    )
+    _add_strict(enqueue)
+    enqueue.add_argument("--json", action="store_true", dest="as_json", help="print what was queued as JSON")
 
 
 def _add_migrate(commands: Any) -> None:

@@ -23,7 +23,7 @@ _FUNCTIONS = {
     "demo": "worker.cli.demo:demo",
     "init": "worker.cli.init:init",
     "work": "worker.cli.work:work",
-    "enqueue": "worker.cli.jobs:enqueue",
+    "enqueue": "worker.cli.enqueue:enqueue",
     "jobs": "worker.cli.jobs_list:jobs",
     "jobs show": "worker.cli.jobs_show:show",
     "jobs cancel": "worker.cli.jobs_change:cancel",
@@ -35,7 +35,7 @@ _FUNCTIONS = {
     "queue status": "worker.cli.queue:status",
     "forget": "worker.cli.forget:forget",
     "canary": "worker.cli.canary:canary",
-    "migrate": "worker.cli.jobs:migrate",
+    "migrate": "worker.cli.migrate:migrate",
     "doctor": "worker.cli.doctor:doctor",
     "psql": "worker.cli.psql:psql",
 }
