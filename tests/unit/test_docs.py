@@ -30,7 +30,7 @@ PAGES = [
 ]
 NOT_OURS = {  # other programs' variables, and the tests'
     "RAILWAY_DEPLOYMENT_DRAINING_SECONDS", "BASE_IMAGE", "HIBARI_HOME", "POSTGRES_IMAGE", "LD_LIBRARY_PATH",
-    "MINDSCRIPT_TEST_SERVERS", "MINDSCRIPT_ALL_SERVERS",
+    "MINDSCRIPT_TEST_SERVERS", "MINDSCRIPT_TEST_FFMPEG", "MINDSCRIPT_ALL_SERVERS",
 }  # fmt: skip
 ACCOUNTS = {"heroku", "supabase", "fly", "docker"}
 RUNS = {"make", "mindscript-worker", "curl", "cp", "mkdir", "python", "."}
