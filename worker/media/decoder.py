@@ -155,6 +155,7 @@ def decoder(
     """
     log, links = LogParser(), source.structure.links
     place, protocols = f"file:/dev/fd/{source.descriptor}", "file"
+    os.lseek(source.descriptor, 0, os.SEEK_SET)  # Linux opens the file anew; macOS goes on where the last one stopped
     end = source.structure.end
     if source.start or end is not None or len(links) > 1:  # FFmpeg gives up on tags that are many or long
         first, stop = (source.start + at for at in (links[link], (*links, end or source.size)[link + 1]))
