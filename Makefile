@@ -12,16 +12,18 @@ help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ To hear it
-demo:  ## hear six tracks within minutes: installs what they need into .venv-demo, renders them into out/
+demo:  ## hear six tracks within minutes: installs what they need into .venv-demo, renders them into out/demo
 	@$(PYTHON) tools/demo_setup.py $(DEMO)
 	@$(DEMO)/bin/mindscript-worker demo
-	@printf '\nClean up: make clean removes %s, out, .mindscript and all else that make has made here.\n' $(DEMO)
+	@printf '\nClean up: make clean removes %s, out/demo, .mindscript (the queue too) and all else that make made; other tracks stay.\n' $(DEMO)
 
-clean:  ## remove all that make and the commands made here, the tracks in out/ included
-	@# started by root in a folder that only root may enter, the embedded Postgres keeps its data below /var/tmp
-	@case "$$(readlink .mindscript/postgres)" in /var/tmp/mindscript-*) rm -rf "$$(readlink .mindscript/postgres)";; esac
-	rm -rf $(VENV) $(DEMO) out .mindscript .postgres .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	find dsp worker tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
+clean:  ## remove what make made here, the demo's tracks included; what else is in out/ stays
+	@# started by root in a folder that only root may enter, an embedded Postgres keeps its data below /var/tmp
+	@for made in .mindscript/postgres .mindscript/demo/postgres; do \
+	  case "$$(readlink $$made)" in /var/tmp/mindscript-*) rm -rf "$$(readlink $$made)";; esac; done
+	rm -rf $(VENV) $(DEMO) out/demo out/bench.json out/bench.png out/sbom.json .mindscript .postgres .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find dsp worker tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	@rmdir out 2>/dev/null || test ! -e out || { echo 'Left, since make has not made it:'; find out -mindepth 1 -maxdepth 1; }
 
 ##@ To change it
 setup: $(VENV)/.ready  ## virtual environment from the hash-locked requirements

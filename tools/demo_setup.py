@@ -48,7 +48,7 @@ def main() -> int:
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     locked = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-compile", "--progress-bar", "off"]
     steps = [
-        ("virtual environment", [sys.executable, "-m", "venv", str(folder)]),
+        ("virtual environment", [sys.executable, "-m", "venv", "--clear", str(folder)]),
         ("packages", [*pip, *locked, *(part for file in files for part in ("-r", str(file)))]),
         ("this project", [*pip, "--no-deps", "--no-build-isolation", "--no-index", "--editable", str(ROOT)]),
     ]
@@ -66,10 +66,10 @@ def print_plan(folder: Path, *, with_ffmpeg: bool) -> None:
     download, disk = DOWNLOAD_MB + with_ffmpeg * FFMPEG_DOWNLOAD_MB, DISK_MB + with_ffmpeg * FFMPEG_DISK_MB
     ffmpeg = ", FFmpeg among them, since PATH has none of 5.1 or newer" if with_ffmpeg else ""
     print(
-        f"make demo installs the demo's packages into {folder}/, and renders six tracks into out/.\n"
+        f"make demo installs the demo's packages into {folder}/, and renders six tracks into out/demo/.\n"
         f"  download  {download} MB of packages, each checked against its hash{ffmpeg}\n"
         f"  time      about a minute on two cores, and the download\n"
-        f"  disk      {disk} MB: {folder}/, out/ (tracks), .mindscript/ (a Postgres, caches), Python's __pycache__\n"
+        f"  disk      {disk} MB: {folder}/, out/demo/, .mindscript/ (a Postgres, caches), Python's __pycache__\n"
         f"  elsewhere nothing, but for pip's own cache of downloads; `make clean` removes the rest\n",
         flush=True,
     )
@@ -129,7 +129,8 @@ class Step:
         except KeyboardInterrupt:
             process.terminate()
             process.wait()
-            sys.exit("\ninterrupted; `make demo` goes on from here")
+            print("\ninterrupted; `make demo` installs anew, with what pip has downloaded so far", file=sys.stderr)
+            sys.exit(130)
         succeeded = process.wait() == 0
         ends = f"{'done' if succeeded else 'failed'} after {self._seconds():.0f} s"
         if self._is_terminal:

@@ -1,9 +1,11 @@
-"""What `make` says by itself, and whether the demo takes PATH's FFmpeg."""
+"""What `make` says by itself, what `make clean` leaves, and whether the demo takes PATH's FFmpeg."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from paths import ROOT
@@ -16,6 +18,23 @@ def test_make_alone_lists_every_target() -> None:
     (targets,) = re.findall(r"^\.PHONY: help (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert re.findall(r"^  make ([a-z-]+) +\S", done.stdout, re.MULTILINE)[0] == "demo"
     assert sorted(re.findall(r"^  make ([a-z-]+) +\S", done.stdout, re.MULTILINE)) == sorted(targets.split())
+
+
+def test_clean_leaves_the_tracks_that_make_has_not_made(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("out/demo/full-mix.mp3", "out/bench.json", ".mindscript/demo/x", "worker/__pycache__/x", "dsp/x.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    mine = tmp_path / "out" / "mine.mp3"
+    mine.touch()
+    make = ["make", "clean"]
+    done = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert "out/mine.mp3" in done.stdout
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"Makefile", "dsp/x.py", "out/mine.mp3"}
+    mine.unlink()
+    subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

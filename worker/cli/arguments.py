@@ -160,7 +160,7 @@ def _add_voices(commands: Any) -> None:
 
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser(
-        "demo", purpose="make a track", help="render the example jobs into out/", examples=("demo",)
+        "demo", purpose="make a track", help="render the example jobs into out/demo/", examples=("demo",)
     )
     demo.add_argument("--examples", type=Path, metavar="FOLDER", help="job files of your own, in place of the examples")
     demo.add_argument("--quiet", action="store_true", help="no progress bars, no words")

