@@ -107,8 +107,8 @@ Fallbacks = Annotated[tuple[Fallback, ...], BeforeValidator(_fallbacks)]
 
 
 def _cache_dir() -> Path:
-    """Not the job process's temporary folder, which is removed with the job."""
-    return Path(tempfile.gettempdir()) / "mindscript-cache"
+    """Not the job process's temporary folder, which is removed with the job; one of this user, for who shares it."""
+    return Path(tempfile.gettempdir()) / f"mindscript-cache-{os.getuid()}"
 
 
 class Config(BaseModel):

@@ -24,6 +24,7 @@ def seen(expected: str, printed: str) -> bool:
     return re.search(r"[\s\S]{0,60}?".join(words), printed) is not None
 
 
+@pytest.mark.further  # twenty commands, one after the other
 @pytest.mark.timeout(600)
 def test_every_step_of_the_tutorial_does_what_the_page_says(tmp_path: Path) -> None:
     # a folder that anybody may enter: an embedded Postgres that root starts runs as somebody else

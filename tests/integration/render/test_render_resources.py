@@ -87,7 +87,7 @@ def test_disk_is_taken_for_the_decoded_inputs_and_the_finished_file_only(tmp_pat
     assert finished + decoded / 2 < most <= finished + decoded
     assert {path for path in tmp_path.rglob("*") if path.is_file()} - before == {
         tmp_path / "track.mp3",
-        tmp_path / "mindscript-cache" / "machine" / "machine",  # a number, for the next job's progress
+        tmp_path / f"mindscript-cache-{os.getuid()}" / "machine" / "machine",  # a number, for the next job's progress
     }
 
 
