@@ -145,8 +145,17 @@ def _add_init(commands: Any) -> None:
 
 
 def _add_work(commands: Any) -> None:
-    work = commands.add_parser("work", help="take jobs from the queue, for ever")
-    work.add_argument("--drain", action="store_true", help="stop when the queue is empty")
+    work = commands.add_parser(
+        "work",
+        help="take jobs from the queue, for ever",
+        epilog="Exit status with --drain: 0 no job has failed; 1 one has, or waits for what must be fixed.",
+    )
+    work.add_argument(
+        "--drain", action="store_true", help="stop when the queue is empty, and say what became of each job"
+    )
+    work.add_argument(
+        "--json", action="store_true", dest="as_json", help="with --drain: say that as JSON; the log is on stderr"
+    )
 
 
 def _add_enqueue(commands: Any) -> None:
