@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from worker.config import Config
 from worker.errors import JobError, WorkerError
 from worker.media.reference import What, is_bare_name, unicode_forms
+from worker.os_errors import in_words
 
 if TYPE_CHECKING:
     from worker.media.download import Listings
@@ -31,7 +32,7 @@ def read_job(name: str) -> bytes:
     try:
         return Path(name).read_bytes()
     except OSError as error:
-        raise JobError(f"{name}: {error.strerror}") from None
+        raise JobError(f"{name}: {in_words(error)}") from None
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) -> None:
