@@ -24,7 +24,8 @@ from worker.cli.database import EMBEDDED_FOLDER, with_database
 from worker.cli.examples import examples_folder, has_local_voice
 from worker.cli.files import beside
 from worker.cli.program import program
-from worker.cli.screen import AddBar, Row, closing_table, progress_bars
+from worker.cli.screen import AddBar, Row, as_document, closing_table, progress_bars
+from worker.cli.terminal import print_json
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import JobError, WorkerError
@@ -47,7 +48,7 @@ _WORTH_HEARING = {
 _MUSIC_FILES = ("*.flac", "*.mp3", "*.wav", "*.m4a", "*.ogg")
 
 
-def demo(config: Config, *, examples: Path | None, quiet: bool) -> int:
+def demo(config: Config, *, examples: Path | None, quiet: bool, as_json: bool = False) -> int:
     """Render every job file of the examples folder into the storage folder, and print what was measured."""
     folder = examples_folder() if examples is None else examples
     jobs = sorted(folder.glob("*.json"))
@@ -63,7 +64,10 @@ def demo(config: Config, *, examples: Path | None, quiet: bool) -> int:
             rows, failed = _directly(jobs, config, add_bar)
         else:
             rows, failed = _through_the_queue(jobs, config, add_bar)
-    closing_table(rows)
+    if as_json:
+        print_json({"tracks": as_document(rows), "failed": failed})
+    else:
+        closing_table(rows)
     for name, error in failed.items():
         print(f"error: {for_terminal(f'{name}: {error}')}", file=sys.stderr)
     if not quiet and examples is None and not failed:

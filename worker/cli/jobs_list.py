@@ -124,12 +124,17 @@ def as_document(seen: View) -> dict[str, Any]:
     """The view for JSON; the keys are an interface."""
     return {
         "counts": dict(seen.counts),
-        "paused": None
-        if seen.state.paused_at is None
-        else {"since": seen.state.paused_at, "by": seen.state.paused_by, "reason": seen.state.reason},
+        "paused": paused_as_object(seen.state),
         "oldest_waiting_at": seen.state.oldest_waiting_at,
         "jobs": [as_object(job) for jobs in seen.jobs.values() for job in jobs],
     }
+
+
+def paused_as_object(state: QueueState) -> dict[str, Any] | None:
+    """Since when no job is claimed, by whom and why, for JSON; None: jobs are claimed."""
+    if state.paused_at is None:
+        return None
+    return {"since": state.paused_at, "by": state.paused_by, "reason": state.reason}
 
 
 def _blocks(seen: View, config: Config) -> Blocks:
