@@ -182,9 +182,15 @@ def _add_work(commands: Any) -> None:
         "work",
         purpose="work through a queue",
         help="take jobs from the queue, for ever",
+        epilog="Exit status with --drain: 0 no job has failed; 1 one has, or waits for what must be fixed.",
         examples=("work --drain", "work"),
     )
-    work.add_argument("--drain", action="store_true", help="stop when the queue is empty")
+    work.add_argument(
+        "--drain", action="store_true", help="stop when the queue is empty, and say what became of each job"
+    )
+    work.add_argument(
+        "--json", action="store_true", dest="as_json", help="with --drain: say that as JSON; the log is on stderr"
+    )
 
 
 def _add_enqueue(commands: Any) -> None:

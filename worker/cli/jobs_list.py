@@ -25,7 +25,7 @@ from worker.storage.choose import chosen_storage
 
 REFRESH_S = 1.0
 _LIMIT = 10  # jobs of each group
-_LONGEST_TITLE = 30
+LONGEST_TITLE = 30
 _LONGEST_ERROR = 120
 _LONGEST_WORDS = 2000
 _SHORT_ID = 8
@@ -92,15 +92,15 @@ def as_object(job: ListedJob) -> dict[str, Any]:
     return {
         "id": row.job_id,
         "status": job.group,
-        "title": _bounded(job.title),
+        "title": bounded(job.title),
         "track_id": row.track_id,
         "user_id": row.user_id,
         "length_s": job.length_s,
         "characters": job.characters,
         "cents": job.cents,
-        "path": _bounded(job.path),
+        "path": bounded(job.path),
         "progress": row.progress,
-        "stage": _bounded(row.stage),
+        "stage": bounded(row.stage),
         "worker": row.claimed_by,
         "attempt": row.attempt,
         "priority": row.priority,
@@ -110,12 +110,12 @@ def as_object(job: ListedJob) -> dict[str, Any]:
         "run_after": row.run_after,
         "parked_cause": row.parked_cause,
         "error_code": row.error_code,
-        "error": _bounded(row.error),
+        "error": bounded(row.error),
         "purged_at": row.purged_at,
     }
 
 
-def _bounded(text: str | None) -> str | None:
+def bounded(text: str | None) -> str | None:
     """A customer's words, as long as any sensible ones."""
     return None if text is None else text[:_LONGEST_WORDS]
 
@@ -131,7 +131,7 @@ def as_document(seen: View) -> dict[str, Any]:
 
 
 def paused_as_object(state: QueueState) -> dict[str, Any] | None:
-    """Since when no job is claimed, by whom and why, for JSON; None: jobs are claimed."""
+    """Since when the queue is paused, for JSON; None: it is not."""
     if state.paused_at is None:
         return None
     return {"since": state.paused_at, "by": state.paused_by, "reason": state.reason}
@@ -154,15 +154,21 @@ def count_line(seen: View) -> Text:
 
 def paused_line(state: QueueState, now: datetime) -> Text:
     """Say that no job is claimed, since when and why."""
-    by = words(state.paused_by, longest=_LONGEST_TITLE)
+    by = words(state.paused_by, longest=LONGEST_TITLE)
     reason = words(state.reason, longest=_LONGEST_ERROR)
     return Text.assemble(("paused", "bold red"), f" for {since(state.paused_at, now)} by ", by, ": ", reason)
+
+
+def file_of(job: ListedJob, config: Config) -> str | None:
+    """Where the track is: its path on this machine, or its bucket and key."""
+    is_local = chosen_storage(config) == "local"
+    return f"{config.storage_dir}/{job.path}" if is_local and job.path else job.path
 
 
 _Cell = Callable[[ListedJob, datetime], "str | Text"]
 _JOB: Mapping[str, _Cell] = {
     "job": lambda job, _: words(job.row.job_id[:_SHORT_ID]),
-    "title": lambda job, _: words(job.title, longest=_LONGEST_TITLE),
+    "title": lambda job, _: words(job.title, longest=LONGEST_TITLE),
     "length": lambda job, _: length(job.length_s),
 }
 _ATTEMPT: Mapping[str, _Cell] = {"try": lambda job, _: words(job.row.attempt)}
@@ -170,16 +176,16 @@ _COLUMNS: Mapping[Group, Mapping[str, _Cell]] = {
     "running": {
         **_JOB,
         "%": lambda job, _: str(job.row.progress),
-        "stage": lambda job, _: words(job.row.stage, longest=_LONGEST_TITLE),
+        "stage": lambda job, _: words(job.row.stage, longest=LONGEST_TITLE),
         **_ATTEMPT,
-        "worker": lambda job, _: words(job.row.claimed_by, longest=_LONGEST_TITLE),
+        "worker": lambda job, _: words(job.row.claimed_by, longest=LONGEST_TITLE),
         "for": lambda job, now: since(job.row.started_at, now),
     },
     "failed": {
         **_JOB,
         **_ATTEMPT,
         "ended": lambda job, now: since(job.row.completed_at, now),
-        "code": lambda job, _: words(job.row.error_code, longest=_LONGEST_TITLE),
+        "code": lambda job, _: words(job.row.error_code, longest=LONGEST_TITLE),
         "error": lambda job, _: words(job.row.error, longest=_LONGEST_ERROR),
     },
     "waiting": {
@@ -210,7 +216,7 @@ def _wait(job: ListedJob, now: datetime) -> Text:
     if row.run_after is None or row.run_after <= now:
         return Text("its turn")
     left = duration((row.run_after - now).total_seconds())
-    return Text.assemble(f"its next attempt in {left} ", words(row.error_code, longest=_LONGEST_TITLE))
+    return Text.assemble(f"its next attempt in {left} ", words(row.error_code, longest=LONGEST_TITLE))
 
 
 def _table(group: Group, listed: Sequence[ListedJob], seen: View, config: Config) -> Table:
@@ -225,11 +231,9 @@ def _table(group: Group, listed: Sequence[ListedJob], seen: View, config: Config
         )
     if group == "done":
         table.add_column("file", overflow="fold")
-    is_local = chosen_storage(config) == "local"
     for job in listed:
         cells = [cell(job, seen.now) for cell in columns.values()]
         if group == "done":
-            path = f"{config.storage_dir}/{job.path}" if is_local and job.path else job.path
-            cells.append(words(path))
+            cells.append(words(file_of(job, config)))
         table.add_row(*cells)
     return table

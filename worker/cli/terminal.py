@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -16,9 +16,10 @@ from worker.printable import printable
 _WIDE = 240  # columns, where nobody looks: nothing is cut off that a program might search for
 
 
-def console() -> Console:
-    """Standard output: as wide as the terminal."""
-    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+def console(*, stderr: bool = False) -> Console:
+    """Standard output, or standard error: as wide as the terminal."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else _WIDE, highlight=False)
 
 
 def words(value: object, *, longest: int | None = None, style: str = "") -> Text:
@@ -29,9 +30,9 @@ def words(value: object, *, longest: int | None = None, style: str = "") -> Text
     return Text("" if value is None else printable(masked(str(value)), longest=longest), style=style)
 
 
-def print_json(document: Any, *, one_line: bool = False) -> None:
-    """Print a JSON document in ASCII."""
-    print(json.dumps(document, indent=None if one_line else 2, default=_as_json), flush=True)
+def print_json(document: Any, *, one_line: bool = False, file: TextIO | None = None) -> None:
+    """Print a JSON document in ASCII; by default on standard output."""
+    print(json.dumps(document, indent=None if one_line else 2, default=_as_json), file=file, flush=True)
 
 
 def length(seconds: float | None) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
+from typing import TextIO
 
 from loguru import logger
 
 from worker import logs
 from worker.backoff import RetryPolicy
 from worker.cli.database import with_database
+from worker.cli.drain import DrainSummary, kept_for_document
 from worker.config import Config
-from worker.errors import TransientError
+from worker.errors import JobError, TransientError
 from worker.ffmpeg.program import find_ffmpeg
 from worker.ffmpeg.sandbox import shortfall
 from worker.job.process import DEFAULT_JOB
@@ -38,19 +40,34 @@ def work(
     config: Config,
     *,
     drain: bool,
+    as_json: bool = False,
     job: str = DEFAULT_JOB,
     timings: WorkerTimings = WORKER_TIMINGS,
     lease_s: float = LEASE_S,
 ) -> int:
     """Run the worker until it is asked to stop or, draining, until the queue is empty.
 
-    `job` is the ``module:function`` that the job process calls. Tests take another, shorter timings and leases.
+    Draining, it ends with what became of each job, and with 1 if one has failed.
+
+    `as_json` prints that as JSON on standard output; the log then goes to standard error. `job` is the
+    ``module:function`` that the job process calls. Tests take another, shorter timings and leases.
 
     Raises
     ------
     ConfigurationError
         If FFmpeg, the database or a credential is missing or refused.
+    JobError
+        If `as_json` is asked for without `drain`.
     """
+    if as_json and not drain:
+        raise JobError("--json: allowed is --drain --json; a worker that does not end prints no summary")
+    with kept_for_document() if as_json else nullcontext() as document:
+        return _work(config, drain, document, job, timings, lease_s)
+
+
+def _work(
+    config: Config, drain: bool, document: TextIO | None, job: str, timings: WorkerTimings, lease_s: float
+) -> int:
     logs.set_up(config)
     ffmpeg = find_ffmpeg(config.ffmpeg)
     open_storage(config).close()
@@ -66,6 +83,9 @@ def work(
         worker = Worker(config, queue, drain=drain, job=job, timings=timings, observers=[JobLog()])
         if config.resend_api_key is not None:
             worker.observe(EmailNotifier(config, queue.job))
+        summary = DrainSummary()
+        if drain:
+            worker.observe(summary)
         _on_signal(worker.stop)
         if stopping.is_set():
             return 0
@@ -87,9 +107,13 @@ def work(
             stack.callback(listener.stop)
         if config.port is not None:
             stack.callback(_serve(config, config.port, worker))
-        worker.run()
-        logger.bind(event="stopped").info("worker {} stopped", worker.state.name)
-    return 0
+        try:
+            worker.run()
+            logger.bind(event="stopped").info("worker {} stopped", worker.state.name)
+        finally:
+            if drain:
+                summary.tell(queue, config, document=document)
+    return summary.exit_status
 
 
 def _warn_of_ends(config: Config) -> None:

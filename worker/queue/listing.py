@@ -80,6 +80,14 @@ class Listing(JobRows):
         rows = self._sure_rows({"id": job_id}, 1)
         return self._with_details(rows, group_of(rows[0]))[0] if rows else None
 
+    def listed_by_id(self, ids: Sequence[str]) -> dict[str, ListedJob]:
+        """Those of these jobs that there are, by their whole ids."""
+        groups: dict[Group, list[JobRow]] = {}
+        for row in _halved(ids, lambda some: self._job_rows({"id": some}, len(some))):
+            groups.setdefault(group_of(row), []).append(row)
+        listed = [job for group, rows in groups.items() for job in self._with_details(rows, group)]
+        return {job.row.job_id: job for job in listed}
+
     def ids_like(self, beginning: str, *, most: int = 10) -> list[str]:
         """Ids that begin so; none where it is no beginning of a UUID."""
         digits = beginning.replace("-", "").lower()

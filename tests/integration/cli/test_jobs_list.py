@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import unicodedata
+import uuid
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -62,6 +64,13 @@ def test_running_and_failed_jobs_show_among_many_newer_ones(operator: Operator) 
     assert (done["length_s"], done["characters"], done["cents"]) == (605, 321, 1.25)
     assert {job["id"] for job in operator.json("jobs", "--status", "failed")["jobs"]} == {failed}
     assert operator.json("jobs", "--status", "cancelled")["jobs"] == []
+
+    with closing(operator.queue()) as queue:
+        named = queue.listed_by_id([failed, done["id"], str(uuid.uuid4())])
+    assert {job_id: (job.group, job.path) for job_id, job in named.items()} == {
+        failed: ("failed", None),
+        done["id"]: ("done", result["url"]),
+    }
 
 
 @pytest.mark.parametrize("way", ["leased-postgres", "plain-supabase"])

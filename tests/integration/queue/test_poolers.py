@@ -19,7 +19,7 @@ from production import OWNER
 from pydantic import SecretStr
 from servers import PoolMode, Server, need_pgbouncer, pgbouncer, postgres_server, wanted_versions
 
-from worker.cli import doctor
+from worker.cli import doctor_queue
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, TransientError
 from worker.queue import address, indexes
@@ -191,12 +191,12 @@ def test_doctor_says_what_the_listener_would_find(
     with a_database(poolers, "leased") as (name, _):
         config = Config(database_url=SecretStr(poolers.dsn(mode, name)))
         with opened(poolers.dsn(mode, name)) as jobs:
-            good, says = doctor.waking(config, jobs, timings)
+            good, says = doctor_queue.waking(config, jobs, timings)
             assert (good, "by NOTIFY" in says) == ((True, True) if wakes else (None, False))
             monkeypatch.setattr(
                 listen, "read", lambda dsn: replace(address.read(dsn), kind="transaction pooler", port=6543)
             )
-            assert "port 6543 is a transaction pooler" in doctor.waking(config, jobs, timings)[1]
+            assert "port 6543 is a transaction pooler" in doctor_queue.waking(config, jobs, timings)[1]
 
 
 def test_statement_mode_stops_plain_mode_and_migrate_with_a_line(poolers: Poolers) -> None:

@@ -68,10 +68,10 @@ def ordered(dsn: str, payload: dict[str, object], url: str, column: str = "paylo
     return str(rows[0]["id"]), track_id
 
 
-def drained(project: Project, folder: Path, **env: str) -> list[dict[str, object]]:
+def drained(project: Project, folder: Path, *, status: int = 0, **env: str) -> list[dict[str, object]]:
     """Run the worker until the queue is empty; what it logged."""
     done = drain(folder, **{"SUPABASE_URL": project.url, "SUPABASE_SERVICE_ROLE_KEY": project.key, **env})
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     assert project.key not in done.stdout + done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -189,6 +189,7 @@ def test_a_customer_over_the_daily_characters_is_refused_unpaid(project, leased_
         drained(
             project,
             tmp_path,
+            status=1,  # one job fails
             MAX_CHARACTERS_PER_DAY="25",
             OPENAI_API_KEY="sk-secret-key",
             OPENAI_BASE_URL=f"{openai.url}/v1",
@@ -211,6 +212,7 @@ def test_the_owner_and_the_operators_get_each_email_once(project, leased_dsn, tm
         events = drained(
             project,
             tmp_path,
+            status=1,  # one job fails
             RESEND_API_KEY=RESEND_KEY,
             RESEND_FROM="MindScript <tracks@example.com>",
             RESEND_API_URL=f"{url}/resend",
