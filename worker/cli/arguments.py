@@ -86,7 +86,7 @@ def _add_validate(commands: Any) -> None:
     )
     validate.add_argument("jobs", nargs="+", metavar="JOB", help=_JOBS)
     _add_strict(validate)
-    validate.add_argument("--json", action="store_true", dest="as_json", help="print what was found as JSON")
+    add_json(validate)
 
 
 def _add_schema(commands: Any) -> None:
@@ -115,7 +115,7 @@ def _add_inspect(commands: Any) -> None:
     inspect.add_argument(
         "--loop", action="store_true", help="of music: show and draw where it would loop in a longer track, instead"
     )
-    inspect.add_argument("--json", action="store_true", dest="as_json", help="print the figures as JSON")
+    add_json(inspect)
     inspect.add_argument(
         "--lyrics",
         type=Path,
@@ -164,6 +164,7 @@ def _add_demo(commands: Any) -> None:
     )
     demo.add_argument("--examples", type=Path, metavar="FOLDER", help="job files of your own, in place of the examples")
     demo.add_argument("--quiet", action="store_true", help="no progress bars, no words")
+    add_json(demo)
 
 
 def _add_init(commands: Any) -> None:
@@ -204,7 +205,7 @@ def _add_enqueue(commands: Any) -> None:
         "--title", metavar="TEXT", help="the track's title; without it: the job's own, or its file's name"
     )
     _add_strict(enqueue)
-    enqueue.add_argument("--json", action="store_true", dest="as_json", help="print what was queued as JSON")
+    add_json(enqueue)
 
 
 def _add_migrate(commands: Any) -> None:
@@ -220,6 +221,7 @@ def _add_migrate(commands: Any) -> None:
     migrate.add_argument(
         "--release", action="store_true", help="for a release phase: without DATABASE_URL do nothing, and succeed"
     )
+    add_json(migrate)
 
 
 def _add_doctor(commands: Any) -> None:
@@ -234,7 +236,7 @@ def _add_doctor(commands: Any) -> None:
         action="store_true",
         help="ask the services, too: whether they take each key, and have each model and voice",
     )
-    doctor.add_argument("--json", action="store_true", dest="as_json", help="print the findings as JSON")
+    add_json(doctor)
 
 
 def _add_completion(commands: Any) -> None:

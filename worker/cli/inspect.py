@@ -32,7 +32,7 @@ def inspect(
     file: Path,
     picture: Path | None,
     loop: bool,
-    as_json: bool,
+    as_json: bool = False,
     lyrics: Path | None,
     report: Path | None,
 ) -> int:

@@ -92,6 +92,20 @@ def _lines(name: str, *, length_s: float | None = None) -> OnProgress:
     return update
 
 
+def as_document(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """What the closing table says, for JSON; the keys are an interface."""
+    return [
+        {
+            "file": str(row.file),
+            "length_s": row.figures["frames"] / row.figures["sample_rate_hz"],
+            "integrated_lufs": row.figures["integrated_lufs"],
+            "true_peak_dbtp": row.figures["true_peak_dbtp"],
+            "seconds": row.seconds,
+        }
+        for row in rows
+    ]
+
+
 def closing_table(rows: Sequence[Row]) -> None:
     """Print what was made: file, length, loudness, peak, time taken."""
     from rich.console import Console
