@@ -7,7 +7,7 @@ from contextlib import closing
 
 from worker.cli.database import with_database
 from worker.cli.doctor_database import exposure_lines
-from worker.cli.files import read_job
+from worker.cli.job_files import job_files
 from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.payload.parse import parse_job
@@ -16,11 +16,14 @@ from worker.queue.service import open_queue
 
 def enqueue(config: Config, *, job: str) -> int:
     """Check a job file and put it into the queue; prints the row's id."""
-    text = read_job(job)
-    parse_job(text, max_script_characters=config.max_script_characters, max_duration_min=config.max_duration_min)
-    payload = json.loads(text)
+    payloads = []
+    for file in job_files([job]):
+        text = file.read()
+        parse_job(text, max_script_characters=config.max_script_characters, max_duration_min=config.max_duration_min)
+        payloads.append(json.loads(text))
     with with_database(config) as config, closing(open_queue(config, worker_name="mindscript-enqueue")) as queue:
-        print(queue.enqueue(payload))
+        for payload in payloads:
+            print(queue.enqueue(payload))
     return 0
 
 

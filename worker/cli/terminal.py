@@ -1,4 +1,4 @@
-"""What operators' commands print: strangers' words as harmless text, lengths, ages, JSON."""
+"""What commands print: strangers' words as harmless text, lengths, ages, JSON."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from worker.printable import printable
 _WIDE = 240  # columns, where nobody looks: nothing is cut off that a program might search for
 
 
-def console() -> Console:
-    """Standard output: as wide as the terminal."""
-    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+def console(*, stderr: bool = False) -> Console:
+    """Standard output, or standard error: as wide as the terminal. No text is markup there, whoever wrote it."""
+    width = None if stderr or sys.stdout.isatty() else _WIDE
+    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
 def words(value: object, *, longest: int | None = None, style: str = "") -> Text:

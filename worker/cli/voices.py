@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
-from worker.cli.terminal import words
+from worker.cli.terminal import console, words
 from worker.config import Config
 from worker.tts import available_voices
 
@@ -17,5 +16,5 @@ def list_voices(config: Config) -> int:
         table.add_column(heading)
     for voice in available_voices(config):
         table.add_row(voice.provider, "yes" if voice.usable else "no", words(voice.detail))
-    Console().print(table)
+    console().print(table)
     return 0
