@@ -1,19 +1,19 @@
 """Write the reference pages that follow from the code: `make reference`.
 
-`docs/reference/commands.md` from the commands' own ``--help``, `docs/reference/payload.schema.json` from the payload's
-models. The tests compare both with the code.
+`docs/reference/commands.md` from the commands' own ``--help``, `docs/reference/payload.schema.json` and `payload.d.ts`
+from the payload's models. The tests compare all with the code.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 from pathlib import Path
 
 from worker.cli.arguments import build_parser
-from worker.payload.schema import RenderJob
+from worker.payload.json_schema import payload_schema, payload_schema_text
+from worker.payload.typescript import typescript
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -52,16 +52,11 @@ def _block(parser: argparse.ArgumentParser) -> str:
     return f"```text\n{text.strip()}\n```\n"
 
 
-def schema_file() -> str:
-    """Make the JSON Schema of the web app's dialect."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **RenderJob.model_json_schema()}
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-
-
 def main() -> None:
-    """Write both files."""
+    """Write all files."""
     (REFERENCE / "commands.md").write_text(commands_page(), encoding="utf-8")
-    (REFERENCE / "payload.schema.json").write_text(schema_file(), encoding="utf-8")
+    (REFERENCE / "payload.schema.json").write_text(payload_schema_text(), encoding="utf-8")
+    (REFERENCE / "payload.d.ts").write_text(typescript(payload_schema()), encoding="utf-8")
 
 
 if __name__ == "__main__":

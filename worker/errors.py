@@ -47,6 +47,9 @@ class WorkerError(Exception):
         that no internals leak.
     retry_after_s : float, optional
         The shortest wait that the failing service asked for.
+    mistakes : iterable of str, optional
+        All that is wrong, a line each, where it is more than one thing. The message then has the first one and counts
+        the others: it goes into the row.
     """
 
     kind: ClassVar[Kind] = Kind.TRANSIENT
@@ -60,12 +63,14 @@ class WorkerError(Exception):
         code: str | None = None,
         customer_message: str | None = None,
         retry_after_s: float | None = None,
+        mistakes: Iterable[str] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code
         self._customer_message = customer_message
         self.retry_after_s = retry_after_s
+        self.mistakes = tuple(mistakes)
 
     def reword(self, reworded: Callable[[str], str]) -> None:
         """Change both messages, as `worker.masks` does before they leave."""
@@ -73,6 +78,12 @@ class WorkerError(Exception):
         self.args = (self.message,)
         if self._customer_message is not None:
             self._customer_message = reworded(self._customer_message)
+        self.mistakes = tuple(map(reworded, self.mistakes))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What a person at a terminal reads, one thing to put right a line."""
+        return self.mistakes or (self.message,)
 
     @property
     def customer_message(self) -> str:

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from paths import ROOT, TESTS
 
-from tools.reference import commands_page, schema_file
+from tools.reference import commands_page
 from worker.cli.arguments import build_parser
 from worker.config import VARIABLES, Config
+from worker.payload.json_schema import payload_schema, payload_schema_text
 from worker.payload.parse import parse_job
+from worker.payload.typescript import typescript
 from worker.service.metrics import Metrics
 from worker.service.state import State
 
@@ -207,7 +209,8 @@ def test_the_page_of_commands_is_their_own_help():
 
 
 def test_the_schema_of_the_payload_is_the_code_s():
-    assert (REFERENCE / "payload.schema.json").read_text() == schema_file(), "run `make reference`"
+    assert (REFERENCE / "payload.schema.json").read_text() == payload_schema_text(), "run `make reference`"
+    assert (REFERENCE / "payload.d.ts").read_text() == typescript(payload_schema()), "run `make reference`"
 
 
 def test_every_page_is_in_the_index():

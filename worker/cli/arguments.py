@@ -8,6 +8,9 @@ from typing import Any
 
 from worker.cli.operators import add_operators_commands
 
+_JOBS = "job files; patterns such as 'jobs/*.json'; *.jsonl with one job a line; - reads standard input"
+_JOBS_EXIT = "Exit status: 0 all are good; 2 at least one is bad."
+
 
 class _Version(argparse.Action):
     """Reads the version only when it is asked for: to load `importlib.metadata` takes 4 % of a start."""
@@ -31,6 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show tracebacks and debug logs")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_render(commands)
+    _add_validate(commands)
+    _add_schema(commands)
     _add_inspect(commands)
     _add_say(commands)
     _add_voices(commands)
@@ -46,13 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_render(commands: Any) -> None:
     render = commands.add_parser("render", help="render job files into tracks")
-    render.add_argument(
-        "jobs",
-        nargs="+",
-        metavar="JOB.json",
-        help="the jobs: files, patterns such as 'jobs/*.json', JSON lines (a job a line, .jsonl); "
-        "- reads standard input",
-    )
+    render.add_argument("jobs", nargs="+", metavar="JOB", help=_JOBS)
     render.add_argument(
         "-o",
         "--out",
@@ -87,6 +86,25 @@ def _add_render(commands: Any) -> None:
     )
     render.add_argument("--play", action="store_true", help="play the track with a player that is installed")
     render.add_argument("--quiet", action="store_true", help="no progress bar, no table")
+    _add_strict(render)
+
+
+def _add_validate(commands: Any) -> None:
+    validate = commands.add_parser(
+        "validate", help="check job files, without rendering them; all mistakes at once", epilog=_JOBS_EXIT
+    )
+    validate.add_argument("jobs", nargs="+", metavar="JOB", help=_JOBS)
+    _add_strict(validate)
+    validate.add_argument("--json", action="store_true", dest="as_json", help="print what was found as JSON")
+
+
+def _add_schema(commands: Any) -> None:
+    schema = commands.add_parser("schema", help="print what a job may hold, as a JSON Schema")
+    schema.add_argument("--typescript", action="store_true", help="print TypeScript types instead")
+
+
+def _add_strict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--strict", action="store_true", help="keys that mean nothing are errors, not warnings")
 
 
 def _add_inspect(commands: Any) -> None:
@@ -150,8 +168,15 @@ def _add_work(commands: Any) -> None:
 
 
 def _add_enqueue(commands: Any) -> None:
-    enqueue = commands.add_parser("enqueue", help="put a job file into the queue")
-    enqueue.add_argument("job", metavar="JOB.json", help="the job; - reads standard input")
+    enqueue = commands.add_parser(
+        "enqueue", help="put jobs into the queue, with the files that lie beside them; none, if one is bad"
+    )
+    enqueue.add_argument("jobs", nargs="+", metavar="JOB", help=_JOBS)
+    enqueue.add_argument(
+        "--title", metavar="TEXT", help="the track's title; without it: the job's own, or its file's name"
+    )
+    _add_strict(enqueue)
+    enqueue.add_argument("--json", action="store_true", dest="as_json", help="print what was queued as JSON")
 
 
 def _add_migrate(commands: Any) -> None:

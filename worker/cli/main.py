@@ -15,13 +15,15 @@ from worker.errors import Interrupted, WorkerError
 # Where each command's function is; it is called with the configuration, and its arguments by name.
 _FUNCTIONS = {
     "render": "worker.cli.render:render",
+    "validate": "worker.cli.validate:validate",
+    "schema": "worker.cli.schema:schema",
     "inspect": "worker.cli.inspect:inspect",
     "say": "worker.cli.say:say",
     "voices": "worker.cli.voices:list_voices",
     "demo": "worker.cli.demo:demo",
     "init": "worker.cli.init:init",
     "work": "worker.cli.work:work",
-    "enqueue": "worker.cli.jobs:enqueue",
+    "enqueue": "worker.cli.enqueue:enqueue",
     "jobs": "worker.cli.jobs_list:jobs",
     "jobs show": "worker.cli.jobs_show:show",
     "jobs cancel": "worker.cli.jobs_change:cancel",
@@ -33,7 +35,7 @@ _FUNCTIONS = {
     "queue status": "worker.cli.queue:status",
     "forget": "worker.cli.forget:forget",
     "canary": "worker.cli.canary:canary",
-    "migrate": "worker.cli.jobs:migrate",
+    "migrate": "worker.cli.migrate:migrate",
     "doctor": "worker.cli.doctor:doctor",
     "psql": "worker.cli.psql:psql",
 }
@@ -77,7 +79,8 @@ def run(arguments: Sequence[str]) -> int:
     except WorkerError as error:
         if debug:
             raise
-        print(f"error: {for_terminal(error.message)}", file=sys.stderr)
+        for line in error.lines:
+            print(f"error: {for_terminal(line)}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at exit

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from worker.cli.job_checks import raise_all
 from worker.cli.job_files import job_files
 from worker.cli.outputs import Overwrite
 from worker.cli.players import Player, find_player, playing
 from worker.cli.render_task import RenderTask, render_task
-from worker.cli.render_tasks import Mistakes, RenderOptions, tasks_of
+from worker.cli.render_tasks import RenderOptions, tasks_of
 from worker.cli.screen import Row, closing_table, progress_bars
 from worker.config import Config
 from worker.errors import JobError, WorkerError
@@ -30,6 +31,7 @@ def render(
     start: str | None = None,
     seconds: str | None = None,
     new_takes: Sequence[int] = (),
+    strict: bool = False,
     force: bool = False,
     watch: bool = False,
     play: bool = False,
@@ -46,16 +48,16 @@ def render(
         start=start,
         seconds=seconds,
         new_takes=new_takes,
+        strict=strict,
     )
     overwrite = Overwrite(force=force)
     if watch:
         from worker.cli.watch import watch_jobs
 
         return watch_jobs(jobs, options, config, overwrite, play=play, quiet=quiet)
-    mistakes = Mistakes()
-    tasks = tasks_of(job_files(jobs), options, config, overwrite, mistakes)
-    if mistakes.found:
-        return mistakes.tell()
+    files = job_files(jobs)
+    tasks, errors = tasks_of(files, options, config, overwrite)
+    raise_all(errors, several=len(files) > 1)
     return render_tasks(tasks, config, overwrite, play=play, quiet=quiet)
 
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from worker.cli.clock_times import seconds_of
 from worker.cli.destination import destination, make_folder, side_file, stem_of_title
+from worker.cli.job_checks import check_job, check_title, warn
 from worker.cli.job_files import JobFile
 from worker.cli.new_takes import sentences_of
 from worker.cli.outputs import Overwrite, output_faults
 from worker.cli.render_task import RenderTask
 from worker.config import Config
-from worker.errors import JobError, MediaError
-from worker.masks import for_terminal
-from worker.payload.parse import parse_job
-from worker.payload.schema import Metadata, RenderJob
+from worker.errors import JobError, MediaError, WorkerError
+from worker.payload.schema import RenderJob
 
 if TYPE_CHECKING:
     from worker.render.excerpt import Excerpt
@@ -42,6 +38,7 @@ class RenderOptions:
     start: str | None = None
     seconds: str | None = None
     new_takes: Sequence[int] = ()
+    strict: bool = False
 
     def excerpt(self) -> Excerpt | None:
         """The part of the track that is wanted, if not all of it."""
@@ -56,59 +53,53 @@ class RenderOptions:
             None if self.seconds is None else seconds_of("--seconds", self.seconds, least_s=_SHORTEST_EXCERPT_S),
         )
 
-    def check(self, jobs: int) -> None:
+    def check(self, files: Sequence[JobFile]) -> None:
         """Refuse what cannot be, whatever the jobs are."""
         for name, path in (("voice", self.voice), ("music", self.music)):
             if path is not None and not path.is_file():
                 raise MediaError(f"--{name}: there is no file {path}")
-        if jobs > 1 and self.title is not None:
-            raise JobError("--title: found with more than one job; one title names one track")
-        if jobs > 1 and self.new_takes:
+        check_title(self.title, files)
+        if len(files) > 1 and self.new_takes:
             raise JobError("--new-take: found with more than one job; a line belongs to one script")
         self.excerpt()
 
 
-@dataclass
-class Mistakes:
-    """All that is wrong, in the order in which it was found: the job's label, and the error."""
-
-    found: list[tuple[str, JobError]] = field(default_factory=list)
-
-    def tell(self) -> int:
-        """Print them, a line each; returns the exit status."""
-        for label, error in self.found:
-            print(f"error: {for_terminal(f'{label}: {error.message}')}", file=sys.stderr)
-        return JobError.exit_status
-
-
 def tasks_of(
-    files: Sequence[JobFile], options: RenderOptions, config: Config, overwrite: Overwrite, mistakes: Mistakes
-) -> list[RenderTask]:
-    """Read and check every job, and every file that would be written; `mistakes` takes what is wrong.
+    files: Sequence[JobFile], options: RenderOptions, config: Config, overwrite: Overwrite
+) -> tuple[list[RenderTask], list[tuple[JobFile, WorkerError]]]:
+    """Check every job, and every file that would be written; returns what can be made, and all that is wrong.
+
+    Folders for the tracks are made once nothing is wrong. Keys of a job that mean nothing are warned of.
 
     Raises
     ------
     WorkerError
-        If an option is wrong by itself.
+        If an option is wrong, whatever the jobs are.
     """
-    options.check(len(files))
+    options.check(files)
     many, jobs = len(files) > 1, []
+    errors: list[tuple[JobFile, WorkerError]] = []
+    recordings = tuple(name for name in ("voice", "music") if getattr(options, name) is not None)
     for file in files:
-        try:
-            jobs.append((file, _parsed(file, options, config)))
-        except JobError as error:
-            mistakes.found.append((file.label, error))
+        checked = check_job(file, config, strict=options.strict, recordings=recordings)  # type: ignore[arg-type]
+        warn(checked, named=many)
+        if checked.job is not None:
+            jobs.append((file, _titled(checked.job, options.title)))
+        if checked.error is not None:
+            errors.append((file, checked.error))
     tasks = []
     for (file, job), stem in zip(jobs, _stems(jobs), strict=True):
         try:
-            tasks.append(task_of(job, file, options, stem=stem, many=many))
+            tasks.append((file, task_of(job, file, options, stem=stem, many=many)))
         except JobError as error:
-            mistakes.found.append((file.label, error))
-    if not mistakes.found:
+            errors.append((file, error))
+    if not errors:
         for folder in (options.out, options.preview, options.report):
             make_folder(folder)
-        check_files(tasks, overwrite, mistakes)
-    return tasks
+        inputs = [path for _, task in tasks for path in task.inputs]
+        outputs = {output: file for file, task in tasks for output in task.outputs()}
+        errors += [(outputs[output], fault) for output, fault in output_faults(outputs, inputs, overwrite)]
+    return [task for _, task in tasks], errors
 
 
 def task_of(job: RenderJob, file: JobFile, options: RenderOptions, *, stem: str, many: bool = False) -> RenderTask:
@@ -131,28 +122,10 @@ def task_of(job: RenderJob, file: JobFile, options: RenderOptions, *, stem: str,
     )
 
 
-def check_files(tasks: Sequence[RenderTask], overwrite: Overwrite, mistakes: Mistakes) -> None:
-    """Check all files that would be written against all that are read."""
-    inputs = [path for task in tasks for path in task.inputs]
-    outputs = [output for task in tasks for output in task.outputs()]
-    mistakes.found += [(output.job, fault) for output, fault in output_faults(outputs, inputs, overwrite)]
-
-
-def _parsed(file: JobFile, options: RenderOptions, config: Config) -> RenderJob:
-    recordings = tuple(name for name in ("voice", "music") if getattr(options, name) is not None)
-    job = parse_job(
-        file.read(),
-        max_script_characters=config.max_script_characters,
-        max_duration_min=config.max_duration_min,
-        recordings=recordings,  # type: ignore[arg-type]
-    )
-    if options.title is None:
+def _titled(job: RenderJob, title: str | None) -> RenderJob:
+    if title is None:
         return job
-    try:
-        metadata = Metadata.model_validate(job.metadata.model_dump(by_alias=True) | {"title": options.title})
-    except ValidationError as error:
-        raise JobError(f"--title: found {len(options.title)} characters: {error.errors()[0]['msg']}") from None
-    return job.model_copy(update={"metadata": metadata})
+    return job.model_copy(update={"metadata": job.metadata.model_copy(update={"title": title})})
 
 
 def _stems(jobs: Sequence[tuple[JobFile, RenderJob]]) -> list[str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from worker.cli.job_files import JobFile
-from worker.cli.outputs import Overwrite
+from worker.cli.outputs import Overwrite, check_outputs
 from worker.cli.render import render_tasks
-from worker.cli.render_tasks import Mistakes, RenderOptions, check_files, task_of
+from worker.cli.render_tasks import RenderOptions, task_of
 from worker.config import Config
 from worker.errors import JobError
 from worker.payload.parse import parse_job
@@ -46,11 +46,9 @@ def say(
     )
     job = job.model_copy(update={"duration_min": None, "start_delay_s": None})  # as long as the words
     words = JobFile("say", Path.cwd(), None)
-    overwrite, mistakes = Overwrite(force=force), Mistakes()
+    overwrite = Overwrite(force=force)
     task = task_of(job, words, RenderOptions(out=out), stem=_free_stem() if out is None else _STEM)
-    check_files([task], overwrite, mistakes)
-    for _, error in mistakes.found:
-        raise error
+    check_outputs(task.outputs(), task.inputs, overwrite)
     return render_tasks([task], config, overwrite, play=play, quiet=quiet)
 
 

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from worker.cli.job_checks import raise_all
 from worker.cli.job_files import STANDARD_INPUT, job_files, named_paths
 from worker.cli.outputs import Overwrite
 from worker.cli.players import find_player, playing
 from worker.cli.render import player_for, rendered
 from worker.cli.render_task import RenderTask
-from worker.cli.render_tasks import Mistakes, RenderOptions, tasks_of
+from worker.cli.render_tasks import RenderOptions, tasks_of
 from worker.config import Config
 from worker.errors import JobError, WorkerError
 from worker.masks import for_terminal
@@ -78,22 +79,24 @@ class _Watch:
             return
         for path in sorted(path for path, state in self._seen.items() if not first and self._changed(path, state)):
             self._say(f"{path} was saved")
-        mistakes = Mistakes()
         try:
-            tasks = tasks_of(job_files(self._names), self._options, self._config, self._overwrite, mistakes)
+            jobs = job_files(self._names)
+            tasks, errors = tasks_of(jobs, self._options, self._config, self._overwrite)
         except WorkerError as error:  # such as a recording that is being exported anew
             if first:
                 raise
             self._worked_on = self._seen
-            print(f"error: {for_terminal(error.message)}", file=sys.stderr)
+            _tell(error)
             return
         self._media = {path for task in tasks for path in task.media}
         media = _states(self._media)
         self._seen = self._worked_on = {path: self._seen.get(path, ()) for path in files} | media
-        if mistakes.found:
-            mistakes.tell()
-            if first and any(error.code == "output.file" for _, error in mistakes.found):
-                raise JobError("--watch: nothing can be made; see above", code="output.file")
+        try:
+            raise_all(errors, several=len(jobs) > 1)
+        except WorkerError as error:
+            if first and any(each.code == "output.file" for _, each in errors):
+                raise
+            _tell(error)
         else:
             self._make([task for task in tasks if self._made.get(task.label) != (task, _of(task, media))], media)
         there = sorted(str(path) for path, state in self._seen.items() if state)
@@ -112,7 +115,7 @@ class _Watch:
                 self._say(f"playing {finished[-1]} with {player.program}")
                 self.player.enter_context(playing(player, finished[-1]))
         except WorkerError as error:
-            print(f"error: {for_terminal(error.message)}", file=sys.stderr)
+            _tell(error)
 
     def _changed(self, path: Path, state: tuple[int, ...]) -> bool:
         return self._worked_on is not None and self._worked_on.get(path) != state
@@ -120,6 +123,11 @@ class _Watch:
     def _say(self, what: str) -> None:
         if not self._quiet:
             print(for_terminal(what), file=sys.stderr)
+
+
+def _tell(error: WorkerError) -> None:
+    for line in error.lines:
+        print(f"error: {for_terminal(line)}", file=sys.stderr)
 
 
 def _states(paths: Iterable[Path]) -> _States:

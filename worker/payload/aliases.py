@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from worker.errors import JobError
-from worker.payload.messages import SHOWN_CHARACTERS, Allowed, Loc, bare_type, format_value
+from worker.payload.messages import Allowed, Loc, bare_type, format_key, format_value
+from worker.payload.mistakes import Mistakes
 from worker.payload.schema import RenderJob
 from worker.payload.sessions import SESSIONS, session_values
 from worker.untrusted_json import text_or_empty
@@ -68,17 +69,17 @@ def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any
             yield path, kind, field
 
 
-_LEAVES: Final = tuple(_leaves(RenderJob))
-SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {path: (path, *_ALIASES.get(path, ())) for path, _, _ in _LEAVES} | {
+LEAVES: Final = tuple(_leaves(RenderJob))
+SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {path: (path, *_ALIASES.get(path, ())) for path, _, _ in LEAVES} | {
     "output.format": ("outputFormat", "output.format")
 }
-_KNOWN: Final = frozenset(name for names in SPELLINGS.values() for name in names)
+_KNOWN: Final = tuple(dict.fromkeys(name for names in SPELLINGS.values() for name in names))
 _SECTIONS: Final = tuple(
     dict.fromkeys(name[:dot] for name in _KNOWN for dot in (at for at, letter in enumerate(name) if letter == "."))
 )
-_CHOICES: Final = frozenset(path for path, kind, _ in _LEAVES if get_origin(kind) is Literal)
+_CHOICES: Final = frozenset(path for path, kind, _ in LEAVES if get_origin(kind) is Literal)
 # Text where an empty form field means that nothing was chosen.
-_BLANK_IS_ABSENT: Final = frozenset(path for path, kind, field in _LEAVES if kind is str and field.default is None)
+_BLANK_IS_ABSENT: Final = frozenset(path for path, kind, field in LEAVES if kind is str and field.default is None)
 
 # Keys that only one dialect has. One key of the app's decides a mixed payload. Keys of later features (session,
 # ducking, …) and those that both dialects share decide nothing.
@@ -116,15 +117,12 @@ class Reading:
         From a place in `values` to the sender's name of it.
     carrier_is_left_ear : bool
         The carrier was stated as `binaural.base_frequency`, which is the left ear's tone.
-    unknown_keys : tuple of str
-        Keys that mean nothing here.
     """
 
     values: dict[str, Any]
     written_as: Mapping[Loc, str]
     dialect: Dialect
     carrier_is_left_ear: bool
-    unknown_keys: tuple[str, ...]
 
 
 def load_payload(payload: Mapping[str, Any] | str | bytes) -> Mapping[str, Any]:
@@ -155,18 +153,12 @@ def load_payload(payload: Mapping[str, Any] | str | bytes) -> Mapping[str, Any]:
     return loaded
 
 
-def read_payload(payload: Mapping[str, Any]) -> Reading:
-    """Translate a payload of either dialect.
-
-    Raises
-    ------
-    JobError
-        If a section is not an object.
-    """
+def read_payload(payload: Mapping[str, Any], mistakes: Mistakes) -> Reading:
+    """Translate a payload of either dialect. A section that is no object is a mistake, and left out."""
     for section in _SECTIONS:
         found = _value_at(payload, section)
         if found is not None and not isinstance(found, Mapping):
-            raise JobError(f"{section}: found {format_value(found)}, allowed is an object")
+            mistakes.add(f"{section}: found {format_value(found)}, allowed is an object", section)
     stated = {name: value for name in _KNOWN if (value := _value_at(payload, name)) is not None}
     dialect: Dialect = "edge" if _EDGE_KEYS & stated.keys() and not _APP_KEYS & stated.keys() else "app"
     values: dict[str, Any] = {}
@@ -190,7 +182,6 @@ def read_payload(payload: Mapping[str, Any]) -> Reading:
         written_as,
         dialect,
         chosen.get("binaural.carrierHz") == "binaural.base_frequency",
-        tuple(_unknown(payload, "")),
     )
 
 
@@ -269,30 +260,17 @@ def _session_beat(session: dict[str, Any], stated: dict[str, Any]) -> dict[str, 
     return kept | {"timeline": tuple(point for point in course if len(point) > 1)} | stated
 
 
-def _unknown(section: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    for key, value in section.items():
-        name = f"{prefix}{key}"
-        if name in _SECTIONS:
-            if isinstance(value, Mapping):
-                yield from _unknown(value, f"{name}.")
-        elif name not in _KNOWN:
-            yield name
-
-
-def not_finite(payload: Mapping[str, Any]) -> tuple[str, float] | None:
-    """Find a NaN or an infinity anywhere in a payload, with its path; JSON has no such numbers."""
+def not_finite(payload: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Find each NaN and infinity anywhere in a payload, with its path; JSON has no such numbers."""
     waiting: list[tuple[str, Any]] = [("", payload)]
     while waiting:
         path, value = waiting.pop()
         if isinstance(value, float) and not math.isfinite(value):
-            return path, value
+            yield path, value
+        inside: list[tuple[str, Any]] = []
         if isinstance(value, Mapping):
-            waiting += [(f"{path}.{_key(key)}" if path else _key(key), inner) for key, inner in value.items()]
+            keys = {key: format_key(key) for key in value}
+            inside = [(f"{path}.{keys[key]}" if path else keys[key], inner) for key, inner in value.items()]
         elif isinstance(value, list | tuple):
-            waiting += [(f"{path}[{index}]", inner) for index, inner in enumerate(value)]
-    return None
-
-
-def _key(key: object) -> str:
-    """A customer's key, short and on one line."""
-    return json.dumps(str(key)[:SHOWN_CHARACTERS])[1:-1]
+            inside = [(f"{path}[{index}]", inner) for index, inner in enumerate(value)]
+        waiting += reversed(inside)

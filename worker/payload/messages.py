@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import math
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-
-from worker.errors import JobError
 
 SHOWN_CHARACTERS = 60
 Loc = tuple[int | str, ...]
@@ -24,14 +22,14 @@ class Allowed:
     text: str
 
 
-def validation_error(
+def validation_lines(
     error: ValidationError,
     model: type[BaseModel],
     *,
     written_as: Mapping[Loc, str],
     allowed: Mapping[Loc, str],
-) -> JobError:
-    """Turn a pydantic error of a model into one line about its first error, with the count of the others.
+) -> Iterator[tuple[Loc, str]]:
+    """Turn a pydantic error of a model into a line about each of its errors, with its place.
 
     Parameters
     ----------
@@ -40,19 +38,22 @@ def validation_error(
     allowed : mapping
         What is allowed at places whose limits the model does not know.
     """
-    found = error.errors(include_url=False)
-    first = found[0]
-    name = _written(first["loc"], written_as)
-    annotation, metadata = _field_at(model, first["loc"])
-    marks = [mark.text for mark in metadata if isinstance(mark, Allowed)]
-    if first["type"] == "value_error" and not marks:
-        line = f"{name}: {first['ctx']['error']}"
-    else:
-        limits = allowed.get(first["loc"]) or (marks[0] if marks else _allowed(annotation, metadata))
-        value = "nothing" if first["type"] == "missing" else format_value(first["input"])
-        line = f"{name}: found {value}, allowed is {limits}"
-    more = len(found) - 1
-    return JobError(line + (f" (and {more} more error{'s' * (more > 1)})" if more else ""))
+    for found in error.errors(include_url=False):
+        loc = found["loc"]
+        name = _written(loc, written_as)
+        annotation, metadata = _field_at(model, loc)
+        marks = [mark.text for mark in metadata if isinstance(mark, Allowed)]
+        if found["type"] == "value_error" and not marks:
+            yield loc, f"{name}: {found['ctx']['error']}"
+        else:
+            limits = allowed.get(loc) or (marks[0] if marks else _allowed(annotation, metadata))
+            value = "nothing" if found["type"] == "missing" else format_value(found["input"])
+            yield loc, f"{name}: found {value}, allowed is {limits}"
+
+
+def format_key(key: object) -> str:
+    """A customer's key, short and on one line."""
+    return json.dumps(str(key)[:SHOWN_CHARACTERS])[1:-1]
 
 
 def format_value(value: object) -> str:

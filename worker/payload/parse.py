@@ -14,9 +14,11 @@ from pydantic import ValidationError
 
 from worker.errors import JobError
 from worker.payload.aliases import Reading, load_payload, not_finite, read_payload
-from worker.payload.messages import format_value, validation_error
+from worker.payload.known_keys import unknown_key_line, unknown_keys
+from worker.payload.messages import Loc, format_value, validation_lines
+from worker.payload.mistakes import Mistakes
 from worker.payload.schema import LAYERS, RenderJob
-from worker.payload.script import Pause, parse_script
+from worker.payload.script import Pause, parse_script, script_mistakes
 
 DEFAULT_DURATION_MIN: Final = 5.0
 # fields without influence on the seed
@@ -32,6 +34,7 @@ def parse_job(
     max_script_characters: int = 5000,
     max_duration_min: float = 480.0,
     recordings: Collection[Literal["voice", "music"]] = (),
+    strict: bool = False,
 ) -> RenderJob:
     """Read and check a job of either dialect.
 
@@ -43,6 +46,8 @@ def parse_job(
         Longest script; longest track in minutes.
     recordings : collection of "voice", "music"
         Layers whose sound is given as a file (`--voice`, `--music`), whatever the payload names.
+    strict : bool
+        Keys that mean nothing are mistakes, too.
 
     Returns
     -------
@@ -52,30 +57,66 @@ def parse_job(
     Raises
     ------
     JobError
-        One line: the field as the sender wrote it, what was found, what is allowed. No script is quoted.
+        A line for each mistake, the first one first: the field as the sender wrote it, what was found, what is allowed.
+        No script is quoted.
     """
+    mistakes = Mistakes()
     loaded = load_payload(payload)
-    reading = read_payload(loaded)
+    reading = read_payload(loaded, mistakes)
     length = f"a number from 0.05 to {max_duration_min:g} (minutes)"
-    try:
-        job = RenderJob.model_validate(reading.values)
-    except ValidationError as error:
-        raise validation_error(
-            error, RenderJob, written_as=reading.written_as, allowed={("durationMin",): length}
-        ) from None
-    if (found := not_finite(loaded)) is not None:
-        raise JobError(f"{found[0]}: found {format_value(found[1])}, allowed is a finite number")
+    job = _validated(reading, mistakes, allowed={("durationMin",): length})
+    for name, value in not_finite(loaded):
+        if not mistakes.name(name):
+            mistakes.add(f"{name}: found {format_value(value)}, allowed is a finite number")
     if len(job.script) > max_script_characters:
-        raise JobError(f"script: found {len(job.script)} characters, allowed are at most {max_script_characters}")
+        mistakes.add(
+            f"script: found {len(job.script)} characters, allowed are at most {max_script_characters}", "script"
+        )
     if job.duration_min is not None and job.duration_min > max_duration_min:
         name = reading.written_as["durationMin",]
-        raise JobError(f"{name}: found {job.duration_min:g}, allowed is {length}")
-    job = _completed(job, reading, recordings)
-    if job.duration_min is None and (silence_s := pauses_s(job)) > max_duration_min * 60:
-        raise JobError(
-            f"script: found pauses of {silence_s:.0f} s in all, allowed are at most {max_duration_min:g} minutes"
-        )
-    return job
+        mistakes.add(f"{name}: found {job.duration_min:g}, allowed is {length}", "durationMin")
+    unknown = unknown_keys(loaded)
+    job = _completed(job.model_copy(update={"unknown_keys": unknown}), reading, recordings, mistakes)
+    if job.duration_min is None and not mistakes.touch("script", "durationMin"):
+        silence_s = pauses_s(job)
+        if silence_s > max_duration_min * 60:
+            mistakes.add(
+                f"script: found pauses of {silence_s:.0f} s in all, allowed are at most {max_duration_min:g} minutes"
+            )
+    for name in unknown if strict else ():
+        mistakes.add(unknown_key_line(name))
+    mistakes.raise_any()
+    return job if job.seed is not None else job.model_copy(update={"seed": _seed_of(job)})
+
+
+def _validated(reading: Reading, mistakes: Mistakes, *, allowed: Mapping[Loc, str]) -> RenderJob:
+    """Make a job of what is right; what is wrong is a mistake, and left out, so that the rest can be checked."""
+    values = reading.values
+    while True:
+        try:
+            return RenderJob.model_validate(values)
+        except ValidationError as error:
+            wrong: set[Loc] = set()
+            for loc, line in validation_lines(error, RenderJob, written_as=reading.written_as, allowed=allowed):
+                field = next(
+                    (loc[:length] for length in range(len(loc), 0, -1) if loc[:length] in reading.written_as), loc
+                )
+                mistakes.add(line, ".".join(map(str, field)))
+                wrong.add(field)
+            before, values = values, _without(values, wrong)
+            if values == before:  # no field is at fault: nothing else can be checked
+                mistakes.raise_any()
+
+
+def _without(values: Mapping[str, Any], wrong: Collection[Loc]) -> dict[str, Any]:
+    """Nested values without those at some places."""
+    kept: dict[str, Any] = {}
+    for key, value in values.items():
+        if (key,) in wrong:
+            continue
+        below = {loc[1:] for loc in wrong if loc[:1] == (key,)}
+        kept[key] = _without(value, below) if below and isinstance(value, Mapping) else value
+    return kept
 
 
 def pauses_s(job: RenderJob) -> float:
@@ -83,30 +124,43 @@ def pauses_s(job: RenderJob) -> float:
     return sum(part.seconds for part in parse_script(job.script).parts if isinstance(part, Pause))
 
 
-def _completed(job: RenderJob, reading: Reading, recordings: Collection[str]) -> RenderJob:
+def _completed(job: RenderJob, reading: Reading, recordings: Collection[str], mistakes: Mistakes) -> RenderJob:
     """Remove what is off, check what depends on several fields, and fill in the rest."""
-    changes: dict[str, Any] = {"dialect": reading.dialect, "unknown_keys": reading.unknown_keys}
+    changes: dict[str, Any] = {"dialect": reading.dialect}
     changes |= {name: None for name, section in job if getattr(section, "enabled", None) is False}
     music = job.background_music
     if music is not None and not (music.url or music.id or music.name) and "music" not in recordings:
         changes["background_music"] = None
     job = job.model_copy(update=changes)
-    if job.solfeggio is not None and not job.solfeggio.tones:
+    if job.solfeggio is not None and not job.solfeggio.tones and not mistakes.touch("solfeggio"):
         name = reading.written_as["solfeggio", "hz"]
-        raise JobError(f"{name}: found nothing, needed when solfeggio is on: a Solfeggio frequency in Hz")
+        mistakes.add(f"{name}: found nothing, needed when solfeggio is on: a Solfeggio frequency in Hz")
     if job.binaural is not None and reading.carrier_is_left_ear:
         # the older dialect names the left ear's tone, not the middle of the two
         middle_hz = job.binaural.carrier_hz + job.binaural.beat_hz / 2
         job = job.model_copy(update={"binaural": job.binaural.model_copy(update={"carrier_hz": middle_hz})})
-    if job.voice.provider == "uploaded" and job.voice.url is None and "voice" not in recordings:
-        raise JobError("voice.url: found nothing, needed when voice.provider is uploaded: the recording's URL")
-    voiced = job.has_voice or "voice" in recordings
-    if not (voiced or "music" in recordings or job.layers):
-        *keys, last = (kind.key for kind in LAYERS.values())
-        raise JobError(f"the job has no layer: at least one of {', '.join(keys)} and {last} is needed")
+    no_recording = job.voice.provider == "uploaded" and job.voice.url is None and "voice" not in recordings
+    if no_recording and not mistakes.touch("voice.url"):
+        mistakes.add("voice.url: found nothing, needed when voice.provider is uploaded: the recording's URL")
+    voiced = mistakes.touch("script") or _has_voice(job, mistakes) or "voice" in recordings
+    keys = [kind.key for kind in LAYERS.values()]
+    may_have = mistakes.touch(*keys, "background_music", "voice", "session")
+    if not (voiced or "music" in recordings or may_have or job.layers):
+        *keys, last = keys
+        mistakes.add(f"the job has no layer: at least one of {', '.join(keys)} and {last} is needed")
     if job.duration_min is None and not voiced:
         job = job.model_copy(update={"duration_min": DEFAULT_DURATION_MIN})
-    return job if job.seed is not None else job.model_copy(update={"seed": _seed_of(job)})
+    return job
+
+
+def _has_voice(job: RenderJob, mistakes: Mistakes) -> bool:
+    """Whether anything is to be spoken; what the script may not hold is a mistake."""
+    try:
+        return job.has_voice
+    except JobError:
+        for error in {error.message: error for error in script_mistakes(job.script)}.values():  # each once
+            mistakes.add(error, "script")
+        return True
 
 
 def _seed_of(job: RenderJob) -> int:

@@ -16,8 +16,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from worker.errors import JobError
 from worker.payload.script_sentences import cut_sentences
-from worker.payload.script_tags import GLUE, find_tags
+from worker.payload.script_tags import GLUE, find_tags, refused_tags
 from worker.payload.script_text import clean_text
 from worker.pronounce import NO_PRONUNCIATIONS, Pronunciations
 
@@ -107,6 +108,11 @@ def parse_script(
         if stretch.pause_s:
             parts.append(Pause(stretch.pause_s))
     return Script(tuple(parts), tuple(notes))
+
+
+def script_mistakes(text: str) -> list[JobError]:
+    """All for which `parse_script` would raise, in order."""
+    return refused_tags(clean_text(text, []), script=text)
 
 
 def _sentence(

@@ -202,10 +202,28 @@ def _shown(tag: str) -> str:
     return tag if len(tag) <= _SHOWN_CHARACTERS else f"{tag[: _SHOWN_CHARACTERS - 1]}\u2026"
 
 
-def _meanings(text: str, script: str) -> Iterator[tuple[re.Match[str], _Meaning]]:
+def refused_tags(text: str, *, script: str) -> list[JobError]:
+    """All for which `find_tags` would raise, in order; arguments as there."""
+    refused: list[JobError] = []
+    for _ in _meanings(text, script, refused):
+        pass
+    return refused
+
+
+def _meanings(
+    text: str, script: str, refused: list[JobError] | None = None
+) -> Iterator[tuple[re.Match[str], _Meaning]]:
+    """Find tags. What a script may not hold is raised, or added to `refused`."""
     place = 0
     while (found := _CANDIDATE.search(text, place)) is not None:
-        meaning = _meaning(found, script)
+        try:
+            meaning = _meaning(found, script)
+        except JobError as error:
+            if refused is None:
+                raise
+            refused.append(error)
+            place = found.end()
+            continue
         if meaning is None:
             place = found.start() + 1
         else:

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from worker.errors import WorkerError
 from worker.masks import masked_value
 from worker.printable import printable
 from worker.queue.claims import AttemptReport
@@ -35,7 +36,8 @@ def attempt_report(summary: Mapping[str, Any], error: Exception | None, stages: 
     found = summary.get("stages") or {stage: round(seconds, 3) for stage, seconds in stages.items()}
     kept = {"stages": found, "versions": {"worker": _version(), **versions}, "figures": figures}
     if error is not None:
-        kept["error"] = printable(str(error) or type(error).__name__, longest=_LONGEST_ERROR)
+        told = "; ".join(error.lines) if isinstance(error, WorkerError) else str(error)
+        kept["error"] = printable(told or type(error).__name__, longest=_LONGEST_ERROR)
     return AttemptReport(**masked_value(kept))
 
 

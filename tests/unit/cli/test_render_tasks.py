@@ -11,7 +11,7 @@ import pytest
 from worker.cli.job_files import job_files
 from worker.cli.outputs import Overwrite
 from worker.cli.render_task import RenderTask
-from worker.cli.render_tasks import Mistakes, RenderOptions, tasks_of
+from worker.cli.render_tasks import RenderOptions, tasks_of
 from worker.config import Config
 from worker.errors import JobError, MediaError
 
@@ -30,16 +30,14 @@ def write(name: str, *jobs: dict[str, Any]) -> str:
 
 
 def tasks(*names: str, force: bool = False, **options: Any) -> list[RenderTask]:
-    mistakes = Mistakes()
-    found = tasks_of(job_files(names), RenderOptions(**options), Config(), Overwrite(force=force), mistakes)
-    assert [f"{label}: {error.message}" for label, error in mistakes.found] == []
+    found, errors = tasks_of(job_files(names), RenderOptions(**options), Config(), Overwrite(force=force))
+    assert [f"{file.label}: {error.message}" for file, error in errors] == []
     return found
 
 
 def told(*names: str, **options: Any) -> list[str]:
-    mistakes = Mistakes()
-    tasks_of(job_files(names), RenderOptions(**options), Config(), Overwrite(), mistakes)
-    return [f"{label}: {error.message}" for label, error in mistakes.found]
+    _, errors = tasks_of(job_files(names), RenderOptions(**options), Config(), Overwrite())
+    return [f"{file.label}: {error.message}" for file, error in errors]
 
 
 def tracks(*names: str, **options: Any) -> list[str]:
@@ -88,7 +86,8 @@ def test_tracks_of_json_lines_are_called_after_their_titles() -> None:
 def test_a_title_is_put_in_the_place_of_the_jobs() -> None:
     (task,) = tasks(write("a.json", {"metadata": {"title": "old", "artist": "me"}}), title="new [b]")
     assert (task.job.metadata.title, task.job.metadata.artist) == ("new [b]", "me")
-    assert told("a.json", title="x" * 501)[0].startswith("a.json: --title: found 501 characters")
+    with pytest.raises(JobError, match=r"--title: found .* allowed is a text of at most 500 characters"):
+        tasks("a.json", title="x" * 501)
 
 
 def test_all_mistakes_of_all_jobs_are_told_and_nothing_is_made(folder: Path) -> None:
@@ -144,12 +143,19 @@ def test_no_option_may_name_what_is_read(option: str, there: str) -> None:
         Path(name).write_bytes(b"sound")
     write("take [2].json")
     read = ["take [2].json"] if "take" in there else ["a.json"]
-    mistakes = Mistakes()
     options = RenderOptions(voice=Path("me.wav"), **{"out": "x.mp3"} | {option: there})
-    tasks_of(job_files(read), options, Config(), Overwrite(force=True), mistakes)
-    ((_, error),) = mistakes.found
+    _, ((_, error),) = tasks_of(job_files(read), options, Config(), Overwrite(force=True))
     expected = "allowed are .mp3" if (option, there) == ("out", "a.json") else "is read here"
     assert expected in error.message
+
+
+def test_unknown_keys_are_warned_of_or_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    write("a.json", {"durationMn": 1})
+    assert tracks("a.json") == ["a.mp3"]
+    line = "durationMn: not a known key; did you mean durationMin?"
+    assert capsys.readouterr().err == f"warning: {line} (it is ignored)\n"
+    assert told("a.json", strict=True) == [f"a.json: {line}"]
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -158,7 +164,7 @@ def test_no_option_may_name_what_is_read(option: str, there: str) -> None:
         ({"start": "1:x"}, "--from: found '1:x'"),
         ({"seconds": "0"}, "--seconds: found '0'"),
         ({"start": "1", "preview": "p.mp3"}, "--preview: found with --from or --seconds"),
-        ({"title": "x"}, "--title: found with more than one job"),
+        ({"title": "x"}, "--title: found 2 jobs, allowed is one"),
         ({"new_takes": (1,)}, "--new-take: found with more than one job"),
     ],
 )

@@ -100,7 +100,7 @@ def test_a_broken_job_is_told_and_waited_out(made: Made, capsys: pytest.CaptureF
     watched(lambda: Path("a.json").write_text('{"durationMin": '), Path("a.json").unlink, lambda: save("a.json", 639))
     assert made.hz == [[528], [639]]
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert told[0].startswith("error: a.json: ")
+    assert told[0].startswith("error: the job is not ")
     assert told[1] == "error: a.json: No such file or directory"
 
 
@@ -117,11 +117,10 @@ def test_only_what_has_changed_is_made_again(made: Made) -> None:
     assert made.hz == [[528, 741], [852]]
 
 
-def test_a_track_that_was_there_before_is_not_replaced(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_track_that_was_there_before_is_not_replaced(made: Made) -> None:
     Path("a.mp3").write_text("older")
-    with pytest.raises(JobError, match="nothing can be made"):
+    with pytest.raises(JobError, match=r"a\.mp3 exists"):
         watch.watch_jobs(["a.json"], RenderOptions(), Config(), Overwrite(), play=False, quiet=False)
-    assert "a.mp3 exists" in capsys.readouterr().err
     assert Path("a.mp3").read_text() == "older"
 
 

@@ -432,9 +432,9 @@ def test_pauses_alone_cannot_make_a_track_of_days():
 
 
 def test_several_errors_give_the_first_and_the_count():
-    message = refused({"durationMin": 0, "pauseSec": -1, "fade": {"inMs": "x"}})
+    message = refused({**TONE, "durationMin": 0, "pauseSec": -1, "fade": {"inMs": "x"}})
     assert message == "durationMin: found 0, allowed is a number from 0.05 to 480 (minutes) (and 2 more errors)"
-    assert refused({"durationMin": 0, "pauseSec": -1}).endswith("(and 1 more error)")
+    assert refused({**TONE, "durationMin": 0, "pauseSec": -1}).endswith("(and 1 more error)")
 
 
 def test_a_long_value_is_shown_in_short_and_on_one_line():

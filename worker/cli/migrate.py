@@ -1,30 +1,11 @@
-"""`mindscript-worker enqueue` and `migrate`."""
+"""`mindscript-worker migrate`."""
 
 from __future__ import annotations
 
-import json
-from contextlib import closing
-
 from worker.cli.database import with_database
 from worker.cli.doctor_database import exposure_lines
-from worker.cli.job_files import job_files
 from worker.config import Config
 from worker.errors import ConfigurationError
-from worker.payload.parse import parse_job
-from worker.queue.service import open_queue
-
-
-def enqueue(config: Config, *, job: str) -> int:
-    """Check a job file and put it into the queue; prints the row's id."""
-    payloads = []
-    for file in job_files([job]):
-        text = file.read()
-        parse_job(text, max_script_characters=config.max_script_characters, max_duration_min=config.max_duration_min)
-        payloads.append(json.loads(text))
-    with with_database(config) as config, closing(open_queue(config, worker_name="mindscript-enqueue")) as queue:
-        for payload in payloads:
-            print(queue.enqueue(payload))
-    return 0
 
 
 def migrate(config: Config, *, only_print: bool, release: bool) -> int:
