@@ -54,7 +54,7 @@ LABEL org.opencontainers.image.title="mindscript-audio-worker" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.base.name="${BASE_IMAGE}"
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    STORAGE_DIR=/out CACHE_DIR=/tmp/mindscript-cache MALLOC_ARENA_MAX=2
+    STORAGE_DIR=/out CACHE_DIR=/tmp/mindscript-cache MALLOC_ARENA_MAX=2 MINDSCRIPT_ENV_FILE=
 WORKDIR /home/worker
 ENTRYPOINT ["/usr/bin/tini", "-s", "--", "/usr/local/bin/container-entrypoint"]
 CMD ["work"]

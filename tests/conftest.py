@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 
 import pytest
@@ -12,6 +13,7 @@ from tiers import Outside, tiers_of
 
 __all__ = ["databases", "empty_dsn", "laptop_dsn", "leased_dsn", "server_folder", "server_version", "servers"]
 
+os.environ["MINDSCRIPT_ENV_FILE"] = ""  # no test may work on what a developer has set in a `.env`
 _outside = Outside()
 
 

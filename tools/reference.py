@@ -6,12 +6,12 @@ from the payload's models. The tests compare all with the code.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 from pathlib import Path
 
 from worker.cli.arguments import build_parser
+from worker.cli.parser import Parser
 from worker.payload.json_schema import payload_schema, payload_schema_text
 from worker.payload.typescript import typescript
 
@@ -21,8 +21,8 @@ _HEAD = """\
 # Commands
 
 `mindscript-worker COMMAND`; `python -m worker` is the same. The text below is each command's `--help`. Exit status:
-0 done; 2 a bad job or bad arguments; 3 bad media; 130 interrupted; 1 anything else. An error is one line on
-standard error.
+0 done; 2 a bad job or bad arguments, or none; 3 bad media; 130 interrupted; 1 anything else. An error is one line on
+standard error. `mindscript-worker completion SHELL` prints what makes bash, zsh or fish complete all of it.
 """
 
 
@@ -37,12 +37,11 @@ def commands_page() -> str:
     return "\n".join(parts)
 
 
-def _commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    found = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
-    return dict(found[0].choices) if found else {}
+def _commands_of(parser: Parser) -> dict[str, Parser]:
+    return dict(parser.commands.choices) if parser.commands else {}
 
 
-def _block(parser: argparse.ArgumentParser) -> str:
+def _block(parser: Parser) -> str:
     # Python 3.13 writes "-o, --out OUT" where older ones write "-o OUT, --out OUT"
     text = re.sub(
         r"(-\w)( [A-Z.]+), (--[\w-]+\2)",

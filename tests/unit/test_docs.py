@@ -28,9 +28,9 @@ PAGES = [
     *sorted(DOCS.rglob("*.md")),
     ROOT / "benchmarks" / "results" / "README.md",
 ]
-NOT_OURS = {  # other programs' variables, and the tests'
+NOT_OURS = {  # other programs' variables, the tests', and the one that names the file of the others
     "RAILWAY_DEPLOYMENT_DRAINING_SECONDS", "BASE_IMAGE", "HIBARI_HOME", "POSTGRES_IMAGE", "LD_LIBRARY_PATH",
-    "MINDSCRIPT_TEST_SERVERS", "MINDSCRIPT_ALL_SERVERS",
+    "MINDSCRIPT_TEST_SERVERS", "MINDSCRIPT_TEST_FFMPEG", "MINDSCRIPT_ALL_SERVERS", "MINDSCRIPT_ENV_FILE",
 }  # fmt: skip
 ACCOUNTS = {"heroku", "supabase", "fly", "docker"}
 RUNS = {"make", "mindscript-worker", "curl", "cp", "mkdir", "python", "."}

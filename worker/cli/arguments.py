@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 from worker.cli.operators import add_operators_commands
+from worker.cli.parser import Parser, add_json
+
+PURPOSES = ("make a track", "work through a queue", "look after a worker", "set up")
+SHELLS = ("bash", "zsh", "fish")
 
 _JOBS = "job files; patterns such as 'jobs/*.json'; *.jsonl with one job a line; - reads standard input"
 _JOBS_EXIT = "Exit status: 0 all are good; 2 at least one is bad."
 
 
-class _Version(argparse.Action):
-    """Reads the version only when it is asked for: to load `importlib.metadata` takes 4 % of a start."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
-
-        print(version("mindscript-audio-worker"))
-        parser.exit()
-
-
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Describe every command; the functions that run them are imported when they are called."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="mindscript-worker",
+        usage="%(prog)s [OPTION ...] COMMAND ...",
         description="Turns jobs for affirmation and meditation tracks into finished, measured files.",
+        examples=("render job.json -o track.mp3", "help render"),
     )
-    parser.add_argument(
-        "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="show the version and exit"
-    )
-    parser.add_argument("--debug", action="store_true", help="show tracebacks and debug logs")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_render(commands)
     _add_validate(commands)
@@ -46,11 +37,25 @@ def build_parser() -> argparse.ArgumentParser:
     add_operators_commands(commands)
     _add_migrate(commands)
     _add_doctor(commands)
+    _add_completion(commands)
+    _add_help(commands)
+    parser.list_by_purpose(PURPOSES)
+    parser.finish()
     return parser
 
 
 def _add_render(commands: Any) -> None:
-    render = commands.add_parser("render", help="render job files into tracks")
+    render = commands.add_parser(
+        "render",
+        purpose="make a track",
+        help="render job files into tracks",
+        examples=(
+            "render job.json -o track.mp3",
+            "render 'jobs/*.json' -o out/",
+            "render job.json --from 1:00 --seconds 15 --play",
+            "render job.json -o track.flac --voice me.wav --music rain.mp3 --watch",
+        ),
+    )
     render.add_argument("jobs", nargs="+", metavar="JOB", help=_JOBS)
     render.add_argument(
         "-o",
@@ -91,7 +96,11 @@ def _add_render(commands: Any) -> None:
 
 def _add_validate(commands: Any) -> None:
     validate = commands.add_parser(
-        "validate", help="check job files, without rendering them; all mistakes at once", epilog=_JOBS_EXIT
+        "validate",
+        purpose="make a track",
+        help="check job files, without rendering them; all mistakes at once",
+        epilog=_JOBS_EXIT,
+        examples=("validate job.json", "validate 'jobs/*.json' --strict"),
     )
     validate.add_argument("jobs", nargs="+", metavar="JOB", help=_JOBS)
     _add_strict(validate)
@@ -99,16 +108,26 @@ def _add_validate(commands: Any) -> None:
 
 
 def _add_schema(commands: Any) -> None:
-    schema = commands.add_parser("schema", help="print what a job may hold, as a JSON Schema")
+    schema = commands.add_parser(
+        "schema",
+        purpose="make a track",
+        help="print what a job may hold, as a JSON Schema",
+        examples=("schema", "schema --typescript"),
+    )
     schema.add_argument("--typescript", action="store_true", help="print TypeScript types instead")
 
 
-def _add_strict(parser: argparse.ArgumentParser) -> None:
+def _add_strict(parser: Parser) -> None:
     parser.add_argument("--strict", action="store_true", help="keys that mean nothing are errors, not warnings")
 
 
 def _add_inspect(commands: Any) -> None:
-    inspect = commands.add_parser("inspect", help="measure a finished file, and draw it")
+    inspect = commands.add_parser(
+        "inspect",
+        purpose="make a track",
+        help="measure a finished file, and draw it",
+        examples=("inspect track.mp3", "inspect track.mp3 --picture track.png", "inspect rain.mp3 --loop"),
+    )
     inspect.add_argument("file", type=Path, metavar="FILE", help="any audio file")
     inspect.add_argument("--picture", type=Path, metavar="OUT.png", help="draw waveform, loudness and spectrum")
     inspect.add_argument("--force", action="store_true", help="replace files that exist")
@@ -128,7 +147,12 @@ def _add_inspect(commands: Any) -> None:
 
 
 def _add_say(commands: Any) -> None:
-    say = commands.add_parser("say", help="speak a few words, to try a voice")
+    say = commands.add_parser(
+        "say",
+        purpose="make a track",
+        help="speak a few words, to try a voice",
+        examples=("say 'I am calm.' -o calm.wav", "say 'I am calm.' --voice openai:nova --speed 0.9"),
+    )
     say.add_argument("text", metavar="TEXT", help="the words; a script's pauses work here, too")
     say.add_argument(
         "--voice",
@@ -148,28 +172,49 @@ def _add_say(commands: Any) -> None:
 
 
 def _add_voices(commands: Any) -> None:
-    commands.add_parser("voices", help="list the voices that can be used now, and what the others need")
+    voices = commands.add_parser(
+        "voices",
+        purpose="make a track",
+        help="list the voices that can be used now, and what the others need",
+        examples=("voices", "voices --json"),
+    )
+    add_json(voices)
 
 
 def _add_demo(commands: Any) -> None:
-    demo = commands.add_parser("demo", help="render the example jobs into out/")
+    demo = commands.add_parser(
+        "demo", purpose="make a track", help="render the example jobs into out/", examples=("demo",)
+    )
     demo.add_argument("--examples", type=Path, metavar="FOLDER", help="job files of your own, in place of the examples")
     demo.add_argument("--quiet", action="store_true", help="no progress bars, no words")
 
 
 def _add_init(commands: Any) -> None:
-    init = commands.add_parser("init", help="write a first job, its music and a file for settings; never over a file")
+    init = commands.add_parser(
+        "init",
+        purpose="set up",
+        help="write a first job, its music and a file for settings; never over a file",
+        examples=("init", "init first-track"),
+    )
     init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="FOLDER", help="default: this folder")
 
 
 def _add_work(commands: Any) -> None:
-    work = commands.add_parser("work", help="take jobs from the queue, for ever")
+    work = commands.add_parser(
+        "work",
+        purpose="work through a queue",
+        help="take jobs from the queue, for ever",
+        examples=("work --drain", "work"),
+    )
     work.add_argument("--drain", action="store_true", help="stop when the queue is empty")
 
 
 def _add_enqueue(commands: Any) -> None:
     enqueue = commands.add_parser(
-        "enqueue", help="put jobs into the queue, with the files that lie beside them; none, if one is bad"
+        "enqueue",
+        purpose="work through a queue",
+        examples=("enqueue job.json", "enqueue 'jobs/*.json'"),
+        help="put jobs into the queue, with the files that lie beside them; none, if one is bad",
     )
     enqueue.add_argument("jobs", nargs="+", metavar="JOB", help=_JOBS)
     enqueue.add_argument(
@@ -180,7 +225,12 @@ def _add_enqueue(commands: Any) -> None:
 
 
 def _add_migrate(commands: Any) -> None:
-    migrate = commands.add_parser("migrate", help="bring the database up to leased mode; additive, safe to repeat")
+    migrate = commands.add_parser(
+        "migrate",
+        purpose="set up",
+        help="bring the database up to leased mode; additive, safe to repeat",
+        examples=("migrate", "migrate --print"),
+    )
     migrate.add_argument(
         "--print", action="store_true", dest="only_print", help="print the SQL instead, for an SQL editor"
     )
@@ -190,10 +240,35 @@ def _add_migrate(commands: Any) -> None:
 
 
 def _add_doctor(commands: Any) -> None:
-    doctor = commands.add_parser("doctor", help="check everything the worker needs; a line each, with what to do")
+    doctor = commands.add_parser(
+        "doctor",
+        purpose="set up",
+        help="check everything the worker needs; a line each, with what to do",
+        examples=("doctor", "doctor --online"),
+    )
     doctor.add_argument(
         "--online",
         action="store_true",
         help="ask the services, too: whether they take each key, and have each model and voice",
     )
     doctor.add_argument("--json", action="store_true", dest="as_json", help="print the findings as JSON")
+
+
+def _add_completion(commands: Any) -> None:
+    completion = commands.add_parser(
+        "completion",
+        purpose="set up",
+        help="print what makes a shell complete commands and options; its last line says where to put it",
+        examples=tuple(f"completion {shell}" for shell in SHELLS),
+    )
+    completion.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
+
+
+def _add_help(commands: Any) -> None:
+    help_ = commands.add_parser(
+        "help",
+        purpose="set up",
+        help="show the help of a command or an action",
+        examples=("help render", "help jobs retry"),
+    )
+    help_.add_argument("words", nargs="*", metavar="COMMAND", help="such as render, or jobs retry; without it: all")

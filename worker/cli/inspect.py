@@ -18,6 +18,7 @@ from worker.inspect.inspection import FoundBeat, Inspection, Inspector
 from worker.inspect.waveform import WaveformBuilder
 from worker.media.decode import SoundStream, opened_sound
 from worker.media.sniff import mp3_encoder
+from worker.os_errors import in_words
 from worker.printable import printable
 
 Span = tuple[float, float]
@@ -87,7 +88,7 @@ def _target_of(report: Path) -> float | None:
     try:
         target = json.loads(report.read_bytes()).get("target_lufs")
     except OSError as error:
-        raise JobError(f"--report: {report}: {error.strerror}") from None
+        raise JobError(f"--report: {report}: {in_words(error)}") from None
     except (ValueError, AttributeError):
         raise JobError(f"--report: {report} is no report of `render --report`") from None
     return float(target) if isinstance(target, int | float) else None
@@ -101,8 +102,10 @@ def _voice(file: Path, lyrics: Path | None) -> tuple[Span, ...]:
             return ()
     try:
         text = lyrics.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise JobError(f"--lyrics: {lyrics} cannot be read: {error}") from None
+    except OSError as error:
+        raise JobError(f"--lyrics: {lyrics}: {in_words(error)}") from None
+    except UnicodeDecodeError:
+        raise JobError(f"--lyrics: {lyrics} is not UTF-8") from None
     if not text.removeprefix("\ufeff").startswith("WEBVTT"):
         raise JobError(f"--lyrics: {lyrics} is no WebVTT file")
     return tuple((_seconds(*cue[:3]), _seconds(*cue[3:])) for cue in _CUE.findall(text))

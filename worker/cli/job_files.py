@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import JobError
+from worker.os_errors import in_words
 
 STANDARD_INPUT = "-"
 _LINES_ENDINGS = (".jsonl", ".ndjson")
@@ -105,7 +106,7 @@ def _of_file(name: str) -> Iterable[JobFile]:
         with path.open("rb") as file:
             text = file.read(_LARGEST_BYTES + 1)
     except OSError as error:
-        return [_unreadable(name, path, error.strerror or str(error))]
+        return [_unreadable(name, path, in_words(error))]
     except ValueError:  # a name with a zero byte
         return [_unreadable(name, Path(), "no file can have this name")]
     if len(text) > _LARGEST_BYTES:

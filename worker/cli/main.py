@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from worker.cli.arguments import build_parser
 from worker.cli.operators import LISTING_ALONE
 from worker.errors import Interrupted, WorkerError
+from worker.os_errors import with_file
 
 # Where each command's function is; it is called with the configuration, and its arguments by name.
 _FUNCTIONS = {
@@ -48,8 +49,19 @@ def run(arguments: Sequence[str]) -> int:
     """
     _open_closed_streams()
     parser = build_parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks how a line may go on
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
     options = vars(parser.parse_args(arguments))
-    command, debug = options.pop("command"), options.pop("debug")
+    command, debug = options.pop("command"), options.pop("debug", False)
+    if command == "help":
+        parser.at(options["words"]).print_help()
+        return 0
+    if command == "completion":
+        from worker.cli.completion import completion
+
+        return completion(options["shell"])
     if (action := options.pop("action", None)) is not None:
         if stray := sorted(LISTING_ALONE & options.keys()):
             parser.error(f"--{stray[0]} belongs to `{command}` alone, not to `{command} {action}`")
@@ -59,9 +71,10 @@ def run(arguments: Sequence[str]) -> int:
 
     try:
         from worker import masks
-        from worker.config import Config, forget_secrets
+        from worker.config import forget_secrets
+        from worker.env_file import read_config
 
-        config, problems = Config.read()
+        config, problems = read_config()
         if command == "doctor":
             options["problems"] = problems
         elif problems:
@@ -88,6 +101,11 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, Interrupted):
         print("interrupted", file=sys.stderr)
         return 130
+    except OSError as error:
+        if debug:
+            raise
+        print(f"error: {for_terminal(with_file(error))} (--debug shows where)", file=sys.stderr)
+        return 1
     except Exception as error:
         if debug:
             raise

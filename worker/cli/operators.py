@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from worker.cli.parser import add_json
 from worker.queue.words import GROUPS, PRIORITIES
 
 LISTING_ALONE = frozenset({"status", "limit", "watch"})  # options of `jobs` that its actions have not
@@ -22,20 +23,42 @@ def add_operators_commands(commands: Any) -> None:
     _add_jobs(commands)
     _add_queue(commands)
     # no prefix: every argument is psql's own, --help as well
-    psql = commands.add_parser("psql", add_help=False, prefix_chars="\0", help="open psql on the queue's database")
+    psql = commands.add_parser(
+        "psql",
+        add_help=False,
+        prefix_chars="\0",
+        purpose="look after a worker",
+        help="open psql on the queue's database",
+        examples=("psql", "psql -c 'SELECT status, count(*) FROM audio_job_queue GROUP BY 1'"),
+    )
     psql.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="psql's own, such as -c 'SELECT 1'")
     _add_canary(commands)
     forget = commands.add_parser(
-        "forget", help="remove what is kept of a customer, but for delivered tracks", epilog=_EXITS
+        "forget",
+        purpose="look after a worker",
+        help="remove what is kept of a customer, but for delivered tracks",
+        epilog=_EXITS,
+        examples=("forget --user 8d1f0a52-6f0e-4c43-9d8e-0f6c0d5f7a11 --dry-run",),
     )
     forget.add_argument("--user", required=True, metavar="ID", help="the customer's id")
     _add_caution(forget)
 
 
 def _add_jobs(commands: Any) -> None:
-    jobs = commands.add_parser("jobs", help="show the queue: running, failed, waiting, parked, done, cancelled")
+    jobs = commands.add_parser(
+        "jobs",
+        purpose="work through a queue",
+        help="show the queue: running, failed, waiting, parked, done, cancelled",
+        examples=("jobs", "jobs --status failed --limit 50", "jobs --watch"),
+    )
     # without defaults: an action's own option of the same name must not be overwritten
-    jobs.add_argument("--status", choices=GROUPS, default=argparse.SUPPRESS, help="only these jobs")
+    jobs.add_argument(
+        "--status",
+        choices=GROUPS,
+        default=argparse.SUPPRESS,
+        metavar="STATUS",
+        help=f"only these jobs: {', '.join(GROUPS)}",
+    )
     jobs.add_argument(
         "--limit",
         type=_between(1, 1000),
@@ -49,23 +72,40 @@ def _add_jobs(commands: Any) -> None:
         default=argparse.SUPPRESS,
         help="keep it up to date; with --json a line a second",
     )
-    _add_json(jobs)
-    actions = jobs.add_subparsers(dest="action", metavar="ACTION")
+    add_json(jobs)
+    actions = jobs.add_subparsers(title="actions", dest="action", metavar="ACTION")
 
-    show = actions.add_parser("show", help="show all of one job: payload, attempts, notes, files, a link to the track")
+    show = actions.add_parser(
+        "show",
+        help="show all of one job: payload, attempts, notes, files, a link to the track",
+        examples=("jobs show 1f0c", "jobs show 1f0c --script"),
+    )
     show.add_argument("job", metavar="ID", help=_JOB_ID)
     show.add_argument("--script", action="store_true", help="show the customer's words, too")
-    _add_json(show)
+    add_json(show)
 
-    cancel = actions.add_parser("cancel", help="cancel jobs that wait or run; running ones stop in 5 s", epilog=_EXITS)
+    cancel = actions.add_parser(
+        "cancel",
+        help="cancel jobs that wait or run; running ones stop in 5 s",
+        epilog=_EXITS,
+        examples=("jobs cancel 1f0c", "jobs cancel --code voice.model --dry-run"),
+    )
     cancel.add_argument("ids", nargs="*", metavar="ID", help=_JOB_ID)
     cancel.add_argument("--code", metavar="CODE", help="those that wait, or are parked, because of this error code")
     _add_caution(cancel)
 
     retry = actions.add_parser(
-        "retry", help="have failed and cancelled jobs done again, in five attempts", epilog=_EXITS
+        "retry",
+        help="have failed and cancelled jobs done again, in five attempts",
+        epilog=_EXITS,
+        examples=("jobs retry 1f0c", "jobs retry --failed", "jobs retry --code voice.model"),
     )
-    purge = actions.add_parser("purge", help="remove payloads and attempts of ended jobs, never a track", epilog=_EXITS)
+    purge = actions.add_parser(
+        "purge",
+        help="remove payloads and attempts of ended jobs, never a track",
+        epilog=_EXITS,
+        examples=("jobs purge 1f0c", "jobs purge --older-than 90d --dry-run"),
+    )
     for each in (retry, purge):
         each.add_argument("ids", nargs="*", metavar="ID", help=_JOB_ID)
         each.add_argument("--failed", action="store_true", help="all failed jobs, the newest 1000 at once")
@@ -78,7 +118,12 @@ def _add_jobs(commands: Any) -> None:
     for each in (retry, purge):
         _add_caution(each)
 
-    priority = actions.add_parser("priority", help="have a job claimed before the others, or after them", epilog=_EXITS)
+    priority = actions.add_parser(
+        "priority",
+        help="have a job claimed before the others, or after them",
+        epilog=_EXITS,
+        examples=("jobs priority 1f0c 10",),
+    )
     priority.add_argument("job", metavar="ID", help=_JOB_ID)
     priority.add_argument(
         "priority",
@@ -89,18 +134,34 @@ def _add_jobs(commands: Any) -> None:
 
 
 def _add_queue(commands: Any) -> None:
-    queue = commands.add_parser("queue", help="pause the queue, resume it, say what is in it")
-    actions = queue.add_subparsers(dest="action", required=True, metavar="ACTION")
-    pause = actions.add_parser("pause", help="hand out no job any more; running ones finish")
+    queue = commands.add_parser(
+        "queue",
+        purpose="work through a queue",
+        help="pause the queue, resume it, say what is in it",
+        examples=("queue status",),
+    )
+    actions = queue.add_subparsers(title="actions", dest="action", required=True, metavar="ACTION")
+    pause = actions.add_parser(
+        "pause",
+        help="hand out no job any more; running ones finish",
+        examples=("queue pause --reason 'the voice service is down'",),
+    )
     pause.add_argument("--reason", metavar="TEXT", help="for those who look why nothing is done")
-    actions.add_parser("resume", help="hand out jobs again")
-    _add_json(actions.add_parser("status", help="whether it is paused, how many jobs there are, what they wait for"))
+    actions.add_parser("resume", help="hand out jobs again", examples=("queue resume",))
+    status = actions.add_parser(
+        "status",
+        help="say whether it is paused, how many jobs there are, what they wait for",
+        examples=("queue status", "queue status --json"),
+    )
+    add_json(status)
 
 
 def _add_canary(commands: Any) -> None:
     canary = commands.add_parser(
         "canary",
+        purpose="look after a worker",
         help="have the deployed worker make a ten-second track, check it, and clean up",
+        examples=("canary", "canary --voice openai:nova --no-music"),
         epilog="Exit status: 0 all is well; 1 something is amiss, and is named; 2 bad arguments.",
     )
     canary.add_argument(
@@ -125,18 +186,12 @@ def _add_canary(commands: Any) -> None:
         metavar="SECONDS",
         help="for each job; default: 300",
     )
-    _add_json(canary)
+    add_json(canary)
 
 
 def _add_caution(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     parser.add_argument("--yes", action="store_true", help="do not ask, where there is more than one")
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--json", action="store_true", dest="as_json", default=argparse.SUPPRESS, help="print a JSON document"
-    )
 
 
 def _between(least: int, most: int) -> Callable[[str], int]:

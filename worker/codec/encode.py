@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +15,7 @@ from worker.codec.lossless import write_flac, write_wav
 from worker.codec.mp3 import write_mp3
 from worker.codec.segments import Track
 from worker.errors import ResourceError
+from worker.os_errors import disk_is_full, in_words
 
 
 def encode(track: Track, out: Path, encoding: Encoding) -> None:
@@ -49,7 +49,7 @@ def encode(track: Track, out: Path, encoding: Encoding) -> None:
 @contextlib.contextmanager
 def _appearing(out: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `out`, and give it that name when it is whole and on disk."""
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
+    temporary = out.with_name(f".mindscript-{os.getpid()}.part")  # however long the name
     try:
         with temporary.open("wb+") as file:
             yield file
@@ -57,8 +57,9 @@ def _appearing(out: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         temporary.replace(out)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise ResourceError(f"the disk is full: {out.name} cannot be written", code="resource.disk") from None
+        if disk_is_full(error):
+            raise ResourceError(f"{out.name}: {in_words(error)}", code="resource.disk") from None
+        error.filename = str(out)  # not the temporary one
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
@@ -18,6 +17,7 @@ from worker.ffmpeg.program import Ffmpeg
 from worker.media.clip import SAMPLE_BYTES, FileClip
 from worker.media.decoder import Layout, Source, UnknownLayoutError, decoder, opened_source
 from worker.media.pcm_stream import PcmStream
+from worker.os_errors import disk_is_full
 from worker.printable import printable
 
 Samples = NDArray[np.float32]  # (frames, 1 or 2)
@@ -27,6 +27,7 @@ _LARGEST_SAMPLE = 2.0**32  # float files may go far beyond full scale; more than
 _TOLERANCE_S = 0.25  # of a file's sound may be missing, or damaged
 _SHORTEST_GAP_S = 0.1  # what is less is jitter: recorders give their packets the times at which they came
 _SILENCE_FRAMES = 1 << 16
+_LONGEST_PADDING_FRAMES = 3 * 4096  # behind the sound: three packets, of the longest that there are in MP4 (ALAC)
 _MOST_NAN_SHARE = 1e-3
 
 
@@ -77,7 +78,7 @@ def decode(
         raise AssertionError("a stream of two channels does not become one of two")
     except BaseException as error:
         into.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if disk_is_full(error):
             raise ResourceError(
                 f"the disk is full: {printable(source.name)} cannot be decoded", code="resource.disk"
             ) from None
@@ -128,6 +129,7 @@ class SoundStream:
         self._packets = self._undecoded = 0
         self._lost_seconds = 0.0
         self._not_numbers = 0
+        self.container = source.demuxer
         self.sample_rate = 0
         try:
             self.sample_rate, self.channels = self._start(0)
@@ -149,7 +151,7 @@ class SoundStream:
 
     def __iter__(self) -> Iterator[Samples]:
         most = int(self._max_seconds * self.sample_rate)
-        for samples in self._spans():
+        for samples in self._unpadded():
             self.frames += len(samples)
             if self.frames > most:
                 raise MediaError(
@@ -158,6 +160,24 @@ class SoundStream:
                 )
             yield self._finite(samples)
         self._check_end()
+
+    def _unpadded(self) -> Iterator[Samples]:
+        """The samples without what the encoder put behind the sound; more than that, and the index is not believed."""
+        exact_s = self._source.structure.exact_s
+        left = None if exact_s is None else round(exact_s * self.sample_rate) or None
+        behind: list[Samples] = []
+        for samples in self._spans():
+            if left is None:
+                yield samples
+                continue
+            if left:
+                yield samples[:left]
+            if len(samples) > left:
+                behind.append(samples[left:])
+            left = max(0, left - len(samples))
+            if sum(map(len, behind)) > _LONGEST_PADDING_FRAMES:
+                yield from behind
+                left = None
 
     def _spans(self) -> Iterator[Samples]:
         """What was decoded, in spans without a gap, and silence in the gaps."""

@@ -22,6 +22,7 @@ from worker.ffmpeg.program import Ffmpeg
 from worker.media.sniff import HEAD_BYTES, KINDS, demuxer_of, foreign_kind, sound_start
 from worker.media.structure import structure_of
 from worker.media.structure.base import Structure
+from worker.os_errors import in_words
 from worker.printable import printable
 
 _MEMORY_BYTES = 512 << 20
@@ -154,6 +155,7 @@ def decoder(
     """
     log, links = LogParser(), source.structure.links
     place, protocols = f"file:/dev/fd/{source.descriptor}", "file"
+    os.lseek(source.descriptor, 0, os.SEEK_SET)  # Linux opens the file anew; macOS goes on where the last one stopped
     end = source.structure.end
     if source.start or end is not None or len(links) > 1:  # FFmpeg gives up on tags that are many or long
         first, stop = (source.start + at for at in (links[link], (*links, end or source.size)[link + 1]))
@@ -223,7 +225,7 @@ def _regular_file(path: Path) -> Iterator[int]:
         # Without O_NONBLOCK the opening of a named pipe would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no file can have such a name"
+        why = in_words(error) if isinstance(error, OSError) else "no file can have such a name"
         raise MediaError(f"{name} cannot be read: {why}", code="media.missing") from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

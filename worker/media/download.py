@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import time
 import uuid
@@ -33,6 +32,7 @@ from worker.media.reference import (
     refused,
     similar_keys,
 )
+from worker.os_errors import disk_is_full, in_words
 from worker.printable import printable
 from worker.service_limits import ServiceLimits
 from worker.storage.storage_errors import BUCKET_MISSING, ObjectMissing, ObjectTaken, read_answer, sort_answer
@@ -138,9 +138,9 @@ def fetch_media(
     try:
         return transfer.first_of(place)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise ResourceError(
-            f"{what}: cannot be written to disk: {error.strerror}", code="resource.disk" if full else None
+            f"{what}: cannot be written to disk: {in_words(error)}",
+            code="resource.disk" if disk_is_full(error) else None,
         ) from error
 
 

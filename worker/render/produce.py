@@ -106,11 +106,11 @@ def produce(
             progress.at("prepare", stages.BINAURAL, 1.0)
         tags = make_tags(job, compiled, cover)
         delivery = production.delivery(compiled, encoding, tags)
-        candidate = Path(candidates) / f"track.{encoding.format}"
+        candidate = Path(candidates) / out.name  # so errors name the file that a person knows
         tracks = [(compiled.plan, candidate, out)]
         twin = None if compiled.twin is None else out.with_name(f"{out.stem}-speakers{out.suffix}")
         if compiled.twin is not None and twin is not None:
-            tracks.append((compiled.twin, candidate.with_stem("twin"), twin))
+            tracks.append((compiled.twin, candidate.with_name(twin.name), twin))
         reports = []
         for number, (plan, made, place) in enumerate(tracks):
             delivered, loudness = production.deliver(plan, made, delivery, compiled, media, number)

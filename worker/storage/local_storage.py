@@ -14,6 +14,7 @@ from pathlib import Path
 
 from worker.config import Config
 from worker.errors import MachineError, ResourceError, TransientError
+from worker.os_errors import disk_is_full
 from worker.storage.base import Stored
 
 _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
@@ -51,7 +52,7 @@ class LocalStorage:
         except PermissionError as error:
             raise MachineError(f"STORAGE_DIR: {place.parent} cannot be written", code="storage.folder") from error
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not disk_is_full(error):
                 raise
             raise ResourceError(f"STORAGE_DIR: the disk of {self._root} is full", code="resource.disk") from error
         if on_progress:

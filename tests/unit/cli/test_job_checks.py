@@ -33,7 +33,7 @@ def test_mistakes_of_all_jobs_are_told_behind_their_names() -> None:
     assert caught.value.lines == (
         "bad.json: durationMin: found 0, allowed is a number from 0.05 to 480 (minutes)",
         'bad.json: binaural.band: found "thetta", allowed is one of delta, theta, alpha, beta, gamma',
-        "missing.json: No such file or directory",
+        "missing.json: there is no such file or folder",
         "x.jsonl:2: pauseSec: found -1, allowed is a number from 0 to 600",
         "x.jsonl:2: the job has no layer: at least one of script, backgroundMusic, solfeggio, binaural and carrierType "
         "is needed",
@@ -41,7 +41,10 @@ def test_mistakes_of_all_jobs_are_told_behind_their_names() -> None:
 
 
 def test_the_name_of_a_lone_job_is_left_out_unless_it_is_at_fault() -> None:
-    for name, line in ((write("bad.json", BAD), "durationMin: found 0"), ("none.json", "none.json: No such file")):
+    for name, line in (
+        (write("bad.json", BAD), "durationMin: found 0"),
+        ("none.json", "none.json: there is no such file"),
+    ):
         with pytest.raises(JobError) as caught:
             checked_jobs(job_files([name]), Config())
         assert caught.value.lines[0].startswith(line)

@@ -82,12 +82,12 @@ def test_standard_input_is_a_job_or_lines(
 def test_what_cannot_be_read_is_told_with_the_rest(folder: Path) -> None:
     (folder / "empty.jsonl").write_text("\n\n")
     (folder / "sub").mkdir()
-    assert unreadable("missing.json") == "No such file or directory"
+    assert unreadable("missing.json") == "there is no such file or folder"
     assert unreadable("x*.json") == "no file matches this pattern"
     assert unreadable("empty.jsonl") == "there is no line with a job in it"
     assert unreadable("sub") == "this is a folder; name its files: sub/*.json"
     assert unreadable("a\0b") == "no file can have this name"
-    assert unreadable("n" * 5000) == "File name too long"
+    assert unreadable("n" * 5000) == "the name is too long"
     assert labels("missing.json", "a.json") == ["missing.json", "a.json"]
 
 

@@ -48,7 +48,7 @@ def test_a_bad_job_ends_it_with_2_and_the_others_are_checked(capsys: pytest.Capt
         ["error", "bad.json", "durationMin"],
         ["error", "bad.json", "pauseSec"],
         ["error", "bad.json", "the job has no layer"],
-        ["error", "missing.json", "No such file or directory"],
+        ["error", "missing.json", "there is no such file or folder"],
     ]
 
 

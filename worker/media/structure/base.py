@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from worker.media.sniff import Read
 
@@ -20,6 +21,9 @@ class Structure:
     ----------
     seconds : float or None
         Length of the sound by its own index; None without one.
+    exact_s : Fraction or None
+        The same to the frame, where the index is so exact. FFmpegs before 7 decode what the encoder put behind the
+        sound to fill its last packets.
     missing_bytes : int
         Of what should be there.
     missing_seconds : float
@@ -41,6 +45,7 @@ class Structure:
     """
 
     seconds: float | None = None
+    exact_s: Fraction | None = None
     missing_bytes: int = 0
     missing_seconds: float = 0.0
     guessed_s: float = 0.0

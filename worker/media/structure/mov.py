@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from fractions import Fraction
 
 from worker.media.sniff import Read
 from worker.media.structure.base import MOST_PARTS, Structure, is_padding
@@ -49,13 +50,15 @@ def mov(read: Read, size: int) -> Structure:
         return Structure(refusal="is coded as xHE-AAC, which is not read")
     if fragments:  # each has an index of its own, and after other bytes FFmpeg finds no further one
         return Structure(missing_bytes=missing, stray_bytes=stray)
-    return Structure(seconds=_index_seconds(moov, tracks[handlers.index(b"soun")]), missing_bytes=missing)
+    exact_s = _index_seconds(moov, tracks[handlers.index(b"soun")])
+    return Structure(seconds=None if exact_s is None else float(exact_s), exact_s=exact_s, missing_bytes=missing)
 
 
-def _index_seconds(moov: bytes, track: bytes) -> float | None:
+def _index_seconds(moov: bytes, track: bytes) -> Fraction | None:
     """Length of a track's sound by its table of times, as far as its edit list and its priming leave it.
 
-    The last packet counts as long as the first: recorders let it last until the end of the film.
+    The last packet counts as long as the first: recorders let it last until the end of the film. An edit list is often
+    in milliseconds; where it ends with the table, as near as they can say, the table is exact.
     """
     media = _path(track, b"mdia")
     scale, times = _time_scale(_path(media, b"mdhd")), _path(media, b"minf", b"stbl", b"stts")
@@ -64,22 +67,23 @@ def _index_seconds(moov: bytes, track: bytes) -> float | None:
         return None
     table = [struct.unpack_from(">II", times, 8 + 8 * entry) for entry in range(count)]
     last = table[-1][1]
-    seconds: float = (sum(number * step for number, step in table) - last + min(last, table[0][1])) / scale
-    edited = _edited_seconds(_path(track, b"edts", b"elst"), _time_scale(_path(moov, b"mvhd")))
-    if edited is not None:
-        return min(seconds, edited)
-    return max(0.0, seconds - _itunes_padding(moov) / scale)
+    ticks = sum(number * step for number, step in table) - last + min(last, table[0][1])
+    seconds = Fraction(ticks, scale)
+    movie_scale = _time_scale(_path(moov, b"mvhd"))
+    played = _edits(_path(track, b"edts", b"elst"))
+    if movie_scale and any(length for length, _ in played):
+        edited = Fraction(sum(length for length, _ in played), movie_scale)
+        left = seconds - Fraction(played[0][1], scale)
+        return left if len(played) == 1 and 0 < left <= edited + Fraction(1, movie_scale) else min(seconds, edited)
+    return max(Fraction(0), seconds - Fraction(_itunes_padding(moov), scale))
 
 
-def _edited_seconds(edits: bytes, scale: int) -> float | None:
-    """Length of what an edit list plays; None where it has no lengths."""
+def _edits(edits: bytes) -> list[tuple[int, int]]:
+    """What an edit list plays: length by the film's clock, and start by the sound's."""
     entry = struct.Struct(">Qq4x" if edits[:1] == b"\x01" else ">Ii4x")
     count = min(int.from_bytes(edits[4:8], "big"), (len(edits) - 8) // entry.size)
-    if not scale or count < 1:
-        return None
-    lists = [entry.unpack_from(edits, 8 + entry.size * number) for number in range(count)]
-    played: int = sum(length for length, start in lists if start >= 0)
-    return played / scale or None
+    lists = (entry.unpack_from(edits, 8 + entry.size * number) for number in range(count))
+    return [(length, start) for length, start in lists if start >= 0]
 
 
 def _itunes_padding(moov: bytes) -> int:
