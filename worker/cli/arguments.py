@@ -50,10 +50,9 @@ def _add_render(commands: Any) -> None:
         purpose="make a track",
         help="render job files into tracks",
         examples=(
-            "render job.json -o track.mp3",
+            "render job.json -o track.flac --voice me.wav --music rain.mp3",
             "render 'jobs/*.json' -o out/",
             "render job.json --from 1:00 --seconds 15 --play",
-            "render job.json -o track.flac --voice me.wav --music rain.mp3 --watch",
         ),
     )
     render.add_argument("jobs", nargs="+", metavar="JOB", help=_JOBS)

@@ -95,7 +95,7 @@ def test_all_mistakes_of_all_jobs_are_told_and_nothing_is_made(folder: Path) -> 
     write("bad.jsonl", {"durationMin": -1}, {}, {"solfeggio": {"hz": "x"}})
     found = told("missing.json", "bad.jsonl", "good.json", out="out/")
     assert [line.partition(": ")[0] for line in found] == ["missing.json", "bad.jsonl:1", "bad.jsonl:3"]
-    assert found[0] == "missing.json: No such file or directory"
+    assert found[0] == "missing.json: there is no such file or folder"
     assert not (folder / "out").exists()
 
 

@@ -101,7 +101,7 @@ def test_a_broken_job_is_told_and_waited_out(made: Made, capsys: pytest.CaptureF
     assert made.hz == [[528], [639]]
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert told[0].startswith("error: the job is not ")
-    assert told[1] == "error: a.json: No such file or directory"
+    assert told[1] == "error: a.json: there is no such file or folder"
 
 
 def test_what_cannot_be_made_is_told_and_waited_out(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
