@@ -184,7 +184,6 @@ def test_a_job_that_a_trigger_refuses_keeps_no_other_back(operator: Operator) ->
         ("jobs", "purge", "--older-than", "0d"),
         ("jobs", "cancel"),
         ("jobs", "priority", "a", "101"),
-        ("queue",),
         ("canary", "--music", "a", "--no-music"),
         ("forget", "--user", "ann"),
         ("forget",),

@@ -314,5 +314,5 @@ def test_a_full_disk_is_a_resource_error(host: ForeignHost, tmp_path: Path, monk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(ResourceError, match="No space left"):
+    with pytest.raises(ResourceError, match="the disk is full"):
         outside(host, tmp_path)
