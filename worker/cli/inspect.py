@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from worker.cli.files import check_outputs
+from worker.cli.outputs import PICTURE_ENDINGS, Output, Overwrite, check_outputs, staged
 from worker.config import Config
-from worker.errors import ConfigurationError, JobError, WorkerError
+from worker.errors import ConfigurationError, JobError
 from worker.ffmpeg.program import find_ffmpeg
 from worker.inspect.inspection import FoundBeat, Inspection, Inspector
 from worker.inspect.waveform import WaveformBuilder
@@ -32,25 +32,26 @@ def inspect(
     file: Path,
     picture: Path | None,
     loop: bool,
-    as_json: bool,
+    as_json: bool = False,
     lyrics: Path | None,
     report: Path | None,
+    force: bool = False,
 ) -> int:
     """Run the command; for the arguments see `worker.cli.arguments`."""
+    overwrite = Overwrite(force=force)
     if picture is not None:
         if find_spec("matplotlib") is None:
             raise ConfigurationError(
                 "--picture needs matplotlib: pip install 'mindscript-audio-worker[picture]'", code="configuration.extra"
             )
-        check_outputs({"--picture": picture}, [file])
-        if not picture.parent.is_dir():
-            raise WorkerError(f"{picture}: there is no folder {picture.parent}", code="output.folder")
+        outputs = [Output("--picture", picture, PICTURE_ENDINGS)]
+        check_outputs(outputs, [path for path in (file, lyrics, report) if path is not None], overwrite)
     if loop:
         if lyrics is not None or report is not None:
             raise JobError("--loop: found with --lyrics or --report, which are of finished tracks")
         from worker.cli.inspect_loop import inspect_loop
 
-        return inspect_loop(config, file, picture=picture, as_json=as_json)
+        return inspect_loop(config, file, picture=picture, overwrite=overwrite, as_json=as_json)
     target_lufs = None if report is None else _target_of(report)
     voice = _voice(file, lyrics)
     with opened_sound(find_ffmpeg(config.ffmpeg), file) as sound:
@@ -65,16 +66,17 @@ def inspect(
     if waveform is not None and picture is not None:
         from worker.cli.picture import draw
 
-        draw(
-            picture,
-            title=printable(file.name).replace("$", r"\$"),
-            subtitle=_subtitle(figures, result),
-            drawn=waveform.result(),
-            energies=inspector.energies,
-            result=result,
-            voice=voice,
-            target_lufs=target_lufs,
-        )
+        with staged([picture], overwrite) as place:
+            draw(
+                place(picture),
+                title=printable(file.name).replace("$", r"\$"),
+                subtitle=_subtitle(figures, result),
+                drawn=waveform.result(),
+                energies=inspector.energies,
+                result=result,
+                voice=voice,
+                target_lufs=target_lufs,
+            )
     if as_json:
         print(json.dumps(figures, indent=2))
     else:
@@ -169,9 +171,10 @@ def _subtitle(figures: dict[str, Any], result: Inspection) -> str:
 
 
 def _print(figures: dict[str, Any], result: Inspection, picture: Path | None) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from worker.cli.terminal import console
 
     name = Text(printable(figures["file"]), style="table.title")
     table = Table(box=None, show_header=False, pad_edge=False, title=name, title_justify="left")
@@ -181,15 +184,16 @@ def _print(figures: dict[str, Any], result: Inspection, picture: Path | None) ->
         table.add_row(field, value)
     if picture is not None:
         table.add_row("picture", Text(printable(str(picture))))
-    Console(highlight=False).print(table)
+    console().print(table)
 
 
 def _rows(figures: dict[str, Any], result: Inspection) -> Iterator[tuple[str, str]]:
-    encoder = f", {figures['encoder']}" if figures["encoder"] else ""
+    encoder = f", {printable(figures['encoder'])}" if figures["encoder"] else ""
     layout = "stereo" if figures["channels"] == 2 else "mono"
     yield (
         "format",
-        f"{figures['codec']}, {figures['average_kbps']:g} kbit/s, {result.sample_rate_hz} Hz, {layout}{encoder}",
+        f"{printable(figures['codec'])}, {figures['average_kbps']:g} kbit/s, {result.sample_rate_hz} Hz, "
+        f"{layout}{encoder}",
     )
     yield "length", f"{clock(result.duration_s, 3)} ({result.frames} frames)"
     yield "loudness", f"{signed(result.integrated_lufs, 'LUFS', 2)}, range {result.loudness_range_lu:.2f} LU"

@@ -136,7 +136,9 @@ def test_the_picture_shows_the_voice_from_the_lyrics_beside_the_file(tmp_path):
     with_voice = picture.read_bytes()
     assert with_voice.startswith(b"\x89PNG")
     file.with_suffix(".vtt").unlink()
-    assert run(file, "--picture", picture).returncode == 0
+    assert run(file, "--picture", picture).returncode == 2
+    assert picture.read_bytes() == with_voice
+    assert run(file, "--picture", picture, "--force").returncode == 0
     assert picture.read_bytes() != with_voice
 
 
