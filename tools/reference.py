@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from unittest.mock import patch
 
 from worker.cli.arguments import build_parser
 from worker.cli.parser import Parser
@@ -28,12 +29,12 @@ standard error. `mindscript-worker completion SHELL` prints what makes bash, zsh
 
 def commands_page() -> str:
     """Make the page of all commands; the same with every Python, whose ``--help`` differ in small things."""
-    os.environ["COLUMNS"] = "110"
-    parser = build_parser()
-    parts = [_HEAD, _block(parser)]
-    for name, command in _commands_of(parser).items():
-        parts.append(f"## {name}\n\n{_block(command)}")
-        parts += [f"### {name} {action}\n\n{_block(each)}" for action, each in _commands_of(command).items()]
+    with patch.dict(os.environ, COLUMNS="110"):
+        parser = build_parser()
+        parts = [_HEAD, _block(parser)]
+        for name, command in _commands_of(parser).items():
+            parts.append(f"## {name}\n\n{_block(command)}")
+            parts += [f"### {name} {action}\n\n{_block(each)}" for action, each in _commands_of(command).items()]
     return "\n".join(parts)
 
 

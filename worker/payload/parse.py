@@ -74,7 +74,8 @@ def parse_job(
         )
     if job.duration_min is not None and job.duration_min > max_duration_min:
         name = reading.written_as["durationMin",]
-        mistakes.add(f"{name}: found {job.duration_min:g}, allowed is {length}", "durationMin")
+        if not mistakes.name(name):  # it may be no finite number
+            mistakes.add(f"{name}: found {job.duration_min:g}, allowed is {length}", "durationMin")
     unknown = unknown_keys(loaded)
     job = _completed(job.model_copy(update={"unknown_keys": unknown}), reading, recordings, mistakes)
     if job.duration_min is None and not mistakes.touch("script", "durationMin"):

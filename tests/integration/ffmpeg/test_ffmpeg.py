@@ -214,7 +214,7 @@ class TestFailing:
     def test_one_that_is_killed_half_way_is_no_fault_of_the_job(self, ffmpeg, number, kind):
         with Pipe(ffmpeg, ENCODER, feed=True, collect=True) as pipe:
             pipe.write(SILENCE)
-            children()[0].send_signal(number)
+            next(child for child in children() if "ffmpeg" in child.name()).send_signal(number)
             with pytest.raises(kind):
                 feed_long(pipe)
         assert not children()

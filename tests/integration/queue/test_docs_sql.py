@@ -13,7 +13,7 @@ from paths import ROOT
 from pydantic import SecretStr
 from servers import postgres_server, wanted_versions
 
-from worker.cli import jobs as commands
+from worker.cli import migrate as commands
 from worker.config import Config
 from worker.errors import JobError
 from worker.payload.parse import parse_job

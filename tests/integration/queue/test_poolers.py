@@ -191,12 +191,12 @@ def test_doctor_says_what_the_listener_would_find(
     with a_database(poolers, "leased") as (name, _):
         config = Config(database_url=SecretStr(poolers.dsn(mode, name)))
         with opened(poolers.dsn(mode, name)) as jobs:
-            good, says = doctor_queue.waking(config, jobs, timings)
-            assert (good, "by NOTIFY" in says) == ((True, True) if wakes else (None, False))
+            found = doctor_queue.waking(config, jobs, timings)
+            assert (found.good, "by NOTIFY" in found.says) == ((True, True) if wakes else (None, False))
             monkeypatch.setattr(
                 listen, "read", lambda dsn: replace(address.read(dsn), kind="transaction pooler", port=6543)
             )
-            assert "port 6543 is a transaction pooler" in doctor_queue.waking(config, jobs, timings)[1]
+            assert "port 6543 is a transaction pooler" in doctor_queue.waking(config, jobs, timings).says
 
 
 def test_statement_mode_stops_plain_mode_and_migrate_with_a_line(poolers: Poolers) -> None:

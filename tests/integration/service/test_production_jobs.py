@@ -158,7 +158,7 @@ def drained(dsn: str, chosen: dict[str, Any], project: Project, speech: Service,
         WORKER_CONCURRENCY="2",
         **directly,
     )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.returncode == 1, ended.stdout + ended.stderr  # one job is bad
     return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
