@@ -16,10 +16,11 @@ import numpy as np
 from dsp.loudness import Energies, integrated_lufs, windows_lufs
 from dsp.music_loop import FoundLoop, find_loop
 from dsp.recorded import Looped
-from worker.cli.inspect import clock, signed
+from worker.cli.outputs import Overwrite, staged
 from worker.config import Config
 from worker.ffmpeg.program import find_ffmpeg
 from worker.inspect.seam import SeamLoudness, seam_loudness
+from worker.inspect.words import clock, signed
 from worker.media.clip import FileClip
 from worker.media.decode import decode
 from worker.payload.schema import SAMPLE_RATE_HZ
@@ -48,7 +49,7 @@ class InspectedLoop:
     seam: SeamLoudness
 
 
-def inspect_loop(config: Config, file: Path, *, picture: Path | None, as_json: bool) -> int:
+def inspect_loop(config: Config, file: Path, *, picture: Path | None, overwrite: Overwrite, as_json: bool) -> int:
     """Run the command: the piece is decoded, measured and looked at as for a track."""
     with tempfile.TemporaryDirectory(prefix="mindscript-") as folder:
         clip = decode(
@@ -69,7 +70,8 @@ def inspect_loop(config: Config, file: Path, *, picture: Path | None, as_json: b
         if inspected is not None and picture is not None:
             from worker.cli.loop_picture import draw_loop
 
-            draw_loop(picture, inspected, title=printable(file.name))
+            with staged([picture], overwrite) as place:
+                draw_loop(place(picture), inspected, title=printable(file.name))
     if as_json:
         print(json.dumps(_figures(file, clip.frames, energies, inspected), indent=2))
     else:
@@ -113,9 +115,10 @@ def _finite(lufs: float) -> float | None:
 
 
 def _print(file: Path, frames: int, energies: Energies, inspected: InspectedLoop | None, picture: Path | None) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from worker.cli.terminal import console
 
     table = Table(
         box=None,
@@ -132,11 +135,11 @@ def _print(file: Path, frames: int, energies: Energies, inspected: InspectedLoop
         table.add_row(field, Text(value))
     if picture is not None and inspected is not None:
         table.add_row("picture", Text(printable(str(picture))))
-    console = Console(highlight=False)
-    console.print(table)
+    screen = console()
+    screen.print(table)
     if inspected is not None:
         for line in drawing(inspected):
-            console.print(Text(line), no_wrap=True, crop=False)
+            screen.print(Text(line), no_wrap=True, crop=False)
 
 
 def _rows(inspected: InspectedLoop | None) -> Iterator[tuple[str, str]]:
