@@ -128,7 +128,18 @@ def _rendered(payload: dict[str, Any], folder: Path, name: str) -> _Cost:
         "TMPDIR": str(folder),
         "CACHE_DIR": str(folder / f"{name}-cache"),
     }
-    command = [sys.executable, "-m", "worker", "render", str(job), "-o", str(track), "--preview", str(folder / "p.mp3")]
+    command = [
+        sys.executable,
+        "-m",
+        "worker",
+        "render",
+        str(job),
+        "-o",
+        str(track),
+        "--preview",
+        str(folder / "p.mp3"),
+        "--force",
+    ]
     started, most = time.monotonic(), 0.0
     before = os.times()
     process = subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

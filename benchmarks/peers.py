@@ -28,13 +28,13 @@ _SINE_DB = 18.06  # FFmpeg's `sine` has an amplitude of 1/8
 def whole(mix: SimpleNamespace, folder: Path, out: Path) -> None:
     """This project."""
     recordings = ("--voice", folder / "voice.wav", "--music", folder / "music.flac")
-    _run(sys.executable, "-m", "worker", "render", folder / "job.json", *recordings, "--out", out, "--quiet")
+    _run(sys.executable, "-m", "worker", "render", folder / "job.json", *recordings, "--out", out, "--force", "--quiet")
 
 
 def only_voice(mix: SimpleNamespace, folder: Path, out: Path) -> None:
     """This project, a job of one layer: it refuses a recording of music that the job does not ask for."""
     voice = ("--voice", folder / "voice.wav")
-    _run(sys.executable, "-m", "worker", "render", folder / "job.json", *voice, "--out", out, "--quiet")
+    _run(sys.executable, "-m", "worker", "render", folder / "job.json", *voice, "--out", out, "--force", "--quiet")
 
 
 def staged(mix: SimpleNamespace, folder: Path, out: Path) -> None:

@@ -61,7 +61,7 @@ def repeatability(room: Room, made: Mapping[str, Path]) -> Row:
             command = ["-m", "worker"] if frames is None else ["-c", _WITH_BLOCKS.format(frames=frames)]
             recordings = ["--voice", str(made["speech"]), "--music", str(made["music"])]
             subprocess.run(
-                [sys.executable, *command, "render", str(job), "-o", str(out), *recordings, "--quiet"],
+                [sys.executable, *command, "render", str(job), "-o", str(out), *recordings, "--force", "--quiet"],
                 check=True,
                 timeout=300,
                 cwd=ROOT,

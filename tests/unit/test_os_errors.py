@@ -59,7 +59,7 @@ def circle(folder: Path) -> Path:
         (lambda folder: folder, "folder"),
         (long_name, "the name is too long"),
         (circle, "circle: its links lead in a circle"),
-        (lambda folder: folder / "\x1b[2J", r"\x1b[2J: there is no such file or folder"),
+        (lambda folder: folder / "\x1b]2J", r"\x1b]2J: there is no such file or folder"),
     ],
 )
 def test_a_job_file_that_cannot_be_read_is_one_line(

@@ -48,19 +48,25 @@ def _add_render(commands: Any) -> None:
     render = commands.add_parser(
         "render",
         purpose="make a track",
-        help="render one job file into a track",
-        examples=("render job.json -o track.mp3", "render job.json -o track.flac --voice me.wav --music rain.mp3"),
+        help="render job files into tracks",
+        examples=(
+            "render job.json -o track.flac --voice me.wav --music rain.mp3",
+            "render 'jobs/*.json' -o out/",
+            "render job.json --from 1:00 --seconds 15 --play",
+        ),
     )
-    render.add_argument("job", metavar="JOB.json", help="the job; - reads standard input")
+    render.add_argument("jobs", nargs="+", metavar="JOB", help=_JOBS)
     render.add_argument(
         "-o",
         "--out",
-        type=Path,
-        help="the track; its ending (mp3 m4a aac wav flac) wins over the job's outputFormat. "
-        "Without it: JOB's name in this folder, or standard output where that is a pipe or a file",
+        metavar="FILE",
+        help="the track; its ending (mp3 m4a aac wav flac) wins over the job's outputFormat. A folder (out/) takes "
+        "the tracks of many jobs, - is standard output. Without it: JOB's name in this folder",
     )
+    render.add_argument("--force", action="store_true", help="replace files that exist")
     render.add_argument("--voice", type=Path, metavar="FILE", help="a recording in place of speech synthesis")
     render.add_argument("--music", type=Path, metavar="FILE", help="a file in place of the job's backgroundMusic.url")
+    render.add_argument("--title", metavar="TEXT", help="a title in place of the job's")
     render.add_argument(
         "--new-take",
         type=int,
@@ -70,8 +76,19 @@ def _add_render(commands: Any) -> None:
         metavar="LINE",
         help="have this line of the script spoken anew, and keep the new take; may be given more than once",
     )
-    render.add_argument("--preview", type=Path, metavar="FILE", help="write the 15 s preview here, too")
-    render.add_argument("--report", type=Path, metavar="FILE.json", help="write what was measured on the track")
+    render.add_argument(
+        "--from",
+        dest="start",
+        metavar="TIME",
+        help="make only what begins here (90, 2.5, 1:30 or 1:02:03), as it sounds in the whole track",
+    )
+    render.add_argument("--seconds", metavar="TIME", help="how much of the track to make; without it: to the end")
+    render.add_argument("--preview", metavar="FILE.mp3", help="write the 15 s preview here, too")
+    render.add_argument("--report", metavar="FILE.json", help="write what was measured on the track")
+    render.add_argument(
+        "--watch", action="store_true", help="make it again when the job, or a file that it names, is saved"
+    )
+    render.add_argument("--play", action="store_true", help="play the track with a player that is installed")
     render.add_argument("--quiet", action="store_true", help="no progress bar, no table")
     _add_strict(render)
 
@@ -86,7 +103,7 @@ def _add_validate(commands: Any) -> None:
     )
     validate.add_argument("jobs", nargs="+", metavar="JOB", help=_JOBS)
     _add_strict(validate)
-    validate.add_argument("--json", action="store_true", dest="as_json", help="print what was found as JSON")
+    add_json(validate)
 
 
 def _add_schema(commands: Any) -> None:
@@ -112,6 +129,7 @@ def _add_inspect(commands: Any) -> None:
     )
     inspect.add_argument("file", type=Path, metavar="FILE", help="any audio file")
     inspect.add_argument("--picture", type=Path, metavar="OUT.png", help="draw waveform, loudness and spectrum")
+    inspect.add_argument("--force", action="store_true", help="replace files that exist")
     inspect.add_argument(
         "--html", type=Path, metavar="PAGE.html", help="make one page to send: player, waveform, receipt, picture"
     )
@@ -119,7 +137,7 @@ def _add_inspect(commands: Any) -> None:
     inspect.add_argument(
         "--loop", action="store_true", help="of music: show and draw where it would loop in a longer track, instead"
     )
-    inspect.add_argument("--json", action="store_true", dest="as_json", help="print the figures as JSON")
+    add_json(inspect)
     inspect.add_argument(
         "--lyrics",
         type=Path,
@@ -151,7 +169,11 @@ def _add_say(commands: Any) -> None:
     say.add_argument("--model", metavar="NAME", help="the voice's model")
     say.add_argument("--speed", type=float, default=1.0, help="0.25 to 4; default: 1, the voice's own pace")
     say.add_argument("--take", type=int, default=1, help="which recording of the words, 1 to 99; default: 1")
-    say.add_argument("-o", "--out", type=Path, help="the file; without it: say.wav, or standard output")
+    say.add_argument(
+        "-o", "--out", metavar="FILE", help="the file, or - for standard output; without it: say.wav, say-2.wav, …"
+    )
+    say.add_argument("--force", action="store_true", help="replace a file that exists")
+    say.add_argument("--play", action="store_true", help="play it with a player that is installed")
     say.add_argument("--quiet", action="store_true", help="no progress bar, no table")
 
 
@@ -171,6 +193,7 @@ def _add_demo(commands: Any) -> None:
     )
     demo.add_argument("--examples", type=Path, metavar="FOLDER", help="job files of your own, in place of the examples")
     demo.add_argument("--quiet", action="store_true", help="no progress bars, no words")
+    add_json(demo)
 
 
 def _add_init(commands: Any) -> None:
@@ -211,7 +234,7 @@ def _add_enqueue(commands: Any) -> None:
         "--title", metavar="TEXT", help="the track's title; without it: the job's own, or its file's name"
     )
     _add_strict(enqueue)
-    enqueue.add_argument("--json", action="store_true", dest="as_json", help="print what was queued as JSON")
+    add_json(enqueue)
 
 
 def _add_migrate(commands: Any) -> None:
@@ -227,6 +250,7 @@ def _add_migrate(commands: Any) -> None:
     migrate.add_argument(
         "--release", action="store_true", help="for a release phase: without DATABASE_URL do nothing, and succeed"
     )
+    add_json(migrate)
 
 
 def _add_doctor(commands: Any) -> None:
@@ -241,7 +265,7 @@ def _add_doctor(commands: Any) -> None:
         action="store_true",
         help="ask the services, too: whether they take each key, and have each model and voice",
     )
-    doctor.add_argument("--json", action="store_true", dest="as_json", help="print the findings as JSON")
+    add_json(doctor)
 
 
 def _add_completion(commands: Any) -> None:

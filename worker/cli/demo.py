@@ -26,7 +26,8 @@ from worker.cli.job_checks import checked_jobs
 from worker.cli.job_files import JobFile, job_files
 from worker.cli.local_media import local_files, take_along
 from worker.cli.program import program
-from worker.cli.screen import AddBar, Row, closing_table, progress_bars
+from worker.cli.screen import AddBar, Row, as_document, closing_table, progress_bars
+from worker.cli.terminal import print_json
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import JobError, WorkerError
@@ -53,7 +54,7 @@ Jobs = Mapping[JobFile, RenderJob]
 Made = tuple[list[Row], dict[JobFile, str]]
 
 
-def demo(config: Config, *, examples: Path | None, quiet: bool) -> int:
+def demo(config: Config, *, examples: Path | None, quiet: bool, as_json: bool = False) -> int:
     """Render every job file of the examples folder, and print what was measured; 1 if a job failed.
 
     Raises
@@ -81,7 +82,9 @@ def demo(config: Config, *, examples: Path | None, quiet: bool) -> int:
     with progress_bars(quiet=quiet) as add_bar:
         make = _through_the_queue if is_queued else _directly
         rows, failed = make(jobs, tracks_folder, config, add_bar)
-    if rows:
+    if as_json:
+        print_json({"tracks": as_document(rows), "failed": {file.label: error for file, error in failed.items()}})
+    elif rows:
         closing_table(rows)
     for file, error in failed.items():
         print(f"error: {for_terminal(f'{file.label}: {error}')}", file=sys.stderr)

@@ -8,15 +8,14 @@ from contextlib import closing
 from typing import Any
 
 from worker.cli.database import with_database
-from worker.cli.job_checks import checked_jobs, raise_all
+from worker.cli.job_checks import check_title, checked_jobs, raise_all
 from worker.cli.job_files import JobFile, job_files
 from worker.cli.local_media import LocalFile, local_files, take_along
 from worker.cli.terminal import length, print_json
 from worker.config import Config
-from worker.errors import JobError, MediaError, WorkerError
+from worker.errors import MediaError, WorkerError
 from worker.masks import for_terminal
 from worker.payload.aliases import load_payload
-from worker.payload.messages import format_value
 from worker.payload.schema import RenderJob
 from worker.queue.service import open_queue
 
@@ -32,9 +31,7 @@ def enqueue(
         If one of them is bad, or names a file that is nowhere: then none is queued.
     """
     files = job_files(jobs)
-    if title is not None and len(files) != 1:
-        raise JobError(f"--title: found {len(files)} jobs, allowed is one: the others would have the same title")
-    title = None if title is None else _checked_title(title)
+    check_title(title, files)
     checked = checked_jobs(files, config, strict=strict)
     payloads = [
         _with_title(load_payload(file.read()), job.metadata.title, file, title)
@@ -62,18 +59,6 @@ def enqueue(
     return 0
 
 
-def _checked_title(title: str) -> str:
-    from pydantic import ValidationError
-
-    from worker.payload.schema import Metadata
-
-    try:
-        Metadata(title=title)
-    except ValidationError:
-        raise JobError(f"--title: found {format_value(title)}, allowed is a text of at most 500 characters") from None
-    return title
-
-
 def _with_title(payload: Mapping[str, Any], own: str | None, file: JobFile, title: str | None) -> dict[str, Any]:
     """The payload with the title that was asked for; without one, and without its own, with its file's name."""
     if title is None and own is None and file.path is not None:
@@ -88,12 +73,12 @@ def _media_of_all(
 ) -> list[list[LocalFile]]:
     """Look for the media of all jobs before any is queued."""
     found: list[list[LocalFile]] = []
-    errors: dict[JobFile, WorkerError] = {}
+    errors: list[tuple[JobFile, WorkerError]] = []
     for file, payload, job in zip(files, payloads, jobs, strict=True):
         try:
             found.append(local_files(payload, job, file.folder, config))
         except MediaError as error:
-            errors[file] = error
+            errors.append((file, error))
     raise_all(errors, several=len(files) > 1)
     return found
 

@@ -2,67 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worker.config import Config
-from worker.errors import JobError, WorkerError
+from worker.formats import INPUT_ENDINGS
 from worker.media.reference import What, is_bare_name, unicode_forms
-from worker.os_errors import in_words
 
 if TYPE_CHECKING:
     from worker.media.download import Listings
+    from worker.payload.schema import RenderJob
     from worker.render.studio import Fetch
 
-_LONGEST_NAME = 200  # of a file
-
-
-def read_job(name: str) -> bytes:
-    """Read a job file, or standard input for ``-``.
-
-    Raises
-    ------
-    JobError
-        If it cannot be read.
-    """
-    if name == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise JobError(f"{name}: {in_words(error)}") from None
-
-
-def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) -> None:
-    """Refuse to write where something is read from, or two things to one place.
-
-    Parameters
-    ----------
-    outputs : mapping of str to Path or None
-        Files to write, by the option that names them.
-    inputs : iterable of Path
-        Files that are read; those that are not there do not matter.
-
-    Raises
-    ------
-    WorkerError
-        Names the option and the file.
-    """
-    read = {path.resolve() for path in inputs if path.exists()}
-    taken: dict[Path, str] = {}
-    for option, path in outputs.items():
-        if path is None:
-            continue
-        place = path.resolve()
-        if place in read or (path.exists() and any(path.samefile(each) for each in read)):
-            raise WorkerError(
-                f"{option}: {path} is read here, and would be lost; give another name", code="output.file"
-            )
-        if place in taken:
-            raise WorkerError(f"{option}: {path} is what {taken[place]} names, too", code="output.file")
-        taken[place] = option
+_LONGEST_NAME = 4096  # of a file, with its folders
 
 
 def named_files(job: Any, folder: Path) -> Iterator[Path]:
@@ -73,6 +26,14 @@ def named_files(job: Any, folder: Path) -> Iterator[Path]:
     elif isinstance(job, Mapping | list | tuple):
         for each in job.values() if isinstance(job, Mapping) else job:
             yield from named_files(each, folder)
+
+
+def music_files(job: RenderJob, folder: Path) -> Iterator[Path]:
+    """Files in a folder that the music's id or name may mean: the ending may be left out."""
+    music = job.background_music
+    for title in () if music is None else (music.id, music.name):
+        if title and is_bare_name(title):
+            yield from (folder / f"{name}{ending}" for name in unicode_forms(title) for ending in INPUT_ENDINGS)
 
 
 def beside(folder: Path, config: Config) -> Fetch:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from worker.cli.database import with_database
 from worker.cli.jobs_change import confirmed, why_refused
-from worker.cli.terminal import words
+from worker.cli.terminal import print_json, words
 from worker.config import Config
 from worker.errors import JobError, WorkerError
 from worker.payload.aliases import load_payload
@@ -48,7 +49,7 @@ class Report:
     failures: list[str] = field(default_factory=list)
 
 
-def forget(config: Config, *, user: str, dry_run: bool, yes: bool) -> int:
+def forget(config: Config, *, user: str, dry_run: bool, yes: bool, as_json: bool = False) -> int:
     """Forget a customer; 1 if something could not be removed."""
     user = customer_id(user)
     report = Report()
@@ -63,12 +64,18 @@ def forget(config: Config, *, user: str, dry_run: bool, yes: bool) -> int:
             busy: Collection[str] = {job.job_id for job in jobs if job.status not in ENDED}
         else:
             if not yes and not confirmed(f"forget customer {user}, who has {len(tracks)} tracks?"):
-                print("nothing was changed")
+                if as_json:
+                    print_json(_document(report, dry_run=False))
+                else:
+                    print("nothing was changed")
                 return 1
             busy = _forget_jobs(queue, user, config, storage, report)
         for track in tracks:
             _sort_files(track, busy, queue, storage, config, report, removes=not dry_run)
-    _print(report, dry_run=dry_run)
+    if as_json:
+        print_json(_document(report, dry_run=dry_run))
+    else:
+        _print(report, dry_run=dry_run)
     return int(bool(report.failures))
 
 
@@ -144,6 +151,11 @@ def _result(names: list[str], delivered: str, queue: Queue) -> str:
     """The result of the job that made the delivered file: it names what belongs to it, such as lyrics."""
     file = next((name for name in names if delivered.endswith(f"/{name}")), None)
     return "" if file is None else queue.result_of(file[: len(str(uuid.UUID(int=0)))]) or ""
+
+
+def _document(report: Report, *, dry_run: bool) -> dict[str, Any]:
+    """The report for JSON; the keys are an interface."""
+    return {"dry_run": dry_run, **asdict(report), "never_removed": list(_LEFT)}
 
 
 def _print(report: Report, *, dry_run: bool) -> None:

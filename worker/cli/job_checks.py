@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -67,8 +67,31 @@ def checked_jobs(
     found = [check_job(file, config, strict=strict, recordings=recordings) for file in files]
     for each in found:
         warn(each, named=len(files) > 1)
-    raise_all({each.file: each.error for each in found if each.error is not None}, several=len(files) > 1)
+    raise_all([(each.file, each.error) for each in found if each.error is not None], several=len(files) > 1)
     return [each.job for each in found if each.job is not None]
+
+
+def check_title(title: str | None, files: Sequence[JobFile]) -> None:
+    """Check a title that takes the place of a job's own.
+
+    Raises
+    ------
+    JobError
+        If it cannot be one, or if there are several jobs, which would all have it.
+    """
+    if title is None:
+        return
+    if len(files) != 1:
+        raise JobError(f"--title: found {len(files)} jobs, allowed is one: the others would have the same title")
+    from pydantic import ValidationError
+
+    from worker.payload.messages import format_value
+    from worker.payload.schema import Metadata
+
+    try:
+        Metadata(title=title)
+    except ValidationError:
+        raise JobError(f"--title: found {format_value(title)}, allowed is a text of at most 500 characters") from None
 
 
 def warn(checked: CheckedJob, *, named: bool) -> None:
@@ -79,8 +102,8 @@ def warn(checked: CheckedJob, *, named: bool) -> None:
         print(f"warning: {for_terminal(f'{checked.file.label}: {line}' if named else line)}", file=sys.stderr)
 
 
-def raise_all(errors: Mapping[JobFile, WorkerError], *, several: bool) -> None:
-    """Raise the errors of some jobs as one, which has the lines of all.
+def raise_all(errors: Sequence[tuple[JobFile, WorkerError]], *, several: bool) -> None:
+    """Raise the errors of some jobs, of one perhaps several, as one error, which has the lines of all.
 
     Each is behind its job's name where there are several jobs, or where the file itself is what is wrong.
     """
@@ -88,10 +111,10 @@ def raise_all(errors: Mapping[JobFile, WorkerError], *, several: bool) -> None:
         return
     lines = [
         f"{file.label}: {line}" if several or file.unreadable else line
-        for file, error in errors.items()
+        for file, error in errors
         for line in error.lines
     ]
-    first = next(iter(errors.values()))
-    kind = MediaError if all(isinstance(error, MediaError) for error in errors.values()) else JobError
+    first = errors[0][1]
+    kind = MediaError if all(isinstance(error, MediaError) for _, error in errors) else JobError
     message = lines[0] if len(errors) > 1 or several or lines[0] != first.lines[0] else first.message
     raise kind(message, code=first.code, mistakes=lines)

@@ -76,16 +76,26 @@ def job_files(names: Sequence[str]) -> list[JobFile]:
     return list(jobs.values())
 
 
+def named_paths(names: Sequence[str]) -> set[Path]:
+    """The files that these names stand for now, without reading them; standard input is none."""
+    return {Path(each) for name in names if name != STANDARD_INPUT for each in _expanded(name) or [name]}
+
+
 def _jobs_of(name: str) -> Iterable[JobFile]:
     if name == STANDARD_INPUT:
         return _of_standard_input()
-    if not os.path.lexists(name) and glob.has_magic(name):
-        found = glob.glob(name, recursive=True)  # noqa: PTH207 - a name keeps the form in which it was given
-        matching = sorted(each for each in found if Path(each).is_file())
-        if not matching:
-            return [_unreadable(name, Path(name), "no file matches this pattern")]
-        return [job for each in matching for job in _of_file(each)]
-    return _of_file(name)
+    matching = _expanded(name)
+    if not matching:
+        return [_unreadable(name, Path(name), "no file matches this pattern")]
+    return [job for each in matching for job in _of_file(each)]
+
+
+def _expanded(name: str) -> list[str]:
+    """The files that a pattern matches; what exists, and what is no pattern, is itself."""
+    if os.path.lexists(name) or not glob.has_magic(name):
+        return [name]
+    found = glob.glob(name, recursive=True)  # noqa: PTH207 - a name keeps the form in which it was given
+    return sorted(each for each in found if Path(each).is_file())
 
 
 def _of_file(name: str) -> Iterable[JobFile]:

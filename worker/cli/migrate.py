@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from worker.cli.database import with_database
 from worker.cli.doctor_database import exposure_lines
+from worker.cli.terminal import print_json
 from worker.config import Config
-from worker.errors import ConfigurationError
+from worker.errors import ConfigurationError, JobError
 
 
-def migrate(config: Config, *, only_print: bool, release: bool) -> int:
+def migrate(config: Config, *, only_print: bool, release: bool, as_json: bool = False) -> int:
     """Bring the database up to date, or print the SQL that would."""
+    if only_print and as_json:
+        raise JobError("--json: found with --print, which prints SQL")
     from worker.queue.migrate import migrate as run_scripts
     from worker.queue.migrate import migration_sql
 
@@ -18,9 +24,13 @@ def migrate(config: Config, *, only_print: bool, release: bool) -> int:
         return 0
     if release and config.database_url is None:
         # A release phase must not fail for a set-up that is meant: plain mode, or a schema pasted by hand.
-        print(
-            "DATABASE_URL is not set: the database is left as it is (mindscript-worker migrate --print shows the SQL)"
-        )
+        if as_json:
+            print_json(_document(None, ()))
+        else:
+            print(
+                "DATABASE_URL is not set: the database is left as it is "
+                "(mindscript-worker migrate --print shows the SQL)"
+            )
         return 0
     if config.database_url is None and config.supabase_url is not None:
         raise ConfigurationError(
@@ -28,13 +38,24 @@ def migrate(config: Config, *, only_print: bool, release: bool) -> int:
             "set it, or paste what `mindscript-worker migrate --print` prints into Supabase's SQL editor",
             code="configuration.variable",
         )
-    with with_database(config) as config:
+    ran: Sequence[str] = ()
+    exposed: Sequence[str] = ()
+    with with_database(config) as config:  # which migrates an embedded one
         if config.database_url is not None:
             dsn = config.database_url.get_secret_value()
-            for name in run_scripts(dsn):
-                print(f"ran {name}")
+            ran = run_scripts(dsn)
             exposed = exposure_lines(dsn)
-            if exposed:
-                print("anybody with the anon key may call these functions of the app's; to end that, run:")
-                print("\n".join(exposed))
+    if as_json:
+        print_json(_document(ran, exposed))
+        return 0
+    for name in ran:
+        print(f"ran {name}")
+    if exposed:
+        print("anybody with the anon key may call these functions of the app's; to end that, run:")
+        print("\n".join(exposed))
     return 0
+
+
+def _document(ran: Sequence[str] | None, exposed: Sequence[str]) -> dict[str, Any]:
+    """For JSON: the scripts that were run, None where no database is named; SQL that a person may run."""
+    return {"ran": ran, "to_run": exposed}

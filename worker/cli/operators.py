@@ -42,6 +42,7 @@ def add_operators_commands(commands: Any) -> None:
     )
     forget.add_argument("--user", required=True, metavar="ID", help="the customer's id")
     _add_caution(forget)
+    add_json(forget)
 
 
 def _add_jobs(commands: Any) -> None:
@@ -93,6 +94,7 @@ def _add_jobs(commands: Any) -> None:
     cancel.add_argument("ids", nargs="*", metavar="ID", help=_JOB_ID)
     cancel.add_argument("--code", metavar="CODE", help="those that wait, or are parked, because of this error code")
     _add_caution(cancel)
+    add_json(cancel)
 
     retry = actions.add_parser(
         "retry",
@@ -117,6 +119,7 @@ def _add_jobs(commands: Any) -> None:
     )
     for each in (retry, purge):
         _add_caution(each)
+        add_json(each)
 
     priority = actions.add_parser(
         "priority",
@@ -131,6 +134,7 @@ def _add_jobs(commands: Any) -> None:
         metavar="N",
         help=f"{PRIORITIES[0]} to {PRIORITIES[-1]}; 0 is usual, higher is earlier",
     )
+    add_json(priority)
 
 
 def _add_queue(commands: Any) -> None:
@@ -147,7 +151,8 @@ def _add_queue(commands: Any) -> None:
         examples=("queue pause --reason 'the voice service is down'",),
     )
     pause.add_argument("--reason", metavar="TEXT", help="for those who look why nothing is done")
-    actions.add_parser("resume", help="hand out jobs again", examples=("queue resume",))
+    add_json(pause)
+    add_json(actions.add_parser("resume", help="hand out jobs again", examples=("queue resume",)))
     status = actions.add_parser(
         "status",
         help="say whether it is paused, how many jobs there are, what they wait for",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import JobError
+from worker.os_errors import in_words
 
 NOWHERE = Path(os.devnull)
 SETTINGS = Path(".env")  # read by every command
@@ -109,8 +110,10 @@ def _fault(output: Output, read: Collection[os.stat_result], overwrite: Overwrit
         exists = False
     except NotADirectoryError:
         return f"{path}: {path.parent} is no folder"
-    except (OSError, ValueError) as error:
-        return f"{path}: {getattr(error, 'strerror', None) or error}"
+    except OSError as error:
+        return f"{path}: {in_words(error)}"
+    except ValueError:  # a zero byte
+        return f"no file can have the name {str(path)!r}"
     found = _found(path)
     if found is not None and stat.S_ISDIR(found.st_mode):
         return f"{path} is a folder, a file is needed"

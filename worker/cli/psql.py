@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import shutil
 import signal
 import subprocess
@@ -12,13 +11,12 @@ from contextlib import suppress
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
+from worker.cli.child import die_with_parent
 from worker.cli.database import with_database
 from worker.config import Config, without_secrets
 from worker.embedded.postgres import packaged_program
 from worker.errors import ConfigurationError, MachineError
 from worker.queue.address import read
-
-_PR_SET_PDEATHSIG = 1
 
 
 def psql(config: Config, *, arguments: Sequence[str]) -> int:
@@ -65,7 +63,7 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
     # a handler, not SIG_IGN, which the program would inherit
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        process = subprocess.Popen(command, env=environment, preexec_fn=_die_with_parent)
+        process = subprocess.Popen(command, env=environment, preexec_fn=die_with_parent)
         try:
             status = process.wait()
         except BaseException:
@@ -77,8 +75,3 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
     finally:
         signal.signal(signal.SIGINT, before)
     return status if status >= 0 else 128 - status
-
-
-def _die_with_parent() -> None:
-    with suppress(AttributeError, OSError):  # Linux only
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -11,25 +11,37 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.cli.database import with_database
-from worker.cli.jobs_list import as_document, count_line, paused_line, view
+from worker.cli.jobs_list import as_document, count_line, paused_as_object, paused_line, view
 from worker.cli.terminal import at, console, print_json, since, words
 from worker.config import Config
 from worker.queue.service import Queue, open_queue
 
 
-def pause(config: Config, *, reason: str | None) -> int:
+def pause(config: Config, *, reason: str | None, as_json: bool = False) -> int:
     """Hand out no job any more; running ones finish."""
     with _opened(config) as queue:
         queue.pause_queue(reason or "no reason given", by=f"{_user()}@{socket.gethostname()}")
+        if as_json:
+            _print_paused(queue)
+            return 0
         print("paused: no job is claimed until `mindscript-worker queue resume`; those that run finish")
     return 0
 
 
-def resume(config: Config) -> int:
+def resume(config: Config, *, as_json: bool = False) -> int:
     """Hand out jobs again."""
     with _opened(config) as queue:
-        print("resumed" if queue.resume_queue() else "the queue was not paused")
+        was_paused = queue.resume_queue()
+        if as_json:
+            _print_paused(queue)
+            return 0
+        print("resumed" if was_paused else "the queue was not paused")
     return 0
+
+
+def _print_paused(queue: Queue) -> None:
+    """As in what `queue status` and `jobs` print."""
+    print_json({"paused": paused_as_object(queue.queue_state())})
 
 
 def status(config: Config, *, as_json: bool = False) -> int:

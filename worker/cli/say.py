@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from pathlib import Path
 from typing import Any
 
-from worker.cli.render import render_job
+from worker.cli.job_files import JobFile
+from worker.cli.outputs import Overwrite, check_outputs
+from worker.cli.render import render_tasks
+from worker.cli.render_tasks import RenderOptions, task_of
 from worker.config import Config
 from worker.errors import JobError
 from worker.payload.parse import parse_job
 from worker.voices import PROVIDERS
+
+_STEM = "say"
 
 
 def say(
@@ -20,7 +27,9 @@ def say(
     model: str | None,
     speed: float,
     take: int,
-    out: Path | None,
+    out: str | None,
+    force: bool = False,
+    play: bool = False,
     quiet: bool,
 ) -> int:
     """Run the command: a job of nothing but these words, as long as they are."""
@@ -36,4 +45,14 @@ def say(
         max_script_characters=config.max_script_characters,
     )
     job = job.model_copy(update={"duration_min": None, "start_delay_s": None})  # as long as the words
-    return render_job(job, config, job_file="say", out=out, quiet=quiet)
+    words = JobFile("say", Path.cwd(), None)
+    overwrite = Overwrite(force=force)
+    task = task_of(job, words, RenderOptions(out=out), stem=_free_stem() if out is None else _STEM)
+    check_outputs(task.outputs(), task.inputs, overwrite)
+    return render_tasks([task], config, overwrite, play=play, quiet=quiet)
+
+
+def _free_stem() -> str:
+    """The first of say, say-2, say-3 and so on that no file here has: voices are tried again and again."""
+    stems = itertools.chain([_STEM], (f"{_STEM}-{number}" for number in itertools.count(2)))
+    return next(stem for stem in stems if not os.path.lexists(f"{stem}.wav"))

@@ -43,9 +43,9 @@ def progress_bars(*, quiet: bool = False) -> Iterator[AddBar]:
     if quiet:
         yield lambda _name, *, length_s=None: lambda _stage, _fraction: None
         return
-    from rich.console import Console
+    from worker.cli.terminal import console as console_of
 
-    console = Console(stderr=True)
+    console = console_of(stderr=True)
     if sys.stderr.isatty() and not console.is_dumb_terminal:
         from rich.live import Live
 
@@ -92,16 +92,29 @@ def _lines(name: str, *, length_s: float | None = None) -> OnProgress:
     return update
 
 
+def as_document(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """What the closing table says, for JSON; the keys are an interface."""
+    return [
+        {
+            "file": str(row.file),
+            "length_s": row.figures["frames"] / row.figures["sample_rate_hz"],
+            "integrated_lufs": row.figures["integrated_lufs"],
+            "true_peak_dbtp": row.figures["true_peak_dbtp"],
+            "seconds": row.seconds,
+        }
+        for row in rows
+    ]
+
+
 def closing_table(rows: Sequence[Row]) -> None:
     """Print what was made: file, length, loudness, peak, time taken."""
-    from rich.console import Console
     from rich.table import Table
 
-    from worker.cli.terminal import words
+    from worker.cli.terminal import console, words
 
-    console = Console(stderr=True)
+    screen = console(stderr=True)
     headings = ("length", "LUFS", "dBTP", "seconds", "× real time")
-    shown = headings if console.width >= _NARROW else headings[:2]
+    shown = headings if screen.width >= _NARROW else headings[:2]
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("file", overflow="fold")
     for heading in shown:
@@ -118,4 +131,4 @@ def closing_table(rows: Sequence[Row]) -> None:
             f"{length_s / row.seconds:.0f}",
         )
         table.add_row(words(row.file), *figures[: len(shown)])
-    console.print(table)
+    screen.print(table)

@@ -1,8 +1,9 @@
-"""What operators' commands print: strangers' words as harmless text, lengths, ages, JSON."""
+"""What commands print: strangers' words as harmless text, lengths, ages, JSON."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -17,9 +18,10 @@ _WIDE = 240  # columns, where nobody looks: nothing is cut off that a program mi
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Standard output, or standard error: as wide as the terminal."""
+    """Standard output, or standard error: as wide as the terminal, or COLUMNS. No text is markup there, whoever wrote it."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else _WIDE, highlight=False)
+    width = None if stream.isatty() or "COLUMNS" in os.environ else _WIDE
+    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
 def words(value: object, *, longest: int | None = None, style: str = "") -> Text:

@@ -46,6 +46,8 @@ class Track:
         Called with the sound of the written file, decoded: float32 blocks that add up to the track, in order, while
         later segments are still being encoded. Both are called by the thread that writes; what they raise ends the
         work.
+    first_frame : int
+        Where this begins in a longer track, so that its dither is that of the whole; its PCM counts from 0.
     """
 
     pcm: Pcm
@@ -56,6 +58,7 @@ class Track:
     threads: int = 1
     on_progress: Callable[[int], None] = lambda _: None
     on_decoded: Callable[[Block], None] | None = None
+    first_frame: int = 0
 
 
 @dataclass(frozen=True)
@@ -163,11 +166,12 @@ def _lengths(count: int, coder: SegmentCoder) -> Iterator[int]:
 def converted_blocks(track: Track, convert: Callable[[Block, int], NDArray[Any]]) -> Iterator[NDArray[Any]]:
     """Render a track in spans of twelve seconds side by side, and give its converted blocks in order.
 
-    ``convert(block, start)`` is called from several threads, never with an empty block.
+    ``convert(block, start)`` is called from several threads, never with an empty block; `start` is a frame of the
+    whole track.
     """
 
     def converted(span: tuple[int, int]) -> list[NDArray[Any]]:
-        start, blocks = span[0], []
+        start, blocks = track.first_frame + span[0], []
         for block in track.pcm(*span):
             if len(block):
                 blocks.append(convert(block, start))

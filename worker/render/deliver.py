@@ -8,13 +8,12 @@ measured while it is being encoded. A file that misses is made again with what w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from dsp.blocks import Block, amplify, finite, gain_to_db
-from dsp.envelope import Fade
 from dsp.limiter import Reduction
 from dsp.loudness import LoudnessMeter, Measurement, hop_frames, integrated_lufs, rounded_db
 from dsp.peak_survey import LimiterBounds
@@ -34,14 +33,12 @@ from worker.render.silence import silent_span, sounds_below_treble
 
 MOST_DBTP = -1.0
 LOUDNESS_TOLERANCE_LU = 0.1
-PREVIEW_FADE_S = 0.5
 _AIM_LU = 0.05  # a miss of more is worth another encoding
-_MOST_ENCODES = 6
+MOST_ENCODES = 6
 _SETTLED_ENCODES = 4  # a file that is still too quiet then stays so
 _CHECKED_S = 30
 _NEARLY_DB = 0.05
 _SAFE = 0.97  # of the limiter's time: what a survey of the peaks foretells of it is that exact, for nearly all mixes
-_PREVIEW_ENCODING = Encoding("mp3", 128)
 
 
 @dataclass(frozen=True)
@@ -178,6 +175,40 @@ def deliver(
         If the last encoding misses otherwise; says what was measured. Also if the decoded file is silent where the mix
         is not, or has another length: to encode again would not change that.
     """
+
+    def encoded(programme: Programme, before: tuple[EncodeReport, ...]) -> Delivered:
+        out.unlink(missing_ok=True)  # the one before is not kept beside the next
+        return _encoded(programme, out, delivery, before, ffmpeg=ffmpeg, threads=threads, on_progress=on_progress)
+
+    return settle(plan, mix, delivery, encoded, threads=threads)
+
+
+def first_programme(plan: RenderPlan, mix: Measurement, delivery: Delivery, *, threads: int) -> Programme:
+    """Find what is encoded first, and mostly last; raises as `find_master` does."""
+    encoding = delivery.encoding
+    aim = Aim(
+        delivery.target_lufs,
+        MOST_DBTP - encoding.headroom_db,
+        delivery.limiter,
+        delivery.bounds and replace(delivery.bounds, most_share=_SAFE * delivery.bounds.most_share),
+        loudness=delivery.loudness,
+    )
+    programme, _ = find_master(plan, mix, aim, threads=threads)
+    return replace(programme, level_db=-encoding.level_change_db)
+
+
+def settle(
+    plan: RenderPlan,
+    mix: Measurement,
+    delivery: Delivery,
+    encoded: Callable[[Programme, tuple[EncodeReport, ...]], Delivered],
+    *,
+    threads: int,
+) -> Delivered:
+    """Encode a programme, and others, until one keeps its promise; raises as `deliver` does.
+
+    `encoded` encodes and measures one; it is given the reports of those before.
+    """
     encoding, target_lufs = delivery.encoding, delivery.target_lufs
     headroom_db = encoding.headroom_db
     level_db = -encoding.level_change_db
@@ -185,7 +216,7 @@ def deliver(
     surveyed = repeating = False
     bounds = delivery.bounds and replace(delivery.bounds, most_share=_SAFE * delivery.bounds.most_share)
     fair_lu, fair = LOUDNESS_TOLERANCE_LU, (level_db, headroom_db)  # the smallest miss so far, and what led to it
-    for number in range(1, _MOST_ENCODES + 1):
+    for number in range(1, MOST_ENCODES + 1):
         ceiling_dbtp = MOST_DBTP - headroom_db
         aim = Aim(target_lufs, ceiling_dbtp, delivery.limiter, bounds, surveyed, delivery.loudness)
         try:
@@ -196,12 +227,11 @@ def deliver(
             raise too_loud(target_lufs, MOST_DBTP, delivered.reached_lufs) from None  # not the ceiling it had come to
         programme = replace(programme, level_db=level_db)
         before = () if delivered is None else delivered.encodes
-        delivered = _encoded(programme, out, delivery, before, ffmpeg=ffmpeg, threads=threads, on_progress=on_progress)
-        delivered = replace(delivered, shortfall=shortfall)
+        delivered = replace(encoded(programme, before), shortfall=shortfall)
         _check_sound(delivered, mix)
         miss_lu = delivered.miss_lu
         over_db = delivered.true_peak_dbtp - MOST_DBTP
-        last = number == _MOST_ENCODES or repeating
+        last = number == MOST_ENCODES or repeating
         close = abs(miss_lu) <= (LOUDNESS_TOLERANCE_LU if last else _AIM_LU)
         # what a codec takes from the loudness and adds to the peaks is no reason to refuse a file, unless it has to be
         settled = bounds is not None and number >= _SETTLED_ENCODES and miss_lu < 0
@@ -214,7 +244,6 @@ def deliver(
             if encoding.format != "aac" and frames != plan.frames:  # bare ADTS has no place for a length
                 raise QualityError(f"the decoded file has {frames} frames where {plan.frames} are due")
             return delivered
-        out.unlink(missing_ok=True)  # not kept beside the next
         if over_db <= 0 and not beyond and abs(miss_lu) <= fair_lu:
             fair_lu, fair = abs(miss_lu), (level_db, headroom_db)
         elif over_db <= 0 and fair_lu < LOUDNESS_TOLERANCE_LU:  # a codec that jumps: it comes no nearer than before
@@ -283,48 +312,19 @@ def _encoded(
     )
     encode(track, out, delivery.encoding)
     measurement = meter.result()
-    report: EncodeReport = {
+    encodes = (*before, encode_report(programme, measurement))
+    return Delivered(delivery, programme, measurement, reduction, analyzer.result(), encodes)
+
+
+def encode_report(programme: Programme, measurement: Measurement) -> EncodeReport:
+    """The gains of an encoding, and what was measured on its decoded sound."""
+    return {
         "master_gain_db": round(programme.gain_db, 3),
         "ceiling_dbtp": round(programme.ceiling_dbtp, 3),
         "level_compensation_db": round(programme.level_db, 3) + 0.0,  # never -0
         "integrated_lufs": finite(integrated_lufs(measurement.energies), 3),
         "true_peak_dbtp": finite(gain_to_db(measurement.true_peak), 3),
     }
-    return Delivered(delivery, programme, measurement, reduction, analyzer.result(), (*before, report))
-
-
-def deliver_preview(programme: Programme, out: Path, *, start: int, seconds: float, tags: Tags, ffmpeg: Ffmpeg) -> int:
-    """Encode `seconds` of the track at its own gain, faded in and out over 0.5 s; returns the frames.
-
-    Raises `QualityError` if its decoded peaks stay above the limit.
-    """
-    plan = programme.plan
-    length = min(round(seconds * plan.sample_rate), plan.frames)
-    start = max(0, min(start, plan.frames - length))
-    fade_frames = min(round(PREVIEW_FADE_S * plan.sample_rate), length // 2)
-    fade = Fade(length, fade_frames, fade_frames)
-    headroom_db = max(_PREVIEW_ENCODING.headroom_db, MOST_DBTP - programme.ceiling_dbtp)
-    for _ in range(_MOST_ENCODES):
-        preview = replace(
-            programme,
-            ceiling_dbtp=MOST_DBTP - headroom_db,
-            limiting=True,
-            level_db=-_PREVIEW_ENCODING.level_change_db,
-        )
-
-        def faded(first: int, last: int, preview: Programme = preview) -> Iterator[Block]:
-            frame = first
-            for block in preview.blocks(start + first, start + last):
-                yield amplify(block, fade.at(frame, frame + len(block)))
-                frame += len(block)
-
-        meter = LoudnessMeter(plan.sample_rate, true_peak=True)
-        encode(Track(faded, length, plan.sample_rate, tags, ffmpeg, on_decoded=meter.add), out, _PREVIEW_ENCODING)
-        over_db = gain_to_db(meter.result().true_peak) - MOST_DBTP
-        if over_db <= 0:
-            return length
-        headroom_db += rounded_db(over_db) + 0.1
-    raise QualityError(f"the preview peaks {over_db:.2f} dB above {MOST_DBTP:.1f} dBTP after {_MOST_ENCODES} encodings")
 
 
 def _check_sound(delivered: Delivered, mix: Measurement) -> None:

@@ -75,6 +75,14 @@ class ExpectedTime:
             seconds = plan.frames / plan.sample_rate if number < tracks else 0.0
             self._expect_track(progress, number, seconds, len(plan.layers))
 
+    def shorten(self, progress: JobProgress, seconds: float) -> None:
+        """Expect that so much of one track is encoded, and nothing of others."""
+        for number in range(len(self.job.deliver)):
+            part_s = seconds if number == 0 else 0.0
+            progress.expect(f"encode {number}", _ENCODE_S[self.encoding.format] * part_s * _CORES / self.threads)
+            if number:
+                progress.expect(f"measure {number}", 0.0)
+
     def _expect_track(self, progress: JobProgress, number: int, seconds: float, layers: int) -> None:
         seconds *= _CORES / self.threads
         progress.expect(f"measure {number}", _MEASURE_S * layers * seconds)

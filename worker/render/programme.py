@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from threading import Event, Lock
 
 from dsp.blocks import BLOCK_FRAMES, Block, amplify, db_to_gain, gain_to_db, spans
@@ -76,11 +77,12 @@ def measure(
     *,
     threads: int,
     true_peak: bool = False,
+    reduction: Reduction | None = None,
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> Measurement:
     """Measure a programme in as many spans at once as there are threads, each after a preroll.
 
-    The result does not depend on how many there are.
+    The result does not depend on how many there are. `reduction` as of `Programme.blocks`.
     """
     plan = programme.plan
     hop = hop_frames(plan.sample_rate)
@@ -92,7 +94,8 @@ def measure(
         start, end = span
         preroll_hops = min(PREROLL_HOPS, start // hop)
         meter = LoudnessMeter(plan.sample_rate, preroll_hops=preroll_hops, true_peak=true_peak)
-        for block in programme.blocks(start - preroll_hops * hop, end):
+        preroll = programme.blocks(start - preroll_hops * hop, start)
+        for block in chain(preroll, programme.blocks(start, end, reduction=reduction)):
             if stop.is_set():
                 raise Stopped
             meter.add(block)

@@ -47,8 +47,8 @@ class Operator:
         assert found == status, streams
         return streams.out + streams.err
 
-    def json(self, *arguments: str) -> Any:
-        return json.loads(self(*arguments, "--json"))
+    def json(self, *arguments: str, status: int = 0) -> Any:
+        return json.loads(self(*arguments, "--json", status=status))
 
     def queue(self) -> Queue:
         return open_queue(self.config, worker_name="w")

@@ -209,3 +209,29 @@ def test_a_commands_json_is_one_document(operator_at: Callable[[str], Operator])
     operator.job()
     for arguments in (("jobs", "--json"), ("queue", "status", "--json"), ("--debug", "jobs", "--json")):
         assert isinstance(json.loads(operator(*arguments)), dict)
+
+
+def test_json_says_what_became_of_each_job(operator_at: Callable[[str], Operator]) -> None:
+    operator = operator_at("leased-postgres")
+    waiting, done = operator.job(), operator.job("completed")
+    tried = operator.json("jobs", "cancel", waiting, "--dry-run")
+    assert tried["dry_run"]
+    assert status_of(operator, waiting) == "pending"
+    changed = operator.json("jobs", "cancel", waiting, done, NOBODY, "--yes", status=1)
+    assert {each["id"]: (each["done"], each["was"]) for each in changed["jobs"]} == {
+        NOBODY: (False, None),
+        waiting: (True, "waiting"),
+        done: (False, "completed"),
+    }
+    assert {each["id"]: each["reason"] for each in changed["jobs"]} == {
+        NOBODY: f"there is no job {NOBODY}",
+        waiting: None,
+        done: "it is completed already",
+    }
+    older = operator.json("jobs", "purge", "--older-than", "1h")
+    assert older == {"dry_run": False, "due": 0, "is_all": True, "purged": 0}
+    assert operator.json("queue", "pause", "--reason", "rest")["paused"]["reason"] == "rest"
+    assert operator.json("queue", "resume") == {"paused": None}
+    assert operator.json("migrate")["ran"]
+    forgotten = operator.json("forget", "--user", NOBODY, "--yes")
+    assert (forgotten["jobs"], forgotten["failures"]) == (0, [])

@@ -29,6 +29,15 @@ def test_a_few_words_are_as_long_as_they_take(tmp_path):
     assert len(soundfile.read(slow)[0]) > 1.2 * len(sound)
 
 
+def test_words_without_a_name_get_the_next_free_one(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert run(["say", "Calm.", "--quiet"]) == 0
+    assert sorted(path.name for path in tmp_path.glob("*.wav")) == ["say-2.wav", "say.wav"]
+    assert run(["say", "Calm.", "--quiet", "-o", "say.wav"]) == 2
+    assert capfd.readouterr() == ("", "error: --out: say.wav exists; give another name, or --force to replace it\n")
+
+
 def test_another_take_is_another_recording(tmp_path):
     sounds = []
     for take in ("1", "2", "1"):
@@ -85,7 +94,8 @@ def test_any_line_of_a_sentence_has_it_spoken_anew(tmp_path):
     for lines, misses in ((), 4), (("1",), 1), (("2",), 1), (("4",), 2), (("5",), 1), (("1", "2"), 1):
         report = tmp_path / "report.json"
         arguments = [part for line in lines for part in ("--new-take", line)]
-        assert run(["render", str(job), "-o", str(tmp_path / "a.wav"), "--report", str(report), *arguments]) == 0
+        given = ["-o", "/dev/null", "--report", str(report), "--force", *arguments]
+        assert run(["render", str(job), *given]) == 0
         assert json.loads(report.read_text())["speech_cache"]["misses"] == misses
     assert run(["render", str(job), "-o", str(tmp_path / "a.wav"), "--new-take", "3"]) == 2
     assert run(["render", str(job), "-o", str(tmp_path / "a.wav"), "--new-take", "0"]) == 2
@@ -100,7 +110,7 @@ def test_a_line_is_spoken_anew_and_kept(tmp_path, capsys):
 
     def rendered(*arguments: str) -> tuple[np.ndarray, dict[str, int]]:
         out, report = tmp_path / "a.wav", tmp_path / "report.json"
-        assert run(["render", str(job), "-o", str(out), "--report", str(report), "--quiet", *arguments]) == 0
+        assert run(["render", str(job), "-o", str(out), "--report", str(report), "--force", *arguments]) == 0
         return soundfile.read(out)[0], json.loads(report.read_text())["speech_cache"]
 
     first, _ = rendered()

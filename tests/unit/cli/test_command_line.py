@@ -34,13 +34,13 @@ COMMANDS = list(every_parser(build_parser()))[1:]
         ("rendr job.json", "unknown command 'rendr'; did you mean render?"),
         ("jobs retyr 1f0c", "unknown action 'retyr'; did you mean retry?"),
         ("inspect a.mp3 --pictures b.png", "unknown option --pictures; did you mean --picture?"),
-        ("render --quite", "unknown option --quite; did you mean --quiet?"),  # said first: JOB.json is missing, too
+        ("render --quite", "unknown option --quite; did you mean --quiet?"),  # said first: JOB is missing, too
         ("forget --usr=1", "unknown option --usr; did you mean --user?"),
         ("jobs --status runing", "--status: found 'runing', allowed are running, failed, waiting, parked, done,"),
         ("jobs --status runing", "; did you mean running?"),
         ("frobnicate", "unknown command 'frobnicate'; there are render, "),
         ("job.json", "unknown command 'job.json'; a file follows its command, as in render job.json"),
-        ("render", "missing: JOB.json"),
+        ("render", "missing: JOB "),
         ("voices local", "unexpected argument 'local'"),
         ("say hello --speed fast", "--speed: found 'fast', expected a number"),
         ("help rendr", "unknown command 'rendr'; did you mean render?"),
