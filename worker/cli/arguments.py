@@ -129,7 +129,6 @@ def _add_inspect(commands: Any) -> None:
     )
     inspect.add_argument("file", type=Path, metavar="FILE", help="any audio file")
     inspect.add_argument("--picture", type=Path, metavar="OUT.png", help="draw waveform, loudness and spectrum")
-    inspect.add_argument("--force", action="store_true", help="replace files that exist")
     inspect.add_argument(
         "--html", type=Path, metavar="PAGE.html", help="make one page to send: player, waveform, receipt, picture"
     )
