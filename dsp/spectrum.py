@@ -23,6 +23,9 @@ MAIN_LOBE_BINS = 4
 """Half the width of a tone's line, in units of one over the span's length."""
 STANDS_OUT_DB = 12.0
 """A line so far above its surroundings is a tone."""
+STEADY_DB = 1.5
+STEADY_RADIANS = 0.1
+"""What a steady tone may change by over half a span, in level and in phase."""
 
 _DECIMATED_HZ = 5_500
 _TAPS_PER_PHASE = 32
@@ -33,8 +36,6 @@ _MOST_LINES = 32
 _FAINTEST_DBFS = -90.0
 _MASKED_FROM_DB = -60.0  # relative to the channel's own tone
 _SAME_HZ = 0.05
-_STEADY_DB = 1.5
-_STEADY_RADIANS = 0.1  # over half a span
 
 Channel = NDArray[np.float32] | NDArray[np.float64]
 """One channel, shape (frames,)."""
@@ -118,7 +119,7 @@ class Spectrum:
     def __init__(self, samples: Channel, sample_rate: float) -> None:
         if len(samples) < 64:
             raise ValueError(f"a span of {len(samples)} frames; at least 64 are needed")
-        window = _window(len(samples))
+        window = harris_window(len(samples))
         size = 1 << (2 * len(samples) - 1).bit_length()
         transform = np.fft.rfft(samples * window, size)
         self.resolution_hz = sample_rate / len(samples)
@@ -181,16 +182,16 @@ class Spectrum:
         return Line(hz=float((peak + shift) * self.bin_hz), level_dbfs=float(level * 20.0 / math.log(10.0)))
 
 
-def steady_lines(samples: Channel, sample_rate: float) -> list[Line]:
+def steady_lines(samples: Channel, sample_rate: float, lines: Sequence[Line] | None = None) -> list[Line]:
     """Find the tones of one pitch and one level through a whole span, strongest first.
 
     Of the lines in the spectrum those are kept that are as loud in the first half as in the middle and the last one
     (within 1.5 dB), and whose phase advances evenly; notes and words do not. `samples` has shape (frames,), the sample
-    rate is in Hz.
+    rate is in Hz; `lines` are those of its spectrum, where they are known.
     """
-    lines = Spectrum(samples, sample_rate).lines()
+    lines = Spectrum(samples, sample_rate).lines() if lines is None else lines
     half = len(samples) // 2
-    window = _window(half)
+    window = harris_window(half)
     starts = (0, (len(samples) - half) // 2, len(samples) - half)
     n = np.arange(half)
     steady = []
@@ -199,10 +200,10 @@ def steady_lines(samples: Channel, sample_rate: float) -> list[Line]:
         wave = np.exp(-1j * turn * n) * window
         parts = np.array([(samples[at : at + half] @ wave) * np.exp(-1j * turn * at) for at in starts])
         sizes = np.abs(parts)
-        if sizes.min() <= 0.0 or 20.0 * np.log10(sizes.max() / sizes.min()) > _STEADY_DB:
+        if sizes.min() <= 0.0 or 20.0 * np.log10(sizes.max() / sizes.min()) > STEADY_DB:
             continue
         drift = np.angle(parts[2] * parts[0] * np.conj(parts[1]) ** 2)
-        if abs(drift) < _STEADY_RADIANS:
+        if abs(drift) < STEADY_RADIANS:
             steady.append(line)
     return steady
 
@@ -238,7 +239,8 @@ def leakage_db(own: Spectrum, own_hz: float, other_hz: float) -> float | None:
 
 
 @lru_cache(maxsize=4)
-def _window(length: int) -> NDArray[np.float32]:
+def harris_window(length: int) -> NDArray[np.float32]:
+    """Make the window of `Spectrum`, of so many frames."""
     turns = 2.0 * np.pi * np.arange(length) / length
     a0, a1, a2, a3 = _HARRIS
     window = a0 - a1 * np.cos(turns) + a2 * np.cos(2 * turns) - a3 * np.cos(3 * turns)

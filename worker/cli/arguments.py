@@ -129,6 +129,9 @@ def _add_inspect(commands: Any) -> None:
     )
     inspect.add_argument("file", type=Path, metavar="FILE", help="any audio file")
     inspect.add_argument("--picture", type=Path, metavar="OUT.png", help="draw waveform, loudness and spectrum")
+    inspect.add_argument(
+        "--html", type=Path, metavar="PAGE.html", help="make one page to send: player, waveform, receipt, picture"
+    )
     inspect.add_argument("--force", action="store_true", help="replace files that exist")
     inspect.add_argument(
         "--loop", action="store_true", help="of music: show and draw where it would loop in a longer track, instead"
@@ -141,7 +144,10 @@ def _add_inspect(commands: Any) -> None:
         help="where the voice is; FILE's own name with .vtt is found by itself",
     )
     inspect.add_argument(
-        "--report", type=Path, metavar="REPORT.json", help="of `render --report`: what loudness was due"
+        "--report",
+        type=Path,
+        metavar="REPORT.json",
+        help="of `render --report`: what was promised; FILE's own name with .report.json is found by itself",
     )
 
 

@@ -16,11 +16,11 @@ import numpy as np
 from dsp.loudness import Energies, integrated_lufs, windows_lufs
 from dsp.music_loop import FoundLoop, find_loop
 from dsp.recorded import Looped
-from worker.cli.inspect import clock, signed
 from worker.cli.outputs import Overwrite, staged
 from worker.config import Config
 from worker.ffmpeg.program import find_ffmpeg
 from worker.inspect.seam import SeamLoudness, seam_loudness
+from worker.inspect.words import clock, signed
 from worker.media.clip import FileClip
 from worker.media.decode import decode
 from worker.payload.schema import SAMPLE_RATE_HZ

@@ -10,7 +10,6 @@ import numpy as np
 
 from dsp.blocks import spans
 from dsp.loudness import measure, momentary_lufs, short_term_lufs
-from worker.cli.inspect import clock, signed
 from worker.cli.picture import (
     DPI,
     GRID,
@@ -21,14 +20,17 @@ from worker.cli.picture import (
     VOICE,
     WAVE,
     beside,
-    named,
+    heading,
+    named_axes,
     save,
     spectrogram,
+    style,
     thinned,
     time_axis,
 )
 from worker.inspect.seam import around_seam
 from worker.inspect.waveform import WaveformBuilder
+from worker.inspect.words import clock, signed
 from worker.payload.schema import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
@@ -51,14 +53,13 @@ def draw_loop(out: Path, inspected: InspectedLoop, *, title: str) -> None:
         f"spectra {inspected.found.difference_db:.1f} dB apart",
         f"seam {signed(inspected.seam.lowest_lufs, '')}to {signed(inspected.seam.highest_lufs, 'LUFS')}",
     )
-    with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 9, "axes.edgecolor": GRID, "axes.linewidth": 0.8}):
+    with style(title):
         figure = Figure(figsize=_SIZE_INCHES, dpi=DPI, facecolor=PAPER)
         grid = figure.add_gridspec(
             4, 1, height_ratios=(1.1, 1.0, 1.3, 2.0), left=0.062, right=0.83, top=0.885, bottom=0.045, hspace=0.28
         )
         piece, course, seam, spectrum = (figure.add_subplot(grid[row]) for row in range(4))
-        figure.text(0.062, 0.965, title.replace("$", r"\$"), fontsize=15, fontweight="bold", color=INK, va="center")
-        figure.text(0.062, 0.933, "  ·  ".join(figures), fontsize=9.5, color=SOFT, va="center")
+        heading(figure, title, "  ·  ".join(figures), tall=_SIZE_INCHES[1])
         _piece(piece, inspected)
         _course(course, inspected)
         for axes in (piece, course):
@@ -72,15 +73,16 @@ def _piece(axes: Any, inspected: InspectedLoop) -> None:
     for first, last in spans(0, inspected.clip.frames):
         builder.add(inspected.clip.read(first, last))
     drawn = builder.result()
-    times = (np.arange(len(drawn.lows)) + 0.5) * drawn.wave_s
+    lows, highs = drawn.lows.min(axis=1), drawn.highs.max(axis=1)
+    times = (np.arange(len(lows)) + 0.5) * drawn.wave_s
     start, stop = inspected.loop.start / SAMPLE_RATE_HZ, inspected.loop.stop / SAMPLE_RATE_HZ
     for inside, colour in ((times < start, VOICE), ((times >= start) & (times < stop), WAVE), (times >= stop, GRID)):
-        axes.fill_between(times, drawn.lows, drawn.highs, where=inside, color=colour, linewidth=0.3)
+        axes.fill_between(times, lows, highs, where=inside, color=colour, linewidth=0.3)
     reach = max(0.05, 1.12 * float(max(drawn.highs.max(), -drawn.lows.min())))
     axes.set_ylim(-reach, reach)
     axes.set_yticks([])
     _crossfades(axes, inspected)
-    named(axes, "The piece")
+    named_axes(axes, "The piece")
     for height, word, colour in ((0.75, "heard once", VOICE), (0.5, "repeated", WAVE), (0.25, "left out", SOFT)):
         beside(axes, height, word, colour)
 
@@ -91,7 +93,7 @@ def _course(axes: Any, inspected: InspectedLoop) -> None:
     axes.plot(times, values, color=INK, linewidth=1.3, solid_joinstyle="round")
     _crossfades(axes, inspected)
     _levels(axes, inspected)
-    named(axes, "Its short-term loudness, LUFS")
+    named_axes(axes, "Its short-term loudness, LUFS")
 
 
 def _crossfades(axes: Any, inspected: InspectedLoop) -> None:
@@ -128,10 +130,11 @@ def _seam(level: Any, spectrum: Any, inspected: InspectedLoop) -> None:
     ):
         level.plot(begins_s + np.arange(len(values)) / 10.0 + length_s / 2, values, color=colour, linewidth=width)
     _levels(level, inspected)
-    named(level, "At the seam (0 s): loudness of 3 s and of 0.4 s, LUFS")
+    named_axes(level, "At the seam (0 s): loudness of 3 s and of 0.4 s, LUFS")
     builder = WaveformBuilder(SAMPLE_RATE_HZ)
     builder.add(sound)
-    spectrogram(spectrum, builder.result(), from_s=begins_s)
+    spectrogram(spectrum, builder.result(), channel=None, from_s=begins_s)
+    named_axes(spectrum, "Spectrum, Hz")
     for axes in (level, spectrum):
         axes.axvspan(0.0, crossfade_s, color=TARGET, alpha=0.18, linewidth=0)
         axes.set_xlim(begins_s, begins_s + len(sound) / SAMPLE_RATE_HZ)

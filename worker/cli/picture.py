@@ -1,9 +1,11 @@
-"""The picture of a track: waveform with the voice marked, loudness against the target, spectrogram with tones named."""
+"""The picture of a track: waveforms with the voice marked, loudness and target, spectra with tones named."""
 
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +13,37 @@ import matplotlib as mpl
 import numpy as np
 
 from dsp.loudness import Energies, momentary_lufs, short_term_lufs
-from worker.cli.inspect import Span, beat_in_words, clock, hertz
+from worker.cli.fonts import drawable, families, shortened
 from worker.inspect.inspection import Inspection
-from worker.inspect.waveform import HIGHEST_HZ, LOWEST_HZ, Waveform
+from worker.inspect.lyrics import Span
+from worker.inspect.named import Named
+from worker.inspect.waveform import LOWEST_HZ, Waveform
+from worker.inspect.words import clock
 
 PAPER, INK, SOFT, GRID = "#fbfaf7", "#24303d", "#7d8793", "#e4e2dc"
 WAVE, VOICE, TARGET = "#3f6c8f", "#d98032", "#b23a48"
 SKY = ("#fbfaf7", "#dce6ea", "#a9c4d0", "#6a98b3", "#3f6c8f", "#274a6b", "#152a43")
-_SIZE_INCHES, DPI = (12.0, 7.4), 110
+DPI = 110
+_WIDE_INCHES = 12.0
+_HEAD_INCHES, _FOOT_INCHES, _GAP_INCHES = 1.05, 0.42, 0.27
+_WAVE_INCHES, _LOUDNESS_INCHES, _SPECTRUM_INCHES = 1.5, 1.25, 1.9
+_LEFT, _RIGHT, _LABELS = 0.062, 0.80, 0.822  # of the width
+_LINE_INCHES, _LABEL_CHARACTERS = 0.165, 28
 _LOUDEST_DB, _RANGE_DB = -20.0, 75.0
-_MOST_TONES = 8
 _COLOURS = 128
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
+
+_STYLE: Any = {"font.size": 9, "axes.edgecolor": GRID, "axes.linewidth": 0.8}
+_TICKS = (
+    (50, "50"),
+    (100, "100"),
+    (200, "200"),
+    (500, "500"),
+    (1000, "1k"),
+    (2000, "2k"),
+    (5000, "5k"),
+    (10_000, "10k"),
+)
 
 mpl.use("agg")
 
@@ -35,6 +56,8 @@ def draw(
     drawn: Waveform,
     energies: Energies,
     result: Inspection,
+    names: Sequence[Named],
+    remarks: Sequence[str] = (),
     voice: Sequence[Span],
     target_lufs: float | None,
 ) -> None:
@@ -44,12 +67,16 @@ def draw(
     ----------
     out : Path
     title, subtitle : str
+        Text, of any writing; what no font has is drawn as a box. A title that is too long is shortened in the middle.
     drawn : Waveform
-        Waveform and spectrogram.
+        Waveform and spectrogram of both channels; drawn once where they are the same.
     energies : float32 array
         Of the loudness meter, a value every 100 ms.
     result : Inspection
-        Tones and beats to name.
+    names : sequence of Named
+        Tones and beats, all of which are labelled: the picture grows where they need the room.
+    remarks : sequence of str
+        What else is to be said of the tones, below their labels.
     voice : sequence of (start, stop)
         In seconds.
     target_lufs : float or None
@@ -57,20 +84,61 @@ def draw(
     """
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 9, "axes.edgecolor": GRID, "axes.linewidth": 0.8}):
-        figure = Figure(figsize=_SIZE_INCHES, dpi=DPI, facecolor=PAPER)
-        grid = figure.add_gridspec(
-            3, 1, height_ratios=(1.15, 1.0, 2.6), left=0.062, right=0.83, top=0.862, bottom=0.06, hspace=0.16
-        )
-        wave, loudness, spectrum = (figure.add_subplot(grid[row]) for row in range(3))
-        figure.text(0.062, 0.957, title, fontsize=15, fontweight="bold", color=INK, va="center")
-        figure.text(0.062, 0.92, subtitle, fontsize=9.5, color=SOFT, va="center")
-        _wave(wave, drawn, voice)
+    channels = 1 if drawn.alike else 2
+    heights = [_WAVE_INCHES / channels] * channels + [_LOUDNESS_INCHES] + [_SPECTRUM_INCHES] * channels
+    labels = _label_column(names, remarks)
+    column = sum(heights[channels + 1 :]) + _GAP_INCHES * (channels - 1)
+    grown = max(0.0, sum(label.tall for label in labels) - column)
+    heights[channels + 1 :] = [height + grown / channels for height in heights[channels + 1 :]]
+    tall = _HEAD_INCHES + sum(heights) + _GAP_INCHES * (len(heights) - 1) + _FOOT_INCHES
+    with style(f"{title}{subtitle}"):
+        figure = Figure(figsize=(_WIDE_INCHES, tall), dpi=DPI, facecolor=PAPER)
+        axes, top = [], tall - _HEAD_INCHES
+        for height in heights:
+            axes.append(figure.add_axes((_LEFT, (top - height) / tall, _RIGHT - _LEFT, height / tall)))
+            top -= height + _GAP_INCHES
+        waves, loudness, spectra = axes[:channels], axes[channels], axes[channels + 1 :]
+        heading(figure, title, subtitle, tall=tall)
+        sides = ("both channels are the same",) if channels == 1 else ("left", "right")
+        for channel, (wave, side) in enumerate(zip(waves, sides, strict=True)):
+            _wave(wave, drawn, channel, voice)
+            named_axes(wave, f"Waveform, {side}")
+        if voice:
+            beside(waves[0], 0.62, "voice", VOICE)
+            beside(waves[0], 0.62 - 0.24 * channels, "music and tones", WAVE)
         _loudness(loudness, energies, result, target_lufs)
-        _spectrum(spectrum, drawn, result)
-        for axes in (wave, loudness, spectrum):
-            time_axis(axes, result.duration_s, labelled=axes is spectrum)
+        for channel, (spectrum, side) in enumerate(zip(spectra, sides, strict=True)):
+            spectrogram(spectrum, drawn, channel=channel)
+            named_axes(spectrum, f"Spectrum, Hz, {side}")
+        for each in axes:
+            time_axis(each, result.duration_s, labelled=each is axes[-1])
+        _place_labels(figure, spectra, labels, tall)
         save(figure, out)
+
+
+def style(text: str) -> Any:
+    """Sizes, colours and fonts of a picture with this text in it, as a context."""
+    return mpl.rc_context({**_STYLE, "font.family": families(text)})
+
+
+def heading(figure: Any, title: str, subtitle: str, *, tall: float) -> None:
+    """Title and figures above a picture that is so many inches tall."""
+    written = figure.text(
+        _LEFT,
+        1 - 0.36 / tall,
+        drawable(title),
+        fontsize=15,
+        fontweight="bold",
+        color=INK,
+        va="center",
+        parse_math=False,
+    )
+    whole = drawable(title)
+    kept = len(whole)
+    while written.get_window_extent().x1 > 0.985 * figure.bbox.width and kept > 8:
+        kept = min(kept - 1, int(kept * 0.985 * figure.bbox.width / written.get_window_extent().x1) + 1)
+        written.set_text(shortened(whole, kept))
+    figure.text(_LEFT, 1 - 0.66 / tall, drawable(subtitle), fontsize=9.5, color=SOFT, va="center", parse_math=False)
 
 
 def save(figure: Any, out: Path) -> None:
@@ -84,23 +152,20 @@ def save(figure: Any, out: Path) -> None:
     few.save(out, format="PNG", optimize=True)
 
 
-def _wave(axes: Any, drawn: Waveform, voice: Sequence[Span]) -> None:
-    times = (np.arange(len(drawn.lows)) + 0.5) * drawn.wave_s
+def _wave(axes: Any, drawn: Waveform, channel: int, voice: Sequence[Span]) -> None:
+    lows, highs = drawn.lows[:, channel], drawn.highs[:, channel]
+    times = (np.arange(len(lows)) + 0.5) * drawn.wave_s
     spoken = np.zeros(len(times), bool)
     for start, stop in voice:
         spoken |= (times >= start - drawn.wave_s / 2) & (times <= stop + drawn.wave_s / 2)
-    axes.fill_between(times, drawn.lows, drawn.highs, color=WAVE, linewidth=0.3)
+    axes.fill_between(times, lows, highs, color=WAVE, linewidth=0.3)
     if spoken.any():
-        axes.fill_between(times, drawn.lows, drawn.highs, where=spoken, color=VOICE, linewidth=0.3)
-    reach = max(0.05, 1.12 * float(max(drawn.highs.max(), -drawn.lows.min())))
+        axes.fill_between(times, lows, highs, where=spoken, color=VOICE, linewidth=0.3)
     for start, stop in voice:
         axes.axvspan(start, stop, color=VOICE, alpha=0.10, linewidth=0)
+    reach = max(0.05, 1.12 * float(max(drawn.highs.max(), -drawn.lows.min())))  # the same for both, to compare them
     axes.set_ylim(-reach, reach)
     axes.set_yticks([])
-    named(axes, "Waveform")
-    if voice:
-        beside(axes, 0.62, "voice", VOICE)
-        beside(axes, 0.38, "music and tones", WAVE)
 
 
 def _loudness(axes: Any, energies: Energies, result: Inspection, target_lufs: float | None) -> None:
@@ -128,7 +193,7 @@ def _loudness(axes: Any, energies: Energies, result: Inspection, target_lufs: fl
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f}".replace("-", "−"))
     axes.grid(axis="y", color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
-    named(axes, "Short-term loudness, LUFS")
+    named_axes(axes, "Short-term loudness, LUFS")
 
 
 def thinned(times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -138,75 +203,92 @@ def thinned(times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return times[:count].reshape(-1, step).mean(axis=1), values[:count].reshape(-1, step).mean(axis=1)
 
 
-def _spectrum(axes: Any, drawn: Waveform, result: Inspection) -> None:
-    spectrogram(axes, drawn)
-    _name_tones(axes, result)
-
-
-def spectrogram(axes: Any, drawn: Waveform, *, from_s: float = 0.0) -> None:
-    """Draw levels by time and frequency."""
+def spectrogram(axes: Any, drawn: Waveform, *, channel: int | None, from_s: float = 0.0) -> None:
+    """Draw levels by time and frequency, of a channel or of the louder one; colours mean the same in both."""
     from matplotlib.colors import LinearSegmentedColormap
 
     sky = LinearSegmentedColormap.from_list("sky", SKY)
     top = max(_LOUDEST_DB - 20.0, float(np.percentile(drawn.levels_db, 99.7)))
-    columns, rows = drawn.levels_db.shape
+    levels_db = drawn.levels_db.max(axis=0) if channel is None else drawn.levels_db[channel]
+    columns, rows = levels_db.shape
+    low, high = np.log2(LOWEST_HZ), np.log2(drawn.highest_hz)
     axes.pcolorfast(
         from_s + np.arange(columns + 1) * drawn.spectrum_s,
-        np.linspace(np.log2(LOWEST_HZ), np.log2(HIGHEST_HZ), rows + 1),
-        drawn.levels_db.T,
+        np.linspace(low, high, rows + 1),
+        levels_db.T,
         cmap=sky,
         vmin=top - _RANGE_DB,
         vmax=top,
     )
-    axes.set_ylim(np.log2(LOWEST_HZ), np.log2(HIGHEST_HZ))
-    ticks = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)
-    axes.set_yticks(np.log2(ticks), ["50", "100", "200", "500", "1k", "2k", "5k", "10k"])
-    named(axes, "Spectrum, Hz")
+    axes.set_ylim(low, high)
+    ticks = [(hz, name) for hz, name in _TICKS if hz <= drawn.highest_hz]
+    axes.set_yticks(np.log2([hz for hz, _ in ticks]), [name for _, name in ticks])
 
 
-def _name_tones(axes: Any, result: Inspection) -> None:
-    """Labels beside the spectrogram, each joined to its tone by a thin line, and far enough from each other."""
-    labels = _labels(result)
+@dataclass(frozen=True)
+class _Label:
+    """What stands beside the spectra, `tall` inches of it, joined to places in them."""
+
+    text: str
+    colour: str
+    places: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def tall(self) -> float:
+        return _LINE_INCHES * (0.45 + 1 + self.text.count("\n"))
+
+
+def _label_column(names: Sequence[Named], remarks: Sequence[str]) -> list[_Label]:
+    """All labels, from the top down."""
+    colours = {None: INK, "found": INK, "not found": TARGET, "masked": SOFT, "not measured": SOFT}
+    labels = []
+    for name in sorted(names, key=lambda name: (min(channel for channel, _ in name.places), -name.places[0][1])):
+        state = "" if name.state in (None, "found") else f"\n{name.state}"
+        lines = name.words.replace(": ", ":\n", 1).split("\n")
+        text = "\n".join(textwrap.fill(line, _LABEL_CHARACTERS) for line in lines)
+        labels.append(_Label(f"{text}{state}", colours[name.state], name.places))
+    return [*labels, *(_Label(textwrap.fill(remark, _LABEL_CHARACTERS + 4), SOFT) for remark in remarks)]
+
+
+def _place_labels(figure: Any, spectra: Sequence[Any], labels: Sequence[_Label], tall: float) -> None:
+    """Put each label as near to its places as its neighbours allow, and join them by thin lines; all in inches."""
     if not labels:
         return
-    low, high = axes.get_ylim()
-    line = 0.06 * (high - low)
-    starts = [float(np.log2(hz)) for hz, _ in labels]
-    tall = [line * (1 + text.count("\n")) for _, text in labels]
-    for _ in range(100):  # neighbours push each other apart until all have room
-        for one in range(len(starts) - 1):
-            missing = (tall[one] + tall[one + 1]) / 2 - (starts[one + 1] - starts[one])
-            if missing > 0:
-                starts[one] -= missing / 2
-                starts[one + 1] += missing / 2
-    for start, (hz, text) in zip(starts, labels, strict=True):
-        axes.annotate(
-            text, (1, np.log2(hz)), xycoords=("axes fraction", "data"), xytext=(1.025, start),
-            textcoords=("axes fraction", "data"), va="center", color=INK, fontsize=9, linespacing=1.35,
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-", "color": TARGET, "linewidth": 0.9, "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 0
-            },
+
+    def height(channel: int, hz: float) -> float:
+        axes = spectra[min(channel, len(spectra) - 1)]
+        low, high = axes.get_ylim()
+        box = axes.get_position()
+        share = (np.log2(max(hz, 1.0)) - low) / (high - low)
+        return float((box.y0 + box.height * min(max(share, 0.0), 1.0)) * tall)
+
+    bottom, top = spectra[-1].get_position().y0 * tall, spectra[0].get_position().y1 * tall
+    middles = [
+        float(np.mean([height(*place) for place in label.places])) if label.places else bottom + label.tall / 2
+        for label in labels
+    ]
+    edge = top
+    for number, label in enumerate(labels):  # none above the one before it, then none below the bottom
+        middles[number] = min(middles[number], edge - label.tall / 2)
+        edge = middles[number] - label.tall / 2
+    edge = bottom
+    for number in reversed(range(len(labels))):
+        middles[number] = max(middles[number], edge + labels[number].tall / 2)
+        edge = middles[number] + labels[number].tall / 2
+    for label, middle in zip(labels, middles, strict=True):
+        figure.text(
+            _LABELS, middle / tall, label.text, fontsize=9, color=label.colour, va="center", linespacing=1.3,
+            parse_math=False,
         )  # fmt: skip
+        for place in label.places:
+            _join(figure, (_RIGHT, height(*place) / tall), (_LABELS - 0.004, middle / tall))
 
 
-def _labels(result: Inspection) -> list[tuple[float, str]]:
-    """What to name, from low to high: beats first, then the tones that are not part of one."""
-    labels = [((beat.low_hz + beat.high_hz) / 2, beat_in_words(beat).replace(": ", "\n")) for beat in result.beats[:2]]
-    in_beats = {round(hz, 1) for beat in result.beats for hz in (beat.low_hz, beat.high_hz)}
-    seen: set[float] = set()
-    for ear, tones in result.tones.items():
-        for tone in tones:
-            key = round(tone.hz, 1)
-            if key in in_beats or key in seen:
-                continue
-            seen.add(key)
-            other = result.tones["right" if ear == "left" else "left"]
-            sides = "" if any(round(twin.hz, 1) == key for twin in other) else f"{ear[0].upper()} "
-            whole = tone.from_s < 1.0 and tone.to_s > result.duration_s - 25.0
-            when = "" if whole else f"  {clock(tone.from_s)}–{clock(tone.to_s)}"
-            labels.append((tone.hz, f"{sides}{hertz(tone.hz)} Hz{when}"))
-    return sorted(labels[:_MOST_TONES])
+def _join(figure: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    from matplotlib.lines import Line2D
+
+    xs, ys = zip(start, end, strict=True)
+    figure.add_artist(Line2D(xs, ys, color=TARGET, linewidth=0.8, transform=figure.transFigure))
 
 
 def time_axis(axes: Any, seconds: float, *, labelled: bool) -> None:
@@ -220,7 +302,7 @@ def time_axis(axes: Any, seconds: float, *, labelled: bool) -> None:
         axes.spines[side].set_visible(False)
 
 
-def named(axes: Any, name: str) -> None:
+def named_axes(axes: Any, name: str) -> None:
     """A name above the axes."""
     axes.set_title(name, loc="left", fontsize=9.5, color=INK, pad=4)
     axes.set_facecolor(PAPER)

@@ -116,7 +116,7 @@ class Encoders(ExitStack):
             if self._stopped:
                 pipe.kill()
         silence = bytes(self._coder.flush * self._coder.frame_samples * _FRAME_BYTES)
-        pipe.write(_endless_wav(self._track.sample_rate) + silence)
+        pipe.write(endless_wav(self._track.sample_rate) + silence)
         return pipe
 
 
@@ -152,7 +152,7 @@ def encode_segments(track: Track, coder: SegmentCoder) -> Iterator[EncodedFrames
             parts.clear()
 
 
-def _endless_wav(sample_rate: int) -> bytes:
+def endless_wav(sample_rate: int) -> bytes:
     """Make the header of a WAV stream of float32 stereo of unknown length."""
     form = struct.pack("<HHIIHH", _FLOAT, 2, sample_rate, sample_rate * _FRAME_BYTES, _FRAME_BYTES, 32)
     riff = struct.pack("<4sI4s", b"RIFF", _UNKNOWN_BYTES, b"WAVE")

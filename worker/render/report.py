@@ -15,6 +15,7 @@ from dsp.plan import RenderPlan, render_layer
 from worker.formats import FORMATS
 from worker.media.sniff import mp3_encoder
 from worker.plan.compile import Compiled
+from worker.plan.promised import promised_of
 from worker.plan.recordings import Media
 from worker.render.analysis import DeliveredAnalysis
 from worker.render.deliver import Delivered
@@ -39,7 +40,9 @@ class Report:
         ``encodes``: the gains of each encoding and what they led to; ``limiter_reduction_db``: seconds and the largest
         reduction from there on, at most 60 points, empty where the limiter never worked.
     speech : mapping, optional
-        Of `worker.tts.prices.speech_figures`.
+        Of `worker.vendors.speech_figures`.
+    promised : mapping
+        Tones and beats that should be in the file: `worker.plan.promised.Promised.as_json`.
     """
 
     file: str
@@ -71,6 +74,7 @@ class Report:
     notes: tuple[str, ...] = ()
     speech_check: Mapping[str, object] | None = None
     speech: Mapping[str, Any] | None = None
+    promised: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain types only; infinities are None already, so that any JSON reader takes it."""
@@ -153,6 +157,7 @@ def make_report(
         notes=(*notes, *delivered.notes, *_louder_than_voice(compiled, layers)),
         speech_check=speech_check,
         speech=speech,
+        promised=promised_of(programme.plan, programme.gain_db).as_json(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -16,9 +17,9 @@ from paths import ROOT
 
 from dsp.noise import Noise
 from dsp.tones import Binaural, Isochronic, Monaural, Tone
+from worker.cli.main import run as command
 from worker.ffmpeg.program import find_ffmpeg
 from worker.inspect.inspection import Inspection, Inspector
-from worker.inspect.waveform import HIGHEST_HZ, LOWEST_HZ, MOST_COLUMNS, ROWS, WaveformBuilder
 
 
 def run(*arguments: str | Path, hide: str = "") -> subprocess.CompletedProcess[str]:
@@ -142,22 +143,6 @@ def test_the_picture_shows_the_voice_from_the_lyrics_beside_the_file(tmp_path):
     assert picture.read_bytes() != with_voice
 
 
-def test_a_drawing_is_no_larger_for_a_long_track():
-    builder = WaveformBuilder(RATE)
-    tone = (0.5 * Tone(440.0, RATE).render(0, 60 * RATE)).astype(np.float32)
-    for _ in range(10):
-        builder.add(tone)
-    waveform = builder.result()
-    assert len(waveform.lows) <= MOST_COLUMNS
-    assert len(waveform.levels_db) <= MOST_COLUMNS
-    assert len(waveform.lows) * waveform.wave_s == pytest.approx(600, rel=0.01)
-    assert len(waveform.levels_db) * waveform.spectrum_s == pytest.approx(600, rel=0.02)
-    row = int(ROWS * np.log(440 / LOWEST_HZ) / np.log(HIGHEST_HZ / LOWEST_HZ))
-    middle = waveform.levels_db[len(waveform.levels_db) // 2]
-    assert abs(int(middle.argmax()) - row) <= 2
-    assert middle.max() == pytest.approx(-6.0, abs=1.5)
-
-
 @pytest.mark.parametrize(
     ("name", "content", "status", "words"),
     [
@@ -200,3 +185,61 @@ def test_without_matplotlib_the_extra_is_named_first(tmp_path):
     done = run(tmp_path / "none.mp3", "--picture", tmp_path / "out.png", hide="matplotlib")
     assert done.returncode == 1
     assert "mindscript-audio-worker[picture]" in done.stderr
+
+
+@pytest.fixture
+def track(tmp_path, capsys):
+    """A track of a second with its report, as `render` leaves them."""
+    (tmp_path / "job.json").write_text(
+        '{"solfeggio": {"hz": 528}, "durationMin": 0.1, "fade": {"inMs": 0, "outMs": 0}}'
+    )
+    file = tmp_path / "track.mp3"
+    report = tmp_path / "track.report.json"
+    assert command(["render", str(tmp_path / "job.json"), "-o", str(file), "--report", str(report), "--quiet"]) == 0
+    capsys.readouterr()
+    return file
+
+
+def test_the_report_beside_a_file_is_found_and_its_tones_are(track, capsys):
+    assert command(["inspect", str(track), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["report"] == {"file": "track.report.json", "target_lufs": -16.0}
+    assert [(tone["channel"], tone["state"]) for tone in figures["promised"]] == [("left", "found"), ("right", "found")]
+    assert figures["promised"][0]["level_dbfs"] == pytest.approx(
+        figures["promised"][0]["promised"]["level_dbfs"], abs=0.1
+    )
+
+
+def test_a_report_of_another_file_is_left_aside_and_said(track, capsys):
+    soundfile.write(track.with_suffix(".wav"), music(2), RATE)
+    assert command(["inspect", str(track.with_suffix(".wav")), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["promised"] is None
+    assert "not the report of this file: it is of a track of 264600 frames" in figures["report_note"]
+    arguments = ["inspect", str(track.with_suffix(".wav")), "--report", str(track.with_suffix(".report.json"))]
+    assert command(arguments) == 2
+    assert "is not the report of track.wav" in capsys.readouterr().err
+
+
+def test_a_page_is_made_and_never_over_another_file(track, capsys):
+    page = track.with_suffix(".html")
+    assert command(["inspect", str(track), "--html", str(page)]) == 0
+    text = page.read_text()
+    sound = base64.b64encode(track.read_bytes()).decode()
+    assert f'src="data:audio/mpeg;base64,{sound}"' in text
+    assert "✓ kept" in text
+    assert "page" in capsys.readouterr().out
+    assert command(["inspect", str(track), "--html", str(page)]) == 2
+    assert command(["inspect", str(track), "--html", str(track), "--force"]) == 2
+    assert command(["inspect", str(track), "--html", str(track.with_suffix(".txt"))]) == 2
+    assert page.read_text() == text
+
+
+def test_what_browsers_do_not_play_is_an_mp3_in_the_page(tmp_path, monkeypatch):
+    file, page = tmp_path / "track.aiff", tmp_path / "page.html"
+    soundfile.write(file, music(3), RATE)
+    assert command(["inspect", str(file), "--html", str(page)]) == 0
+    assert "of a kind that not all browsers play" in page.read_text()
+    monkeypatch.setattr("worker.inspect.embed.MOST_BYTES", 32_000)
+    assert command(["inspect", str(file), "--html", str(page), "--force"]) == 0
+    assert "plays its first 0:02 as an MP3" in page.read_text()

@@ -62,4 +62,4 @@ def test_music_without_a_place_of_its_own_loops_as_a_whole(tmp_path, capsys, sou
 
 def test_what_is_of_finished_tracks_is_refused_with_it(faded, tmp_path, capsys):
     assert run(["inspect", "--loop", str(faded), "--lyrics", str(tmp_path / "a.vtt")]) == 2
-    assert capsys.readouterr().err.startswith("error: --loop: found with --lyrics or --report")
+    assert capsys.readouterr().err.startswith("error: --loop: found with --lyrics, --report or --html")
