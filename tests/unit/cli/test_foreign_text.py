@@ -71,6 +71,11 @@ def _bad_title(name: str) -> None:
     run(["render", "job.json"])
 
 
+def _inspect(*options: str) -> None:
+    Path("a.wav").touch()
+    run(["inspect", "a.wav", *options])
+
+
 EXITS: dict[str, Callable[[str], object]] = {
     "table": _cell,
     "closing table": _row,
@@ -81,8 +86,8 @@ EXITS: dict[str, Callable[[str], object]] = {
     "render, bad options": lambda name: run(["render", "a.json", "--from", name]),
     "render, no such voice": lambda name: run(["render", "a.json", "--voice", name]),
     "say": lambda name: run(["say", "Calm.", "-o", f"no/{name}.wav"]),
-    "inspect": lambda name: run(["inspect", "a.wav", "--picture", f"no/{name}.png"]),
-    "inspect, lyrics": lambda name: run(["inspect", "a.wav", "--lyrics", name]),
+    "inspect": lambda name: _inspect("--picture", f"no/{name}.png"),
+    "inspect, lyrics": lambda name: _inspect("--lyrics", name),
     "demo": lambda name: run(["demo", "--examples", name]),
 }
 
