@@ -82,7 +82,7 @@ def inspect(
     html: Path | None,
     force: bool,
     loop: bool,
-    as_json: bool,
+    as_json: bool = False,
     lyrics: Path | None,
     report: Path | None,
 ) -> int:
@@ -102,13 +102,12 @@ def inspect(
         from worker.cli.inspect_loop import inspect_loop
 
         return inspect_loop(config, file, picture=picture, overwrite=overwrite, as_json=as_json)
-    ffmpeg = find_ffmpeg(config.ffmpeg)
-    inspected = _measured(ffmpeg, file, lyrics, report, drawn=bool(outputs))
+    inspected = _measured(config, file, lyrics, report, drawn=bool(outputs))
     with staged([output.path for output in outputs], overwrite) as place:
         if picture is not None:
             _draw(inspected, place(picture))
         if html is not None:
-            _write_page(inspected, ffmpeg, place(html))
+            _write_page(inspected, find_ffmpeg(config.ffmpeg), place(html))
     if as_json:
         from worker.cli.terminal import print_json
 
@@ -118,12 +117,12 @@ def inspect(
     return 0
 
 
-def _measured(ffmpeg: Ffmpeg, file: Path, lyrics: Path | None, report: Path | None, *, drawn: bool) -> _Inspected:
+def _measured(config: Config, file: Path, lyrics: Path | None, report: Path | None, *, drawn: bool) -> _Inspected:
     """Measure a file in one pass, and hold its report against it."""
     found = find_report(file, report)
     told, note = found.report, found.note
     voice = voice_of(file, lyrics)
-    with opened_sound(ffmpeg, file) as sound:
+    with opened_sound(find_ffmpeg(config.ffmpeg), file) as sound:
         inspector = Inspector(sound.sample_rate, None if told is None else told.promised)
         waveform = WaveformBuilder(sound.sample_rate) if drawn else None
         for block in sound.blocks:
