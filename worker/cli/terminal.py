@@ -18,9 +18,9 @@ _WIDE = 240  # columns, where nobody looks: nothing is cut off that a program mi
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Standard output, or standard error: as wide as the terminal, or COLUMNS. No text on it is markup."""
+    """Standard output, or standard error (there COLUMNS counts): as wide as the terminal. No text on it is markup."""
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() or "COLUMNS" in os.environ else _WIDE
+    width = None if stream.isatty() or (stderr and "COLUMNS" in os.environ) else _WIDE
     return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
