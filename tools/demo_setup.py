@@ -20,8 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # Measured on Linux x86-64 with Python 3.11: the wheels; the folder afterwards, with the tracks and the database.
-DOWNLOAD_MB, DISK_MB = 90, 380
-FFMPEG_DOWNLOAD_MB, FFMPEG_DISK_MB = 70, 175
+DOWNLOAD_MB, DISK_MB = 90, 365
+FFMPEG_DOWNLOAD_MB, FFMPEG_DISK_MB = 70, 165
 OLDEST_PYTHON = (3, 11)
 OLDEST_FFMPEG = (5, 1)  # as in worker/ffmpeg/program.py
 SILENCE_S = 15.0  # elsewhere than on a terminal something is said as often as that

@@ -68,11 +68,21 @@ def read_config() -> tuple[Config, tuple[ConfigurationError, ...]]:
     return config, problems
 
 
+def settings_file(environ: Mapping[str, str]) -> Path | None:
+    """Where settings are read from, if there is such a file; None where there may be none."""
+    named = environ.get(NAMED_BY)
+    if named is None:
+        return _DEFAULT
+    return Path(named) if named else None
+
+
 def find_env_file(environ: Mapping[str, str]) -> EnvFile | None:
     """Read the file that `MINDSCRIPT_ENV_FILE` names, else `.env` in the current folder; None without one."""
-    named = environ.get(NAMED_BY)
-    if named is not None:
-        return read_env_file(Path(named)) if named else None
+    path = settings_file(environ)
+    if path is None:
+        return None
+    if NAMED_BY in environ:
+        return read_env_file(path)
     if not _DEFAULT.is_file():  # a folder of that name is a virtual environment
         return None
     owner = _DEFAULT.stat().st_uid

@@ -10,16 +10,16 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from worker.cli.bars import FAILED
 from worker.cli.database import EMBEDDED_FOLDER, with_database
+from worker.cli.error_lines import print_errors
 from worker.cli.examples import examples_folder, has_local_voice
 from worker.cli.files import beside
 from worker.cli.job_checks import checked_jobs
@@ -39,6 +39,7 @@ from worker.render import stages
 from worker.render.produce import produce
 from worker.render.progress import OnProgress
 from worker.render.studio import Studio
+from worker.repeating import repeating
 from worker.service.runner import JobResult
 
 # What the closing words point out, by the job file's name.
@@ -87,7 +88,7 @@ def demo(config: Config, *, examples: Path | None, quiet: bool, as_json: bool = 
     elif rows:
         closing_table(rows)
     for file, error in failed.items():
-        print(f"error: {for_terminal(f'{file.label}: {error}')}", file=sys.stderr)
+        print_errors([error], of=file.label)
     if not quiet and examples is None and not failed:
         _print_ending([row.file for row in rows])
     return 1 if failed else 0
@@ -198,26 +199,8 @@ def _through_the_queue(jobs: Jobs, tracks_folder: Path, config: Config, add_bar:
                     on_progress(running.stage or "", running.percent / 100)
 
         try:
-            with _repeating(show, every_s=0.1):
+            with repeating(show, every_s=0.1, name="screen"):
                 worker.run()
         finally:  # interrupted: the next demo begins with an empty queue
             queue.cancel([job_id for job_id, (file, _) in queued.items() if file not in {*rows, *failed}])
     return [rows[file] for file in jobs if file in rows], failed
-
-
-@contextmanager
-def _repeating(action: Callable[[], None], *, every_s: float) -> Iterator[None]:
-    """Call an action from another thread while the block runs."""
-    done = threading.Event()
-
-    def run() -> None:
-        while not done.wait(every_s):
-            action()
-
-    thread = threading.Thread(target=run, name="screen", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

@@ -68,20 +68,6 @@ def doctor(
     return 1 if bad else 0
 
 
-def examine(
-    config: Config,
-    *,
-    online: bool = False,
-    problems: Sequence[ConfigurationError] = (),
-    environ: Sequence[str] = (),
-    env_file: Path = ENV_FILE,
-    limit_s: float = _FIRST_S,
-) -> list[Finding]:
-    """Check everything: all findings, in the order in which they are read."""
-    groups = examined(config, online=online, problems=problems, environ=environ, env_file=env_file, limit_s=limit_s)
-    return [finding for findings in groups.values() for finding in findings]
-
-
 def examined(
     config: Config,
     *,

@@ -14,7 +14,7 @@ from worker.errors import Interrupted, WorkerError
 from worker.os_errors import with_file
 
 # Where each command's function is; it is called with the configuration, and its arguments by name.
-_FUNCTIONS = {
+FUNCTIONS = {
     "render": "worker.cli.render:render",
     "validate": "worker.cli.validate:validate",
     "schema": "worker.cli.schema:schema",
@@ -67,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
             parser.error(f"--{stray[0]} belongs to `{command}` alone, not to `{command} {action}`")
         command = f"{command} {action}"
     signal.signal(signal.SIGTERM, _interrupt)
-    from worker.masks import for_terminal
+    from worker.cli.error_lines import print_errors
 
     try:
         from worker import masks
@@ -86,14 +86,13 @@ def run(arguments: Sequence[str]) -> int:
 
             logs.for_a_command(debug=debug)
         # Loaded here: each command loads what it needs and no more.
-        module, name = _FUNCTIONS[command].split(":")
+        module, name = FUNCTIONS[command].split(":")
         status: int = getattr(importlib.import_module(module), name)(config, **options)
         return status
     except WorkerError as error:
         if debug:
             raise
-        for line in error.lines:
-            print(f"error: {for_terminal(line)}", file=sys.stderr)
+        print_errors(error.lines)
         return error.exit_status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at exit
@@ -104,12 +103,12 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         if debug:
             raise
-        print(f"error: {for_terminal(with_file(error))} (--debug shows where)", file=sys.stderr)
+        print_errors([f"{with_file(error)} (--debug shows where)"])
         return 1
     except Exception as error:
         if debug:
             raise
-        print(f"error: {type(error).__name__}: {for_terminal(str(error))} (--debug shows where)", file=sys.stderr)
+        print_errors([f"{type(error).__name__}: {error} (--debug shows where)"])
         return 1
 
 

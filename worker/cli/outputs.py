@@ -13,11 +13,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.env_file import settings_file
 from worker.errors import JobError
 from worker.os_errors import in_words
 
 NOWHERE = Path(os.devnull)
-SETTINGS = Path(".env")  # read by every command
 PICTURE_ENDINGS = (".png",)
 REPORT_ENDINGS = (".json",)
 _STREAMS = ("-", "/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2")
@@ -82,7 +82,9 @@ def output_faults(
     outputs: Iterable[Output], inputs: Iterable[Path], overwrite: Overwrite
 ) -> Iterator[tuple[Output, JobError]]:
     """Give everything for which `check_outputs` would refuse."""
-    read = [state for path in (*inputs, SETTINGS) if (state := _found(path)) is not None]
+    # `.env` is never a track, whether it is read or not
+    settings = {Path(".env"), settings_file(os.environ) or NOWHERE} - {NOWHERE}
+    read = [state for path in (*inputs, *settings) if (state := _found(path)) is not None]
     taken: dict[Path, Output] = {}
     for output in outputs:
         path = output.path

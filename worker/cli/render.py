@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from worker.cli.error_lines import print_errors
 from worker.cli.job_checks import raise_all
 from worker.cli.job_files import job_files
 from worker.cli.outputs import Overwrite
@@ -112,5 +113,5 @@ def rendered(
         for label, note in notes:
             print(for_terminal(f"note: {f'{label}: ' if len(tasks) > 1 else ''}{note}"), file=sys.stderr)
     for label, failure in errors:
-        print(f"error: {for_terminal(f'{label}: {failure.message}')}", file=sys.stderr)
+        print_errors([failure.message], of=label)
     return finished, max((failure.exit_status for _, failure in errors), default=0)

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from worker.cli.error_lines import print_errors
 from worker.cli.job_checks import CheckedJob, check_job, warn
 from worker.cli.job_files import job_files
 from worker.config import Config
 from worker.errors import JobError
-from worker.masks import for_terminal
 from worker.payload.schema import RenderJob
 from worker.payload.script import Sentence, parse_script
 
@@ -87,5 +87,5 @@ def _print_lines(checked: Sequence[CheckedJob]) -> None:
     sys.stdout.flush()
     for each in checked:
         warn(each, named=True)
-        for line in each.error.lines if each.error is not None else ():
-            print(f"error: {for_terminal(f'{each.file.label}: {line}')}", file=sys.stderr)
+        if each.error is not None:
+            print_errors(each.error.lines, of=each.file.label)

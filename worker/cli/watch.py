@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from worker.cli.error_lines import print_errors
 from worker.cli.job_checks import raise_all
 from worker.cli.job_files import STANDARD_INPUT, job_files, named_paths
 from worker.cli.outputs import Overwrite
@@ -86,7 +87,7 @@ class _Watch:
             if first:
                 raise
             self._worked_on = self._seen
-            _tell(error)
+            print_errors(error.lines)
             return
         self._media = {path for task in tasks for path in task.media}
         media = _states(self._media)
@@ -96,7 +97,7 @@ class _Watch:
         except WorkerError as error:
             if first and any(each.code == "output.file" for _, each in errors):
                 raise
-            _tell(error)
+            print_errors(error.lines)
         else:
             self._make([task for task in tasks if self._made.get(task.label) != (task, _of(task, media))], media)
         there = sorted(str(path) for path, state in self._seen.items() if state)
@@ -115,7 +116,7 @@ class _Watch:
                 self._say(f"playing {finished[-1]} with {player.program}")
                 self.player.enter_context(playing(player, finished[-1]))
         except WorkerError as error:
-            _tell(error)
+            print_errors(error.lines)
 
     def _changed(self, path: Path, state: tuple[int, ...]) -> bool:
         return self._worked_on is not None and self._worked_on.get(path) != state
@@ -123,11 +124,6 @@ class _Watch:
     def _say(self, what: str) -> None:
         if not self._quiet:
             print(for_terminal(what), file=sys.stderr)
-
-
-def _tell(error: WorkerError) -> None:
-    for line in error.lines:
-        print(f"error: {for_terminal(line)}", file=sys.stderr)
 
 
 def _states(paths: Iterable[Path]) -> _States:

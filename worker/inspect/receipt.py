@@ -1,7 +1,6 @@
 """The receipt of a finished track: what was promised and what was measured, side by side.
 
-`receipt` sets a fresh measurement against the report of the job; `receipt_of_report` takes the report's own
-measurement, for whoever has the report and not the file. The bounds are those of docs/reference/quality.md.
+The bounds are those of docs/reference/quality.md.
 """
 
 from __future__ import annotations
@@ -61,14 +60,7 @@ class Receipt:
 def receipt(result: Inspection, report: TrackReport | None) -> Receipt:
     """Set what was measured on a file beside what its job promised."""
     figures = [
-        *_sound(
-            report,
-            frames=result.frames,
-            seconds=result.duration_s,
-            lufs=result.integrated_lufs,
-            range_lu=result.loudness_range_lu,
-            peak_dbtp=result.true_peak_dbtp,
-        ),
+        *_sound(result, report),
         *_tones(result.promised or ()),
         *_leakage(result),
         *_faults(result),
@@ -76,28 +68,9 @@ def receipt(result: Inspection, report: TrackReport | None) -> Receipt:
     return Receipt(tuple(figures), _notes(report), _speech(report))
 
 
-def receipt_of_report(report: TrackReport) -> Receipt:
-    """Take the figures that the job measured on its own file."""
-    figures = _sound(
-        report,
-        frames=int(report.number("frames") or 0),
-        seconds=report.number("duration_s") or 0.0,
-        lufs=report.number("integrated_lufs"),
-        range_lu=report.number("loudness_range_lu"),
-        peak_dbtp=report.number("true_peak_dbtp"),
-    )
-    return Receipt(tuple(figures), _notes(report), _speech(report))
-
-
-def _sound(
-    report: TrackReport | None,
-    *,
-    frames: int,
-    seconds: float,
-    lufs: float | None,
-    range_lu: float | None,
-    peak_dbtp: float | None,
-) -> Iterator[Figure]:
+def _sound(result: Inspection, report: TrackReport | None) -> Iterator[Figure]:
+    frames, seconds, lufs = result.frames, result.duration_s, result.integrated_lufs
+    range_lu, peak_dbtp = result.loudness_range_lu, result.true_peak_dbtp
     due_frames = None if report is None else report.number("frames")
     due_s = None if report is None else report.number("duration_s")
     measured = f"{clock(seconds, 3)}, {frames} frames"

@@ -64,7 +64,8 @@ class ForkServer:
 
     def want_loaded(self, names: frozenset[str]) -> None:
         """Have large modules loaded before the next fork (`worker.job.large_modules`); from any thread."""
-        self._wanted |= names
+        with self._lock:
+            self._wanted |= names
 
     def rest(self, *, after_s: float) -> None:
         """Let go of the large modules if no job was started for so long.

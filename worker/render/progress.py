@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+
+from worker.repeating import repeating
 
 OnProgress = Callable[[str, float], None]
 """Called with the stage in words and the fraction of the whole job that is done."""
@@ -96,22 +98,9 @@ class JobProgress:
             if self._current >= 0:
                 self._tell(self._clock())
 
-    @contextmanager
-    def ticking(self, *, every_s: float = _TICK_S) -> Iterator[None]:
+    def ticking(self, *, every_s: float = _TICK_S) -> AbstractContextManager[None]:
         """Report now and then from another thread, too, until the block ends."""
-        ended = threading.Event()
-
-        def run() -> None:
-            while not ended.wait(every_s):
-                self.tick()
-
-        thread = threading.Thread(target=run, name="progress", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        return repeating(self.tick, every_s=every_s, name="progress")
 
     @property
     def pace(self) -> float:

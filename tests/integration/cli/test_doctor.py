@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from standins.storage import Bucket
 from standins.supabase import supabase_standin
 
-from worker.cli.doctor import examine
+from worker.cli.doctor import examined
 from worker.cli.doctor_finding import Finding
 from worker.cli.doctor_sandbox import examine_sandbox
 from worker.config import Config
@@ -27,6 +27,10 @@ from worker.queue.service import open_queue
 def project(leased_dsn):
     with supabase_standin(leased_dsn) as project:
         yield project
+
+
+def examine(config: Config) -> list[Finding]:
+    return [finding for group in examined(config).values() for finding in group]
 
 
 def findings(project, dsn=None, **more):

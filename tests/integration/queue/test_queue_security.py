@@ -17,7 +17,7 @@ from production import OWNER, PLATFORM
 from standins.queued_jobs import customer
 from standins.supabase import supabase_standin
 
-from worker.cli.doctor import examine
+from worker.cli import doctor
 from worker.cli.doctor_database import Finding
 from worker.config import Config
 from worker.errors import ConfigurationError
@@ -453,9 +453,8 @@ def test_schema_public_that_everybody_may_write_is_named(databases: Databases, d
 
 
 def all_findings(project: Any, dsn: str) -> list[Finding]:
-    return list(
-        examine(Config(supabase_url=project.url, supabase_service_role_key=project.key, database_url=dsn))  # type: ignore[arg-type]
-    )
+    config = Config(supabase_url=project.url, supabase_service_role_key=project.key, database_url=dsn)  # type: ignore[arg-type]
+    return [finding for group in doctor.examined(config).values() for finding in group]
 
 
 def findings(project: Any, dsn: str) -> dict[str, Finding]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
+import inspect
 import io
 import shlex
 import sys
@@ -13,7 +16,7 @@ import pytest
 
 from worker.cli import version
 from worker.cli.arguments import PURPOSES, SHELLS, build_parser
-from worker.cli.main import run
+from worker.cli.main import FUNCTIONS, run
 from worker.cli.parser import Parser
 from worker.errors import MachineError
 from worker.ffmpeg.program import Ffmpeg
@@ -118,6 +121,19 @@ def test_each_help_says_what_it_does_and_shows_how(parser: Parser) -> None:
         if parser.prog != "mindscript-worker help":
             assert f"mindscript-worker {line}".startswith(parser.prog)
         assert f"  mindscript-worker {line}\n" in f"{parser.format_help()}\n"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_command_takes_what_its_parser_gives(name: str) -> None:
+    """Options without a default of the parser's are given only where somebody writes them."""
+    module, function = FUNCTIONS[name].split(":")
+    signature = inspect.signature(getattr(importlib.import_module(module), function))
+    parser = build_parser().at(name.split())
+    hidden = {"help", "version", "debug", "action", "command"}
+    actions = [action for action in parser._actions if action.dest not in hidden]
+    always = {action.dest for action in actions if action.default is not argparse.SUPPRESS}
+    signature.bind(None, **dict.fromkeys(always))
+    signature.bind(None, **dict.fromkeys({action.dest for action in actions}))
 
 
 def test_each_command_is_listed_under_a_purpose() -> None:

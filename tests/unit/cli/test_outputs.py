@@ -47,6 +47,12 @@ def test_the_settings_file_counts_as_read(tmp_path: Path, monkeypatch: pytest.Mo
     assert "is read here" in fault(Path("track.mp3"))
 
 
+def test_a_settings_file_of_another_name_counts_as_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shop.env").write_text("KEY=1")
+    monkeypatch.setenv("MINDSCRIPT_ENV_FILE", str(tmp_path / "shop.env"))
+    assert "is read here" in fault(tmp_path / "shop.env", overwrite=FORCE)
+
+
 def test_what_exists_is_replaced_with_force_only(music: Path) -> None:
     assert fault(music, overwrite=CAREFUL) == f"--out: {music} exists; give another name, or --force to replace it"
     check_outputs([Output("--out", music)], [music.parent / "missing.json"], FORCE)

@@ -10,7 +10,7 @@ from track_reports import measured, report_of
 
 from worker.inspect.inspection import Inspection
 from worker.inspect.promises import LookedFor
-from worker.inspect.receipt import Figure, receipt, receipt_of_report
+from worker.inspect.receipt import Figure, receipt
 from worker.inspect.reports import TrackReport
 from worker.plan.promised import PromisedTone
 
@@ -87,11 +87,6 @@ def test_a_masked_tone_is_explained_in_plain_words():
 
 def test_without_a_report_everything_is_only_measured():
     assert {line.verdict for line in receipt(measured(), None).figures} == {"measured"}
-
-
-def test_the_report_alone_gives_a_receipt_too():
-    lines = receipt_of_report(track_report(measured()))
-    assert lines.kept == 3
 
 
 def test_a_report_of_strange_types_gives_what_it_has():
