@@ -100,18 +100,19 @@ def _voice():  # type: ignore[no-untyped-def]
     return Hibari(voice="heart", threads=1)
 
 
-def clean_pieces(take: int = 0) -> Iterator[SpokenPiece]:
-    """200 pieces: 40 sentences at five speeds, most of them as a recording or a codec would leave them.
+def clean_pieces(take: int = 0, every: int = 1) -> Iterator[SpokenPiece]:
+    """200 pieces, or one in so many: 40 sentences at five speeds, most as a recording or a codec would leave them.
 
     Another take has other sound, and other sentences as recordings.
     """
-    for number, text in enumerate(SENTENCES):
-        for turn, speed in enumerate(SPEEDS):
-            samples = said(text, speed, take)
-            kind = ("as it is", *_RECORDED)[(number + turn + take) % (len(_RECORDED) + 1)]
-            if kind != "as it is":
-                samples = _RECORDED[kind](samples, np.random.default_rng(1000 * take + number))
-            yield SpokenPiece(f"{kind}, speed {speed:g}", samples, text, speed)
+    chosen = [(number, turn) for number in range(len(SENTENCES)) for turn in range(len(SPEEDS))][::every]
+    for number, turn in chosen:
+        text, speed = SENTENCES[number], SPEEDS[turn]
+        samples = said(text, speed, take)
+        kind = ("as it is", *_RECORDED)[(number + turn + take) % (len(_RECORDED) + 1)]
+        if kind != "as it is":
+            samples = _RECORDED[kind](samples, np.random.default_rng(1000 * take + number))
+        yield SpokenPiece(f"{kind}, speed {speed:g}", samples, text, speed)
 
 
 def _noisy(samples: Samples, random: np.random.Generator) -> Samples:

@@ -10,8 +10,11 @@ marked further, faults, soak or production is in no tier by its folder: it is ch
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+import pytest
 from paths import TESTS
 
 ALSO_DATABASES = frozenset({"test_servers.py", "test_production_jobs.py"})
@@ -29,6 +32,16 @@ def tiers_of(path: Path, marks: set[str]) -> set[str]:
     databases = tier == "integration" and (folders[0] == "queue" or path.name in ALSO_DATABASES)
     tiers = set() if "further" in marks else {tier}
     return {*tiers, "databases"} if databases else tiers
+
+
+def further(cases: Iterable[Any], *, but: Sequence[Any] = ()) -> list[Any]:
+    """The cases of a test, in which all but those of `but` are marked further; tuples are a case's several values."""
+    return [
+        each
+        if each in but
+        else pytest.param(*(each if isinstance(each, tuple) else (each,)), marks=pytest.mark.further)
+        for each in cases
+    ]
 
 
 class Outside:

@@ -54,6 +54,7 @@ def says(version: str, *, libavcodec: str = "58. 18.100") -> str:
 def feed_long(pipe: Pipe) -> None:
     for _ in range(1000):
         pipe.write(SILENCE)
+    pipe.finish()  # after SIGTERM, FFmpeg takes what is written, and its status alone tells
 
 
 @pytest.mark.parametrize(

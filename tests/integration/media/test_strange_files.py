@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from codec_signals import RATE
 from strange_media import FILM, GAP, NOISE, SECONDS, SOUND, silent_seconds
+from tiers import further
 
 from worker.errors import MediaError
 from worker.media.decode import opened_sound
@@ -78,7 +79,7 @@ def ape(size: int) -> bytes:
     return ends[0] + bytes(size) + ends[1]
 
 
-@pytest.mark.parametrize("before", ["tags", "long", "zeros", "few zeros", "ape"])
+@pytest.mark.parametrize("before", further(["tags", "long", "zeros", "few zeros", "ape"], but=["tags", "few zeros"]))
 @pytest.mark.parametrize(("ending", "options"), CONTAINERS, ids=CONTAINER_NAMES)
 def test_tags_and_zeros_before_the_sound_are_skipped(made, read, before, ending, options):
     prefix = {
@@ -92,7 +93,7 @@ def test_tags_and_zeros_before_the_sound_are_skipped(made, read, before, ending,
     assert np.array_equal(read(prefix + plain.read_bytes()), read(plain))
 
 
-@pytest.mark.parametrize("behind", ["id3v1", "ape", "zeros"])
+@pytest.mark.parametrize("behind", further(["id3v1", "ape", "zeros"], but=["zeros"]))
 @pytest.mark.parametrize(("ending", "options"), CONTAINERS, ids=CONTAINER_NAMES)
 def test_tags_and_a_block_of_zeros_behind_the_sound_are_no_sound(made, read, behind, ending, options):
     suffix = {"id3v1": b"TAG" + bytes(125), "ape": ape(2000), "zeros": bytes(60_000)}[behind]

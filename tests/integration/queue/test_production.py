@@ -18,6 +18,7 @@ from servers import server_versions, wanted_versions
 from standins.http_server import serve
 from standins.keys import ANON_JWT, SECRET_KEY, SERVICE_JWT
 from standins.postgrest import Postgrest
+from tiers import further
 
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, ShuttingDown, TransientError
@@ -307,7 +308,7 @@ def test_a_payload_never_stops_the_worker_that_claims_it(made, chosen) -> None:
         assert claimed(queue).crashes == 1
 
 
-@pytest.mark.parametrize("chosen", ONE_OF_EACH_WAY, ids=named)
+@pytest.mark.parametrize("chosen", further(ONE_OF_EACH_WAY, but=ONE_OF_EACH_WAY[:2]), ids=named)
 def test_a_payload_over_the_limit_is_not_read(made, chosen) -> None:
     variant = variant_of(chosen)
     dsn = made(variant)

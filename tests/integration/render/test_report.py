@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from clips import ArrayClip
 from codec_signals import RATE
+from tiers import further
 
 from dsp.envelope import Constant, Fade
 from dsp.noise import Noise
@@ -203,7 +204,7 @@ def test_a_codec_that_jumps_gets_what_came_nearest_before(tmp_path, monkeypatch)
 
 @pytest.mark.parametrize(
     "target_lufs",
-    [-6.0, pytest.param(-7.0, marks=pytest.mark.further)],
+    [-6.0, *further([-7.0])],
     ids=["the limiter gives up", "the encodings are used up"],
 )
 def test_what_no_codec_can_deliver_so_loud_is_the_jobs_fault(tmp_path, target_lufs):

@@ -30,6 +30,7 @@ from standins.speech import Service, speech_service
 from standins.storage import Bucket
 from standins.supabase import Project, supabase_standin
 from standins.writers import CATALOGUE_ID, MUSIC, queue, track_row
+from tiers import further
 
 from worker.render import stages
 
@@ -235,11 +236,9 @@ def _check(
     execute(dsn, "DROP TABLE stages CASCADE")
 
 
-@pytest.mark.parametrize(
-    "chosen", [*FEW, *(pytest.param(each, marks=pytest.mark.further) for each in SOME if each not in FEW)], ids=named
-)
+@pytest.mark.parametrize("chosen", further(SOME, but=FEW), ids=named)
 def test_jobs_of_every_writer_are_delivered(dsn, chosen, project, speech, tmp_path) -> None:
-    _check(dsn, chosen, project, speech, tmp_path, SHORT_MIN, [*FEW, *SOME].index(chosen) % 3, 3)
+    _check(dsn, chosen, project, speech, tmp_path, SHORT_MIN, SOME.index(chosen) % 3, 3)
 
 
 @pytest.mark.production

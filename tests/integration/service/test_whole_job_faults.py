@@ -26,6 +26,7 @@ from standins.queued_jobs import CUSTOMER, Case, Place, Placed, sound
 from standins.speech import ELEVENLABS_VOICES, OPENAI_OWN_VOICE, Answer, speech_service
 from standins.storage import MB, Bucket, Refused, locked_body, no_bucket, rendered
 from standins.supabase import supabase_standin
+from tiers import further
 
 from worker.ffmpeg.program import find_ffmpeg
 
@@ -97,7 +98,7 @@ def all_spoken_cases() -> Iterator[Case]:
 @pytest.mark.parametrize(
     "cases",
     [
-        pytest.param(spoken_cases, marks=pytest.mark.further),
+        *further([spoken_cases]),
         pytest.param(all_spoken_cases, marks=pytest.mark.faults),
     ],
 )
@@ -177,7 +178,7 @@ PASSING_STORAGE_TOO = [
 @pytest.mark.parametrize(
     "cases",
     [
-        pytest.param(PASSING_STORAGE, marks=pytest.mark.further),
+        *further([PASSING_STORAGE]),
         pytest.param(PASSING_STORAGE_TOO, marks=pytest.mark.faults),
     ],
 )
@@ -404,7 +405,7 @@ BROKEN_MUSIC = {
 @pytest.mark.parametrize(
     "broken",
     [
-        pytest.param(dict(list(BROKEN_MUSIC.items())[:2]), marks=pytest.mark.further),
+        *further([dict(list(BROKEN_MUSIC.items())[:2])]),
         pytest.param(BROKEN_MUSIC, marks=pytest.mark.faults),
     ],
 )

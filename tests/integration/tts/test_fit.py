@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from standins.queued_jobs import sound
 from standins.speech import ELEVENLABS_VOICES, seconds_of, speech_service
+from tiers import further
 
 from dsp.noise import Noise
 from worker.codec.encoding import Encoding
@@ -366,9 +367,7 @@ class TestJobs:
         first = int(np.flatnonzero(np.abs(track) > 1e-4)[0])
         assert 0 <= first - round(7.25 * RATE) <= 0.02 * RATE, "the edge of the first word"
 
-    @pytest.mark.parametrize(
-        "name", ["checkout-premium-voice", pytest.param("edit-without-music-url", marks=pytest.mark.further)]
-    )
+    @pytest.mark.parametrize("name", ["checkout-premium-voice", *further(["edit-without-music-url"])])
     def test_jobs_as_the_shop_writes_them_are_delivered_with_a_note(self, stage, name):
         produced = stage.render(SHOP_ORDERS[name])
         assert produced.report.duration_s == 300
@@ -426,7 +425,7 @@ class TestSpeed:
 
     @pytest.mark.parametrize(
         "provider",
-        ["openai", "uploaded", *(pytest.param(name, marks=pytest.mark.further) for name in ("elevenlabs", "local"))],
+        ["openai", "uploaded", *further(["elevenlabs", "local"])],
     )
     def test_the_length_follows_it(self, stage, provider):
         at_one = self.spoken_s(stage, provider, 1.0)
@@ -451,9 +450,7 @@ class TestSpeed:
         assert np.abs(track[: len(given), 0] - given).max() < 2**-22
         assert not track[len(given) :].any()
 
-    @pytest.mark.parametrize(
-        "provider", ["openai", *(pytest.param(name, marks=pytest.mark.further) for name in ("elevenlabs", "local"))]
-    )
+    @pytest.mark.parametrize("provider", ["openai", *further(["elevenlabs", "local"])])
     def test_the_same_order_gives_the_same_samples(self, stage, provider):
         job = {"script": self.SCRIPT, "voice": voice(provider, speed=0.55), "durationMin": 0.6}
         tracks = []
