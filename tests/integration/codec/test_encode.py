@@ -14,6 +14,7 @@ import pytest
 import soundfile
 from codec_signals import RATE, decoded, encode_sound, music_like, noise_db, pcm_of, pink, tones
 from processes import children
+from tiers import further
 
 from dsp.blocks import Block
 from worker.codec import lossless
@@ -73,7 +74,7 @@ def test_the_check_decodes_what_is_in_the_file(ffmpeg, tmp_path, ending):
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-@pytest.mark.parametrize("frames", [1, 2, 46, 47, 576, 1024, 1152, 1153, 2303, 44_100])
+@pytest.mark.parametrize("frames", [1, 46, 47, 1153, *further([2, 576, 1024, 1152, 2303, 44_100])])
 def test_every_length_is_exact_to_the_frame(ffmpeg, tmp_path, ending, frames):
     sound = tones(frames)
     if ending == "flac" and frames < 16:
@@ -86,7 +87,7 @@ def test_every_length_is_exact_to_the_frame(ffmpeg, tmp_path, ending, frames):
         assert soundfile.info(tmp_path / f"a.{ending}").frames == frames
 
 
-@pytest.mark.parametrize(("ending", "frames"), [("mp3", RATE * 22), ("wav", RATE * 22), ("flac", RATE * 5)])
+@pytest.mark.parametrize(("ending", "frames"), [("mp3", RATE * 22), ("wav", RATE * 22), *further([("flac", RATE * 5)])])
 def test_the_file_is_the_same_however_many_threads_make_it(ffmpeg, tmp_path, ending, frames):
     sound = music_like(frames)
     digests = set()
@@ -104,7 +105,7 @@ def test_the_file_is_the_same_whatever_the_blocks_are(ffmpeg, tmp_path, block):
     assert (tmp_path / "a.mp3").read_bytes() == (tmp_path / "b.mp3").read_bytes()
 
 
-@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize("ending", further(FORMATS, but=["mp3", "wav"]))
 def test_progress_rises_to_the_whole(ffmpeg, tmp_path, ending):
     told: list[int] = []
     encode_plainly(

@@ -162,7 +162,9 @@ def test_the_target_may_be_the_loudness_of_the_speech(tmp_path):
     assert not any("loudness" in note for note in report.notes)
 
 
-@pytest.mark.parametrize("voice", [None, np.zeros((RATE, 2), np.float32)], ids=["no voice", "a silent voice"])
+@pytest.mark.parametrize(
+    "voice", [*further([None]), np.zeros((RATE, 2), np.float32)], ids=["no voice", "a silent voice"]
+)
 def test_without_speech_the_whole_is_measured_and_a_note_says_so(tmp_path, voice):
     report = rendered(tmp_path, voice=voice, safety={"measure": "speech"}, carrierGainDb=-20)
     assert report.speech_lufs is None

@@ -11,6 +11,7 @@ import pytest
 from fine import finely
 from scipy.signal import resample_poly, sosfilt
 from signals import SPLITS, both, silence, sine
+from tiers import further
 
 from dsp.loudness import (
     PREROLL_HOPS,
@@ -149,7 +150,7 @@ def test_loudness_range_of_tech_3342(rate, levels, range_lu):
     assert loudness_range_lu(energies) == pytest.approx(range_lu, abs=1.0)
 
 
-@pytest.mark.parametrize("rate", [*RATES, 22_050, 35_467, 47_981, 96_000])
+@pytest.mark.parametrize("rate", [*RATES, *further([22_050, 35_467, 47_981, 96_000])])
 @pytest.mark.parametrize("programme", ["noise", "music", "speech"])
 def test_agrees_with_pyloudnorm(rate, programme):
     """Its filter class DeMan is the standard's filter; the default one differs from it by 0.05 dB in gain."""
@@ -191,7 +192,7 @@ def test_the_filter_rings_on_over_hops_as_the_recursion_does():
 
 
 @pytest.mark.parametrize("size", SPLITS[1:])
-@pytest.mark.parametrize("frames", [0, 1, 100, 31_999, 100_000])
+@pytest.mark.parametrize("frames", [0, 1, 31_999, *further([100, 100_000])])
 def test_block_size_makes_no_difference(size, frames):
     samples = 0.3 * Noise("white", 9, 44_100).render(0, frames)
     whole = measure([samples], 44_100, true_peak=True)

@@ -39,7 +39,7 @@ def gliding(seconds: float) -> Breakpoints:
     return Breakpoints((0, round(seconds * RATE)), (10.0, 4.0))
 
 
-@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 96_000, 192_000])
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, *further([11_025, 16_000, 96_000, 192_000])])
 def test_a_tone_is_found_at_every_rate(rate):
     wave = 0.1 * np.sin(2 * np.pi * 432 * np.arange(5 * rate) / rate)
     result = inspected(np.stack([wave, wave], axis=1), rate=rate)
