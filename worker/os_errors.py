@@ -32,6 +32,7 @@ _WORDS = {
     errno.ENXIO: "this is a device or a pipe that nothing is behind",
     errno.ENOTEMPTY: "the folder is not empty",
     errno.EBUSY: "it is in use",
+    errno.EADDRINUSE: "it is in use",
     errno.ENOMEM: "the machine's memory is used up",
 }
 _OURS = re.compile(r"\.?mindscript-(?:[a-z]+-)?\w{8}", re.ASCII)  # of `tempfile.mkdtemp`

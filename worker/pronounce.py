@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from worker.os_errors import in_words
+
 MOST_ENTRIES: Final = 200
 LONGEST_CHARACTERS: Final = 100
 ALLOWED: Final = (
@@ -102,7 +104,7 @@ def read_pronounce_file(path: Path) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        reason = in_words(error) if isinstance(error, OSError) else "it is not UTF-8"
         raise ValueError(f"the file cannot be read: {reason}") from None
     try:
         return check_entries(json.loads(text) if text.lstrip().startswith("{") else _from_lines(text))

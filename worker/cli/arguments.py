@@ -90,6 +90,7 @@ def _add_render(commands: Any) -> None:
     )
     render.add_argument("--play", action="store_true", help="play the track with a player that is installed")
     render.add_argument("--quiet", action="store_true", help="no progress bar, no table")
+    add_json(render)
     _add_strict(render)
 
 
@@ -174,6 +175,7 @@ def _add_say(commands: Any) -> None:
     say.add_argument("--force", action="store_true", help="replace a file that exists")
     say.add_argument("--play", action="store_true", help="play it with a player that is installed")
     say.add_argument("--quiet", action="store_true", help="no progress bar, no table")
+    add_json(say)
 
 
 def _add_voices(commands: Any) -> None:

@@ -85,8 +85,8 @@ def demo(config: Config, *, examples: Path | None, quiet: bool, as_json: bool = 
         rows, failed = make(jobs, tracks_folder, config, add_bar)
     if as_json:
         print_json({"tracks": as_document(rows), "failed": {file.label: error for file, error in failed.items()}})
-    elif rows:
-        closing_table(rows)
+    elif rows or failed:
+        closing_table(rows, failed=[file.label for file in failed])
     for file, error in failed.items():
         print_errors([error], of=file.label)
     if not quiet and examples is None and not failed:

@@ -12,6 +12,7 @@ from worker.cli.outputs import NOWHERE
 from worker.codec.encoding import Encoding
 from worker.errors import JobError
 from worker.formats import FORMATS
+from worker.os_errors import in_words
 from worker.payload.schema import RenderJob
 
 STANDARD_OUTPUT = "-"
@@ -100,7 +101,7 @@ def make_folder(name: str | None) -> None:
     try:
         Path(name).mkdir(exist_ok=True)
     except OSError as error:
-        raise JobError(f"{name}: this folder cannot be made: {error.strerror}", code="output.folder") from None
+        raise JobError(f"{name}: this folder cannot be made: {in_words(error)}", code="output.folder") from None
 
 
 def stem_of_title(title: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from worker.cli.doctor_finding import Finding, named_settings
 from worker.config import SECRETS, VARIABLES, Config
 from worker.errors import ConfigurationError
+from worker.os_errors import in_words
 from worker.printable import printable
 
 ENV_FILE = Path(".env")
@@ -91,7 +92,7 @@ def examine_port(port: int) -> Finding:
         socket.create_server(("", port)).close()
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
-            says = f"{port} cannot be listened on ({error.strerror}); choose one from 1024 to 65535"
+            says = f"{port} cannot be listened on ({in_words(error)}); choose one from 1024 to 65535"
             return Finding("PORT", False, says)
         if _is_worker(port):
             says = f"{port} is in use by a worker of ours, which runs; a second one here needs another PORT, or none"

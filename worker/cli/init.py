@@ -12,6 +12,7 @@ from worker.cli.program import program
 from worker.cli.terminal import console, words
 from worker.config import Config
 from worker.errors import WorkerError
+from worker.os_errors import in_words
 
 _PRIVATE = 0o600  # keys are written into it
 _SHARED = 0o644
@@ -41,7 +42,7 @@ def init(config: Config, *, folder: Path) -> int:
             _write_new(folder / name, content, mode)
     except OSError as error:
         raise WorkerError(
-            f"{error.filename or folder}: {error.strerror}; {program()} init FOLDER needs a folder to write to",
+            f"{error.filename or folder}: {in_words(error)}; {program()} init FOLDER needs a folder to write to",
             code="output.folder",
         ) from None
     what = {

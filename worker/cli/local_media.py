@@ -24,6 +24,7 @@ from worker.media.reference import (
     parse_reference,
     unicode_forms,
 )
+from worker.os_errors import in_words
 from worker.payload.messages import Loc, format_value
 from worker.storage.choose import chosen_storage, open_storage
 
@@ -92,7 +93,7 @@ def take_along(payload: Mapping[str, Any], files: Sequence[LocalFile], config: C
         except OSError as error:
             raise WorkerError(
                 f"{file.field}: {file.path} cannot be copied to {config.storage_dir / file.bucket} (STORAGE_DIR): "
-                f"{error.strerror}",
+                f"{in_words(error)}",
                 code="output.file",
             ) from None
         *sections, last = file.field.split(".")

@@ -63,6 +63,10 @@ class Playing:
         self.process = process
         self._player, self._errors = player, errors
 
+    @property
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
     def wait(self) -> None:
         """Wait until the track has been played to its end.
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from worker.cli.error_lines import print_errors
 from worker.cli.job_checks import raise_all
-from worker.cli.job_files import job_files
+from worker.cli.job_files import STANDARD_INPUT, job_files
 from worker.cli.outputs import Overwrite
 from worker.cli.players import Player, find_player, playing
 from worker.cli.render_task import RenderTask, render_task
 from worker.cli.render_tasks import RenderOptions, tasks_of
-from worker.cli.screen import Row, closing_table, progress_bars
+from worker.cli.screen import Row, as_document, closing_table, progress_bars
 from worker.config import Config
 from worker.errors import JobError, WorkerError
 from worker.masks import for_terminal
@@ -37,6 +39,7 @@ def render(
     watch: bool = False,
     play: bool = False,
     quiet: bool,
+    as_json: bool = False,
 ) -> int:
     """Run the command; for the arguments see `worker.cli.arguments`."""
     options = RenderOptions(
@@ -52,6 +55,8 @@ def render(
         strict=strict,
     )
     overwrite = Overwrite(force=force)
+    if as_json and (watch or out == STANDARD_INPUT):
+        raise JobError(f"--json: found with {'--watch' if watch else '-o -'}; it needs standard output, at the end")
     if watch:
         from worker.cli.watch import watch_jobs
 
@@ -59,21 +64,31 @@ def render(
     files = job_files(jobs)
     tasks, errors = tasks_of(files, options, config, overwrite)
     raise_all(errors, several=len(files) > 1)
-    return render_tasks(tasks, config, overwrite, play=play, quiet=quiet)
+    return render_tasks(tasks, config, overwrite, play=play, quiet=quiet, as_json=as_json)
 
 
 def render_tasks(
-    tasks: Sequence[RenderTask], config: Config, overwrite: Overwrite, *, play: bool = False, quiet: bool = False
+    tasks: Sequence[RenderTask],
+    config: Config,
+    overwrite: Overwrite,
+    *,
+    play: bool = False,
+    quiet: bool = False,
+    as_json: bool = False,
 ) -> int:
     """Make the tracks one after another, and tell of them; returns the highest exit status of all."""
     player = player_for(tasks) if play else None
-    finished, failed = rendered(tasks, config, overwrite, quiet=quiet)
+    made = rendered(tasks, config, overwrite, quiet=quiet, with_table=not as_json)
+    if as_json:
+        from worker.cli.terminal import print_json
+
+        print_json(made.as_document())
     if player is not None:
-        for track in finished:
+        for track in made.tracks:
             print(f"playing {for_terminal(str(track))} with {player.program}; Ctrl-C stops it", file=sys.stderr)
             with playing(player, track) as at_work:
                 at_work.wait()
-    return failed
+    return made.exit_status
 
 
 def player_for(tasks: Sequence[RenderTask]) -> Player:
@@ -84,13 +99,34 @@ def player_for(tasks: Sequence[RenderTask]) -> Player:
     return find_player({task.destination.encoding.format for task in tasks})
 
 
+@dataclass(frozen=True)
+class Made:
+    """What became of several jobs: a row for each track, the tracks that were asked for, and errors by job."""
+
+    rows: tuple[Row, ...]
+    tracks: tuple[Path, ...]
+    errors: Mapping[str, WorkerError]
+
+    @property
+    def exit_status(self) -> int:
+        """The highest of all."""
+        return max((error.exit_status for error in self.errors.values()), default=0)
+
+    def as_document(self) -> dict[str, Any]:
+        """For JSON; the keys are an interface."""
+        return {
+            "tracks": as_document(self.rows),
+            "failed": {label: error.message for label, error in self.errors.items()},
+        }
+
+
 def rendered(
-    tasks: Sequence[RenderTask], config: Config, overwrite: Overwrite, *, quiet: bool
-) -> tuple[list[Path], int]:
-    """Make tracks, whatever becomes of the others; returns those that are there now, and the highest exit status."""
+    tasks: Sequence[RenderTask], config: Config, overwrite: Overwrite, *, quiet: bool, with_table: bool = True
+) -> Made:
+    """Make tracks, whatever becomes of the others, and tell of them on standard error."""
     rows: list[Row] = []
     notes: list[tuple[str, str]] = []
-    errors: list[tuple[str, WorkerError]] = []
+    errors: dict[str, WorkerError] = {}
     finished: list[Path] = []
     with progress_bars(quiet=quiet) as add_bar:
         bars = [add_bar(task.destination.path.name, length_s=task.length_s) for task in tasks]
@@ -100,18 +136,18 @@ def rendered(
             except WorkerError as error:
                 from worker.cli.bars import FAILED
 
-                errors.append((task.label, error))
+                errors[task.label] = error
                 on_progress(FAILED, 0.0)
             else:
                 rows += made.rows
                 notes += [(task.label, note) for note in made.notes]
                 finished.append(task.destination.path)
-    if len(tasks) == 1 and errors:
-        raise errors[0][1]
+    several = len(tasks) > 1
     if not quiet:
-        closing_table(rows)
+        if with_table and (rows or several):
+            closing_table(rows, failed=list(errors))
         for label, note in notes:
-            print(for_terminal(f"note: {f'{label}: ' if len(tasks) > 1 else ''}{note}"), file=sys.stderr)
-    for label, failure in errors:
-        print_errors([failure.message], of=label)
-    return finished, max((failure.exit_status for _, failure in errors), default=0)
+            print(for_terminal(f"note: {f'{label}: ' if several else ''}{note}"), file=sys.stderr)
+    for label, failure in errors.items():
+        print_errors(failure.lines, of=label if several else "")
+    return Made(tuple(rows), tuple(finished), errors)

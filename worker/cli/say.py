@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from worker.cli.job_files import JobFile
+from worker.cli.job_files import STANDARD_INPUT, JobFile
 from worker.cli.outputs import Overwrite, check_outputs
 from worker.cli.render import render_tasks
 from worker.cli.render_tasks import RenderOptions, task_of
@@ -31,8 +31,11 @@ def say(
     force: bool = False,
     play: bool = False,
     quiet: bool,
+    as_json: bool = False,
 ) -> int:
     """Run the command: a job of nothing but these words, as long as they are."""
+    if as_json and out == STANDARD_INPUT:
+        raise JobError("--json: found with -o -; it needs standard output, at the end")
     provider, _, voice_id = voice.partition(":")
     speaking = [name for name, entry in PROVIDERS.items() if entry.implementation]
     if provider not in speaking:
@@ -49,7 +52,7 @@ def say(
     overwrite = Overwrite(force=force)
     task = task_of(job, words, RenderOptions(out=out), stem=_free_stem() if out is None else _STEM)
     check_outputs(task.outputs(), task.inputs, overwrite)
-    return render_tasks([task], config, overwrite, play=play, quiet=quiet)
+    return render_tasks([task], config, overwrite, play=play, quiet=quiet, as_json=as_json)
 
 
 def _free_stem() -> str:

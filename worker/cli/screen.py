@@ -101,13 +101,14 @@ def as_document(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "integrated_lufs": row.figures["integrated_lufs"],
             "true_peak_dbtp": row.figures["true_peak_dbtp"],
             "seconds": row.seconds,
+            "notes": list(row.figures.get("notes", ())),
         }
         for row in rows
     ]
 
 
-def closing_table(rows: Sequence[Row]) -> None:
-    """Print what was made: file, length, loudness, peak, time taken."""
+def closing_table(rows: Sequence[Row], *, failed: Sequence[str] = ()) -> None:
+    """Print what was made: file, length, loudness, peak, time taken; and which jobs failed."""
     from rich.table import Table
 
     from worker.cli.terminal import console, words
@@ -131,4 +132,6 @@ def closing_table(rows: Sequence[Row]) -> None:
             f"{length_s / row.seconds:.0f}",
         )
         table.add_row(words(row.file), *figures[: len(shown)])
+    for name in failed:
+        table.add_row(words(name), words("failed", style="red"))
     screen.print(table)

@@ -12,7 +12,7 @@ from worker.cli.error_lines import print_errors
 from worker.cli.job_checks import raise_all
 from worker.cli.job_files import STANDARD_INPUT, job_files, named_paths
 from worker.cli.outputs import Overwrite
-from worker.cli.players import find_player, playing
+from worker.cli.players import Playing, find_player, playing
 from worker.cli.render import player_for, rendered
 from worker.cli.render_task import RenderTask
 from worker.cli.render_tasks import RenderOptions, tasks_of
@@ -47,6 +47,7 @@ def watch_jobs(
     with watch.player:
         while True:
             watch.look()
+            watch.tell_of_the_player()
             pause()
 
 
@@ -64,6 +65,7 @@ class _Watch:
         quiet: bool,
     ) -> None:
         self.player = ExitStack()
+        self._playing: Playing | None = None
         self._names, self._options, self._config, self._overwrite = names, options, config, overwrite
         self._play, self._quiet = play, quiet
         self._media: set[Path] = set()
@@ -103,18 +105,28 @@ class _Watch:
         there = sorted(str(path) for path, state in self._seen.items() if state)
         self._say(f"watching {', '.join(there)}; Ctrl-C ends this")
 
+    def tell_of_the_player(self) -> None:
+        """Say so, once, if the player could not play."""
+        if self._playing is not None and self._playing.has_ended:
+            ended, self._playing = self._playing, None
+            try:
+                ended.wait()
+            except WorkerError as error:
+                print_errors(error.lines)
+
     def _make(self, tasks: Sequence[RenderTask], media: _States) -> None:
         if not tasks:
             return
         self.player.close()
+        self._playing = None
         for task in tasks:
             self._made[task.label] = task, _of(task, media)
         try:
             player = player_for(tasks) if self._play else None
-            finished, _ = rendered(tasks, self._config, self._overwrite, quiet=self._quiet)
-            if player is not None and finished:
-                self._say(f"playing {finished[-1]} with {player.program}")
-                self.player.enter_context(playing(player, finished[-1]))
+            tracks = rendered(tasks, self._config, self._overwrite, quiet=self._quiet).tracks
+            if player is not None and tracks:
+                self._say(f"playing {tracks[-1]} with {player.program}")
+                self._playing = self.player.enter_context(playing(player, tracks[-1]))
         except WorkerError as error:
             print_errors(error.lines)
 

@@ -36,6 +36,7 @@ import psycopg
 from worker.config import without_secrets
 from worker.embedded import keeper
 from worker.errors import ConfigurationError, ResourceError
+from worker.os_errors import in_words
 
 _START_LIMIT_S = 60.0
 _SOCKET_NAME = ".s.PGSQL.5432"
@@ -87,7 +88,7 @@ def embedded_postgres(directory: Path, *, settings: Mapping[str, str] | None = N
         directory.mkdir(parents=True, exist_ok=True)
         in_use = (directory / "in-use.lock").open("ab")
     except OSError as error:
-        raise ConfigurationError(f"{directory}: {error.strerror}; embedded Postgres cannot live there") from None
+        raise ConfigurationError(f"{directory}: {in_words(error)}; embedded Postgres cannot live there") from None
     with in_use:
         # Waits while a keeper that found nobody here is stopping the server.
         fcntl.flock(in_use, fcntl.LOCK_SH)

@@ -352,8 +352,10 @@ def _looked(place: StoredObject, keys: Sequence[str], names: Sequence[str]) -> s
         beside = f"which of these is meant is not clear: {_listed(keys[:_MOST_SHOWN])}"
     elif keys:
         beside = f"{_listed(keys)} is listed, but not there: it may be in a folder whose name differs in case"
-    else:
+    elif names:
         beside = f"none of the {len(names)} objects in its folder differs in case or spaces alone"
+    else:
+        beside = "its folder has no objects"
     return f" (looked for {_listed(place.keys)}; {beside})"
 
 

@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.errors import ConfigurationError
 from worker.logs import where
+from worker.os_errors import in_words
 from worker.service.http_connection import HTTP_LIMITS, READ_BYTES, Connection, HttpLimits
 
 _QUEUED_CONNECTIONS = 1024  # by the kernel: few, and clients that come together wait a second for the next try
@@ -70,7 +71,7 @@ class Server:
         try:
             self._socket = socket.create_server((host, port), backlog=_QUEUED_CONNECTIONS)
         except OSError as error:
-            raise ConfigurationError(f"PORT: {port} cannot be listened on: {error.strerror}") from None
+            raise ConfigurationError(f"PORT: {port} cannot be listened on: {in_words(error)}") from None
         self.port = int(self._socket.getsockname()[1])
         connection = partial(Connection, limits, memoryview(bytearray(READ_BYTES)))
         self._uvicorn = _Uvicorn(

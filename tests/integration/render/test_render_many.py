@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import stat
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from worker.cli.main import run
+from worker.cli.outputs import Overwrite
 from worker.cli.players import Player, find_player, playing
+from worker.cli.render_tasks import RenderOptions
+from worker.cli.watch import watch_jobs
+from worker.config import Config
 from worker.errors import MachineError
 from worker.ffmpeg.program import find_ffmpeg
 
@@ -33,6 +39,26 @@ def test_one_job_that_fails_does_not_stop_the_others(capfd: pytest.CaptureFixtur
     assert err.splitlines()[-1].startswith("error: day.jsonl:2: music: ")
     assert "gone [b].mp3" in err.splitlines()[-1]
     assert "out/Last.wav" in err
+    assert re.search(r"^day\.jsonl:2 +failed", err, re.MULTILINE)
+
+
+def test_what_was_made_and_what_failed_is_a_json_document(capfd: pytest.CaptureFixture[str]) -> None:
+    lines = [SHORT | {"fade": {"inMs": 9000}}, SHORT | {"backgroundMusic": {"url": "gone.mp3"}}]
+    Path("day.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert run(["render", "day.jsonl", "-o", "out/", "--json", "--quiet"]) == 3
+    told = json.loads(capfd.readouterr().out)
+    (track,) = told["tracks"]
+    assert (track["file"], track["length_s"]) == ("out/day-1.wav", 3.0)
+    assert any("fade" in note for note in track["notes"])
+    assert list(told["failed"]) == ["day.jsonl:2"]
+    assert told["failed"]["day.jsonl:2"].startswith("music: ")
+
+
+@pytest.mark.parametrize("arguments", [["-o", "-"], ["--watch"]])
+def test_a_json_document_has_standard_output_alone(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    Path("a.json").write_text(json.dumps(SHORT))
+    assert run(["render", "a.json", "--json", *arguments]) == 2
+    assert capfd.readouterr().err.startswith("error: --json: found with -")
 
 
 def test_mistakes_are_told_before_anything_is_made(capfd: pytest.CaptureFixture[str]) -> None:
@@ -73,6 +99,28 @@ def test_a_player_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.Monke
     player = find_player(["mp3"])
     with playing(player, Path("a")) as at_work, pytest.raises(MachineError, match="status 1: no sound device"):
         at_work.wait()
+
+
+def test_a_player_that_fails_under_watch_is_told_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("a.json").write_text(json.dumps(SHORT))
+    program(tmp_path, "mpv", "import sys; sys.exit('no sound device')")
+    monkeypatch.setenv("FFMPEG", str(find_ffmpeg().path))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    told, deadline, looks_left = "", time.monotonic() + 60, 5
+
+    def pause() -> None:
+        nonlocal told, looks_left
+        told += capfd.readouterr().err
+        looks_left -= "no sound device" in told
+        if looks_left == 0 or time.monotonic() > deadline:
+            raise KeyboardInterrupt
+        time.sleep(0.05)
+
+    with pytest.raises(KeyboardInterrupt):
+        watch_jobs(["a.json"], RenderOptions(), Config(), Overwrite(), play=True, quiet=False, pause=pause)
+    assert told.count("error: --play: mpv ended with status 1: no sound device") == 1
 
 
 def test_a_player_ends_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

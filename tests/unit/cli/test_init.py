@@ -61,7 +61,7 @@ def test_nothing_is_written_where_one_of_the_files_exists(name):
 
 def test_a_file_in_the_place_of_the_folder_is_told_in_plain_words():
     Path("calm").write_text("mine")
-    with pytest.raises(WorkerError, match="calm: File exists"):
+    with pytest.raises(WorkerError, match="calm: there is a file or folder of this name"):
         init(Config(), folder=Path("calm"))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from worker.cli import watch
+from worker.cli import render, watch
 from worker.cli.outputs import Overwrite, staged
 from worker.cli.render_task import RenderTask
 from worker.cli.render_tasks import RenderOptions
@@ -33,7 +33,7 @@ class Made:
         for task in tasks:
             with staged([output.path for output in task.outputs()], overwrite) as place:
                 place(task.destination.path).write_text("sound")
-        return [task.destination.path for task in tasks], 0
+        return render.Made((), tuple(task.destination.path for task in tasks), {})
 
 
 @pytest.fixture
