@@ -92,11 +92,11 @@ class Inspector:
             sample_rate_hz=self._rate,
             frames=measured.frames,
             duration_s=round(measured.frames / self._rate, 6),
-            integrated_lufs=finite(integrated_lufs(measured.energies)),
+            integrated_lufs=finite(integrated_lufs(measured.energies), 3),  # as in a report, which is held against it
             loudness_range_lu=round(loudness_range_lu(measured.energies), 2),
             max_momentary_lufs=finite(max(momentary_lufs(measured.energies), default=-math.inf)),
             max_short_term_lufs=finite(max(short_term_lufs(measured.energies), default=-math.inf)),
-            true_peak_dbtp=finite(gain_to_db(measured.true_peak)),
+            true_peak_dbtp=finite(gain_to_db(measured.true_peak), 3),
             sample_peak_dbfs=finite(gain_to_db(measured.sample_peak)),
             dc_offset={
                 channel: round(float(total) / max(measured.frames, 1), 7) + 0.0

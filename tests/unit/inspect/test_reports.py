@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from track_reports import measured, report_of
 
+from dsp.blocks import gain_to_db
+from dsp.loudness import integrated_lufs, measure
+from dsp.tones import Tone
 from worker.errors import JobError
-from worker.inspect.reports import doubt, find_report, report_beside
+from worker.inspect.inspection import Inspector
+from worker.inspect.reports import TrackReport, doubt, find_report, report_beside
 
 
 @pytest.fixture
@@ -85,3 +90,15 @@ def test_what_is_no_report_is_said(file, document):
 def test_a_named_report_that_is_not_there_is_one_clear_line(file):
     with pytest.raises(JobError, match="there is no such file"):
         find_report(file, file.with_name("none.json"))
+
+
+@pytest.mark.parametrize("gain", np.linspace(0.1, 0.2, 11))
+def test_a_report_is_of_its_file_whatever_its_last_digits_are(gain):
+    """A report gives three digits; to hold two against them doubted every third report."""
+    sound = (gain * Tone(997.0, 44_100).render(0, 44_100)).astype(np.float32)
+    inspector = Inspector(44_100)
+    inspector.add(sound)
+    measured = measure([sound], 44_100, true_peak=True)
+    told = {"integrated_lufs": integrated_lufs(measured.energies), "true_peak_dbtp": gain_to_db(measured.true_peak)}
+    figures = {"frames": 44_100, **{name: round(float(value), 3) for name, value in told.items()}}
+    assert doubt(TrackReport("a.report.json", figures, None), inspector.result()) is None
