@@ -16,6 +16,7 @@ from typing import Any
 
 from worker.cli.database import with_database
 from worker.cli.forget import customer_id
+from worker.cli.program import program
 from worker.cli.terminal import print_json, words
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, WorkerError
@@ -72,7 +73,7 @@ def canary(
     ):
         state = queue.queue_state()
         if state.paused_at is not None:
-            raise ConfigurationError(f"the queue is paused ({words(state.reason)}): `mindscript-worker queue resume`")
+            raise ConfigurationError(f"the queue is paused ({words(state.reason)}): `{program()} queue resume`")
         rows = queue.canary_rows(user)
         rows.check_that_it_can_end()
         reference = None if no_music else {"url": music} if music else rows.music()

@@ -11,6 +11,7 @@ from worker.cli.database import with_database
 from worker.cli.doctor_database import examine_database
 from worker.cli.doctor_finding import Finding, named_settings
 from worker.cli.jobs_list import view
+from worker.cli.program import program
 from worker.cli.terminal import at, since
 from worker.config import Config
 from worker.errors import TransientError, WorkerError
@@ -61,7 +62,7 @@ def _each(what: str, check: Callable[[], list[Finding]]) -> list[Finding]:
 def _columns(queue: Queue) -> Finding:
     missing = [name for name in _NEEDED_COLUMNS if not queue.has_column("audio_job_queue", name)]
     if missing:
-        says = f"audio_job_queue lacks {', '.join(missing)}; run `mindscript-worker migrate`"
+        says = f"audio_job_queue lacks {', '.join(missing)}; run `{program()} migrate`"
         return Finding("columns", False, says)
     lacking = [name for name in _TRACK_COLUMNS if not queue.has_column("tracks", name)]
     if lacking:
@@ -72,7 +73,7 @@ def _columns(queue: Queue) -> Finding:
 def waking(config: Config, queue: Queue, timings: ListenerTimings = TIMINGS) -> Finding:
     """Find out whether the worker would be woken by NOTIFY."""
     if queue.mode == "plain":
-        return Finding("waking", None, "by polling; `mindscript-worker migrate` adds leases and NOTIFY")
+        return Finding("waking", None, f"by polling; `{program()} migrate` adds leases and NOTIFY")
     if config.database_url is None:
         return Finding("waking", None, "by polling; set DATABASE_URL (port 5432) to be woken at once")
     dsn = config.database_url.get_secret_value()
@@ -96,7 +97,7 @@ def _jobs(queue: Queue) -> Iterator[Finding]:
     if seen.state.paused_at is not None:
         by = f" by {seen.state.paused_by}" if seen.state.paused_by else ""
         why = f" ({seen.state.reason})" if seen.state.reason else ""
-        says = f"since {at(seen.state.paused_at)}{by}{why}: no job is claimed until `mindscript-worker queue resume`"
+        says = f"since {at(seen.state.paused_at)}{by}{why}: no job is claimed until `{program()} queue resume`"
         yield Finding("paused", None, says)
     oldest = seen.state.oldest_waiting_at
     if oldest is None:
@@ -105,7 +106,7 @@ def _jobs(queue: Queue) -> Iterator[Finding]:
     says = f"{running} running, {waiting} waiting, the oldest that is due for {since(oldest, seen.now)}"
     waits_long = (seen.now - oldest).total_seconds() > _LONG_WAIT_S
     if waits_long and not running and seen.state.paused_at is None:
-        says += ": no worker takes them; start one (`mindscript-worker work`), or look at the log of the one that runs"
+        says += f": no worker takes them; start one (`{program()} work`), or look at the log of the one that runs"
         yield Finding("jobs", None, says)
     else:
         yield Finding("jobs", None if waits_long else True, says)

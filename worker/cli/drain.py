@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from worker.cli.program import program
 from worker.errors import WorkerError
 from worker.service.observers import JobObserver
 
@@ -89,7 +90,7 @@ class DrainSummary(JobObserver):
             said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
             screen.print(f"{len(ended)} {'job' if len(ended) == 1 else 'jobs'}: {said}", style="bold")
         elif state is not None and state.paused_at is None:
-            screen.print("the queue is empty: there was no job to do; `mindscript-worker enqueue JOB` puts one there")
+            screen.print(f"the queue is empty: there was no job to do; `{program()} enqueue JOB` puts one there")
         for line in _next_steps(ended, state):
             screen.print(line, soft_wrap=True, markup=False)
 
@@ -172,16 +173,16 @@ def _next_steps(ended: dict[str, _Ended], state: QueueState | None) -> Iterator[
     """What an operator does next, as commands to paste."""
     if state is not None and state.paused_at is not None:
         yield (
-            f"the queue is paused, {state.counts['pending']} jobs wait: `mindscript-worker queue status` says why, "
-            "`mindscript-worker queue resume` ends it"
+            f"the queue is paused, {state.counts['pending']} jobs wait: `{program()} queue status` says why, "
+            f"`{program()} queue resume` ends it"
         )
     failed = [job_id[:_SHORT_ID] for job_id, each in ended.items() if each.outcome in _FAILED]
     if len(failed) == 1:
-        yield f"next: `mindscript-worker jobs show {failed[0]}` tells all of it; once it is put right,"
-        yield f"`mindscript-worker jobs retry {failed[0]}`, then `mindscript-worker work --drain`"
+        yield f"next: `{program()} jobs show {failed[0]}` tells all of it; once it is put right,"
+        yield f"`{program()} jobs retry {failed[0]}`, then `{program()} work --drain`"
     elif failed:
-        yield "next: `mindscript-worker jobs show ID` tells all of one; once it is put right,"
-        yield "`mindscript-worker jobs retry --failed`, then `mindscript-worker work --drain`"
+        yield f"next: `{program()} jobs show ID` tells all of one; once it is put right,"
+        yield f"`{program()} jobs retry --failed`, then `{program()} work --drain`"
     if any(each.outcome == "parked" for each in ended.values()):
-        yield "parked jobs wait for you: put it right, then `mindscript-worker work --drain` once more. The next probe,"
-        yield "at most ten minutes after the last, tries one and frees the others; `mindscript-worker jobs` shows them"
+        yield f"parked jobs wait for you: put it right, then `{program()} work --drain` once more. The next probe,"
+        yield f"at most ten minutes after the last, tries one and frees the others; `{program()} jobs` shows them"

@@ -11,6 +11,7 @@ from worker.cli.database import with_database
 from worker.cli.job_checks import check_title, checked_jobs, raise_all
 from worker.cli.job_files import JobFile, job_files
 from worker.cli.local_media import LocalFile, local_files, take_along
+from worker.cli.program import program
 from worker.cli.terminal import length, print_json
 from worker.config import Config
 from worker.errors import MediaError, WorkerError
@@ -55,7 +56,7 @@ def enqueue(
     if as_json:
         print_json(queued)
     elif sys.stdout.isatty():
-        print("next: mindscript-worker work --drain", file=sys.stderr)
+        print(f"next: {program()} work --drain", file=sys.stderr)
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from worker.cli.database import with_database
 from worker.cli.doctor_database import exposure_lines
+from worker.cli.program import program
 from worker.cli.terminal import print_json
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError
@@ -27,15 +28,12 @@ def migrate(config: Config, *, only_print: bool, release: bool, as_json: bool = 
         if as_json:
             print_json(_document(None, ()))
         else:
-            print(
-                "DATABASE_URL is not set: the database is left as it is "
-                "(mindscript-worker migrate --print shows the SQL)"
-            )
+            print(f"DATABASE_URL is not set: the database is left as it is ({program()} migrate --print shows the SQL)")
         return 0
     if config.database_url is None and config.supabase_url is not None:
         raise ConfigurationError(
             "DATABASE_URL is not set, and through SUPABASE_URL no schema can be changed: "
-            "set it, or paste what `mindscript-worker migrate --print` prints into Supabase's SQL editor",
+            f"set it, or paste what `{program()} migrate --print` prints into Supabase's SQL editor",
             code="configuration.variable",
         )
     ran: Sequence[str] = ()

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from worker.cli.database import with_database
 from worker.cli.jobs_list import as_document, count_line, paused_as_object, paused_line, view
+from worker.cli.program import program
 from worker.cli.terminal import at, console, print_json, since, words
 from worker.config import Config
 from worker.queue.service import Queue, open_queue
@@ -24,7 +25,7 @@ def pause(config: Config, *, reason: str | None, as_json: bool = False) -> int:
         if as_json:
             _print_paused(queue)
             return 0
-        print("paused: no job is claimed until `mindscript-worker queue resume`; those that run finish")
+        print(f"paused: no job is claimed until `{program()} queue resume`; those that run finish")
     return 0
 
 
