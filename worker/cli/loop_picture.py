@@ -10,7 +10,7 @@ import numpy as np
 
 from dsp.blocks import spans
 from dsp.loudness import measure, momentary_lufs, short_term_lufs
-from worker.cli.picture import (
+from worker.inspect.picture import (
     DPI,
     GRID,
     INK,

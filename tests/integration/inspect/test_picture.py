@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worker.cli.fonts import BOX, drawable, shortened
-from worker.cli.picture import draw
+from worker.inspect.fonts import BOX, drawable, shortened
 from worker.inspect.inspection import Inspector
 from worker.inspect.named import Named
+from worker.inspect.picture import draw
 from worker.inspect.waveform import WaveformBuilder
 
 RATE = 8_000

@@ -13,7 +13,7 @@ import matplotlib as mpl
 import numpy as np
 
 from dsp.loudness import Energies, momentary_lufs, short_term_lufs
-from worker.cli.fonts import drawable, families, shortened
+from worker.inspect.fonts import drawable, families, shortened
 from worker.inspect.inspection import Inspection
 from worker.inspect.lyrics import Span
 from worker.inspect.named import Named
