@@ -22,7 +22,7 @@ clean:  ## remove what make made here, the demo's tracks included; what else is 
 	@for made in .mindscript/postgres .mindscript/demo/postgres; do \
 	  case "$$(readlink $$made)" in /var/tmp/mindscript-*) rm -rf "$$(readlink $$made)";; esac; done
 	rm -rf $(VENV) $(DEMO) out/demo out/bench.json out/bench.png out/sbom.json .mindscript .postgres .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	@find dsp worker tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	@find dsp mindscript worker tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
 	@rmdir out 2>/dev/null || test ! -e out || { echo 'Left, since make has not made it:'; find out -mindepth 1 -maxdepth 1; }
 
 ##@ To change it
@@ -39,7 +39,7 @@ servers: setup  ## Postgres servers for the tests, into .postgres/, where Debian
 	$(BIN)/python tests/servers.py
 
 compiled: setup  ## byte code, before several processes write the same at once
-	@$(BIN)/python -m compileall -q dsp worker
+	@$(BIN)/python -m compileall -q dsp mindscript worker
 
 format: setup  ## put the code in its house style
 	$(BIN)/ruff format .

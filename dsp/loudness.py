@@ -192,13 +192,18 @@ def measure(blocks: Iterable[Block], sample_rate: int, *, true_peak: bool = Fals
     return meter.result()
 
 
-def integrated_lufs(energies: Energies, *, gain: float = 1.0) -> float:
+def integrated_lufs(energies: Energies, *, gain: float = 1.0, stretch_hops: int | None = None) -> float:
     """Integrated loudness at a linear gain; -inf when everything is below the gate.
 
     BS.1770-5 Annex 1, equations 3 to 7: 400 ms blocks, gated at -70 LUFS and then 10 LU below their mean. A programme
     shorter than one block counts as one.
+
+    Parameters
+    ----------
+    stretch_hops : int, optional
+        The energies are of stretches of so many hops from different places: a block across two of them does not count.
     """
-    blocks = _sliding_mean(energies, GATING_BLOCK_HOPS) * gain**2
+    blocks = _gating_blocks(energies, stretch_hops) * gain**2
     loud = blocks[_passes(blocks)]
     return lufs_of_energy(float(loud.mean())) if len(loud) else -math.inf
 
@@ -213,7 +218,14 @@ def _passes(blocks: NDArray[np.float64]) -> NDArray[np.bool_]:
     return passes
 
 
-def speech_lufs(energies: Energies, voice: Energies) -> float:
+def _gating_blocks(energies: Energies, stretch_hops: int | None) -> NDArray[np.float64]:
+    blocks = _sliding_mean(energies, GATING_BLOCK_HOPS)
+    if stretch_hops is None:
+        return blocks
+    return blocks[np.arange(len(blocks)) % stretch_hops <= stretch_hops - GATING_BLOCK_HOPS]
+
+
+def speech_lufs(energies: Energies, voice: Energies, *, stretch_hops: int | None = None) -> float:
     """Loudness of a programme while its voice sounds; -inf where the voice never does.
 
     What is loud beside the voice counts, what is heard without it does not: the mean over the 400 ms blocks in which
@@ -224,10 +236,12 @@ def speech_lufs(energies: Energies, voice: Energies) -> float:
     ----------
     voice : Energies
         Of the voice alone, hop by hop as `energies`; a missing last hop is silent.
+    stretch_hops : int, optional
+        As of `integrated_lufs`.
     """
     hops = min(len(energies), len(voice))
-    speaks = _passes(_sliding_mean(voice[:hops], GATING_BLOCK_HOPS))
-    blocks = _sliding_mean(energies[:hops], GATING_BLOCK_HOPS)[speaks]
+    speaks = _passes(_gating_blocks(voice[:hops], stretch_hops))
+    blocks = _gating_blocks(energies[:hops], stretch_hops)[speaks]
     return lufs_of_energy(float(blocks.mean())) if len(blocks) else -math.inf
 
 

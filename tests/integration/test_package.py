@@ -36,7 +36,7 @@ def test_a_wheel_has_modules_sql_and_examples_and_no_more(built):
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     examples = {f"worker/{name}" for name in files_of("examples")}
     assert any(name.endswith(".sql") for name in packed)
-    assert packed == files_of("dsp", "worker") | examples | {"worker/examples/.env.example"}
+    assert packed == files_of("dsp", "mindscript", "worker") | examples | {"worker/examples/.env.example"}
 
 
 def test_an_sdist_has_what_a_wheel_is_made_of_and_no_more(built):
@@ -44,7 +44,7 @@ def test_an_sdist_has_what_a_wheel_is_made_of_and_no_more(built):
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
     about = {".env.example", "pyproject.toml", "README.md", "PKG-INFO", ".gitignore"}
-    assert packed == files_of("dsp", "worker", "examples") | about
+    assert packed == files_of("dsp", "mindscript", "worker", "examples") | about
 
 
 def test_an_installed_wheel_writes_a_first_job_and_renders_it(built, tmp_path):

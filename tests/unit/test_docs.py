@@ -264,7 +264,7 @@ def test_code_uses_the_words_of_the_glossary():
         r"(?i)\b(?:nursery|nurseries|the bell|thinner|canvas|tidied|rhythm|run-up|run-on|unheard|gives? way|takes? up"
         r"|the shop|the post|patience|luck)\b"
     )
-    code = [file for folder in ("worker", "dsp", "tools") for file in (ROOT / folder).rglob("*.py")]
+    code = [file for folder in ("worker", "dsp", "mindscript", "tools") for file in (ROOT / folder).rglob("*.py")]
     code += (ROOT / "worker" / "queue" / "sql").glob("*.sql")
     assert len(code) > 150
     found = {file.relative_to(ROOT).as_posix(): words.findall(file.read_text()) for file in code}

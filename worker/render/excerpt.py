@@ -11,6 +11,7 @@ from typing import Any
 from dsp.blocks import Block, finite, gain_to_db
 from dsp.limiter import Reduction
 from dsp.loudness import LoudnessMeter, Measurement, integrated_lufs
+from dsp.plan import RenderPlan
 from worker.codec.encode import encode
 from worker.codec.encoding import Encoding
 from worker.codec.segments import Track
@@ -126,10 +127,8 @@ def produce_excerpt(
         tags = replace(make_tags(production.job, compiled, cover), chapters=())
         delivery = production.delivery(compiled, encoding, tags)
         mix = production.measure(plan)
-        programme = first_programme(plan, mix, delivery, threads=studio.threads)
-        if programme.limiting and not FORMATS[encoding.format].lossy:
-            with production.timed("measure"):
-                programme = _settled(programme, mix, delivery, threads=studio.threads)
+        with production.timed("measure"):
+            programme = whole_programme(plan, mix, delivery, threads=studio.threads)
         reduction = Reduction()
         progress.at("encode 0", stages.MIXING, 0.0)
         with production.timed("deliver"):
@@ -187,8 +186,15 @@ def _encode_span(
     return meter.result()
 
 
-def _settled(first: Programme, mix: Measurement, delivery: Delivery, *, threads: int) -> Programme:
-    """Find the programme that a lossless file of the whole track would hold in the end, without encoding it."""
+def whole_programme(plan: RenderPlan, mix: Measurement, delivery: Delivery, *, threads: int) -> Programme:
+    """Find the programme of the whole track, without encoding it.
+
+    Of a lossless track it is what the file holds in the end. Of others it is what is encoded first, and mostly last:
+    what a codec takes from the loudness is known only once it is encoded.
+    """
+    first = first_programme(plan, mix, delivery, threads=threads)
+    if not first.limiting or FORMATS[delivery.encoding.format].lossy:
+        return first
 
     def measured(programme: Programme, before: tuple[EncodeReport, ...]) -> Delivered:
         reduction = Reduction()

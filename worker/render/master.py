@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,12 @@ _CLOSE_DB = 0.05
 _FAR, _BETWEEN_DB = 10.0, 1.0  # times the share, and how far above the samples: what peaks between them may add
 _BOUNDED_HOPS = 200  # within the bounds the limiter's effect on the loudness is small
 
-LoudnessOf = Callable[[Energies], float]
-"""What the target is measured by, from the energies of a programme's hops: LUFS."""
+
+class LoudnessOf(Protocol):
+    """What the target is measured by, in LUFS; `stretch_hops` as of `dsp.loudness.integrated_lufs`."""
+
+    def __call__(self, energies: Energies, *, stretch_hops: int | None = None) -> float:
+        """Measure the energies of a programme's hops."""
 
 
 @dataclass(frozen=True)

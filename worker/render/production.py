@@ -23,6 +23,7 @@ from worker.plan.recordings import Media, Music, Speech
 from worker.render import stages
 from worker.render.chapters import chapters
 from worker.render.deliver import Delivered, Delivery, deliver
+from worker.render.kept_media import KeptMedia
 from worker.render.master import LoudnessOf
 from worker.render.preview import deliver_preview
 from worker.render.programme import Programme, measure
@@ -35,12 +36,16 @@ from worker.tts.speech import SpeechStats
 
 @dataclass
 class Production:
-    """The steps of one job, and what it goes without."""
+    """The steps of one job, and what it goes without.
+
+    With `kept` its recordings are taken from there, and stay there for the job as it is next.
+    """
 
     job: RenderJob
     studio: Studio
     folder: Path
     progress: JobProgress
+    kept: KeptMedia | None = None
     said: SpeechStats = field(default_factory=SpeechStats)
     stage_seconds: dict[str, float] = field(default_factory=dict)
     adapted: list[str] = field(default_factory=list)
@@ -59,7 +64,7 @@ class Production:
 
     def prepare(self) -> tuple[Media, bytes | None]:
         """Fetch music and cover, and have the script spoken; in this order, since speech may have to be paid for."""
-        if self.job.has_voice:
+        if self.job.has_voice and (self.kept is None or not self.kept.has_speech(self.job)):
             self.studio.check_voice(self.job)
         with ThreadPoolExecutor(1, thread_name_prefix="recording") as beside:
             # a recording costs nothing, so it is decoded beside the music
@@ -80,16 +85,25 @@ class Production:
         return Media(speech, music), cover
 
     def _speak(self) -> Speech:
-        return self.studio.speak(
-            self.job, self.folder, lambda done: self.progress.at("speak", stages.SPEAKING, done), self.said
-        )
+        def speak(folder: Path, said: SpeechStats) -> Speech:
+            return self.studio.speak(
+                self.job, folder, lambda done: self.progress.at("speak", stages.SPEAKING, done), said
+            )
+
+        if self.kept is None:
+            return speak(self.folder, self.said)
+        speech, self.said = self.kept.speech(self.job, speak)
+        return speech
 
     def _fetch_music(self) -> Music | None:
         if self.job.background_music is None and self.studio.music_file is None:
             return None
         self.progress.at("fetch", stages.FETCHING_MUSIC, 0.0)
         try:
-            music = self.studio.fetch_music(self.job, self.folder)
+            if self.kept is None:
+                music = self.studio.fetch_music(self.job, self.folder)
+            else:
+                music = self.kept.music(self.job, partial(self.studio.fetch_music, self.job))
         except MediaError as error:
             if not self.studio.without_music or set(self.job.layers) <= {"music"}:
                 raise

@@ -1,0 +1,124 @@
+"""An estimate of a track's loudness from stretches of it, where measuring all of it would take too long."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final, TypeVar
+
+import numpy as np
+
+from dsp.blocks import Block, Source
+from dsp.envelope import Curve, Values
+from dsp.loudness import PREROLL_HOPS, LoudnessMeter, Measurement, hop_frames, joined
+from dsp.plan import Layer, RenderPlan, render
+
+_STRETCHES = 64
+STRETCH_HOPS: Final = 10
+_GOLDEN = (5**0.5 - 1) / 2
+
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """Where stretches of equal length begin in a track; end to end they are a shorter track of their own."""
+
+    starts: tuple[int, ...]
+    frames: int
+
+    def parts(self, start: int, stop: int, make: Callable[[int, int], Part]) -> list[Part]:
+        """Make frames `[start, stop)` of the shorter track, from those of the whole one that they stand for."""
+        found = []
+        while start < stop:
+            number, offset = divmod(start, self.frames)
+            count = min(stop - start, self.frames - offset)
+            first = self.starts[number] + offset
+            found.append(make(first, first + count))
+            start += count
+        return found
+
+
+@dataclass(frozen=True)
+class _Source:
+    source: Source
+    stretches: Stretches
+
+    def render(self, start: int, stop: int) -> Block:
+        return np.concatenate(self.stretches.parts(start, stop, self.source.render))
+
+    def silent(self, start: int, stop: int) -> bool:
+        silent = getattr(self.source, "silent", None)
+        return silent is not None and all(self.stretches.parts(start, stop, silent))
+
+
+@dataclass(frozen=True)
+class _Curve:
+    curve: Curve
+    stretches: Stretches
+
+    def at(self, start: int, stop: int) -> float | Values:
+        parts = self.stretches.parts(start, stop, lambda first, last: (self.curve.at(first, last), last - first))
+        values = [value for value, _ in parts]
+        if all(isinstance(value, float) and value == values[0] for value in values):
+            return float(values[0])
+        return np.concatenate([np.broadcast_to(np.asarray(value, np.float64), (frames,)) for value, frames in parts])
+
+
+def stretches_of(plan: RenderPlan, spoken: Sequence[tuple[int, int]] = ()) -> Stretches:
+    """Stretches of a second: where something is spoken, and where nothing is, as many as belong there.
+
+    Parameters
+    ----------
+    spoken : sequence of (start, stop)
+        In frames and in order. A voice that is heard now and then would else be in too many of them, or in too few.
+    """
+    frames = STRETCH_HOPS * hop_frames(plan.sample_rate)
+    last = max(plan.frames - frames, 0)
+    voiced = [(min(start, last), min(stop, last)) for start, stop in spoken]
+    edges = [0, *(edge for span in voiced for edge in span), last]
+    silent = list(zip(edges[::2], edges[1::2], strict=True))
+    return Stretches(tuple(sorted([*_places(voiced, last), *_places(silent, last)])), frames)
+
+
+def _places(parts: Sequence[tuple[int, int]], of: int) -> Iterator[int]:
+    """Places in some parts of a track of so many frames: one in each equal share of them.
+
+    Within its share a place follows the golden ratio: at equal distances all might meet the same moment of something
+    that comes again and again.
+    """
+    lengths = [stop - start for start, stop in parts]
+    total = sum(lengths)
+    count = max(1, round(_STRETCHES * total / of)) if total else 0
+    ends = list(accumulate(lengths))
+    for number in range(count):
+        place = int((number + _GOLDEN * number % 1) * total / count)
+        part = bisect_right(ends, place)
+        yield parts[part][1] - (ends[part] - place)
+
+
+def shortened(plan: RenderPlan, stretches: Stretches) -> RenderPlan:
+    """The stretches of a plan as a plan: what is found of it is an estimate of what would be found of the whole."""
+    layers = tuple(
+        Layer(layer.name, _Source(layer.source, stretches), _Curve(layer.gain, stretches)) for layer in plan.layers
+    )
+    return RenderPlan(plan.sample_rate, len(stretches.starts) * stretches.frames, layers, _Curve(plan.fade, stretches))
+
+
+def measure_stretches(plan: RenderPlan, stretches: Stretches) -> Measurement:
+    """Measure the stretches of a plan, each after what comes before it in the track."""
+    hop = hop_frames(plan.sample_rate)
+    parts = []
+    for start in stretches.starts:
+        preroll = min(PREROLL_HOPS, start // hop)
+        meter = LoudnessMeter(plan.sample_rate, preroll_hops=preroll)
+        meter.add(render(plan, start - preroll * hop, start + stretches.frames))
+        parts.append(meter.result())
+    return joined(parts)
+
+
+def is_worth_it(plan: RenderPlan) -> bool:
+    """Whether the stretches are much shorter than the track."""
+    return plan.frames > 2 * _STRETCHES * STRETCH_HOPS * hop_frames(plan.sample_rate)
