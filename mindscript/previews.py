@@ -33,7 +33,7 @@ class Preview:
         Where the stretch begins, and how long the track is.
     master_gain_db : float
     estimated : bool
-        Whether the master gain is an estimate, mostly within 0.2 dB, since the whole has not been measured.
+        Whether the master gain is an estimate, mostly within half a decibel, since the whole has not been measured.
     notes : tuple of str
         What was changed or left out, in plain sentences.
     """

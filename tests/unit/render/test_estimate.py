@@ -50,7 +50,7 @@ def test_the_loudness_of_a_voice_that_comes_again_is_near_the_wholes(period_s):
     period, sounding = round(period_s * RATE), 5 * RATE
     spoken = [(start, min(start + sounding, plan.frames)) for start in range(0, plan.frames, period)]
     energies = measure_stretches(plan, stretches_of(plan, spoken)).energies
-    assert integrated_lufs(energies, stretch_hops=STRETCH_HOPS) == pytest.approx(whole, abs=0.25)
+    assert integrated_lufs(energies, stretch_hops=STRETCH_HOPS) == pytest.approx(whole, abs=0.6)
 
 
 def test_the_stretches_end_to_end_are_those_of_the_track():
