@@ -253,3 +253,8 @@ class Place:
         track = execute(self.dsn, "SELECT * FROM tracks WHERE id = %s", job.track_id)[0]
         assert track["status"] != "published"
         assert track["audio_url"] is None
+
+
+def ended(row: dict[str, Any]) -> bool:
+    """Whether nothing more will become of a job."""
+    return row["status"] in ("completed", "failed", "cancelled")
