@@ -192,7 +192,7 @@ def measure(blocks: Iterable[Block], sample_rate: int, *, true_peak: bool = Fals
     return meter.result()
 
 
-def integrated_lufs(energies: Energies, *, gain: float = 1.0, stretch_hops: int | None = None) -> float:
+def integrated_lufs(energies: Energies, *, gain: float = 1.0, span_hops: int | None = None) -> float:
     """Integrated loudness at a linear gain; -inf when everything is below the gate.
 
     BS.1770-5 Annex 1, equations 3 to 7: 400 ms blocks, gated at -70 LUFS and then 10 LU below their mean. A programme
@@ -200,10 +200,10 @@ def integrated_lufs(energies: Energies, *, gain: float = 1.0, stretch_hops: int 
 
     Parameters
     ----------
-    stretch_hops : int, optional
-        The energies are of stretches of so many hops from different places: a block across two of them does not count.
+    span_hops : int, optional
+        The energies are of spans of so many hops from different places: a block across two of them does not count.
     """
-    blocks = _gating_blocks(energies, stretch_hops) * gain**2
+    blocks = _gating_blocks(energies, span_hops) * gain**2
     loud = blocks[_passes(blocks)]
     return lufs_of_energy(float(loud.mean())) if len(loud) else -math.inf
 
@@ -218,14 +218,14 @@ def _passes(blocks: NDArray[np.float64]) -> NDArray[np.bool_]:
     return passes
 
 
-def _gating_blocks(energies: Energies, stretch_hops: int | None) -> NDArray[np.float64]:
+def _gating_blocks(energies: Energies, span_hops: int | None) -> NDArray[np.float64]:
     blocks = _sliding_mean(energies, GATING_BLOCK_HOPS)
-    if stretch_hops is None:
+    if span_hops is None:
         return blocks
-    return blocks[np.arange(len(blocks)) % stretch_hops <= stretch_hops - GATING_BLOCK_HOPS]
+    return blocks[np.arange(len(blocks)) % span_hops <= span_hops - GATING_BLOCK_HOPS]
 
 
-def speech_lufs(energies: Energies, voice: Energies, *, stretch_hops: int | None = None) -> float:
+def speech_lufs(energies: Energies, voice: Energies, *, span_hops: int | None = None) -> float:
     """Loudness of a programme while its voice sounds; -inf where the voice never does.
 
     What is loud beside the voice counts, what is heard without it does not: the mean over the 400 ms blocks in which
@@ -236,12 +236,12 @@ def speech_lufs(energies: Energies, voice: Energies, *, stretch_hops: int | None
     ----------
     voice : Energies
         Of the voice alone, hop by hop as `energies`; a missing last hop is silent.
-    stretch_hops : int, optional
+    span_hops : int, optional
         As of `integrated_lufs`.
     """
     hops = min(len(energies), len(voice))
-    speaks = _passes(_gating_blocks(voice[:hops], stretch_hops))
-    blocks = _gating_blocks(energies[:hops], stretch_hops)[speaks]
+    speaks = _passes(_gating_blocks(voice[:hops], span_hops))
+    blocks = _gating_blocks(energies[:hops], span_hops)[speaks]
     return lufs_of_energy(float(blocks.mean())) if len(blocks) else -math.inf
 
 

@@ -1,4 +1,4 @@
-"""Affirmation and meditation tracks from Python: render a job, hear any stretch of it, check it, make single tones.
+"""Affirmation and meditation tracks from Python: render a job, hear any span of it, check it, make single tones.
 
     import mindscript
 

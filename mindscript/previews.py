@@ -1,4 +1,4 @@
-"""Stretches of a track, heard at once as they are in the whole, while its job is being changed."""
+"""SampledSpans of a track, heard at once as they are in the whole, while its job is being changed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from worker.render.studio import Studio
 
 @dataclass(frozen=True)
 class Preview:
-    """A stretch of a track, before any encoder.
+    """A span of a track, before any encoder.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Preview:
         Those of the finished track at this place, at its master gain, but for what a codec takes from the loudness.
     sample_rate_hz : int
     start_s, track_length_s : float
-        Where the stretch begins, and how long the track is.
+        Where the span begins, and how long the track is.
     master_gain_db : float
     estimated : bool
         Whether the master gain is an estimate, mostly within half a decibel, since the whole has not been measured.
@@ -99,7 +99,7 @@ class Previews:
     def preview(
         self, job: Job, at_s: float = 0.0, seconds: float = 15.0, *, measured: bool = False, pay: bool = False
     ) -> Preview:
-        """Make a stretch of a job's track.
+        """Make a span of a job's track.
 
         Parameters
         ----------
@@ -152,7 +152,7 @@ def preview(
     measured: bool = True,
     pay: bool = False,
 ) -> Preview:
-    """Make one stretch of a job's track, by default at exactly the finished track's gain.
+    """Make one span of a job's track, by default at exactly the finished track's gain.
 
     For many of the same job `Previews` is faster: it keeps the recordings. Parameters and errors are those of
     `mindscript.render` and `Previews.preview`.

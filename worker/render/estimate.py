@@ -1,4 +1,4 @@
-"""An estimate of a track's loudness from stretches of it, where measuring all of it would take too long."""
+"""An estimate of a track's loudness from spans of it, where measuring all of it would take too long."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from dsp.envelope import Curve, Values
 from dsp.loudness import PREROLL_HOPS, LoudnessMeter, Measurement, hop_frames, joined
 from dsp.plan import Layer, RenderPlan, render
 
-_STRETCHES = 64
-STRETCH_HOPS: Final = 10
+_SPANS = 64
+SPAN_HOPS: Final = 10
 _GOLDEN = (5**0.5 - 1) / 2
 
 Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
-class Stretches:
-    """Where stretches of equal length begin in a track; end to end they are a shorter track of their own."""
+class SampledSpans:
+    """Where spans of equal length begin in a track; end to end they are a shorter track of their own."""
 
     starts: tuple[int, ...]
     frames: int
@@ -44,43 +44,43 @@ class Stretches:
 @dataclass(frozen=True)
 class _Source:
     source: Source
-    stretches: Stretches
+    spans: SampledSpans
 
     def render(self, start: int, stop: int) -> Block:
-        return np.concatenate(self.stretches.parts(start, stop, self.source.render))
+        return np.concatenate(self.spans.parts(start, stop, self.source.render))
 
     def silent(self, start: int, stop: int) -> bool:
         silent = getattr(self.source, "silent", None)
-        return silent is not None and all(self.stretches.parts(start, stop, silent))
+        return silent is not None and all(self.spans.parts(start, stop, silent))
 
 
 @dataclass(frozen=True)
 class _Curve:
     curve: Curve
-    stretches: Stretches
+    spans: SampledSpans
 
     def at(self, start: int, stop: int) -> float | Values:
-        parts = self.stretches.parts(start, stop, lambda first, last: (self.curve.at(first, last), last - first))
+        parts = self.spans.parts(start, stop, lambda first, last: (self.curve.at(first, last), last - first))
         values = [value for value, _ in parts]
         if all(isinstance(value, float) and value == values[0] for value in values):
             return float(values[0])
         return np.concatenate([np.broadcast_to(np.asarray(value, np.float64), (frames,)) for value, frames in parts])
 
 
-def stretches_of(plan: RenderPlan, spoken: Sequence[tuple[int, int]] = ()) -> Stretches:
-    """Stretches of a second: where something is spoken, and where nothing is, as many as belong there.
+def sampled_spans(plan: RenderPlan, spoken: Sequence[tuple[int, int]] = ()) -> SampledSpans:
+    """SampledSpans of a second: where something is spoken, and where nothing is, as many as belong there.
 
     Parameters
     ----------
     spoken : sequence of (start, stop)
         In frames and in order. A voice that is heard now and then would else be in too many of them, or in too few.
     """
-    frames = STRETCH_HOPS * hop_frames(plan.sample_rate)
+    frames = SPAN_HOPS * hop_frames(plan.sample_rate)
     last = max(plan.frames - frames, 0)
     voiced = [(min(start, last), min(stop, last)) for start, stop in spoken]
     edges = [0, *(edge for span in voiced for edge in span), last]
     silent = list(zip(edges[::2], edges[1::2], strict=True))
-    return Stretches(tuple(sorted([*_places(voiced, last), *_places(silent, last)])), frames)
+    return SampledSpans(tuple(sorted([*_places(voiced, last), *_places(silent, last)])), frames)
 
 
 def _places(parts: Sequence[tuple[int, int]], of: int) -> Iterator[int]:
@@ -91,7 +91,7 @@ def _places(parts: Sequence[tuple[int, int]], of: int) -> Iterator[int]:
     """
     lengths = [stop - start for start, stop in parts]
     total = sum(lengths)
-    count = max(1, round(_STRETCHES * total / of)) if total else 0
+    count = max(1, round(_SPANS * total / of)) if total else 0
     ends = list(accumulate(lengths))
     for number in range(count):
         place = int((number + _GOLDEN * number % 1) * total / count)
@@ -99,26 +99,24 @@ def _places(parts: Sequence[tuple[int, int]], of: int) -> Iterator[int]:
         yield parts[part][1] - (ends[part] - place)
 
 
-def shortened(plan: RenderPlan, stretches: Stretches) -> RenderPlan:
-    """The stretches of a plan as a plan: what is found of it is an estimate of what would be found of the whole."""
-    layers = tuple(
-        Layer(layer.name, _Source(layer.source, stretches), _Curve(layer.gain, stretches)) for layer in plan.layers
-    )
-    return RenderPlan(plan.sample_rate, len(stretches.starts) * stretches.frames, layers, _Curve(plan.fade, stretches))
+def shortened(plan: RenderPlan, spans: SampledSpans) -> RenderPlan:
+    """The spans of a plan as a plan: what is found of it is an estimate of what would be found of the whole."""
+    layers = tuple(Layer(layer.name, _Source(layer.source, spans), _Curve(layer.gain, spans)) for layer in plan.layers)
+    return RenderPlan(plan.sample_rate, len(spans.starts) * spans.frames, layers, _Curve(plan.fade, spans))
 
 
-def measure_stretches(plan: RenderPlan, stretches: Stretches) -> Measurement:
-    """Measure the stretches of a plan, each after what comes before it in the track."""
+def measure_spans(plan: RenderPlan, spans: SampledSpans) -> Measurement:
+    """Measure the spans of a plan, each after what comes before it in the track."""
     hop = hop_frames(plan.sample_rate)
     parts = []
-    for start in stretches.starts:
+    for start in spans.starts:
         preroll = min(PREROLL_HOPS, start // hop)
         meter = LoudnessMeter(plan.sample_rate, preroll_hops=preroll)
-        meter.add(render(plan, start - preroll * hop, start + stretches.frames))
+        meter.add(render(plan, start - preroll * hop, start + spans.frames))
         parts.append(meter.result())
     return joined(parts)
 
 
 def is_worth_it(plan: RenderPlan) -> bool:
-    """Whether the stretches are much shorter than the track."""
-    return plan.frames > 2 * _STRETCHES * STRETCH_HOPS * hop_frames(plan.sample_rate)
+    """Whether the spans are much shorter than the track."""
+    return plan.frames > 2 * _SPANS * SPAN_HOPS * hop_frames(plan.sample_rate)

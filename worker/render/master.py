@@ -32,9 +32,9 @@ _BOUNDED_HOPS = 200  # within the bounds the limiter's effect on the loudness is
 
 
 class LoudnessOf(Protocol):
-    """What the target is measured by, in LUFS; `stretch_hops` as of `dsp.loudness.integrated_lufs`."""
+    """What the target is measured by, in LUFS; `span_hops` as of `dsp.loudness.integrated_lufs`."""
 
-    def __call__(self, energies: Energies, *, stretch_hops: int | None = None) -> float:
+    def __call__(self, energies: Energies, *, span_hops: int | None = None) -> float:
         """Measure the energies of a programme's hops."""
 
 

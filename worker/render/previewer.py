@@ -1,6 +1,6 @@
-"""Hears any stretch of a track at once, while its job is being changed.
+"""Hears any span of a track at once, while its job is being changed.
 
-The plan is a pure function of time, and recordings are kept decoded, so a change costs a new plan and the stretch that
+The plan is a pure function of time, and recordings are kept decoded, so a change costs a new plan and the span that
 is heard. What takes long is the master gain, which follows from the loudness of the whole track: of a long track it is
 an estimate, until the whole has been measured.
 """
@@ -26,7 +26,7 @@ from worker.errors import JobError
 from worker.payload.schema import RenderJob
 from worker.plan.compile import Compiled, compile_plan
 from worker.render.deliver import first_programme
-from worker.render.estimate import STRETCH_HOPS, is_worth_it, measure_stretches, shortened, stretches_of
+from worker.render.estimate import SPAN_HOPS, is_worth_it, measure_spans, sampled_spans, shortened
 from worker.render.excerpt import Excerpt, whole_programme
 from worker.render.expected_time import ExpectedTime
 from worker.render.kept_media import KeptMedia
@@ -60,7 +60,7 @@ class UnpaidSpeechError(JobError):
 
 @dataclass(frozen=True)
 class Heard:
-    """A stretch of a track, before any encoder.
+    """A span of a track, before any encoder.
 
     Attributes
     ----------
@@ -169,7 +169,7 @@ class Previewer:
         return PreparedJob(f"{encoding} {content}", production, compiled, encoding)
 
     def hear(self, job: PreparedJob, start_s: float, seconds: float, *, measured: bool = False) -> Heard:
-        """Make a stretch of a job's track, as it is in the finished track before the encoder.
+        """Make a span of a job's track, as it is in the finished track before the encoder.
 
         Parameters
         ----------
@@ -216,11 +216,11 @@ class Previewer:
         if known is not None:
             return replace(known, plan=plan), False
         if not measured and is_worth_it(plan):
-            stretches = stretches_of(plan, [(span.start, span.stop) for span in job.compiled.spoken])
-            short = shortened(plan, stretches)
+            spans = sampled_spans(plan, [(span.start, span.stop) for span in job.compiled.spoken])
+            short = shortened(plan, spans)
             delivery = job.production.delivery(replace(job.compiled, plan=short), job.encoding, Tags())
-            delivery = replace(delivery, loudness=partial(delivery.loudness, stretch_hops=STRETCH_HOPS))
-            guessed = first_programme(short, measure_stretches(plan, stretches), delivery, threads=threads)
+            delivery = replace(delivery, loudness=partial(delivery.loudness, span_hops=SPAN_HOPS))
+            guessed = first_programme(short, measure_spans(plan, spans), delivery, threads=threads)
             return replace(guessed, plan=plan), True
         delivery = job.production.delivery(job.compiled, job.encoding, Tags())
         found = whole_programme(plan, measure(Programme(plan), threads=threads), delivery, threads=threads)

@@ -1,4 +1,4 @@
-"""An estimate from stretches is near what is measured on the whole, where its parts come again and again, too."""
+"""An estimate from spans is near what is measured on the whole, where its parts come again and again, too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dsp.envelope import Breakpoints, Constant, Ducking, Product
 from dsp.loudness import integrated_lufs
 from dsp.noise import Noise
 from dsp.plan import Layer, RenderPlan, render
-from worker.render.estimate import STRETCH_HOPS, is_worth_it, measure_stretches, shortened, stretches_of
+from worker.render.estimate import SPAN_HOPS, is_worth_it, measure_spans, sampled_spans, shortened
 from worker.render.programme import Programme, measure
 
 RATE = 44_100
@@ -49,18 +49,18 @@ def test_the_loudness_of_a_voice_that_comes_again_is_near_the_wholes(period_s):
     whole = integrated_lufs(measure(Programme(plan), threads=2).energies)
     period, sounding = round(period_s * RATE), 5 * RATE
     spoken = [(start, min(start + sounding, plan.frames)) for start in range(0, plan.frames, period)]
-    energies = measure_stretches(plan, stretches_of(plan, spoken)).energies
-    assert integrated_lufs(energies, stretch_hops=STRETCH_HOPS) == pytest.approx(whole, abs=0.6)
+    energies = measure_spans(plan, sampled_spans(plan, spoken)).energies
+    assert integrated_lufs(energies, span_hops=SPAN_HOPS) == pytest.approx(whole, abs=0.6)
 
 
-def test_the_stretches_end_to_end_are_those_of_the_track():
+def test_the_spans_end_to_end_are_those_of_the_track():
     plan = plan_of(5, 3.0, 8.0)
-    stretches = stretches_of(plan, [(RATE, 4 * RATE), (200 * RATE, 250 * RATE)])
-    short = shortened(plan, stretches)
+    spans = sampled_spans(plan, [(RATE, 4 * RATE), (200 * RATE, 250 * RATE)])
+    short = shortened(plan, spans)
     mixed = render(short, 0, short.frames)
-    for number, start in enumerate(stretches.starts):
-        part = mixed[number * stretches.frames : (number + 1) * stretches.frames]
-        assert np.array_equal(part, render(plan, start, start + stretches.frames))
+    for number, start in enumerate(spans.starts):
+        part = mixed[number * spans.frames : (number + 1) * spans.frames]
+        assert np.array_equal(part, render(plan, start, start + spans.frames))
     pieces = [render(short, first, min(first + 31_337, short.frames)) for first in range(0, short.frames, 31_337)]
     assert np.allclose(np.concatenate(pieces), mixed, atol=1e-7)
 
