@@ -68,7 +68,7 @@ class _Curve:
 
 
 def sampled_spans(plan: RenderPlan, spoken: Sequence[tuple[int, int]] = ()) -> SampledSpans:
-    """SampledSpans of a second: where something is spoken, and where nothing is, as many as belong there.
+    """Spans of a second: where something is spoken, and where nothing is, as many as belong there.
 
     Parameters
     ----------

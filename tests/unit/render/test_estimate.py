@@ -53,6 +53,15 @@ def test_the_loudness_of_a_voice_that_comes_again_is_near_the_wholes(period_s):
     assert integrated_lufs(energies, span_hops=SPAN_HOPS) == pytest.approx(whole, abs=0.6)
 
 
+def test_what_comes_again_with_each_share_is_met_at_every_moment():
+    """At equal distances all spans would fall into its pauses."""
+    share_s = 600.0 / 64
+    plan = plan_of(10, 3.0, share_s)
+    whole = integrated_lufs(measure(Programme(plan), threads=2).energies)
+    energies = measure_spans(plan, sampled_spans(plan)).energies
+    assert integrated_lufs(energies, span_hops=SPAN_HOPS) == pytest.approx(whole, abs=0.6)
+
+
 def test_the_spans_end_to_end_are_those_of_the_track():
     plan = plan_of(5, 3.0, 8.0)
     spans = sampled_spans(plan, [(RATE, 4 * RATE), (200 * RATE, 250 * RATE)])
