@@ -307,7 +307,7 @@ class Pipe:
         )
         if missing:
             return MachineError(
-                f"this FFmpeg lacks a part that is needed ({missing[0]}): {HINT}",
+                f"this FFmpeg lacks a component that is needed ({missing[0]}): {HINT}",
                 code="configuration.ffmpeg",
                 about=(missing[1] or "output format",),  # a job that needs no such part does not show that it is there
             )

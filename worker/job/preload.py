@@ -1,6 +1,6 @@
 """The modules that the fork server loads, so that a job process has NumPy and the payload's schema at once.
 
-An idle worker should be small: what else jobs need is loaded when the first of them has needed it
+The fork server should be small: what else jobs need is loaded when the first of them has needed it
 (`worker.job.large_modules`).
 """
 

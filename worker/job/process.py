@@ -35,9 +35,10 @@ _FORK_SERVER_EXIT_S = 5.0
 
 
 class ForkServer:
-    """Starts the fork server at once, and again if it has died. Use in a ``with``.
+    """Starts the fork server for the first job, and again if it has died. Use in a ``with``.
 
-    It loads the module of `job`, a ``module:function``, so that no job process has to.
+    An idle worker has none: with NumPy in it, it is as large as the worker itself. It loads the module of `job`, a
+    ``module:function``, so that no job process has to.
     """
 
     def __init__(self, job: str = DEFAULT_JOB) -> None:
@@ -47,8 +48,6 @@ class ForkServer:
         self._control: socket.socket | None = None
         self._wanted: frozenset[str] = frozenset()
         self._forked_at = time.monotonic()
-        with self._lock:
-            self._start()
 
     def __enter__(self) -> Self:
         return self
@@ -59,7 +58,7 @@ class ForkServer:
 
     @property
     def pid(self) -> int | None:
-        """Its process id."""
+        """Its process id; None while there is none."""
         return self._process.pid if self._process is not None else None
 
     def want_loaded(self, names: frozenset[str]) -> None:
@@ -68,14 +67,14 @@ class ForkServer:
             self._wanted |= names
 
     def rest(self, *, after_s: float) -> None:
-        """Let go of the large modules if no job was started for so long.
+        """End the fork server, and with it what it has loaded, if no job was started for so long.
 
         Only while none runs: the fork server is their parent.
         """
         with self._lock:
-            if self._wanted and time.monotonic() - self._forked_at > after_s:
+            if self._process is not None and time.monotonic() - self._forked_at > after_s:
                 self._wanted = frozenset()
-                self._start()
+                self._end()
 
     def fork(self, channel: int, status: int) -> None:
         """Fork a job process that gets these two descriptors.

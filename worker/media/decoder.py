@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from worker.errors import MediaError
+from worker.errors import MachineError, MediaError, WorkerError
+from worker.ffmpeg.components import DECODERS
 from worker.ffmpeg.pipe import Limits, Pipe
-from worker.ffmpeg.program import Ffmpeg
+from worker.ffmpeg.program import HINT, Ffmpeg
 from worker.media.sniff import HEAD_BYTES, KINDS, demuxer_of, foreign_kind, sound_start
 from worker.media.structure import structure_of
 from worker.media.structure.base import Structure
@@ -26,13 +27,6 @@ from worker.os_errors import in_words
 from worker.printable import printable
 
 _MEMORY_BYTES = 512 << 20
-# No video or image decoder is opened even to look at a cover.
-_DECODERS = (
-    "mp3,mp3float,mp2,mp2float,mp1,mp1float,aac,alac,flac,vorbis,opus,libopus,speex,libspeex,wavpack,"
-    "pcm_s8,pcm_u8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,"
-    "pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,"
-    "amrnb,amrwb,ac3,eac3,wmav1,wmav2,wmapro,wmalossless,wmavoice"
-)
 _TIMED = frozenset(("mov", "matroska", "ogg", "asf"))  # demuxers of containers in which each packet has its time
 _CLUSTER_BYTES = 1 << 18
 
@@ -118,6 +112,7 @@ _UNDECODED = re.compile(r"Error submitting packet to decoder|Error while decodin
 # Matroska's demuxer, among bytes that are no element: it may not find its way again, and ends without an error.
 _LOST_PLACE = re.compile(r"as first byte of an EBML number|exceeds containing master|resync point failed")
 _GRAPH = re.compile(r"(\[Eval @ 0x[0-9a-f]+\] )?\[info\] 1\.000000$")
+_NO_DECODER = re.compile(r"no decoder found for: |Decoder \(codec \w+\) not found")  # of FFmpeg 7 and 9; of 5
 _STOPPED = re.compile(r"\[error\] \S*/dev/fd/\d+: |.*Error during demuxing")
 
 
@@ -161,7 +156,7 @@ def decoder(
         first, stop = (source.start + at for at in (links[link], (*links, end or source.size)[link + 1]))
         place, protocols = f"subfile,,start,{first},end,{stop},,:{place}", "file,subfile"
     arguments = (
-        *("-threads", "1", "-protocol_whitelist", protocols, "-codec_whitelist", _DECODERS),
+        *("-threads", "1", "-protocol_whitelist", protocols, "-codec_whitelist", ",".join(DECODERS)),
         *("-copyts", *source.structure.input_options, "-f", source.demuxer, "-i", place),
         *("-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1", "-bitexact"),
         *("-af", f"{_MARK_GRAPH},{_LAYOUTS[layout]}", "-c:a", "pcm_f32le"),
@@ -179,7 +174,7 @@ def decoder(
         yield pipe, log
 
 
-def _error_of(source: Source, log: LogParser, errors: Sequence[str]) -> MediaError:
+def _error_of(source: Source, log: LogParser, errors: Sequence[str]) -> WorkerError:
     name = source.name
     everything = "\n".join(errors)
     if "matches no streams" in everything:
@@ -194,9 +189,14 @@ def _error_of(source: Source, log: LogParser, errors: Sequence[str]) -> MediaErr
         return error
     if re.search(r"[Aa]udio object type 42|USAC", everything):
         return MediaError(f"{name} is coded as xHE-AAC, which is not read", code="media.invalid")
-    unread = [match for error in errors if (match := re.search(r"Codec \((\w+)\) not on whitelist", error))]
-    if unread and any("opening decoder" in error for error in errors):
-        return MediaError(f"{name} is coded as {unread[-1][1]}, which is not read", code="media.invalid")
+    if ("not on whitelist" in everything and "opening decoder" in everything) or _NO_DECODER.search(everything):
+        if _is_listed(log.codec):
+            return MachineError(
+                f"this FFmpeg lacks a component that is needed (a decoder for {log.codec}): {HINT}",
+                code="configuration.ffmpeg",
+                about=("decoder",),
+            )
+        return MediaError(f"{name} is coded as {log.codec}, which is not read", code="media.invalid")
     if source.structure.missing_bytes:
         return MediaError(f"{name} is cut short: what is there cannot be decoded", code="media.truncated")
     others = [error for error in errors if "not on whitelist" not in error]
@@ -204,6 +204,11 @@ def _error_of(source: Source, log: LogParser, errors: Sequence[str]) -> MediaErr
         f"{name} is damaged: its sound cannot be decoded (FFmpeg: {others[0] if others else errors[0]})",
         code="media.damaged",
     )
+
+
+def _is_listed(coding: str) -> bool:
+    """Whether we read a coding, by FFmpeg's name for it, from which those of some decoders differ."""
+    return any(name in DECODERS for name in (coding, f"{coding}float", coding.replace("_", "")))
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ class WorkerTimings:
     trouble: RetryPolicy = field(default=RetryPolicy(first_wait_s=5.0, longest_wait_s=60.0, jitter=0.0))
     bug_pause_s: float = 5.0  # after a bug in the loop
     drain_poll_s: float = 1.0  # between polls of a worker that drains the queue
-    rest_s: float = 300.0  # without a job, after which large modules are let go of
+    rest_s: float = 300.0  # without a job, after which the fork server ends
 
 
 WORKER_TIMINGS = WorkerTimings()

@@ -92,6 +92,7 @@ def large_modules_of(ended: Ended) -> tuple[list[str], frozenset[str]]:
 
 def test_what_one_job_has_loaded_the_next_finds_loaded(tmp_path: Path) -> None:
     with ForkServer(PERFORM) as fork_server:
+        assert fork_server.pid is None
         had, loaded = large_modules_of(run_to_end(job(fork_server, tmp_path, do="load")))
         assert "websockets.sync.client" in loaded - set(had)
         fork_server.want_loaded(loaded)
@@ -100,6 +101,7 @@ def test_what_one_job_has_loaded_the_next_finds_loaded(tmp_path: Path) -> None:
         fork_server.rest(after_s=600)
         assert fork_server.pid == first
         fork_server.rest(after_s=0)
+        assert fork_server.pid is None
         assert large_modules_of(run_to_end(job(fork_server, tmp_path)))[0] == had
         assert fork_server.pid != first
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,18 +55,19 @@ def project(storage: Storage) -> Iterator[Config]:
 
 @pytest.fixture(scope="module")
 def ffmpeg() -> Ffmpeg:
-    return find_ffmpeg()
+    """What reads; MINDSCRIPT_TEST_FFMPEG may name another one than what makes the files, such as the image's."""
+    return find_ffmpeg(os.environ.get("MINDSCRIPT_TEST_FFMPEG"))
 
 
 @pytest.fixture(scope="module")
-def made(ffmpeg, tmp_path_factory) -> Callable[..., Path]:
+def made(tmp_path_factory) -> Callable[..., Path]:
     """A file by FFmpeg's options, made once."""
     folder = tmp_path_factory.mktemp("made")
 
     def made(ending: str, *options: str) -> Path:
         path = folder / f"{abs(hash(options)):x}.{ending}"
         if not path.exists():
-            command = (ffmpeg.path, "-v", "error", "-nostdin", *options, f"file:{path}")
+            command = (find_ffmpeg().path, "-v", "error", "-nostdin", *options, f"file:{path}")
             subprocess.run(command, check=True, timeout=60)
         return path
 

@@ -23,11 +23,6 @@ from worker.media.clip import FileClip
 from worker.media.decode import decode, opened_sound
 
 
-@pytest.fixture(scope="module")
-def ffmpeg() -> Ffmpeg:
-    return find_ffmpeg()
-
-
 def wav(path: Path, sound, rate: int = RATE, subtype: str = "FLOAT") -> Path:
     soundfile.write(path, sound, rate, subtype=subtype, format="WAV")
     return path
@@ -38,9 +33,9 @@ def clip_of(ffmpeg: Ffmpeg, source: Path, *, sample_rate: int = RATE, max_second
     return decode(ffmpeg, source, into, sample_rate=sample_rate, max_seconds=max_seconds, timeout_s=timeout_s)
 
 
-def made_by_ffmpeg(ffmpeg: Ffmpeg, source: Path, out: Path, *options: str) -> Path:
+def made_by_ffmpeg(source: Path, out: Path, *options: str) -> Path:
     """Recordings from elsewhere were not made by this project."""
-    command = [ffmpeg.path, "-nostdin", "-v", "error", "-i", f"file:{source}", *options, f"file:{out}"]
+    command = [find_ffmpeg().path, "-nostdin", "-v", "error", "-i", f"file:{source}", *options, f"file:{out}"]
     subprocess.run(command, check=True, timeout=60)
     return out
 
@@ -123,7 +118,7 @@ def test_a_delivered_file_comes_back_at_its_exact_length_and_in_time(ffmpeg, tmp
 @pytest.mark.parametrize("ending", ["mp3", "flac", "ogg", "m4a", "aac", "aiff", "au", "caf", "webm"])
 def test_every_kind_of_file_that_people_have_is_read(ffmpeg, tmp_path, ending):
     source = wav(tmp_path / "source.wav", tones(RATE))
-    made = made_by_ffmpeg(ffmpeg, source, tmp_path / f"a.{ending}", *(["-c:a", "libopus"] if ending == "webm" else []))
+    made = made_by_ffmpeg(source, tmp_path / f"a.{ending}", *(["-c:a", "libopus"] if ending == "webm" else []))
     clip = clip_of(ffmpeg, made)
     sound = clip.read(0, clip.frames)
     assert -128 <= clip.frames - RATE <= 2300  # what some of them pad, and Vorbis loses

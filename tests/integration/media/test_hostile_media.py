@@ -15,13 +15,8 @@ from codec_signals import RATE, encode_sound, tones
 from processes import children
 
 from worker.errors import MediaError
-from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
+from worker.ffmpeg.program import find_ffmpeg
 from worker.media.decode import decode
-
-
-@pytest.fixture(scope="module")
-def ffmpeg() -> Ffmpeg:
-    return find_ffmpeg()
 
 
 @pytest.fixture
@@ -45,8 +40,8 @@ def refused(ffmpeg, tmp_path):
     return refused
 
 
-def run(ffmpeg: Ffmpeg, *arguments: str | Path) -> None:
-    subprocess.run([ffmpeg.path, "-v", "error", "-nostdin", "-y", *arguments], check=True, timeout=60)
+def run(*arguments: str | Path) -> None:
+    subprocess.run([find_ffmpeg().path, "-v", "error", "-nostdin", "-y", *arguments], check=True, timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +61,7 @@ def run(ffmpeg: Ffmpeg, *arguments: str | Path) -> None:
         ("json.wav", '{{"error": "quota exceeded"}}'),
     ],
 )
-def test_a_text_that_is_no_sound_is_never_followed(refused, ffmpeg, tmp_path, name, text):
+def test_a_text_that_is_no_sound_is_never_followed(refused, tmp_path, name, text):
     secret = tmp_path / "secret.wav"
     soundfile.write(secret, tones(1000), RATE)
     assert "is not an audio file" in refused(name, text.format(secret=secret).encode())
@@ -156,9 +151,9 @@ def test_a_small_file_that_decodes_to_days_is_stopped_at_once(refused):
 
 def test_a_film_with_sound_gives_its_sound_and_one_without_is_refused(refused, ffmpeg, tmp_path):
     film = ("-f", "lavfi", "-i", "testsrc=size=64x64:rate=5:d=2", "-c:v", "mpeg4")
-    run(ffmpeg, *film, tmp_path / "silent.mp4")
+    run(*film, tmp_path / "silent.mp4")
     assert refused("silent.mp4", None) == "silent.mp4 is a video without sound"
-    run(ffmpeg, "-f", "lavfi", "-i", "sine=d=1", *film, tmp_path / "film.mp4")
+    run("-f", "lavfi", "-i", "sine=d=1", *film, tmp_path / "film.mp4")
     clip = decode(ffmpeg, tmp_path / "film.mp4", tmp_path / "raw", sample_rate=RATE, max_seconds=60, timeout_s=30)
     assert abs(clip.frames - RATE) <= 1024  # the picture is longer than the sound, which is no damage
 
@@ -180,23 +175,23 @@ def mov_with_sound_elsewhere(data: bytes, elsewhere: Path) -> bytes:
     return data.replace(here, alias)
 
 
-def test_a_mov_whose_sound_lies_in_another_file_is_refused(refused, ffmpeg, tmp_path):
+def test_a_mov_whose_sound_lies_in_another_file_is_refused(refused, tmp_path):
     secret = tmp_path / "secret.wav"
     soundfile.write(secret, tones(RATE), RATE)
     whole = tmp_path / "whole.mov"
-    run(ffmpeg, "-f", "lavfi", "-i", "sine=d=1", "-c:a", "pcm_s16le", "-f", "mov", whole)
+    run("-f", "lavfi", "-i", "sine=d=1", "-c:a", "pcm_s16le", "-f", "mov", whole)
     data = mov_with_sound_elsewhere(whole.read_bytes(), secret)
     # the file is good enough that FFmpeg follows the alias when it is told to
     followed = subprocess.run(
-        [ffmpeg.path, "-v", "info", "-enable_drefs", "1", "-f", "mov", "-i", "pipe:0", "-f", "null", "-"],
+        [find_ffmpeg().path, "-v", "info", "-enable_drefs", "1", "-f", "mov", "-i", "pipe:0", "-f", "null", "-"],
         input=data, capture_output=True, timeout=60, check=False,
     )  # fmt: skip
     assert b"secret.wav" in followed.stderr
     assert "a.mov" in refused("a.mov", data)
 
 
-def test_an_unread_coding_is_named(refused, ffmpeg, tmp_path):
-    run(ffmpeg, "-f", "lavfi", "-i", "sine=d=1", "-c:a", "tta", tmp_path / "a.mka")
+def test_an_unread_coding_is_named(refused, tmp_path):
+    run("-f", "lavfi", "-i", "sine=d=1", "-c:a", "tta", tmp_path / "a.mka")
     assert refused("a.mka", None) == "a.mka is coded as tta, which is not read"
 
 
@@ -209,14 +204,14 @@ def test_a_file_that_breaks_off_is_cut_short(refused, ffmpeg, tmp_path, ending):
 
 
 @pytest.mark.parametrize(("ending", "codec"), [("ogg", "libvorbis"), ("opus", "libopus"), ("webm", "libopus")])
-def test_so_it_is_in_the_containers_of_the_web(refused, ffmpeg, tmp_path, ending, codec):
-    run(ffmpeg, "-f", "lavfi", "-i", "anoisesrc=d=4", "-c:a", codec, tmp_path / f"whole.{ending}")
+def test_so_it_is_in_the_containers_of_the_web(refused, tmp_path, ending, codec):
+    run("-f", "lavfi", "-i", "anoisesrc=d=4", "-c:a", codec, tmp_path / f"whole.{ending}")
     data = (tmp_path / f"whole.{ending}").read_bytes()
     assert "is cut short" in refused(f"part.{ending}", data[: len(data) * 6 // 10])
 
 
-def test_an_m4a_without_its_index_is_not_finished(refused, ffmpeg, tmp_path):
-    run(ffmpeg, "-f", "lavfi", "-i", "sine=d=2", tmp_path / "whole.m4a")
+def test_an_m4a_without_its_index_is_not_finished(refused, tmp_path):
+    run("-f", "lavfi", "-i", "sine=d=2", tmp_path / "whole.m4a")
     data = (tmp_path / "whole.m4a").read_bytes()
     assert "is not finished: the recording was interrupted" in refused("part.m4a", data[: len(data) // 2])
 

@@ -11,7 +11,7 @@ from worker.service.trouble import OwnTroubles
 
 KEY = ConfigurationError("the database refused us", code="configuration.credentials")
 FOLDER = MachineError("STORAGE_DIR cannot be written", code="storage.folder")
-ENCODER = MachineError("this FFmpeg lacks a part", code="configuration.ffmpeg", about=("encoder",))
+ENCODER = MachineError("this FFmpeg lacks a component", code="configuration.ffmpeg", about=("encoder",))
 
 
 @pytest.fixture
