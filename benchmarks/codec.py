@@ -36,6 +36,7 @@ from worker.codec.aac import aac_coder
 from worker.codec.encode import encode
 from worker.codec.encoder_processes import encode_segments
 from worker.codec.encoding import Encoding
+from worker.codec.frames import EncodedFrames
 from worker.codec.mp3 import mp3_coder
 from worker.codec.segments import Pcm, SegmentCoder, Track, cut
 from worker.codec.tags import Tags
@@ -240,37 +241,48 @@ def peaks(ffmpeg: Ffmpeg, folder: Path, _: int) -> None:
 
 
 def joins(ffmpeg: Ffmpeg, _: Path, __: int) -> None:
-    """Print the coding noise around joins against one encoding of the whole."""
-    print("\ncoding noise in the 50 ms before, around and after each join, minus that of one encoding there, dB")
-    for name, coder_of in (
-        ("mp3", lambda kbps: mp3_coder(RATE, kbps, 10**9)),
-        ("aac", lambda kbps: aac_coder(RATE, kbps)),
-    ):
-        for kbps in KBPS:
-            full = coder_of(kbps)
-            run_ups = (full.preroll,) if name == "mp3" else (40, 400, full.preroll)
+    """Print the coding noise around joins against one encoding of the whole, for several prerolls."""
+    print("\ncoding noise in the 50 ms before, around and after each join, minus that of one encoding there, at most")
+    for kbps in KBPS:
+        mp3 = replace(mp3_coder(RATE, kbps, 10**9), shortest=98, longest=98)
+        aac = replace(aac_coder(RATE, kbps), shortest=300, longest=400)
+        coders = [
+            *(replace(mp3, preroll=2, shared=shared, postroll=shared + 3) for shared in (8, 16)),
+            replace(mp3, shared=8, postroll=11),
+            mp3,
+            *(replace(aac, preroll=preroll) for preroll in (40, 400, aac.preroll)),
+        ]
+        for coder in coders:
             for signal, make in SIGNALS.items():
-                told = []
-                for preroll in run_ups:
-                    coder = replace(full, preroll=preroll, shortest=300, longest=400)
-                    sound = make(coder.frame_samples * (400 + 4 * preroll))
-                    one = replace(coder, shortest=10**9)
-                    frames, joined = coded_by(coder, sound, ffmpeg)
-                    single_coded, single = coded_by(one, sound, ffmpeg)
-                    rises = rises_db(coder, sound, joined, single)
-                    same = sum(a == b for a, b in zip(frames, single_coded, strict=True)) / len(frames)
-                    told.append(
-                        f"preroll {preroll}: {max(rises):+5.1f} at {len(rises) // 3} joins, {same:.1%} bytes equal"
-                    )
-                print(f"  {name} {kbps:4} {signal:7} " + "; ".join(told), flush=True)
+                sound = make(coder.frame_samples * (40 * 98 if coder.shared else 400 + 4 * coder.preroll))
+                joined, missed = decoded_by(coder, sound, ffmpeg)
+                single, _ = decoded_by(replace(coder, shortest=10**9), sound, ffmpeg)
+                rises = rises_db(coder, sound, joined, single)
+                other = np.any(joined != single, axis=1)[: len(sound) // coder.frame_samples * coder.frame_samples]
+                same = 1 - np.mean(other.reshape(-1, coder.frame_samples).any(axis=1))
+                print(
+                    f"  {'mp3' if coder.shared else 'aac'} {kbps:4} {signal:7} preroll {coder.preroll:3}, "
+                    f"shared {coder.shared:2}: {max(rises):+5.1f} dB at {len(rises) // 3:2} joins, "
+                    f"{missed} of them at the second try; {same:.1%} of the frames decode to the same",
+                    flush=True,
+                )
 
 
-def coded_by(coder: SegmentCoder, sound: Block, ffmpeg: Ffmpeg) -> tuple[list[bytes], Block]:
-    """Encode with a coder; the coded frames, and what they decode to."""
+def decoded_by(coder: SegmentCoder, sound: Block, ffmpeg: Ffmpeg) -> tuple[Block, int]:
+    """Encode with a coder; what it decodes to, and how many joins found no place at first."""
     decoded: list[Block] = []
+    missed = 0
+
+    def join(before: EncodedFrames, after: EncodedFrames) -> EncodedFrames | None:
+        nonlocal missed
+        whole = coder.join(before, after)
+        missed += whole is None
+        return whole
+
     track = Track(pcm_of(sound), len(sound), RATE, Tags(), ffmpeg, threads=2, on_decoded=decoded.append)
-    frames = [frame for piece in encode_segments(track, coder) for frame in piece]
-    return frames, np.concatenate(decoded)
+    for _ in encode_segments(track, replace(coder, join=join)):
+        pass
+    return np.concatenate(decoded), missed
 
 
 def rises_db(coder: SegmentCoder, sound: Block, joined: Block, single: Block) -> list[float]:

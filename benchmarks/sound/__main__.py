@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.environment import environment
-from benchmarks.sound import again, bounded, levels, loops, meters, places, tones
+from benchmarks.sound import again, bounded, coding, levels, loops, meters, places, tones
 from benchmarks.sound.programmes import record
 from benchmarks.sound.room import Room
 from benchmarks.sound.row import Row
@@ -43,6 +43,7 @@ def measured(room: Room, only: list[str], say: Callable[[str], None]) -> list[Ro
         "separation": lambda: tones.separation(room),
         "repeatability": lambda: again.repeatability(room, made),
         "generations": lambda: again.generations(room, made),
+        "coding": lambda: coding.coding(room, say),
     }
     rows: list[Row] = []
     for key, step in steps.items():

@@ -108,7 +108,7 @@ def generations(room: Room, made: Mapping[str, Path]) -> Row:
     how = {"music": made["music"], "voice": made["speech"]}
     truth = room.sound_of(job, **how)
     delivered = room.decoded(room.render(job, format="mp3", **how)[0])
-    options = ("-c:a", "libmp3lame", "-b:a", "192k", "-reservoir", "0")
+    options = ("-c:a", "libmp3lame", "-b:a", "192k")
     once = room.decoded(room.encode(truth, "once.mp3", *options))
     twice = room.decoded(room.encode(once, "twice.mp3", *options))
     noise_db = {}

@@ -21,6 +21,7 @@ KEYS = (
     "separation",
     "repeatability",
     "generations",
+    "coding",
 )
 
 

@@ -2,15 +2,15 @@
 
 To start an FFmpeg of many libraries takes as long as encoding some ten seconds. So an encoder takes segment after
 segment where silence between them (the flush) makes it forget the one before: its output is then, byte for byte, that
-of a new encoder, and the file does not depend on how many there are.
+of a new encoder (but for the stuffing of `worker.codec.reservoir`), and the file does not depend on how many there are.
 """
 
 from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 
 import numpy as np
 
@@ -66,7 +66,7 @@ class Encoders(ExitStack):
                 pipe.kill()
 
     def encode(self, segment: Segment) -> EncodedFrames:
-        """Encode one segment without its preroll and postroll; may be called from several threads."""
+        """Encode one segment: its kept frames and those it shares; may be called from several threads."""
         coder = self._coder
         with self._lock:
             self._to_begin -= 1
@@ -77,7 +77,7 @@ class Encoders(ExitStack):
             pipe.write(np.ascontiguousarray(block, "<f4").data)
             with self._lock:
                 self.taken += len(block)
-        if coder.flush and self._to_begin:
+        if coder.flush and self._to_begin > 0:
             # the silence also drives the segment out of the encoder: what FFmpeg keeps back is shorter
             length = coder.aligned(segment.drop + segment.keep + coder.postroll)
             silent_frames = (length + coder.flush) * coder.frame_samples - (segment.stop - segment.start)
@@ -91,10 +91,17 @@ class Encoders(ExitStack):
             with self._lock:
                 self._running.discard(pipe)
         drop = coder.flush + segment.drop
-        kept = coder.split(data).part(drop, drop + segment.keep)
-        if len(kept) < segment.keep:
-            raise TransientError(f"FFmpeg gave {len(kept)} of {segment.keep} encoded frames", code="ffmpeg.failed")
-        return kept
+        wanted = segment.keep + segment.shared
+        given = coder.split(data).part(drop, drop + wanted)
+        if len(given) < wanted:
+            raise TransientError(f"FFmpeg gave {len(given)} of {wanted} encoded frames", code="ffmpeg.failed")
+        return given
+
+    def encode_once_more(self, segment: Segment) -> EncodedFrames:
+        """Encode a segment beyond the number that was said."""
+        with self._lock:
+            self._to_begin += 1
+        return self.encode(segment)
 
     def _blocks(self, segment: Segment) -> Iterator[Block]:
         blocks = self._track.pcm(segment.start, segment.stop)
@@ -121,23 +128,16 @@ class Encoders(ExitStack):
 
 
 def encode_segments(track: Track, coder: SegmentCoder) -> Iterator[EncodedFrames]:
-    """Encode a track in segments, several at a time, and give them in order; each is decoded before the next is given.
+    """Encode a track in segments, several at a time, and give its frames; they are decoded before the next are given.
 
     Raises `WorkerError` if an encoder fails. Whatever the track's functions raise comes through; no process or thread
     is left.
     """
     segments = cut(track.frames, coder)
-    total = sum(segment.stop - segment.start for segment in segments)
-    before: list[EncodedFrames] = []  # the last frames of the segment before
+    before: list[EncodedFrames] = []  # the last frames of those given before
     decoded = 0
     with Encoders(track, coder, segments=len(segments)) as encoders:
-        for encoded in parallel_map(
-            segments,
-            encoders.encode,
-            threads=track.threads,
-            while_waiting=lambda: track.on_progress(track.frames * encoders.taken // total),
-            at_the_end=encoders.stop,
-        ):
+        for encoded in _joined_segments(encoders, segments, track, coder):
             yield encoded
             parts = [*before, encoded]
             skip = len(before[0]) * coder.frame_samples if before else coder.delay
@@ -150,6 +150,33 @@ def encode_segments(track: Track, coder: SegmentCoder) -> Iterator[EncodedFrames
                     with encoders.turn:
                         track.on_decoded(wanted)
             parts.clear()
+
+
+def _joined_segments(
+    encoders: Encoders, segments: Sequence[Segment], track: Track, coder: SegmentCoder
+) -> Iterator[EncodedFrames]:
+    """Encode segments and give the frames of each as soon as they are final: all but those that the next one shares."""
+    total = sum(segment.stop - segment.start for segment in segments)
+    shared, previous = EncodedFrames(b"", ()), segments[0]
+    encoding = parallel_map(
+        segments,
+        encoders.encode,
+        threads=track.threads,
+        while_waiting=lambda: track.on_progress(track.frames * min(encoders.taken, total) // total),
+        at_the_end=encoders.stop,
+    )
+    with closing(encoding):
+        for segment, encoded in zip(segments, encoding, strict=True):
+            whole = coder.join(shared, encoded) if shared else encoded
+            del encoded
+            if whole is None:
+                segment = segment.behind(previous)
+                whole = coder.join(shared, encoders.encode_once_more(segment))
+            if whole is None:
+                raise TransientError("an encoder gave other frames when it encoded once more", code="ffmpeg.failed")
+            shared, previous = whole.last(segment.shared), segment
+            yield whole.part(0, len(whole) - segment.shared)
+            del whole  # not kept while the next is waited for
 
 
 def endless_wav(sample_rate: int) -> bytes:

@@ -4,8 +4,7 @@ The header is the Xing/Info frame with LAME's extension (LAME's `VbrTag.c`; "MP3
 It tells a player how many frames there are, where they lie, and how much at both ends is padding; its checksums are
 CRC-16/ARC.
 
-A track of some length is encoded in segments. LAME keeps up to 511 bytes of a frame in those before it (the bit
-reservoir), which a join would tear apart, so segments are encoded without it; a short track, one segment, has it.
+A track of some length is encoded in segments, and joined within LAME's bit reservoir (`worker.codec.reservoir`).
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ import fastcrc
 from dsp.blocks import BLOCK_FRAMES, Block
 from worker.codec.encoder_processes import encode_segments
 from worker.codec.frames import MPEG_HEADER_BYTES, EncodedFrames, Frame, read_mpeg_header, split
+from worker.codec.reservoir import SIDE_BYTES, joined, without_stuffing
 from worker.codec.segments import SegmentCoder, Track, cut
 from worker.codec.tags import id3v2
 from worker.ffmpeg.program import Ffmpeg
@@ -33,7 +33,6 @@ DECODER_DELAY = 529  # of every decoder; players add it to the encoder's
 SAMPLE_RATES_HZ = (32000, 44100, 48000)  # MPEG-1
 
 _LONGEST_DELAY = 4095  # the header has 12 bits for the delay, and 12 for the padding
-_SIDE_BYTES = 32  # side information, MPEG-1 stereo
 _UNCHECKED_BYTES = 190  # of the frame: all before the header's own checksum
 _ALL_FIELDS = 0x0F  # frames, bytes, table of contents, quality
 _QUALITY = 57  # LAME's default settings, in LAME's own way of counting
@@ -42,6 +41,9 @@ _JOINT_STEREO = 3
 
 _SHORTEST_SEGMENT_S, _LONGEST_SEGMENT_S = 10, 128
 _LONG_TRACK_S, _ITS_SEGMENTS_S = 3600, 64  # of many segments some three are in memory at a time
+_PREROLL_FRAMES = 10  # after which LAME codes as well as at any other place
+_SHARED_FRAMES = 24  # within which its bit reservoir comes to be what it would be in one encoding
+_AHEAD_FRAMES = 3  # that LAME looks ahead, and FFmpeg keeps back
 _FLUSH_FRAMES = 98  # of silence, after which LAME is as new; with half as many a few bits differ
 _SIGNED_FRAMES = 1000  # among so many there are enough with bits to spare
 _OUTPUT_BYTES = 16384  # what FFmpeg keeps back: less than the shortest frames of a flush
@@ -77,14 +79,19 @@ def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> SegmentCoder:
     longest_s = _LONGEST_SEGMENT_S if frames <= _LONG_TRACK_S * sample_rate else _ITS_SEGMENTS_S
     frame_bytes = Fraction(144_000 * bitrate_kbps, sample_rate)
     coder = SegmentCoder(
-        arguments=_arguments(bitrate_kbps, reservoir=False),
+        arguments=(
+            *("-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-write_xing", "0", "-id3v2_version", "0"),
+            *("-flush_packets", "0", "-f", "mp3", "-blocksize", str(_OUTPUT_BYTES), "pipe:1"),
+        ),
         split=split_frames,
         decode=_decoded,
         frame_samples=FRAME_SAMPLES,
         delay=ENCODER_DELAY + DECODER_DELAY,
-        preroll=20,  # until LAME has forgotten how it was started, and gives what one encoding would
-        postroll=3,
-        overlap=1,
+        preroll=_PREROLL_FRAMES,
+        postroll=_SHARED_FRAMES + _AHEAD_FRAMES,
+        shared=_SHARED_FRAMES,
+        join=lambda before, after: joined(before, without_stuffing(after)),
+        overlap=_RESERVOIR_FRAMES,
         # A frame's length in bytes is a fraction, so every so many frames are a byte longer; segments that
         # start where this pattern starts over keep it.
         align=frame_bytes.denominator,
@@ -94,18 +101,7 @@ def mp3_coder(sample_rate: int, bitrate_kbps: int, frames: int) -> SegmentCoder:
         weights=(10, 10, 8, 8, 4, 4, 2, 2, 1, 1),  # even over two, three or four cores
         flush=-(-_FLUSH_FRAMES // frame_bytes.denominator) * frame_bytes.denominator,
     )
-    if len(cut(frames, coder)) > 1:
-        return coder
-    return replace(coder, arguments=_arguments(bitrate_kbps, reservoir=True), overlap=_RESERVOIR_FRAMES, flush=0)
-
-
-def _arguments(bitrate_kbps: int, *, reservoir: bool) -> tuple[str, ...]:
-    """Have LAME give bare frames at a constant bit rate."""
-    return (
-        *("-c:a", "libmp3lame", "-b:a", f"{bitrate_kbps}k", "-reservoir", str(int(reservoir))),
-        *("-write_xing", "0", "-id3v2_version", "0", "-flush_packets", "0"),
-        *("-f", "mp3", "-blocksize", str(_OUTPUT_BYTES), "pipe:1"),
-    )
+    return coder if len(cut(frames, coder)) > 1 else replace(coder, flush=0)
 
 
 @dataclass(frozen=True)
@@ -168,7 +164,7 @@ def info_frame(
     start = b"".join(
         (
             four,
-            bytes(_SIDE_BYTES),
+            bytes(SIDE_BYTES),
             struct.pack(">4sIII", b"Info", _ALL_FIELDS, stream.frames, total),
             bytes(256 * percent // 100 for percent in range(100)),  # a constant bit rate: a straight line
             struct.pack(">I", _QUALITY),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
@@ -25,7 +25,7 @@ def parallel_map(
     threads: int,
     while_waiting: Callable[[], None] = lambda: None,
     at_the_end: Callable[[], None] = lambda: None,
-) -> Iterator[ResultT]:
+) -> Generator[ResultT, None, None]:
     """Work on items in several threads, and give the results in order.
 
     No more than ``threads + 1`` are worked on or kept at a time, beside the one that was given last. What `work` raises

@@ -1,15 +1,16 @@
 """A track cut into segments that are encoded side by side and join without a trace.
 
 An encoder remembers a little of what went before. So each segment but the first is encoded with a preroll that is
-dropped, and each but the last with a postroll. Where a track is cut depends on its length alone, so the file is the
-same however many segments are encoded at once.
+dropped, and each but the last with a postroll. Where frames lean on those before, neighbours have some frames in
+common, and are joined within them. Where a track is cut depends on its length alone, so the file is the same however
+many segments are encoded at once.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -24,7 +25,7 @@ from worker.ffmpeg.program import Ffmpeg
 Pcm = Callable[[int, int], Iterator[Block]]
 """Finished PCM of frames [start, stop), as float32 blocks of any length; called from several threads."""
 
-_LEAST_PREROLLS = 2  # a remainder shorter than so many prerolls is no segment of its own
+_LEAST_PREROLLS = 2  # a remainder shorter than so many, shared frames included, is no segment of its own
 _SPAN_FRAMES = 4 * BLOCK_FRAMES  # of a lossless track that one thread renders at a time
 
 
@@ -78,6 +79,12 @@ class SegmentCoder:
         PCM frames by which the decoded sound is late.
     preroll, postroll : int
         Encoded frames before and after a segment that are dropped.
+    shared : int
+        Encoded frames that a segment gives beyond its end, and the next one from its start: `join` chooses among them.
+    join : callable
+        ``join(before, after)`` puts a segment behind the one before it, of which it gets the shared frames; returns
+        them and the segment as one, or None where the two do not fit: then the segment is encoded with all of the
+        one before as its preroll.
     overlap : int
         Encoded frames that must be decoded before one that is to come out right.
     align : int
@@ -110,6 +117,8 @@ class SegmentCoder:
     weights: tuple[int, ...]
     flush: int = 0
     align_bytes: int = 0
+    shared: int = 0
+    join: Callable[[EncodedFrames, EncodedFrames], EncodedFrames | None] = lambda _, after: after
 
     def encoded_frame_count(self, frames: int) -> int:
         """Count the encoded frames that hold a track of `frames` PCM frames; at least 2, or readers see no stream."""
@@ -122,12 +131,17 @@ class SegmentCoder:
 
 @dataclass(frozen=True)
 class Segment:
-    """PCM frames [start, stop) to encode; `drop` encoded frames are left out, then `keep` are kept."""
+    """PCM frames [start, stop) to encode: `drop` encoded frames are left out, then come `keep`, and `shared` more."""
 
     start: int
     stop: int
     drop: int
     keep: int
+    shared: int = 0
+
+    def behind(self, other: Segment) -> Segment:
+        """The same with all of another segment before it, so that its encoder comes to it as the other's did."""
+        return replace(self, start=other.start, drop=other.drop + other.keep)
 
 
 def cut(frames: int, coder: SegmentCoder) -> tuple[Segment, ...]:
@@ -139,10 +153,11 @@ def cut(frames: int, coder: SegmentCoder) -> tuple[Segment, ...]:
     for length in _lengths(count, coder):
         drop = coder.preroll if first else 0
         stop = first + length + coder.preroll
-        if count - stop < _LEAST_PREROLLS * coder.preroll:
+        if count - stop < _LEAST_PREROLLS * (coder.preroll + coder.shared):
             stop = count
         last = min(frames, (stop + coder.postroll) * coder.frame_samples)
-        segments.append(Segment(first * coder.frame_samples, last, drop, stop - first - drop))
+        shared = coder.shared if stop < count else 0
+        segments.append(Segment(first * coder.frame_samples, last, drop, stop - first - drop, shared))
         if stop == count:
             break
         first += length

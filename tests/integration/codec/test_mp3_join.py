@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import mutagen.mp3
@@ -24,9 +25,12 @@ from dsp.blocks import Block
 from worker.codec import mp3
 from worker.codec.aac import aac_coder
 from worker.codec.encoder_processes import Encoders, encode_segments
+from worker.codec.frames import EncodedFrames
 from worker.codec.mp3 import StreamFacts, info_frame, mp3_coder, split_frames
+from worker.codec.reservoir import main_data_begin, without_stuffing
 from worker.codec.segments import SegmentCoder, Track, cut
 from worker.codec.tags import Tags
+from worker.errors import TransientError
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
 
 SIGNALS: dict[str, Callable[[int], Block]] = {
@@ -44,14 +48,11 @@ def track_of(sound: Block, ffmpeg: Ffmpeg, **more) -> Track:
     return Track(pcm_of(sound), len(sound), RATE, Tags(), ffmpeg, **more)
 
 
-def encoded(sound: Block, coder: SegmentCoder, ffmpeg: Ffmpeg) -> tuple[list[bytes], Block]:
+def encoded(sound: Block, coder: SegmentCoder, ffmpeg: Ffmpeg, rate: int = RATE) -> tuple[list[bytes], Block]:
     """Encode a sound; returns the encoded frames, and what they decode to."""
     decoded_blocks: list[Block] = []
-    frames = [
-        frame
-        for piece in encode_segments(track_of(sound, ffmpeg, threads=2, on_decoded=decoded_blocks.append), coder)
-        for frame in piece
-    ]
+    track = replace(track_of(sound, ffmpeg, threads=2, on_decoded=decoded_blocks.append), sample_rate=rate)
+    frames = [frame for piece in encode_segments(track, coder) for frame in piece]
     return frames, np.concatenate(decoded_blocks)
 
 
@@ -59,43 +60,59 @@ def in_short_pieces(coder: SegmentCoder) -> SegmentCoder:
     return replace(coder, shortest=40, longest=60)
 
 
-@pytest.mark.parametrize("kbps", further([128, 192, 320], but=[192]))
+@pytest.mark.parametrize(("kbps", "rate"), further(product((128, 192, 320), (44_100, 48_000)), but=[(192, 44_100)]))
 @pytest.mark.parametrize("signal", SIGNALS)
-def test_the_joined_mp3_is_what_one_encoder_makes(ffmpeg, signal, kbps):
+def test_the_joined_mp3_is_as_good_as_one_encoding_everywhere(ffmpeg, signal, kbps, rate):
     sound = SIGNALS[signal](RATE * 5)
-    coder = mp3_coder(RATE, kbps, 10**9)
+    coder = mp3_coder(rate, kbps, 10**9)
     joins = cut(len(sound), in_short_pieces(coder))[1:]
-    joined, joined_sound = encoded(sound, in_short_pieces(coder), ffmpeg)
-    single, single_sound = encoded(sound, replace(coder, shortest=10**9), ffmpeg)
+    joined, joined_sound = encoded(sound, in_short_pieces(coder), ffmpeg, rate)
+    single, single_sound = encoded(sound, replace(coder, shortest=10**9), ffmpeg, rate)
     assert len(joins) >= 2
     assert [len(frame) for frame in joined] == [len(frame) for frame in single]
     for piece in joins:
         first = piece.start // coder.frame_samples + piece.drop
-        assert joined[first - 20 : first + 20] == single[first - 20 : first + 20], f"join at coded frame {first}"
-        # and so the error around the join is that of one encoding
-        at = first * coder.frame_samples - coder.delay
-        for start in (at - WINDOW, at - WINDOW // 2, at):
-            span = slice(start, start + WINDOW)
-            here, there = noise_db(joined_sound[span], sound[span]), noise_db(single_sound[span], sound[span])
-            assert here == pytest.approx(there, abs=0.01)
-    different = sum(one != other for one, other in zip(joined, single, strict=True))
-    assert different <= len(single) // 100  # now and then LAME rounds the other way, in the middle of a piece
+        reaching = any(map(main_data_begin, joined[first : first + coder.shared]))
+        assert reaching or (signal, kbps) == ("tones", 320), "there is no reservoir to be joined in"
+    # LAME 4.1 mostly gives the very same samples; 3.100 now and then quantises a little otherwise for half a second
+    assert worst_rise_db(sound, joined_sound, single_sound, range(0, len(sound) - WINDOW, WINDOW // 2)) < 0.5
+
+
+def test_pieces_whose_reservoirs_do_not_meet_are_encoded_once_more(ffmpeg):
+    sound = speech_like(RATE * 5)
+    coder = in_short_pieces(mp3_coder(RATE, 192, 10**9))
+    tries: list[tuple[EncodedFrames, EncodedFrames]] = []
+
+    def joined_at_the_second_try(before: EncodedFrames, after: EncodedFrames) -> EncodedFrames | None:
+        tries.append((before, after))
+        return None if len(tries) % 2 else coder.join(before, after)
+
+    _, twice = encoded(sound, replace(coder, join=joined_at_the_second_try), ffmpeg)
+    _, single = encoded(sound, replace(coder, shortest=10**9), ffmpeg)
+    assert len(tries) == 2 * len(cut(len(sound), coder)[1:])
+    for before, after in tries[1::2]:  # the second time the encoder is where the one before was
+        assert list(map(main_data_begin, before)) == list(map(main_data_begin, after))[: len(before)]
+    assert np.array_equal(twice, single)
+    with pytest.raises(TransientError, match="once more"):
+        encoded(sound, replace(coder, join=lambda *_: None), ffmpeg)
+    assert not children()
 
 
 @pytest.mark.parametrize("kbps", further([128, 192, 320], but=[192]))
 @pytest.mark.parametrize("rate", [44_100, 48_000])
 def test_an_encoder_gives_each_piece_what_a_new_one_would(ffmpeg, rate, kbps):
     noise = pink(rate * 3)
-    sound = np.concatenate([noise / np.abs(noise).max(), 0.003 * tones(rate * 2), music_like(rate * 2)])
+    sound = np.concatenate([noise / np.abs(noise).max(), 0.003 * tones(rate * 2), music_like(rate * 4)])
     coder = replace(mp3_coder(rate, kbps, 10**9), shortest=40, longest=60)
     pieces = cut(len(sound), coder)
     assert len(pieces) >= 4
     track = replace(track_of(sound, ffmpeg), sample_rate=rate)
-    by_one = [bytes(frame) for piece in encode_segments(track, coder) for frame in piece]
+    with Encoders(track, coder, segments=len(pieces)) as encoder:
+        by_one = [bytes(without_stuffing(encoder.encode(piece)).data) for piece in pieces]
     by_many: list[bytes] = []
     for piece in pieces:
-        with Encoders(track, coder, segments=1) as encoders:
-            by_many += map(bytes, encoders.encode(piece))
+        with Encoders(track, coder, segments=1) as encoder:
+            by_many.append(bytes(without_stuffing(encoder.encode(piece)).data))
     assert by_one == by_many
 
 
@@ -118,17 +135,15 @@ def test_mp3_encoders_take_piece_after_piece_and_those_of_aac_one_each(ffmpeg, a
     assert not children()
 
 
-def worst_rise_db(sound: Block, joined: Block, single: Block, coder: SegmentCoder) -> float:
-    """How much more coding noise there is in the 50 ms around each join than in one encoding at the same place."""
+def worst_rise_db(sound: Block, joined: Block, single: Block, starts: Iterable[int]) -> float:
+    """How much more coding noise there is in the 50 ms from each start than in one encoding at the same place."""
     rises = []
-    for piece in cut(len(sound), coder)[1:]:
-        at = piece.start + piece.drop * coder.frame_samples - coder.delay
-        for start in (at - WINDOW, at - WINDOW // 2, at):
-            span = slice(start, start + WINDOW)
-            # below -110 dB nothing is audible, and there is little to compare
-            floor = 10 ** (-110 / 10)
-            here, there = (10 ** (noise_db(other[span], sound[span]) / 10) + floor for other in (joined, single))
-            rises.append(10 * np.log10(here / there))
+    for start in starts:
+        span = slice(start, start + WINDOW)
+        # below -110 dB nothing is audible, and there is little to compare
+        floor = 10 ** (-110 / 10)
+        here, there = (10 ** (noise_db(other[span], sound[span]) / 10) + floor for other in (joined, single))
+        rises.append(10 * np.log10(here / there))
     return max(rises)
 
 
@@ -149,15 +164,17 @@ def test_after_a_join_aac_is_as_good_as_one_encoding(ffmpeg, signal, kbps, prero
     assert len(cut(len(sound), coder)) > 1
     _, joined = encoded(sound, coder, ffmpeg)
     _, single = encoded(sound, replace(coder, shortest=10**9), ffmpeg)
-    assert worst_rise_db(sound, joined, single, coder) < 1.0
+    joins = [piece.start + piece.drop * coder.frame_samples - coder.delay for piece in cut(len(sound), coder)[1:]]
+    starts = [start for at in joins for start in (at - WINDOW, at - WINDOW // 2, at)]
+    assert worst_rise_db(sound, joined, single, starts) < 1.0
 
 
 @settings(max_examples=200, deadline=None)
 @given(frames=st.integers(1, 10**9), kbps=st.sampled_from([128, 192, 320]), aac=st.booleans())
 def test_pieces_cover_a_track_of_any_length_once(frames, kbps, aac):
     coder = aac_coder(RATE, kbps) if aac else mp3_coder(RATE, kbps, frames)
-    kept = 0
-    for piece in cut(frames, coder):
+    kept, pieces = 0, cut(frames, coder)
+    for piece in pieces:
         begin = piece.start // coder.frame_samples
         assert piece.start % coder.frame_samples == 0
         assert begin % coder.align == 0
@@ -165,7 +182,8 @@ def test_pieces_cover_a_track_of_any_length_once(frames, kbps, aac):
         assert kept == 0 or piece.drop >= coder.preroll
         kept += piece.keep
         assert piece.stop == min(frames, (kept + coder.postroll) * coder.frame_samples)
-        assert piece.keep > 0
+        assert piece.keep > piece.shared
+        assert piece.shared == (0 if piece == pieces[-1] else coder.shared)
         assert piece.stop > piece.start
         assert piece.stop - piece.start <= (coder.longest + 6 * coder.preroll + 100) * coder.frame_samples
     assert kept == coder.encoded_frame_count(frames)
@@ -243,18 +261,29 @@ class TestTheFile:
         assert (info.bitrate, info.bitrate_mode) == (192_000, mutagen.mp3.BitrateMode.CBR)
         assert info.encoder_info.startswith("LAME")
 
-    @pytest.mark.parametrize("second", [0.5, 10.5, 21.0, 31.7, 41.5])
-    def test_seeking_arrives_where_it_should(self, ffmpeg, file, sound, second):
-        arguments = ("-v", "error", "-ss", str(second), "-i", file, "-t", "0.4", "-f", "f32le", "-")
+    def test_seeks_give_the_samples_of_straight_decoding(self, ffmpeg, file):
+        joins = [piece.start + piece.drop * 1152 for piece in cut(SOUND_FRAMES, mp3_coder(RATE, 192, SOUND_FRAMES))[1:]]
+        places = [*joins, *np.random.default_rng(8).integers(0, SOUND_FRAMES - RATE, 5).tolist()]
+        arguments = ("-v", "warning", "-i", file, "-f", "f32le", "-")
         done = subprocess.run([ffmpeg.path, *arguments], capture_output=True, timeout=60, check=True)
-        assert done.stderr == b""
-        part = np.frombuffer(done.stdout, "<f4").reshape(-1, 2)[2000:10_000, 0]
-        at = round(second * RATE) + 2000
-        around = sound[at - 1152 : at + 8000 + 1152, 0]
-        late = int(np.argmax(np.correlate(around, part, "valid"))) - 1152
-        there = sound[at + late : at + late + 8000, 0]
-        assert np.corrcoef(part, there)[0, 1] > 0.99
-        assert abs(late) < 1152  # FFmpeg goes to the coded frame, no further
+        whole = np.frombuffer(done.stdout, "<f4").reshape(-1, 2)
+        straight, _ = soundfile.read(file, dtype="float32")
+        with soundfile.SoundFile(file) as opened:
+            for place in places:
+                opened.seek(place)
+                assert np.array_equal(opened.read(8000, dtype="float32"), straight[place : place + 8000])
+        for place in places:
+            done = subprocess.run(
+                [ffmpeg.path, "-ss", f"{place / RATE:.6f}", "-t", "0.4", *arguments],
+                capture_output=True,
+                timeout=60,
+                check=True,
+            )
+            part = np.frombuffer(done.stdout, "<f4").reshape(-1, 2)
+            # FFmpeg reads no frame before, so it has no data for the first two: with any file that has a reservoir
+            assert len(part) > 16_000
+            assert np.array_equal(part[2304:], whole[place + 2304 : place + len(part)])
+            assert done.stderr == b""
 
     def test_the_bytes_between_are_a_whole_stream(self, file):
         data = file.read_bytes()
@@ -295,12 +324,6 @@ def test_decoding_pieces_one_by_one_hears_what_decoding_the_file_does(ffmpeg, tm
     decoded_blocks = encode_sound(sound, tmp_path / "a.mp3", ffmpeg)
     whole, _ = soundfile.read(io.BytesIO((tmp_path / "a.mp3").read_bytes()), dtype="float32")
     assert np.array_equal(decoded_blocks, whole)
-
-
-def test_only_a_track_in_one_piece_has_a_bit_reservoir():
-    for seconds, reservoir in ((5, "1"), (600, "0")):
-        arguments = mp3_coder(RATE, 192, RATE * seconds).arguments
-        assert arguments[arguments.index("-reservoir") + 1] == reservoir
 
 
 def test_mp3_takes_the_rates_it_has():

@@ -1,0 +1,99 @@
+"""The rows about coding: noise against the masking threshold, beside one FFmpeg encode of the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from benchmarks.material import MUSIC, voice
+from benchmarks.sound.masking import HIGHEST_HZ, noise_to_mask_db, window_of
+from benchmarks.sound.room import RATE, Room
+from benchmarks.sound.row import Row
+from dsp.blocks import Block, spans
+from tests.music_pieces import fade_out, piano
+from worker.codec.encode import encode
+from worker.codec.encoding import Encoding
+from worker.codec.segments import Pcm, Track
+from worker.codec.tags import Tags
+from worker.formats import FORMATS
+
+MOST_DB = 0.2
+_JOB = {
+    "durationMin": 3,
+    "startDelaySec": 3,
+    "pauseSec": 6,
+    "loopMode": True,
+    "solfeggio": {"hz": 528},
+    "binaural": {"band": "theta"},
+}
+_FFMPEG_ENCODERS = {"mp3": "libmp3lame", "m4a": "aac"}
+_SHARES = (50, 95, 99)
+
+Parts = Mapping[str, Block]
+"""What is one programme, one after the other: three minutes of a mix with voice, music and tones; music alone."""
+
+
+def coding(room: Room, say: Callable[[str], None]) -> tuple[Row, ...]:
+    """Encode all as one programme, by this project and by one FFmpeg; one row a format and quality."""
+    parts = _parts(room)
+    sound = np.concatenate(list(parts.values()))
+    rows = []
+    for format, encoder in _FFMPEG_ENCODERS.items():
+        for kbps in FORMATS[format].kbps.values():
+            encoding = Encoding(format, kbps)
+            ours, single = room.folder / f"ours.{format}", f"single.{format}"
+            encode(Track(_pcm(sound), len(sound), RATE, Tags(), room.ffmpeg, room.threads), ours, encoding)
+            one = room.encode(sound, single, "-c:a", encoder, "-b:a", f"{kbps}k")
+            rows.append(_row(encoding, parts, sound, ours=room.decoded(ours), one=room.decoded(one)))
+            say(f"coding: {format} {kbps}")
+    return tuple(rows)
+
+
+def _row(encoding: Encoding, parts: Parts, sound: Block, *, ours: Block, one: Block) -> Row:
+    """Compare two decoded files with what was encoded, part by part."""
+    scaled = sound * 10 ** (encoding.level_change_db / 20)  # what LAME takes away is no noise
+    ours_db, one_db = (noise_to_mask_db(scaled, decoded[: len(sound)], RATE).max(axis=1) for decoded in (ours, one))
+    lines, details, missed, first = [], {}, [], 0
+    for name, part in parts.items():
+        windows = slice(window_of(first), window_of(first + len(part)))
+        first += len(part)
+        here, there = _figures(ours_db[windows]), _figures(one_db[windows])
+        more = here - there
+        details[name] = {"ours": here.tolist(), "one": there.tolist()}
+        lines.append(f"{name}: {_told(here)}; one encode {_told(there)}; {_told(more, '+')} more")
+        if more[:3].max() > MOST_DB:
+            missed.append(name)
+    return Row(
+        f"coding noise against masking, {encoding.format} {encoding.kbps} kbit/s",
+        f"worst Bark band up to {HIGHEST_HZ // 1000} kHz, at 50, 95 and 99 % of the moments: at most {MOST_DB} dB more "
+        "than one FFmpeg encode of the same samples",
+        "\n".join(lines),
+        not missed,
+        details,
+        tuple(missed),
+    )
+
+
+def _figures(noise_db: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Noise to mask at the shares of the moments, in dB, and per cent of the moments with noise above the mask."""
+    return np.array([*np.percentile(noise_db, _SHARES), 100 * np.mean(noise_db > 0)])
+
+
+def _told(figures: NDArray[np.float64], sign: str = "") -> str:
+    levels = ", ".join(f"{level + 0.0:{sign}.2f}" for level in figures[:3])
+    return f"{levels} dB, {figures[3]:{sign}.1f} % above the mask"
+
+
+def _parts(room: Room) -> Parts:
+    """Make the programme; the mix comes as 24 bits."""
+    spoken = room.folder / "spoken.wav"
+    soundfile.write(spoken, voice(), RATE, "FLOAT")
+    mix = room.sound_of(_JOB, voice=spoken, music=MUSIC, name="mix")
+    return {"mix": mix.astype(np.float32), "band": fade_out(), "piano": piano()}
+
+
+def _pcm(sound: Block) -> Pcm:
+    return lambda start, stop: (sound[first:last] for first, last in spans(start, stop))
