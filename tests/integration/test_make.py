@@ -25,7 +25,7 @@ def test_clean_leaves_the_tracks_that_make_has_not_made(tmp_path: Path) -> None:
     for name in ("out/demo/full-mix.mp3", "out/bench.json", ".mindscript/demo/x", "worker/__pycache__/x", "dsp/x.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    for name in ("tests", "tools", "benchmarks"):
+    for name in ("tests", "tools", "benchmarks", "mindscript"):
         (tmp_path / name).mkdir()
     mine = tmp_path / "out" / "mine.mp3"
     mine.touch()

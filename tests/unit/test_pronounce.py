@@ -133,7 +133,7 @@ class TestFile:
             (b"Siobhan", "line 1 is not `word = respelling`"),
             (b"# x\n\nSiobhan =", "line 3 is not"),
             (b"a = \xff", "it is not UTF-8"),
-            (None, "cannot be read: No such file"),
+            (None, "cannot be read: there is no such file"),
         ],
     )
     def test_a_bad_file_stops_the_start_by_name(self, tmp_path, content, says):

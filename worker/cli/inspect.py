@@ -10,7 +10,7 @@ from worker.cli.outputs import PICTURE_ENDINGS, Output, Overwrite, check_outputs
 from worker.config import Config
 from worker.errors import JobError
 from worker.ffmpeg.program import find_ffmpeg
-from worker.inspect.measured import MeasuredFile, measure_file, no_matplotlib
+from worker.inspect.measured import MeasuredFile, SideFiles, measure_file, no_matplotlib
 from worker.inspect.reports import report_beside
 
 PAGE_ENDINGS = (".html", ".htm")
@@ -42,8 +42,9 @@ def inspect(
         from worker.cli.inspect_loop import inspect_loop
 
         return inspect_loop(config, file, picture=picture, overwrite=overwrite, as_json=as_json)
+    beside = SideFiles.of(file, lyrics=lyrics, report=report)  # what is named wrong is told before all else
     ffmpeg = find_ffmpeg(config.ffmpeg)
-    inspected = measure_file(file, ffmpeg=ffmpeg, lyrics=lyrics, report=report, drawn=bool(outputs))
+    inspected = measure_file(file, ffmpeg=ffmpeg, beside=beside, drawn=bool(outputs))
     with staged([output.path for output in outputs], overwrite) as place:
         if picture is not None:
             inspected.draw(place(picture))

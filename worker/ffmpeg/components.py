@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 DECODERS: Final = (
-    *("mp1float", "mp2float", "mp3float", "aac", "alac", "flac", "vorbis", "opus", "speex", "wavpack"),
+    *("mp1", "mp2", "mp3float", "aac", "alac", "flac", "vorbis", "opus", "speex", "wavpack"),
     *("pcm_s8", "pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be"),
     *("pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be", "pcm_alaw", "pcm_mulaw"),
     *("adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt", "amrnb", "amrwb", "ac3", "eac3"),

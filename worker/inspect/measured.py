@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from worker.errors import ConfigurationError, JobError
 from worker.ffmpeg.program import Ffmpeg
 from worker.inspect.inspection import Inspection, Inspector
 from worker.inspect.lyrics import Span, voice_of
 from worker.inspect.named import PERHAPS_MUSIC, Named, named, other_tones
-from worker.inspect.reports import TrackReport, doubt, find_report
+from worker.inspect.reports import FoundReport, TrackReport, doubt, find_report
 from worker.inspect.waveform import Waveform, WaveformBuilder
 from worker.inspect.words import clock, signed
 from worker.media.decode import SoundStream, opened_sound
@@ -135,15 +135,28 @@ def no_matplotlib(what: str) -> ConfigurationError:
     )
 
 
-def measure_file(
-    file: Path, *, ffmpeg: Ffmpeg, lyrics: Path | None = None, report: Path | None = None, drawn: bool = False
-) -> MeasuredFile:
+@dataclass(frozen=True)
+class SideFiles:
+    """What is known of a file before it is measured: where its voice is, and its report, named or beside it."""
+
+    voice: Sequence[Span]
+    found: FoundReport
+    report: Path | None
+
+    @classmethod
+    def of(cls, file: Path, *, lyrics: Path | None = None, report: Path | None = None) -> Self:
+        """Read them; raises `JobError` if one that is named cannot be read, or is none."""
+        found = find_report(file, report)
+        return cls(voice_of(file, lyrics), found, report)
+
+
+def measure_file(file: Path, *, ffmpeg: Ffmpeg, beside: SideFiles | None = None, drawn: bool = False) -> MeasuredFile:
     """Measure a file in one pass, and hold its report against it.
 
     Parameters
     ----------
-    lyrics, report : Path, optional
-        Where the voice is, and what was promised; without them, what lies beside the file.
+    beside : SideFiles, optional
+        By default what lies beside the file.
     drawn : bool
         Whether a picture or a page will be asked for.
 
@@ -154,9 +167,8 @@ def measure_file(
     MediaError
         If the file is no sound.
     """
-    found = find_report(file, report)
-    told, note = found.report, found.note
-    voice = voice_of(file, lyrics)
+    beside = beside or SideFiles.of(file)
+    told, note, voice, report = beside.found.report, beside.found.note, beside.voice, beside.report
     with opened_sound(ffmpeg, file) as sound:
         inspector = Inspector(sound.sample_rate, None if told is None else told.promised)
         waveform = WaveformBuilder(sound.sample_rate) if drawn else None

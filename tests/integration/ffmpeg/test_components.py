@@ -135,3 +135,14 @@ def test_without_a_decoder_the_file_is_refused_or_ffmpeg_is(tmp_path, says, codi
     soundfile.write(tmp_path / "a.wav", np.zeros((1000, 2)), RATE)
     with pytest.raises(error, match=message):
         read(Ffmpeg(program, "7.1", "calls"), tmp_path / "a.wav")
+
+
+def test_of_two_decoders_the_list_has_the_one_that_ffmpeg_takes(ffmpeg: Ffmpeg) -> None:
+    """A whitelist without it refuses files that could be read."""
+    told = subprocess.run(
+        [ffmpeg.path, "-hide_banner", "-codecs"], capture_output=True, text=True, timeout=60, check=True
+    )
+    several = [match[1].split() for match in re.finditer(r"\(decoders: ([^)]+)\)", told.stdout)]
+    read = [names for names in several if set(names) & set(COMPONENTS["decoder"])]
+    assert len(read) >= 5
+    assert [names for names in read if names[0] not in COMPONENTS["decoder"]] == []
