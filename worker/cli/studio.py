@@ -40,9 +40,11 @@ def studio(config: Config, *, job: str | None, port: int, folder: Path | None) -
         raise WorkerError(f"{error.filename or place}: {in_words(error)}", code="output.folder") from None
     out = console()
     with StudioServer(config, files, Start(payload, name, _program_of_any_folder()), port=port) as server:
-        out.print("The studio is open at\n\n  ", words(server.address), sep="", soft_wrap=True)
+        out.print("The studio is open at", soft_wrap=True)
+        print(f"\n  {server.address}")  # with its token, which `words` would mask
         out.print("\nThe address works once. Tracks and recordings are in ", words(place), ".", sep="", soft_wrap=True)
         out.print("Ctrl-C ends the studio.", soft_wrap=True)
+        out.file.flush()  # a pipe would keep the address back
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
