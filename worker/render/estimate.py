@@ -14,6 +14,7 @@ from dsp.blocks import Block, Source
 from dsp.envelope import Curve, Values
 from dsp.loudness import PREROLL_HOPS, LoudnessMeter, Measurement, hop_frames, joined
 from dsp.plan import Layer, RenderPlan, render
+from worker.codec.parallel import parallel_map
 
 _STRETCHES = 64
 STRETCH_HOPS: Final = 10
@@ -107,16 +108,17 @@ def shortened(plan: RenderPlan, stretches: Stretches) -> RenderPlan:
     return RenderPlan(plan.sample_rate, len(stretches.starts) * stretches.frames, layers, _Curve(plan.fade, stretches))
 
 
-def measure_stretches(plan: RenderPlan, stretches: Stretches) -> Measurement:
-    """Measure the stretches of a plan, each after what comes before it in the track."""
+def measure_stretches(plan: RenderPlan, stretches: Stretches, *, threads: int = 1) -> Measurement:
+    """Measure the stretches of a plan, each after what comes before it in the track; the same for any `threads`."""
     hop = hop_frames(plan.sample_rate)
-    parts = []
-    for start in stretches.starts:
+
+    def measured(start: int) -> Measurement:
         preroll = min(PREROLL_HOPS, start // hop)
         meter = LoudnessMeter(plan.sample_rate, preroll_hops=preroll)
         meter.add(render(plan, start - preroll * hop, start + stretches.frames))
-        parts.append(meter.result())
-    return joined(parts)
+        return meter.result()
+
+    return joined(list(parallel_map(stretches.starts, measured, threads=threads)))
 
 
 def is_worth_it(plan: RenderPlan) -> bool:

@@ -244,7 +244,9 @@ class Previewer:
             short = shortened(plan, stretches)
             delivery = job.production.delivery(replace(job.compiled, plan=short), job.encoding, Tags())
             delivery = replace(delivery, loudness=partial(delivery.loudness, stretch_hops=STRETCH_HOPS))
-            guessed = first_programme(short, measure_stretches(plan, stretches), delivery, threads=threads)
+            guessed = first_programme(
+                short, measure_stretches(plan, stretches, threads=threads), delivery, threads=threads
+            )
             return replace(guessed, plan=plan), True
         delivery = job.production.delivery(job.compiled, job.encoding, Tags())
         mix = measure(Programme(plan), threads=threads, on_progress=on_progress)
