@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .venv-demo
 
-.PHONY: help setup servers compiled demo test test-further test-fast test-databases acceptance production check format reference lock faults soak bench bench-queue bench-throughput sound media audit sbom container clean
+.PHONY: help setup servers compiled demo test test-further test-fast test-databases acceptance production check format reference lock faults soak bench bench-queue bench-throughput sound media audit sbom container clean studio test-browser bench-studio
 
 help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ demo:  ## hear six tracks within minutes: installs what they need into .venv-dem
 	@$(PYTHON) tools/demo_setup.py $(DEMO)
 	@$(DEMO)/bin/mindscript-worker demo
 	@printf '\nClean up: make clean removes %s, out/demo, .mindscript (the queue too) and all else that make made; other tracks stay.\n' $(DEMO)
+
+studio: setup  ## a page in the browser where a job is heard while it is being changed
+	@$(BIN)/mindscript-worker studio --folder out/studio
 
 clean:  ## remove what make made here, the demo's tracks included; what else is in out/ stays
 	@# started by root in a folder that only root may enter, an embedded Postgres keeps its data below /var/tmp
@@ -71,6 +74,9 @@ test-databases: compiled  ## the queue's tests on every supported server, 13 to 
 	$(BIN)/python tests/servers.py 13 14 15 16 17 18
 	MINDSCRIPT_TEST_SERVERS=13,14,15,16,17,18 MINDSCRIPT_ALL_SERVERS=1 $(BIN)/python -m pytest -n 2 -m databases
 
+test-browser: compiled  ## the studio's page in a real browser (Debian: apt-get install chromium)
+	$(BIN)/python -m pytest -m browser tests/browser
+
 check: setup  ## formatter, linter, type checker, layers, dependencies, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -100,6 +106,9 @@ bench-throughput: compiled  ## tracks an hour, beside bare encoders on all cores
 
 bench-queue: setup  ## what the queue costs, and how soon it wakes
 	$(BIN)/python -m benchmarks.queue
+
+bench-studio: compiled  ## from a change in the studio to its sound, anywhere in eight hours
+	$(BIN)/python -m benchmarks.studio
 
 sound: setup  ## every promise about sound, measured on delivered files
 	$(BIN)/python -m benchmarks.sound

@@ -30,6 +30,7 @@ def build_parser() -> Parser:
     _add_inspect(commands)
     _add_say(commands)
     _add_voices(commands)
+    _add_studio(commands)
     _add_demo(commands)
     _add_init(commands)
     _add_work(commands)
@@ -186,6 +187,25 @@ def _add_voices(commands: Any) -> None:
         examples=("voices", "voices --json"),
     )
     add_json(voices)
+
+
+def _add_studio(commands: Any) -> None:
+    studio = commands.add_parser(
+        "studio",
+        purpose="make a track",
+        help="hear and change a job in the browser",
+        description="Opens a page on this machine, and for this machine alone, where any stretch of a job's track is "
+        "heard at once while the job is being changed. It ends with Ctrl-C.",
+        examples=("studio", "studio job.json"),
+    )
+    studio.add_argument("job", nargs="?", metavar="JOB.json", help="the job to begin with; without it: a first one")
+    studio.add_argument("--port", type=int, default=0, metavar="N", help="at 127.0.0.1; default: any that is free")
+    studio.add_argument(
+        "--folder",
+        type=Path,
+        metavar="FOLDER",
+        help="where recordings are found and tracks are written; default: the job's folder, or studio/ without a job",
+    )
 
 
 def _add_demo(commands: Any) -> None:

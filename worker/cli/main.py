@@ -21,6 +21,7 @@ FUNCTIONS = {
     "inspect": "worker.cli.inspect:inspect",
     "say": "worker.cli.say:say",
     "voices": "worker.cli.voices:list_voices",
+    "studio": "worker.cli.studio:studio",
     "demo": "worker.cli.demo:demo",
     "init": "worker.cli.init:init",
     "work": "worker.cli.work:work",

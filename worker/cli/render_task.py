@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from worker.cli.destination import Destination
 from worker.cli.files import beside, music_files, named_files
@@ -151,7 +151,7 @@ def render_task(task: RenderTask, config: Config, overwrite: Overwrite, on_progr
             )
             notes = produced.report.notes
             rows = _rows(name, produced, time.perf_counter() - started)
-            figures = _figures(produced)
+            figures = produced.as_json()
         if task.report is not None:
             place(task.report).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         if task.destination.to_stdout:
@@ -169,11 +169,6 @@ def _spool(task: RenderTask) -> Iterator[Path | None]:
         return
     with tempfile.TemporaryDirectory(prefix="mindscript-out-") as folder:
         yield Path(folder)
-
-
-def _figures(produced: Produced) -> dict[str, Any]:
-    twin = {} if produced.twin_report is None else {"twin": produced.twin_report.as_json()}
-    return produced.report.as_json() | twin
 
 
 def _rows(track: Path, produced: Produced, seconds: float) -> list[Row]:

@@ -14,6 +14,7 @@ from dsp.blocks import Block, Source
 from dsp.envelope import Curve, Values
 from dsp.loudness import PREROLL_HOPS, LoudnessMeter, Measurement, hop_frames, joined
 from dsp.plan import Layer, RenderPlan, render
+from worker.codec.parallel import parallel_map
 
 _SPANS = 64
 SPAN_HOPS: Final = 10
@@ -105,16 +106,17 @@ def shortened(plan: RenderPlan, spans: SampledSpans) -> RenderPlan:
     return RenderPlan(plan.sample_rate, len(spans.starts) * spans.frames, layers, _Curve(plan.fade, spans))
 
 
-def measure_spans(plan: RenderPlan, spans: SampledSpans) -> Measurement:
-    """Measure the spans of a plan, each after what comes before it in the track."""
+def measure_spans(plan: RenderPlan, spans: SampledSpans, *, threads: int = 1) -> Measurement:
+    """Measure the spans of a plan, each after what comes before it in the track; the same for any `threads`."""
     hop = hop_frames(plan.sample_rate)
-    parts = []
-    for start in spans.starts:
+
+    def measured(start: int) -> Measurement:
         preroll = min(PREROLL_HOPS, start // hop)
         meter = LoudnessMeter(plan.sample_rate, preroll_hops=preroll)
         meter.add(render(plan, start - preroll * hop, start + spans.frames))
-        parts.append(meter.result())
-    return joined(parts)
+        return meter.result()
+
+    return joined(list(parallel_map(spans.starts, measured, threads=threads)))
 
 
 def is_worth_it(plan: RenderPlan) -> bool:

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -58,6 +59,16 @@ class UnpaidSpeechError(JobError):
         self.cents = cents
 
 
+def refuse_unpaid(job: RenderJob, studio: Studio) -> Callable[[int], None]:
+    """A `check_characters` that lets a job's voice be asked for nothing: it raises `UnpaidSpeechError`."""
+
+    def refuse(characters: int) -> None:
+        name = name_in_effect(job.voice.provider, job.voice.model, job.voice.id, studio.config)
+        raise UnpaidSpeechError(characters, VoiceUse(name, characters, 0).cents)
+
+    return refuse
+
+
 @dataclass(frozen=True)
 class Heard:
     """A span of a track, before any encoder.
@@ -70,6 +81,9 @@ class Heard:
     master_gain_db : float
     estimated : bool
         Whether the master gain is an estimate; else it is that of the finished track.
+    lufs : float
+        Loudness of the whole track at this gain, measured as its target is; an estimate where the gain is one, and NaN
+        where it is not known.
     notes : tuple of str
         As of the finished track's report, as far as they are known without it.
     """
@@ -80,6 +94,7 @@ class Heard:
     track_frames: int
     master_gain_db: float
     estimated: bool
+    lufs: float
     notes: tuple[str, ...]
 
 
@@ -151,12 +166,8 @@ class Previewer:
             If it would have to be, and may not.
         """
 
-        def refuse(characters: int) -> None:
-            name = name_in_effect(job.voice.provider, job.voice.model, job.voice.id, self._studio.config)
-            raise UnpaidSpeechError(characters, VoiceUse(name, characters, 0).cents)
-
         heard = job.model_copy(update={"metadata": job.metadata.model_copy(update={"cover": None})})
-        studio = self._studio if pay else replace(self._studio, check_characters=refuse)
+        studio = self._studio if pay else replace(self._studio, check_characters=refuse_unpaid(job, self._studio))
         folder = self._new_folder()
         progress = JobProgress(on_progress)
         expected = ExpectedTime(heard, self._studio.config, encoding, threads=self._studio.threads)
@@ -168,7 +179,15 @@ class Previewer:
         content = production.job.model_dump_json(exclude={"metadata", "lyrics", "chapters", "deliver"})
         return PreparedJob(f"{encoding} {content}", production, compiled, encoding)
 
-    def hear(self, job: PreparedJob, start_s: float, seconds: float, *, measured: bool = False) -> Heard:
+    def hear(
+        self,
+        job: PreparedJob,
+        start_s: float,
+        seconds: float,
+        *,
+        measured: bool = False,
+        on_progress: Callable[[float], None] = lambda fraction: None,
+    ) -> Heard:
         """Make a span of a job's track, as it is in the finished track before the encoder.
 
         Parameters
@@ -177,6 +196,8 @@ class Previewer:
             What goes beyond the track's end is cut off there.
         measured : bool
             Whether to measure the whole track first, where its master gain would be an estimate.
+        on_progress : callable
+            Gets a fraction a few times a second while the whole is measured; what it raises ends that.
 
         Raises
         ------
@@ -185,7 +206,7 @@ class Previewer:
         """
         plan = job.compiled.plan
         start, stop = Excerpt(start_s, seconds).frames_of(plan.frames, plan.sample_rate)
-        programme, estimated = self._programme(job, measured=measured)
+        programme, estimated = self._programme(job, measured=measured, on_progress=on_progress)
         # the level that makes up for the encoder's own change is not heard
         blocks = list(replace(programme, level_db=0.0).blocks(start, stop))
         return Heard(
@@ -195,6 +216,7 @@ class Previewer:
             track_frames=plan.frames,
             master_gain_db=round(gain_to_db(programme.gain), 3),
             estimated=estimated,
+            lufs=programme.lufs,
             notes=job.notes,
         )
 
@@ -208,7 +230,9 @@ class Previewer:
             shutil.rmtree(old, ignore_errors=True)
         return folder
 
-    def _programme(self, job: PreparedJob, *, measured: bool) -> tuple[Programme, bool]:
+    def _programme(
+        self, job: PreparedJob, *, measured: bool, on_progress: Callable[[float], None]
+    ) -> tuple[Programme, bool]:
         """The programme at the finished track's master gain, or at an estimate of it."""
         with self._lock:
             known = self._programmes.get(job.key)
@@ -220,10 +244,11 @@ class Previewer:
             short = shortened(plan, spans)
             delivery = job.production.delivery(replace(job.compiled, plan=short), job.encoding, Tags())
             delivery = replace(delivery, loudness=partial(delivery.loudness, span_hops=SPAN_HOPS))
-            guessed = first_programme(short, measure_spans(plan, spans), delivery, threads=threads)
+            guessed = first_programme(short, measure_spans(plan, spans, threads=threads), delivery, threads=threads)
             return replace(guessed, plan=plan), True
         delivery = job.production.delivery(job.compiled, job.encoding, Tags())
-        found = whole_programme(plan, measure(Programme(plan), threads=threads), delivery, threads=threads)
+        mix = measure(Programme(plan), threads=threads, on_progress=on_progress)
+        found = whole_programme(plan, mix, delivery, threads=threads)
         with self._lock:
             self._programmes[job.key] = found
             while len(self._programmes) > _MOST_GAINS:

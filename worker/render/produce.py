@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from worker.codec.encoding import Encoding
 from worker.codec.tags import Tags
@@ -53,6 +54,11 @@ class Produced:
     music_error: MediaError | None = None
     cover_error: MediaError | None = None
     preview_error: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as a document; that of the twin is in it."""
+        twin = {} if self.twin_report is None else {"twin": self.twin_report.as_json()}
+        return self.report.as_json() | twin
 
 
 def produce(

@@ -1,0 +1,74 @@
+"""A real browser for the studio's page: Debian's Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from paths import ROOT
+from playwright.sync_api import Browser, Page, sync_playwright
+from studio_server import served_studio
+from waiting import until
+
+from worker.cli.studio import first_job
+from worker.config import Config
+from worker.studio.server import StudioServer
+
+_REFUSED = "the server responded with a status of 4"
+_BROWSERS = ("chromium", "chromium-headless-shell", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window; sound may begin without a click, as in a page that was clicked before."""
+    program = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if program is None:
+        pytest.fail(f"none of {', '.join(_BROWSERS)} is installed (Debian: apt-get install chromium)")
+    options = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]  # root has no sandbox
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=options)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[StudioServer]:
+    """A studio with the recorded first job, whose voice is everywhere; in pictures the spoken one, for its words."""
+    folder = tmp_path / "studio"
+    folder.mkdir()
+    for name in ("demo-loop.flac", "start/recording.flac"):
+        shutil.copy(ROOT / "examples" / name, folder)
+    _, job, _ = first_job(spoken="STUDIO_PICTURES" in os.environ)
+    with served_studio(folder, Config(cache_dir=tmp_path / "cache"), job) as server:
+        yield server
+
+
+@pytest.fixture
+def opened(browser: Browser, studio: StudioServer) -> Iterator[Callable[..., Page]]:
+    """Opens the studio's page, and waits until it has heard its first stretch; no error may be in its console."""
+    errors: list[str] = []
+    contexts = []
+
+    def open_page(**options: object) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1440, "height": 1000}} | options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        # an answer such as 422 is one that the page expects
+        page.on(
+            "console",
+            lambda said: errors.append(said.text) if said.type == "error" and _REFUSED not in said.text else None,
+        )
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(studio.address)
+        page.wait_for_url(f"http://127.0.0.1:{studio.port}/")
+        until(page, "Boolean(globalThis.studio?.decks.get('A').stretch && studio.decks.get('A').plan)")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []

@@ -1,0 +1,309 @@
+// The session as lanes over time, on a canvas.
+import { clock } from "./job.js";
+
+const LABELS = { voice: "Voice", music: "Music", solfeggio: "Tone", binaural: "Beat", noise: "Noise" };
+const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
+const AXIS = 22;
+const GUTTER = 58;
+const LEAST_SHOWN_S = 10;
+const WEIGHTS = { voice: 1.2, music: 1.4, solfeggio: 0.8, binaural: 1.4, noise: 0.6 };
+
+export class Lanes {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.plan = null;
+    this.shown = [0, 1];
+    this.position = 0;
+    this.heard = null;
+    new ResizeObserver(() => this.draw()).observe(canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+  }
+
+  show(plan) {
+    const isNew = !this.plan || this.plan.seconds !== plan.seconds;
+    this.plan = plan;
+    if (isNew) this.shown = [0, plan.seconds];
+    this.draw();
+  }
+
+  zoom(factor) {
+    if (!this.plan) return;
+    const width = Math.min(this.plan.seconds, Math.max(LEAST_SHOWN_S, (this.shown[1] - this.shown[0]) * factor));
+    this.#around(this.position, width);
+    this.draw();
+  }
+
+  #around(at, width) {
+    const first = Math.max(0, Math.min(at - width / 3, this.plan.seconds - width));
+    this.shown = [first, first + width];
+  }
+
+  move(position, heard) {
+    this.position = position;
+    this.heard = heard;
+    const [first, last] = this.shown;
+    if (this.plan && (position < first || position > last)) this.#around(position, last - first);
+    this.draw();
+  }
+
+  at(x) {
+    const [first, last] = this.shown;
+    const share = (x - GUTTER) / (this.canvas.clientWidth - GUTTER);
+    return first + Math.max(0, Math.min(1, share)) * (last - first);
+  }
+
+  spoken(at) {
+    return this.plan?.voice.find(([start, stop]) => start <= at && at < stop);
+  }
+
+  // All but the playhead changes seldom: it is drawn once, and copied from then on.
+  draw() {
+    const { canvas, plan } = this;
+    const [wide, high] = [canvas.clientWidth, canvas.clientHeight];
+    if (!wide || !plan) return;
+    const dense = devicePixelRatio || 1;
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const key = [wide, high, dense, dark, ...this.shown, this.spoken(this.position)?.[0]].join();
+    if (this.drawn?.key !== key || this.drawn.plan !== plan) this.drawn = { key, plan, picture: this.#picture(wide, high, dense) };
+    canvas.width = wide * dense;
+    canvas.height = high * dense;
+    const pen = canvas.getContext("2d");
+    pen.drawImage(this.drawn.picture, 0, 0);
+    pen.scale(dense, dense);
+    const [first, last] = this.shown;
+    const x = (s) => Math.max(GUTTER, GUTTER + ((s - first) / (last - first)) * (wide - GUTTER));
+    pen.fillStyle = colour("head");
+    if (this.heard) {
+      const [start, stop] = this.heard.map(x);
+      pen.globalAlpha = 0.07;
+      pen.fillRect(start, 0, stop - start, high);
+      pen.globalAlpha = 1;
+    }
+    pen.fillRect(x(this.position) - 1, 0, 2, high);
+  }
+
+  #picture(wide, high, dense) {
+    const { plan } = this;
+    const picture = document.createElement("canvas");
+    picture.width = wide * dense;
+    picture.height = high * dense;
+    const pen = picture.getContext("2d");
+    pen.scale(dense, dense);
+    pen.font = "12px system-ui, sans-serif";
+    pen.textBaseline = "middle";
+    const [first, last] = this.shown;
+    const x = (s) => GUTTER + ((s - first) / (last - first)) * (wide - GUTTER);
+    const draw = { pen, x, plan, wide, first, last, now: this.position };
+    const whole = plan.layers.reduce((sum, layer) => sum + WEIGHTS[layer.name], 0) || 1;
+    axis(draw, high);
+    let top = AXIS;
+    for (const layer of plan.layers) {
+      const height = ((high - AXIS) * WEIGHTS[layer.name]) / whole;
+      pen.fillStyle = colour("line");
+      pen.fillRect(0, Math.round(top), wide, 1);
+      pen.save();
+      pen.beginPath();
+      pen.rect(GUTTER, top, wide - GUTTER, height);
+      pen.clip();
+      PAINTERS[layer.name]({ ...draw, layer, top: top + 6, height: height - 12 });
+      pen.restore();
+      pen.fillStyle = colour("ink");
+      pen.textAlign = "left";
+      pen.fillText(LABELS[layer.name], 10, top + height / 2);
+      top += height;
+    }
+    return picture;
+  }
+}
+
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+function axis({ pen, x, wide, first, last }, high) {
+  const step = STEPS_S.find((each) => ((wide - GUTTER) * each) / (last - first) >= 64) ?? 14400;
+  pen.textAlign = "left";
+  for (let s = Math.ceil(first / step) * step; s < last; s += step) {
+    pen.fillStyle = colour("hollow");
+    pen.fillRect(Math.round(x(s)), AXIS, 1, high);
+    pen.fillStyle = colour("soft");
+    if (x(s) < wide - 34) pen.fillText(clock(s), x(s) + 3, AXIS / 2);
+  }
+}
+
+// How high a level is drawn: -40 dB and less is nothing.
+const share = (db) => Math.max(0.06, Math.min(1, (db + 40) / 46));
+
+function level(layer, plan, s) {
+  const values = layer.levels_db;
+  if (values.length === 1) return values[0];
+  const place = (s / plan.seconds) * (values.length - 1);
+  const before = Math.min(values.length - 2, Math.floor(place));
+  return values[before] + (values[before + 1] - values[before]) * (place - before);
+}
+
+function faded(plan, s) {
+  const rise = plan.fade.in_s ? Math.min(1, s / plan.fade.in_s) : 1;
+  const fall = plan.fade.out_s ? Math.min(1, (plan.seconds - s) / plan.fade.out_s) : 1;
+  return Math.max(0, Math.min(rise, fall));
+}
+
+function words({ pen, top, height, wide }, text, at = GUTTER + 8) {
+  const width = pen.measureText(text).width;
+  pen.fillStyle = colour("card");
+  pen.globalAlpha = 0.85;
+  pen.fillRect(at - 4, top + height / 2 - 9, Math.min(width + 8, wide), 18);
+  pen.globalAlpha = 1;
+  pen.fillStyle = colour("ink");
+  pen.textAlign = "left";
+  pen.fillText(text, at, top + height / 2);
+}
+
+const db = (value) => `${value < 0 ? "−" : ""}${Math.abs(Math.round(value * 10) / 10)} dB`;
+const hz = (value) => `${Math.round(value * 100) / 100} Hz`;
+
+function voice({ pen, x, plan, top, height, first, last, now }) {
+  const [fill, ink, lit] = ["voice", "ink", "on-wave"].map(colour);
+  for (const [start, stop, line] of plan.voice) {
+    if (stop < first || start > last) continue;
+    const [left, width] = [x(start), Math.max(1.5, x(stop) - x(start))];
+    const sounds = start <= now && now < stop;
+    pen.fillStyle = fill;
+    pen.globalAlpha = sounds ? 1 : 0.4;
+    pen.beginPath();
+    pen.roundRect(left, top, width, height, 5);
+    pen.fill();
+    pen.globalAlpha = 1;
+    if (width < 70) continue;
+    pen.save();
+    pen.beginPath();
+    pen.rect(left, top, width - 6, height);
+    pen.clip();
+    pen.fillStyle = sounds ? lit : ink;
+    pen.textAlign = "left";
+    pen.fillText(plan.lines[line], left + 8, top + height / 2);
+    pen.restore();
+  }
+}
+
+function music(draw) {
+  const { pen, x, plan, layer, top, height, first, last } = draw;
+  const { ducking } = plan;
+  const near = ducking ? plan.voice.filter(([start, stop]) => stop + ducking.hold_s + ducking.release_s >= first && start - ducking.attack_s <= last) : [];
+  let passed = 0; // spans that are over: the times that are asked for only grow
+  const ducked = (s) => {
+    let down = 0;
+    while (passed < near.length && near[passed][1] + ducking.hold_s + ducking.release_s < s) passed += 1;
+    for (const [start, stop] of near.slice(passed, passed + 8)) {
+      if (s < start - ducking.attack_s) break;
+      const before = 1 - (start - s) / Math.max(ducking.attack_s, 0.001);
+      const after = 1 - (s - stop - ducking.hold_s) / Math.max(ducking.release_s, 0.001);
+      down = Math.max(down, Math.min(1, before, after));
+    }
+    return down * (ducking?.depth_db ?? 0);
+  };
+  pen.fillStyle = colour("wave");
+  pen.globalAlpha = 0.45;
+  pen.beginPath();
+  pen.moveTo(GUTTER, top + height);
+  for (let pixel = GUTTER; pixel <= draw.wide; pixel += 1) {
+    const s = first + ((pixel - GUTTER) / (draw.wide - GUTTER)) * (last - first);
+    pen.lineTo(pixel, top + height * (1 - share(level(layer, plan, s) - ducked(s)) * faded(plan, s)));
+  }
+  pen.lineTo(draw.wide, top + height);
+  pen.fill();
+  pen.globalAlpha = 1;
+  pen.fillStyle = colour("wave");
+  for (const [start, stop] of layer.seams) {
+    if (stop >= first && start <= last) pen.fillRect(x((start + stop) / 2) - 0.75, top, 1.5, height);
+  }
+  const seams = layer.seams.length;
+  words(draw, `${db(layer.levels_db[0])}${seams ? `, ${seams} seam${seams > 1 ? "s" : ""}` : ""}${ducking ? `, ducked by ${db(ducking.depth_db)}` : ""}`);
+}
+
+function tone(draw) {
+  const { pen, x, plan, layer, top, height } = draw;
+  const tones = plan.tones.filter((each) => each.layer === "solfeggio");
+  pen.strokeStyle = colour("tone");
+  pen.lineWidth = 3;
+  for (const each of tones) {
+    pen.beginPath();
+    pen.moveTo(x(each.from_s), top + height / 2);
+    pen.lineTo(x(each.to_s), top + height / 2);
+    pen.stroke();
+    words(draw, `${hz(each.course[0][1])}, ${db(layer.levels_db[0])}`, Math.max(GUTTER + 8, x(each.from_s) + 8));
+  }
+}
+
+function beat(draw) {
+  const { pen, x, plan, layer, top, height, last } = draw;
+  for (const each of plan.beats) {
+    const most = Math.max(...each.beat.map((point) => point[1])) * 1.15;
+    const y = (value) => top + height * (1 - value / most);
+    pen.strokeStyle = colour("tone");
+    pen.lineWidth = 2;
+    pen.beginPath();
+    pen.moveTo(x(0), y(each.beat[0][1]));
+    for (const [s, value] of each.beat) pen.lineTo(x(s), y(value));
+    pen.lineTo(x(Math.max(plan.seconds, last)), y(each.beat.at(-1)[1]));
+    pen.stroke();
+    pen.globalAlpha = 0.14;
+    pen.lineTo(x(plan.seconds), top + height);
+    pen.lineTo(x(0), top + height);
+    pen.fillStyle = colour("tone");
+    pen.fill();
+    pen.globalAlpha = 1;
+    const [start, end] = [each.beat[0][1], each.beat.at(-1)[1]];
+    words(draw, `${start === end ? hz(start) : `${hz(start)} → ${hz(end)}`} at ${hz(each.carrier[0][1])}, ${each.mode}, ${db(layer.levels_db[0])}`);
+  }
+}
+
+function noise(draw) {
+  const { pen, plan, layer, top, height, first, last, wide } = draw;
+  pen.fillStyle = colour("noise");
+  pen.globalAlpha = 0.4;
+  for (let pixel = GUTTER; pixel < wide; pixel += 3) {
+    const s = first + ((pixel - GUTTER) / (wide - GUTTER)) * (last - first);
+    const tall = height * faded(plan, s) * (0.35 + 0.3 * (((pixel * 7919) % 101) / 101));
+    pen.fillRect(pixel, top + (height - tall) / 2, 2, tall);
+  }
+  pen.globalAlpha = 1;
+  words(draw, db(layer.levels_db[0]));
+}
+
+const PAINTERS = { voice, music, solfeggio: tone, binaural: beat, noise };
+
+// The waveform of the stretch that is at hand.
+export function drawWave(canvas, stretch, position) {
+  const [wide, high] = [canvas.clientWidth, canvas.clientHeight];
+  if (!wide) return;
+  const dense = devicePixelRatio || 1;
+  canvas.width = wide * dense;
+  canvas.height = high * dense;
+  if (!stretch) return;
+  const pen = canvas.getContext("2d");
+  pen.scale(dense, dense);
+  pen.fillStyle = colour("wave");
+  stretch.peaks ??= peaksOf(stretch, 600);
+  const { peaks } = stretch;
+  const largest = Math.max(0.05, ...peaks);
+  const step = wide / peaks.length;
+  peaks.forEach((peak, n) => {
+    const tall = Math.max(1, (peak / largest) * high * 0.9);
+    pen.fillRect(n * step, (high - tall) / 2, Math.max(0.6, step - 0.4), tall);
+  });
+  const share = ((position - stretch.start_s) * 44100) / stretch.frames;
+  if (share >= 0 && share <= 1) {
+    pen.fillStyle = colour("head");
+    pen.fillRect(share * wide - 1, 0, 2, high);
+  }
+}
+
+function peaksOf({ channels, frames }, count) {
+  const size = Math.max(1, Math.ceil(frames / count));
+  const peaks = [];
+  for (let first = 0; first < frames; first += size) {
+    let most = 0;
+    for (let n = first; n < Math.min(frames, first + size); n += 4) most = Math.max(most, Math.abs(channels[0][n]), Math.abs(channels[1][n]));
+    peaks.push(most);
+  }
+  return peaks;
+}
