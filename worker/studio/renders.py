@@ -18,7 +18,7 @@ from loguru import logger
 from worker.codec.encoding import Encoding
 from worker.errors import Cancelled, ShuttingDown, WorkerError
 from worker.formats import FORMATS
-from worker.inspect.measured import MeasuredFile, measure_file
+from worker.inspect.measured import MeasuredFile, SideFiles, measure_file
 from worker.inspect.receipt import receipt
 from worker.logs import where
 from worker.payload.schema import RenderJob
@@ -139,7 +139,9 @@ class Renders:
         report = track.with_suffix(".report.json")
         report.write_text(json.dumps(produced.as_json(), indent=2) + "\n", encoding="utf-8")
         progress(_MEASURING, 1.0)
-        measured = measure_file(track, ffmpeg=self._studio.ffmpeg, report=report, drawn=True)
+        measured = measure_file(
+            track, ffmpeg=self._studio.ffmpeg, beside=SideFiles.of(track, report=report), drawn=True
+        )
         return {"seconds_to_make": round(made_s, 1), **self._told(track, report, measured, produced)}
 
     def _told(self, track: Path, report: Path, measured: MeasuredFile, produced: Produced) -> dict[str, Any]:
