@@ -59,6 +59,7 @@ COPY requirements-build.txt requirements.txt ./
 RUN pip install --require-hashes --only-binary :all: -r requirements-build.txt -r requirements.txt
 COPY pyproject.toml README.md .env.example ./
 COPY dsp ./dsp
+COPY mindscript ./mindscript
 COPY worker ./worker
 COPY examples ./examples
 RUN pip install --no-deps --no-build-isolation . \

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.studio`: from a change of a gain or a tone to a stretch of an eight-hour track, by HTTP.
+"""`python -m benchmarks.studio`: from a change of a gain or a tone to a span of an eight-hour track, by HTTP.
 
 A real server with the page's own requests: 15 s of the track as WAV, over speech that is spoken already. Prints the
 median and the worst of so many changes at minute 1, minute 30 and hour 7.

@@ -36,7 +36,7 @@ class OpenStudio:
         return self.client.post(path, json=body | more)
 
     def hear(self, job: Mapping[str, Any], at_s: float = 0.0, seconds: float = 1.0, **more: Any) -> httpx.Response:
-        """Ask for a stretch."""
+        """Ask for a span."""
         return self.ask("/api/hear", job, at_s=at_s, seconds=seconds, **more)
 
 

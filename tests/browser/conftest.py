@@ -48,7 +48,7 @@ def studio(tmp_path: Path) -> Iterator[StudioServer]:
 
 @pytest.fixture
 def opened(browser: Browser, studio: StudioServer) -> Iterator[Callable[..., Page]]:
-    """Opens the studio's page, and waits until it has heard its first stretch; no error may be in its console."""
+    """Opens the studio's page, and waits until it has heard its first span; no error may be in its console."""
     errors: list[str] = []
     contexts = []
 
@@ -65,7 +65,7 @@ def opened(browser: Browser, studio: StudioServer) -> Iterator[Callable[..., Pag
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(studio.address)
         page.wait_for_url(f"http://127.0.0.1:{studio.port}/")
-        until(page, "Boolean(globalThis.studio?.decks.get('A').stretch && studio.decks.get('A').plan)")
+        until(page, "Boolean(globalThis.studio?.decks.get('A').span && studio.decks.get('A').plan)")
         return page
 
     yield open_page

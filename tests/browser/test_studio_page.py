@@ -27,7 +27,7 @@ HEARD_HZ = f"""() => {{
 JOB = "studio.decks.get(studio.player.active).job"
 SETTLED = """() => {
   const one = studio.decks.get(studio.player.active);
-  return !one.asking && one.stretch && one.heardVersion === one.version;
+  return !one.asking && one.span && one.heardVersion === one.version;
 }"""
 
 
@@ -98,15 +98,15 @@ def test_the_tone_that_was_set_is_heard(opened):
     assert page.evaluate("studio.player.playing") is False
 
 
-def test_what_follows_a_stretch_joins_without_a_gap(opened):
+def test_what_follows_a_span_joins_without_a_gap(opened):
     page = opened()
     write_job(page, {"durationMin": 2, "solfeggio": {"hz": 528}, "fade": {"inMs": 0, "outMs": 0}})
     page.evaluate("studio.player.position = 5")
     page.click("#play")
     until(page, "Boolean(studio.decks.get('A').following)")
     one, other = page.evaluate("""() => {
-      const { stretch, following } = studio.decks.get("A");
-      return [stretch, following].map(({ start_s, frames }) => [Math.round(start_s * 44100), frames]);
+      const { span, following } = studio.decks.get("A");
+      return [span, following].map(({ start_s, frames }) => [Math.round(start_s * 44100), frames]);
     }""")
     assert one[0] + one[1] == other[0]
 

@@ -33,7 +33,7 @@ from worker.studio.page import page_routes
 from worker.studio.renders import ENDED, Renders
 from worker.studio.starts import Start, start_document
 
-LONGEST_STRETCH_S: Final = 60.0
+LONGEST_SPAN_S: Final = 60.0
 _LOOK_S: Final = 0.2
 _LONGEST_DECK: Final = 64
 Result = TypeVar("Result")
@@ -100,24 +100,24 @@ class _Api:
         return JSONResponse(found.as_json())
 
     async def hear(self, request: Request) -> Response:
-        """A stretch as WAV; its headers say at which gain."""
+        """A span as WAV; its headers say at which gain."""
         body = await json_body(request)
-        asked = await self._asked(body, stretch=True)
-        start_s, seconds = _number(body, "at_s", 86_400.0), _number(body, "seconds", LONGEST_STRETCH_S)
+        asked = await self._asked(body, span=True)
+        start_s, seconds = _number(body, "at_s", 86_400.0), _number(body, "seconds", LONGEST_SPAN_S)
         hearing = self._context.hearing
 
         def make() -> tuple[Heard, bytes]:
             heard = hearing.hear(asked, start_s, seconds)
             return heard, wav_of(heard)
 
-        heard, wav = await _in(hearing.stretches, make)
+        heard, wav = await _in(hearing.spans, make)
         return Response(wav, media_type="audio/wav", headers={"X-Heard": json.dumps(_facts(heard))})
 
     async def lanes(self, request: Request) -> Response:
         """The plan as lanes over time."""
         asked = await self._asked(await json_body(request))
         hearing = self._context.hearing
-        return JSONResponse(await _in(hearing.stretches, partial(hearing.lanes, asked)))
+        return JSONResponse(await _in(hearing.spans, partial(hearing.lanes, asked)))
 
     async def measure(self, request: Request) -> Response:
         """Measure the whole; the answer comes when that is done."""
@@ -185,13 +185,13 @@ class _Api:
             raise _InvalidJobError(found.as_json())
         return found.job
 
-    async def _asked(self, body: dict[str, Any], *, stretch: bool = False) -> Asked:
+    async def _asked(self, body: dict[str, Any], *, span: bool = False) -> Asked:
         deck = body.get("deck")
         if not isinstance(deck, str) or not 0 < len(deck) <= _LONGEST_DECK:
             raise HTTPException(HTTPStatus.BAD_REQUEST, "deck: a short text is needed")
         number, version = int(_number(body, "number", 2.0**53)), int(_number(body, "version", 2.0**53))
         asked = Asked(deck, number, version, await self._job(body), pay=body.get("pay") is True)
-        self._context.hearing.note(asked, stretch=stretch)
+        self._context.hearing.note(asked, span=span)
         return asked
 
 

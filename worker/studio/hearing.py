@@ -1,4 +1,4 @@
-"""Hears stretches of the browser's jobs, one after another: only what was asked for last is worth making.
+"""Hears spans of the browser's jobs, one after another: only what was asked for last is worth making.
 
 A person who moves a slider asks ten times a second. Each request has a number, counted up by its page; what has been
 overtaken by the time it would be made is dropped. So is the measuring of a whole track, at the next change.
@@ -39,7 +39,7 @@ class Asked:
     deck : str
         Which of a page's two versions.
     number, version : int
-        Grow with every stretch that is asked for, and with every change of the job.
+        Grow with every span that is asked for, and with every change of the job.
     pay : bool
         Whether a paid voice may be asked for words that nobody has paid for yet.
     """
@@ -75,32 +75,32 @@ class Newest:
 
 
 class Hearing:
-    """Makes stretches, lanes and measurements. Safe to use from several threads; `close` removes what was decoded."""
+    """Makes spans, lanes and measurements. Safe to use from several threads; `close` removes what was decoded."""
 
     def __init__(self, studio: Studio) -> None:
         self._previewer = Previewer(studio)
-        self._stretches = Newest()
+        self._spans = Newest()
         self._versions = Newest()
-        self.stretches = ThreadPoolExecutor(1, thread_name_prefix="hear")
+        self.spans = ThreadPoolExecutor(1, thread_name_prefix="hear")
         self.wholes = ThreadPoolExecutor(1, thread_name_prefix="measure")
 
     def close(self) -> None:
         """Drop what waits, and remove what was decoded."""
-        for pool in (self.stretches, self.wholes):
+        for pool in (self.spans, self.wholes):
             pool.shutdown(wait=True, cancel_futures=True)
         self._previewer.close()
 
-    def note(self, asked: Asked, *, stretch: bool) -> None:
+    def note(self, asked: Asked, *, span: bool) -> None:
         """Take note of a request as soon as it is there: what it overtakes is not made any more."""
         self._versions.note(asked.deck, asked.version)
-        if stretch:
-            self._stretches.note(asked.deck, asked.number)
+        if span:
+            self._spans.note(asked.deck, asked.number)
 
     def hear(self, asked: Asked, start_s: float, seconds: float) -> Heard:
-        """Make a stretch; raises as `Previewer.prepare` and `hear`, and `OvertakenError`."""
-        self._stretches.check(asked.deck, asked.number)
+        """Make a span; raises as `Previewer.prepare` and `hear`, and `OvertakenError`."""
+        self._spans.check(asked.deck, asked.number)
         prepared = self._prepared(asked)
-        self._stretches.check(asked.deck, asked.number)
+        self._spans.check(asked.deck, asked.number)
         return self._previewer.hear(prepared, start_s, seconds)
 
     def lanes(self, asked: Asked) -> dict[str, Any]:

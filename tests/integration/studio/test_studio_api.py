@@ -1,4 +1,4 @@
-"""What the studio's page asks for: checks, stretches, lanes, uploads, whole tracks."""
+"""What the studio's page asks for: checks, spans, lanes, uploads, whole tracks."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_every_mistake_is_at_its_field(studio):
     assert (good["voice"]["speed"], said["speed"]) == (0.9, 1.0)
 
 
-def test_a_stretch_is_the_previewer_s_in_16_bits(studio, rain, monkeypatch):
+def test_a_span_is_the_previewer_s_in_16_bits(studio, rain, monkeypatch):
     heard = []
     hear = Previewer.hear
     monkeypatch.setattr(Previewer, "hear", lambda *given, **more: heard.append(hear(*given, **more)) or heard[-1])

@@ -28,7 +28,7 @@ export async function upload(file) {
   return (await answer(response)).json();
 }
 
-// A stretch of the track: `facts` of the answer, and both channels.
+// A span of the track: `facts` of the answer, and both channels.
 export async function hear(body, signal) {
   const response = await post("/api/hear", body, signal);
   const bytes = await response.arrayBuffer();

@@ -271,26 +271,26 @@ function noise(draw) {
 
 const PAINTERS = { voice, music, solfeggio: tone, binaural: beat, noise };
 
-// The waveform of the stretch that is at hand.
-export function drawWave(canvas, stretch, position) {
+// The waveform of the span that is at hand.
+export function drawWave(canvas, span, position) {
   const [wide, high] = [canvas.clientWidth, canvas.clientHeight];
   if (!wide) return;
   const dense = devicePixelRatio || 1;
   canvas.width = wide * dense;
   canvas.height = high * dense;
-  if (!stretch) return;
+  if (!span) return;
   const pen = canvas.getContext("2d");
   pen.scale(dense, dense);
   pen.fillStyle = colour("wave");
-  stretch.peaks ??= peaksOf(stretch, 600);
-  const { peaks } = stretch;
+  span.peaks ??= peaksOf(span, 600);
+  const { peaks } = span;
   const largest = Math.max(0.05, ...peaks);
   const step = wide / peaks.length;
   peaks.forEach((peak, n) => {
     const tall = Math.max(1, (peak / largest) * high * 0.9);
     pen.fillRect(n * step, (high - tall) / 2, Math.max(0.6, step - 0.4), tall);
   });
-  const share = ((position - stretch.start_s) * 44100) / stretch.frames;
+  const share = ((position - span.start_s) * 44100) / span.frames;
   if (share >= 0 && share <= 1) {
     pen.fillStyle = colour("head");
     pen.fillRect(share * wide - 1, 0, 2, high);

@@ -6,7 +6,7 @@ import { Lanes, drawWave } from "./lanes.js";
 import { Player } from "./player.js";
 import { Rendering } from "./render.js";
 
-const STRETCH_S = 15;
+const SPAN_S = 15;
 const NEXT_BEFORE_S = 8;
 const DRAW_MS = 250;
 const STILL_MS = 1000;
@@ -21,7 +21,7 @@ let numbers = 0;
 let paying = null;
 
 function newDeck(job) {
-  return { job, version: 0, plan: null, stretch: null, facts: null, asking: null, waits: false, next: false, measuring: null, errors: [], effective: null, timers: [] };
+  return { job, version: 0, plan: null, span: null, facts: null, asking: null, waits: false, next: false, measuring: null, errors: [], effective: null, timers: [] };
 }
 
 const deck = () => decks.get(player.active);
@@ -33,7 +33,7 @@ const request = (name, one, more = {}) => ({
   deck: `${PAGE}-${name}`, number: (numbers += 1), version: one.version, job: one.job, pay: paying === one.job, ...more,
 });
 
-// Ask for the stretch at the playhead; while one is on its way, the newest job waits for it.
+// Ask for the span at the playhead; while one is on its way, the newest job waits for it.
 async function refresh(name, { anew = false } = {}) {
   const one = decks.get(name);
   if (one.asking && !anew) {
@@ -47,12 +47,12 @@ async function refresh(name, { anew = false } = {}) {
   const at = Math.max(0, player.position);
   const { version } = one;
   try {
-    const stretch = await hear(request(name, one, { at_s: at, seconds: STRETCH_S }), control.signal);
-    one.stretch = stretch;
-    one.facts = stretch;
+    const span = await hear(request(name, one, { at_s: at, seconds: SPAN_S }), control.signal);
+    one.span = span;
+    one.facts = span;
     one.following = null;
     one.heardVersion = version;
-    player.replace(name, stretch);
+    player.replace(name, span);
     say("");
     balance();
     show();
@@ -73,11 +73,11 @@ async function follow(name) {
   one.next = true;
   try {
     const { version } = one;
-    const stretch = await hear(request(name, one, { at_s: end, seconds: STRETCH_S }));
+    const span = await hear(request(name, one, { at_s: end, seconds: SPAN_S }));
     if (one.version === version && player.end(name) === end) {
-      player.append(name, stretch);
-      one.stretch = one.following ?? one.stretch;
-      one.following = stretch;
+      player.append(name, span);
+      one.span = one.following ?? one.span;
+      one.following = span;
     }
   } catch (error) {
     failed(error, one);
@@ -94,17 +94,17 @@ async function play() {
   byId("play").setAttribute("aria-pressed", "true");
   say("…");
   try {
-    const stretches = await Promise.all([...decks].map(async ([name, one]) => {
-      const holds = one.stretch && one.heardVersion === one.version && at >= one.stretch.start_s && at < one.stretch.start_s + one.stretch.frames / 44100 - 1;
+    const spans = await Promise.all([...decks].map(async ([name, one]) => {
+      const holds = one.span && one.heardVersion === one.version && at >= one.span.start_s && at < one.span.start_s + one.span.frames / 44100 - 1;
       one.asking?.abort();
       if (!holds) {
         one.following = null;
-        one.stretch = one.facts = await hear(request(name, one, { at_s: at, seconds: STRETCH_S }));
+        one.span = one.facts = await hear(request(name, one, { at_s: at, seconds: SPAN_S }));
         one.heardVersion = one.version;
       }
-      return [name, one.stretch];
+      return [name, one.span];
     }));
-    await player.start(at, stretches);
+    await player.start(at, spans);
     balance();
     say("");
   } catch (error) {
@@ -301,7 +301,7 @@ byId("session").addEventListener("change", () => {
 function choose(name) {
   if (!decks.has(name)) {
     const other = deck();
-    decks.set(name, { ...newDeck(structuredClone(other.job)), plan: other.plan, effective: other.effective, stretch: other.stretch, facts: other.facts, heardVersion: 0 });
+    decks.set(name, { ...newDeck(structuredClone(other.job)), plan: other.plan, effective: other.effective, span: other.span, facts: other.facts, heardVersion: 0 });
     if (player.playing) refresh(name);
   }
   player.active = name;
@@ -311,7 +311,7 @@ function choose(name) {
   showJob(null);
   showFields();
   show();
-  if (deck().stretch === null || deck().heardVersion !== deck().version) refresh(name);
+  if (deck().span === null || deck().heardVersion !== deck().version) refresh(name);
 }
 
 // ---- files and commands ----
@@ -389,7 +389,7 @@ function show() {
   place.setAttribute("aria-valuemax", String(Math.max(1, Math.floor(seconds))));
   place.setAttribute("aria-valuenow", String(Math.floor(at)));
   place.setAttribute("aria-valuetext", `${clock(at)} of ${clock(seconds)}`);
-  const within = one.following && at >= one.following.start_s ? one.following : one.stretch;
+  const within = one.following && at >= one.following.start_s ? one.following : one.span;
   lanes.move(at, within ? [within.start_s, within.start_s + within.frames / 44100] : null);
   drawWave(byId("wave"), within, at);
   const spoken = lanes.spoken(at);

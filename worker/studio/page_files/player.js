@@ -1,4 +1,4 @@
-// Plays stretches of one or two versions ("decks") in step: stretches follow each other without a gap, and a stretch
+// Plays spans of one or two versions ("decks") in step: spans follow each other without a gap, and a span
 // that was made anew takes over in the middle of the old one.
 // The clock is the audio context's: position = from + (context time - started).
 
@@ -49,13 +49,13 @@ export class Player {
     return this.#decks.get(name)?.end ?? 0;
   }
 
-  async start(at, stretches) {
+  async start(at, spans) {
     await this.context.resume();
     this.#silence();
     this.#from = at;
     this.#started = this.#context.currentTime + LEAD_S;
     this.playing = true;
-    for (const [name, stretch] of stretches) this.#schedule(name, stretch, 0);
+    for (const [name, span] of spans) this.#schedule(name, span, 0);
   }
 
   stop() {
@@ -64,31 +64,31 @@ export class Player {
     this.#silence();
   }
 
-  // What follows the stretch before.
-  append(name, stretch) {
-    if (this.playing) this.#schedule(name, stretch, 0);
+  // What follows the span before.
+  append(name, span) {
+    if (this.playing) this.#schedule(name, span, 0);
   }
 
-  // A stretch in the place of what sounds now.
-  replace(name, stretch) {
+  // A span in the place of what sounds now.
+  replace(name, span) {
     if (!this.playing) return;
     const deck = this.#deck(name);
     for (const source of deck.sources) this.#end(source, FADE_S);
     deck.sources = [];
-    this.#schedule(name, stretch, FADE_S);
+    this.#schedule(name, span, FADE_S);
   }
 
-  #schedule(name, stretch, fade) {
+  #schedule(name, span, fade) {
     const context = this.#context;
     const deck = this.#deck(name);
-    const length = stretch.frames / 44100;
-    const begins = this.#started + stretch.start_s - this.#from;
+    const length = span.frames / 44100;
+    const begins = this.#started + span.start_s - this.#from;
     const now = context.currentTime;
     const offset = Math.max(0, now + 0.005 - begins);
-    deck.end = stretch.start_s + length;
+    deck.end = span.start_s + length;
     if (offset >= length) return;
-    const buffer = context.createBuffer(2, stretch.frames, 44100);
-    stretch.channels.forEach((samples, channel) => buffer.copyToChannel(samples, channel));
+    const buffer = context.createBuffer(2, span.frames, 44100);
+    span.channels.forEach((samples, channel) => buffer.copyToChannel(samples, channel));
     const source = context.createBufferSource();
     const gain = context.createGain();
     source.buffer = buffer;
