@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from standins.speech import speech_service
+from tiers import further
 
 import mindscript
 from dsp.noise import Noise
@@ -79,7 +80,7 @@ def test_a_bad_job_says_all_that_is_wrong():
         mindscript.validate("gone.json")
 
 
-@pytest.mark.parametrize("loudness", ["balance", "exact"])
+@pytest.mark.parametrize("loudness", further(["balance", "exact"], but=["balance"]))
 def test_a_preview_is_that_part_of_the_finished_track(loudness):
     job = mix(safety={"targetLufs": -14, "loudness": loudness})
     track = mindscript.render(job, "whole.flac")

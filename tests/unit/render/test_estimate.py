@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tiers import further
 
 from dsp.blocks import Block
 from dsp.envelope import Breakpoints, Constant, Ducking, Product
@@ -43,7 +44,7 @@ def plan_of(minutes: float, sounding_s: float, period_s: float) -> RenderPlan:
     return RenderPlan(RATE, frames, layers, Breakpoints((0, RATE), (0.0, 1.0)))
 
 
-@pytest.mark.parametrize("period_s", [7.0, 15.0, 30.0, 31.7])
+@pytest.mark.parametrize("period_s", further([7.0, 15.0, 30.0, 31.7], but=[15.0]))
 def test_the_loudness_of_a_voice_that_comes_again_is_near_the_wholes(period_s):
     plan = plan_of(10, 5.0, period_s)
     whole = integrated_lufs(measure(Programme(plan), threads=2).energies)
