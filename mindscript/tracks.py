@@ -6,7 +6,7 @@ import base64
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,7 +122,7 @@ def render(
         job=read.job,
         folder=read.folder,
         source=read.path,
-        destination=replace(place, path=place.path),
+        destination=place,
         voice=None if voice is None else Path(voice),
         music=None if music is None else Path(music),
     )

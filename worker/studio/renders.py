@@ -88,10 +88,6 @@ class Renders:
         """One of the last renders."""
         return self._renders.get(id)
 
-    def all(self) -> list[Render]:
-        """The last renders."""
-        return list(self._renders.values())
-
     def file(self, id: str) -> MadeFile | None:
         """A file that was made, by the id that the page was given."""
         return self._files.get(id)
