@@ -238,7 +238,8 @@ def test_another_origin_can_do_nothing(opened, studio):
     read = "url => fetch(url, { credentials: 'include' }).then(() => 'read', () => 'refused')"
     assert evil.evaluate(read, url.replace("renders", "start")) == "refused"
     form = """url => {
-      const form = Object.assign(document.createElement("form"), { action: url, method: "POST", enctype: "text/plain" });
+      const form = document.createElement("form");
+      Object.assign(form, { action: url, method: "POST", enctype: "text/plain" });
       document.body.append(form);
       form.submit();
     }"""

@@ -20,6 +20,7 @@ LARGE_MODULES = (
     "storage3",
     "httpcore",
     "worker.render.produce",
+    "worker.tls_context",
 )
 
 

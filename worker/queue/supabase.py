@@ -25,6 +25,7 @@ from worker.queue.transport import (
     classify,
 )
 from worker.supabase_access import Supabase
+from worker.tls_context import TLS_CONTEXT
 
 if TYPE_CHECKING:
     from postgrest import APIResponse
@@ -51,7 +52,7 @@ class SupabaseTransport:
         self._makes_text = True  # until the gateway refuses to
         # HTTP/1.1: one HTTP/2 connection shared by threads ends after 20,000 streams, with all of them in flight.
         hooks: dict[str, list[Callable[..., Any]]] = {"request": [_uncompressed], "response": [self._receive]}
-        self._http = httpx.Client(timeout=_LIMIT, event_hooks=hooks)
+        self._http = httpx.Client(timeout=_LIMIT, verify=TLS_CONTEXT, event_hooks=hooks)
         self._client = SyncPostgrestClient(
             f"{supabase.origin}/rest/v1",
             headers=supabase.headers(),

@@ -173,8 +173,10 @@ class EmailNotifier(JobObserver):
         """Send a request; no answer, 5xx and 429 are transient, but Resend's daily and monthly quotas are not."""
         import httpx
 
+        from worker.tls_context import TLS_CONTEXT
+
         try:
-            response = httpx.request(method, url, timeout=self._request_s, **options)
+            response = httpx.request(method, url, timeout=self._request_s, verify=TLS_CONTEXT, **options)
         except httpx.HTTPError as error:
             raise TransientError(f"{service} does not answer: {type(error).__name__}") from error
         if response.status_code >= 500 or response.status_code == 429:

@@ -16,6 +16,8 @@ from typing import Any
 import httpcore
 import httpx
 
+from worker.tls_context import TLS_CONTEXT
+
 _SLICE_BYTES = 16 * 1024  # what a socket that can be written to takes without waiting
 _PEEK_S = 0.01
 _WITH_A_BODY = ("POST", "PUT", "PATCH", "DELETE")
@@ -27,12 +29,11 @@ def upload_client(timeout: httpx.Timeout) -> httpx.Client:
     No redirects: the key must not follow one. HTTP/1.1: an upload gains nothing from HTTP/2's windows. A proxy that the
     environment names is used; what it is sent is sent whole first.
     """
-    trust = httpx.create_ssl_context()
     return httpx.Client(
         timeout=timeout,
-        verify=trust,
+        verify=TLS_CONTEXT,
         follow_redirects=False,
-        mounts={"all://": _Transport(trust)},
+        mounts={"all://": _Transport()},
         event_hooks={"request": [_close_after_a_body]},
     )
 
@@ -45,9 +46,9 @@ def _close_after_a_body(request: httpx.Request) -> None:
 class _Transport(httpx.HTTPTransport):
     """httpx's own one, but for the network beneath its pool, which no parameter of it reaches."""
 
-    def __init__(self, trust: ssl.SSLContext) -> None:
-        super().__init__(verify=trust)
-        self._pool = httpcore.ConnectionPool(ssl_context=trust, network_backend=_Network(), keepalive_expiry=5.0)
+    def __init__(self) -> None:
+        super().__init__(verify=TLS_CONTEXT)
+        self._pool = httpcore.ConnectionPool(ssl_context=TLS_CONTEXT, network_backend=_Network(), keepalive_expiry=5.0)
 
 
 class _Network(httpcore.NetworkBackend):

@@ -72,10 +72,15 @@ class ElevenLabsVoice(CloudVoice):
                 import httpx
                 from elevenlabs.client import ElevenLabs
 
+                from worker.tls_context import TLS_CONTEXT
+
                 # The SDK passes it on to httpx as it is.
                 limits: Any = httpx.Timeout(self._limits.voice_silence_s, connect=self._limits.connect_s)
                 self._opened = ElevenLabs(
-                    api_key=self._key, base_url=self._base_url, timeout=limits, httpx_client=httpx.Client()
+                    api_key=self._key,
+                    base_url=self._base_url,
+                    timeout=limits,
+                    httpx_client=httpx.Client(verify=TLS_CONTEXT),
                 )
             return self._opened
 

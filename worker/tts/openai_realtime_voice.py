@@ -140,12 +140,19 @@ class OpenAIRealtimeVoice(CloudVoice):
 
     def _session(self) -> _Session:
         """Open a session that reads aloud, in this voice."""
-        from openai import OpenAI, OpenAIError
+        from openai import DefaultHttpxClient, OpenAI, OpenAIError
         from websockets.exceptions import InvalidStatus, WebSocketException
+
+        from worker.tls_context import TLS_CONTEXT
 
         with self._opening:
             if self._opened is None:
-                self._opened = OpenAI(api_key=self._key, base_url=self._base_url, max_retries=0)
+                self._opened = OpenAI(
+                    api_key=self._key,
+                    base_url=self._base_url,
+                    max_retries=0,
+                    http_client=DefaultHttpxClient(verify=TLS_CONTEXT),
+                )
         # passed on to websockets as they are
         limits: Any = {"open_timeout": self._limits.connect_s, "max_size": _LARGEST_MESSAGE_BYTES, "compression": None}
         try:

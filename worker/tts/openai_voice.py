@@ -56,13 +56,16 @@ class OpenAIVoice(CloudVoice):
     def _client(self) -> OpenAI:
         with self._opening:
             if self._opened is None:
-                from openai import OpenAI, Timeout
+                from openai import DefaultHttpxClient, OpenAI, Timeout
+
+                from worker.tls_context import TLS_CONTEXT
 
                 self._opened = OpenAI(
                     api_key=self._key,
                     base_url=self._base_url,
                     timeout=Timeout(self._limits.voice_silence_s, connect=self._limits.connect_s),
                     max_retries=0,  # `speak` has the one retry policy
+                    http_client=DefaultHttpxClient(verify=TLS_CONTEXT),
                 )
             return self._opened
 

@@ -24,7 +24,7 @@ DONE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 @pytest.fixture
 def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     file, key = certificate(tmp_path, ["localhost"])
-    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    monkeypatch.setattr("worker.storage.upload_http.TLS_CONTEXT", ssl.create_default_context(cafile=file))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file, key)
     assert context.num_tickets > 0  # sent after the handshake: there is something to read before any answer
