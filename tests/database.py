@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,7 +22,7 @@ import psycopg
 import pytest
 from production import OWNER, PLATFORM, ROLES, VARIANTS, Variant, app_schema
 from psycopg.rows import dict_row
-from servers import postgres_server, server_versions, wanted_versions
+from servers import new_home, postgres_server, server_versions, wanted_versions
 
 from worker.embedded.postgres import embedded_postgres
 from worker.queue.claims import Claim
@@ -207,8 +206,7 @@ def _close(dsn: str) -> None:
 @pytest.fixture
 def server_folder() -> Iterator[Path]:
     """For a test's own embedded server; `tmp_path` is 0700, and one started by root would go elsewhere."""
-    home = Path(tempfile.mkdtemp(prefix="mindscript-tests-"))
-    home.chmod(0o755)
+    home = new_home("mindscript-tests-")
     yield home
     remove(home)
 
@@ -224,8 +222,7 @@ class _Servers:
         if version not in self._started:
             server: Server
             if version == EMBEDDED:
-                home = Path(tempfile.mkdtemp(prefix="mindscript-tests-"))
-                home.chmod(0o755)
+                home = new_home("mindscript-tests-")
                 self._stack.callback(remove, home)
                 unsafe = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
                 embedded = embedded_postgres(home / "server", settings={**unsafe, "max_connections": "200"})

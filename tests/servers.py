@@ -44,6 +44,8 @@ _CACHE = Path(__file__).parents[1] / ".postgres"
 _LOCK = Path(__file__).with_name("servers.lock.json")
 _KEEPER = Path(__file__).with_name("standins") / "server_keeper.py"
 _MACHINES = {"x86_64": "x64", "aarch64": "arm64"}
+_MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 4 * 1024**3  # the servers of a run with four processes take 2 GB
 _LIMIT_S = 180.0
 _FETCH_LIMIT_S = 300.0
 _SETTINGS = {
@@ -130,7 +132,7 @@ def postgres_server(version: int, *, settings: Mapping[str, str] | None = None) 
     Server
     """
     need_server(version)
-    with _home() as (home, owner):
+    with _home(in_memory=(settings or {}).get("fsync") != "on") as (home, owner):
         programs = _programs(version)
         assert programs is not None
         if owner is not None and not _reachable(programs, owner):
@@ -166,7 +168,7 @@ def pgbouncer(server: Server, mode: PoolMode, *, settings: Mapping[str, str] | N
         The pooler; `version` is the server's.
     """
     need_pgbouncer()
-    with _home() as (home, owner):
+    with _home(in_memory=True) as (home, owner):
         program, run = _pgbouncer(), _own(home / "run", owner)
         assert program is not None
         port = _free_port()
@@ -219,11 +221,18 @@ def _unpacked(version: int) -> Path | None:
     return None if locked is None else _CACHE / locked[1]
 
 
-@contextlib.contextmanager
-def _home() -> Iterator[tuple[Path, tuple[int, int] | None]]:
-    """A fresh folder that everybody can go through, and who the server runs as in it; gone afterwards."""
-    home = Path(tempfile.mkdtemp(prefix="mindscript-server-"))
+def new_home(prefix: str, *, in_memory: bool = True) -> Path:
+    """A fresh folder for a server, in memory where there is room: half of what making a database costs is its files."""
+    has_room = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES
+    home = Path(tempfile.mkdtemp(prefix=prefix, dir=_MEMORY if in_memory and has_room else None))
     home.chmod(0o755)
+    return home
+
+
+@contextlib.contextmanager
+def _home(*, in_memory: bool) -> Iterator[tuple[Path, tuple[int, int] | None]]:
+    """A fresh folder that everybody can go through, and who the server runs as in it; gone afterwards."""
+    home = new_home("mindscript-server-", in_memory=in_memory)
     try:
         yield home, _owner(home)
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ def studio(config: Config, *, job: str | None, port: int, folder: Path | None) -
         out.print("Ctrl-C ends the studio.", soft_wrap=True)
         out.file.flush()  # a pipe would keep the address back
         try:
-            threading.Event().wait()
+            while True:  # a signal just before an endless wait begins would not end it
+                time.sleep(1)
         except KeyboardInterrupt:
             out.print("\nThe studio is closed.", soft_wrap=True)
     return 0

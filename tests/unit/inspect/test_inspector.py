@@ -132,6 +132,7 @@ def test_a_promised_glide_is_found_along_its_course_even_where_it_is_fast():
     assert "40 → 4 → 30 Hz" in named(result, promised)[0].words
 
 
+@pytest.mark.further
 def test_every_tone_of_a_long_sequence_is_named():
     parts = [0.1 * Tone(200.0 + 37 * number, RATE).render(0, 20 * RATE) for number in range(12)]
     names = named(inspected(np.concatenate(parts)), None)

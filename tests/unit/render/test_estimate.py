@@ -46,7 +46,7 @@ def plan_of(minutes: float, sounding_s: float, period_s: float) -> RenderPlan:
 
 @pytest.mark.parametrize("period_s", further([7.0, 15.0, 30.0, 31.7], but=[15.0]))
 def test_the_loudness_of_a_voice_that_comes_again_is_near_the_wholes(period_s):
-    plan = plan_of(10, 5.0, period_s)
+    plan = plan_of(5, 5.0, period_s)
     whole = integrated_lufs(measure(Programme(plan), threads=2).energies)
     period, sounding = round(period_s * RATE), 5 * RATE
     spoken = [(start, min(start + sounding, plan.frames)) for start in range(0, plan.frames, period)]
@@ -56,8 +56,8 @@ def test_the_loudness_of_a_voice_that_comes_again_is_near_the_wholes(period_s):
 
 def test_what_comes_again_with_each_share_is_met_at_every_moment():
     """At equal distances all spans would fall into its pauses."""
-    share_s = 600.0 / 64
-    plan = plan_of(10, 3.0, share_s)
+    share_s = 300.0 / 64
+    plan = plan_of(5, 3.0, share_s)
     whole = integrated_lufs(measure(Programme(plan), threads=2).energies)
     energies = measure_spans(plan, sampled_spans(plan)).energies
     assert integrated_lufs(energies, span_hops=SPAN_HOPS) == pytest.approx(whole, abs=0.6)
