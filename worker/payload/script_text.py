@@ -36,7 +36,14 @@ _LINK_TARGET: Final = (
 _BULLETS: Final = r"^(?:[ \t]*[-*+\u2022\u2023\u25e6\u25aa\u25cf][ \t]+)+"
 _LINE_END, _PARAGRAPH_END = "<br/>", "<p/>"  # read by worker.payload.script_tags
 _MARKDOWN: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = (
-    (re.compile(r"^[ \t]*(?:```+[ \t]*[\w+-]*|~~~+)[ \t]*$", re.MULTILINE), ""),
+    # a block of code: the word behind its first fence names a language; without a last fence that is a word to speak
+    (
+        re.compile(
+            r"^[ \t]*(```|~~~)[`~]*[ \t]*[\w+-]+[ \t]*\n((?:[^\n]*\n){0,400}?)[ \t]*\1[`~]*[ \t]*$", re.MULTILINE
+        ),
+        r"\2",
+    ),
+    (re.compile(r"^[ \t]*(?:```+|~~~+)[ \t]*$", re.MULTILINE), ""),
     (re.compile(rf"!?\[([^\[\]\n]*)\]{_LINK_TARGET}", re.IGNORECASE), r"\1"),
     (re.compile(r"^[ \t]*\[[^\[\]\n]+\]:[ \t]+https?:\S+[^\n]*$", re.MULTILINE), ""),
     (re.compile(r"\[\^[\w-]{1,20}\]:?"), ""),

@@ -243,6 +243,10 @@ class TestMarkup:
             ("A [link](https://a.b/c_(d)?e=f) and ![image](a.png) here.[^1]", "A link and image here."),
             ("| a | b |\n|---|---|\n| c | d |", "a, b|c, d"),
             ("```text\nI am calm.\n```", "I am calm."),
+            ("~~~text\nI am calm.\n~~~", "I am calm."),
+            ("```\nI am calm.\n```", "I am calm."),
+            ("```calm", "calm"),
+            ("```calm\nI am.", "calm|I am."),
             ("`calm` and don`t", "calm and don't"),
             (r"5 \* 3 is \[not\] bold", "5 * 3 is [not] bold"),
             ("2 * 3 * 4 and snake_case_word", "2 * 3 * 4 and snake_case_word"),
@@ -322,6 +326,7 @@ TAGS = [
 @given(st.lists(st.sampled_from(WORDS) | st.sampled_from(TAGS), max_size=30), st.booleans())
 @example(["stone", "[", "[pause 2s]", "]", "Ana"], False)
 @example(["**", "stone", "**", "Ana", "_", "7th", "_"], False)
+@example(["`", "`", "`", "stone"], False)
 def test_no_letter_outside_tags_is_lost(tokens, keeps_directions):
     try:
         parts = parse_script("".join(tokens), keeps_directions=keeps_directions).parts
