@@ -64,7 +64,7 @@ lock: setup  ## write the requirements files anew from pyproject.toml
 test: compiled  ## the unit and integration tests; four at once even on two cores, since many wait for another process
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
-test-further: compiled  ## more cases, when they take long, of what the default run shows in one
+test-further: compiled  ## what takes long, and is near to what the default run shows
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m further
 
 test-fast: compiled  ## the unit tests: no process, no network, no database

@@ -19,6 +19,7 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("CACHE_DIR", str(tmp_path / "cache"))
 
 
+@pytest.mark.further
 def test_a_few_words_are_as_long_as_they_take(tmp_path):
     out = tmp_path / "a.wav"
     assert run(["say", "I am calm. [pause 2s] I am safe.", "-o", str(out), "--quiet"]) == 0
@@ -29,6 +30,7 @@ def test_a_few_words_are_as_long_as_they_take(tmp_path):
     assert len(soundfile.read(slow)[0]) > 1.2 * len(sound)
 
 
+@pytest.mark.further
 def test_words_without_a_name_get_the_next_free_one(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
@@ -38,6 +40,7 @@ def test_words_without_a_name_get_the_next_free_one(tmp_path, monkeypatch, capfd
     assert capfd.readouterr() == ("", "error: --out: say.wav exists; give another name, or --force to replace it\n")
 
 
+@pytest.mark.further
 def test_another_take_is_another_recording(tmp_path):
     sounds = []
     for take in ("1", "2", "1"):

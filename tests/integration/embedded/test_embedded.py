@@ -177,6 +177,7 @@ def test_it_dies_with_a_user_that_is_killed(directory: Path) -> None:
     eventually(lambda: not servers_of(directory))
 
 
+@pytest.mark.further
 def test_it_starts_after_everything_was_killed(directory: Path) -> None:
     other = user_of_its_own(directory)
     first_line(other)
@@ -210,6 +211,7 @@ def test_a_crashed_server_comes_back_while_it_is_in_use(directory: Path) -> None
     eventually(lambda: not servers_of(directory))
 
 
+@pytest.mark.further
 def test_a_very_long_path_is_no_obstacle(folder: Path) -> None:
     """A unix socket's path may have 107 bytes."""
     directory = folder / ("long-" * 20) / ".mindscript"
@@ -220,6 +222,7 @@ def test_a_very_long_path_is_no_obstacle(folder: Path) -> None:
     shutil.rmtree(socket_folder)
 
 
+@pytest.mark.further
 def test_an_interrupted_initdb_leaves_nothing_that_looks_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = folder / "interrupted"
 

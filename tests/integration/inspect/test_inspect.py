@@ -126,6 +126,7 @@ def test_other_rates_and_one_channel(tmp_path, rate):
     assert figures["beats"] == []
 
 
+@pytest.mark.further
 def test_the_picture_shows_the_voice_from_the_lyrics_beside_the_file(tmp_path):
     file, picture = tmp_path / "track.wav", tmp_path / "track.png"
     soundfile.write(file, music(12), RATE)
@@ -210,6 +211,7 @@ def test_the_report_beside_a_file_is_found_and_its_tones_are(track, capsys):
     )
 
 
+@pytest.mark.further
 def test_a_report_of_another_file_is_left_aside_and_said(track, capsys):
     soundfile.write(track.with_suffix(".wav"), music(2), RATE)
     assert command(["inspect", str(track.with_suffix(".wav")), "--json"]) == 0
@@ -235,6 +237,7 @@ def test_a_page_is_made_and_never_over_another_file(track, capsys):
     assert page.read_text() == text
 
 
+@pytest.mark.further
 def test_what_browsers_do_not_play_is_an_mp3_in_the_page(tmp_path, monkeypatch):
     file, page = tmp_path / "track.aiff", tmp_path / "page.html"
     soundfile.write(file, music(3), RATE)

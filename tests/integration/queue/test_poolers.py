@@ -176,6 +176,7 @@ def test_other_modes_are_found_out_said_and_polled(
         assert execute(direct, "SELECT 1 AS one") == [{"one": 1}]
 
 
+@pytest.mark.further
 def test_the_port_of_supabase_s_transaction_pooler_is_not_even_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listen, "connect", lambda *_, **__: pytest.fail("tried"))
     reason = why_polling("postgresql://u@127.0.0.1:6543/postgres", application="test")

@@ -68,6 +68,7 @@ def test_the_file_is_as_loud_as_its_balance_allows_and_says_so(tmp_path):
     assert float(told[2]) == pytest.approx(4 - 16 - made.integrated_lufs, abs=1)
 
 
+@pytest.mark.further
 def test_the_same_mix_is_crushed_where_the_loudness_is_to_be_exact(tmp_path):
     made = delivered(plan(0.04), tmp_path, bounds=None)
     assert made.integrated_lufs == pytest.approx(-16, abs=0.1)
@@ -75,6 +76,7 @@ def test_the_same_mix_is_crushed_where_the_loudness_is_to_be_exact(tmp_path):
     assert made.notes == ()
 
 
+@pytest.mark.further
 def test_what_needs_no_more_than_the_bounds_reaches_its_target(tmp_path):
     mix = measure(Programme(plan(0.04)), threads=2)
     target_lufs = round(integrated_lufs(mix.energies) - 20 * np.log10(mix.sample_peak) + 1, 2)
@@ -97,6 +99,7 @@ def test_a_limiter_that_would_work_for_too_long_is_held_back_as_well(tmp_path):
     assert note.endswith("LUFS: the mix would have had to be limited for more than 1 % of the time")
 
 
+@pytest.mark.further
 def test_drums_whose_peaks_were_foretold_too_low_are_held_back_more(tmp_path):
     n = np.arange(8 * RATE)
     strokes = np.exp(-(n % 11_025) / 800) * np.random.default_rng(1).standard_normal(len(n))
@@ -130,6 +133,7 @@ def test_what_no_codec_can_deliver_so_loud_is_delivered_quieter(tmp_path, encodi
             delivered(hard, tmp_path, encoding, target_lufs=target_lufs, bounds=None)
 
 
+@pytest.mark.further
 def test_the_bounds_are_settings_of_the_delivery(tmp_path):
     made = delivered(plan(0.04), tmp_path, bounds=LimiterBounds(8.0, 1.0))
     assert made.reduction.max_db == pytest.approx(8.0, abs=0.01)

@@ -62,6 +62,7 @@ def test_an_excerpt_is_that_part_of_the_whole(ending: str, loudness: str) -> Non
         assert report["master_gain_db"] == of_whole["master_gain_db"]
 
 
+@pytest.mark.further
 def test_a_coded_excerpt_is_as_loud_as_in_the_whole(tmp_path: Path) -> None:
     whole = rendered("whole.mp3")
     part = rendered("part.mp3", "--from", "8", "--seconds", "10")

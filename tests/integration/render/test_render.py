@@ -175,6 +175,7 @@ def test_the_voice_is_where_the_plan_says_to_the_frame(tmp_path, recordings):
     assert np.abs(track[:66_000]).max() < 1e-4
 
 
+@pytest.mark.further
 def test_a_note_of_gain_means_the_same_whatever_the_files_level(tmp_path, recordings):
     music, rate = soundfile.read(recordings / "music.flac")
     soundfile.write(tmp_path / "quiet.wav", 0.05 * music, rate, subtype="FLOAT")
@@ -233,6 +234,7 @@ def test_a_track_goes_to_standard_output_only_where_that_is_asked_for(tmp_path):
     assert (tmp_path / "track.mp3").read_bytes() == (tmp_path / "piped.mp3").read_bytes()
 
 
+@pytest.mark.further
 def test_a_preview_is_as_long_as_the_setting_says(tmp_path):
     job = job_file(tmp_path, **TONES)
     for seconds, frames in (("4.5", round(4.5 * RATE)), ("60", 15 * RATE)):  # no longer than the track
@@ -429,6 +431,7 @@ def encoding(tmp_path):
     pytest.fail("no encoder was started")
 
 
+@pytest.mark.further
 def test_ctrl_c_leaves_no_file_and_no_child(tmp_path, encoding):
     process, _ = encoding
     children = psutil.Process(process.pid).children(recursive=True)

@@ -141,6 +141,7 @@ class _Holed:
         encoding_of_tracks.encode(replace(track, pcm=holed), out, encoding)
 
 
+@pytest.mark.further
 def test_a_file_that_is_silent_where_it_should_sound_is_refused_at_once(tmp_path, monkeypatch):
     holed = _Holed(4.0, 1.4)
     monkeypatch.setattr(delivery, "encode", holed)

@@ -177,6 +177,7 @@ def test_speech_is_paid_once_even_by_another_dyno(project, leased_dsn, tmp_path)
     assert len(objects(project, "speech")) == 2
 
 
+@pytest.mark.further
 def test_a_customer_over_the_daily_characters_is_refused_unpaid(project, leased_dsn, tmp_path):
     """Counted is what is sent: no markup, nothing that the cache has."""
     with speech_service() as openai:
@@ -202,6 +203,7 @@ def test_a_customer_over_the_daily_characters_is_refused_unpaid(project, leased_
     assert "tomorrow" in refused["error"]
 
 
+@pytest.mark.further
 def test_the_owner_and_the_operators_get_each_email_once(project, leased_dsn, tmp_path):
     resend = Resend(lose_answers=1)
     project.auth.users[CUSTOMER] = "ada@example.com"

@@ -475,6 +475,7 @@ STEAL = "UPDATE audio_job_queue SET claim_token = gen_random_uuid(), claimed_by 
 CANCEL = "UPDATE audio_job_queue SET status = 'cancelled' WHERE track_id = %s"
 
 
+@pytest.mark.further
 def test_a_job_that_is_lost_or_cancelled_at_any_point_publishes_nothing(place):
     """While it is spoken, while its track goes up, and while its preview does."""
     meanwhile: list[tuple[Placed, str]] = []

@@ -180,6 +180,7 @@ def test_a_whole_track_is_made_with_its_receipt(studio):
     assert studio.client.get(f"/api/files/{files['picture']}").content.startswith(b"\x89PNG")
 
 
+@pytest.mark.further
 def test_a_second_track_writes_over_nothing(studio):
     (studio.folder / "track-1.txt").write_text("mine")
     render = studio.client.post("/api/renders", json={"job": {**TONES, "durationMin": 0.05}}).json()

@@ -335,6 +335,7 @@ class TestJobs:
         assert caught.value.code == "job.voice_too_long"
         assert not stage.service.requests
 
+    @pytest.mark.further
     def test_a_wrong_projection_is_mended_and_nothing_is_asked_again(self, stage):
         """The voice is measured as a fast one, and then it is not: what was spoken ends at a whole sentence."""
         job = {"script": LONG, "voice": voice(id="nova"), "durationMin": 0.5}
@@ -433,6 +434,7 @@ class TestSpeed:
             length = self.spoken_s(stage, provider, speed)
             assert length * speed / at_one == pytest.approx(1, abs=0.02), speed
 
+    @pytest.mark.further
     def test_a_model_that_takes_no_speed_is_stretched(self, stage):
         job = {"script": "I am calm. I let this day go.", "durationMin": 0.5, "loopMode": False}
         for speed in (1.0, 0.5):

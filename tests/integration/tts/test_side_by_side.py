@@ -170,6 +170,7 @@ def test_a_piece_that_is_too_long_is_cut_while_others_are_spoken(service, tmp_pa
     assert len(spoken) > len(lines)
 
 
+@pytest.mark.further
 def test_what_several_requests_are_refused_for_is_left_out_from_then_on(service, tmp_path):
     gate = threading.Barrier(4, timeout=20)
     refused = Answer(403, {"detail": {"status": "output_format_not_allowed"}}, before=gate.wait)
@@ -186,6 +187,7 @@ def test_what_several_requests_are_refused_for_is_left_out_from_then_on(service,
     assert len(spoken) == 12
 
 
+@pytest.mark.further
 def test_the_local_voice_speaks_one_after_another_and_all_the_same(tmp_path):
     from worker.tts import open_voice
 

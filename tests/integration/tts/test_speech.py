@@ -156,6 +156,7 @@ def test_pieces_are_trimmed_and_end_in_nothing(tmp_path, processing, abrupt):
         assert np.abs(samples[2000:-8000]).max() > 0.5 * np.abs(samples).max()
 
 
+@pytest.mark.further
 def test_a_script_of_many_sentences_needs_few_open_files(tmp_path):
     """A process may have 1,024 files open by default; a script has more sentences than that."""
     open_now = len(list(Path("/proc/self/fd").iterdir()))

@@ -541,6 +541,7 @@ def test_a_changed_word_costs_its_line_and_what_continues_it(service, tmp_path, 
     assert len(service.requests) == 8 + paid
 
 
+@pytest.mark.further
 def test_of_a_long_neighbour_only_what_is_near_counts(service, tmp_path):
     long = ", ".join(f"Part number {number}" for number in range(40))
     speak_parts(f"{long}.\nI am calm.\n{long}!", voice(service, "elevenlabs"), tmp_path)

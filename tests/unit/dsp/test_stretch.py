@@ -144,6 +144,7 @@ def digest() -> str:
 
 
 @pytest.mark.integration
+@pytest.mark.further
 def test_the_same_sound_gives_the_same_samples_in_every_process():
     """Also with other kernels of the linear algebra below, which add in another order."""
     here = [digest() for _ in range(3)]

@@ -79,6 +79,7 @@ def test_a_gliding_beat_is_found_with_its_course(kind):
     assert "0:00–2:00" in name.words
 
 
+@pytest.mark.further
 def test_a_beat_that_glides_slowly_is_not_many_steady_ones():
     beat = Breakpoints((0, 600 * RATE), (8.0, 6.0))  # 0.0017 Hz a second in each ear
     sound, _ = sounding((Binaural(200.0, beat, RATE), 0.1), seconds=120)
@@ -106,6 +107,7 @@ def test_promised_tones_are_found_and_partials_of_music_counted():
     assert other_tones(result, promised) == 4
 
 
+@pytest.mark.further
 def test_a_tone_that_is_missing_is_not_found():
     _, promised = sounding((Tone(528.0, RATE), 0.05))
     result = inspected(music(), promised=promised)
@@ -121,6 +123,7 @@ def test_a_tone_under_louder_noise_is_masked():
     assert {tone.state for tone in result.promised} == {"masked"}
 
 
+@pytest.mark.further
 def test_a_promised_glide_is_found_along_its_course_even_where_it_is_fast():
     fast = Breakpoints((0, 20 * RATE, 40 * RATE), (40.0, 4.0, 30.0))  # 0.9 Hz a second in each ear
     sound, promised = sounding((Binaural(200.0, fast, RATE), 0.1))

@@ -108,6 +108,7 @@ def test_what_is_transparent_is_white(tmp_path: Path) -> None:
     assert near(found.getpixel((70, 20)), BLUE)
 
 
+@pytest.mark.further
 def test_a_large_picture_is_made_smaller(tmp_path: Path) -> None:
     for kind in ("JPEG", "PNG"):
         assert cleaned(written(tmp_path, two_halves(6200, 3100), kind)).size == (3000, 1500)

@@ -54,6 +54,7 @@ def test_the_loudness_of_a_voice_that_comes_again_is_near_the_wholes(period_s):
     assert integrated_lufs(energies, span_hops=SPAN_HOPS) == pytest.approx(whole, abs=0.6)
 
 
+@pytest.mark.further
 def test_what_comes_again_with_each_share_is_met_at_every_moment():
     """At equal distances all spans would fall into its pauses."""
     share_s = 300.0 / 64
