@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,11 @@ _ROOT = Path(__file__).parent.parent
 
 
 shared_fork_servers: list[ForkServer] = []
+
+
+def heed_interrupts() -> None:
+    """For `preexec_fn`: a shell has what it starts in the background ignore SIGINT, and all that this starts in turn."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def children() -> list[psutil.Process]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from paths import ROOT
+from processes import heed_interrupts
 
 from worker.cli.main import run
 
@@ -24,7 +25,9 @@ def running(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[st
     """Start the command in a folder; also the address that it prints."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "CACHE_DIR": str(folder / "cache")}
     command = [sys.executable, "-m", "worker", "studio", *arguments]
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    ) as process:
         try:
             printed = ""
             while not (found := re.search(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", printed)):

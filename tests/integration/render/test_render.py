@@ -18,6 +18,7 @@ import pytest
 import soundfile
 from music_pieces import PIECES, TURN_S
 from paths import ROOT
+from processes import heed_interrupts
 from tiers import further
 
 from dsp.loudness import measure, short_term_lufs
@@ -401,11 +402,6 @@ def test_an_ending_that_is_no_format_is_refused(tmp_path, told):
     assert ".flac" in said
 
 
-def _heed_interrupts() -> None:
-    """A shell has what it starts in the background ignore SIGINT, and all that this starts in turn."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.fixture
 def encoding(tmp_path):
     """A long render whose encoder is running: the process, and the encoder."""
@@ -415,7 +411,7 @@ def encoding(tmp_path):
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
-        preexec_fn=_heed_interrupts,
+        preexec_fn=heed_interrupts,
     )
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline and process.poll() is None:
