@@ -20,7 +20,7 @@ shared_fork_servers: list[ForkServer] = []
 
 
 def heed_interrupts() -> None:
-    """For `preexec_fn`: a shell has what it starts in the background ignore SIGINT, and all that this starts in turn."""
+    """For `preexec_fn`: a shell has what it starts in the background ignore SIGINT, and so all below that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
