@@ -156,6 +156,7 @@ def deliver(
     ffmpeg: Ffmpeg,
     threads: int,
     on_progress: Callable[[float], None] = lambda _: None,
+    on_programme: Callable[[Programme], None] = lambda _: None,
 ) -> Delivered:
     """Make the file, and make it again until its decoded sound is as loud as asked and its peaks are low enough.
 
@@ -166,6 +167,8 @@ def deliver(
     out : Path
         Appears in one step; on failure it may hold an encoding that was refused, so keep it out of anybody's sight
         until this returns.
+    on_programme : callable
+        Called with each programme before it is encoded; the last one is the delivered file's.
 
     Raises
     ------
@@ -177,6 +180,7 @@ def deliver(
     """
 
     def encoded(programme: Programme, before: tuple[EncodeReport, ...]) -> Delivered:
+        on_programme(programme)
         out.unlink(missing_ok=True)  # the one before is not kept beside the next
         return _encoded(programme, out, delivery, before, ffmpeg=ffmpeg, threads=threads, on_progress=on_progress)
 

@@ -116,7 +116,7 @@ def produce_excerpt(
         if job.duration_min is not None:  # before anything is spoken
             excerpt.frames_of(round(job.duration_min * 60 * SAMPLE_RATE_HZ), SAMPLE_RATE_HZ)
         expected = ExpectedTime(job, studio.config, encoding, threads=studio.threads)
-        expected.foretell(progress, recorded=studio.voice_file is not None, preview=False, uploads=False)
+        expected.foretell(progress, recorded=studio.voice_file is not None, uploads=False)
         expected.shorten(progress, excerpt.seconds or 0.0)
         media, cover = production.prepare()
         compiled = compile_plan(production.job, media)

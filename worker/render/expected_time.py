@@ -21,7 +21,6 @@ _CORES: Final = 2  # that these figures were measured on
 _MEASURE_S: Final = 0.0006  # of a second of track, for each layer
 _ENCODE_S: Final = {"mp3": 0.0065, "m4a": 0.016, "aac": 0.016, "flac": 0.0062, "wav": 0.0032}  # of a second of track
 _DECODED_SHARE: Final = {"mp3": 0.3, "m4a": 0.5, "aac": 0.5, "flac": 0.66, "wav": 1.0}  # of the time of an encoding
-_PREVIEW_S: Final = 0.4
 _FETCH_S: Final = 0.5
 _LOCAL_VOICE_S: Final = 0.6  # until it is loaded
 _LOCAL_CHARACTER_S: Final = 0.008
@@ -52,7 +51,7 @@ class ExpectedTime:
     _: KW_ONLY
     threads: int
 
-    def foretell(self, progress: JobProgress, *, recorded: bool, preview: bool, uploads: bool) -> None:
+    def foretell(self, progress: JobProgress, *, recorded: bool, uploads: bool) -> None:
         """Expect all parts, for so long as the payload says; `recorded`: a file is taken in place of the voice."""
         job = self.job
         recorded = recorded or job.voice.provider == "uploaded"
@@ -63,8 +62,7 @@ class ExpectedTime:
         progress.expect("prepare", 0.0)
         for number in range(len(job.deliver)):
             self._expect_track(progress, number, seconds, len(job.layers))
-            if preview and number == 0:
-                progress.expect("preview", _PREVIEW_S)
+        progress.expect("preview", 0.0)  # made beside the encoding
         if uploads:
             bytes_per_s = _LOSSLESS_BYTES_PER_S.get(self.encoding.format) or self.encoding.kbps * 125
             progress.expect("upload", _UPLOAD_S + seconds * bytes_per_s / _UPLOAD_BYTES_PER_S, by_machine=False)

@@ -172,7 +172,7 @@ class Previewer:
         progress = JobProgress(on_progress)
         expected = ExpectedTime(heard, self._studio.config, encoding, threads=self._studio.threads)
         recorded = self._studio.voice_file is not None
-        expected.foretell(progress, recorded=recorded, preview=False, uploads=False)
+        expected.foretell(progress, recorded=recorded, uploads=False)
         production = Production(heard, studio, folder, progress, self._kept)
         media, _ = production.prepare()
         compiled = compile_plan(production.job, media)

@@ -6,6 +6,7 @@ Voice, music and FFmpeg come in as a `Studio`; nothing here knows of queues or c
 from __future__ import annotations
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from worker.plan.lyrics import as_lrc, as_webvtt
 from worker.render import stages
 from worker.render.expected_time import ExpectedTime
 from worker.render.machine_pace import MachinePace
-from worker.render.preview import PREVIEW_FADE_S
+from worker.render.preview import PREVIEW_FADE_S, EarlyPreview
 from worker.render.production import Production, make_tags
 from worker.render.progress import JobProgress, OnProgress
 from worker.render.report import Report, make_report
@@ -95,13 +96,12 @@ def produce(
     with (
         tempfile.TemporaryDirectory(prefix="mindscript-") as inputs,
         tempfile.TemporaryDirectory(prefix=".mindscript-", dir=out.parent) as candidates,
+        ThreadPoolExecutor(1, thread_name_prefix="preview") as beside,
         (progress := JobProgress(on_progress or (lambda stage, fraction: None), pace=machine.read())).ticking(),
     ):
         production = Production(job, studio, Path(inputs), progress)
         expected = ExpectedTime(job, studio.config, encoding, threads=studio.threads)
-        expected.foretell(
-            progress, recorded=studio.voice_file is not None, preview=preview is not None, uploads=uploads
-        )
+        expected.foretell(progress, recorded=studio.voice_file is not None, uploads=uploads)
         media, cover = production.prepare()
         job = production.job
         compiled = compile_plan(job, media)
@@ -119,10 +119,11 @@ def produce(
             tracks.append((compiled.twin, candidate.with_name(twin.name), twin))
         reports = []
         for number, (plan, made, place) in enumerate(tracks):
-            delivered, loudness = production.deliver(plan, made, delivery, compiled, media, number)
+            early = None
             if preview is not None and number == 0:
                 start = compiled.heard_from - PREVIEW_FADE_FRAMES
-                production.preview(delivered.programme, preview, start, preview_s, Tags(title=tags.title))
+                early = EarlyPreview(preview, start, preview_s, Tags(title=tags.title), studio.ffmpeg, beside)
+            delivered, loudness = production.deliver(plan, made, delivery, compiled, media, number, early)
             reports.append(
                 make_report(
                     made,

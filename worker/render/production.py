@@ -25,7 +25,7 @@ from worker.render.chapters import chapters
 from worker.render.deliver import Delivered, Delivery, deliver
 from worker.render.kept_media import KeptMedia
 from worker.render.master import LoudnessOf
-from worker.render.preview import deliver_preview
+from worker.render.preview import EarlyPreview
 from worker.render.programme import Programme, measure
 from worker.render.progress import JobProgress
 from worker.render.report import layer_loudness
@@ -67,8 +67,9 @@ class Production:
         if self.job.has_voice and (self.kept is None or not self.kept.has_speech(self.job)):
             self.studio.check_voice(self.job)
         with ThreadPoolExecutor(1, thread_name_prefix="recording") as beside:
-            # a recording costs nothing, so it is decoded beside the music
-            recording = beside.submit(self._speak) if self.studio.voice_file is not None else None
+            # a recording costs nothing, so it is fetched and decoded beside the music
+            recorded = self.studio.voice_file is not None or self.job.voice.provider == "uploaded"
+            recording = beside.submit(self._speak) if recorded else None
             with self.timed("fetch"):
                 music = self._fetch_music()
                 cover = self._fetch_cover()
@@ -156,9 +157,16 @@ class Production:
             )
 
     def deliver(
-        self, plan: RenderPlan, out: Path, delivery: Delivery, compiled: Compiled, media: Media, number: int
+        self,
+        plan: RenderPlan,
+        out: Path,
+        delivery: Delivery,
+        compiled: Compiled,
+        media: Media,
+        number: int,
+        preview: EarlyPreview | None = None,
     ) -> tuple[Delivered, dict[str, float]]:
-        """Measure the mix and make the file; also the loudness of each layer, measured beside the encoding."""
+        """Measure the mix and make the file; also the loudness of each layer, and the preview, beside the encoding."""
         mix = self.measure(plan, number)
         with self.timed("deliver"), ThreadPoolExecutor(1, thread_name_prefix="layers") as beside:
             loudness = beside.submit(layer_loudness, plan, compiled.layer_gains_db, media)
@@ -170,21 +178,24 @@ class Production:
                 ffmpeg=self.studio.ffmpeg,
                 threads=self.studio.threads,
                 on_progress=lambda done: self.progress.at(f"encode {number}", stages.MIXING, done),
+                on_programme=(lambda _: None) if preview is None else preview.begin,
             )
             layers_lufs = loudness.result()
         self.progress.at(f"encode {number}", stages.MIXED, 1.0)
+        if preview is not None:
+            self._finish(preview, delivered.programme)
         return delivered, layers_lufs
 
-    def preview(self, programme: Programme, out: Path, start: int, seconds: float, tags: Tags) -> None:
-        """Make the preview; without one the track is delivered all the same."""
+    def _finish(self, preview: EarlyPreview, programme: Programme) -> None:
+        """Have the preview; without one the track is delivered all the same."""
         self.progress.at("preview", stages.PREVIEWING, 0.0)
         try:
             with self.timed("preview"):
-                deliver_preview(programme, out, start=start, seconds=seconds, tags=tags, ffmpeg=self.studio.ffmpeg)
+                preview.finish(programme)
         except (WorkerError, OSError) as error:
             self.preview_error = str(error)
             self.adapted.append("There is no preview: it could not be made")
-            out.unlink(missing_ok=True)
+            preview.out.unlink(missing_ok=True)
         else:
             self.progress.at("preview", stages.PREVIEWED, 1.0)
 

@@ -138,7 +138,7 @@ def parts(payload: dict[str, object], **how: bool) -> dict[str, float]:
 
     job = parse_job(payload)
     expected = ExpectedTime(job, Config(), Encoding.for_quality(job.output.format, "medium"), threads=2)
-    expected.foretell(Noted(lambda *_: None), **{"recorded": False, "preview": True, "uploads": False, **how})
+    expected.foretell(Noted(lambda *_: None), **{"recorded": False, "uploads": False, **how})
     return found
 
 
