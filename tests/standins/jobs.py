@@ -16,6 +16,7 @@ from pathlib import Path
 
 from worker import errors
 from worker.config import Config
+from worker.ffmpeg.program import FOUND_FFMPEGS
 from worker.job import large_modules
 from worker.job.channel import Channel
 from worker.job.messages import JobInput, JobOutput
@@ -57,6 +58,7 @@ def perform(job_input: JobInput, config: Config, channel: Channel, folder: Path)
             "dbtp": -1.5,
             "loaded_by": _LOADED_BY,
             "had": had,
+            "ffmpegs": [found.version for found in FOUND_FFMPEGS.values()],
         },
     )
 

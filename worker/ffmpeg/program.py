@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Final, get_args
 
 from worker.errors import MachineError
 from worker.ffmpeg.sandbox import Sandbox, start
@@ -29,11 +28,14 @@ class Ffmpeg:
     sandbox: Sandbox = "whole"
 
 
-@functools.cache
+FOUND_FFMPEGS: Final[dict[str | None, Ffmpeg]] = {}
+"""By its setting, each that this process has found. A worker hands it on to its jobs: to ask takes up to 70 ms."""
+
+
 def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
     """Find the FFmpeg to use: the configured one, else PATH's when it is new enough, else imageio-ffmpeg's.
 
-    The answer is remembered for the life of the process.
+    The answer is remembered in `FOUND_FFMPEGS`.
 
     Raises `MachineError` if there is none, or the configured one is missing, fails or is older than 5.1; with a
     hint.
@@ -43,6 +45,12 @@ def find_ffmpeg(configured: str | None = None) -> Ffmpeg:
     configured : str, optional
         A path, or a name on PATH (the setting FFMPEG). When given, no other is tried.
     """
+    if configured not in FOUND_FFMPEGS:
+        FOUND_FFMPEGS[configured] = _found(configured)
+    return FOUND_FFMPEGS[configured]
+
+
+def _found(configured: str | None) -> Ffmpeg:
     if configured:
         found = shutil.which(configured)
         if found is None:

@@ -16,6 +16,7 @@ from loguru import logger
 from worker import logs, masks
 from worker.config import Config
 from worker.errors import WorkerError
+from worker.ffmpeg.program import FOUND_FFMPEGS
 from worker.job import large_modules
 from worker.job.channel import Channel
 from worker.job.messages import Assignment, Failed, JobInput, JobOutput, Loaded
@@ -36,6 +37,7 @@ def run(descriptor: int) -> None:
     _limit_memory(assignment.memory_bytes)
     tempfile.tempdir = str(assignment.folder)
     logs.set_up_job(assignment.config, assignment.job_input.job_id)
+    FOUND_FFMPEGS.update(assignment.ffmpegs)
     if assignment.job_input.payload_text is not None:
         masks.learn(assignment.job_input.payload_text)
     try:

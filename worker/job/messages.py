@@ -11,6 +11,7 @@ from typing import Any, Literal
 from worker import errors
 from worker.config import Config
 from worker.errors import ConfigurationError, Interrupted, ResourceError, TransientError, WorkerError
+from worker.ffmpeg.program import Ffmpeg
 from worker.logs import where
 from worker.masks import mask_error
 
@@ -65,7 +66,7 @@ class Assignment:
 
     `function` is a ``module:function``, called with `job_input`, `config`, the `Channel` and the job's own `folder`,
     which the worker removes. `memory_bytes` limits the job: the kernel bounds what one process may map, the worker
-    checks what all of them hold.
+    checks what all of them hold. `ffmpegs` are those that the worker has found.
     """
 
     function: str
@@ -73,6 +74,7 @@ class Assignment:
     config: Config
     folder: Path
     memory_bytes: int
+    ffmpegs: Mapping[str | None, Ffmpeg] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

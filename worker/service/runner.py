@@ -23,6 +23,7 @@ from worker.errors import (
     TransientError,
     WorkerError,
 )
+from worker.ffmpeg.program import FOUND_FFMPEGS
 from worker.job.memory import kills_by_the_kernel
 from worker.job.messages import (
     Assignment,
@@ -165,7 +166,9 @@ class RunningJob:
             claim.waited_s,
             is_probe=claim.probed_cause is not None,
         )
-        assignment = Assignment(context.function, job_input, context.config, folder, context.memory_limit_bytes)
+        assignment = Assignment(
+            context.function, job_input, context.config, folder, context.memory_limit_bytes, dict(FOUND_FFMPEGS)
+        )
         job = JobProcess(context.fork_server, assignment)
         try:
             output = self._receive(job)

@@ -17,7 +17,7 @@ from processes import children
 
 from worker.errors import ConfigurationError, MediaError, ResourceError, TransientError
 from worker.ffmpeg.pipe import Limits, Pipe
-from worker.ffmpeg.program import Ffmpeg, find_ffmpeg, parse_version
+from worker.ffmpeg.program import FOUND_FFMPEGS, Ffmpeg, find_ffmpeg, parse_version
 
 ENDLESS = ("-f", "lavfi", "-i", "sine", "-f", "s16le", "pipe:1")
 ENCODER = ("-f", "s16le", "-ar", "44100", "-ac", "2", "-i", "pipe:0", "-f", "s16le", "pipe:1")
@@ -32,9 +32,9 @@ def ffmpeg() -> Ffmpeg:
 @pytest.fixture
 def forget() -> Iterator[None]:
     """What was found is remembered by the process."""
-    find_ffmpeg.cache_clear()
+    FOUND_FFMPEGS.clear()
     yield
-    find_ffmpeg.cache_clear()
+    FOUND_FFMPEGS.clear()
 
 
 def script(path: Path, body: str) -> Path:

@@ -17,6 +17,7 @@ from standins.jobs import PERFORM
 
 from worker.config import Config
 from worker.errors import ConfigurationError, JobError, LeaseLost, ResourceError, TransientError, WaitError
+from worker.ffmpeg.program import Ffmpeg
 from worker.job.messages import Assignment, Failed, JobInput, JobOutput, Loaded, Message, Progress, Question, Uploaded
 from worker.job.process import ForkServer, JobProcess
 from worker.queue.transport import StatementRefusedError
@@ -65,6 +66,12 @@ def eventually(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "did not come true"
         time.sleep(0.01)
+
+
+def test_a_job_does_not_look_for_the_ffmpeg_that_its_worker_has_found(fork_server: ForkServer, tmp_path: Path) -> None:
+    found = {None: Ffmpeg(Path("/bin/ffmpeg"), "7.7")}
+    assignment = Assignment(PERFORM, JobInput("job-1", None, None, "{}"), Config(), tmp_path, _LIMIT, found)
+    assert run_to_end(JobProcess(fork_server, assignment)).last.summary["ffmpegs"] == ["7.7"]
 
 
 def test_a_job_is_a_session_of_its_own_and_its_pid_is_known_at_once(fork_server: ForkServer, tmp_path: Path) -> None:
