@@ -143,7 +143,7 @@ def work(folder: Path, mix: Mix, format_: str, settings: dict[str, str], jobs: i
         shutil.copyfile(folder.parent / source, out / bucket / name)
     payload = {**mix.job(), "voice": {"provider": "uploaded", "url": f"{_USER}/me.wav"}, "outputFormat": format_}
     with ExitStack() as stack:
-        server = stack.enter_context(postgres_server(max(server_versions())))
+        server = stack.enter_context(postgres_server(max(server_versions()), settings={"fsync": "on"}))
         migrate(server.dsn)
         with psycopg.connect(server.dsn, autocommit=True) as connection:
             for _ in range(jobs):
