@@ -111,12 +111,16 @@ def read_story(queue: Queue, job_id: str, config: Config) -> Story:
 
 def _files(result: Mapping[str, Any], job: ListedJob, config: Config) -> Files:
     """The delivered files by the result; customers can write it, so a link is made for a place of this job's only."""
-    lyrics = result.get("lyrics")
+    beside = {what: paths for key in ("lyrics", "formats") for what, paths in _mapping(result.get(key)).items()}
+    stems = {f"stem of the {layer}": path for layer, path in _mapping(result.get("stems")).items()}
     named = {
         "track": result.get("url") or result.get("audioUrl"),
         "preview": result.get("preview_url"),
         "speakers": result.get("speakersUrl"),
-        **(lyrics if isinstance(lyrics, dict) else {}),
+        **beside,
+        **stems,
+        "list of stems": result.get("stemList"),
+        "waveform": result.get("peaks"),
     }
     paths = {what: path for what, path in named.items() if isinstance(path, str)}
     bucket, _, key = paths.get("track", "").partition("/")
@@ -130,6 +134,10 @@ def _files(result: Mapping[str, Any], job: ListedJob, config: Config) -> Files:
     except WorkerError as error:
         return Files(paths, None, error.message)
     return Files(paths, link, None if link else "there is no such file any more")
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _shown(value: Any, *, with_script: bool, depth: int = _DEEPEST) -> Any:

@@ -19,6 +19,7 @@ from worker.cli.outputs import REPORT_ENDINGS, Output, Overwrite, staged
 from worker.cli.screen import Row
 from worker.config import Config
 from worker.payload.schema import RenderJob
+from worker.render.files_beside import files_beside
 
 if TYPE_CHECKING:
     from worker.render.excerpt import Excerpt
@@ -79,20 +80,22 @@ class RenderTask:
         """All files that are read."""
         return self.media if self.source is None else (self.source, *self.media)
 
+    def _recorded_layers(self) -> Iterator[str]:
+        """Layers that the job has by the recordings that take their place."""
+        if self.voice is not None:
+            yield "voice"
+        if self.music is not None:
+            yield "music"
+
     def outputs(self) -> list[Output]:
         """All files that are written."""
         found = []
         track, whole = self.destination.path, self.excerpt is None
         if self.destination.kept:
             found.append(Output("--out", track, job=self.label))
-            if whole and {"headphones", "speakers"} <= set(self.job.deliver):
-                twin = track.with_stem(f"{track.stem}-speakers")
-                found.append(Output("the track for speakers", twin, job=self.label))
-            if whole and self.job.lyrics:
-                found += [
-                    Output(f"the lyrics beside {track.name}", track.with_suffix(ending), job=self.label)
-                    for ending in (".lrc", ".vtt")
-                ]
+            if whole:
+                layers = dict.fromkeys((*self.job.layers, *self._recorded_layers()))
+                found += [Output(what, path, job=self.label) for what, path in files_beside(self.job, track, layers)]
         if self.preview is not None:
             found.append(Output("--preview", self.preview, _PREVIEW_ENDINGS, job=self.label))
         if self.report is not None:
@@ -175,4 +178,5 @@ def _rows(track: Path, produced: Produced, seconds: float) -> list[Row]:
     rows = [Row(track, produced.report.as_json(), seconds)]
     if produced.twin is not None and produced.twin_report is not None:
         rows.append(Row(track.with_name(produced.twin.name), produced.twin_report.as_json(), seconds))
+    rows += [Row(track.with_name(path.name), report.as_json(), seconds) for path, report in produced.further.items()]
     return rows

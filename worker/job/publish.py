@@ -17,6 +17,7 @@ from worker.render import stages
 from worker.render.produce import Produced
 from worker.storage.base import CONTENT_TYPES, RENDERS, Storage, Stored, preview_key, track_key
 
+_TEXTS = (".lrc", ".vtt", ".json")
 _PREVIEW_S = 45.0  # a job waits no longer for its preview to be stored
 _UPLOADED_PERCENT = 99  # 100 is for a job that has ended
 
@@ -25,13 +26,13 @@ _UPLOADED_PERCENT = 99  # 100 is for a job that has ended
 class Published:
     """Where the files are in storage, as ``bucket/key``; the preview as `tracks.preview_url` holds it.
 
-    `preview` is None if it could not be stored, `lyrics` is by the file's suffix, `notes` says what was not stored.
+    `preview` is None if it could not be stored, `beside` has what the bucket took of `Produced.beside`, `notes` says
+    what was not stored.
     """
 
     track: str
     preview: str | None
-    twin: str | None
-    lyrics: Mapping[str, str]
+    beside: Mapping[Path, str]
     notes: tuple[str, ...] = ()
 
 
@@ -45,9 +46,9 @@ def publish(
     storage: Storage,
     channel: Channel,
 ) -> Published:
-    """Upload a track, its preview, its twin for speakers and its lyrics.
+    """Upload a track, its preview and the files beside it.
 
-    The track is published even if its preview or its lyrics cannot be stored.
+    The track is published even if its preview, or a text beside it, cannot be stored.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def publish(
         From `Storage.put` and `Channel.may_publish`.
     """
 
-    sent = _Sent(channel, [track_file, preview_file, *([produced.twin] if produced.twin else []), *produced.lyrics])
+    sent = _Sent(channel, [track_file, preview_file, *produced.beside])
 
     def upload(path: Path, bucket: str, key: str, *, within_s: float | None = None) -> Stored:
         channel.may_publish()
@@ -95,15 +96,18 @@ def publish(
         except WorkerError as error:
             log.warning("preview: {}", error.message)
             notes.append("There is no preview: it could not be stored")
-    twin = None if produced.twin is None else upload_render(produced.twin)
-    lyrics: dict[str, str] = {}
-    for path in produced.lyrics:
+    beside: dict[Path, str] = {}
+    for path in produced.beside:
         try:
-            lyrics[path.suffix] = upload_render(path)
-        except ConfigurationError as error:  # a bucket for audio only
-            logger.bind(event="lyrics.refused", job=job_input.job_id).warning("lyrics: {}", error.message)
+            beside[path] = upload_render(path)
+        except ConfigurationError as error:
+            if path.suffix not in _TEXTS:
+                raise
+            # a bucket for audio only
+            event = "lyrics.refused" if path in produced.lyrics else "text.refused"
+            logger.bind(event=event, job=job_input.job_id).warning("{}: {}", path.suffix, error.message)
     channel.progress(_UPLOADED_PERCENT, stages.FINALIZING)
-    return Published(track, preview, twin, lyrics, tuple(notes))
+    return Published(track, preview, beside, tuple(notes))
 
 
 class _Sent:

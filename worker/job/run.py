@@ -6,7 +6,7 @@ the database (the track's row, the music catalogue) go to the worker, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,13 +179,8 @@ def _output(
     }
     if report.speech is not None:
         result["speech"] = dict(report.speech)
-    files = {track_file.suffix: published.track}
-    if published.twin is not None and produced.twin_report is not None:
-        result["speakersUrl"] = published.twin
-        result["speakersQuality"] = produced.twin_report.as_json()
-        files[f"-speakers{track_file.suffix}"] = published.twin
-    if published.lyrics:
-        result["lyrics"] = {ending.removeprefix("."): path for ending, path in published.lyrics.items()}
+    result |= _result_beside(produced, published)
+    files = {path.name.removeprefix(track_file.stem): place for path, place in published.beside.items()}
     track = {"audio_url": published.track, "duration_seconds": seconds, "status": "published"}
     if published.preview is not None:
         track["preview_url"] = published.preview
@@ -195,7 +190,7 @@ def _output(
         "dbtp": report.true_peak_dbtp,
         "duration_s": report.duration_s,
         "title": title,
-        "files": {**files, **published.lyrics},
+        "files": {track_file.suffix: published.track, **files},
         "preview_url": published.preview,
         "quality": figures,
         "speech_cache": dict(report.speech_cache),
@@ -204,3 +199,24 @@ def _output(
         "without_music": None if produced.music_error is None else masked(produced.music_error.message),
     }
     return JobOutput(result, track, summary)
+
+
+def _result_beside(produced: Produced, published: Published) -> dict[str, Any]:
+    """What the row says of the files beside the track."""
+
+    def places(paths: Mapping[str, Path]) -> dict[str, str]:
+        return {name: published.beside[path] for name, path in paths.items() if path in published.beside}
+
+    result: dict[str, Any] = {}
+    if produced.twin is not None and produced.twin_report is not None:
+        result["speakersUrl"] = published.beside[produced.twin]
+        result["speakersQuality"] = produced.twin_report.as_json()
+    stems = {} if produced.stems is None else places(produced.stems.files)
+    stem_list = {} if produced.stems is None else places({"stemList": produced.stems.stem_list})
+    peaks = {} if produced.peaks is None else places({"peaks": produced.peaks})
+    named = {
+        "lyrics": places({path.suffix.removeprefix("."): path for path in produced.lyrics}),
+        "formats": places({path.suffix.removeprefix("."): path for path in produced.further}),
+        "stems": stems,
+    }
+    return result | {name: paths for name, paths in named.items() if paths} | stem_list | peaks

@@ -23,7 +23,7 @@ from worker.payload.script import Pause, parse_script, script_mistakes
 DEFAULT_DURATION_MIN: Final = 5.0
 # fields without influence on the seed
 NOT_SOUND: Final = frozenset(
-    {"seed", "output", "metadata", "deliver", "gains", "safety", "chapters", "lyrics", "pronounce"}
+    {"seed", "output", "metadata", "deliver", "gains", "safety", "chapters", "lyrics", "peaks", "pronounce"}
 )
 NOT_WORDS: Final = frozenset({"high_pass_hz", "declick", "tidy", "care", "take"})  # the same of the voice
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar,
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from worker.formats import FormatName, Quality
+from worker.formats import FORMATS, FormatName, Quality
 from worker.payload.messages import Allowed
 from worker.payload.script import Sentence, parse_script
 from worker.payload.sessions import SessionName
@@ -24,6 +24,7 @@ SOLFEGGIO_HZ: Final = (174.0, 285.0, 396.0, 417.0, 528.0, 639.0, 741.0, 852.0, 9
 _MOST_WORDS = 20  # in a list of choices, each of which may be there twice
 
 Listening = Literal["headphones", "speakers"]
+STEMS: Final = "stems"
 Tidy = Literal["dc", "channel", "polarity", "ends", "measure"]
 Care = Literal["none", "gentle"]
 TIDY: Final[tuple[Tidy, ...]] = get_args(Tidy)
@@ -92,7 +93,7 @@ def _tidy(value: object) -> object:
     return value
 
 
-def _each_once(values: tuple[Listening, ...]) -> tuple[Listening, ...]:
+def _each_once(values: tuple[Deliverable, ...]) -> tuple[Deliverable, ...]:
     if not values:
         raise ValueError("an empty list")
     return tuple(dict.fromkeys(values))
@@ -103,8 +104,10 @@ SolfeggioHz = Annotated[
 ]
 if TYPE_CHECKING:
     ProviderName = str
+    Deliverable = str
 else:
     ProviderName = Literal[tuple(PROVIDERS)]
+    Deliverable = Literal[(*get_args(Listening), STEMS, *FORMATS)]
 LOOP_MODES = Allowed("true, false, repeat or interval")
 ChapterMarks = Literal["auto", "lines", "repetitions", "none"]
 MUSIC_LOOPS = Allowed('"auto", "whole" or {"from", "to"} in seconds, at least 0.1 s apart')
@@ -383,10 +386,10 @@ class RenderJob(_Model):
     safety: Safety = Safety()
     output: Output = Output()
     deliver: Annotated[
-        tuple[Listening, ...],
+        tuple[Deliverable, ...],
         Field(max_length=_MOST_WORDS),
         AfterValidator(_each_once),
-        Allowed(f"a list of headphones, speakers or both, at most {_MOST_WORDS}"),
+        Allowed(f"a list of headphones, speakers, stems or formats ({', '.join(FORMATS)}), at most {_MOST_WORDS}"),
     ] = ("headphones",)
     session: SessionName | None = None
     metadata: Metadata = Metadata()
@@ -394,6 +397,7 @@ class RenderJob(_Model):
         "auto"
     )
     lyrics: bool = False
+    peaks: bool = False
     seed: Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**63)] | None = None
     dialect: SkipJsonSchema[Literal["app", "edge"]] = Field(default="app", exclude=True)
     unknown_keys: SkipJsonSchema[tuple[str, ...]] = Field(default=(), exclude=True)
@@ -409,6 +413,16 @@ class RenderJob(_Model):
     def layers(self) -> tuple[str, ...]:
         """The layers that the payload asks for, in the order of the mix."""
         return tuple(layer for layer, kind in LAYERS.items() if getattr(self, kind.field) not in (None, False, "none"))
+
+    @property
+    def listenings(self) -> tuple[Listening, ...]:
+        """What the track is made for: a track each; for headphones where the payload names none."""
+        return tuple(each for each in get_args(Listening) if each in self.deliver) or ("headphones",)
+
+    @property
+    def further_formats(self) -> tuple[FormatName, ...]:
+        """Formats in which the first track is delivered beside its own."""
+        return tuple(each for each in self.deliver if each in FORMATS and each != self.output.format)
 
     def gain_db(self, layer: str) -> float:
         """A layer's steady gain."""

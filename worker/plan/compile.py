@@ -104,7 +104,7 @@ def compile_plan(job: RenderJob, media: Media) -> Compiled:
     plan = RenderPlan(SAMPLE_RATE_HZ, frames, tuple(layers), fade)
     return Compiled(
         plan=plan,
-        twin=_twin(job, plan, notes) if {"headphones", "speakers"} <= set(job.deliver) else None,
+        twin=_twin(job, plan, notes) if len(job.listenings) > 1 else None,
         repetitions=0 if placed is None else placed.repetitions,
         spoken=spoken,
         layer_gains_db=gains_db,

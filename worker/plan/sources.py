@@ -71,7 +71,7 @@ def solfeggio(job: RenderJob, frames: int, notes: list[str]) -> Source | None:
 
 def binaural(job: RenderJob, frames: int, notes: list[str]) -> Source | None:
     """The beat, as the listeners that the job names can hear it."""
-    return None if job.binaural is None else beat(job.binaural, for_speakers="headphones" not in job.deliver)
+    return None if job.binaural is None else beat(job.binaural, for_speakers="headphones" not in job.listenings)
 
 
 def beat(field: BinauralField, *, for_speakers: bool) -> Source:

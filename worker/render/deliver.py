@@ -18,6 +18,7 @@ from dsp.limiter import Reduction
 from dsp.loudness import LoudnessMeter, Measurement, hop_frames, integrated_lufs, rounded_db
 from dsp.peak_survey import LimiterBounds
 from dsp.plan import RenderPlan, render
+from dsp.waveform_peaks import WaveformPeaks
 from worker.codec.encode import encode
 from worker.codec.encoding import Encoding
 from worker.codec.segments import Track
@@ -28,6 +29,7 @@ from worker.plan.compile import SpokenSpan
 from worker.render.analysis import DeliveredAnalysis, DeliveredAnalyzer
 from worker.render.expected_time import decoded_share
 from worker.render.master import Aim, LoudnessOf, Shortfall, find_master, too_loud
+from worker.render.peaks import peaks_of
 from worker.render.programme import Programme
 from worker.render.silence import silent_span, sounds_below_treble
 
@@ -46,7 +48,8 @@ class Delivery:
     """What the file has to be.
 
     Without a target the level is left alone. With bounds a file that cannot be so loud within them is as loud as it
-    can be; without, it is an error. The analysis avoids the spans where the voice sounds (`spoken`).
+    can be; without, it is an error. The analysis avoids the spans where the voice sounds (`spoken`). With `peaks` the
+    decoded file's waveform is gathered, too.
     """
 
     encoding: Encoding
@@ -56,6 +59,7 @@ class Delivery:
     spoken: tuple[SpokenSpan, ...] = ()
     bounds: LimiterBounds | None = None
     loudness: LoudnessOf = integrated_lufs
+    peaks: bool = False
 
 
 EncodeReport = dict[str, float | None]
@@ -76,6 +80,7 @@ class Delivered:
     reduction: Reduction
     analysis: DeliveredAnalysis
     encodes: tuple[EncodeReport, ...]
+    peaks: WaveformPeaks | None = None
     shortfall: Shortfall | None = None
 
     @property
@@ -286,6 +291,7 @@ def _encoded(
     reduction = Reduction()
     meter = LoudnessMeter(plan.sample_rate, true_peak=True, hop_peaks=False)
     analyzer = DeliveredAnalyzer(plan, delivery.spoken)
+    peaks = peaks_of(plan.frames) if delivery.peaks else None
     taken = decoded = 0
     share = decoded_share(delivery.encoding)
 
@@ -301,6 +307,8 @@ def _encoded(
         nonlocal decoded
         meter.add(block)
         analyzer.add(block)
+        if peaks is not None:
+            peaks.add(block)
         decoded += len(block)
         tell()
 
@@ -317,7 +325,7 @@ def _encoded(
     encode(track, out, delivery.encoding)
     measurement = meter.result()
     encodes = (*before, encode_report(programme, measurement))
-    return Delivered(delivery, programme, measurement, reduction, analyzer.result(), encodes)
+    return Delivered(delivery, programme, measurement, reduction, analyzer.result(), encodes, peaks)
 
 
 def encode_report(programme: Programme, measurement: Measurement) -> EncodeReport:

@@ -13,7 +13,7 @@ from dsp.plan import RenderPlan
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.payload.parse import pauses_s
-from worker.payload.schema import RenderJob
+from worker.payload.schema import STEMS, RenderJob
 from worker.render.progress import JobProgress
 from worker.voices import PROVIDERS
 
@@ -60,22 +60,24 @@ class ExpectedTime:
         progress.expect("fetch", _FETCH_S if job.background_music is not None else 0.0, by_machine=False)
         progress.expect("speak", _RECORDING_S * seconds if recorded else self._speech_s(), by_machine=is_local)
         progress.expect("prepare", 0.0)
-        for number in range(len(job.deliver)):
+        for number in range(len(job.listenings)):
             self._expect_track(progress, number, seconds, len(job.layers))
         progress.expect("preview", 0.0)  # made beside the encoding
+        self._expect_further(progress, seconds, len(job.layers))
         if uploads:
             bytes_per_s = _LOSSLESS_BYTES_PER_S.get(self.encoding.format) or self.encoding.kbps * 125
             progress.expect("upload", _UPLOAD_S + seconds * bytes_per_s / _UPLOAD_BYTES_PER_S, by_machine=False)
 
     def correct(self, progress: JobProgress, plan: RenderPlan, *, tracks: int) -> None:
         """Expect what is left for so long as the plan says."""
-        for number in range(len(self.job.deliver)):
+        for number in range(len(self.job.listenings)):
             seconds = plan.frames / plan.sample_rate if number < tracks else 0.0
             self._expect_track(progress, number, seconds, len(plan.layers))
+        self._expect_further(progress, plan.frames / plan.sample_rate, len(plan.layers))
 
     def shorten(self, progress: JobProgress, seconds: float) -> None:
         """Expect that so much of one track is encoded, and nothing of others."""
-        for number in range(len(self.job.deliver)):
+        for number in range(len(self.job.listenings)):
             part_s = seconds if number == 0 else 0.0
             progress.expect(f"encode {number}", _ENCODE_S[self.encoding.format] * part_s * _CORES / self.threads)
             if number:
@@ -85,6 +87,14 @@ class ExpectedTime:
         seconds *= _CORES / self.threads
         progress.expect(f"measure {number}", _MEASURE_S * layers * seconds)
         progress.expect(f"encode {number}", _ENCODE_S[self.encoding.format] * seconds)
+
+    def _expect_further(self, progress: JobProgress, seconds: float, layers: int) -> None:
+        """Expect the first track in further formats, and its stems."""
+        seconds *= _CORES / self.threads
+        for format_ in self.job.further_formats:
+            progress.expect(f"encode {format_}", _ENCODE_S[format_] * seconds)
+        if STEMS in self.job.deliver:
+            progress.expect("stems", _ENCODE_S["flac"] * layers * seconds)
 
     def _track_s(self) -> float:
         job = self.job

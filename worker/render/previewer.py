@@ -176,7 +176,7 @@ class Previewer:
         production = Production(heard, studio, folder, progress, self._kept)
         media, _ = production.prepare()
         compiled = compile_plan(production.job, media)
-        content = production.job.model_dump_json(exclude={"metadata", "lyrics", "chapters", "deliver"})
+        content = production.job.model_dump_json(exclude={"metadata", "lyrics", "chapters", "deliver", "peaks"})
         return PreparedJob(f"{encoding} {content}", production, compiled, encoding)
 
     def hear(

@@ -6,24 +6,29 @@ Voice, music and FFmpeg come in as a `Studio`; nothing here knows of queues or c
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from worker.codec.encoding import Encoding
 from worker.codec.tags import Tags
 from worker.errors import MediaError
-from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
+from worker.payload.schema import SAMPLE_RATE_HZ, STEMS, RenderJob
 from worker.plan.compile import Compiled, compile_plan
 from worker.plan.lyrics import as_lrc, as_webvtt
 from worker.render import stages
+from worker.render.deliver import Delivered
 from worker.render.expected_time import ExpectedTime
+from worker.render.files_beside import lyrics_files, peaks_file, twin_file
 from worker.render.machine_pace import MachinePace
+from worker.render.peaks import write_peaks
 from worker.render.preview import PREVIEW_FADE_S, EarlyPreview
 from worker.render.production import Production, make_tags
 from worker.render.progress import JobProgress, OnProgress
 from worker.render.report import Report, make_report
+from worker.render.stems import Stems
 from worker.render.studio import Studio
 from worker.vendors import speech_figures
 
@@ -40,6 +45,12 @@ class Produced:
         The track for speakers, where both were asked for.
     lyrics : tuple of Path
         The spoken lines with their times (LRC, WebVTT), where they were asked for.
+    further : mapping of Path to Report
+        The track in further formats, where they were asked for.
+    stems : Stems or None
+        A file a layer, and their list, where they were asked for.
+    peaks : Path or None
+        The waveform for players, where it was asked for.
     music_error : MediaError or None
         Why the track has no music, though the job names some.
     cover_error : MediaError or None
@@ -52,14 +63,24 @@ class Produced:
     twin: Path | None = None
     twin_report: Report | None = None
     lyrics: tuple[Path, ...] = ()
+    further: Mapping[Path, Report] = field(default_factory=dict)
+    stems: Stems | None = None
+    peaks: Path | None = None
     music_error: MediaError | None = None
     cover_error: MediaError | None = None
     preview_error: str | None = None
 
+    @property
+    def beside(self) -> tuple[Path, ...]:
+        """All files beside the track."""
+        found = (self.twin, *self.further, *(self.stems.paths if self.stems else ()), *self.lyrics, self.peaks)
+        return tuple(path for path in found if path is not None)
+
     def as_json(self) -> dict[str, Any]:
-        """The report as a document; that of the twin is in it."""
+        """The report as a document; those of the twin and of further formats are in it."""
         twin = {} if self.twin_report is None else {"twin": self.twin_report.as_json()}
-        return self.report.as_json() | twin
+        further = {path.suffix.removeprefix("."): report.as_json() for path, report in self.further.items()}
+        return self.report.as_json() | twin | ({"further": further} if further else {})
 
 
 def produce(
@@ -81,7 +102,7 @@ def produce(
     ----------
     out : Path
         Appears when the track is whole and its decoded sound keeps its promise; an older file is replaced then.
-        A twin for speakers appears beside it as ``NAME-speakers``, lyrics as ``NAME.lrc`` and ``NAME.vtt``.
+        Beside it appears what else the job asks for, as `worker.render.files_beside` names it.
     preview : Path, optional
         For an MP3 from where every layer is heard, at the track's own gain. If it cannot be made, a note says so.
     preview_s : float
@@ -113,43 +134,55 @@ def produce(
         tags = make_tags(job, compiled, cover)
         delivery = production.delivery(compiled, encoding, tags)
         candidate = Path(candidates) / out.name  # so errors name the file that a person knows
-        tracks = [(compiled.plan, candidate, out)]
-        twin = None if compiled.twin is None else out.with_name(f"{out.stem}-speakers{out.suffix}")
-        if compiled.twin is not None and twin is not None:
-            tracks.append((compiled.twin, candidate.with_name(twin.name), twin))
+        tracks = [(compiled.plan, candidate)]
+        if compiled.twin is not None:
+            tracks.append((compiled.twin, twin_file(candidate)))
+
+        def reported(delivered: Delivered, made: Path, loudness: Mapping[str, float]) -> Report:
+            return make_report(
+                made,
+                delivered,
+                compiled,
+                name=made.name,
+                loudness=loudness,
+                ffmpeg=studio.ffmpeg.version,
+                stage_seconds=production.stage_seconds,
+                speech_cache={"hits": production.said.hits, "misses": production.said.misses},
+                speech_check=None if production.said.recognised is None else production.said.recognised.as_json(),
+                speech=speech_figures(production.said.uses),
+                notes=(*production.adapted, *production.said.notes, *compiled.notes, *_of_lyrics(job, compiled)),
+            )
+
         reports = []
-        for number, (plan, made, place) in enumerate(tracks):
+        for number, (plan, made) in enumerate(tracks):
             early = None
             if preview is not None and number == 0:
                 start = compiled.heard_from - PREVIEW_FADE_FRAMES
                 early = EarlyPreview(preview, start, preview_s, Tags(title=tags.title), studio.ffmpeg, beside)
             delivered, loudness = production.deliver(plan, made, delivery, compiled, media, number, early)
-            reports.append(
-                make_report(
-                    made,
-                    delivered,
-                    compiled,
-                    name=place.name,
-                    loudness=loudness,
-                    ffmpeg=studio.ffmpeg.version,
-                    stage_seconds=production.stage_seconds,
-                    speech_cache={"hits": production.said.hits, "misses": production.said.misses},
-                    speech_check=None if production.said.recognised is None else production.said.recognised.as_json(),
-                    speech=speech_figures(production.said.uses),
-                    notes=(*production.adapted, *production.said.notes, *compiled.notes, *_of_lyrics(job, compiled)),
-                )
-            )
+            reports.append(reported(delivered, made, loudness))
+            if number == 0:
+                first, first_loudness = delivered, loudness
+        further = {
+            path: reported(again, path, first_loudness)
+            for path, again in production.further(compiled.plan, delivery, candidate)
+        }
+        stems = production.stems(first.programme, candidate) if STEMS in job.deliver else None
+        peaks = () if first.peaks is None else (write_peaks(first.peaks, peaks_file(candidate)),)
         lyrics = _write_lyrics(job, compiled, out) if job.lyrics and _has_words(compiled) else ()
-        for _, made, place in tracks:
-            made.replace(place)
+        for made in (*(made for _, made in tracks), *further, *(stems.paths if stems else ()), *peaks):
+            made.replace(out.with_name(made.name))
     if not uploads:
         progress.finish(stages.FINALIZING)
     machine.keep(progress.pace)
     return Produced(
         reports[0],
-        twin=twin,
-        twin_report=None if twin is None else reports[1],
+        twin=twin_file(out) if len(reports) > 1 else None,
+        twin_report=reports[1] if len(reports) > 1 else None,
         lyrics=lyrics,
+        further={out.with_name(path.name): report for path, report in further.items()},
+        stems=None if stems is None else stems.moved(out.parent),
+        peaks=peaks_file(out) if peaks else None,
         music_error=production.music_error,
         cover_error=production.cover_error,
         preview_error=production.preview_error,
@@ -169,7 +202,7 @@ def _of_lyrics(job: RenderJob, compiled: Compiled) -> tuple[str, ...]:
 
 
 def _write_lyrics(job: RenderJob, compiled: Compiled, out: Path) -> tuple[Path, ...]:
-    lrc, vtt = out.with_suffix(".lrc"), out.with_suffix(".vtt")
+    lrc, vtt = lyrics_files(out)
     lrc.write_text(as_lrc(compiled.spoken, SAMPLE_RATE_HZ, title=job.metadata.title), encoding="utf-8")
     vtt.write_text(as_webvtt(compiled.spoken, SAMPLE_RATE_HZ), encoding="utf-8")
     return lrc, vtt

@@ -23,12 +23,14 @@ from worker.plan.recordings import Media, Music, Speech
 from worker.render import stages
 from worker.render.chapters import chapters
 from worker.render.deliver import Delivered, Delivery, deliver
+from worker.render.files_beside import further_file
 from worker.render.kept_media import KeptMedia
 from worker.render.master import LoudnessOf
 from worker.render.preview import EarlyPreview
 from worker.render.programme import Programme, measure
 from worker.render.progress import JobProgress
 from worker.render.report import layer_loudness
+from worker.render.stems import Stems, write_stems
 from worker.render.studio import Studio
 from worker.tts.shorten import fitted
 from worker.tts.speech import SpeechStats
@@ -52,6 +54,7 @@ class Production:
     music_error: MediaError | None = None
     cover_error: MediaError | None = None
     preview_error: str | None = None
+    _measured: dict[int, Measurement] = field(default_factory=dict)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -131,7 +134,8 @@ class Production:
         """What the file has to be."""
         job = self.job
         bounds = self.studio.limiter_bounds if job.safety.loudness == "balance" else None
-        delivery = Delivery(encoding, tags, job.target_lufs, job.safety.limiter, tuple(compiled.spoken), bounds)
+        spoken, peaks = tuple(compiled.spoken), job.peaks
+        delivery = Delivery(encoding, tags, job.target_lufs, job.safety.limiter, spoken, bounds, peaks=peaks)
         if job.safety.measure == "speech":
             delivery = replace(delivery, loudness=self._speech_loudness(compiled))
         return delivery
@@ -150,11 +154,13 @@ class Production:
     def measure(self, plan: RenderPlan, number: int = 0) -> Measurement:
         """Measure the mix of the job's first or second track: pass 1."""
         with self.timed("measure"):
-            return measure(
+            measured = measure(
                 Programme(plan),
                 threads=self.studio.threads,
                 on_progress=lambda done: self.progress.at(f"measure {number}", stages.MIXING, done),
             )
+        self._measured[number] = measured
+        return measured
 
     def deliver(
         self,
@@ -185,6 +191,37 @@ class Production:
         if preview is not None:
             self._finish(preview, delivered.programme)
         return delivered, layers_lufs
+
+    def further(self, plan: RenderPlan, delivery: Delivery, track: Path) -> Iterator[tuple[Path, Delivered]]:
+        """Make the first track in the job's further formats, beside it; its mix is known from `deliver`."""
+        for format_ in self.job.further_formats:
+            out, part = further_file(track, format_), f"encode {format_}"
+            encoding = Encoding.for_quality(format_, self.job.output.quality)
+            with self.timed("deliver"):
+                delivered = deliver(
+                    plan,
+                    self._measured[0],
+                    out,
+                    replace(delivery, encoding=encoding, peaks=False),
+                    ffmpeg=self.studio.ffmpeg,
+                    threads=self.studio.threads,
+                    on_progress=partial(self.progress.at, part, stages.MIXING),
+                )
+            yield out, delivered
+
+    def stems(self, programme: Programme, track: Path) -> Stems:
+        """Make the stems of the first track, and their list, beside it."""
+        self.progress.at("stems", stages.MIXING, 0.0)
+        with self.timed("stems"):
+            made = write_stems(
+                programme,
+                track,
+                title=self.job.metadata.title,
+                ffmpeg=self.studio.ffmpeg,
+                threads=self.studio.threads,
+            )
+        self.progress.at("stems", stages.MIXED, 1.0)
+        return made
 
     def _finish(self, preview: EarlyPreview, programme: Programme) -> None:
         """Have the preview; without one the track is delivered all the same."""
