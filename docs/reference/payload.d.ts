@@ -40,8 +40,8 @@ export interface Job {
   safety?: Safety;
   /** The delivered file. */
   output?: Output;
-  /** For headphones, for speakers, or a track for each. At most 20 items. Default: ["headphones"]. */
-  deliver?: ("headphones" | "speakers")[];
+  /** For headphones, for speakers, or a track for each; also stems and further formats. At most 20 items. Default: ["headphones"]. */
+  deliver?: ("headphones" | "speakers" | "stems" | "mp3" | "m4a" | "aac" | "wav" | "flac")[];
   /** A named course of beat, noise and fades. */
   session?: "fall-asleep" | "deep-rest" | "meditate" | "unwind" | "focus" | "power-nap" | null;
   /** The file's tags. */
@@ -50,6 +50,8 @@ export interface Job {
   chapters?: boolean | "auto" | "lines" | "repetitions" | "none";
   /** Write files with each sentence and its time. Default: false. */
   lyrics?: boolean;
+  /** Write the waveform for players, in audiowaveform's JSON. Default: false. */
+  peaks?: boolean;
   /** Fixes noise, shuffle and jitter; made from the job where it is not stated. At least 0, less than 9223372036854775808. */
   seed?: number | null;
   /** The file's format. Default: "mp3". */

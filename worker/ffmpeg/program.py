@@ -29,7 +29,7 @@ class Ffmpeg:
 
 
 FOUND_FFMPEGS: Final[dict[str | None, Ffmpeg]] = {}
-"""By its setting, each that this process has found. A worker hands it on to its jobs: to ask takes up to 70 ms."""
+"""By its setting, each that this process has found. A worker hands it on to its jobs: to ask takes 70 ms at most."""
 
 
 def find_ffmpeg(configured: str | None = None) -> Ffmpeg:

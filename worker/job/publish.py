@@ -104,8 +104,10 @@ def publish(
             if path.suffix not in _TEXTS:
                 raise
             # a bucket for audio only
-            event = "lyrics.refused" if path in produced.lyrics else "text.refused"
-            logger.bind(event=event, job=job_input.job_id).warning("{}: {}", path.suffix, error.message)
+            if path in produced.lyrics:
+                logger.bind(event="lyrics.refused", job=job_input.job_id).warning("lyrics: {}", error.message)
+            else:
+                logger.bind(event="text.refused", job=job_input.job_id).warning("{}: {}", path.suffix, error.message)
     channel.progress(_UPLOADED_PERCENT, stages.FINALIZING)
     return Published(track, preview, beside, tuple(notes))
 

@@ -31,11 +31,12 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "safety": "Loudness and peaks of the finished file.",
         "outputFormat": "The file's format.",
         "output": "The delivered file.",
-        "deliver": "For headphones, for speakers, or a track for each.",
+        "deliver": "For headphones, for speakers, or a track for each; also stems and further formats.",
         "session": "A named course of beat, noise and fades.",
         "metadata": "The file's tags.",
         "chapters": "Chapter marks: as suits the script (true), for lines, for repetitions, or none (false).",
         "lyrics": "Write files with each sentence and its time.",
+        "peaks": "Write the waveform for players, in audiowaveform's JSON.",
         "seed": "Fixes noise, shuffle and jitter; made from the job where it is not stated.",
     },
     "VoiceChoice": {

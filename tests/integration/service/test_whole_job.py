@@ -120,6 +120,23 @@ def test_a_job_becomes_a_track_in_its_owners_library(project, leased_dsn, tmp_pa
     assert not list(tmp_path.glob("mindscript-job-*"))
 
 
+@pytest.mark.further
+def test_what_a_job_has_beside_its_track_is_stored_and_named(project, leased_dsn, tmp_path):
+    beside = {"deliver": ["headphones", "stems", "flac"], "peaks": True}
+    project.storage.buckets["audio-renders"].allowed_mime_types += ["audio/flac", "application/json"]
+    job_id, _ = ordered(leased_dsn, {**JOB, **beside}, project.url)
+    drained(project, tmp_path)
+    result = row_of(leased_dsn, job_id)["result"]
+    renders = objects(project, "audio-renders")
+    assert set(result["stems"]) == set(result["quality"]["layers"])
+    assert set(result["formats"]) == {"flac"}
+    named = [result["url"], result["peaks"], result["stemList"], *result["formats"].values(), *result["stems"].values()]
+    assert sorted(named) == sorted(f"audio-renders/{key}" for key in renders)
+    stems = [soundfile.info(io.BytesIO(renders[path.partition("/")[2]].data)) for path in result["stems"].values()]
+    assert {(stem.frames, stem.subtype) for stem in stems} == {(18 * 44_100, "PCM_24")}
+    assert json.loads(renders[result["peaks"].partition("/")[2]].data)["version"] == 2
+
+
 @pytest.mark.parametrize(
     "variant",
     [

@@ -120,6 +120,10 @@ def test_every_file_of_every_job_is_checked(folder: Path) -> None:
         ({"deliver": ["headphones", "speakers"]}, "a-speakers.mp3", "the track for speakers: a-speakers.mp3 exists"),
         ({"script": "I am calm.", "lyrics": True}, "a.vtt", "the lyrics beside a.mp3: a.vtt exists"),
         ({"script": "I am calm.", "lyrics": True}, "a.lrc", "the lyrics beside a.mp3: a.lrc exists"),
+        ({"peaks": True}, "a.peaks.json", "the waveform of a.mp3: a.peaks.json exists"),
+        ({"deliver": ["flac"]}, "a.flac", "the track as FLAC: a.flac exists"),
+        ({"deliver": ["stems"]}, "a-stem-solfeggio.flac", "the stem of the solfeggio: a-stem-solfeggio.flac exists"),
+        ({"deliver": ["stems"]}, "a-stems.json", "the list of the stems: a-stems.json exists"),
     ],
 )
 def test_files_beside_the_track_are_kept_too(job: dict[str, Any], there: str, says: str) -> None:

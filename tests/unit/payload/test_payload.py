@@ -204,6 +204,7 @@ def test_every_payload_field_is_in_the_tables_above():
         "voice.take",
         "voice.tidy",
         "deliver",
+        "peaks",
         "session",
         "binaural.timeline",
         "solfeggio.sequence",
@@ -518,8 +519,24 @@ def test_tidy_and_care_leave_the_seed_alone(voice):
 def test_deliver():
     assert parse_job(TONE).deliver == ("headphones",)
     assert parse_job({**TONE, "deliver": ["headphones", "speakers"]}).deliver == ("headphones", "speakers")
-    assert "headphones, speakers or both" in refused({**TONE, "deliver": []})
-    assert refused({**TONE, "deliver": ["car"]}) == 'deliver[0]: found "car", allowed is one of headphones, speakers'
+    assert "headphones, speakers, stems or formats" in refused({**TONE, "deliver": []})
+    assert refused({**TONE, "deliver": ["car"]}) == (
+        'deliver[0]: found "car", allowed is one of headphones, speakers, stems, mp3, m4a, aac, wav, flac'
+    )
+
+
+@pytest.mark.parametrize(
+    ("deliver", "listenings", "further"),
+    [
+        (["speakers"], ("speakers",), ()),
+        (["speakers", "headphones"], ("headphones", "speakers"), ()),
+        (["stems"], ("headphones",), ()),
+        (["flac", "mp3", "speakers", "wav"], ("speakers",), ("flac", "wav")),
+    ],
+)
+def test_what_is_delivered_beside_the_track_says_nothing_of_its_beat(deliver, listenings, further):
+    job = parse_job({**TONE, "deliver": deliver})
+    assert (job.listenings, job.further_formats) == (listenings, further)
 
 
 class TestSeed:
