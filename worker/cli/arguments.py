@@ -28,6 +28,7 @@ def build_parser() -> Parser:
     _add_validate(commands)
     _add_schema(commands)
     _add_inspect(commands)
+    _add_album(commands)
     _add_say(commands)
     _add_voices(commands)
     _add_studio(commands)
@@ -151,6 +152,27 @@ def _add_inspect(commands: Any) -> None:
         metavar="REPORT.json",
         help="of `render --report`: what was promised; FILE's own name with .report.json is found by itself",
     )
+
+
+def _add_album(commands: Any) -> None:
+    album = commands.add_parser(
+        "album",
+        purpose="make a track",
+        help="render an album: its tracks at one gain, and the whole with chapters",
+        examples=("album album.json -o evenings/", "album album.json --no-whole"),
+    )
+    album.add_argument(
+        "album", metavar="ALBUM", help="a JSON file: `tracks`, a list of jobs, beside fields that all share"
+    )
+    album.add_argument("-o", "--out", metavar="FOLDER", help="where the tracks go; default: a folder named as ALBUM")
+    album.add_argument("--report", type=Path, metavar="REPORT.json", help="write what was measured on each file")
+    album.add_argument(
+        "--no-whole", dest="whole", action="store_false", help="only the tracks, not the file of all of them"
+    )
+    album.add_argument("--strict", action="store_true", help="keys that mean nothing are errors")
+    album.add_argument("--force", action="store_true", help="replace files that exist")
+    album.add_argument("--quiet", action="store_true", help="no progress bar, no table")
+    add_json(album)
 
 
 def _add_say(commands: Any) -> None:

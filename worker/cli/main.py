@@ -16,6 +16,7 @@ from worker.os_errors import with_file
 # Where each command's function is; it is called with the configuration, and its arguments by name.
 FUNCTIONS = {
     "render": "worker.cli.render:render",
+    "album": "worker.cli.album:album",
     "validate": "worker.cli.validate:validate",
     "schema": "worker.cli.schema:schema",
     "inspect": "worker.cli.inspect:inspect",

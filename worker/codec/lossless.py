@@ -77,6 +77,8 @@ def _info(tags: Tags) -> bytes:
     entries = b"".join(
         _chunk(kind, texts[name].encode() + b"\0") for name, kind in _INFO_TEXTS.items() if name in texts
     )
+    if tags.number is not None:
+        entries += _chunk(b"ITRK", str(tags.number).encode() + b"\0")
     return _chunk(b"LIST", b"INFO" + entries) if entries else b""
 
 
@@ -136,6 +138,8 @@ def _to_int24(block: Block) -> NDArray[np.int32]:
 
 def _comments(tags: Tags) -> list[tuple[str, str]]:
     comments = [(name.upper(), text) for name, text in tags.texts().items()]
+    if tags.number is not None:
+        comments += [("TRACKNUMBER", str(tags.number)), ("TRACKTOTAL", str(tags.of))]
     for number, chapter in enumerate(tags.chapters):
         comments.append((f"CHAPTER{number:03d}", _clock(chapter)))
         comments.append((f"CHAPTER{number:03d}NAME", plain(chapter.title)))

@@ -22,7 +22,7 @@ _AUDIO_TRACK, _CHAPTER_TRACK = 1, 2
 _ENABLED_IN_MOVIE = 3
 _SELF_CONTAINED = 1
 _NAMES = {"title": b"\xa9nam", "artist": b"\xa9ART", "album": b"\xa9alb", "comment": b"\xa9cmt"}
-_UTF8 = 1  # QuickTime's well-known types of metadata
+_IMPLICIT, _UTF8 = 0, 1  # QuickTime's well-known types of metadata
 _IMAGES = {"image/jpeg": 13, "image/png": 14}
 _NERO_MOST = 255  # chapters; their number and the lengths of their titles have a byte each
 
@@ -198,6 +198,8 @@ def _media(sample_rate: int, samples: int, handler: bytes, header: bytes, table:
 
 def _user_data(tags: Tags) -> bytes:
     items = [_item(_NAMES[name], _UTF8, text.encode()) for name, text in tags.texts().items()]
+    if tags.number is not None:
+        items.append(_item(b"trkn", _IMPLICIT, struct.pack(">4H", 0, tags.number, tags.of or 0, 0)))
     if tags.cover:
         items.append(_item(b"covr", _IMAGES[image_type(tags.cover)], tags.cover))
     handler = _full_box(b"hdlr", struct.pack(">I4s4s8x", 0, b"mdir", b"appl"), b"\0")

@@ -47,6 +47,8 @@ class Tags:
         A JPEG or PNG image of at most `COVER_BYTES`.
     chapters : tuple of Chapter
         In order of their starts.
+    number, of : int or None
+        Which track of an album of so many it is; both or neither.
     """
 
     title: str | None = None
@@ -55,6 +57,8 @@ class Tags:
     comment: str | None = None
     cover: bytes | None = None
     chapters: tuple[Chapter, ...] = ()
+    number: int | None = None
+    of: int | None = None
 
     def __post_init__(self) -> None:
         if self.cover is not None:
@@ -94,6 +98,8 @@ def id3v2(tags: Tags) -> bytes:
     """Make the ID3v2.3 tag that an MP3 file begins with and a WAV file has in a chunk; empty for no tags."""
     texts = tags.texts()
     frames = [_text(kind, texts[name]) for name, kind in _ID3_TEXTS.items() if name in texts]
+    if tags.number is not None:
+        frames.append(_text(b"TRCK", f"{tags.number}/{tags.of}"))
     if "comment" in texts:
         frames.append(_frame(b"COMM", _UTF16, b"und", _utf16(""), b"\0\0", _utf16(texts["comment"])))
     if tags.cover:

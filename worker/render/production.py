@@ -152,15 +152,15 @@ class Production:
         return partial(speech_lufs, voice=energies)
 
     def measure(self, plan: RenderPlan, number: int = 0) -> Measurement:
-        """Measure the mix of the job's first or second track: pass 1."""
-        with self.timed("measure"):
-            measured = measure(
-                Programme(plan),
-                threads=self.studio.threads,
-                on_progress=lambda done: self.progress.at(f"measure {number}", stages.MIXING, done),
-            )
-        self._measured[number] = measured
-        return measured
+        """Measure the mix of the job's first or second track, unless that has been done: pass 1."""
+        if number not in self._measured:
+            with self.timed("measure"):
+                self._measured[number] = measure(
+                    Programme(plan),
+                    threads=self.studio.threads,
+                    on_progress=lambda done: self.progress.at(f"measure {number}", stages.MIXING, done),
+                )
+        return self._measured[number]
 
     def deliver(
         self,

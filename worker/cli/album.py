@@ -1,0 +1,109 @@
+"""`mindscript-worker album`: an album's tracks at one album gain, and the whole with its chapters."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from worker.cli.destination import make_folder, stem_of_title
+from worker.cli.files import beside, music_files, named_files
+from worker.cli.job_files import JobFile, job_files
+from worker.cli.outputs import REPORT_ENDINGS, Output, Overwrite, check_outputs, staged
+from worker.cli.screen import Row, as_document, closing_table, progress_bars
+from worker.config import Config
+from worker.errors import JobError
+from worker.masks import for_terminal
+from worker.payload.album import Album, parse_album
+from worker.payload.known_keys import unknown_key_line
+
+_WHOLE = "the whole album"
+
+
+def album(
+    config: Config,
+    *,
+    album: str,
+    out: str | None,
+    report: Path | None,
+    whole: bool,
+    strict: bool = False,
+    force: bool = False,
+    quiet: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Run the command; for the arguments see `worker.cli.arguments`."""
+    file = _one(album)
+    checked = parse_album(
+        file.read(),
+        max_script_characters=config.max_script_characters,
+        max_duration_min=config.max_duration_min,
+        strict=strict,
+    )
+    for number, job in enumerate(checked.jobs):
+        for name in job.unknown_keys:
+            print(for_terminal(f"tracks[{number}].{unknown_key_line(name)} (it is ignored)"), file=sys.stderr)
+    folder = Path(out or file.stem)
+    tracks = [folder / name for name in track_names(checked)]
+    of_the_whole = folder / f"{stem_of_title(checked.title or '') or file.stem}.{checked.jobs[0].output.format}"
+    outputs = [Output(f"track {number}", path) for number, path in enumerate(tracks, start=1)]
+    outputs += [Output(_WHOLE, of_the_whole)] if whole else []
+    outputs += [Output("--report", report, REPORT_ENDINGS)] if report is not None else []
+    inputs = [path for job in checked.jobs for path in named_files(job.model_dump(), file.folder)]
+    inputs += [path for job in checked.jobs for path in music_files(job, file.folder)]
+    overwrite = Overwrite(force=force)
+    make_folder(f"{folder}/")
+    check_outputs(outputs, [*inputs, *([] if file.path is None else [file.path])], overwrite)
+    started = time.perf_counter()
+    from worker.codec.encoding import Encoding
+    from worker.render.album import produce_album
+    from worker.render.studio import Studio
+
+    first = checked.jobs[0].output
+    with (
+        staged((output.path for output in outputs), overwrite) as place,
+        progress_bars(quiet=quiet) as add_bar,
+    ):
+        made = produce_album(
+            checked,
+            [place(path) for path in tracks],
+            place(of_the_whole) if whole else None,
+            studio=Studio(config, beside(file.folder, config)),
+            encoding=Encoding.for_quality(first.format, first.quality),
+            on_progress=add_bar(folder.name, length_s=_length_s(checked)),
+        )
+        if report is not None:
+            place(report).write_text(json.dumps(made.as_json(), indent=2) + "\n", encoding="utf-8")
+    seconds = time.perf_counter() - started
+    reports = [*made.tracks, *([] if made.whole is None else [made.whole])]
+    rows = [Row(folder / each.file, each.as_json(), seconds) for each in reports]
+    if as_json:
+        from worker.cli.terminal import print_json
+
+        print_json({"tracks": as_document(rows), "failed": {}})
+    elif not quiet:
+        closing_table(rows, failed=[])
+    for each in () if quiet else reports:
+        for note in each.notes:
+            print(for_terminal(f"note: {each.file}: {note}"), file=sys.stderr)
+    return 0
+
+
+def track_names(album: Album) -> list[str]:
+    """Names of the tracks' files: number, title, ending."""
+    titles = (stem_of_title(job.metadata.title or "") for job in album.jobs)
+    ending = album.jobs[0].output.format
+    return [f"{number:02d}{f'-{title}' * bool(title)}.{ending}" for number, title in enumerate(titles, start=1)]
+
+
+def _one(name: str) -> JobFile:
+    files = job_files([name])
+    if len(files) != 1 or files[0].line is not None:
+        raise JobError(f"{name}: found {len(files)} files, allowed is one album", code="job.file")
+    return files[0]
+
+
+def _length_s(album: Album) -> float | None:
+    minutes = [job.duration_min for job in album.jobs]
+    return None if None in minutes else sum(each * 60 for each in minutes if each is not None)
