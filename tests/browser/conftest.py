@@ -48,11 +48,11 @@ def studio(tmp_path: Path) -> Iterator[StudioServer]:
 
 @pytest.fixture
 def opened(browser: Browser, studio: StudioServer) -> Iterator[Callable[..., Page]]:
-    """Opens the studio's page, and waits until it has heard its first span; no error may be in its console."""
+    """Opens the studio's page, and waits until a span is there, unless told otherwise; its console has no error."""
     errors: list[str] = []
     contexts = []
 
-    def open_page(**options: object) -> Page:
+    def open_page(*, until_heard: bool = True, **options: object) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 1000}} | options)
         contexts.append(context)
         page = context.new_page()
@@ -65,7 +65,8 @@ def opened(browser: Browser, studio: StudioServer) -> Iterator[Callable[..., Pag
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(studio.address)
         page.wait_for_url(f"http://127.0.0.1:{studio.port}/")
-        until(page, "Boolean(globalThis.studio?.decks.get('A').span && studio.decks.get('A').plan)")
+        if until_heard:
+            until(page, "Boolean(globalThis.studio?.decks.get('A').span && studio.decks.get('A').plan)")
         return page
 
     yield open_page
