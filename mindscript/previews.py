@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from mindscript.jobs import Job, read_job, recordings_of, settings
 from worker.cli.files import beside
 from worker.codec.encoding import Encoding
+from worker.codec.lossless import wav_bytes
 from worker.render.previewer import Previewer
 from worker.render.studio import Studio
 
@@ -48,11 +48,7 @@ class Preview:
 
     def wav(self) -> bytes:
         """Return a WAV file of 16 bits; what is above full scale is clipped."""
-        import soundfile
-
-        file = io.BytesIO()
-        soundfile.write(file, np.clip(self.samples, -1.0, 1.0), self.sample_rate_hz, format="WAV", subtype="PCM_16")
-        return file.getvalue()
+        return wav_bytes(self.samples, self.sample_rate_hz)
 
     def _repr_html_(self) -> str:
         """A player for notebooks."""

@@ -7,6 +7,7 @@ writes its tags, since libsndfile has no covers and chapters.
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from typing import BinaryIO
@@ -42,6 +43,15 @@ def write_wav(track: Track, file: BinaryIO) -> None:
         if track.on_decoded is not None:
             track.on_decoded(samples.astype(np.float32) * np.float32(2.0**-15))
     file.write(trailer)
+
+
+def wav_bytes(block: Block, sample_rate: int) -> bytes:
+    """Make a whole WAV file of 16 bits without dither, for a moment's listening; beyond full scale it is clipped."""
+    import soundfile
+
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(block, -1.0, 1.0), sample_rate, format="WAV", subtype="PCM_16")
+    return file.getvalue()
 
 
 def header(frames: int, sample_rate: int, tags: Tags, *, trailer_bytes: int = 0) -> bytes:

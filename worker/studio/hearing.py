@@ -6,16 +6,14 @@ overtaken by the time it would be made is dropped. So is the measuring of a whol
 
 from __future__ import annotations
 
-import struct
 import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
 from worker.codec.encoding import Encoding
+from worker.codec.lossless import wav_bytes
 from worker.errors import Interrupted
 from worker.payload.schema import RenderJob
 from worker.render.previewer import Heard, PreparedJob, Previewer
@@ -123,12 +121,5 @@ class Hearing:
 
 
 def wav_of(heard: Heard) -> bytes:
-    """A WAV file of 16 bits; what is above full scale is clipped."""
-    samples = np.rint(np.clip(heard.samples, -1.0, 1.0) * np.float32(32_767)).astype("<i2")
-    data_bytes, rate_hz = samples.nbytes, heard.sample_rate
-    head = struct.pack(
-        "<4sI4s4sIHHIIHH4sI",
-        *(b"RIFF", 36 + data_bytes, b"WAVE", b"fmt ", 16, 1, 2, rate_hz, rate_hz * 4, 4, 16, b"data", data_bytes),
-    )
-    data: bytes = samples.tobytes()
-    return head + data
+    """A WAV file of 16 bits."""
+    return wav_bytes(heard.samples, heard.sample_rate)
