@@ -47,8 +47,8 @@ def studio(tmp_path: Path) -> Iterator[StudioServer]:
 
 
 @pytest.fixture
-def opened(browser: Browser, studio: StudioServer) -> Iterator[Callable[..., Page]]:
-    """Opens the studio's page, and waits until it has heard its first span; no error may be in its console."""
+def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens an empty page; no error may be in the console of any."""
     errors: list[str] = []
     contexts = []
 
@@ -63,12 +63,23 @@ def opened(browser: Browser, studio: StudioServer) -> Iterator[Callable[..., Pag
             lambda said: errors.append(said.text) if said.type == "error" and _REFUSED not in said.text else None,
         )
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(studio.address)
-        page.wait_for_url(f"http://127.0.0.1:{studio.port}/")
-        until(page, "Boolean(globalThis.studio?.decks.get('A').span && studio.decks.get('A').plan)")
         return page
 
     yield open_page
     for context in contexts:
         context.close()
     assert errors == []
+
+
+@pytest.fixture
+def opened(new_page: Callable[..., Page], studio: StudioServer) -> Callable[..., Page]:
+    """Opens the studio's page, and waits until it has heard its first span."""
+
+    def open_page(**options: object) -> Page:
+        page = new_page(**options)
+        page.goto(studio.address)
+        page.wait_for_url(f"http://127.0.0.1:{studio.port}/")
+        until(page, "Boolean(globalThis.studio?.decks.get('A').span && studio.decks.get('A').plan)")
+        return page
+
+    return open_page
