@@ -74,7 +74,7 @@ test-databases: compiled  ## the queue's tests on every supported server, 13 to 
 	$(BIN)/python tests/servers.py 13 14 15 16 17 18
 	MINDSCRIPT_TEST_SERVERS=13,14,15,16,17,18 MINDSCRIPT_ALL_SERVERS=1 $(BIN)/python -m pytest -n 2 -m databases
 
-test-browser: compiled  ## the studio's page in a real browser (Debian: apt-get install chromium)
+test-browser: compiled  ## the studio's page and the queue page in a real browser (Debian: apt-get install chromium)
 	$(BIN)/python -m pytest -m browser tests/browser
 
 check: setup  ## formatter, linter, type checker, layers, dependencies, tests

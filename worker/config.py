@@ -79,8 +79,15 @@ def _address(value: str) -> str:
     return value
 
 
+def _long(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < SHORTEST_PASSWORD:
+        raise ValueError(f"it has fewer than {SHORTEST_PASSWORD} characters: who guesses it sees customers' jobs")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
+LongKey = Annotated[Key, AfterValidator(_long)]
 
 
 def _pronunciations(value: object) -> object:
@@ -100,6 +107,7 @@ def _log_level(value: str) -> str:
     return value.upper()
 
 
+SHORTEST_PASSWORD = 24  # characters
 LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 LogLevel = Annotated[str, AfterValidator(_log_level)]
 
@@ -137,6 +145,7 @@ class Config(BaseModel):
     # HTTP
     port: int | None = Field(None, ge=1, le=65535)
     worker_token: Key | None = None
+    studio_token: LongKey | None = None
     # voices
     openai_api_key: Key | None = None
     openai_base_url: Address | None = None

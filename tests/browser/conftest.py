@@ -47,12 +47,12 @@ def studio(tmp_path: Path) -> Iterator[StudioServer]:
 
 
 @pytest.fixture
-def opened(browser: Browser, studio: StudioServer) -> Iterator[Callable[..., Page]]:
-    """Opens the studio's page, and waits until a span is there, unless told otherwise; its console has no error."""
+def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens an empty page; no error may be in the console of any."""
     errors: list[str] = []
     contexts = []
 
-    def open_page(*, until_heard: bool = True, **options: object) -> Page:
+    def open_page(**options: object) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 1000}} | options)
         contexts.append(context)
         page = context.new_page()
@@ -63,13 +63,24 @@ def opened(browser: Browser, studio: StudioServer) -> Iterator[Callable[..., Pag
             lambda said: errors.append(said.text) if said.type == "error" and _REFUSED not in said.text else None,
         )
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(studio.address)
-        page.wait_for_url(f"http://127.0.0.1:{studio.port}/")
-        if until_heard:
-            until(page, "Boolean(globalThis.studio?.decks.get('A').span && studio.decks.get('A').plan)")
         return page
 
     yield open_page
     for context in contexts:
         context.close()
     assert errors == []
+
+
+@pytest.fixture
+def opened(new_page: Callable[..., Page], studio: StudioServer) -> Callable[..., Page]:
+    """Opens the studio's page, and waits until a span is there, unless told otherwise."""
+
+    def open_page(*, until_heard: bool = True, **options: object) -> Page:
+        page = new_page(**options)
+        page.goto(studio.address)
+        page.wait_for_url(f"http://127.0.0.1:{studio.port}/")
+        if until_heard:
+            until(page, "Boolean(globalThis.studio?.decks.get('A').span && studio.decks.get('A').plan)")
+        return page
+
+    return open_page

@@ -27,7 +27,7 @@ def port() -> int:
 
 @pytest.fixture
 def worker(field: Field, port: int) -> WorkerProcess:
-    worker = field.worker(port=port, worker_token=TOKEN)
+    worker = field.worker(port=port, worker_token=TOKEN, studio_token="x" * 24)
     eventually(lambda: psutil.Process(worker.pid).is_running() and answers(port))
     ask_with_crowd(port, slow=0, fast=64, rounds=2)  # what it loads with the first requests is no growth
     return worker

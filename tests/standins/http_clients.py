@@ -89,6 +89,7 @@ def attacks(size_bytes: int, token: str) -> dict[str, bytes]:
     """Requests of about `size_bytes` each, by what is large about them."""
     auth = f"Authorization: Bearer {token}\r\n".encode()
     post = b"POST /process HTTP/1.1\r\nHost: x\r\n"
+    login = b"POST /studio/login HTTP/1.1\r\nHost: x\r\n"
     headers = -(-size_bytes // 65_000)
     one_chunk = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
     pipelined = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -101,6 +102,8 @@ def attacks(size_bytes: int, token: str) -> dict[str, bytes]:
         "chunk extension": post + auth + b"Transfer-Encoding: chunked\r\n\r\n4;" + b"e" * size_bytes,
         "body too large": post + auth + b"Content-Length: %d\r\n\r\n" % size_bytes + b"x" * size_bytes,
         "body without a token": post + b"Content-Length: 60000\r\n\r\n" + b"x" * size_bytes,
+        "login": login + b"Content-Length: 4096\r\n\r\n" + b"x" * size_bytes,
+        "login too large": login + b"Content-Length: %d\r\n\r\n" % size_bytes + b"x" * size_bytes,
         "trailing garbage": pipelined + b"\0" * size_bytes,
         "pipelined": pipelined * (size_bytes // len(pipelined)),
     }

@@ -27,7 +27,7 @@ def test_every_key_is_known_to_these_tests() -> None:
 @pytest.mark.parametrize("wrapped", ["{}\n", " {} ", '"{}"', "'{}'", "“{}”", "'{} '\n", "\t{}\r\n"])
 def test_what_was_copied_along_is_left_out_of_every_setting(wrapped: str) -> None:
     for name in KEYS:
-        assert value_of(name, wrapped.format("sk-QXZJ-1")) == "sk-QXZJ-1"
+        assert value_of(name, wrapped.format("sk-QXZJ-1-and-so-on-to-24")) == "sk-QXZJ-1-and-so-on-to-24"
     assert value_of("supabase_url", wrapped.format("https://a.supabase.co")) == "https://a.supabase.co"
     assert value_of("port", wrapped.format("8080")) == 8080
     assert value_of("media_hosts", wrapped.format("a.b, c.d")) == ("a.b", "c.d")
@@ -121,3 +121,13 @@ def test_no_secret_stays_in_the_environment_or_reaches_a_child(monkeypatch) -> N
     forget_secrets()
     assert "canary" not in os.environ.values()
     assert os.environ["SUPABASE_URL"] == "https://project.supabase.co"
+
+
+@pytest.mark.parametrize(("length", "is_taken"), [(24, True), (23, False)])
+def test_a_token_for_the_queue_page_has_24_characters(length: int, is_taken: bool) -> None:
+    if is_taken:
+        assert value_of("studio_token", "x" * length) == "x" * length
+        return
+    with pytest.raises(ConfigurationError, match="STUDIO_TOKEN: it has fewer than 24 characters") as raised:
+        Config.from_environ({"STUDIO_TOKEN": "x" * length})
+    assert "xx" not in raised.value.message

@@ -10,11 +10,11 @@ from dataclasses import replace
 from worker.cli.database import with_database
 from worker.cli.doctor_database import examine_database
 from worker.cli.doctor_finding import Finding, named_settings
-from worker.cli.jobs_list import view
 from worker.cli.program import program
 from worker.cli.terminal import at, since
 from worker.config import Config
 from worker.errors import TransientError, WorkerError
+from worker.operate.view import view
 from worker.queue.address import read
 from worker.queue.claims import Cause
 from worker.queue.listener import TIMINGS, ListenerTimings, why_polling

@@ -116,7 +116,8 @@ def kept_for_document() -> Iterator[TextIO]:
 
 def _as_object(job_id: str, ended: _Ended, job: ListedJob | None, config: Config) -> dict[str, Any]:
     """A job for JSON; the keys are an interface."""
-    from worker.cli.jobs_list import bounded, file_of
+    from worker.cli.jobs_list import file_of
+    from worker.operate.view import bounded
 
     return {
         "id": job_id,
@@ -131,12 +132,10 @@ def _as_object(job_id: str, ended: _Ended, job: ListedJob | None, config: Config
 
 
 def _queue_as_object(state: QueueState | None, causes: Sequence[Cause]) -> dict[str, Any]:
-    from worker.cli.jobs_list import paused_as_object
+    from worker.operate.view import cause_as_object, paused_as_object
 
     return {
-        "causes": [
-            {"cause": each.name, "message": each.message, "since": each.since, "jobs": each.jobs} for each in causes
-        ],
+        "causes": [cause_as_object(each) for each in causes],
         "paused": None if state is None else paused_as_object(state),
     }
 

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from worker.cli.database import with_database
-from worker.cli.jobs_change import confirmed, why_refused
+from worker.cli.jobs_change import confirmed
 from worker.cli.terminal import print_json, words
 from worker.config import Config
 from worker.errors import JobError, WorkerError
+from worker.operate.changes import why_refused
 from worker.payload.aliases import load_payload
 from worker.payload.parse import parse_job
 from worker.payload.track_row import completed_payload

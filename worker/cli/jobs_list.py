@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from rich.console import Group as Blocks
 from rich.live import Live
@@ -17,9 +15,10 @@ from rich.text import Text
 from worker.cli.database import with_database
 from worker.cli.terminal import console, duration, length, print_json, since, words
 from worker.config import Config
+from worker.operate.view import View, as_document, view
 from worker.queue.claims import QueueState
 from worker.queue.listing import ListedJob
-from worker.queue.service import Queue, open_queue
+from worker.queue.service import open_queue
 from worker.queue.words import GROUPS, Group
 from worker.storage.choose import chosen_storage
 
@@ -27,7 +26,6 @@ REFRESH_S = 1.0
 _LIMIT = 10  # jobs of each group
 LONGEST_TITLE = 30
 _LONGEST_ERROR = 120
-_LONGEST_WORDS = 2000
 _SHORT_ID = 8
 _COLOURS: Mapping[Group, str] = {
     "running": "cyan",
@@ -37,16 +35,6 @@ _COLOURS: Mapping[Group, str] = {
     "done": "green",
     "cancelled": "yellow",
 }
-
-
-@dataclass(frozen=True)
-class View:
-    """The queue at one moment."""
-
-    now: datetime
-    state: QueueState
-    counts: Mapping[Group, int]
-    jobs: Mapping[Group, Sequence[ListedJob]]
 
 
 def jobs(
@@ -68,73 +56,6 @@ def jobs(
         else:
             console().print(_blocks(view(queue, groups, limit), config))
     return 0
-
-
-def view(queue: Queue, groups: Sequence[Group], limit: int) -> View:
-    """Read counts and jobs."""
-    state = queue.queue_state()
-    parked = sum(cause.jobs for cause in queue.causes())
-    counts: dict[Group, int] = {
-        "running": state.counts["processing"],
-        "failed": state.counts["failed"],
-        "waiting": max(0, state.counts["pending"] - parked),
-        "parked": parked,
-        "done": state.counts["completed"],
-        "cancelled": state.counts["cancelled"],
-    }
-    # a count is of a moment before: a group is not left out for it
-    return View(queue.now(), state, counts, {group: queue.listed(group, limit=limit) for group in groups})
-
-
-def as_object(job: ListedJob) -> dict[str, Any]:
-    """A job for JSON; the keys are an interface."""
-    row = job.row
-    return {
-        "id": row.job_id,
-        "status": job.group,
-        "title": bounded(job.title),
-        "track_id": row.track_id,
-        "user_id": row.user_id,
-        "length_s": job.length_s,
-        "characters": job.characters,
-        "cents": job.cents,
-        "path": bounded(job.path),
-        "progress": row.progress,
-        "stage": bounded(row.stage),
-        "worker": row.claimed_by,
-        "attempt": row.attempt,
-        "priority": row.priority,
-        "created_at": row.created_at,
-        "started_at": row.started_at,
-        "completed_at": row.completed_at,
-        "run_after": row.run_after,
-        "parked_cause": row.parked_cause,
-        "error_code": row.error_code,
-        "error": bounded(row.error),
-        "purged_at": row.purged_at,
-    }
-
-
-def bounded(text: str | None) -> str | None:
-    """A customer's words, as long as any sensible ones."""
-    return None if text is None else text[:_LONGEST_WORDS]
-
-
-def as_document(seen: View) -> dict[str, Any]:
-    """The view for JSON; the keys are an interface."""
-    return {
-        "counts": dict(seen.counts),
-        "paused": paused_as_object(seen.state),
-        "oldest_waiting_at": seen.state.oldest_waiting_at,
-        "jobs": [as_object(job) for jobs in seen.jobs.values() for job in jobs],
-    }
-
-
-def paused_as_object(state: QueueState) -> dict[str, Any] | None:
-    """Since when the queue is paused, for JSON; None: it is not."""
-    if state.paused_at is None:
-        return None
-    return {"since": state.paused_at, "by": state.paused_by, "reason": state.reason}
 
 
 def _blocks(seen: View, config: Config) -> Blocks:

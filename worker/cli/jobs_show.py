@@ -3,58 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from worker.cli.database import with_database
-from worker.cli.jobs_list import as_object
 from worker.cli.terminal import at, console, length, print_json, words
 from worker.config import Config
-from worker.errors import WorkerError
-from worker.queue.claims import Attempt, Cause
-from worker.queue.listing import ListedJob
-from worker.queue.operations import NeedsMigrationError
-from worker.queue.service import Queue, open_queue
-from worker.storage.base import RENDERS
-from worker.storage.choose import open_storage
-from worker.untrusted_json import read_json, read_object
+from worker.operate.story import Story, as_document, read_story, shown_payload, whole_id
+from worker.queue.claims import Attempt
+from worker.queue.service import open_queue
 
-_LINK_S = 3600
-_DEEPEST = 20  # levels of a payload; ours have four
 _NO_ATTEMPTS = "not kept in plain mode: the workers' log is all there is (its lines `job` name this id)"
-
-
-class NoSuchJobError(WorkerError):
-    """The id, or its beginning, names no job, or several."""
-
-    default_code = "job.unknown"
-
-
-@dataclass(frozen=True)
-class Files:
-    """What a job has delivered, by what it is; `link` opens the track for an hour, or is its path on this machine."""
-
-    paths: Mapping[str, str]
-    link: str | None
-    why_no_link: str | None = None
-
-
-@dataclass(frozen=True)
-class Story:
-    """Everything about a job; `attempts` is None where the database keeps none."""
-
-    job: ListedJob
-    payload: Any
-    payload_bytes: int | None
-    notes: Sequence[str]
-    files: Files
-    attempts: Sequence[Attempt] | None
-    cause: Cause | None
 
 
 def show(config: Config, *, job: str, script: bool, as_json: bool = False) -> int:
@@ -62,129 +24,10 @@ def show(config: Config, *, job: str, script: bool, as_json: bool = False) -> in
     with with_database(config) as config, closing(open_queue(config, worker_name="mindscript-jobs")) as queue:
         story = read_story(queue, whole_id(queue, job), config)
         if as_json:
-            print_json(_document(story, with_script=script))
+            print_json(as_document(story, with_script=script))
         else:
             _print(story, with_script=script)
     return 0
-
-
-def whole_id(queue: Queue, beginning: str) -> str:
-    """The id of the one job whose id begins so.
-
-    Raises
-    ------
-    NoSuchJobError
-        If there is none, or more than one.
-    """
-    found = queue.ids_like(beginning, most=5)
-    if len(found) == 1:
-        return found[0]
-    said = str(words(beginning, longest=40))
-    if not found:
-        raise NoSuchJobError(f"there is no job {said}")
-    raise NoSuchJobError(f"{said} may be any of {', '.join(found)}{' and others' if len(found) == 5 else ''}")
-
-
-def read_story(queue: Queue, job_id: str, config: Config) -> Story:
-    """Read all that the database and storage know of a job."""
-    job = queue.one_listed(job_id)
-    if job is None:
-        raise NoSuchJobError(f"there is no job {job_id}")
-    text, size = queue.payload_of(job_id)
-    result = read_object(queue.result_of(job_id))
-    try:
-        attempts: list[Attempt] | None = queue.attempts(job_id)
-    except NeedsMigrationError:
-        attempts = None
-    causes = queue.causes() if job.row.parked_cause is not None else []
-    notes = result.get("notes")
-    return Story(
-        job=job,
-        payload=read_json(text),
-        payload_bytes=size if text is None else len(text.encode()),
-        notes=[str(note) for note in notes] if isinstance(notes, list) else [],
-        files=_files(result, job, config),
-        attempts=attempts,
-        cause=next((cause for cause in causes if cause.name == job.row.parked_cause), None),
-    )
-
-
-def _files(result: Mapping[str, Any], job: ListedJob, config: Config) -> Files:
-    """The delivered files by the result; customers can write it, so a link is made for a place of this job's only."""
-    beside = {what: paths for key in ("lyrics", "formats") for what, paths in _mapping(result.get(key)).items()}
-    stems = {f"stem of the {layer}": path for layer, path in _mapping(result.get("stems")).items()}
-    named = {
-        "track": result.get("url") or result.get("audioUrl"),
-        "preview": result.get("preview_url"),
-        "speakers": result.get("speakersUrl"),
-        **beside,
-        **stems,
-        "list of stems": result.get("stemList"),
-        "waveform": result.get("peaks"),
-    }
-    paths = {what: path for what, path in named.items() if isinstance(path, str)}
-    bucket, _, key = paths.get("track", "").partition("/")
-    if job.group != "done" or not key:
-        return Files(paths, None)
-    if bucket != RENDERS or job.row.job_id not in key or ".." in key.split("/"):
-        return Files(paths, None, "the result names no file of this job's")
-    try:
-        with closing(open_storage(config)) as storage:
-            link = storage.link(bucket, key, valid_s=_LINK_S)
-    except WorkerError as error:
-        return Files(paths, None, error.message)
-    return Files(paths, link, None if link else "there is no such file any more")
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _shown(value: Any, *, with_script: bool, depth: int = _DEEPEST) -> Any:
-    """The payload as far as it is looked at: without words where they are not asked for, and not endlessly deep."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):  # some rows hold JSON text within JSON text
-        inner = read_json(value)
-        value = value if inner is None else inner
-    if isinstance(value, dict | list) and depth == 0:
-        return "(nested too deeply)"
-    if isinstance(value, list):
-        return [_shown(each, with_script=with_script, depth=depth - 1) for each in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: _hidden(each)
-        if key.lower() == "script" and each is not None and not with_script
-        else _shown(each, with_script=with_script, depth=depth - 1)
-        for key, each in value.items()
-    }
-
-
-def _payload(story: Story, *, with_script: bool) -> Any:
-    shown = _shown(story.payload, with_script=with_script)
-    # text that is no JSON may be a bare script
-    return _hidden(shown) if isinstance(shown, str) and not with_script else shown
-
-
-def _hidden(script: Any) -> str:
-    text = script if isinstance(script, str) else json.dumps(script, ensure_ascii=False)
-    return f"({len(text)} characters; --script shows them)"
-
-
-def _document(story: Story, *, with_script: bool) -> dict[str, Any]:
-    return {
-        **as_object(story.job),
-        "payload": _payload(story, with_script=with_script),
-        "payload_bytes": story.payload_bytes,
-        "notes": list(story.notes),
-        "files": dict(story.files.paths),
-        "link": story.files.link,
-        "attempts": None if story.attempts is None else [_attempt(each) for each in story.attempts],
-        "cause": None if story.cause is None else {"message": story.cause.message, "since": story.cause.since},
-    }
-
-
-def _attempt(attempt: Attempt) -> dict[str, Any]:
-    return {**{key: value for key, value in asdict(attempt).items() if key != "report"}, **asdict(attempt.report)}
 
 
 def _print(story: Story, *, with_script: bool) -> None:
@@ -269,5 +112,5 @@ def _payload_lines(story: Story, *, with_script: bool) -> list[str]:
     if story.payload is None:
         size = "" if story.payload_bytes is None else f", of {story.payload_bytes} bytes or more"
         return [f"  none that can be read{size}"]
-    shown = _payload(story, with_script=with_script)
+    shown = shown_payload(story, with_script=with_script)
     return [f"  {line}" for line in json.dumps(shown, indent=2, ensure_ascii=False).splitlines()]

@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.cli.database import with_database
-from worker.cli.jobs_list import as_document, count_line, paused_as_object, paused_line, view
+from worker.cli.jobs_list import count_line, paused_line
 from worker.cli.program import program
 from worker.cli.terminal import at, console, print_json, since, words
 from worker.config import Config
+from worker.operate.view import as_document, cause_as_object, paused_as_object, view
 from worker.queue.service import Queue, open_queue
 
 
@@ -50,9 +51,7 @@ def status(config: Config, *, as_json: bool = False) -> int:
     with _opened(config) as queue:
         seen, causes = view(queue, (), 0), queue.causes()
         if as_json:
-            waiting = [
-                {"cause": each.name, "message": each.message, "since": each.since, "jobs": each.jobs} for each in causes
-            ]
+            waiting = [cause_as_object(each) for each in causes]
             print_json({**as_document(seen), "causes": waiting, "mode": queue.mode, "transport": queue.transport})
             return 0
         screen = console()

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.text import Text
 
+from worker.json_times import as_json
 from worker.masks import masked
 from worker.printable import printable
 
@@ -34,7 +35,7 @@ def words(value: object, *, longest: int | None = None, style: str = "") -> Text
 
 def print_json(document: Any, *, one_line: bool = False, file: TextIO | None = None) -> None:
     """Print a JSON document in ASCII; by default on standard output."""
-    print(json.dumps(document, indent=None if one_line else 2, default=_as_json), file=file, flush=True)
+    print(json.dumps(document, indent=None if one_line else 2, default=as_json), file=file, flush=True)
 
 
 def length(seconds: float | None) -> str:
@@ -61,9 +62,3 @@ def duration(seconds: float) -> str:
 def at(moment: datetime | None) -> str:
     """A time for people, in UTC."""
     return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _as_json(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    raise TypeError(f"no JSON for {type(value).__name__}")

@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from loguru import logger
 
@@ -29,6 +29,11 @@ from worker.service.worker import Worker, worker_name
 from worker.storage.choose import open_storage
 from worker.vendors import WARNED_DAYS, days_left
 from worker.voice_names import configured_voices
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+    from worker.operate.app import OperatorsPage
 
 _RECONNECTS = RetryPolicy(first_wait_s=1.0, longest_wait_s=30.0)
 # Heroku sends SIGKILL 30 s after SIGTERM. If something hangs (a database that does not answer), the worker exits before
@@ -95,18 +100,21 @@ def _work(
         for lack in shortfall(ffmpeg.sandbox):
             logger.bind(event="sandbox").warning("FFmpeg runs without a part of its sandbox: {}", lack)
         _warn_of_ends(config)
+        page = _operators_page(config, queue, worker)
         if config.database_url is not None and queue.mode == "leased":
             listener = Listener(
                 config.database_url.get_secret_value(),
-                on_wake=worker.wake,
-                on_cancel=worker.cancelled,
+                on_wake=_both(worker.wake, page),
+                on_cancel=_both(worker.cancelled, page),
                 application=f"{worker.state.name} listener",
             )
             worker.state.listening = lambda: listener.up
             listener.start()
             stack.callback(listener.stop)
         if config.port is not None:
-            stack.callback(_serve(config, config.port, worker))
+            stack.callback(_serve(config, config.port, worker, page))
+        if page is not None:
+            stack.callback(page.close)  # before the server: its streams end, and it need not wait for them
         try:
             worker.run()
             logger.bind(event="stopped").info("worker {} stopped", worker.state.name)
@@ -160,7 +168,28 @@ def _open_queue(config: Config, stopping: Stopping, wake_event: WakeEvent, lease
     return None
 
 
-def _serve(config: Config, port: int, worker: Worker) -> Callable[[], None]:
+def _operators_page(config: Config, queue: Queue, worker: Worker) -> OperatorsPage | None:
+    """The queue's page, where there is a port and a token for it."""
+    if config.port is None or config.studio_token is None:
+        return None
+    from worker.operate.app import OperatorsPage  # as in `_serve`
+
+    return OperatorsPage(config, queue, worker.state, token=config.studio_token.get_secret_value())
+
+
+def _both(worker: Callable[..., None], page: OperatorsPage | None) -> Callable[..., None]:
+    """Tell the worker what was notified, and then the page that something has changed."""
+    if page is None:
+        return worker
+
+    def tell(*arguments: str) -> None:
+        worker(*arguments)
+        page.wake()
+
+    return tell
+
+
+def _serve(config: Config, port: int, worker: Worker, page: OperatorsPage | None) -> Callable[[], None]:
     """Start the HTTP server and the metrics; returns what stops the server."""
     # loaded only if there is a port: an idle worker without one is smaller
     from worker.service.http_server import Server
@@ -173,4 +202,7 @@ def _serve(config: Config, port: int, worker: Worker) -> Callable[[], None]:
     worker.count_backlog()
     token = config.worker_token.get_secret_value() if config.worker_token is not None else None
     answers = Answers(state.health, state.readiness, metrics.text, worker.wake)
-    return Server(port, status_routes(answers, with_process=token is not None), token=token).close
+    routes: list[BaseRoute] = [*status_routes(answers, with_process=token is not None)]
+    if page is not None:
+        routes += page.routes
+    return Server(port, routes, token=token, open_path=None if page is None else page.path).close

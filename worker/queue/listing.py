@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
+from worker.queue.activity import Activity
 from worker.queue.canary_rows import CanaryRows
 from worker.queue.claims import Cause, JobRow
-from worker.queue.job_rows import JobRows
 from worker.queue.operations import ENDED, NeedsMigrationError
 from worker.queue.transport import TABLE, AnswerTooLargeError, AsText, Differs, Row, moment
 from worker.queue.words import GROUPS, Group
@@ -52,7 +52,7 @@ class ListedJob:
     path: str | None
 
 
-class Listing(JobRows):
+class Listing(Activity):
     """The part of `Queue` that operators read."""
 
     def causes(self) -> list[Cause]:
@@ -74,6 +74,11 @@ class Listing(JobRows):
                 return []  # or known to the workers alone
             where["parked_cause"] = causes
         return self._with_details(self._sure_rows(where, limit, oldest_first=group in ("waiting", "parked")), group)
+
+    def failures(self, *, limit: int) -> list[JobRow]:
+        """Failed jobs that have not been purged (plain mode: all), newest first."""
+        where = {"status": _STATUS["failed"], **({"purged_at": None} if self.mode == "leased" else {})}
+        return self._sure_rows(where, limit)
 
     def one_listed(self, job_id: str) -> ListedJob | None:
         """One job by its whole id."""

@@ -114,11 +114,7 @@ class PostgresTransport:
         is. `newest_first` and `oldest_first` go by `created_at`. Over HTTP, rows larger than `LARGEST_ANSWER_BYTES`
         are an `AnswerTooLargeError`.
         """
-        conditions, values = _equals(where), _values(where)
-        for name, operator, bound in (("since", ">=", since), ("before", "<", before)):
-            if bound is not None:
-                compared = sql.SQL("{} " + operator + " {}").format(sql.Identifier(bound[0]), sql.Placeholder(name))
-                conditions, values[name] = sql.SQL(" AND ").join([conditions, compared]), bound[1]
+        conditions, values = _bounded(where, since=since, before=before)
         order = "ORDER BY created_at DESC" if newest_first else "ORDER BY created_at" if oldest_first else ""
         query = sql.SQL("SELECT {} FROM public.{} WHERE {} {} LIMIT {}").format(
             sql.SQL(", ").join(map(_column, columns)),
@@ -164,9 +160,11 @@ class PostgresTransport:
         query = sql.SQL("DELETE FROM public.{} WHERE {}").format(sql.Identifier(table), _equals(where))
         self._execute(query, _values(where))
 
-    def count(self, table: str, *, where: Mapping[str, Any]) -> int:
-        query = sql.SQL("SELECT count(*) AS n FROM public.{} WHERE {}").format(sql.Identifier(table), _equals(where))
-        return int(self._execute(query, _values(where))[0]["n"])
+    def count(self, table: str, *, where: Mapping[str, Any], since: tuple[str, str] | None = None) -> int:
+        """How many rows `select` would find."""
+        conditions, values = _bounded(where, since=since)
+        query = sql.SQL("SELECT count(*) AS n FROM public.{} WHERE {}").format(sql.Identifier(table), conditions)
+        return int(self._execute(query, values)[0]["n"])
 
     def insert(self, table: str, values: Mapping[str, Any]) -> str:
         """Add a row; returns its `id`."""
@@ -299,6 +297,18 @@ def _column(column: str | AsText) -> sql.Composable:
 
 def _equals(where: Mapping[str, Any]) -> sql.Composable:
     return sql.SQL(" AND ").join(_condition(name, value) for name, value in where.items()) if where else sql.SQL("true")
+
+
+def _bounded(
+    where: Mapping[str, Any], *, since: tuple[str, str] | None = None, before: tuple[str, str] | None = None
+) -> tuple[sql.Composable, dict[str, Any]]:
+    """The condition of `PostgresTransport.select`, and its values."""
+    conditions, values = _equals(where), _values(where)
+    for name, operator, bound in (("since", ">=", since), ("before", "<", before)):
+        if bound is not None:
+            compared = sql.SQL("{} " + operator + " {}").format(sql.Identifier(bound[0]), sql.Placeholder(name))
+            conditions, values[name] = sql.SQL(" AND ").join([conditions, compared]), bound[1]
+    return conditions, values
 
 
 def _values(where: Mapping[str, Any]) -> dict[str, Any]:

@@ -122,13 +122,13 @@ class SupabaseTransport:
     def delete(self, table: str, *, where: Mapping[str, Any]) -> None:
         self._send(_equals(self._client.table(table).delete(), where).select("id").execute)
 
-    def count(self, table: str, *, where: Mapping[str, Any]) -> int:
+    def count(self, table: str, *, where: Mapping[str, Any], since: tuple[str, str] | None = None) -> int:
         from postgrest import CountMethod
 
         query = _equals(self._client.table(table).select("id", count=CountMethod.exact, head=True), where)
-        counted = self._send(query.execute).count
+        counted = self._send((query if since is None else query.gte(*since)).execute).count
         # None: the gateway does not pass Content-Range on.
-        return len(self.select(table, ["id"], where=where)) if counted is None else counted
+        return len(self.select(table, ["id"], where=where, since=since)) if counted is None else counted
 
     def insert(self, table: str, values: Mapping[str, Any]) -> str:
         data: Any = self._send(self._client.table(table).insert(dict(values)).execute).data

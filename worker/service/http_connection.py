@@ -25,10 +25,12 @@ class HttpLimits:
 
     `head_s` is from the opening of the connection to the end of the request's head, `request_s` from there to the
     end of its body; `answer_s` is how long a client may leave an answer unread. `connections` may be open at once.
+    `open_body_bytes` of a body are kept without the token, by those paths that take one.
     """
 
     head_bytes: int = 16 * 1024
     body_bytes: int = 64 * 1024
+    open_body_bytes: int = 4 * 1024
     head_s: float = 2.0
     request_s: float = 8.0
     answer_s: float = 10.0

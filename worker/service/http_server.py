@@ -50,6 +50,8 @@ class Server:
         server's thread, and must not wait for anything but their client.
     token : str, optional
         What authorises a request, as ``Authorization: Bearer …``; without one none is.
+    open_path : str, optional
+        Below it, requests may have a short body without the token: the endpoints there check who sends it.
     host : str
         All interfaces by default, since the dyno's router is outside the container.
 
@@ -65,6 +67,7 @@ class Server:
         routes: Sequence[BaseRoute],
         *,
         token: str | None = None,
+        open_path: str | None = None,
         host: str = "",
         limits: HttpLimits = HTTP_LIMITS,
     ) -> None:
@@ -76,7 +79,7 @@ class Server:
         connection = partial(Connection, limits, memoryview(bytearray(READ_BYTES)))
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
-                application(routes, token=token, limits=limits),
+                application(routes, token=token, open_path=open_path, limits=limits),
                 http=cast(type[asyncio.Protocol], connection),
                 ws="none",
                 lifespan="off",
@@ -141,11 +144,17 @@ class _Uvicorn(uvicorn.Server):
                 continue
 
 
-def application(routes: Sequence[BaseRoute], *, token: str | None, limits: HttpLimits = HTTP_LIMITS) -> ASGIApp:
+def application(
+    routes: Sequence[BaseRoute],
+    *,
+    token: str | None,
+    open_path: str | None = None,
+    limits: HttpLimits = HTTP_LIMITS,
+) -> ASGIApp:
     """The routes, with the token checked, requests read to their end, and errors as JSON."""
     made = Starlette(
         routes=list(routes),
-        middleware=[Middleware(_WholeRequests, token=token, limits=limits)],
+        middleware=[Middleware(_WholeRequests, token=token, open_path=open_path, limits=limits)],
         exception_handlers={HTTPException: _http_error, Exception: _bug},
     )
     made.router.redirect_slashes = False  # it would lead to wherever the client's Host says
@@ -161,12 +170,13 @@ def as_json(content: object, status: int = HTTPStatus.OK, headers: Mapping[str, 
 class _WholeRequests:
     """Reads a request's body before it is answered: a client that still sends might not see the answer.
 
-    Only an authorised request's body is kept; others would fill the memory.
+    Only an authorised request's body is kept, and a short one below the open path; others would fill the memory.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str | None, limits: HttpLimits) -> None:
+    def __init__(self, app: ASGIApp, *, token: str | None, open_path: str | None, limits: HttpLimits) -> None:
         self._app = app
         self._expected = None if token is None else f"Bearer {token}".encode()
+        self._open = None if open_path is None else f"{open_path}/"
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -177,7 +187,9 @@ class _WholeRequests:
         if "transfer-encoding" in headers:  # nobody knows how long it is
             await _error(HTTPStatus.BAD_REQUEST)(scope, receive, send)
             return
-        if int(headers.get("content-length", "0")) > self._limits.body_bytes:
+        is_open = self._open is not None and scope["path"].startswith(self._open)
+        longest = self._limits.open_body_bytes if is_open else self._limits.body_bytes
+        if int(headers.get("content-length", "0")) > longest:
             await _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)(scope, receive, send)
             return
         body, is_whole = b"", False
@@ -185,7 +197,7 @@ class _WholeRequests:
             message = await receive()
             if message["type"] != "http.request":
                 return  # the client has gone
-            body += message["body"] if authorised else b""
+            body += message["body"] if authorised or is_open else b""
             is_whole = not message["more_body"]
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -24,14 +24,14 @@ from worker.logs import where
 from worker.payload.schema import RenderJob
 from worker.render.previewer import Heard, UnpaidSpeechError
 from worker.render.studio import Studio
-from worker.studio.bodies import json_body, receive_file
 from worker.studio.checking import check
 from worker.studio.folder import StudioFolder
 from worker.studio.guards import Access, Guard
 from worker.studio.hearing import Asked, Hearing, OvertakenError, wav_of
-from worker.studio.page import page_routes
 from worker.studio.renders import ENDED, Renders
 from worker.studio.starts import Start, start_document
+from worker.web.bodies import json_body, receive_file
+from worker.web.files import page_routes
 
 LONGEST_SPAN_S: Final = 60.0
 _LOOK_S: Final = 0.2
@@ -55,7 +55,7 @@ def application(context: StudioContext, *, port: int, access: Access) -> ASGIApp
     """The studio as an ASGI application, for a server on this port."""
     api = _Api(context)
     routes = [
-        *page_routes(),
+        *page_routes("worker.studio"),
         Route("/api/start", api.start),
         Route("/api/check", api.check, methods=["POST"]),
         Route("/api/hear", api.hear, methods=["POST"]),

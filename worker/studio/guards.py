@@ -15,24 +15,13 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import parse_qs
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-_READS: Final = frozenset({"GET", "HEAD"})
-_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'"
-)
-_HEADERS: Final = {
-    "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
+from worker.web.guarding import READS, is_from_page, is_read_by_page, page_headers, refused, with_headers
+
+_HEADERS: Final = {**page_headers(referrer="no-referrer"), "X-Content-Type-Options": "nosniff"}
 _WELCOME = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=/">'
     '<title>Studio</title><p><a href="/">Open the studio</a></p></html>'
@@ -80,35 +69,29 @@ class Guard:
     def __init__(self, app: ASGIApp, *, port: int, access: Access) -> None:
         self._app = app
         self._hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
+        self._origins = frozenset(f"http://{host}" for host in self._hosts)
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
 
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers[name] = value
-            await send(message)
-
-        await (self._refusal(scope) or self._app)(scope, receive, guarded)
+        await (self._refusal(scope) or self._app)(scope, receive, with_headers(send, _HEADERS))
 
     def _refusal(self, scope: Scope) -> Response | None:
         """The answer to what may not pass, and to the token."""
         headers = Headers(scope=scope)
         if headers.get("host") not in self._hosts:
-            return _refused(HTTPStatus.MISDIRECTED_REQUEST, "the studio is at 127.0.0.1 only")
+            return refused(HTTPStatus.MISDIRECTED_REQUEST, "the studio is at 127.0.0.1 only")
         at_root = scope["path"] == "/"
-        if scope["method"] not in _READS:
-            if not self._is_from_our_page(headers):
-                return _refused(HTTPStatus.FORBIDDEN, "this request comes from another page")
-        elif not at_root and headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return _refused(HTTPStatus.FORBIDDEN, "this request comes from another page")
+        if scope["method"] not in READS:
+            if not is_from_page(headers, self._origins):
+                return refused(HTTPStatus.FORBIDDEN, "this request comes from another page")
+        elif not at_root and not is_read_by_page(headers):
+            return refused(HTTPStatus.FORBIDDEN, "this request comes from another page")
         if self._access.knows(headers.get("cookie", "")):
             return None
-        if at_root and scope["method"] in _READS:
+        if at_root and scope["method"] in READS:
             (token, *_) = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])
             cookie = self._access.exchange(token)
             if cookie is None:
@@ -116,16 +99,4 @@ class Guard:
             # A page of our own that leads on, rather than a redirect: after a click on another site's link a redirect
             # would count as that site's, and come without the cookie.
             return HTMLResponse(_WELCOME, headers={"Set-Cookie": cookie})
-        return _refused(HTTPStatus.UNAUTHORIZED, "open the address that the studio has printed")
-
-    def _is_from_our_page(self, headers: Headers) -> bool:
-        """By Origin and Sec-Fetch-Site, of which a browser sends at least one; neither may say otherwise."""
-        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-        if origin is None and site is None:
-            return False
-        ours = {f"http://{host}" for host in self._hosts}
-        return (origin is None or origin in ours) and (site is None or site == "same-origin")
-
-
-def _refused(status: HTTPStatus, words: str) -> Response:
-    return JSONResponse({"error": words, "code": "studio.refused"}, status)
+        return refused(HTTPStatus.UNAUTHORIZED, "open the address that the studio has printed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import time
 import urllib.error
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import SecretStr
 from standins.http_clients import attacks, send_all, watched_memory
@@ -20,6 +22,7 @@ from worker.config import Config
 from worker.queue.service import open_queue
 
 TOKEN = "a-long-token-for-tests"
+STUDIO_TOKEN = "an-operator-s-token-of-34-characters"
 CANARY = "the bucket is missing"
 
 
@@ -38,6 +41,7 @@ def worker(leased_dsn: str, tmp_path: Path, port: int) -> Iterator[WorkerProcess
         "WORKER_NAME": "worker-of-the-canary",
         "PORT": str(port),
         "WORKER_TOKEN": TOKEN,
+        "STUDIO_TOKEN": STUDIO_TOKEN,
     }
     with worker_process(tmp_path, settings) as worker:
         eventually(lambda: listens(port))
@@ -93,3 +97,19 @@ def test_no_client_can_fill_its_memory_or_silence_it(worker: WorkerProcess, port
             slow.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)).sendall(b"GET /health HT")
         assert ask(port, "/health")[0] == 200
     assert worker.stop() == 0
+
+
+def test_open_queue_pages_do_not_keep_it_from_stopping(worker: WorkerProcess, port: int) -> None:
+    address = f"http://127.0.0.1:{port}"
+    with httpx.Client(base_url=address, headers={"Origin": address}, timeout=60) as client:
+        assert client.post("/studio/login", data={"token": STUDIO_TOKEN}).status_code == 303
+        with client.stream("GET", "/studio/api/events") as events:
+            told = (line for line in events.iter_lines() if line.startswith("data: "))
+            assert json.loads(next(told).removeprefix("data: "))["workers"][0]["worker"] == "worker-of-the-canary"
+            worker.process.send_signal(signal.SIGTERM)
+            for _ in told:
+                pass
+    assert worker.process.wait(60) == 0
+    logged = worker.text()
+    assert "studio.login" in logged
+    assert STUDIO_TOKEN not in logged

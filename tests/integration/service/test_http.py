@@ -46,7 +46,8 @@ class Facts:
             process=self.wake,
         )
         routes = status_routes(answers, with_process=token is not None)
-        return Server(0, [*routes, Route("/echo", _echo, methods=["POST"])], token=token, limits=limits)
+        routes += [Route(path, _echo, methods=["POST"]) for path in ("/echo", "/open/echo", "/opened")]
+        return Server(0, routes, token=token, open_path="/open", limits=limits)
 
 
 async def _echo(request: Request) -> Response:
@@ -187,6 +188,13 @@ def test_only_a_body_with_the_token_reaches_a_page(port: int) -> None:
     body = bytes(range(256)) * 256
     assert ask(port, "POST", "/echo", body, Authorization=BEARER).body == body
     assert ask(port, "POST", "/echo", body).body == b""
+
+
+def test_below_the_open_path_a_short_body_needs_no_token(port: int) -> None:
+    longest = b"x" * HTTP_LIMITS.open_body_bytes
+    assert ask(port, "POST", "/open/echo", longest).body == longest
+    assert ask(port, "POST", "/open/echo", longest + b"x").status == 413
+    assert ask(port, "POST", "/opened", longest).body == b""
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 from loguru import logger
 from studio_server import TONES, served_studio
 
-from worker.studio import bodies
-from worker.studio.bodies import receive_file
+from worker.web import bodies
+from worker.web.bodies import receive_file
 
 POSTS = ("/api/check", "/api/hear", "/api/lanes", "/api/measure", "/api/uploads", "/api/renders")
 

@@ -1,27 +1,6 @@
 // What the page asks the server for.
 
-export class Refused extends Error {
-  constructor(status, told) {
-    super(told.error ?? `the studio answered ${status}`);
-    this.status = status;
-    this.told = told;
-  }
-}
-
-async function answer(response) {
-  if (response.ok) return response;
-  const told = await response.json().catch(() => ({}));
-  throw new Refused(response.status, told);
-}
-
-export async function get(path) {
-  return (await answer(await fetch(path))).json();
-}
-
-export async function post(path, body, signal) {
-  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal };
-  return answer(await fetch(path, options));
-}
+import { answer, post } from "./requests.js";
 
 export async function upload(file) {
   const response = await fetch("/api/uploads", { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file });

@@ -1,5 +1,6 @@
 // The job's fields as sliders, choices and switches. Each shows what counts (`effective`), and changes the job's own key.
-import { changed, element, read } from "./job.js";
+import { element } from "./elements.js";
+import { changed, read } from "./job.js";
 
 const level = (path, label = "Level") => ({ kind: "range", path, label, min: -60, max: 10, step: 0.5, unit: "dB" });
 const choice = (path, label, options, more = {}) => ({ kind: "choice", path, label, options, ...more });

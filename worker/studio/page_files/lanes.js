@@ -1,5 +1,5 @@
 // The session as lanes over time, on a canvas.
-import { clock } from "./job.js";
+import { clock } from "./elements.js";
 
 const LABELS = { voice: "Voice", music: "Music", solfeggio: "Tone", binaural: "Beat", noise: "Noise" };
 const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];

@@ -1,10 +1,12 @@
 // The page: one job in at most two versions, seen as fields and as JSON, heard wherever the playhead is.
-import { Refused, get, hear, post, upload } from "./api.js";
+import { hear, upload } from "./api.js";
 import { Fields } from "./fields.js";
-import { changed, clock, differences, element } from "./job.js";
+import { clock, element } from "./elements.js";
+import { changed, differences } from "./job.js";
 import { Lanes, drawWave } from "./lanes.js";
 import { Player } from "./player.js";
 import { Rendering } from "./render.js";
+import { Refused, get, post } from "./requests.js";
 
 const SPAN_S = 15;
 const NEXT_BEFORE_S = 8;

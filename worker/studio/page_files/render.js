@@ -1,6 +1,7 @@
 // A whole track: how far it is, and its receipt.
-import { follow, post } from "./api.js";
-import { element } from "./job.js";
+import { follow } from "./api.js";
+import { element } from "./elements.js";
+import { post } from "./requests.js";
 
 const VERDICTS = { kept: ["kept", "✓ kept"], look: ["look", "▲ look at this"], measured: ["", ""] };
 const byId = (id) => document.getElementById(id);
