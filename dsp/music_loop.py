@@ -246,6 +246,8 @@ def _level_miss_lu(energies: Energies, start: float, ending: float, crossfade: f
     before = part[max(0, last - first - window + 1) : last - first]
     after = part[length : length + window - 1]
     levels = windows_lufs(np.concatenate([before, seam, after]).astype(np.float32), window)
+    if not len(levels):  # of a piece of a second or two no window is whole
+        return 0.0
     return round(max(low - float(levels.min()), float(levels.max()) - high, 0.0), 1)
 
 

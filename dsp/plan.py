@@ -2,21 +2,64 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from typing import Final
 
 import numpy as np
 
 from dsp.blocks import Block, Source, amplify
-from dsp.envelope import Curve
+from dsp.envelope import Constant, Curve
+from dsp.stereo import pan, widen
+
+NO_FADE: Final = Constant(1.0)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One source of the mix: voice, music, solfeggio, binaural or noise, at a linear gain."""
+    """One source of the mix: a voice, music, a tone, a beat or noise, at a linear gain.
+
+    Raises `ValueError` if it ends before it begins.
+
+    Parameters
+    ----------
+    start, stop : int
+        It is silent before and from there on, and costs nothing; to the track's end if `stop` is None.
+    origin : int
+        Frame of the track at which the source has its frame 0.
+    fade : Curve
+        Linear gain, counted from `start`.
+    pan : Curve, optional
+        Place between the channels, as of `dsp.stereo.pan`.
+    width : float
+        As of `dsp.stereo.widen`; before the pan.
+    """
 
     name: str
     source: Source
     gain: Curve
+    _: KW_ONLY
+    start: int = 0
+    stop: int | None = None
+    origin: int = 0
+    fade: Curve = NO_FADE
+    pan: Curve | None = None
+    width: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or (self.stop is not None and self.stop < self.start):
+            raise ValueError(f"a layer from frame {self.start} to {self.stop}; 0 <= start <= stop is needed")
+
+    def within(self, start: int, stop: int) -> tuple[int, int]:
+        """The frames of `[start, stop)` in which the layer may sound; empty, or reversed, where there are none."""
+        return max(start, self.start), stop if self.stop is None else min(stop, self.stop)
+
+    def is_silent(self, start: int, stop: int) -> bool:
+        """Whether nothing of it sounds within `[start, stop)`, as far as that is known without making it."""
+        first, last = self.within(start, stop)
+        if first >= last:
+            return True
+        silent = getattr(self.source, "silent", None)
+        return silent is not None and bool(silent(first - self.origin, last - self.origin))
 
 
 @dataclass(frozen=True)
@@ -64,9 +107,19 @@ def render(plan: RenderPlan, start: int, stop: int) -> Block:
 
 
 def render_layer(layer: Layer, start: int, stop: int) -> Block | None:
-    """Make one layer at its gain, without the fade; None where it is silent all through."""
-    gain = layer.gain.at(start, stop)
-    silent = getattr(layer.source, "silent", None)
-    if (isinstance(gain, float) and gain == 0.0) or (silent is not None and silent(start, stop)):
+    """Make one layer at its gain, without the track's fade; None where it is silent all through."""
+    if layer.is_silent(start, stop):
         return None
-    return amplify(layer.source.render(start, stop), gain)
+    first, last = layer.within(start, stop)
+    gain = layer.gain.at(first, last)
+    if isinstance(gain, float) and gain == 0.0:
+        return None
+    block = widen(layer.source.render(first - layer.origin, last - layer.origin), layer.width)
+    amplify(block, gain)
+    if layer.fade is not NO_FADE:
+        amplify(block, layer.fade.at(first - layer.start, last - layer.start))
+    if layer.pan is not None:
+        pan(block, layer.pan, first)
+    if (first, last) != (start, stop):
+        block = np.pad(block, ((first - start, stop - last), (0, 0)))
+    return block

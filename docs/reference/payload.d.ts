@@ -30,8 +30,10 @@ export interface Job {
   carrierType?: "pink" | "brown" | "white" | "none";
   /** Level of the noise in dB. From -60 to 0. Default: -24. */
   carrierGainDb?: number;
-  /** Levels of the layers. */
+  /** Levels of these layers. */
   gains?: Gains;
+  /** More layers of any kind, in the order of the mix; with those above at most 16. At most 16 items. Default: []. */
+  layers?: (SpeechLayer | MusicLayer | RecordingLayer | ToneLayer | BinauralLayer | NoiseLayer)[];
   /** Lower the music while the voice speaks. */
   ducking?: Ducking | null;
   /** Fades of the whole track. */
@@ -82,8 +84,6 @@ export interface BeatPoint {
 
 /** Two tones a beat apart. */
 export interface Binaural {
-  /** On if anything of the tone is given. */
-  enabled?: boolean;
   /** A beat of 2, 6, 10, 20 or 40 Hz. */
   band?: "delta" | "theta" | "alpha" | "beta" | "gamma" | null;
   /** The beat; wins over the band. From 0.1 to 100. Default: 10. */
@@ -96,6 +96,40 @@ export interface Binaural {
   speakersMode?: "monaural" | "isochronic";
   /** Beat and carrier over time, straight lines between points. At most 1000 items. Default: []. */
   timeline?: BeatPoint[];
+  /** On if anything of the tone is given. */
+  enabled?: boolean;
+}
+
+/** Two tones a beat apart. */
+export interface BinauralLayer {
+  /** Its name in reports and in duckedBy; its kind, with a number where that is taken. At most 60 characters. */
+  name?: string;
+  /** Its level over time, in place of gainDb. At most 1000 items. Default: []. */
+  gain?: GainPoint[];
+  /** Where it begins in the track, in seconds. From 0 to 86400. Default: 0. */
+  startSec?: number;
+  /** Where it ends, in seconds; the track's end where it is not stated. From 0 to 86400. */
+  endSec?: number | null;
+  /** From its beginning on. From 0 to 600000. Default: 0. */
+  fadeInMs?: number;
+  /** Up to its end. From 0 to 600000. Default: 0. */
+  fadeOutMs?: number;
+  /** A beat of 2, 6, 10, 20 or 40 Hz. */
+  band?: "delta" | "theta" | "alpha" | "beta" | "gamma" | null;
+  /** The beat; wins over the band. From 0.1 to 100. Default: 10. */
+  beatHz?: number;
+  /** The middle of the two tones. From 50 to 1000. Default: 200. */
+  carrierHz?: number;
+  /** A tone for each ear, both tones in both channels, or soft pulses. Default: "binaural". */
+  mode?: "binaural" | "monaural" | "isochronic";
+  /** What the track for speakers has in place of a binaural beat. Default: "isochronic". */
+  speakersMode?: "monaural" | "isochronic";
+  /** Beat and carrier over time, straight lines between points. At most 1000 items. Default: []. */
+  timeline?: BeatPoint[];
+  /** What kind of layer it is. */
+  kind: "binaural";
+  /** Its level in dB: of recorded sound over the reference level, of tones as peak amplitude in dBFS. From -60 to 10. Default: -20. */
+  gainDb?: number;
 }
 
 /** Music that is lowered while the voice speaks. */
@@ -114,9 +148,9 @@ export interface Ducking {
 
 /** Fades of the whole track. */
 export interface FadeTimes {
-  /** At the beginning. From 0 to 30000. Default: 1000. */
+  /** At the beginning. From 0 to 600000. Default: 1000. */
   inMs?: number;
-  /** At the end. From 0 to 30000. Default: 1500. */
+  /** At the end. From 0 to 600000. Default: 1500. */
   outMs?: number;
 }
 
@@ -170,8 +204,70 @@ export interface Metadata {
   cover?: string | null;
 }
 
+/** A piece of music. */
+export interface MusicLayer {
+  /** Its name in reports and in duckedBy; its kind, with a number where that is taken. At most 60 characters. */
+  name?: string;
+  /** Its level over time, in place of gainDb. At most 1000 items. Default: []. */
+  gain?: GainPoint[];
+  /** Where it begins in the track, in seconds. From 0 to 86400. Default: 0. */
+  startSec?: number;
+  /** Where it ends, in seconds; the track's end where it is not stated. From 0 to 86400. */
+  endSec?: number | null;
+  /** From its beginning on. From 0 to 600000. Default: 0. */
+  fadeInMs?: number;
+  /** Up to its end. From 0 to 600000. Default: 0. */
+  fadeOutMs?: number;
+  /** Its place from -1 (left) to 1 (right), at constant power: a number, or points over time. From -1 to 1. Default: []. */
+  pan?: number | PanPoint[];
+  /** Names of voices that lower it while they speak, as `ducking` says. At most 16 items. Default: []. */
+  duckedBy?: string[];
+  /** How far its channels differ: 0 is mono, 1 as they are, 2 twice as far. From 0 to 2. Default: 1. */
+  width?: number;
+  /** What kind of layer it is. */
+  kind: "music";
+  /** Its level in dB: of recorded sound over the reference level, of tones as peak amplitude in dBFS. From -60 to 10. Default: -10. */
+  gainDb?: number;
+  /** A URL of this project's storage or an allowed host, or an object's name. At most 4000 characters. */
+  url?: string | null;
+  /** Its id or slug in the catalogue. At most 4000 characters. */
+  id?: string | null;
+  /** Its title, tried last, as an object's name. At most 4000 characters. */
+  title?: string | null;
+  /** How it goes on where it is shorter than its time: false plays it once. */
+  loop?: MusicLoop;
+}
+
 /** Where music loops: where it does so best, as a whole, or from one second of it to another. */
-export type MusicLoop = "auto" | "whole" | { from: number; to: number };
+export type MusicLoop = boolean | "auto" | "whole" | { from: number; to: number };
+
+/** Steady noise. */
+export interface NoiseLayer {
+  /** Its name in reports and in duckedBy; its kind, with a number where that is taken. At most 60 characters. */
+  name?: string;
+  /** Its level over time, in place of gainDb. At most 1000 items. Default: []. */
+  gain?: GainPoint[];
+  /** Where it begins in the track, in seconds. From 0 to 86400. Default: 0. */
+  startSec?: number;
+  /** Where it ends, in seconds; the track's end where it is not stated. From 0 to 86400. */
+  endSec?: number | null;
+  /** From its beginning on. From 0 to 600000. Default: 0. */
+  fadeInMs?: number;
+  /** Up to its end. From 0 to 600000. Default: 0. */
+  fadeOutMs?: number;
+  /** Its place from -1 (left) to 1 (right), at constant power: a number, or points over time. From -1 to 1. Default: []. */
+  pan?: number | PanPoint[];
+  /** Names of voices that lower it while they speak, as `ducking` says. At most 16 items. Default: []. */
+  duckedBy?: string[];
+  /** How far its channels differ: 0 is mono, 1 as they are, 2 twice as far. From 0 to 2. Default: 1. */
+  width?: number;
+  /** What kind of layer it is. */
+  kind: "noise";
+  /** Its level in dB: of recorded sound over the reference level, of tones as peak amplitude in dBFS. From -60 to 10. Default: -24. */
+  gainDb?: number;
+  /** Power per hertz falls by 3 (pink), 6 (brown) or 0 dB (white) per octave. Default: "pink". */
+  colour?: "pink" | "brown" | "white";
+}
 
 /** The delivered file. */
 export interface Output {
@@ -181,6 +277,44 @@ export interface Output {
   quality?: "low" | "medium" | "standard" | "high";
   /** false leaves the loudness as the gains make it. Default: true. */
   normalize?: boolean;
+}
+
+/** Where a layer is at one minute of the track; straight lines between points. */
+export interface PanPoint {
+  /** Later than the point before. From 0 to 1440. */
+  atMin: number;
+  /** From -1 (left) to 1 (right). From -1 to 1. */
+  pan: number;
+}
+
+/** The customer's own recording, heard as it is. */
+export interface RecordingLayer {
+  /** Its name in reports and in duckedBy; its kind, with a number where that is taken. At most 60 characters. */
+  name?: string;
+  /** Its level over time, in place of gainDb. At most 1000 items. Default: []. */
+  gain?: GainPoint[];
+  /** Where it begins in the track, in seconds. From 0 to 86400. Default: 0. */
+  startSec?: number;
+  /** Where it ends, in seconds; the track's end where it is not stated. From 0 to 86400. */
+  endSec?: number | null;
+  /** From its beginning on. From 0 to 600000. Default: 0. */
+  fadeInMs?: number;
+  /** Up to its end. From 0 to 600000. Default: 0. */
+  fadeOutMs?: number;
+  /** Its place from -1 (left) to 1 (right), at constant power: a number, or points over time. From -1 to 1. Default: []. */
+  pan?: number | PanPoint[];
+  /** Names of voices that lower it while they speak, as `ducking` says. At most 16 items. Default: []. */
+  duckedBy?: string[];
+  /** How far its channels differ: 0 is mono, 1 as they are, 2 twice as far. From 0 to 2. Default: 1. */
+  width?: number;
+  /** What kind of layer it is. */
+  kind: "recording";
+  /** Its level in dB: of recorded sound over the reference level, of tones as peak amplitude in dBFS. From -60 to 10. Default: -10. */
+  gainDb?: number;
+  /** The recording: a URL or an object's name. At most 4000 characters. */
+  url?: string | null;
+  /** How it goes on where it is shorter than its time: true loops it. */
+  loop?: MusicLoop;
 }
 
 /** Loudness and peaks of the finished file. */
@@ -193,6 +327,14 @@ export interface Safety {
   measure?: "programme" | "speech";
   /** Hold the true peak at or below the ceiling. Default: true. */
   limiter?: boolean;
+}
+
+/** One tone of a sequence. */
+export interface SequenceTone {
+  /** The tone. From 20 to 16000. */
+  hz: number;
+  /** For how long; without it, it shares what the others leave. From 0.05 to 1440. */
+  minutes?: number | null;
 }
 
 /** One steady tone, or several one after another. */
@@ -215,6 +357,74 @@ export interface SolfeggioTone {
   hz: 174 | 285 | 396 | 417 | 528 | 639 | 741 | 852 | 963;
   /** For how long; without it, it shares what the others leave. From 0.05 to 1440. */
   minutes?: number | null;
+}
+
+/** A voice with its own script. */
+export interface SpeechLayer {
+  /** Its name in reports and in duckedBy; its kind, with a number where that is taken. At most 60 characters. */
+  name?: string;
+  /** Its level over time, in place of gainDb. At most 1000 items. Default: []. */
+  gain?: GainPoint[];
+  /** Before its first word, in seconds. From 0 to 86400. Default: 3. */
+  startSec?: number;
+  /** Where it ends, in seconds; the track's end where it is not stated. From 0 to 86400. */
+  endSec?: number | null;
+  /** From its beginning on. From 0 to 600000. Default: 0. */
+  fadeInMs?: number;
+  /** Up to its end. From 0 to 600000. Default: 0. */
+  fadeOutMs?: number;
+  /** Its place from -1 (left) to 1 (right), at constant power: a number, or points over time. From -1 to 1. Default: []. */
+  pan?: number | PanPoint[];
+  /** Names of voices that lower it while they speak, as `ducking` says. At most 16 items. Default: []. */
+  duckedBy?: string[];
+  /** What kind of layer it is. */
+  kind: "speech";
+  /** Its level in dB: of recorded sound over the reference level, of tones as peak amplitude in dBFS. From -60 to 10. Default: -1. */
+  gainDb?: number;
+  /** What it speaks; together with the other scripts up to MAX_SCRIPT_CHARACTERS. Default: "". */
+  script?: string;
+  /** Who speaks. */
+  voice?: VoiceChoice;
+  /** From the end of a repetition to the start of the next, in seconds. From 0 to 600. Default: 5. */
+  pauseSec?: number;
+  /** Each pause is longer or shorter by up to this, in seconds. From 0 to 60. Default: 0. */
+  pauseJitterSec?: number;
+  /** Say the script again and again (true, repeat), at fixed times (interval), or once (false). Default: "repeat". */
+  loopMode?: boolean | "once" | "repeat" | "interval";
+  /** With interval: from the start of a repetition to the next start, in seconds. From 30 to 300. Default: 60. */
+  intervalSec?: number;
+  /** Softer and with less bass: -13 dB and a high-pass of 200 Hz, unless stated otherwise. Default: false. */
+  whisper?: boolean;
+}
+
+/** A pure tone, or several one after another. */
+export interface ToneLayer {
+  /** Its name in reports and in duckedBy; its kind, with a number where that is taken. At most 60 characters. */
+  name?: string;
+  /** Its level over time, in place of gainDb. At most 1000 items. Default: []. */
+  gain?: GainPoint[];
+  /** Where it begins in the track, in seconds. From 0 to 86400. Default: 0. */
+  startSec?: number;
+  /** Where it ends, in seconds; the track's end where it is not stated. From 0 to 86400. */
+  endSec?: number | null;
+  /** From its beginning on. From 0 to 600000. Default: 0. */
+  fadeInMs?: number;
+  /** Up to its end. From 0 to 600000. Default: 0. */
+  fadeOutMs?: number;
+  /** Its place from -1 (left) to 1 (right), at constant power: a number, or points over time. From -1 to 1. Default: []. */
+  pan?: number | PanPoint[];
+  /** What kind of layer it is. */
+  kind: "tone";
+  /** Its level in dB: of recorded sound over the reference level, of tones as peak amplitude in dBFS. From -60 to 10. Default: -18. */
+  gainDb?: number;
+  /** The tone. From 20 to 16000. */
+  hz?: number | null;
+  /** Its form. Default: "sine". */
+  wave?: "sine" | "triangle" | "square";
+  /** Tones one after another, in place of `hz`. At most 100 items. Default: []. */
+  sequence?: (number | SequenceTone)[];
+  /** From tone to tone, in seconds. From 0 to 60. Default: 4. */
+  crossfadeSec?: number;
 }
 
 /** Who speaks. `tidy` and `care` are for recordings only. */

@@ -129,7 +129,7 @@ def test_space_and_arrows_work_the_player(opened):
 def test_a_spoken_line_lights_up(opened, studio):
     page = opened()
     plan = page.evaluate("studio.decks.get('A').plan")
-    start, stop, _ = plan["voice"][0]
+    start, stop, *_ = plan["voice"][0]
     page.evaluate(f"studio.player.position = {(start + stop) / 2}")
     page.locator("#lanes").focus()
     page.evaluate("studio.decks.get('A').plan.lines[0] = 'I am calm.'")

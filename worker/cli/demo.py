@@ -34,6 +34,7 @@ from worker.errors import JobError, WorkerError
 from worker.masks import for_terminal
 from worker.payload.aliases import load_payload
 from worker.payload.schema import RenderJob
+from worker.plan.layer_jobs import speech_jobs
 from worker.queue.service import open_queue
 from worker.render import stages
 from worker.render.produce import produce
@@ -46,6 +47,7 @@ from worker.service.runner import JobResult
 _WORTH_HEARING = {
     "full-mix": "a voice over music, a Solfeggio tone and a theta beat",
     "making-way": "music that makes way for the voice",
+    "forest": "rain, wind and a piano, a voice and a whisper, and a tone of 432 Hz",
     "fall-asleep-twins": "a beat that goes down into sleep; its twin is for speakers",
 }
 TRACKS_FOLDER = "demo"  # of STORAGE_DIR; `make clean` removes it
@@ -72,7 +74,7 @@ def demo(config: Config, *, examples: Path | None, quiet: bool, as_json: bool = 
     unspoken = (
         []
         if has_local_voice()
-        else [file for file, job in jobs.items() if job.has_voice and job.voice.provider == "local"]
+        else [file for file, job in jobs.items() if any(each.voice.provider == "local" for each in speech_jobs(job))]
     )
     jobs = {file: job for file, job in jobs.items() if file not in unspoken}
     tracks_folder = config.storage_dir / TRACKS_FOLDER

@@ -30,8 +30,10 @@ def named_files(job: Any, folder: Path) -> Iterator[Path]:
 
 def music_files(job: RenderJob, folder: Path) -> Iterator[Path]:
     """Files in a folder that the music's id or name may mean: the ending may be left out."""
-    music = job.background_music
-    for title in () if music is None else (music.id, music.name):
+    from worker.payload.layers import MusicLayer  # takes long to load, and is seldom needed
+
+    pieces = [layer for layer in job.every_layer() if isinstance(layer, MusicLayer)]
+    for title in (title for layer in pieces for title in (layer.id, layer.title)):
         if title and is_bare_name(title):
             yield from (folder / f"{name}{ending}" for name in unicode_forms(title) for ending in INPUT_ENDINGS)
 

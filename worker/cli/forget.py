@@ -17,6 +17,7 @@ from worker.operate.changes import why_refused
 from worker.payload.aliases import load_payload
 from worker.payload.parse import parse_job
 from worker.payload.track_row import completed_payload
+from worker.plan.layer_jobs import speech_jobs
 from worker.queue.claims import CustomerJob
 from worker.queue.operations import ENDED
 from worker.queue.service import Queue, open_queue
@@ -113,11 +114,13 @@ def _drop_speech(
         parsed = parse_job(payload, max_script_characters=1_000_000, max_duration_min=config.max_duration_min)
     except WorkerError:
         return ()
-    if parsed.voice.provider == "uploaded" or not parsed.script:
-        return ()
-    dropped = drop_pieces(parsed, config, cache)
-    report.pieces += dropped.pieces
-    return dropped.unknown
+    unknown: list[str] = []
+    for each in speech_jobs(parsed):
+        if each.voice.provider != "uploaded":
+            dropped = drop_pieces(each, config, cache)
+            report.pieces += dropped.pieces
+            unknown += dropped.unknown
+    return tuple(unknown)
 
 
 def _sort_files(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,13 +26,14 @@ from worker.media.reference import (
     unicode_forms,
 )
 from worker.os_errors import in_words
-from worker.payload.messages import Loc, format_value
+from worker.payload.messages import format_value
 from worker.storage.choose import chosen_storage, open_storage
 
 if TYPE_CHECKING:
     from worker.payload.schema import RenderJob
 
 _MOST_NAMES = 1000
+_STEP = re.compile(r"[^.\[\]]+")  # of a field's name, such as layers[0].url
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def local_files(payload: Mapping[str, Any], job: RenderJob, folder: Path, config
     looks = _Looks(payload, folder, config)
     errors: list[MediaError] = []
     found: list[LocalFile] = []
-    for look in (looks.music, looks.recording, looks.cover):
+    for look in (looks.music, looks.recording, looks.listed, looks.cover):
         try:
             found += look(job)
         except MediaError as error:
@@ -96,10 +98,10 @@ def take_along(payload: Mapping[str, Any], files: Sequence[LocalFile], config: C
                 f"{in_words(error)}",
                 code="output.file",
             ) from None
-        *sections, last = file.field.split(".")
-        inner = rewritten
+        *sections, last = _STEP.findall(file.field)
+        inner: Any = rewritten
         for section in sections:
-            inner = inner[section]
+            inner = inner[int(section) if isinstance(inner, list) else section]
         inner[last] = key
     return rewritten
 
@@ -134,43 +136,65 @@ class _Looks:
 
     def music(self, job: RenderJob) -> Iterator[LocalFile]:
         """The music that lies beside the job."""
+        music = job.background_music
+        if music is not None and (music.url or music.id or music.name):
+            fields = {key: self._written_as["backgroundMusic", key] for key in ("url", "id", "name")}
+            yield from self._music(music.url, music.id, music.name, fields)
+
+    def _music(
+        self, url: str | None, track_id: str | None, name: str | None, fields: Mapping[str, str]
+    ) -> Iterator[LocalFile]:
         from worker.media.music import find_music
 
-        music = job.background_music
-        if music is None or not (music.url or music.id or music.name):
-            return
         found: list[LocalFile | None] = []
 
         def get(reference: str) -> Path:
-            key = "url" if reference == music.url else "id" if music.id and reference.startswith(music.id) else "name"
-            found.append(self._file(("backgroundMusic", key), reference, "music", self._config.media_buckets))
+            key = "url" if reference == url else "id" if track_id and reference.startswith(track_id) else "name"
+            found.append(self._file(fields[key], reference, "music", self._config.media_buckets))
             return Path()
 
         try:
-            find_music(get, url=music.url, track_id=music.id, name=music.name)
+            find_music(get, url=url, track_id=track_id, name=name)
         except MediaError:
-            if music.id is None:  # else the catalogue may have it, which only the worker asks
+            if track_id is None:  # else the catalogue may have it, which only the worker asks
                 raise
         yield from filter(None, found)
+
+    def listed(self, job: RenderJob) -> Iterator[LocalFile]:
+        """The music and the recordings of the job's list of layers that lie beside the job."""
+        from worker.payload.layers import MusicLayer, RecordingLayer, SpeechLayer
+
+        for number, layer in enumerate(job.layer_list):
+            at = f"layers[{number}]"
+            if isinstance(layer, MusicLayer):
+                fields = {"url": f"{at}.url", "id": f"{at}.id", "name": f"{at}.title"}
+                yield from self._music(layer.url, layer.id, layer.title, fields)
+            elif isinstance(layer, RecordingLayer) and layer.url:
+                yield from self._one(f"{at}.url", layer.url, "uploaded voice", self._config.voice_buckets)
+            elif isinstance(layer, SpeechLayer) and layer.voice.provider == "uploaded" and layer.voice.url:
+                yield from self._one(f"{at}.voice.url", layer.voice.url, "uploaded voice", self._config.voice_buckets)
 
     def recording(self, job: RenderJob) -> Iterator[LocalFile]:
         """The recording that lies beside the job."""
         if job.voice.provider == "uploaded" and job.voice.url:
-            yield from self._one(("voice", "url"), job.voice.url, "uploaded voice", self._config.voice_buckets)
+            yield from self._one(
+                self._written_as["voice", "url"], job.voice.url, "uploaded voice", self._config.voice_buckets
+            )
 
     def cover(self, job: RenderJob) -> Iterator[LocalFile]:
         """The cover that lies beside the job."""
         if job.metadata.cover:
-            yield from self._one(("metadata", "cover"), job.metadata.cover, "cover", self._config.media_buckets)
+            yield from self._one(
+                self._written_as["metadata", "cover"], job.metadata.cover, "cover", self._config.media_buckets
+            )
 
-    def _one(self, loc: Loc, reference: str, what: What, buckets: tuple[str, ...]) -> Iterator[LocalFile]:
-        found = self._file(loc, reference, what, buckets)
+    def _one(self, field: str, reference: str, what: What, buckets: tuple[str, ...]) -> Iterator[LocalFile]:
+        found = self._file(field, reference, what, buckets)
         if found is not None:
             yield found
 
-    def _file(self, loc: Loc, reference: str, what: What, buckets: tuple[str, ...]) -> LocalFile | None:
+    def _file(self, field: str, reference: str, what: What, buckets: tuple[str, ...]) -> LocalFile | None:
         """The file beside the job; None for what is in storage, or a URL."""
-        field = self._written_as[loc]
         if not is_bare_name(reference):
             if self._is_local:
                 self._check_url(field, reference, what, buckets)

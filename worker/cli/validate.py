@@ -13,6 +13,7 @@ from worker.config import Config
 from worker.errors import JobError
 from worker.payload.schema import RenderJob
 from worker.payload.script import Sentence, parse_script
+from worker.plan.layer_jobs import speech_jobs
 
 
 def validate(config: Config, *, jobs: Sequence[str], strict: bool = False, as_json: bool = False) -> int:
@@ -49,17 +50,15 @@ def length_s(job: RenderJob) -> float | None:
 
 
 def voice_of(job: RenderJob) -> str | None:
-    """Who speaks, as `say --voice` takes it; None for a job without a voice."""
-    if not job.has_voice:
-        return None
-    return f"{job.voice.provider}:{job.voice.id}" if job.voice.id else job.voice.provider
+    """Who speaks, each as `say --voice` takes it; None for a job without a voice."""
+    voices = (each.voice for each in speech_jobs(job))
+    return ", ".join(f"{voice.provider}:{voice.id}" if voice.id else voice.provider for voice in voices) or None
 
 
 def spoken_characters(job: RenderJob) -> int:
-    """How many characters the voice is given; a script that is repeated is spoken once."""
-    if job.voice.provider == "uploaded":
-        return 0
-    return sum(len(part.said) for part in parse_script(job.script).parts if isinstance(part, Sentence))
+    """How many characters its voices are given; a script that is repeated is spoken once."""
+    scripts = (parse_script(each.script) for each in speech_jobs(job) if each.voice.provider != "uploaded")
+    return sum(len(part.said) for script in scripts for part in script.parts if isinstance(part, Sentence))
 
 
 def _print_lines(checked: Sequence[CheckedJob]) -> None:

@@ -82,14 +82,15 @@ def _found(result: Inspection) -> Iterator[Named]:
 
 def _promised(promised: Promised, looked_for: Sequence[LookedFor]) -> Iterator[Named]:
     for beat in promised.beats:
-        tones = [tone for pair in pairs(looked_for) for tone in pair]
-        carriers = [tone for tone in looked_for if tone.layer == "binaural"]
+        tones = [tone for pair in pairs(looked_for, beat.layer) for tone in pair]
+        carriers = [tone for tone in looked_for if tone.layer == beat.layer]
         found = tones or carriers
         if found:
             yield Named(promised_beat(beat), tuple(_places(found)), _worst([each.state for each in found]))
+    of_beats = {beat.layer for beat in promised.beats}
     by_tone: dict[PromisedTone, list[LookedFor]] = {}
     for each in looked_for:
-        if each.layer != "binaural" or not promised.beats:
+        if each.layer not in of_beats:
             by_tone.setdefault(each.promised, []).append(each)
     longest_s = max((tone.to_s for tone in by_tone), default=0.0)
     for tone, found in by_tone.items():

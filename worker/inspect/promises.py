@@ -12,7 +12,7 @@ import numpy as np
 
 from dsp.blocks import Block
 from dsp.courses import hz_at
-from dsp.spectrum import MAIN_LOBE_BINS, STANDS_OUT_DB, Channel, Spectrum
+from dsp.spectrum import HIGHEST_HZ, MAIN_LOBE_BINS, STANDS_OUT_DB, Channel, Spectrum
 from worker.plan.promised import Promised, PromisedTone
 
 State = Literal["found", "not found", "masked", "not measured"]
@@ -32,7 +32,7 @@ class LookedFor:
     ----------
     state : str
         ``masked``: music, voice or noise are so loud there that it cannot be told from them. ``not measured``: it
-        sounds for less than four seconds, or another promised tone is too near.
+        sounds for less than four seconds, lies above 2 kHz, or another promised tone is too near.
     measured_hz : float or None
         For one that glides, its frequency in the middle of its course.
     deviation_hz : float or None
@@ -117,6 +117,8 @@ class Promises:
             return
         tone, straightened_db = search.tone, 0.0
         hz = tone.at(at_s)
+        if hz > HIGHEST_HZ:  # what is looked into ends there
+            return
         if not tone.is_steady:
             hz, straightened_db = _parked_hz(tone.at(at_s)), -20.0 * np.log10(0.5)
         line = spectrum.line(hz, min(_WITHIN_HZ, 0.4 * search.nearest_hz))
@@ -158,9 +160,9 @@ def _straightened(samples: Channel, rate: float, tone: PromisedTone, from_s: flo
     return straight
 
 
-def pairs(looked_for: Sequence[LookedFor]) -> list[tuple[LookedFor, LookedFor]]:
-    """The two tones of each binaural or monaural beat, the lower or left one first."""
-    of_beats = [tone for tone in looked_for if tone.layer == "binaural"]
+def pairs(looked_for: Sequence[LookedFor], layer: str) -> list[tuple[LookedFor, LookedFor]]:
+    """The two tones of a layer's binaural or monaural beat, the lower or left one first."""
+    of_beats = [tone for tone in looked_for if tone.layer == layer]
     return [
         (one, other)
         for one, other in combinations(of_beats, 2)

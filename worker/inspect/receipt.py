@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final, Literal
 
 from worker.inspect.inspection import Inspection
@@ -62,6 +63,7 @@ def receipt(result: Inspection, report: TrackReport | None) -> Receipt:
     figures = [
         *_sound(result, report),
         *_tones(result.promised or ()),
+        *_beats(result.promised or ()),
         *_leakage(result),
         *_faults(result),
     ]
@@ -118,7 +120,13 @@ def _tones(looked_for: Sequence[LookedFor]) -> Iterator[Figure]:
         hz = f"follows within {max(abs(tone.deviation_hz), 0.01):.2f} Hz" if moving else f"{tone.measured_hz:.3f} Hz"
         remark = "" if level_near or level is None else f"{signed(tone.level_dbfs - level, 'dB')} from its level"
         yield Figure(name, due, f"{hz}, {signed(tone.level_dbfs, 'dBFS')}", _kept(near and level_near), remark)
-    for one, other in pairs(looked_for):
+
+
+def _beats(looked_for: Sequence[LookedFor]) -> Iterator[Figure]:
+    layers = dict.fromkeys(tone.layer for tone in looked_for)
+    for one, other in chain(*(pairs(looked_for, layer) for layer in layers)):
+        if one.promised.course == other.promised.course:
+            continue  # one tone in both channels, each at its own level
         if not (one.promised.is_steady and other.promised.is_steady):
             continue
         due_hz = other.promised_hz - one.promised_hz
@@ -138,7 +146,7 @@ _WHY = {
     "found": "",
     "not found": "it does not stand out there, and nothing louder covers it",
     "masked": "music, voice or noise are louder there, so it cannot be told from them",
-    "not measured": "it sounds for less than four seconds, or too near another tone",
+    "not measured": "it sounds for less than four seconds, above 2 kHz, or too near another tone",
 }
 
 

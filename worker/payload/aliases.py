@@ -15,17 +15,16 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from worker.errors import JobError
+from worker.payload.bands import BAND_BEAT_HZ
+from worker.payload.layer_list import PLACE, fill_in_voice, read_layers
 from worker.payload.messages import Allowed, Loc, bare_type, format_key, format_value
 from worker.payload.mistakes import Mistakes
 from worker.payload.schema import RenderJob
 from worker.payload.sessions import SESSIONS, session_values
 from worker.untrusted_json import text_or_empty
-from worker.voices import PROVIDERS
 
 Dialect = Literal["app", "edge"]
 
-# Beat by band where none is stated (contract, "binaural.band")
-BAND_BEAT_HZ: Final = {"delta": 2.0, "theta": 6.0, "alpha": 10.0, "beta": 20.0, "gamma": 40.0}
 EDGE_SPEED: Final = 1.0
 LONGEST_SESSION_MIN: Final = 1440
 
@@ -176,6 +175,8 @@ def read_payload(payload: Mapping[str, Any], mistakes: Mistakes) -> Reading:
                 written_as[loc] = name
                 chosen[key] = name
                 break
+    if PLACE in values:
+        values[PLACE] = read_layers(values[PLACE], mistakes)
     _fill_in(values, dialect, chosen)
     return Reading(
         values,
@@ -228,9 +229,7 @@ def _fill_in(values: dict[str, Any], dialect: Dialect, chosen: Mapping[str, str]
     if "beatHz" not in binaural and (band := text_or_empty(binaural.get("band"))) in BAND_BEAT_HZ:
         binaural["beatHz"] = BAND_BEAT_HZ[band]
     voice = values.setdefault("voice", {})
-    provider = PROVIDERS.get(text_or_empty(voice.get("provider", "openai")))
-    if "model" not in voice and provider and provider.default_model and not provider.compatible_model:
-        voice["model"] = provider.default_model  # where there are two, the address decides
+    fill_in_voice(voice)
     if dialect == "edge":
         voice.setdefault("speed", EDGE_SPEED)
         values.setdefault("durationMin", None)

@@ -8,6 +8,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+_OF_A_LAYER: Final = {
+    "kind": "What kind of layer it is.",
+    "name": "Its name in reports and in duckedBy; its kind, with a number where that is taken.",
+    "gainDb": "Its level in dB: of recorded sound over the reference level, of tones as peak amplitude in dBFS.",
+    "gain": "Its level over time, in place of gainDb.",
+    "startSec": "Where it begins in the track, in seconds.",
+    "endSec": "Where it ends, in seconds; the track's end where it is not stated.",
+    "fadeInMs": "From its beginning on.",
+    "fadeOutMs": "Up to its end.",
+}
+_PAN: Final = {"pan": "Its place from -1 (left) to 1 (right), at constant power: a number, or points over time."}
+_DUCKED: Final = {"duckedBy": "Names of voices that lower it while they speak, as `ducking` says."}
+_WIDTH: Final = {"width": "How far its channels differ: 0 is mono, 1 as they are, 2 twice as far."}
+_BEAT: Final = {
+    "band": "A beat of 2, 6, 10, 20 or 40 Hz.",
+    "beatHz": "The beat; wins over the band.",
+    "carrierHz": "The middle of the two tones.",
+    "mode": "A tone for each ear, both tones in both channels, or soft pulses.",
+    "speakersMode": "What the track for speakers has in place of a binaural beat.",
+    "timeline": "Beat and carrier over time, straight lines between points.",
+}
 DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "RenderJob": {
         "": "A job: everything about one track. Every field may be left out; at least one layer is needed.",
@@ -25,7 +46,8 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "binaural": "Two tones a beat apart.",
         "carrierType": "A steady noise bed.",
         "carrierGainDb": "Level of the noise in dB.",
-        "gains": "Levels of the layers.",
+        "gains": "Levels of these layers.",
+        "layers": "More layers of any kind, in the order of the mix; with those above at most 16.",
         "ducking": "Lower the music while the voice speaks.",
         "fade": "Fades of the whole track.",
         "safety": "Loudness and peaks of the finished file.",
@@ -86,12 +108,7 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "Binaural": {
         "": "Two tones a beat apart.",
         "enabled": "On if anything of the tone is given.",
-        "band": "A beat of 2, 6, 10, 20 or 40 Hz.",
-        "beatHz": "The beat; wins over the band.",
-        "carrierHz": "The middle of the two tones.",
-        "mode": "A tone for each ear, both tones in both channels, or soft pulses.",
-        "speakersMode": "What the track for speakers has in place of a binaural beat.",
-        "timeline": "Beat and carrier over time, straight lines between points.",
+        **_BEAT,
     },
     "BeatPoint": {
         "": "Beat, carrier or both at one minute of the track.",
@@ -113,6 +130,72 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         **{layer: f"The {layer}." for layer in ("voice", "music", "noise")},
         "solfeggio": "The Solfeggio tone.",
         "binaural": "The binaural beat.",
+    },
+    "SpeechLayer": {
+        "": "A voice with its own script.",
+        **_OF_A_LAYER,
+        **_PAN,
+        **_DUCKED,
+        "startSec": "Before its first word, in seconds.",
+        "script": "What it speaks; together with the other scripts up to MAX_SCRIPT_CHARACTERS.",
+        "voice": "Who speaks.",
+        "pauseSec": "From the end of a repetition to the start of the next, in seconds.",
+        "pauseJitterSec": "Each pause is longer or shorter by up to this, in seconds.",
+        "loopMode": "Say the script again and again (true, repeat), at fixed times (interval), or once (false).",
+        "intervalSec": "With interval: from the start of a repetition to the next start, in seconds.",
+        "whisper": "Softer and with less bass: -13 dB and a high-pass of 200 Hz, unless stated otherwise.",
+    },
+    "MusicLayer": {
+        "": "A piece of music.",
+        **_OF_A_LAYER,
+        **_PAN,
+        **_DUCKED,
+        **_WIDTH,
+        "url": "A URL of this project's storage or an allowed host, or an object's name.",
+        "id": "Its id or slug in the catalogue.",
+        "title": "Its title, tried last, as an object's name.",
+        "loop": "How it goes on where it is shorter than its time: false plays it once.",
+    },
+    "RecordingLayer": {
+        "": "The customer's own recording, heard as it is.",
+        **_OF_A_LAYER,
+        **_PAN,
+        **_DUCKED,
+        **_WIDTH,
+        "url": "The recording: a URL or an object's name.",
+        "loop": "How it goes on where it is shorter than its time: true loops it.",
+    },
+    "ToneLayer": {
+        "": "A pure tone, or several one after another.",
+        **_OF_A_LAYER,
+        **_PAN,
+        "hz": "The tone.",
+        "wave": "Its form.",
+        "sequence": "Tones one after another, in place of `hz`.",
+        "crossfadeSec": "From tone to tone, in seconds.",
+    },
+    "SequenceTone": {
+        "": "One tone of a sequence.",
+        "hz": "The tone.",
+        "minutes": "For how long; without it, it shares what the others leave.",
+    },
+    "BinauralLayer": {
+        "": "Two tones a beat apart.",
+        **_OF_A_LAYER,
+        **_BEAT,
+    },
+    "NoiseLayer": {
+        "": "Steady noise.",
+        **_OF_A_LAYER,
+        **_PAN,
+        **_DUCKED,
+        **_WIDTH,
+        "colour": "Power per hertz falls by 3 (pink), 6 (brown) or 0 dB (white) per octave.",
+    },
+    "PanPoint": {
+        "": "Where a layer is at one minute of the track; straight lines between points.",
+        "atMin": "Later than the point before.",
+        "pan": "From -1 (left) to 1 (right).",
     },
     "GainPoint": {
         "": "A layer's gain at one minute of the track; straight lines in dB between points.",

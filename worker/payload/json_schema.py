@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from worker.payload.descriptions import DESCRIPTIONS
+from worker.payload.layers import LAYER_KINDS
 from worker.payload.schema import SOLFEGGIO_HZ, RenderJob
 
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
@@ -23,6 +24,7 @@ def payload_schema() -> dict[str, Any]:
             field.pop("title", None)
             field["description"] = DESCRIPTIONS[name].get(key, "")
     for part in _parts(schema):
+        part.pop("discriminator", None)  # OpenAPI's word, not JSON Schema's
         for ours, theirs in _BOUNDS.items():
             if ours in part and "type" in part:
                 part[theirs] = part.pop(ours)
@@ -37,8 +39,11 @@ def payload_schema_text() -> str:
 def _state(models: dict[str, dict[str, Any]]) -> None:
     """Write what parsing takes and the models' types do not say."""
     job = models["RenderJob"]["properties"]
-    for key in ("loopMode", "chapters"):
-        field = job[key]
+    for kind in LAYER_KINDS.values():
+        models[kind.model.__name__]["properties"]["kind"].pop("default")
+        models[kind.model.__name__]["required"] = ["kind"]
+        models[kind.model.__name__]["properties"]["name"].pop("default")  # it depends on its kind
+    for field in (job["loopMode"], job["chapters"], models["SpeechLayer"]["properties"]["loopMode"]):
         words = {"type": field.pop("type"), "enum": field.pop("enum")}
         field["anyOf"] = [{"type": "boolean"}, words]
     for name in ("Solfeggio", "Binaural", "Ducking"):
@@ -55,6 +60,9 @@ def _state(models: dict[str, dict[str, Any]]) -> None:
             field |= tone
     sequence = models["Solfeggio"]["properties"]["sequence"]
     sequence["items"] = {"anyOf": [tone, sequence["items"]]}
+    sequence = models["ToneLayer"]["properties"]["sequence"]
+    hz = {name: value for name, value in models["SequenceTone"]["properties"]["hz"].items() if name != "title"}
+    sequence["items"] = {"anyOf": [hz, sequence["items"]]}
 
 
 def _parts(value: Any) -> Iterator[dict[str, Any]]:

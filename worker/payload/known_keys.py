@@ -12,6 +12,8 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from worker.payload.aliases import LEAVES, SPELLINGS
+from worker.payload.layer_list import PLACE
+from worker.payload.layers import LAYER_KINDS
 from worker.payload.messages import bare_type, format_key
 from worker.payload.schema import MusicLoop
 
@@ -87,6 +89,8 @@ def _tree() -> _Place:
                     place.named.append(key)
                 place = place.keys.setdefault(key, _Place())
     for path, kind, _ in LEAVES:
+        if path == PLACE:
+            continue
         model = bare_type(get_args(kind)[0])[0] if get_origin(kind) is tuple else kind
         if isinstance(model, type) and issubclass(model, BaseModel):
             inner = [each.alias or name for name, each in model.model_fields.items()]
@@ -94,7 +98,25 @@ def _tree() -> _Place:
             for name in SPELLINGS[path]:
                 _at(root, name).keys |= {key: _Place() for key in named}
                 _at(root, name).named = named
+    layers = root.keys[PLACE]
+    for kind_of_layer in LAYER_KINDS.values():
+        _add(layers, kind_of_layer.model)
     return root
+
+
+def _add(place: _Place, model: type[BaseModel]) -> None:
+    """Let the fields of a model stand in a place, and those of the models within it below."""
+    for name, each in model.model_fields.items():
+        key = each.alias or name
+        below = place.keys.setdefault(key, _Place())
+        if key not in place.named:
+            place.named.append(key)
+        kind, _ = bare_type(each.annotation)
+        inner = bare_type(get_args(kind)[0])[0] if get_origin(kind) is tuple else kind
+        if inner is MusicLoop:
+            below.keys, below.named = {"from": _Place(), "to": _Place()}, ["from", "to"]
+        elif isinstance(inner, type) and issubclass(inner, BaseModel):
+            _add(below, inner)
 
 
 def _at(place: _Place, name: str) -> _Place:

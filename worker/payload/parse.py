@@ -15,16 +15,21 @@ from pydantic import ValidationError
 from worker.errors import JobError
 from worker.payload.aliases import Reading, load_payload, not_finite, read_payload
 from worker.payload.known_keys import unknown_key_line, unknown_keys
+from worker.payload.layer_list import PLACE, named_layers
+from worker.payload.layers import MOST_LAYERS, SpeechLayer
 from worker.payload.messages import Loc, format_value, validation_lines
 from worker.payload.mistakes import Mistakes
-from worker.payload.schema import LAYERS, RenderJob
+from worker.payload.schema import RenderJob
 from worker.payload.script import Pause, parse_script, script_mistakes
+from worker.payload.short_form import MUSIC, SHORT_KEYS, VOICE
 
 DEFAULT_DURATION_MIN: Final = 5.0
 # fields without influence on the seed
 NOT_SOUND: Final = frozenset(
     {"seed", "output", "metadata", "deliver", "gains", "safety", "chapters", "lyrics", "peaks", "pronounce"}
 )
+# the same of a listed layer: where and how loud it is
+PLACING: Final = frozenset({"gain", "gain_db", "pan", "width", "ducked_by", "fade_in_ms", "fade_out_ms"})
 NOT_WORDS: Final = frozenset({"high_pass_hz", "declick", "tidy", "care", "take"})  # the same of the voice
 
 
@@ -72,6 +77,9 @@ def parse_job(
         mistakes.add(
             f"script: found {len(job.script)} characters, allowed are at most {max_script_characters}", "script"
         )
+    scripts = [layer.script for layer in job.layer_list if isinstance(layer, SpeechLayer)]
+    if scripts and len(job.script) <= max_script_characters < (all_in := sum(map(len, [job.script, *scripts]))):
+        mistakes.add(f"{PLACE}: found {all_in} characters in all scripts, allowed are at most {max_script_characters}")
     if job.duration_min is not None and job.duration_min > max_duration_min:
         name = reading.written_as["durationMin",]
         if not mistakes.name(name):  # it may be no finite number
@@ -144,14 +152,36 @@ def _completed(job: RenderJob, reading: Reading, recordings: Collection[str], mi
     if no_recording and not mistakes.touch("voice.url"):
         mistakes.add("voice.url: found nothing, needed when voice.provider is uploaded: the recording's URL")
     voiced = mistakes.touch("script") or _has_voice(job, mistakes) or "voice" in recordings
-    keys = [kind.key for kind in LAYERS.values()]
+    job = _with_layers(job, recordings, mistakes, voiced=voiced)
+    keys = [*SHORT_KEYS.values(), PLACE]
     may_have = mistakes.touch(*keys, "background_music", "voice", "session")
-    if not (voiced or "music" in recordings or may_have or job.layers):
+    if not (voiced or MUSIC in recordings or may_have or job.layers):
         *keys, last = keys
         mistakes.add(f"the job has no layer: at least one of {', '.join(keys)} and {last} is needed")
     if job.duration_min is None and not voiced:
         job = job.model_copy(update={"duration_min": DEFAULT_DURATION_MIN})
     return job
+
+
+def _with_layers(job: RenderJob, recordings: Collection[str], mistakes: Mistakes, *, voiced: bool) -> RenderJob:
+    """Name the layers of the list, and check them beside those of the job's own fields."""
+    if not job.layer_list or mistakes.touch(PLACE):
+        return job
+    script = "" if mistakes.touch("script") else job.script
+    short = job.model_copy(update={"layer_list": (), "script": script})
+    taken = [layer.name for layer in short.every_layer((*recordings, *([VOICE] if voiced else [])))]
+    voices = [VOICE] if voiced else []
+    if len(taken) + len(job.layer_list) > MOST_LAYERS:
+        mistakes.add(
+            f"{PLACE}: found {len(job.layer_list)} and {len(taken)} of the job's own fields, "
+            f"allowed are {MOST_LAYERS} in all"
+        )
+    if job.duration_min is None and voiced and not mistakes.touch("durationMin"):
+        for number, layer in enumerate(job.layer_list):
+            if isinstance(layer, SpeechLayer):
+                mistakes.add(f"durationMin: found nothing, needed where {PLACE} has a voice (here {PLACE}[{number}])")
+                break
+    return job.model_copy(update={"layer_list": named_layers(job.layer_list, taken, voices, mistakes)})
 
 
 def _has_voice(job: RenderJob, mistakes: Mistakes) -> bool:
@@ -167,6 +197,7 @@ def _has_voice(job: RenderJob, mistakes: Mistakes) -> bool:
 def _seed_of(job: RenderJob) -> int:
     """Derive a seed from all that sounds, so that the same job sounds the same on every machine."""
     unread: dict[str, Any] = {**dict.fromkeys(NOT_SOUND, True), "voice": NOT_WORDS}
+    unread["layer_list"] = {"__all__": PLACING} if job.layer_list else True
     content = job.model_dump(mode="json", by_alias=True, exclude=unread)
     if (music := job.background_music) is not None:
         content["backgroundMusic"] = {"url": music.url or music.id or music.name}

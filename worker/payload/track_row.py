@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import JobError
-from worker.payload.schema import LAYERS
+from worker.payload.layer_list import PLACE
+from worker.payload.short_form import SHORT_KEYS
 from worker.untrusted_json import read_json, text_or_empty
 
-_SOUND = (*(kind.key for kind in LAYERS.values()), "background_music", "session")
+_SOUND = (*SHORT_KEYS.values(), PLACE, "background_music", "session")
 _LONGEST_TITLE = 500
 
 

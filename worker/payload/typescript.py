@@ -59,8 +59,8 @@ def _limits(field: dict[str, Any]) -> str:
 def _type(kind: dict[str, Any]) -> str:
     if "$ref" in kind:
         return str(kind["$ref"].rpartition("/")[2])
-    if "anyOf" in kind:
-        return " | ".join(dict.fromkeys(map(_type, kind["anyOf"])))
+    if kinds := kind.get("anyOf", kind.get("oneOf")):
+        return " | ".join(dict.fromkeys(map(_type, kinds)))
     if "enum" in kind:
         return " | ".join(map(_value, kind["enum"]))
     if "const" in kind:

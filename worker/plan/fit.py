@@ -47,7 +47,11 @@ class Room:
 
 def fade_frames(job: RenderJob, frames: int) -> tuple[int, int]:
     """Lengths of fade-in and fade-out of a track of so many frames; shortened in proportion where they do not fit."""
-    fade_in, fade_out = in_frames(job.fade.in_ms / 1000), in_frames(job.fade.out_ms / 1000)
+    return shortened(in_frames(job.fade.in_ms / 1000), in_frames(job.fade.out_ms / 1000), frames)
+
+
+def shortened(fade_in: int, fade_out: int, frames: int) -> tuple[int, int]:
+    """Fades as they fit into so many frames: in proportion."""
     if fade_in + fade_out > frames:
         share = frames / (fade_in + fade_out)
         return int(fade_in * share), int(fade_out * share)

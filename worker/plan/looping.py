@@ -10,6 +10,7 @@ from dsp.loudness import Energies, hop_frames, integrated_lufs
 from dsp.music_loop import FoundLoop, find_loop, likeness
 from worker.errors import JobError
 from worker.payload.schema import SAMPLE_RATE_HZ, MusicLoop
+from worker.payload.short_form import MUSIC
 from worker.plan.recordings import Loop, in_frames
 
 CROSSFADE_S: Final = 2.0  # of music that loops as a whole
@@ -23,7 +24,7 @@ def whole_crossfade(frames: int) -> int:
     return min(in_frames(CROSSFADE_S), frames // 4)
 
 
-def loop_of(clip: Clip, energies: Energies, wanted: MusicLoop, *, frames: int | None) -> Loop | None:
+def loop_of(clip: Clip, energies: Energies, wanted: MusicLoop, *, frames: int | None, name: str = MUSIC) -> Loop | None:
     """Tell which part of a piece is repeated.
 
     Parameters
@@ -31,7 +32,9 @@ def loop_of(clip: Clip, energies: Energies, wanted: MusicLoop, *, frames: int | 
     energies : float32 array, shape (hops,)
         Of the whole clip, as of `dsp.loudness.Measurement`.
     frames : int or None
-        Length of the track, where it is known: a part that no such track reaches is not looked for.
+        Length of its layer, where it is known: a part that no such layer reaches is not looked for.
+    name : str
+        Of its layer, for notes and errors.
 
     Returns
     -------
@@ -44,14 +47,14 @@ def loop_of(clip: Clip, energies: Energies, wanted: MusicLoop, *, frames: int | 
         If a stated part is not within the piece; names the field.
     """
     if wanted.way == "stated":
-        return _stated(clip, energies, wanted)
+        return _stated(clip, energies, wanted, name)
     if wanted.way == "whole" or (frames is not None and frames <= clip.frames):
         return None
     found = find_loop(clip, energies, SAMPLE_RATE_HZ)
-    return None if found is None else loop_at(clip, energies, found)
+    return None if found is None else loop_at(clip, energies, found, name)
 
 
-def loop_at(clip: Clip, energies: Energies, found: FoundLoop) -> Loop:
+def loop_at(clip: Clip, energies: Energies, found: FoundLoop, name: str = MUSIC) -> Loop:
     """The loop at the place that was found."""
     return Loop(
         found.start,
@@ -59,17 +62,18 @@ def loop_at(clip: Clip, energies: Energies, found: FoundLoop) -> Loop:
         found.crossfade_frames,
         found.likeness,
         loudness_lufs=_loudness(energies, found.start, found.stop),
-        note=_note(clip, found.start, found.stop, found),
+        note=_note(name, clip, found.start, found.stop, found),
     )
 
 
-def _stated(clip: Clip, energies: Energies, wanted: MusicLoop) -> Loop:
+def _stated(clip: Clip, energies: Energies, wanted: MusicLoop, name: str) -> Loop:
     """The loop of a stated part: after `to` comes `from`, in the middle of a crossfade with what lies around them."""
     length_s = clip.frames / SAMPLE_RATE_HZ
     first, last = in_frames(wanted.from_s), in_frames(wanted.to_s)
     if last > clip.frames:
+        field = "backgroundMusic.loop.to" if name == MUSIC else f"layers: loop.to of {name}"
         raise JobError(
-            f"backgroundMusic.loop.to: found {wanted.to_s:g}, allowed is at most {int(length_s * 1000) / 1000:g}: "
+            f"{field}: found {wanted.to_s:g}, allowed is at most {int(length_s * 1000) / 1000:g}: "
             "the music's length in seconds"
         )
     around = max(clip.frames - (last - first), in_frames(SHORTEST_CROSSFADE_S))
@@ -84,7 +88,7 @@ def _stated(clip: Clip, energies: Energies, wanted: MusicLoop) -> Loop:
         likeness(clip, start, stop, crossfade),
         loudness_lufs=_loudness(energies, start, stop),
         stated=True,
-        note=_note(clip, start, stop),
+        note=_note(name, clip, start, stop),
     )
 
 
@@ -93,7 +97,7 @@ def _loudness(energies: Energies, start: int, stop: int) -> float:
     return integrated_lufs(energies[start // hop : -(-stop // hop)])
 
 
-def _note(clip: Clip, start: int, stop: int, found: FoundLoop | None = None) -> str:
+def _note(name: str, clip: Clip, start: int, stop: int, found: FoundLoop | None = None) -> str:
     """Say what is left out, and what is heard once only; nothing where the whole piece is repeated."""
     parts = []
     if start > 0:
@@ -105,7 +109,7 @@ def _note(clip: Clip, start: int, stop: int, found: FoundLoop | None = None) -> 
         )
     if not parts:
         return ""
-    return f"music: loops from {clock(start)} to {clock(stop)}; {' and '.join(parts)}"
+    return f"{name}: loops from {clock(start)} to {clock(stop)}; {' and '.join(parts)}"
 
 
 def _ending(clip: Clip, found: FoundLoop) -> Iterator[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, Final, Literal, get_args
 
@@ -15,8 +15,9 @@ import numpy as np
 
 from dsp.blocks import gain_to_db
 from dsp.courses import Course, hz_at
-from dsp.envelope import Breakpoints, Curve, Fade
+from dsp.envelope import Breakpoints, Constant, Curve, Fade
 from dsp.plan import Layer, RenderPlan
+from dsp.stereo import channel_gains
 from dsp.tones import Binaural, Frequency, Isochronic, Monaural, Tone, ToneSequence
 
 VERSION: Final = 1
@@ -25,6 +26,8 @@ Mode = Literal["binaural", "monaural", "isochronic"]
 
 _WAVES = {"sine": 1.0, "triangle": 8.0 / math.pi**2, "square": 4.0 / math.pi}  # amplitude of the fundamental
 _HALF_DB = 20.0 * math.log10(0.5)
+_HEARD_DB = -40.0  # below its level in the middle: less is in the other channel alone
+SIDES: Final[tuple[Channel, Channel]] = ("left", "right")
 _PLACES = 41
 _STEADY_DB = 0.1
 _MOST = 1000  # of anything in a document that is read
@@ -70,6 +73,7 @@ class PromisedBeat:
     mode: Mode
     carrier: Course
     beat: Course
+    layer: str = "binaural"
 
 
 @dataclass(frozen=True)
@@ -94,14 +98,14 @@ def promised_of(plan: RenderPlan, gain_db: float) -> Promised:
             mode: Mode = "binaural"
             if not isinstance(layer.source, Binaural):
                 mode = "monaural" if isinstance(layer.source, Monaural) else "isochronic"
-            beats.append(PromisedBeat(mode, _course(plan, layer.source.carrier), _course(plan, layer.source.beat)))
+            courses = _course(plan, layer.source.carrier), _course(plan, layer.source.beat)
+            beats.append(PromisedBeat(mode, *courses, layer.name))
     return Promised(tuple(tones), tuple(beats))
 
 
 def _tones(plan: RenderPlan, layer: Layer, gain_db: float) -> Iterator[PromisedTone]:
     def tone(channel: Channel, frequency: Frequency, level_db: float, first: int, last: int) -> PromisedTone:
-        fade_in, fade_out = (plan.fade.in_frames, plan.fade.out_frames) if isinstance(plan.fade, Fade) else (0, 0)
-        first, last = max(first, fade_in), min(last, plan.frames - fade_out)
+        first, last = steady_frames(plan, layer, first, last)
         level = _level_db(layer.gain, first, last)
         return PromisedTone(
             layer.name,
@@ -112,16 +116,29 @@ def _tones(plan: RenderPlan, layer: Layer, gain_db: float) -> Iterator[PromisedT
             round(max(first, last) / plan.sample_rate, 3),
         )
 
+    def panned(frequency: Frequency, level_db: float, first: int, last: int) -> Iterator[PromisedTone]:
+        """In both channels alike, else in those in which its pan lets it be heard; None where the pan moves."""
+        if layer.pan is None:
+            yield tone("both", frequency, level_db, first, last)
+        elif isinstance(layer.pan, Constant):
+            for channel, gain in zip(SIDES, channel_gains(layer.pan.value), strict=True):
+                if (shift_db := gain_to_db(float(gain))) > _HEARD_DB:
+                    yield tone(channel, frequency, level_db + shift_db, first, last)
+        else:
+            moving = tone("both", frequency, level_db, first, last)
+            yield replace(moving, level_dbfs=None)
+
     source = layer.source
     if isinstance(source, Tone):
-        yield tone("both", source.frequency, gain_to_db(_WAVES[source.wave]), 0, plan.frames)
+        yield from panned(source.frequency, gain_to_db(_WAVES[source.wave]), 0, plan.frames)
     elif isinstance(source, ToneSequence):
         half = -(-source.crossfade_frames // 2)
-        edges = [0, *source.starts[1:], plan.frames]
+        edges = [0, *source.starts[1:], plan.frames - layer.origin]
         for number, hz in enumerate(source.tones_hz):
             first = edges[number] + (half if number else 0)
             last = edges[number + 1] - (half if number + 1 < len(source.tones_hz) else 0)
-            yield tone("both", hz, gain_to_db(_WAVES[source.wave]), first, last)
+            origin = layer.origin
+            yield from panned(hz, gain_to_db(_WAVES[source.wave]), first + origin, last + origin)
     elif isinstance(source, Binaural):
         yield tone("left", source.left, 0.0, 0, plan.frames)
         yield tone("right", source.right, 0.0, 0, plan.frames)
@@ -131,6 +148,15 @@ def _tones(plan: RenderPlan, layer: Layer, gain_db: float) -> Iterator[PromisedT
         yield tone("both", pair.right, _HALF_DB, 0, plan.frames)
     elif isinstance(source, Isochronic):
         yield tone("both", source.carrier, _HALF_DB, 0, plan.frames)  # the mean of its pulses
+
+
+def steady_frames(plan: RenderPlan, layer: Layer, first: int, last: int) -> tuple[int, int]:
+    """The frames of `[first, last)` in which a layer sounds and nothing fades; reversed where there are none."""
+    fade_in, fade_out = (plan.fade.in_frames, plan.fade.out_frames) if isinstance(plan.fade, Fade) else (0, 0)
+    begin, end = layer.within(0, plan.frames)
+    if isinstance(layer.fade, Fade):
+        begin, end = begin + layer.fade.in_frames, end - layer.fade.out_frames
+    return max(first, fade_in, begin), min(last, plan.frames - fade_out, end)
 
 
 def _course(plan: RenderPlan, frequency: Frequency) -> Course:
@@ -175,7 +201,10 @@ def read_promised(document: object) -> Promised | None:
     ]
     beats = [
         PromisedBeat(
-            _one_of(each.get("mode"), get_args(Mode)), _read_course(each.get("carrier")), _read_course(each.get("beat"))
+            _one_of(each.get("mode"), get_args(Mode)),
+            _read_course(each.get("carrier")),
+            _read_course(each.get("beat")),
+            str(each.get("layer", "binaural")),
         )
         for each in _objects(document.get("beats"))
     ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from dsp.blocks import Clip
 from worker.payload.schema import SAMPLE_RATE_HZ
 from worker.payload.script import Pause
+from worker.payload.short_form import MUSIC, VOICE
 
 
 def in_frames(seconds: float) -> int:
@@ -60,17 +62,18 @@ class Loop:
 
 @dataclass(frozen=True)
 class Music:
-    """The music bed, and the loudness integrated over the whole clip; -inf when it is silent.
+    """A piece of music or a recording, and the loudness integrated over the whole clip; -inf when it is silent.
 
-    Where the track is longer, it loops; as a whole where no `loop` says which part.
+    Where its layer is longer, it loops, unless it is heard `once`; as a whole where no `loop` says which part.
     """
 
     clip: Clip
     loudness_lufs: float
     loop: Loop | None = None
+    once: bool = False
 
     def loop_in(self, frames: int) -> Loop | None:
-        """The part that is repeated in a track of so many frames; None where the track has the piece once, or whole."""
+        """The part that is repeated in a layer of so many frames; None where the layer has the piece once, or whole."""
         if self.loop is None:
             return None
         enough = self.loop.stop if self.loop.stated else self.clip.frames
@@ -79,14 +82,23 @@ class Music:
 
 @dataclass(frozen=True)
 class Media:
-    """All recordings of a job; None where it has none."""
+    """All recordings of a job: of its own fields, None where it has none; by name those of its list of layers."""
 
     speech: Speech | None = None
     music: Music | None = None
+    listed: Mapping[str, Speech | Music] = field(default_factory=dict)
 
-    def loudness_lufs(self, frames: int) -> dict[str, float]:
-        """Loudness of each recording by layer, of looped music that of the loop, in a track of so many frames."""
-        loudness = {} if self.speech is None else {"voice": self.speech.loudness_lufs}
-        if self.music is not None:
-            loudness["music"] = (self.music.loop_in(frames) or self.music).loudness_lufs
-        return loudness
+    @property
+    def short(self) -> tuple[str, ...]:
+        """Names of the layers of the job's own fields that have a recording."""
+        return tuple(name for name, found in ((VOICE, self.speech), (MUSIC, self.music)) if found is not None)
+
+    def speech_of(self, layer: str) -> Speech | None:
+        """The speech of a layer."""
+        found = self.speech if layer == VOICE and self.speech is not None else self.listed.get(layer)
+        return found if isinstance(found, Speech) else None
+
+    def music_of(self, layer: str) -> Music | None:
+        """The music or the recording of a layer."""
+        found = self.music if layer == MUSIC and self.music is not None else self.listed.get(layer)
+        return found if isinstance(found, Music) else None

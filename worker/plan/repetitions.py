@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dsp.blocks import Clip
-from worker.payload.schema import RenderJob
+from worker.payload.layers import SpeechLayer
 from worker.payload.script import Pause
+from worker.payload.short_form import VOICE
 from worker.plan.recordings import Spoken, in_frames
 
 
 @dataclass(frozen=True)
 class SpokenSpan:
-    """One piece of speech in the track, in frames; `repetition` counts from 0."""
+    """One piece of speech in the track, in frames; `repetition` counts from 0, for each layer that speaks."""
 
     text: str
     start: int
     stop: int
     repetition: int
+    layer: str = VOICE
 
 
 @dataclass(frozen=True)
@@ -75,29 +77,43 @@ class RepetitionPlan:
     repetitions: int
 
 
-def plan_repetitions(voice: Repetition, job: RenderJob, *, first: int, until: int) -> RepetitionPlan:
-    """Place as many whole repetitions of a voice as fit, by the job's loop mode, pauses and shuffle.
+def merged(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Join spans that overlap or touch; sorted and disjoint."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(stop, joined[-1][1])
+        else:
+            joined.append((start, stop))
+    return tuple(joined)
 
-    The voice is at least one frame long; without a duration it speaks once. The first repetition begins at frame
-    `first`; none begins before the one before it has ended, and none has words after `until`, where the fade-out
-    begins. So there may be none.
+
+def plan_repetitions(voice: Repetition, layer: SpeechLayer, *, seed: int, first: int, until: int) -> RepetitionPlan:
+    """Place as many whole repetitions of a voice as fit, by its layer's loop mode, pauses and shuffle.
+
+    The voice is at least one frame long. The first repetition begins at frame `first`; none begins before the one
+    before it has ended, and none has words after `until`, where the fade-out begins or the layer ends. So there may be
+    none.
     """
     spoken: list[SpokenSpan] = []
     which: list[int] = []
     order: tuple[int, ...] = tuple(range(len(voice.pieces)))
     start, number = first, 0
+    chance = "" if layer.name == VOICE else f"{layer.name}/"  # each voice has its own
     while start + voice.words_stop <= until:
-        if job.voice.shuffle and number:
-            order = _shuffled(order, number, job.seed or 0)
+        if layer.voice.shuffle and number:
+            order = _shuffled(order, seed, f"{chance}shuffle/{number}")
         for offset, index in voice.laid_out(order):
             piece = voice.pieces[index]
             begins = start + offset
-            spoken.append(SpokenSpan(piece.text, begins, begins + piece.clip.frames, number))
+            spoken.append(SpokenSpan(piece.text, begins, begins + piece.clip.frames, number, layer.name))
             which.append(index)
         number += 1
-        if job.loop_mode == "once" or job.duration_min is None:
+        if layer.loop_mode == "once":
             break
-        start = _next_start(start, voice.frames, number, job)
+        jitter = in_frames(layer.pause_jitter_s)
+        shift = derived_seed(seed, f"{chance}jitter/{number}") % (2 * jitter + 1) - jitter
+        start = _next_start(start, voice.frames, shift, layer)
     return RepetitionPlan(
         tuple(piece.clip for piece in voice.pieces),
         tuple(span.start for span in spoken),
@@ -107,18 +123,16 @@ def plan_repetitions(voice: Repetition, job: RenderJob, *, first: int, until: in
     )
 
 
-def _next_start(start: int, length: int, number: int, job: RenderJob) -> int:
-    """A pause after the last repetition, or an interval after its beginning: longer or shorter by up to the jitter."""
-    jitter = in_frames(job.pause_jitter_s)
-    shift = derived_seed(job.seed or 0, f"jitter/{number}") % (2 * jitter + 1) - jitter
-    if job.loop_mode == "interval":
-        return max(start + in_frames(job.interval_s) + shift, start + length)
-    return start + length + max(in_frames(job.pause_s) + shift, 0)
+def _next_start(start: int, length: int, shift: int, layer: SpeechLayer) -> int:
+    """A pause after the last repetition, or an interval after its beginning: longer by the shift."""
+    if layer.loop_mode == "interval":
+        return max(start + in_frames(layer.interval_s) + shift, start + length)
+    return start + length + max(in_frames(layer.pause_s) + shift, 0)
 
 
-def _shuffled(before: tuple[int, ...], number: int, seed: int) -> tuple[int, ...]:
+def _shuffled(before: tuple[int, ...], seed: int, name: str) -> tuple[int, ...]:
     """Another order, which neither begins with the last piece nor repeats the last order."""
-    order = sorted(before, key=lambda index: derived_seed(seed, f"shuffle/{number}/{index}"))
+    order = sorted(before, key=lambda index: derived_seed(seed, f"{name}/{index}"))
     if len(order) > 2:
         if order[0] == before[-1]:
             order[0], order[1] = order[1], order[0]

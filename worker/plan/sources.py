@@ -1,18 +1,19 @@
-"""Sources of the layers that need no voice: from a job's fields to functions of the absolute frame."""
+"""Sources of the layers that need no voice: from their fields to functions of the absolute frame."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate, groupby, pairwise
-from typing import Final
+from typing import Any, Final
 
 from dsp.blocks import Clip, Source
 from dsp.envelope import Breakpoints
 from dsp.noise import Noise
 from dsp.recorded import Looped, Placed
 from dsp.tones import Binaural, Isochronic, Monaural, Tone, ToneSequence
-from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
-from worker.payload.schema import Binaural as BinauralField
+from worker.payload.layers import BinauralLayer, LayerFields, NoiseLayer, ToneLayer
+from worker.payload.schema import SAMPLE_RATE_HZ
+from worker.payload.sections import Beat
 from worker.plan.looping import whole_crossfade
 from worker.plan.recordings import Loop, Music, in_frames
 from worker.plan.repetitions import derived_seed
@@ -25,14 +26,14 @@ BEATS: Final[Mapping[str, Callable[[Moving, Moving, int], Source]]] = {
 }
 
 
-def music(recording: Music, frames: int, notes: list[str]) -> Source:
-    """Music from its beginning; where the track is longer, it loops."""
+def recorded(recording: Music, frames: int, notes: list[str]) -> Source:
+    """Music or a recording from its beginning; where its layer of so many frames is longer, it loops if it may."""
     clip, loop = recording.clip, recording.loop_in(frames)
     if loop is not None:
         if loop.note:
             notes.append(loop.note)
         return looped(clip, loop)
-    if clip.frames >= frames:
+    if recording.once or clip.frames >= frames:
         return Placed((clip,), (0,), (0,))
     return Looped(clip, whole_crossfade(clip.frames))
 
@@ -42,39 +43,36 @@ def looped(clip: Clip, loop: Loop) -> Looped:
     return Looped(clip, loop.crossfade_frames, start=loop.start, stop=loop.stop, likeness=loop.likeness)
 
 
-def solfeggio(job: RenderJob, frames: int, notes: list[str]) -> Source | None:
+def tone(layer: ToneLayer, frames: int, seed: int, notes: list[str]) -> Source:
     """One steady tone, or several one after another; those without a length share what the others leave."""
-    field = job.solfeggio
-    if field is None:
-        return None
-    tones = field.tones
-    if len({tone.hz for tone in tones}) == 1:
-        return Tone(tones[0].hz, SAMPLE_RATE_HZ, field.wave)
-    stated = [None if tone.minutes is None else in_frames(tone.minutes * 60) for tone in tones]
+    tones = layer.tones
+    if len({each.hz for each in tones}) == 1:
+        return Tone(tones[0].hz, SAMPLE_RATE_HZ, layer.wave)
+    stated = [None if each.minutes is None else in_frames(each.minutes * 60) for each in tones]
     share = max(frames - sum(length or 0 for length in stated), 0) // max(stated.count(None), 1)
     lengths = [share if length is None else length for length in stated]
     starts = accumulate(lengths[:-1], initial=0)
     placed = [
-        (tone.hz, start)
-        for tone, start, length in zip(tones, starts, lengths, strict=True)
+        (each.hz, start)
+        for each, start, length in zip(tones, starts, lengths, strict=True)
         if start < frames and length
     ]
     if len(placed) < len(tones):
-        notes.append("The track is too short for all tones of solfeggio.sequence.")
+        notes.append(f"The track is too short for all tones of {layer.name}.sequence.")
     # a tone followed by itself is one tone: crossfaded with itself it would swell by 3 dB
-    merged = [next(group) for _, group in groupby(placed, key=lambda tone: tone[0])]
+    merged = [next(group) for _, group in groupby(placed, key=lambda each: each[0])]
     tones_hz, tone_starts = zip(*merged, strict=True)
     shortest = min((after - before for before, after in pairwise(tone_starts)), default=frames)
-    crossfade = min(in_frames(field.crossfade_s), shortest)
-    return ToneSequence(tones_hz, tone_starts, crossfade, SAMPLE_RATE_HZ, field.wave)
+    crossfade = min(in_frames(layer.crossfade_s), shortest)
+    return ToneSequence(tones_hz, tone_starts, crossfade, SAMPLE_RATE_HZ, layer.wave)
 
 
-def binaural(job: RenderJob, frames: int, notes: list[str]) -> Source | None:
-    """The beat, as the listeners that the job names can hear it."""
-    return None if job.binaural is None else beat(job.binaural, for_speakers="headphones" not in job.listenings)
+def binaural(layer: BinauralLayer, frames: int, seed: int, notes: list[str]) -> Source:
+    """The beat, as it is heard with headphones."""
+    return beat(layer, for_speakers=False)
 
 
-def beat(field: BinauralField, *, for_speakers: bool) -> Source:
+def beat(field: Beat, *, for_speakers: bool) -> Source:
     """A beat whose carrier and frequency may move; over speakers a binaural one is made another way."""
     mode = field.speakers_mode if for_speakers and field.mode == "binaural" else field.mode
     beats = ((point.at_min, point.beat_hz) for point in field.timeline if point.beat_hz is not None)
@@ -82,20 +80,18 @@ def beat(field: BinauralField, *, for_speakers: bool) -> Source:
     return BEATS[mode](course(carriers, field.carrier_hz), course(beats, field.beat_hz), SAMPLE_RATE_HZ)
 
 
-def noise(job: RenderJob, frames: int, notes: list[str]) -> Source | None:
+def noise(layer: NoiseLayer, frames: int, seed: int, notes: list[str]) -> Source:
     """A bed of coloured noise."""
-    if job.carrier_type == "none":
-        return None
-    return Noise(job.carrier_type, derived_seed(job.seed or 0, "noise"), SAMPLE_RATE_HZ)
+    return Noise(layer.colour, derived_seed(seed, layer.name), SAMPLE_RATE_HZ)
 
 
-GENERATED: Final[Mapping[str, Callable[[RenderJob, int, list[str]], Source | None]]] = {
-    "solfeggio": solfeggio,
-    "binaural": binaural,
-    "noise": noise,
+GENERATED: Final[Mapping[type[LayerFields], Callable[[Any, int, int, list[str]], Source]]] = {
+    ToneLayer: tone,
+    BinauralLayer: binaural,
+    NoiseLayer: noise,
 }
-"""By layer, what makes its source out of a job and the track's length in frames; it may add notes, and gives None for
-a job without the layer."""
+"""By kind, what makes the source of a layer that needs no recording: out of its fields, its length in frames and the
+job's seed; it may add notes."""
 
 
 def course(points: Iterable[tuple[float, float]], steady: float) -> Moving:

@@ -23,7 +23,7 @@ from worker.codec.tags import Chapter, Tags
 from worker.payload.album import Album
 from worker.payload.schema import SAMPLE_RATE_HZ
 from worker.plan.compile import Compiled, compile_plan
-from worker.plan.recordings import Media, in_frames
+from worker.plan.recordings import in_frames
 from worker.render import stages
 from worker.render.deliver import Delivered, Delivery, deliver
 from worker.render.expected_time import ExpectedTime
@@ -53,7 +53,6 @@ class _Track:
     """A track whose mix has been measured."""
 
     production: Production
-    media: Media
     compiled: Compiled
     delivery: Delivery
     mix: Measurement
@@ -76,7 +75,9 @@ class _Track:
             delivered,
             compiled,
             name=made.name,
-            loudness=layer_loudness(self.plan, self.compiled.layer_gains_db, self.media) if is_own else {},
+            loudness=layer_loudness(self.plan, self.compiled.layer_gains_db, self.compiled.recorded_lufs)
+            if is_own
+            else {},
             ffmpeg=ffmpeg,
             stage_seconds=self.production.stage_seconds,
             speech_cache={"hits": said.hits, "misses": said.misses},
@@ -128,9 +129,7 @@ def produce_album(
             delivery = track.delivery
             if gain_db is not None and math.isfinite(track.lufs):
                 delivery = replace(delivery, target_lufs=track.lufs + gain_db)
-            delivered[number], _ = track.production.deliver(
-                track.plan, made[number], delivery, track.compiled, track.media, 0
-            )
+            delivered[number], _ = track.production.deliver(track.plan, made[number], delivery, track.compiled, 0)
             if gain_db is None and delivery.target_lufs is not None:
                 gain_db = delivered[number].programme.gain_db
         reports = tuple(
@@ -180,7 +179,7 @@ def _measured(
     compiled = compile_plan(production.job, media)
     tags = replace(make_tags(production.job, compiled, cover), number=number + 1, of=len(album.jobs))
     delivery = production.delivery(compiled, encoding, tags)
-    return _Track(production, media, compiled, delivery, production.measure(compiled.plan))
+    return _Track(production, compiled, delivery, production.measure(compiled.plan))
 
 
 def _in_turn(album: Album, tracks: Sequence[Compiled], tags: Sequence[Tags]) -> tuple[Compiled, tuple[Chapter, ...]]:
@@ -200,7 +199,9 @@ def _in_turn(album: Album, tracks: Sequence[Compiled], tags: Sequence[Tags]) -> 
         twin=None,
         repetitions=sum(each.repetitions for each in tracks),
         spoken=spoken,
+        layers=(),
         layer_gains_db={},
+        recorded_lufs={},
         heard_from=0,
         notes=(),
     )

@@ -16,11 +16,13 @@ import numpy as np
 
 from dsp.blocks import Block, gain_to_db
 from dsp.envelope import Breakpoints, Curve, Fade
-from dsp.plan import RenderPlan
+from dsp.plan import NO_FADE, Layer, RenderPlan
 from dsp.recorded import Looped
-from dsp.spectrum import MAIN_LOBE_BINS, Decimator, Line, Spectrum, leakage_db
+from dsp.spectrum import HIGHEST_HZ, MAIN_LOBE_BINS, Decimator, Line, Spectrum, leakage_db
+from dsp.stereo import channel_gains
 from dsp.tones import Binaural, Frequency, Isochronic, Monaural, Tone, ToneSequence
 from worker.plan.compile import SpokenSpan
+from worker.plan.promised import steady_frames
 
 ANALYSED_S = 20.0
 _SHORTEST_S = 2.0
@@ -29,11 +31,12 @@ _WITHIN_HZ = 0.5
 _MOST_SEAMS = 20
 _NEAR_S, _AROUND_S = 0.002, 0.25
 _STEADY_GAIN = 1e-3
+_HEARD_GAIN = 0.01
 
 
 @dataclass(frozen=True)
 class ToneReport:
-    """A tone in one channel of the delivered file; measured figures are None where music or voice mask it."""
+    """A tone in one channel of the delivered file; measured figures are None where it is masked, and above 2 kHz."""
 
     expected_hz: float
     measured_hz: float | None
@@ -50,12 +53,15 @@ class SeamReport:
         Largest step from sample to sample within 2 ms, relative to the largest within 0.25 s around: below 0 where
         there is nothing to hear.
     heard_in : str
-        ``delivered``, or ``music`` where the voice sounds over it: then it was measured on the looped music.
+        ``delivered``, or ``music`` where a voice or another loop sounds over it: then it is measured on the loop.
+    layer : str
+        Which one loops.
     """
 
     at_s: float
     step_db: float
     heard_in: str
+    layer: str
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,8 @@ class DeliveredAnalyzer:
         self._decimated: list[Block] = []
         self._tones: DeliveredAnalysis | None = None
         self._frame = 0
-        self._around: dict[int, list[Block]] = {frame: [] for frame in _seams(plan)}  # the sound around each seam
+        self._loops = _seams(plan)
+        self._around: dict[int, list[Block]] = {frame: [] for frame in self._loops}  # the sound around each seam
         self._reach = round(_AROUND_S * plan.sample_rate)
         self._seams: list[SeamReport] = []
 
@@ -122,12 +129,16 @@ class DeliveredAnalyzer:
     def _seam(self, frame: int, sound: Block) -> SeamReport:
         start, stop = frame - self._reach, frame + self._reach
         masked = any(span.start < stop and start < span.stop for span in self._spoken)
+        music = self._loops[frame]
+        masked = masked or any(
+            isinstance(layer.source, Looped) and layer is not music and not layer.is_silent(start, stop)
+            for layer in self._plan.layers
+        )
         if masked:
-            music = next(layer.source for layer in self._plan.layers if isinstance(layer.source, Looped))
-            sound = music.render(start, stop)
+            sound = music.source.render(start - music.origin, stop - music.origin)
         largest_db = step_db(sound, self._reach, near=round(_NEAR_S * self._plan.sample_rate))
         at_s = round(frame / self._plan.sample_rate, 3)
-        return SeamReport(at_s, round(largest_db, 1), "music" if masked else "delivered")
+        return SeamReport(at_s, round(largest_db, 1), "music" if masked else "delivered", music.name)
 
     def _analyse(self) -> DeliveredAnalysis:
         """Measure tones, beat and leakage."""
@@ -141,7 +152,7 @@ class DeliveredAnalyzer:
 
         @cache
         def line(channel: int, hz: float) -> Line | None:
-            if not spectra:
+            if not spectra or hz > HIGHEST_HZ:
                 return None
             others = [abs(hz - other) for other in (expected.left, expected.right)[channel] if other != hz]
             nearest = min(others, default=math.inf)
@@ -182,7 +193,7 @@ class Expected(NamedTuple):
         Hz.
     beat : pair of (channel, Hz), or None
         Left and right channel of a binaural beat; the two tones of a monaural one, carrier and first side tone of an
-        isochronic one, both in the left channel. None without a beat, or where it moves.
+        isochronic one, both in the left channel. None without a beat, or where it moves; of several the first.
     """
 
     left: tuple[float, ...]
@@ -195,26 +206,45 @@ def expected_tones(plan: RenderPlan, start: int, stop: int) -> Expected:
     left: list[float] = []
     right: list[float] = []
     beat: tuple[tuple[int, float], tuple[int, float]] | None = None
-    for source in (layer.source for layer in plan.layers):
-        both: list[float] = []
+    for layer in plan.layers:
+        source, both = layer.source, list[float]()
+        if not _sounds_through(plan, layer, start, stop):
+            continue
         if isinstance(source, Tone):
             both = _steady(source.frequency, start, stop)
         elif isinstance(source, ToneSequence):
-            both = _in_sequence(source, start, stop)
+            both = _in_sequence(source, start - layer.origin, stop - layer.origin)
         elif isinstance(source, Binaural | Monaural | Isochronic):
             carrier, beats = _steady(source.carrier, start, stop), _steady(source.beat, start, stop)
             shares = (0.0, 1.0) if isinstance(source, Isochronic) else (-0.5, 0.5)
             pair = [carrier[0] + share * beats[0] for share in shares] if carrier and beats else []
-            if pair:
+            if pair and beat is None:
                 beat = (0, pair[0]), (int(isinstance(source, Binaural)), pair[1])
             if isinstance(source, Binaural):
                 left += pair[:1]
                 right += pair[1:]
             else:
                 both = carrier if isinstance(source, Isochronic) else pair
-        left += both
-        right += both
+        for channel, gain in zip((left, right), _channel_gains(layer, start, stop), strict=True):
+            channel += both if gain > _HEARD_GAIN else []
     return Expected(tuple(sorted(left)), tuple(sorted(right)), beat)
+
+
+def _sounds_through(plan: RenderPlan, layer: Layer, start: int, stop: int) -> bool:
+    """Whether a layer that has its own times or fades is at its level in all of `[start, stop)`."""
+    if layer.within(0, plan.frames) == (0, plan.frames) and layer.fade is NO_FADE:
+        return True
+    first, last = steady_frames(plan, layer, 0, plan.frames)
+    return first <= start and stop <= last
+
+
+def _channel_gains(layer: Layer, start: int, stop: int) -> tuple[float, float]:
+    """The least gain of each channel by a layer's pan."""
+    if layer.pan is None:
+        return 1.0, 1.0
+    positions = np.atleast_1d(layer.pan.at(start, stop))
+    left, right = (float(np.min(gain)) for gain in channel_gains(positions))
+    return left, right
 
 
 def _steady(frequency: Frequency, start: int, stop: int) -> list[float]:
@@ -243,7 +273,8 @@ def analysis_span(plan: RenderPlan, spoken: Sequence[SpokenSpan]) -> tuple[int, 
     if last - first < _SHORTEST_S * plan.sample_rate:
         first, last = 0, plan.frames
     length = min(last - first, round(ANALYSED_S * plan.sample_rate))
-    gains: list[Curve] = [layer.gain for layer in plan.layers if layer.name in ("solfeggio", "binaural")]
+    tones = Tone | ToneSequence | Binaural | Monaural | Isochronic
+    gains: list[Curve] = [layer.gain for layer in plan.layers if isinstance(layer.source, tones)]
     words = np.array([(span.start, span.stop) for span in spoken], dtype=np.int64).reshape(-1, 2).T
     middle = (last - first - length) / 2 + first
 
@@ -270,20 +301,23 @@ def _tone_report(expected_hz: float, line: Line | None) -> ToneReport:
     return ToneReport(expected_hz, hz, level_dbfs)
 
 
-def _seams(plan: RenderPlan) -> list[int]:
-    """Frames where a crossfade of looped music begins or ends; of very many a few, evenly spread."""
-    loops = [layer.source for layer in plan.layers if isinstance(layer.source, Looped)]
+def _seams(plan: RenderPlan) -> dict[int, Layer]:
+    """Frames where a crossfade of a loop begins or ends, and the layer; of very many a few, evenly spread."""
     around = round(_AROUND_S * plan.sample_rate)
-    frames = [
-        edge
-        for loop in loops
-        for start in range(loop.first_seam, plan.frames, loop.period_frames)
-        for edge in (start, start + loop.crossfade_frames)
-        if around <= edge <= plan.frames - around
-    ]
+    found: dict[int, Layer] = {}
+    for layer in plan.layers:
+        loop = layer.source
+        if not isinstance(loop, Looped):
+            continue
+        first, last = layer.within(around, plan.frames - around)
+        for start in range(loop.first_seam, last - layer.origin, loop.period_frames):
+            for edge in (start + layer.origin, start + layer.origin + loop.crossfade_frames):
+                if first <= edge <= last:
+                    found.setdefault(edge, layer)
+    frames = sorted(found)
     if len(frames) > _MOST_SEAMS:
         frames = [frames[round(at)] for at in np.linspace(0, len(frames) - 1, _MOST_SEAMS)]
-    return sorted(set(frames))
+    return {frame: found[frame] for frame in frames}
 
 
 def step_db(sound: Block, at: int, *, near: int) -> float:

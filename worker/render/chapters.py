@@ -23,20 +23,25 @@ def chapters(spoken: Sequence[SpokenSpan], marks: ChapterMarks, *, frames: int) 
     spoken : sequence of SpokenSpan
         In order of time. A recording has no words, and so no lines.
     marks : "auto", "lines", "repetitions" or "none"
+        Of several voices each title begins with its layer's name.
         "auto": of one repetition the lines, of several the repetitions, since the same few lines many times over are
         no list to choose from. Of more than `MOST_CHAPTERS` marks each second, third or so becomes a chapter.
     frames : int
         Length of the track.
     """
-    repetitions: dict[int, int] = {}
+    repetitions: dict[tuple[str, int], int] = {}
     for span in spoken:
-        repetitions.setdefault(span.repetition, span.start)
-    if marks == "lines" or (marks == "auto" and len(repetitions) < 2):
-        found = [(shorten(span.text, _LONGEST_TITLE, placeholder=" …"), span.start) for span in spoken if span.text]
+        repetitions.setdefault((span.layer, span.repetition), span.start)
+    several = len({span.layer for span in spoken}) > 1
+    found: list[tuple[str, int]] = []
+    if marks == "lines" or (marks == "auto" and len(repetitions) == len({layer for layer, _ in repetitions})):
+        for span in spoken:
+            if span.text:
+                words = f"{span.layer}: {span.text}" if several else span.text
+                found.append((shorten(words, _LONGEST_TITLE, placeholder=" …"), span.start))
     elif marks != "none" and len(repetitions) > 1:
-        found = [(f"Repetition {number}", start) for number, start in enumerate(repetitions.values(), start=1)]
-    else:
-        found = []
+        for (layer, number), start in sorted(repetitions.items(), key=lambda item: item[1]):
+            found.append((f"{layer}, repetition {number + 1}" if several else f"Repetition {number + 1}", start))
     found = found[:: math.ceil(len(found) / MOST_CHAPTERS) or 1]
     edges = [*(start for _, start in found), frames]
     return tuple(

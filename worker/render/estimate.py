@@ -10,10 +10,10 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from dsp.blocks import Block, Source
-from dsp.envelope import Curve, Values
+from dsp.blocks import Block
+from dsp.envelope import Constant, Curve, Values
 from dsp.loudness import PREROLL_HOPS, LoudnessMeter, Measurement, hop_frames, joined
-from dsp.plan import Layer, RenderPlan, render
+from dsp.plan import Layer, RenderPlan, render, render_layer
 from worker.codec.parallel import parallel_map
 
 _SPANS = 64
@@ -43,16 +43,21 @@ class SampledSpans:
 
 
 @dataclass(frozen=True)
-class _Source:
-    source: Source
+class _LayerSource:
+    """A layer as it is in the spans: at its gain, in its place."""
+
+    layer: Layer
     spans: SampledSpans
 
     def render(self, start: int, stop: int) -> Block:
-        return np.concatenate(self.spans.parts(start, stop, self.source.render))
+        return np.concatenate(self.spans.parts(start, stop, self._sound))
+
+    def _sound(self, start: int, stop: int) -> Block:
+        sound = render_layer(self.layer, start, stop)
+        return np.zeros((stop - start, 2), np.float32) if sound is None else sound
 
     def silent(self, start: int, stop: int) -> bool:
-        silent = getattr(self.source, "silent", None)
-        return silent is not None and all(self.spans.parts(start, stop, silent))
+        return all(self.spans.parts(start, stop, self.layer.is_silent))
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ def _places(parts: Sequence[tuple[int, int]], of: int) -> Iterator[int]:
 
 def shortened(plan: RenderPlan, spans: SampledSpans) -> RenderPlan:
     """The spans of a plan as a plan: what is found of it is an estimate of what would be found of the whole."""
-    layers = tuple(Layer(layer.name, _Source(layer.source, spans), _Curve(layer.gain, spans)) for layer in plan.layers)
+    layers = tuple(Layer(layer.name, _LayerSource(layer, spans), Constant(1.0)) for layer in plan.layers)
     return RenderPlan(plan.sample_rate, len(spans.starts) * spans.frames, layers, _Curve(plan.fade, spans))
 
 

@@ -14,6 +14,7 @@ from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.payload.parse import pauses_s
 from worker.payload.schema import STEMS, RenderJob
+from worker.plan.layer_jobs import speech_jobs
 from worker.render.progress import JobProgress
 from worker.voices import PROVIDERS
 
@@ -54,11 +55,13 @@ class ExpectedTime:
     def foretell(self, progress: JobProgress, *, recorded: bool, uploads: bool) -> None:
         """Expect all parts, for so long as the payload says; `recorded`: a file is taken in place of the voice."""
         job = self.job
-        recorded = recorded or job.voice.provider == "uploaded"
-        is_local = recorded or not PROVIDERS[job.voice.provider].key_variable
         seconds = self._track_s()
-        progress.expect("fetch", _FETCH_S if job.background_music is not None else 0.0, by_machine=False)
-        progress.expect("speak", _RECORDING_S * seconds if recorded else self._speech_s(), by_machine=is_local)
+        voices = [each for each in speech_jobs(job) if not (recorded and each is job)]
+        is_local = all(not PROVIDERS[each.voice.provider].key_variable for each in voices)
+        speech_s = sum(self._speech_s(each, seconds) for each in voices) + _RECORDING_S * seconds * recorded
+        fetched = sum(layer.kind in ("music", "recording") for layer in job.every_layer())
+        progress.expect("fetch", _FETCH_S * fetched, by_machine=False)
+        progress.expect("speak", speech_s, by_machine=is_local)
         progress.expect("prepare", 0.0)
         for number in range(len(job.listenings)):
             self._expect_track(progress, number, seconds, len(job.layers))
@@ -102,10 +105,10 @@ class ExpectedTime:
             return job.duration_min * 60
         return pauses_s(job) + len(job.script) / _CHARACTERS_A_SECOND / job.voice.speed
 
-    def _speech_s(self) -> float:
-        job = self.job
-        if not job.has_voice:
-            return 0.0
+    def _speech_s(self, job: RenderJob, track_s: float) -> float:
+        """How long the voice of a job takes, of which this is one."""
+        if job.voice.provider == "uploaded":
+            return _RECORDING_S * track_s
         if not PROVIDERS[job.voice.provider].key_variable:
             return _LOCAL_VOICE_S + _LOCAL_CHARACTER_S * len(job.script)
         pieces = 1 + len(job.script) // _PIECE_CHARACTERS

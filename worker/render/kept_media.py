@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from worker.media.reference import What
 from worker.payload.schema import RenderJob
 from worker.plan.recordings import Music, Speech
 from worker.tts.speech import SpeechStats
 
-_MOST = 4  # of each: two versions that are compared, and what was tried just before
+_MOST_JOBS = 4  # two versions that are compared, and what was tried just before
 
 # What speech and music follow from: the length of the track and what lies around the voice decide how much is spoken.
 _OF_SPEECH = ("script", "voice", "pronounce", "duration_min", "start_delay_s", "fade")
@@ -36,6 +37,12 @@ class KeptMedia:
         self._lock = threading.RLock()
         self._speech: OrderedDict[str, tuple[Path, Speech, SpeechStats]] = OrderedDict()
         self._music: OrderedDict[str, tuple[Path, Music]] = OrderedDict()
+        self._most = _MOST_JOBS  # of each
+
+    def make_room(self, layers: int) -> None:
+        """Keep the recordings of a few jobs of so many layers."""
+        with self._lock:
+            self._most = max(self._most, _MOST_JOBS * layers)
 
     def has_speech(self, job: RenderJob) -> bool:
         """Whether the speech of a job is kept."""
@@ -49,20 +56,20 @@ class KeptMedia:
                 folder, said = Path(tempfile.mkdtemp(dir=self._folder)), SpeechStats()
                 self._speech[key] = folder, speak(folder, said), said
             self._speech.move_to_end(key)
-            while len(self._speech) > _MOST:
+            while len(self._speech) > self._most:
                 shutil.rmtree(self._speech.popitem(last=False)[1][0], ignore_errors=True)
             _, speech, said = self._speech[key]
             return speech, replace(said, notes=[*said.notes])
 
-    def music(self, job: RenderJob, fetch: Callable[[Path], Music]) -> Music:
-        """Return a job's music; `fetch` decodes it into a folder."""
+    def music(self, job: RenderJob, fetch: Callable[[Path], Music], what: What) -> Music:
+        """Return a job's music, or recording; `fetch` decodes it into a folder."""
         with self._lock:
-            key = _key(job, _OF_MUSIC)
+            key = f"{what} {_key(job, _OF_MUSIC)}"
             if key not in self._music:
                 folder = Path(tempfile.mkdtemp(dir=self._folder))
                 self._music[key] = folder, fetch(folder)
             self._music.move_to_end(key)
-            while len(self._music) > _MOST:
+            while len(self._music) > self._most:
                 shutil.rmtree(self._music.popitem(last=False)[1][0], ignore_errors=True)
             return self._music[key][1]
 

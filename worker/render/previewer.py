@@ -26,6 +26,7 @@ from worker.codec.tags import Tags
 from worker.errors import JobError
 from worker.payload.schema import RenderJob
 from worker.plan.compile import Compiled, compile_plan
+from worker.plan.repetitions import merged
 from worker.render.deliver import first_programme
 from worker.render.estimate import SPAN_HOPS, is_worth_it, measure_spans, sampled_spans, shortened
 from worker.render.excerpt import Excerpt, whole_programme
@@ -240,7 +241,7 @@ class Previewer:
         if known is not None:
             return replace(known, plan=plan), False
         if not measured and is_worth_it(plan):
-            spans = sampled_spans(plan, [(span.start, span.stop) for span in job.compiled.spoken])
+            spans = sampled_spans(plan, merged((span.start, span.stop) for span in job.compiled.spoken))
             short = shortened(plan, spans)
             delivery = job.production.delivery(replace(job.compiled, plan=short), job.encoding, Tags())
             delivery = replace(delivery, loudness=partial(delivery.loudness, span_hops=SPAN_HOPS))

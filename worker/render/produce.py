@@ -127,10 +127,10 @@ def produce(
         job = production.job
         compiled = compile_plan(job, media)
         expected.correct(progress, compiled.plan, tracks=1 if compiled.twin is None else 2)
-        if job.solfeggio is not None:
-            progress.at("prepare", stages.SOLFEGGIO, 1.0)
-        if job.binaural is not None:
-            progress.at("prepare", stages.BINAURAL, 1.0)
+        kinds = {layer.kind for layer in compiled.layers}
+        for kind, stage in (("tone", stages.SOLFEGGIO), ("binaural", stages.BINAURAL)):
+            if kind in kinds:
+                progress.at("prepare", stage, 1.0)
         tags = make_tags(job, compiled, cover)
         delivery = production.delivery(compiled, encoding, tags)
         candidate = Path(candidates) / out.name  # so errors name the file that a person knows
@@ -159,7 +159,7 @@ def produce(
             if preview is not None and number == 0:
                 start = compiled.heard_from - PREVIEW_FADE_FRAMES
                 early = EarlyPreview(preview, start, preview_s, Tags(title=tags.title), studio.ffmpeg, beside)
-            delivered, loudness = production.deliver(plan, made, delivery, compiled, media, number, early)
+            delivered, loudness = production.deliver(plan, made, delivery, compiled, number, early)
             reports.append(reported(delivered, made, loudness))
             if number == 0:
                 first, first_loudness = delivered, loudness

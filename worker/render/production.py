@@ -16,9 +16,12 @@ from dsp.plan import RenderPlan
 from worker.codec.encoding import Encoding
 from worker.codec.tags import Tags
 from worker.errors import MediaError, WorkerError
-from worker.media.reference import REFUSED
+from worker.media.reference import REFUSED, What
+from worker.payload.layers import Layer, MusicLayer, RecordingLayer, SpeechLayer
 from worker.payload.schema import RenderJob
+from worker.payload.short_form import MUSIC
 from worker.plan.compile import Compiled
+from worker.plan.layer_jobs import music_job, speech_job, speech_jobs
 from worker.plan.recordings import Media, Music, Speech
 from worker.render import stages
 from worker.render.chapters import chapters
@@ -31,8 +34,8 @@ from worker.render.programme import Programme, measure
 from worker.render.progress import JobProgress
 from worker.render.report import layer_loudness
 from worker.render.stems import Stems, write_stems
-from worker.render.studio import Studio
-from worker.tts.shorten import fitted
+from worker.render.studio import Decoded, Studio
+from worker.tts.shorten import Fitted, fitted
 from worker.tts.speech import SpeechStats
 
 
@@ -55,6 +58,11 @@ class Production:
     cover_error: MediaError | None = None
     preview_error: str | None = None
     _measured: dict[int, Measurement] = field(default_factory=dict)
+    _decoded: dict[tuple[str | None, ...], Decoded] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kept is not None:
+            self.kept.make_room(len(self.job.layer_list) + 1)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -66,56 +74,127 @@ class Production:
             self.stage_seconds[stage] = round(seconds, 3)
 
     def prepare(self) -> tuple[Media, bytes | None]:
-        """Fetch music and cover, and have the script spoken; in this order, since speech may have to be paid for."""
-        if self.job.has_voice and (self.kept is None or not self.kept.has_speech(self.job)):
-            self.studio.check_voice(self.job)
+        """Fetch music and cover, and have all scripts spoken; in this order, since speech may have to be paid for."""
+        for of_voice in speech_jobs(self.job):
+            if self.kept is None or not self.kept.has_speech(of_voice):
+                self.studio.check_voice(of_voice)
+        listed: dict[str, Speech | Music] = {}
         with ThreadPoolExecutor(1, thread_name_prefix="recording") as beside:
             # a recording costs nothing, so it is fetched and decoded beside the music
             recorded = self.studio.voice_file is not None or self.job.voice.provider == "uploaded"
             recording = beside.submit(self._speak) if recorded else None
             with self.timed("fetch"):
                 music = self._fetch_music()
+                listed |= self._fetch_listed()
                 cover = self._fetch_cover()
             with self.timed("speak"):
                 speech = None
                 if recording is not None or self.job.has_voice:
                     self.progress.at("speak", stages.SPEAKING, 0.0)
-                    speech = self._speak() if recording is None else recording.result()
-                    into_track = fitted(
-                        self.job, speech, fit=self.studio.config.fit, folder=self.folder, notes=self.said.notes
-                    )
+                    into_track = self._fitted(self.job, self._speak() if recording is None else recording.result())
                     self.job, speech = into_track.job, into_track.speech
+                listed |= self._speak_listed()
+                if speech is not None or self.job.speech_layers:
                     self.progress.at("speak", stages.SPOKEN, 1.0)
-        return Media(speech, music), cover
+        return Media(speech, music, listed), cover
+
+    @property
+    def _voices(self) -> list[tuple[int, SpeechLayer]]:
+        """The voices of the job's list, with their numbers in it."""
+        return [(number, layer) for number, layer in enumerate(self.job.layer_list) if isinstance(layer, SpeechLayer)]
+
+    def _folder_of(self, number: int) -> Path:
+        """A folder of its own for what is made for a layer of the list."""
+        folder = self.folder / f"layer-{number}"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _fitted(self, job: RenderJob, speech: Speech, folder: Path | None = None) -> Fitted:
+        return fitted(job, speech, fit=self.studio.config.fit, folder=folder or self.folder, notes=self.said.notes)
 
     def _speak(self) -> Speech:
+        return self._spoken(self.job, self.studio, self.folder, 0)
+
+    def _spoken(self, job: RenderJob, studio: Studio, folder: Path, place: int) -> Speech:
+        """Have the voice of a job spoken, which has this place among all voices."""
+        voices = max(1, len(self.job.speech_layers))
+
         def speak(folder: Path, said: SpeechStats) -> Speech:
-            return self.studio.speak(
-                self.job, folder, lambda done: self.progress.at("speak", stages.SPEAKING, done), said
+            return studio.speak(
+                job, folder, lambda done: self.progress.at("speak", stages.SPEAKING, (place + done) / voices), said
             )
 
         if self.kept is None:
-            return speak(self.folder, self.said)
-        speech, self.said = self.kept.speech(self.job, speak)
+            return speak(folder, self.said)
+        speech, said = self.kept.speech(job, speak)
+        self.said.add(said)
         return speech
+
+    def _speak_listed(self) -> dict[str, Speech]:
+        """Have the scripts of the list spoken, each as if it were the job's own."""
+        spoken: dict[str, Speech] = {}
+        voices = self._voices
+        for place, (number, layer) in enumerate(voices, start=len(self.job.speech_layers) - len(voices)):
+            folder, of_layer = self._folder_of(number), speech_job(self.job, layer)
+            into_track = self._fitted(of_layer, self._spoken(of_layer, self._own_media, folder, place), folder)
+            spoken[layer.name] = into_track.speech
+            start_s = into_track.job.start_delay_s
+            if start_s != layer.start_s:  # it begins earlier, so that it fits
+                self._change_list(layer, layer.model_copy(update={"start_s": start_s}))
+        return spoken
+
+    @property
+    def _own_media(self) -> Studio:
+        """The studio as the layers of the list have it: the files of the command line are for the job's own ones."""
+        return replace(self.studio, voice_file=None, music_file=None)
+
+    def _change_list(self, layer: Layer, by: Layer | None) -> None:
+        """Put another layer into the place of one in the job's list, or none."""
+        changed = (by if each is layer else each for each in self.job.layer_list)
+        self.job = self.job.model_copy(update={"layer_list": tuple(each for each in changed if each is not None)})
 
     def _fetch_music(self) -> Music | None:
         if self.job.background_music is None and self.studio.music_file is None:
             return None
         self.progress.at("fetch", stages.FETCHING_MUSIC, 0.0)
+        music = self._fetched(self.job, self.studio, self.folder, MUSIC)
+        if music is None:
+            self.job = self.job.model_copy(update={"background_music": None})
+        else:
+            self.progress.at("fetch", stages.MUSIC_READY, 1.0)
+        return music
+
+    def _fetch_listed(self) -> dict[str, Music]:
+        """Fetch and decode the music and recordings of the list; a file that is there twice once only."""
+        fetched: dict[str, Music] = {}
+        for number, layer in enumerate(self.job.layer_list):
+            if not isinstance(layer, MusicLayer | RecordingLayer):
+                continue
+            self.progress.at("fetch", stages.FETCHING_MUSIC, 0.0)
+            what: What = "music" if isinstance(layer, MusicLayer) else "uploaded voice"
+            of_layer, folder = music_job(self.job, layer), self._folder_of(number)
+            music = self._fetched(of_layer, self._own_media, folder, layer.name, what=what)
+            if music is None:
+                self._change_list(layer, None)
+            else:
+                fetched[layer.name] = music
+        return fetched
+
+    def _fetched(
+        self, job: RenderJob, studio: Studio, folder: Path, name: str, *, what: What = "music"
+    ) -> Music | None:
+        """Get the music of a job, for the layer of this name; None where the job goes without."""
+        fetch = partial(studio.fetch_music, job, name=name, what=what)
         try:
             if self.kept is None:
-                music = self.studio.fetch_music(self.job, self.folder)
-            else:
-                music = self.kept.music(self.job, partial(self.studio.fetch_music, self.job))
+                return fetch(folder, decoded=self._decoded)
+            return self.kept.music(job, partial(fetch, decoded={}), what)  # each may be removed without the others
         except MediaError as error:
-            if not self.studio.without_music or set(self.job.layers) <= {"music"}:
+            if what != "music" or not studio.without_music or set(self.job.layers) <= {name}:
                 raise
-            self.music_error, self.job = error, self.job.model_copy(update={"background_music": None})
+            self.music_error = self.music_error or error
             self.adapted.append(f"{error.customer_message.partition('.')[0]}; the track was made without it")
             return None
-        self.progress.at("fetch", stages.MUSIC_READY, 1.0)
-        return music
 
     def _fetch_cover(self) -> bytes | None:
         if self.job.metadata.cover is None:
@@ -143,7 +222,7 @@ class Production:
     def _speech_loudness(self, compiled: Compiled) -> LoudnessOf:
         """What measures the loudness of the speech in a track; of the whole, where there is no speech to hear."""
         plan = compiled.plan
-        voice = replace(plan, layers=tuple(layer for layer in plan.layers if layer.name == "voice"))
+        voice = replace(plan, layers=tuple(layer for layer in plan.layers if layer.name in compiled.voices))
         with self.timed("measure"):
             energies = measure(Programme(voice), threads=self.studio.threads).energies
         if math.isinf(integrated_lufs(energies)):
@@ -168,14 +247,13 @@ class Production:
         out: Path,
         delivery: Delivery,
         compiled: Compiled,
-        media: Media,
         number: int,
         preview: EarlyPreview | None = None,
     ) -> tuple[Delivered, dict[str, float]]:
         """Measure the mix and make the file; also the loudness of each layer, and the preview, beside the encoding."""
         mix = self.measure(plan, number)
         with self.timed("deliver"), ThreadPoolExecutor(1, thread_name_prefix="layers") as beside:
-            loudness = beside.submit(layer_loudness, plan, compiled.layer_gains_db, media)
+            loudness = beside.submit(layer_loudness, plan, compiled.layer_gains_db, compiled.recorded_lufs)
             delivered = deliver(
                 plan,
                 mix,

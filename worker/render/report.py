@@ -14,9 +14,9 @@ from dsp.loudness import integrated_lufs, loudness_range_lu, measure
 from dsp.plan import RenderPlan, render_layer
 from worker.formats import FORMATS
 from worker.media.sniff import mp3_encoder
+from worker.payload.short_form import VOICE
 from worker.plan.compile import Compiled
 from worker.plan.promised import promised_of
-from worker.plan.recordings import Media
 from worker.render.analysis import DeliveredAnalysis
 from worker.render.deliver import Delivered
 
@@ -35,7 +35,7 @@ class Report:
     layers : mapping of layer name to mapping
         ``gain_db``: applied to the layer's source, reference-level correction included, master gain not;
         ``loudness_lufs``: of the layer alone at the track's own gain, before the limiter, None when it is silent;
-        ``relative_to_voice_lu``: None without a voice.
+        ``relative_to_voice_lu``: to the first voice; None without one.
     gain_history : mapping
         ``encodes``: the gains of each encoding and what they led to; ``limiter_reduction_db``: seconds and the largest
         reduction from there on, at most 60 points, empty where the limiter never worked.
@@ -81,21 +81,23 @@ class Report:
         return asdict(self)
 
 
-def layer_loudness(plan: RenderPlan, gains_db: Mapping[str, float], media: Media) -> dict[str, float]:
+def layer_loudness(
+    plan: RenderPlan, gains_db: Mapping[str, float], recorded_lufs: Mapping[str, float]
+) -> dict[str, float]:
     """Measure each layer in the mix, in LUFS.
 
     Recorded layers are known from their recordings (at gain 1; speech without its pauses, of looped music the loop);
-    tones and noise are steady, so 20 s from the middle of the track represent the whole.
+    tones and noise are steady, so 20 s from the middle of each represent the whole.
     """
-    recordings = media.loudness_lufs(plan.frames)
-    length = min(plan.frames, round(_LAYER_SECONDS * plan.sample_rate))
-    start = (plan.frames - length) // 2
     loudness: dict[str, float] = {}
     for layer in plan.layers:
-        if layer.name in recordings:
-            loudness[layer.name] = recordings[layer.name] + gains_db[layer.name]
+        if layer.name in recorded_lufs:
+            loudness[layer.name] = recorded_lufs[layer.name] + gains_db[layer.name]
         else:
-            blocks = (render_layer(layer, first, last) for first, last in spans(start, start + length))
+            first, last = layer.within(0, plan.frames)
+            length = min(last - first, round(_LAYER_SECONDS * plan.sample_rate))
+            start = first + (last - first - length) // 2
+            blocks = (render_layer(layer, *span) for span in spans(start, start + length))
             measured = measure((block for block in blocks if block is not None), plan.sample_rate)
             loudness[layer.name] = integrated_lufs(measured.energies)
     return loudness
@@ -118,7 +120,7 @@ def make_report(
     """Gather the figures of a finished file; `loudness` as of `layer_loudness`, `name` as the customer sees it."""
     measured, encoding, programme = delivered.measurement, delivered.delivery.encoding, delivered.programme
     sample_rate = programme.plan.sample_rate
-    voice_lufs = loudness.get("voice", math.nan)
+    voice_lufs = next((loudness[name] for name in compiled.voices if name in loudness), math.nan)
     layers = {
         layer: {
             "gain_db": round(compiled.layer_gains_db[layer], 3),
@@ -164,11 +166,13 @@ def make_report(
 def _louder_than_voice(compiled: Compiled, layers: Mapping[str, Mapping[str, float | None]]) -> Iterator[str]:
     """Note each layer that is set louder than the voice; where the gain of either moves, no one figure says that."""
     steady = {layer.name for layer in compiled.plan.layers if isinstance(layer.gain, Constant)}
+    voice = next(iter(compiled.voices), VOICE)
     for layer in compiled.plan.layers:
         louder_lu = layers.get(layer.name, {}).get("relative_to_voice_lu")
-        if louder_lu is not None and louder_lu >= _LOUDER_LU and {layer.name, "voice"} <= steady:
+        if louder_lu is not None and louder_lu >= _LOUDER_LU and {layer.name, voice} <= steady:
             name = _NAMES.get(layer.name, layer.name)
-            yield f"balance: the {name} is {louder_lu:.1f} LU louder than the voice, as its gain asks"
+            than = "the voice" if voice == VOICE else voice
+            yield f"balance: the {name} is {louder_lu:.1f} LU louder than {than}, as its gain asks"
 
 
 def _reduction_history(delivered: Delivered) -> tuple[tuple[float, float], ...]:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from dsp.loudness import integrated_lufs
+from dsp.loudness import Energies, integrated_lufs
 from dsp.peak_survey import LimiterBounds
 from worker.config import Config
 from worker.cores import available_cores
 from worker.errors import JobError, MediaError, WorkerError
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
+from worker.media.clip import FileClip
 from worker.media.cover import clean_cover
 from worker.media.decode import decode
 from worker.media.music import find_music
 from worker.media.reference import What
 from worker.payload.schema import SAMPLE_RATE_HZ, BackgroundMusic, RenderJob
 from worker.payload.script import parse_script
+from worker.payload.short_form import MUSIC
 from worker.plan.compile import SHORTEST_RECORDING_S
 from worker.plan.looping import loop_of
 from worker.plan.recordings import Music, Speech, in_frames
@@ -56,6 +58,14 @@ class Fetch(Protocol):
 
     def __call__(self, reference: str, *, into: Path, what: What) -> Path:
         """Bring it into a folder and return its path; what may be read depends on what it is."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A piece of music or a recording, and the energies of its hops."""
+
+    clip: FileClip
+    energies: Energies
 
 
 @dataclass(frozen=True)
@@ -246,20 +256,47 @@ class Studio:
             accept_unusable=not turn.another_may_speak,
         )
 
-    def fetch_music(self, job: RenderJob, folder: Path) -> Music:
-        """Get the music, decode it into `folder`, and find where it loops."""
+    def fetch_music(
+        self,
+        job: RenderJob,
+        folder: Path,
+        *,
+        name: str = MUSIC,
+        what: What = "music",
+        decoded: MutableMapping[tuple[str | None, ...], Decoded],
+    ) -> Music:
+        """Get a job's music, decode it into `folder`, and find where it loops.
+
+        Parameters
+        ----------
+        name : str
+            Of its layer, for notes and errors.
+        what : "music" or "uploaded voice"
+            Whose it is: what may be read depends on it.
+        decoded : mapping
+            What has been decoded before, by its reference: taken from there, and added.
+        """
+        music = job.background_music or BackgroundMusic()
+        key = (what, str(self.music_file), music.url, music.id, music.name)
+        if key not in decoded:
+            decoded[key] = self._decode_music(music, folder, name, what)
+        clip, energies = decoded[key].clip, decoded[key].energies
+        lufs = integrated_lufs(energies)
+        if music.loop.way == "once":
+            return Music(clip, lufs, once=True)
+        frames = None if job.duration_min is None else in_frames(job.duration_min * 60)
+        return Music(clip, lufs, loop_of(clip, energies, music.loop, frames=frames, name=name))
+
+    def _decode_music(self, music: BackgroundMusic, folder: Path, name: str, what: What) -> Decoded:
+        def fetch(reference: str) -> Path:
+            return self.fetch(reference, into=folder, what=what)
+
         path = self.music_file
-        if path is None:
-            if job.background_music is None:
-                raise JobError("backgroundMusic.url is missing")
-            path = find_music(
-                lambda reference: self.fetch(reference, into=folder, what="music"),
-                url=job.background_music.url,
-                track_id=job.background_music.id,
-                name=job.background_music.name,
-                catalogue=self.catalogue,
-            )
-        with _named("music"):
+        if path is None and what == "music":
+            path = find_music(fetch, url=music.url, track_id=music.id, name=music.name, catalogue=self.catalogue)
+        elif path is None:
+            path = fetch(music.url or "")
+        with _named(name if name == MUSIC else f"layer {name}"):
             clip = decode(
                 self.ffmpeg,
                 path,
@@ -270,10 +307,7 @@ class Studio:
             )
             if clip.frames < SHORTEST_RECORDING_S * SAMPLE_RATE_HZ:  # here, before a voice is paid for
                 raise MediaError(f"{path.name} has {clip.frames} frames", code="media.empty")
-        energies = measure_clip(clip).energies
-        frames = None if job.duration_min is None else in_frames(job.duration_min * 60)
-        wanted = (job.background_music or BackgroundMusic()).loop
-        return Music(clip, integrated_lufs(energies), loop_of(clip, energies, wanted, frames=frames))
+        return Decoded(clip, measure_clip(clip).energies)
 
     def fetch_cover(self, reference: str, folder: Path) -> bytes:
         """Get a cover, written anew as a JPEG or PNG."""

@@ -35,7 +35,7 @@ class Checked:
 
 
 def _effective(job: RenderJob) -> dict[str, Any]:
-    shown = job.model_dump(mode="json", by_alias=True, exclude=set(_NOT_SHOWN))
+    shown = job.model_dump(mode="json", by_alias=True, exclude={**dict.fromkeys(_NOT_SHOWN, True), "layer_list": True})
     if job.voice.provider == "uploaded":
         shown["voice"]["speed"] = job.voice.recording_speed
     return shown

@@ -21,6 +21,7 @@ from worker.formats import FORMATS
 from worker.inspect.measured import MeasuredFile, SideFiles, measure_file
 from worker.inspect.receipt import receipt
 from worker.logs import where
+from worker.payload.layers import SpeechLayer
 from worker.payload.schema import RenderJob
 from worker.render.previewer import UnpaidSpeechError, refuse_unpaid
 from worker.render.produce import Produced, produce
@@ -125,7 +126,7 @@ class Renders:
         started = time.monotonic()
         produced = produce(
             # lyrics tell the picture where the voice is; of a recording nobody knows the words
-            job.model_copy(update={"lyrics": job.lyrics or job.voice.provider != "uploaded"}),
+            job.model_copy(update={"lyrics": job.lyrics or any(map(_has_words, job.speech_layers))}),
             track,
             studio=studio,
             encoding=Encoding.for_quality(job.output.format, job.output.quality),
@@ -180,3 +181,7 @@ class Renders:
         id = secrets.token_urlsafe(12)
         self._files[id] = MadeFile(path, content_type, shown)
         return id
+
+
+def _has_words(layer: SpeechLayer) -> bool:
+    return layer.voice.provider != "uploaded"

@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.config import Config
 from worker.formats import FORMATS, QUALITIES
-from worker.payload.aliases import BAND_BEAT_HZ
+from worker.payload.bands import BAND_BEAT_HZ
 from worker.payload.schema import SOLFEGGIO_HZ
 from worker.payload.sessions import SESSIONS
 from worker.studio.folder import StudioFolder
@@ -40,7 +40,7 @@ def start_document(start: Start, folder: StudioFolder, config: Config) -> dict[s
             for voice in available_voices(config)
         ],
         "solfeggio_hz": list(SOLFEGGIO_HZ),
-        "bands_hz": BAND_BEAT_HZ,
+        "bands_hz": dict(BAND_BEAT_HZ),
         "formats": list(FORMATS),
         "qualities": list(QUALITIES),
         "most_minutes": config.max_duration_min,

@@ -65,11 +65,21 @@ class SpeechStats:
 
     def count(self, other: SpeechStats, name: VoiceName) -> None:
         """Add the counts of a script by one voice."""
+        self._sum(other)
+        self.uses.append(VoiceUse(name, other.asked_characters, other.cached_characters))
+
+    def add(self, other: SpeechStats) -> None:
+        """Add all that is known of another script."""
+        self._sum(other)
+        self.notes.extend(other.notes)
+        self.uses.extend(other.uses)
+        self.recognised = self.recognised or other.recognised
+
+    def _sum(self, other: SpeechStats) -> None:
         self.hits += other.hits
         self.misses += other.misses
         self.asked_characters += other.asked_characters
         self.cached_characters += other.cached_characters
-        self.uses.append(VoiceUse(name, other.asked_characters, other.cached_characters))
 
 
 def speak_script(

@@ -15,6 +15,7 @@ from standins.speech import speech_service
 
 from worker.config import Config
 from worker.payload.parse import parse_job
+from worker.plan.layer_jobs import speech_jobs
 from worker.render.studio import Studio
 from worker.tts.speech import SpeechStats
 
@@ -105,9 +106,10 @@ def voice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[
                 monkeypatch.setenv(name, value)
             config = Config.from_environ(settings)
             job = parse_job(payload, max_script_characters=5000, max_duration_min=60)
-            folder = tmp_path / uuid.uuid4().hex
-            folder.mkdir()
-            Studio(config, lambda *_, **__: folder).speak(job, folder, lambda _: None, SpeechStats())
+            for of_voice in speech_jobs(job):
+                folder = tmp_path / uuid.uuid4().hex
+                folder.mkdir()
+                Studio(config, lambda *_, **__: tmp_path).speak(of_voice, folder, lambda _: None, SpeechStats())
             return {path for path in (tmp_path / "cache" / "speech").rglob("*") if path.is_file()}
 
         yield speak
@@ -121,6 +123,7 @@ def test_cached_speech_of_the_customer_alone_is_removed(
     chosen = {"provider": "openai", "model": "tts-1"}
     bobs = {"script": "Bob is here. Bob is calm.", "voice": chosen, "durationMin": 1}
     anns = {"script": "Ann is here. [pause 1s] Ann is calm. Dr. Ann is at ease.", "voice": chosen, "durationMin": 1}
+    anns["layers"] = [{"kind": "speech", "script": "Ann whispers.", "voice": chosen, "whisper": True}]
     kept = voice(bobs)
     assert len(voice(anns)) > len(kept)
     saved = {"script": "Ann goes on. And on.", "voice_config": json.dumps({"provider": "openai", "model": "tts-1"})}

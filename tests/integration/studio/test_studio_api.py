@@ -133,7 +133,7 @@ def test_lanes_show_what_sounds_when(studio, folder):
     lanes = studio.ask("/api/lanes", job).json()
     assert lanes["seconds"] == 60.0
     assert lanes["voice"][0][0] == 3.0
-    assert lanes["repetitions"] == len({start for start, _, _ in lanes["voice"]}) > 3
+    assert lanes["repetitions"] == len({start for start, _, _, _ in lanes["voice"]}) > 3
     assert [each["name"] for each in lanes["layers"]] == ["voice", "music", "solfeggio", "binaural", "noise"]
     music = lanes["layers"][1]
     assert (music["levels_db"][0], music["levels_db"][-1]) == (-6.0, -16.0)

@@ -35,8 +35,8 @@ def test_mistakes_of_all_jobs_are_told_behind_their_names() -> None:
         'bad.json: binaural.band: found "thetta", allowed is one of delta, theta, alpha, beta, gamma',
         "missing.json: there is no such file or folder",
         "x.jsonl:2: pauseSec: found -1, allowed is a number from 0 to 600",
-        "x.jsonl:2: the job has no layer: at least one of script, backgroundMusic, solfeggio, binaural and carrierType "
-        "is needed",
+        "x.jsonl:2: the job has no layer: at least one of script, backgroundMusic, solfeggio, binaural, carrierType "
+        "and layers is needed",
     )
 
 

@@ -59,6 +59,26 @@ def test_the_worker_finds_all_that_was_taken_along(folder: Path, config: Config,
     assert WITH_ALL["backgroundMusic"] == {"url": "rain.mp3", "volume_db": -12}  # the job file's own stays
 
 
+def test_files_of_listed_layers_are_taken_along_by_their_place(folder: Path, config: Config) -> None:
+    payload = {
+        "layers": [
+            {"kind": "noise"},
+            {"kind": "music", "title": "rain"},
+            {"kind": "recording", "url": "sounds/sea.flac"},
+            {"kind": "speech", "voice": {"provider": "uploaded", "url": "me.WAV"}},
+        ]
+    }
+    files = found(payload, folder, config)
+    assert [file.field for file in files] == ["layers[1].title", "layers[2].url", "layers[3].voice.url"]
+    assert [file.bucket for file in files] == [config.media_buckets[0], *[config.voice_buckets[0]] * 2]
+    along = take_along(payload, files, config)["layers"]
+    names = [along[1]["title"], along[2]["url"], along[3]["voice"]["url"]]
+    for file, name in zip(files, names, strict=True):
+        assert (config.storage_dir / file.bucket / name).read_bytes() == file.path.read_bytes()
+    payload["layers"][2]["url"] = "gone.flac"
+    assert lines(payload, folder, config)[0].startswith('layers[2].url: found "gone.flac", which is neither')
+
+
 def test_names_are_of_the_content_so_nothing_is_overwritten(folder: Path, config: Config) -> None:
     payload = {"backgroundMusic": {"url": "rain.mp3"}}
     keys = []

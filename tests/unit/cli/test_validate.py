@@ -72,3 +72,12 @@ def test_json_has_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
         "warnings": [],
     }
     assert (bad["ok"], len(bad["errors"]), bad["layers"]) == (False, 3, None)
+
+
+def test_every_voice_of_a_job_is_named_and_its_characters_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    whisper = {"kind": "speech", "name": "whisper", "script": "Yes.", "voice": {"provider": "local"}}
+    job = {"script": "I am calm.", "voice": {"provider": "openai", "id": "nova"}, "durationMin": 1, "layers": [whisper]}
+    Path("two.json").write_text(json.dumps(job))
+    assert run(["validate", "two.json", "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["layers"], told["voice"], told["characters"]) == (["voice", "whisper"], "openai:nova, local", 14)

@@ -204,3 +204,12 @@ def test_music_of_other_sample_rates_loops_by_whole_turns_too(rate):
     turns = (loop.stop - loop.crossfade_frames - loop.start) / turn
     assert turns == pytest.approx(round(turns), abs=0.001)
     assert turns > 4
+
+
+@pytest.mark.parametrize("seconds", [1.3, 1.5, 2.0, 2.9, 3.3])
+def test_a_piece_of_a_second_or_two_has_a_loop_or_none(seconds):
+    time = np.arange(round(seconds * RATE)) / RATE
+    swell = 0.3 * np.sin(2 * np.pi * 1900 * time) * np.sin(np.pi * time / seconds) ** 0.5
+    sound = np.stack([swell, swell], axis=1).astype(np.float32)
+    loop = find_loop(ArrayClip(sound), energies_of(sound), RATE)
+    assert loop is None or looped(sound, loop).period_frames > 0

@@ -8,10 +8,11 @@ from tiers import further
 
 from dsp.envelope import Breakpoints, Constant
 from dsp.noise import Noise
-from dsp.plan import Layer, RenderPlan
+from dsp.plan import Layer, RenderPlan, render
 from dsp.tones import Binaural, Isochronic, Monaural, Tone
 from worker.inspect.inspection import Inspection, Inspector
 from worker.inspect.named import named, other_tones
+from worker.inspect.receipt import receipt
 from worker.plan.promised import Promised, promised_of
 
 RATE = 11_025  # few samples: these tests are about what is found in them
@@ -140,3 +141,31 @@ def test_every_tone_of_a_long_sequence_is_named():
     parts = [0.1 * Tone(200.0 + 37 * number, RATE).render(0, 20 * RATE) for number in range(12)]
     names = named(inspected(np.concatenate(parts)), None)
     assert len(names) == 12
+
+
+def test_beats_of_several_layers_are_each_looked_for_by_their_name():
+    layers = (
+        Layer("first", Binaural(200.0, 6.0, RATE), Constant(0.1)),
+        Layer("second", Binaural(330.0, 3.0, RATE), Constant(0.1)),
+        Layer("left tone", Tone(432.0, RATE), Constant(0.1), pan=Constant(-1.0)),
+        Layer("high", Tone(4000.0, RATE), Constant(0.1)),
+    )
+    plan = RenderPlan(RATE, 30 * RATE, layers, Constant(1.0))
+    promised = promised_of(plan, 0.0)
+    result = inspected(render(plan, 0, plan.frames), promised=promised)
+    assert result.promised is not None
+    states = {(tone.layer, tone.channel): tone.state for tone in result.promised}
+    assert states == {
+        ("first", "left"): "found",
+        ("first", "right"): "found",
+        ("second", "left"): "found",
+        ("second", "right"): "found",
+        ("left tone", "left"): "found",  # and nothing of it is looked for in the right channel
+        ("high", "left"): "not measured",
+        ("high", "right"): "not measured",
+    }
+    beats = [figure.measured for figure in receipt(result, None).figures if figure.name == "Beat"]
+    assert beats == ["6.000 Hz", "3.000 Hz"]
+    words = [name.words for name in named(result, promised)]
+    assert len(words) == 4
+    assert sum("beat" in each for each in words) == 2

@@ -11,6 +11,7 @@ from paths import ROOT
 from pydantic import BaseModel
 
 from worker.payload.aliases import SPELLINGS
+from worker.payload.layers import LAYER_KINDS
 from worker.payload.messages import Allowed
 from worker.payload.parse import parse_job
 from worker.payload.schema import RenderJob
@@ -60,6 +61,10 @@ def leaves(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
 
 
 FIELDS = leaves(RenderJob)
+OF_LAYERS: dict[str, list[Any]] = {}  # of all kinds that have it
+for _kind in LAYER_KINDS.values():
+    for _name, _field in _kind.keys.items():
+        OF_LAYERS.setdefault(f"layers[].{_name}", []).append(_field)
 
 
 def numbers(cell: str) -> set[float]:
@@ -82,6 +87,7 @@ def marks(field: Any) -> list[object]:
 def test_every_field_has_a_row_and_a_spelling():
     assert [name for name in FIELDS if ELSEWHERE.get(name, name) not in ROWS] == []
     assert set(FIELDS) == set(SPELLINGS)
+    assert [name for name in ROWS if name.startswith("layers[].") and name not in OF_LAYERS] == []
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -90,13 +96,47 @@ def test_the_range_of_a_field_is_told(name):
     if name in WORDED:
         assert [words for words in WORDED[name] if words not in allowed] == []
         return
+    limits, choices = told(FIELDS[name])
+    if name == "loopMode":
+        choices = ["true", '`"repeat"`', '`"interval"`', "false"]
+    if name == "chapters":
+        choices = ["true", '`"lines"`', '`"repetitions"`', "false"]
+    if name == "layers":
+        choices = []  # of its kinds: below
+        limits = {16.0}
+    assert limits <= numbers(allowed), allowed
+    assert [word for word in choices if word not in allowed] == []
+    assert allowed
+
+
+@pytest.mark.parametrize("name", OF_LAYERS)
+def test_the_range_and_default_of_a_layers_field_are_told(name):
+    _, allowed, default, _ = ROWS[name]
+    key = name.removeprefix("layers[].")
+    for field in OF_LAYERS[name]:
+        if key == "kind":
+            assert f"`{field.default}`" in allowed
+            continue
+        limits, choices = told(field)
+        assert limits <= numbers(allowed), allowed
+        if key == "loopMode":
+            choices = ["true", '`"repeat"`', '`"interval"`', "false"]
+        assert [word for word in choices if key not in ("voice", "timeline", "loop") and word not in allowed] == []
+        value = field.get_default(call_default_factory=True)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            assert float(value) in numbers(default) or "from the band" in default
+        assert default
+
+
+def told(field: Any) -> tuple[set[float], list[str]]:
+    """The limits and choices that a row has to tell."""
     limits: set[float] = set()
     choices: list[str] = []
-    for mark in marks(FIELDS[name]):
+    for mark in marks(field):
         limits |= {float(getattr(mark, kind.__name__.lower())) for kind in (Ge, Gt, Le, Lt) if isinstance(mark, kind)}
         if isinstance(mark, MaxLen):
             limits.add(float(mark.max_length))
-    waiting = [FIELDS[name].annotation]
+    waiting = [field.annotation]
     while waiting:
         kind = waiting.pop()
         if get_origin(kind) is Literal:
@@ -105,33 +145,25 @@ def test_the_range_of_a_field_is_told(name):
             choices += ["true", "false"]
         else:
             waiting += get_args(kind)
-    if name == "loopMode":
-        choices = ["true", '`"repeat"`', '`"interval"`', "false"]
-    if name == "chapters":
-        choices = ["true", '`"lines"`', '`"repetitions"`', "false"]
-    assert limits <= numbers(allowed), allowed
-    assert [word for word in choices if word not in allowed] == []
-    assert allowed
+    return limits, choices
 
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_the_default_of_a_field_is_told(name):
-    told = ROWS[ELSEWHERE.get(name, name)][2]
+    row = ROWS[ELSEWHERE.get(name, name)][2]
     default = FIELDS[name].get_default(call_default_factory=True)
     if name in ("loopMode", "chapters"):
-        assert told == "true"
+        assert row == "true"
     elif isinstance(default, bool):
-        assert told.startswith("on if") if name.endswith(".enabled") else told == str(default).lower()
+        assert row.startswith("on if") if name.endswith(".enabled") else row == str(default).lower()
     elif isinstance(default, int | float):
-        assert float(default) in numbers(told) or "from the band" in told
+        assert float(default) in numbers(row) or "from the band" in row
     elif isinstance(default, str) and default:
-        assert default in told
+        assert default in row
     elif isinstance(default, tuple) and default:
-        assert all(f'"{word}"' in told for word in default)
+        assert all(f'"{word}"' in row for word in default)
     else:
-        assert told in ("none", "the provider's") or "`" in told or name in ("seed", "startDelaySec", "durationMin"), (
-            told
-        )
+        assert row in ("none", "the provider's") or "`" in row or name in ("seed", "startDelaySec", "durationMin"), row
 
 
 def test_the_page_is_right_about_what_an_empty_job_becomes():

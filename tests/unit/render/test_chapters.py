@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from worker.plan.lyrics import as_lrc, as_webvtt
 from worker.plan.repetitions import SpokenSpan
 from worker.render.chapters import chapters
 
@@ -63,3 +64,13 @@ def test_there_are_a_thousand_chapters_at_most():
         titles = [title for title, _, _ in found(spoken(*((0.001 * at,) for at in range(repetitions))), "auto")]
         assert len(titles) <= 1000
         assert titles == [f"Repetition {number}" for number in range(1, repetitions + 1, step)]
+
+
+def test_lyrics_and_chapters_name_the_voice_where_there_are_several():
+    spoken = (SpokenSpan("I am calm.", SR, 2 * SR, 0), SpokenSpan("Yes.", 3 * SR, 4 * SR, 0, "second <2>"))
+    assert as_lrc(spoken, SR).splitlines()[0] == "[00:01.00]voice: I am calm."
+    assert "<v second &lt;2&gt;>Yes." in as_webvtt(spoken, SR)
+    assert [each.title for each in chapters(spoken, "auto", frames=5 * SR)] == ["voice: I am calm.", "second <2>: Yes."]
+    again = (*spoken, SpokenSpan("I am calm.", 4 * SR, 5 * SR, 1))
+    titles = [each.title for each in chapters(again, "auto", frames=6 * SR)]
+    assert titles == ["voice, repetition 1", "second <2>, repetition 1", "voice, repetition 2"]

@@ -1,12 +1,14 @@
 // The session as lanes over time, on a canvas.
 import { clock } from "./elements.js";
 
+// Of the layers of a job's own fields; those of its list have names that their writer gave them.
 const LABELS = { voice: "Voice", music: "Music", solfeggio: "Tone", binaural: "Beat", noise: "Noise" };
+const LONGEST_LABEL = 8;
 const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
 const AXIS = 22;
 const GUTTER = 58;
 const LEAST_SHOWN_S = 10;
-const WEIGHTS = { voice: 1.2, music: 1.4, solfeggio: 0.8, binaural: 1.4, noise: 0.6 };
+const WEIGHTS = { speech: 1.2, music: 1.4, recording: 1.4, tone: 0.8, binaural: 1.4, noise: 0.6 };
 
 export class Lanes {
   constructor(canvas) {
@@ -94,28 +96,29 @@ export class Lanes {
     const [first, last] = this.shown;
     const x = (s) => GUTTER + ((s - first) / (last - first)) * (wide - GUTTER);
     const draw = { pen, x, plan, wide, first, last, now: this.position };
-    const whole = plan.layers.reduce((sum, layer) => sum + WEIGHTS[layer.name], 0) || 1;
+    const whole = plan.layers.reduce((sum, layer) => sum + WEIGHTS[layer.kind], 0) || 1;
     axis(draw, high);
     let top = AXIS;
     for (const layer of plan.layers) {
-      const height = ((high - AXIS) * WEIGHTS[layer.name]) / whole;
+      const height = ((high - AXIS) * WEIGHTS[layer.kind]) / whole;
       pen.fillStyle = colour("line");
       pen.fillRect(0, Math.round(top), wide, 1);
       pen.save();
       pen.beginPath();
       pen.rect(GUTTER, top, wide - GUTTER, height);
       pen.clip();
-      PAINTERS[layer.name]({ ...draw, layer, top: top + 6, height: height - 12 });
+      PAINTERS[layer.kind]({ ...draw, layer, top: top + 6, height: height - 12 });
       pen.restore();
       pen.fillStyle = colour("ink");
       pen.textAlign = "left";
-      pen.fillText(LABELS[layer.name], 10, top + height / 2);
+      pen.fillText(label(layer.name), 10, top + height / 2);
       top += height;
     }
     return picture;
   }
 }
 
+const label = (name) => LABELS[name] ?? (name.length > LONGEST_LABEL ? `${name.slice(0, LONGEST_LABEL - 1)}…` : name);
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 function axis({ pen, x, wide, first, last }, high) {
@@ -140,7 +143,8 @@ function level(layer, plan, s) {
   return values[before] + (values[before + 1] - values[before]) * (place - before);
 }
 
-function faded(plan, s) {
+function faded(plan, layer, s) {
+  if (s < layer.from_s || s > layer.to_s) return 0;
   const rise = plan.fade.in_s ? Math.min(1, s / plan.fade.in_s) : 1;
   const fall = plan.fade.out_s ? Math.min(1, (plan.seconds - s) / plan.fade.out_s) : 1;
   return Math.max(0, Math.min(rise, fall));
@@ -160,10 +164,10 @@ function words({ pen, top, height, wide }, text, at = GUTTER + 8) {
 const db = (value) => `${value < 0 ? "−" : ""}${Math.abs(Math.round(value * 10) / 10)} dB`;
 const hz = (value) => `${Math.round(value * 100) / 100} Hz`;
 
-function voice({ pen, x, plan, top, height, first, last, now }) {
+function speech({ pen, x, plan, layer, top, height, first, last, now }) {
   const [fill, ink, lit] = ["voice", "ink", "on-wave"].map(colour);
-  for (const [start, stop, line] of plan.voice) {
-    if (stop < first || start > last) continue;
+  for (const [start, stop, line, speaker] of plan.voice) {
+    if (plan.voices[speaker] !== layer.name || stop < first || start > last) continue;
     const [left, width] = [x(start), Math.max(1.5, x(stop) - x(start))];
     const sounds = start <= now && now < stop;
     pen.fillStyle = fill;
@@ -186,8 +190,8 @@ function voice({ pen, x, plan, top, height, first, last, now }) {
 
 function music(draw) {
   const { pen, x, plan, layer, top, height, first, last } = draw;
-  const { ducking } = plan;
-  const near = ducking ? plan.voice.filter(([start, stop]) => stop + ducking.hold_s + ducking.release_s >= first && start - ducking.attack_s <= last) : [];
+  const ducking = layer.ducked_by.length ? plan.ducking : null;
+  const near = ducking ? plan.voice.filter(([start, stop, , speaker]) => layer.ducked_by.includes(speaker) && stop + ducking.hold_s + ducking.release_s >= first && start - ducking.attack_s <= last) : [];
   let passed = 0; // spans that are over: the times that are asked for only grow
   const ducked = (s) => {
     let down = 0;
@@ -206,7 +210,7 @@ function music(draw) {
   pen.moveTo(GUTTER, top + height);
   for (let pixel = GUTTER; pixel <= draw.wide; pixel += 1) {
     const s = first + ((pixel - GUTTER) / (draw.wide - GUTTER)) * (last - first);
-    pen.lineTo(pixel, top + height * (1 - share(level(layer, plan, s) - ducked(s)) * faded(plan, s)));
+    pen.lineTo(pixel, top + height * (1 - share(level(layer, plan, s) - ducked(s)) * faded(plan, layer, s)));
   }
   pen.lineTo(draw.wide, top + height);
   pen.fill();
@@ -221,7 +225,7 @@ function music(draw) {
 
 function tone(draw) {
   const { pen, x, plan, layer, top, height } = draw;
-  const tones = plan.tones.filter((each) => each.layer === "solfeggio");
+  const tones = plan.tones.filter((each) => each.layer === layer.name);
   pen.strokeStyle = colour("tone");
   pen.lineWidth = 3;
   for (const each of tones) {
@@ -235,7 +239,7 @@ function tone(draw) {
 
 function beat(draw) {
   const { pen, x, plan, layer, top, height, last } = draw;
-  for (const each of plan.beats) {
+  for (const each of plan.beats.filter((one) => one.layer === layer.name)) {
     const most = Math.max(...each.beat.map((point) => point[1])) * 1.15;
     const y = (value) => top + height * (1 - value / most);
     pen.strokeStyle = colour("tone");
@@ -262,14 +266,14 @@ function noise(draw) {
   pen.globalAlpha = 0.4;
   for (let pixel = GUTTER; pixel < wide; pixel += 3) {
     const s = first + ((pixel - GUTTER) / (wide - GUTTER)) * (last - first);
-    const tall = height * faded(plan, s) * (0.35 + 0.3 * (((pixel * 7919) % 101) / 101));
+    const tall = height * faded(plan, layer, s) * (0.35 + 0.3 * (((pixel * 7919) % 101) / 101));
     pen.fillRect(pixel, top + (height - tall) / 2, 2, tall);
   }
   pen.globalAlpha = 1;
   words(draw, db(layer.levels_db[0]));
 }
 
-const PAINTERS = { voice, music, solfeggio: tone, binaural: beat, noise };
+const PAINTERS = { speech, music, recording: music, tone, binaural: beat, noise };
 
 // The waveform of the span that is at hand.
 export function drawWave(canvas, span, position) {
