@@ -80,13 +80,6 @@ class RenderTask:
         """All files that are read."""
         return self.media if self.source is None else (self.source, *self.media)
 
-    def _recorded_layers(self) -> Iterator[str]:
-        """Layers that the job has by the recordings that take their place."""
-        if self.voice is not None:
-            yield "voice"
-        if self.music is not None:
-            yield "music"
-
     def outputs(self) -> list[Output]:
         """All files that are written."""
         found = []
@@ -94,7 +87,8 @@ class RenderTask:
         if self.destination.kept:
             found.append(Output("--out", track, job=self.label))
             if whole:
-                layers = dict.fromkeys((*self.job.layers, *self._recorded_layers()))
+                recordings = [name for name in ("voice", "music") if getattr(self, name) is not None]
+                layers = [layer.name for layer in self.job.every_layer(recordings)]
                 found += [Output(what, path, job=self.label) for what, path in files_beside(self.job, track, layers)]
         if self.preview is not None:
             found.append(Output("--preview", self.preview, _PREVIEW_ENDINGS, job=self.label))

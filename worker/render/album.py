@@ -68,16 +68,14 @@ class _Track:
 
     def report(self, delivered: Delivered, made: Path, compiled: Compiled, *, ffmpeg: str) -> Report:
         """The report of this track, or with another plan of the whole."""
-        said = self.production.said
-        is_own = compiled is self.compiled
+        said, own = self.production.said, self.compiled
+        is_own = compiled is own
         return make_report(
             made,
             delivered,
             compiled,
             name=made.name,
-            loudness=layer_loudness(self.plan, self.compiled.layer_gains_db, self.compiled.recorded_lufs)
-            if is_own
-            else {},
+            loudness=layer_loudness(own.plan, own.layer_gains_db, own.recorded_lufs) if is_own else {},
             ffmpeg=ffmpeg,
             stage_seconds=self.production.stage_seconds,
             speech_cache={"hits": said.hits, "misses": said.misses},

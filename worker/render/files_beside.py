@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from worker.payload.schema import STEMS, RenderJob
+
+_NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|%]')
 
 
 def twin_file(track: Path) -> Path:
@@ -29,8 +32,9 @@ def further_file(track: Path, format_: str) -> Path:
 
 
 def stem_file(track: Path, layer: str) -> Path:
-    """The stem of a layer."""
-    return track.with_name(f"{track.stem}-stem-{layer}.flac")
+    """The stem of a layer; what no file name may hold is written as ``%2F``."""
+    name = _NOT_IN_NAMES.sub(lambda found: f"%{ord(found[0]):02X}", layer)
+    return track.with_name(f"{track.stem}-stem-{name}.flac")
 
 
 def stem_list_file(track: Path) -> Path:

@@ -90,6 +90,15 @@ def test_a_stem_beyond_full_scale_is_lowered_and_the_list_says_so(tmp_path):
     assert np.abs(soundfile.read(tmp_path / "track-stem-solfeggio.flac")[0]).max() < 1
 
 
+def test_a_layers_name_may_hold_what_no_file_name_may(tmp_path):
+    named = [Layer(name, Noise("pink", 2, RATE), Constant(0.05)) for name in ("a/b", "a-b", "a%2Fb", "дождь")]
+    _, _, listed = stems_of(tmp_path, *named, seconds=1)
+    assert [stem["layer"] for stem in listed["stems"]] == ["a/b", "a-b", "a%2Fb", "дождь"]
+    files = [stem["file"] for stem in listed["stems"]]
+    assert files[0] == "track-stem-a%2Fb.flac"
+    assert sorted([*files, "track-stems.json"]) == sorted(path.name for path in tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("format_", further(["flac", "m4a", "wav"], but=["flac"]))
 def test_further_formats_keep_the_same_promise(tmp_path, format_):
     produced = made(tmp_path, deliver=[format_, "mp3"], safety={"targetLufs": -20})
