@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from worker.cli.destination import make_folder, stem_of_title
 from worker.cli.files import beside, music_files, named_files
@@ -17,6 +19,9 @@ from worker.errors import JobError
 from worker.masks import for_terminal
 from worker.payload.album import Album, parse_album
 from worker.payload.known_keys import unknown_key_line
+
+if TYPE_CHECKING:
+    from worker.render.album import ProducedAlbum
 
 _WHOLE = "the whole album"
 
@@ -44,11 +49,10 @@ def album(
     for number, job in enumerate(checked.jobs):
         for name in job.unknown_keys:
             print(for_terminal(f"tracks[{number}].{unknown_key_line(name)} (it is ignored)"), file=sys.stderr)
-    folder = Path(out or file.stem)
-    tracks = [folder / name for name in track_names(checked)]
-    of_the_whole = folder / f"{stem_of_title(checked.title or '') or file.stem}.{checked.jobs[0].output.format}"
-    outputs = [Output(f"track {number}", path) for number, path in enumerate(tracks, start=1)]
-    outputs += [Output(_WHOLE, of_the_whole)] if whole else []
+    files = album_files(checked, Path(out or file.stem), stem=file.stem)
+    folder = files.folder
+    outputs = [Output(f"track {number}", path) for number, path in enumerate(files.tracks, start=1)]
+    outputs += [Output(_WHOLE, files.whole)] if whole else []
     outputs += [Output("--report", report, REPORT_ENDINGS)] if report is not None else []
     inputs = [path for job in checked.jobs for path in named_files(job.model_dump(), file.folder)]
     inputs += [path for job in checked.jobs for path in music_files(job, file.folder)]
@@ -67,8 +71,8 @@ def album(
     ):
         made = produce_album(
             checked,
-            [place(path) for path in tracks],
-            place(of_the_whole) if whole else None,
+            [place(path) for path in files.tracks],
+            place(files.whole) if whole else None,
             studio=Studio(config, beside(file.folder, config)),
             encoding=Encoding.for_quality(first.format, first.quality),
             on_progress=add_bar(folder.name, length_s=_length_s(checked)),
@@ -76,25 +80,41 @@ def album(
         if report is not None:
             place(report).write_text(json.dumps(made.as_json(), indent=2) + "\n", encoding="utf-8")
     seconds = time.perf_counter() - started
-    reports = [*made.tracks, *([] if made.whole is None else [made.whole])]
-    rows = [Row(folder / each.file, each.as_json(), seconds) for each in reports]
+    rows = album_rows(made, folder, seconds)
     if as_json:
         from worker.cli.terminal import print_json
 
         print_json({"tracks": as_document(rows), "failed": {}})
     elif not quiet:
         closing_table(rows, failed=[])
-    for each in () if quiet else reports:
-        for note in each.notes:
-            print(for_terminal(f"note: {each.file}: {note}"), file=sys.stderr)
+    for row in () if quiet else rows:
+        for note in row.figures["notes"]:
+            print(for_terminal(f"note: {row.file.name}: {note}"), file=sys.stderr)
     return 0
 
 
-def track_names(album: Album) -> list[str]:
-    """Names of the tracks' files: number, title, ending."""
+@dataclass(frozen=True)
+class AlbumFiles:
+    """Where an album goes: a file a track, and that of the whole."""
+
+    folder: Path
+    tracks: tuple[Path, ...]
+    whole: Path
+
+
+def album_files(album: Album, folder: Path, *, stem: str) -> AlbumFiles:
+    """Name the files: tracks by number and title, the whole by the album's title, or by `stem`."""
     titles = (stem_of_title(job.metadata.title or "") for job in album.jobs)
     ending = album.jobs[0].output.format
-    return [f"{number:02d}{f'-{title}' * bool(title)}.{ending}" for number, title in enumerate(titles, start=1)]
+    names = (f"{number:02d}{f'-{title}' * bool(title)}.{ending}" for number, title in enumerate(titles, start=1))
+    whole = f"{stem_of_title(album.title or '') or stem}.{ending}"
+    return AlbumFiles(folder, tuple(folder / name for name in names), folder / whole)
+
+
+def album_rows(made: ProducedAlbum, folder: Path, seconds: float) -> list[Row]:
+    """Rows of the closing table: the tracks, and the whole."""
+    reports = [*made.tracks, *([] if made.whole is None else [made.whole])]
+    return [Row(folder / each.file, each.as_json(), seconds) for each in reports]
 
 
 def _one(name: str) -> JobFile:

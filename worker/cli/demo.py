@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from worker.cli.album import album_files, album_rows
 from worker.cli.bars import FAILED
 from worker.cli.database import EMBEDDED_FOLDER, with_database
 from worker.cli.error_lines import print_errors
@@ -32,11 +33,13 @@ from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import JobError, WorkerError
 from worker.masks import for_terminal
+from worker.payload.album import parse_album
 from worker.payload.aliases import load_payload
 from worker.payload.schema import RenderJob
 from worker.plan.layer_jobs import speech_jobs
 from worker.queue.service import open_queue
 from worker.render import stages
+from worker.render.album import produce_album
 from worker.render.produce import produce
 from worker.render.progress import OnProgress
 from worker.render.studio import Studio
@@ -85,6 +88,11 @@ def demo(config: Config, *, examples: Path | None, quiet: bool, as_json: bool = 
     with progress_bars(quiet=quiet) as add_bar:
         make = _through_the_queue if is_queued else _directly
         rows, failed = make(jobs, tracks_folder, config, add_bar)
+        for file in job_files([str(path) for path in sorted(folder.glob("album/*.json"))]):
+            try:
+                rows += _album(file, tracks_folder, config, add_bar)
+            except WorkerError as why:
+                failed[file] = why.message
     if as_json:
         print_json({"tracks": as_document(rows), "failed": {file.label: error for file, error in failed.items()}})
     elif rows or failed:
@@ -144,6 +152,28 @@ def _directly(jobs: Jobs, tracks_folder: Path, config: Config, add_bar: AddBar) 
         else:
             rows.append(Row(track, produced.report.as_json(), time.perf_counter() - started))
     return rows, failed
+
+
+def _album(file: JobFile, tracks_folder: Path, config: Config, add_bar: AddBar) -> list[Row]:
+    """An album goes no other way: it is no job."""
+    album = parse_album(file.read())
+    files = album_files(album, tracks_folder / file.stem, stem=file.stem)
+    files.folder.mkdir(exist_ok=True)
+    on_progress = add_bar(file.stem, length_s=None)
+    started = time.perf_counter()
+    try:
+        made = produce_album(
+            album,
+            files.tracks,
+            files.whole,
+            studio=Studio(config, beside(file.folder, config)),
+            encoding=Encoding.for_quality(album.jobs[0].output.format, album.jobs[0].output.quality),
+            on_progress=on_progress,
+        )
+    except WorkerError:
+        on_progress(FAILED, 0.0)
+        raise
+    return album_rows(made, files.folder, time.perf_counter() - started)
 
 
 def _bar(add_bar: AddBar, file: JobFile, job: RenderJob) -> OnProgress:

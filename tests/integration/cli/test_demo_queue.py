@@ -22,6 +22,9 @@ def test_the_demo_s_jobs_are_in_no_queue_but_its_own(tmp_path: Path) -> None:
     (jobs / "broken.flac").write_text("no music")
     for name, music in (("good", "loop.flac"), ("bad", "broken.flac"), ("lost", "gone.flac")):
         (jobs / f"{name}.json").write_text(json.dumps({"durationMin": 0.1, "backgroundMusic": {"url": music}}))
+    (jobs / "album").mkdir()
+    pair = {"durationMin": 0.05, "tracks": [{"solfeggio": {"hz": 528}}, {"carrierType": "pink"}]}
+    (jobs / "album" / "pair.json").write_text(json.dumps(pair))
     environment = {name: value for name, value in os.environ.items() if not name.endswith(("_URL", "_KEY"))}
     done = subprocess.run(
         [sys.executable, "-m", "worker", "demo", "--examples", "jobs"],
@@ -33,6 +36,7 @@ def test_the_demo_s_jobs_are_in_no_queue_but_its_own(tmp_path: Path) -> None:
     )
     assert done.returncode == 1, done.stderr
     assert "out/demo/good.mp3  0:06.000" in done.stderr
+    assert "out/demo/pair/02.mp3  0:03.000" in done.stderr
     assert "error: jobs/bad.json: " in done.stderr
     assert 'error: jobs/lost.json: backgroundMusic.url: found "gone.flac"' in done.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"demo"}
