@@ -12,7 +12,7 @@ help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ To hear it
-demo:  ## hear eight tracks within minutes: installs what they need into .venv-demo, renders them into out/demo
+demo:  ## hear eight tracks and an album within minutes: installs what they need into .venv-demo, renders them into out/demo
 	@$(PYTHON) tools/demo_setup.py $(DEMO)
 	@$(DEMO)/bin/mindscript-worker demo
 	@printf '\nClean up: make clean removes %s, out/demo, .mindscript (the queue too) and all else that make made; other tracks stay.\n' $(DEMO)
