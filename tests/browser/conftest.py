@@ -72,8 +72,11 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 
 @pytest.fixture
-def opened(new_page: Callable[..., Page], studio: StudioServer) -> Callable[..., Page]:
-    """Opens the studio's page, and waits until it has heard its first span."""
+def opened(studio: StudioServer, new_page: Callable[..., Page]) -> Callable[..., Page]:
+    """Opens the studio's page, and waits until it has heard its first span.
+
+    The server comes first in the arguments, so that it ends last: a page without one would complain.
+    """
 
     def open_page(**options: object) -> Page:
         page = new_page(**options)
