@@ -6,8 +6,9 @@ linear-phase FIR over canonical chunks: a sample depends on its neighbourhood al
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from dsp.blocks import Block
 Colour = Literal["white", "pink", "brown"]
 
 _CHUNK_FRAMES = 65_536
+_KEPT_CHUNKS = 6  # of half a megabyte: what two spans that are made at once go back to
 _REACH_FRAMES = 8_192  # half the length of the colouring filter
 _LOWEST_HZ = 20.0  # below, the noise falls off: it would be inaudible, and brown noise would wander without end
 _EXPONENT = {"white": 0.0, "pink": 0.5, "brown": 1.0}  # amplitude falls with frequency to this power
@@ -49,13 +51,18 @@ class Noise:
         while frame < stop:
             number, offset = divmod(frame, _CHUNK_FRAMES)
             last = min(stop, (number + 1) * _CHUNK_FRAMES)
-            chunk = _chunk(self.colour, self.seed, self.sample_rate, number)
+            chunk = self._chunks(number)
             block[frame - start : last - start] = chunk[:, offset : offset + last - frame].T
             frame = last
         return block
 
+    @cached_property
+    def _chunks(self) -> Callable[[int], NDArray[np.float32]]:
+        """Its chunks by their number, the last few kept: each noise keeps its own, so that many do not take turns."""
+        white = lru_cache(maxsize=_KEPT_CHUNKS)(partial(_white, self.seed))
+        return lru_cache(maxsize=_KEPT_CHUNKS)(partial(_chunk, white, self.colour, self.sample_rate))
 
-@lru_cache(maxsize=8)
+
 def _white(seed: int, number: int) -> NDArray[np.float32]:
     """White noise of a chunk, shape (2, _CHUNK_FRAMES), uniform, variance 1.
 
@@ -67,14 +74,15 @@ def _white(seed: int, number: int) -> NDArray[np.float32]:
     return integers.astype(np.float32) * np.float32(3.0**0.5 / 2.0**31)
 
 
-@lru_cache(maxsize=8)
-def _chunk(colour: Colour, seed: int, sample_rate: int, number: int) -> NDArray[np.float32]:
+def _chunk(
+    white: Callable[[int], NDArray[np.float32]], colour: Colour, sample_rate: int, number: int
+) -> NDArray[np.float32]:
     """One canonical chunk, shape (2, _CHUNK_FRAMES)."""
     if colour == "white":
-        return _white(seed, number) * np.float32(_RMS)
+        return white(number) * np.float32(_RMS)
     reach = _REACH_FRAMES
     around = np.concatenate(
-        [_white(seed, number - 1)[:, -reach:], _white(seed, number), _white(seed, number + 1)[:, :reach]],
+        [white(number - 1)[:, -reach:], white(number), white(number + 1)[:, :reach]],
         axis=1,
     )
     spectrum = np.fft.rfft(around, axis=1)

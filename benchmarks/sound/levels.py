@@ -13,7 +13,7 @@ from benchmarks.sound.programmes import Programme, everyday, hard
 from benchmarks.sound.room import Room, decibels, lufs_of, projected, rms, true_peak_dbtp
 from benchmarks.sound.row import Row
 from worker.errors import WorkerError
-from worker.payload.schema import LAYERS
+from worker.payload.short_form import SHORT_KEYS
 
 LOUDNESS_LU, MOST_DBTP = 0.1, -1.0
 FORMATS = (
@@ -183,7 +183,7 @@ def balance(room: Room, made: dict[str, Path]) -> Row:
         files = {name: recordings[name] for name in names if name in recordings}
         return room.sound_of({**job, **fields, "output": {"normalize": normalize}}, **files)
 
-    alone = {name: sound_of((name,), normalize=False) for name in LAYERS}
+    alone = {name: sound_of((name,), normalize=False) for name in SHORT_KEYS}
     tone_db = {name: decibels(np.sqrt(2) * rms(alone[name])) for name in ("solfeggio", "binaural", "noise")}
     errors_db = {
         "voice alone": lufs_of(alone["voice"]) - (-16 - 3),
@@ -193,8 +193,8 @@ def balance(room: Room, made: dict[str, Path]) -> Row:
         "noise alone": tone_db["noise"] + 26,
     }
     residues_db = []
-    for left_out in (None, *LAYERS):
-        names = tuple(name for name in LAYERS if name != left_out)
+    for left_out in (None, *SHORT_KEYS):
+        names = tuple(name for name in SHORT_KEYS if name != left_out)
         mixed = sound_of(names, normalize=True)
         shares, rest = projected(mixed, [alone[name] for name in names])
         middle = decibels(float(np.exp(np.mean(np.log(shares)))))
