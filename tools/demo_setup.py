@@ -41,7 +41,9 @@ def main() -> int:
     state = state_of(files)
     marker = folder / "installed"
     if marker.is_file() and marker.read_text() == state:
-        print(f"The demo's packages are in {folder}/. It renders eight tracks and an album: about half a minute on two cores.\n")
+        print(
+            f"The demo's packages are in {folder}/. It renders eight tracks and an album: about half a minute on two cores.\n"
+        )
         return 0
     print_plan(folder, with_ffmpeg=with_ffmpeg)
     marker.unlink(missing_ok=True)
