@@ -41,9 +41,7 @@ def main() -> int:
     state = state_of(files)
     marker = folder / "installed"
     if marker.is_file() and marker.read_text() == state:
-        print(
-            f"The demo's packages are in {folder}/. It renders eight tracks and an album: about half a minute on two cores.\n"
-        )
+        print(f"The demo's packages are in {folder}/. It renders eight tracks and an album within a minute.\n")
         return 0
     print_plan(folder, with_ffmpeg=with_ffmpeg)
     marker.unlink(missing_ok=True)
@@ -68,7 +66,7 @@ def print_plan(folder: Path, *, with_ffmpeg: bool) -> None:
     download, disk = DOWNLOAD_MB + with_ffmpeg * FFMPEG_DOWNLOAD_MB, DISK_MB + with_ffmpeg * FFMPEG_DISK_MB
     ffmpeg = ", FFmpeg among them, since PATH has none of 5.1 or newer" if with_ffmpeg else ""
     print(
-        f"make demo installs the demo's packages into {folder}/, and renders eight tracks and an album into out/demo/.\n"
+        f"make demo installs the demo's packages into {folder}/; eight tracks and an album go to out/demo/.\n"
         f"  download  {download} MB of packages, each checked against its hash{ffmpeg}\n"
         f"  time      about a minute on two cores, and the download\n"
         f"  disk      {disk} MB: {folder}/, out/demo/, .mindscript/ (a Postgres, caches), Python's __pycache__\n"
