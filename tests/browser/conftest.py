@@ -72,8 +72,11 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 
 @pytest.fixture
-def opened(new_page: Callable[..., Page], studio: StudioServer) -> Callable[..., Page]:
-    """Opens the studio's page, and waits until a span is there, unless told otherwise."""
+def opened(studio: StudioServer, new_page: Callable[..., Page]) -> Callable[..., Page]:
+    """Opens the studio's page, and waits until a span is there, unless told otherwise.
+
+    The server comes first in the arguments, so that it ends last: a page without one would complain.
+    """
 
     def open_page(*, until_heard: bool = True, **options: object) -> Page:
         page = new_page(**options)

@@ -82,7 +82,7 @@ def served(leased_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def opened(new_page: Callable[..., Page], served: ServedPage) -> Callable[..., Page]:
+def opened(served: ServedPage, new_page: Callable[..., Page]) -> Callable[..., Page]:
     """Logs in, and waits for the queue."""
 
     def open_page(**options: object) -> Page:
@@ -135,7 +135,7 @@ def test_a_title_is_never_code(opened: Callable[..., Page], served: ServedPage) 
     assert page.evaluate("globalThis.taken") is None
 
 
-def test_a_wrong_token_shows_no_queue(new_page: Callable[..., Page], served: ServedPage) -> None:
+def test_a_wrong_token_shows_no_queue(served: ServedPage, new_page: Callable[..., Page]) -> None:
     page = new_page()
     page.goto(f"{served.address}/studio/")
     page.get_by_label("Token").fill("a-token-that-somebody-has-guessed")
