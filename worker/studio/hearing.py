@@ -55,6 +55,11 @@ class Newest:
     def __init__(self) -> None:
         self._numbers: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """From now on nothing is wanted any more."""
+        self._closed = True
 
     def note(self, deck: str, number: int) -> None:
         """Take note of a request."""
@@ -65,10 +70,10 @@ class Newest:
                 self._numbers.popitem(last=False)
 
     def check(self, deck: str, number: int) -> None:
-        """Raise `OvertakenError` if a later one has been noted."""
+        """Raise `OvertakenError` if a later one has been noted, or all has ended."""
         with self._lock:
             newest = self._numbers.get(deck, number)
-        if number < newest:
+        if self._closed or number < newest:
             raise OvertakenError
 
 
@@ -83,7 +88,9 @@ class Hearing:
         self.wholes = ThreadPoolExecutor(1, thread_name_prefix="measure")
 
     def close(self) -> None:
-        """Drop what waits, and remove what was decoded."""
+        """Drop what waits, end what is being made, and remove what was decoded."""
+        self._spans.close()
+        self._versions.close()
         for pool in (self.spans, self.wholes):
             pool.shutdown(wait=True, cancel_futures=True)
         self._previewer.close()

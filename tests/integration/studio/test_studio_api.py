@@ -15,7 +15,9 @@ from studio_server import TONES, open_studio
 
 from dsp.noise import Noise
 from worker.config import Config
+from worker.payload.parse import parse_job
 from worker.render.previewer import Previewer
+from worker.studio.hearing import Asked, OvertakenError
 
 RATE = 44_100
 LONG = {**TONES, "durationMin": 5, "backgroundMusic": {"url": "rain.flac"}}
@@ -103,6 +105,18 @@ def test_a_change_ends_the_measuring_of_the_version_before(studio, rain):
         studio.client.post("/api/hear", json={**version, "number": 2, "version": 2, "at_s": 0, "seconds": 1})
         measuring.join(60)
     assert statuses == [410]
+
+
+def test_the_end_of_the_studio_ends_the_measuring(studio, rain):
+    hearing = studio.server.context.hearing
+    begun = threading.Event()
+    hear = Previewer.hear
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Previewer, "hear", lambda *given, **more: begun.set() or hear(*given, **more))
+        measuring = hearing.wholes.submit(hearing.measure, Asked("A", 1, 1, parse_job({**LONG, "durationMin": 480})))
+        assert begun.wait(60)
+        hearing.close()
+    assert isinstance(measuring.exception(0), OvertakenError)
 
 
 def test_a_bad_job_or_place_is_said_to_be_one(studio):
