@@ -135,6 +135,6 @@ class Feed:
             return self._read()
         except WorkerError as error:
             return {"failed": error.message}
-        except Exception as error:  # noqa: BLE001 - the page is told, whatever it was
+        except Exception as error:  # noqa: BLE001 - the page shows it, whatever it was
             logger.bind(event="studio.bug").error("studio: a bug, {} {}", type(error).__name__, where(error))
             return {"failed": "a bug of this program; its log says where"}

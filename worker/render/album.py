@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -30,7 +30,7 @@ from worker.render.expected_time import ExpectedTime
 from worker.render.production import Production, make_tags
 from worker.render.programme import Programme, measure
 from worker.render.progress import JobProgress, OnProgress
-from worker.render.report import Report, layer_loudness, make_report
+from worker.render.report import Report, make_report
 from worker.render.studio import Studio
 from worker.vendors import speech_figures
 
@@ -66,16 +66,18 @@ class _Track:
         """Loudness of its mix, measured as its target is."""
         return self.delivery.loudness(self.mix.energies)
 
-    def report(self, delivered: Delivered, made: Path, compiled: Compiled, *, ffmpeg: str) -> Report:
-        """The report of this track, or with another plan of the whole."""
-        said, own = self.production.said, self.compiled
-        is_own = compiled is own
+    def report(
+        self, delivered: Delivered, made: Path, compiled: Compiled, loudness: Mapping[str, float], *, ffmpeg: str
+    ) -> Report:
+        """The report of this track, or with another plan of the whole; `loudness` as of `layer_loudness`."""
+        said = self.production.said
+        is_own = compiled is self.compiled
         return make_report(
             made,
             delivered,
             compiled,
             name=made.name,
-            loudness=layer_loudness(own.plan, own.layer_gains_db, own.recorded_lufs) if is_own else {},
+            loudness=loudness,
             ffmpeg=ffmpeg,
             stage_seconds=self.production.stage_seconds,
             speech_cache={"hits": said.hits, "misses": said.misses},
@@ -120,20 +122,19 @@ def produce_album(
             for number in range(len(tracks))
         ]
         made = [Path(candidates) / path.name for path in files]
-        delivered: dict[int, Delivered] = {}
+        reports: dict[int, Report] = {}
         gain_db: float | None = None
         for number in sorted(range(len(tracks)), key=lambda number: -measured[number].lufs):
             track = measured[number]
             delivery = track.delivery
             if gain_db is not None and math.isfinite(track.lufs):
                 delivery = replace(delivery, target_lufs=track.lufs + gain_db)
-            delivered[number], _ = track.production.deliver(track.plan, made[number], delivery, track.compiled, 0)
+            delivered, loudness = track.production.deliver(track.plan, made[number], delivery, track.compiled, 0)
             if gain_db is None and delivery.target_lufs is not None:
-                gain_db = delivered[number].programme.gain_db
-        reports = tuple(
-            track.report(delivered[number], made[number], track.compiled, ffmpeg=studio.ffmpeg.version)
-            for number, track in enumerate(measured)
-        )
+                gain_db = delivered.programme.gain_db
+            reports[number] = track.report(
+                delivered, made[number], track.compiled, loudness, ffmpeg=studio.ffmpeg.version
+            )
         whole_report = None
         if whole is not None:
             tags = [each.delivery.tags for each in measured]
@@ -156,11 +157,11 @@ def produce_album(
                 threads=studio.threads,
                 on_progress=lambda done: tell(len(tracks), stages.MIXING, done),
             )
-            whole_report = first.report(result, made[-1], compiled, ffmpeg=studio.ffmpeg.version)
+            whole_report = first.report(result, made[-1], compiled, {}, ffmpeg=studio.ffmpeg.version)
         for file, path in zip(made, files, strict=True):
             file.replace(path)
     on_progress(stages.FINALIZING, 1.0)
-    return ProducedAlbum(reports, whole_report)
+    return ProducedAlbum(tuple(reports[number] for number in range(len(tracks))), whole_report)
 
 
 def _measured(

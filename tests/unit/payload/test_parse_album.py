@@ -1,4 +1,4 @@
-"""An album is tracks with shared defaults; all its mistakes are told at once, with the track's number."""
+"""An album is tracks with shared defaults; the error has all its mistakes at once, with the track's number."""
 
 from __future__ import annotations
 
