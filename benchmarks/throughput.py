@@ -43,7 +43,7 @@ from servers import postgres_server, server_versions  # noqa: E402
 _LIMIT_S = 3600
 _ENCODERS = {
     "mp3": ("-c:a", "libmp3lame", "-b:a", "192k", "-f", "mp3"),
-    "m4a": ("-c:a", "aac", "-b:a", "192k", "-f", "ipod"),
+    "m4a": ("-c:a", "aac", "-b:a", "192k", "-f", "adts"),  # the image's FFmpeg has no other container of it
 }
 _USER = str(uuid.uuid5(uuid.NAMESPACE_DNS, "customer"))
 

@@ -9,9 +9,9 @@ A track of some length is encoded in segments, and joined within LAME's bit rese
 
 from __future__ import annotations
 
-import io
 import re
 import struct
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -198,8 +198,11 @@ def _decoded(_: Ffmpeg, parts: list[EncodedFrames], skip: int) -> Iterator[Block
     stream = StreamFacts(sum(map(len, parts)), sum(len(part.data) for part in parts))
     first = bytes(parts[0].part(0, 1).data)
     header = info_frame(first, stream, delay=skip - DECODER_DELAY, padding=DECODER_DELAY)
-    file = io.BytesIO(b"".join((header, *(part.data for part in parts))))
-    parts.clear()
-    with Streamed(file) as sound:
-        while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
-            yield block
+    # A real file: for each of the decoder's small reads of a Python one it would need Python's lock.
+    with tempfile.TemporaryFile() as file:
+        file.writelines((header, *(part.data for part in parts)))
+        parts.clear()
+        file.seek(0)
+        with Streamed(file.fileno(), closefd=False) as sound:
+            while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                yield block
