@@ -136,7 +136,9 @@ def ratios(results: Sequence[Result]) -> list[Figure]:
     whole, found = wall["whole"], []
     if "encoder" in wall:
         found.append(Figure("whole job ÷ encoder alone", whole / wall["encoder"], 0.70, True))
-        found.append(Figure("CPU of the whole job ÷ CPU of the encoder alone", cpu["whole"] / cpu["encoder"], 1.27, True))
+        found.append(
+            Figure("CPU of the whole job ÷ CPU of the encoder alone", cpu["whole"] / cpu["encoder"], 1.27, True)
+        )
     if "encoder_halves" in wall:
         # What two cores give depends on the machine: of the encoder alone its halves, side by side, take 0.55 to 0.76.
         halves = wall["encoder_halves"]
