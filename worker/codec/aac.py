@@ -1,8 +1,9 @@
 """AAC from FFmpeg's own encoder: as M4A, exact to the sample, or as bare ADTS frames, which hold no length.
 
-The encoder's rate control looks back over many seconds, so segments never come out as the same bytes as one encoding
-of the whole. With a preroll of 800 frames their noise after a join is within 1 dB of it; with 400 it is up to 4 dB
-above, with 40 up to 30 dB (benchmarks/codec.py measures it).
+The encoder's rate control looks back over many seconds and is chaotic, so segments never come out as the same bytes as
+one encoding of the whole. With a preroll of 800 frames their noise after a join is within 1 dB of it; with 400 it is
+up to 4 dB above, with 40 up to 30 dB (benchmarks/codec.py measures it), and with 3200 it comes no nearer. So segments
+are long: a track of less than six minutes is one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from worker.ffmpeg.program import Ffmpeg
 
 _DELAY = 1024  # PCM frames that the encoder puts before the first
 _DECODED_FRAME_BYTES = 8
-_SEGMENT_SECONDS = (60, 160)
+_SEGMENT_SECONDS = (180, 320)
 
 
 def write_m4a(track: Track, file: BinaryIO, *, bitrate_kbps: int) -> None:
