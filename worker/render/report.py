@@ -87,14 +87,14 @@ def layer_loudness(
     """Measure each layer in the mix, in LUFS.
 
     Recorded layers are known from their recordings (at gain 1; speech without its pauses, of looped music the loop);
-    tones and noise are steady, so 20 s from the middle of each represent the whole.
+    tones and noise are steady, so 20 s from the middle of each represent the whole; of several spans, of the longest.
     """
     loudness: dict[str, float] = {}
     for layer in plan.layers:
         if layer.name in recorded_lufs:
             loudness[layer.name] = recorded_lufs[layer.name] + gains_db[layer.name]
         else:
-            first, last = layer.within(0, plan.frames)
+            first, last, _ = max(layer.spans(plan.frames), key=lambda span: span[1] - span[0])
             length = min(last - first, round(_LAYER_SECONDS * plan.sample_rate))
             start = first + (last - first - length) // 2
             blocks = (render_layer(layer, *span) for span in spans(start, start + length))

@@ -147,3 +147,21 @@ def test_the_studio_keeps_every_recording_and_draws_every_lane(folder: Path) -> 
     assert (lanes["layers"][2]["from_s"], lanes["layers"][2]["to_s"]) == (9.0, 10.5)
     assert {speaker for _, _, _, speaker in lanes["voice"]} == {0, 1}
     assert lanes["layers"][5]["levels_db"] == [-30.0]
+
+
+def test_a_layer_of_spans_is_heard_and_measured_in_them_alone(folder: Path) -> None:
+    when = [{"startSec": 1, "endSec": 2}, {"startSec": 6, "endSec": 12}]
+    layers = [{"kind": "music", "name": "rain", "url": "rain.wav", "loop": "whole", "fadeInMs": 50, "when": when}]
+    tone = {"kind": "tone", "hz": 432, "gainDb": -12, "when": when[1:]}
+    produced = made(folder, {**FOREST, "layers": [*layers, tone], "deliver": ["headphones", "stems"]})
+    report = produced.report
+    assert {round(seam.at_s) for seam in report.heard.seams} <= set(range(6, 13))
+    assert report.heard.seams
+    level_db = report.layers["tone"]["loudness_lufs"] - report.master_gain_db
+    assert level_db == pytest.approx(-12.0, abs=0.8)  # not of the silence in the middle of the track
+    track, _ = soundfile.read(folder / "track.wav", dtype="float64")
+    for first, last in ((0, 1), (2, 6), (12, 15)):
+        assert np.abs(track[first * RATE + 200 : last * RATE - 200]).max() < 1e-3
+    stems = [soundfile.read(folder / f"track-stem-{name}.flac", dtype="float64")[0] for name in ("rain", "tone")]
+    assert report.limiter_max_reduction_db == 0
+    assert np.abs(sum(stems) - track).max() < 1e-3
