@@ -157,6 +157,22 @@ def test_lanes_show_what_sounds_when(studio, folder):
     assert lanes["beats"][0]["beat"] == [[0.0, 10.0], [60.0, 4.0]]
     assert [tone["course"][0][1] for tone in lanes["tones"] if tone["layer"] == "solfeggio"] == [396.0, 528.0]
     assert lanes["ducking"]["depth_db"] == 6
+    assert [each["spans"] for each in lanes["layers"]] == [[[3.0, 60.0, 0.0, 0.0]], *[[[0.0, 60.0, 0.0, 0.0]]] * 4]
+
+
+def test_lanes_show_the_spans_and_fades_of_a_layer(studio, folder):
+    soundfile.write(folder / "rain.flac", 0.1 * Noise("pink", 3, RATE).render(0, 7 * RATE), RATE)
+    when = [{"startSec": 4, "endSec": 12}, {"startSec": 40}]
+    fades = {"fadeInMs": 2000, "fadeOutMs": 3000}
+    layers = [
+        {"kind": "music", "url": "rain.flac", "loop": "whole", "when": when, **fades},
+        {"kind": "tone", "hz": 432, "startSec": 10, **fades},
+    ]
+    music, tone = studio.ask("/api/lanes", {"durationMin": 1, "layers": layers}).json()["layers"]
+    assert music["spans"] == [[4.0, 12.0, 2.0, 3.0], [40.0, 60.0, 2.0, 3.0]]
+    assert tone["spans"] == [[10.0, 60.0, 2.0, 3.0]]
+    assert all(4 <= start <= 12 or 40 <= start <= 60 for start, _ in music["seams"])
+    assert any(start > 40 for start, _ in music["seams"])
 
 
 def test_changed_words_cost_nothing_until_that_is_said(folder, tmp_path):
