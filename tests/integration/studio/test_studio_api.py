@@ -191,6 +191,34 @@ def test_changed_words_cost_nothing_until_that_is_said(folder, tmp_path):
             assert len(service.requests) == 1
 
 
+def test_the_words_of_all_voices_are_priced_in_one_question(folder, tmp_path):
+    with speech_service() as service:
+        config = Config(cache_dir=tmp_path / "c", openai_api_key="sk-test", openai_base_url=f"{service.url}/v1")
+        layers = [
+            {"kind": "speech", "script": "I am at home.", "voice": {"provider": "openai", "model": "tts-1-hd"}},
+            {
+                "kind": "speech",
+                "name": "again",
+                "script": "I am calm.",
+                "voice": {"provider": "openai", "model": "tts-1"},
+            },
+            {"kind": "speech", "name": "local", "script": "I am free.", "voice": {"provider": "local"}},
+        ]
+        job = {"durationMin": 0.5, "script": "I am calm.", "voice": {"provider": "openai", "model": "tts-1"}}
+        with open_studio(folder, config, job) as studio:
+            alone = studio.hear(job, 3.0).json()
+            asked = studio.hear({**job, "layers": layers}, 3.0).json()
+            dearer = studio.hear({"durationMin": 0.5, "layers": layers[:1]}, 3.0).json()
+            assert (alone["characters"], dearer["characters"], asked["characters"]) == (10, 13, 23)  # of two alike one
+            assert dearer["cents"] > alone["cents"] * 13 / 10
+            assert asked["cents"] == pytest.approx(alone["cents"] + dearer["cents"])
+            render = studio.client.post("/api/renders", json={"job": {**job, "layers": layers}}).json()
+            assert told(studio, render["id"])[-1]["characters"] == 23
+            assert not service.requests
+            assert studio.hear(job, 3.0, pay=True).status_code == 200
+            assert studio.hear({**job, "layers": layers}, 3.0).json()["characters"] == 13
+
+
 def test_a_whole_track_is_made_with_its_receipt(studio):
     render = studio.client.post("/api/renders", json={"job": {**TONES, "outputFormat": "flac"}}).json()
     events = told(studio, render["id"])
