@@ -1,8 +1,8 @@
 """`python -m benchmarks.progress`: how far the percent of a job is from the share of its time that is over.
 
 Four jobs go from their payload to storage, as in a job process: a voice of this machine, a voice service (a stand-in
-that takes a second for each piece) with an upload, a recording, and a list of sixteen layers. For each stage: what the row's `progress` said when
-it ended, and how much of the job's time was over by then.
+that takes a second for each piece) with an upload, a recording, and a list of sixteen layers. For each stage: what the
+row's `progress` said when it ended, and how much of the job's time was over by then.
 """
 
 from __future__ import annotations
