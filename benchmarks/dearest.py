@@ -2,10 +2,11 @@
 
     python -m benchmarks.dearest --minutes 10 --characters 500
 
-Every layer, every list at its limit, two tracks in the format whose encoder is the slowest, beside a usual job of the
-same length. `spoken` has the script said by the local voice; `recorded` has a recording as long as the track, with all
-that may be done to one. Speech is made once and costs by the character; the rest grows with the length. What limits
-both: MAX_SCRIPT_CHARACTERS, MAX_DURATION_MIN; and JOB_DEADLINE_MIN and JOB_DEADLINE_FACTOR, whatever a job asks for.
+Sixteen layers, every list at its limit, two tracks in the format whose encoder is the slowest, every further format and
+all stems, beside a usual job of the same length. `spoken` has the script said by the local voice, and the dearest
+generated layers beside; `recorded` has voices that are recordings as long as the track instead, with all that may be
+done to each. Speech is made once and costs by the character; the rest grows with the length. What limits both:
+MAX_SCRIPT_CHARACTERS, MAX_DURATION_MIN; and JOB_DEADLINE_MIN and JOB_DEADLINE_FACTOR, whatever a job asks for.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ import psutil
 import soundfile
 
 from dsp.noise import Noise
+from worker.formats import FORMATS
+from worker.payload.layers import MOST_LAYERS
 
 _ROOT = Path(__file__).parent.parent
 _RATE = 44_100
@@ -59,10 +63,36 @@ def dearest(minutes: float, characters: int) -> dict[str, Any]:
         "safety": {"targetLufs": -10, "measure": "speech"},
         "outputFormat": "m4a",
         "output": {"quality": "high"},
-        "deliver": ["headphones", "speakers"],
+        "deliver": ["headphones", "speakers", "stems", *FORMATS],
         "chapters": "lines",
         "lyrics": True,
+        "peaks": True,
+        "layers": [*generated(points, beats)],
     }
+
+
+def generated(points: list[dict[str, Any]], beats: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The layers of a list that cost most, beside the five of the job's own fields: all of them move."""
+    pan = [{"atMin": point["atMin"], "pan": (number % 9 - 4) / 4} for number, point in enumerate(points)]
+    moving = {"gain": points, "pan": pan}
+    for number in range(MOST_LAYERS - 5):
+        if number % 4 == 3:
+            yield {"kind": "tone", "wave": "square", "sequence": [528 + at % 3 for at in range(100)], **moving}
+        elif number == 0:
+            yield {"kind": "binaural", "mode": "isochronic", "timeline": beats, "gain": points}
+        else:
+            yield {"kind": "noise", "colour": "brown", "width": 2, "duckedBy": ["voice"], **moving}
+
+
+def with_recordings(job: dict[str, Any]) -> dict[str, Any]:
+    """The same with a recording as long as the track for each voice, and as many voices as it may have."""
+    voice = {"provider": "uploaded", "url": "voice.flac", "speed": 0.5, "care": "gentle", "highPassHz": 100}
+    voice["declick"] = True
+    listed = [{**layer, "kind": "speech", "voice": voice} for layer in job["layers"] if layer["kind"] == "noise"]
+    others = [layer for layer in job["layers"] if layer["kind"] != "noise"]
+    for layer in listed:
+        del layer["colour"], layer["width"]
+    return {**job, "voice": voice, "layers": [*listed, *others]}
 
 
 def usual(minutes: float) -> dict[str, Any]:
@@ -84,10 +114,6 @@ def main() -> None:
     parser.add_argument("--characters", type=int, default=5000, help="length of the spoken script; 5000 is the longest")
     options = parser.parse_args()
     minutes, characters = options.minutes, options.characters
-    recorded = dearest(minutes, 0) | {
-        "voice": {"provider": "uploaded", "url": "voice.flac", "speed": 0.5, "care": "gentle", "highPassHz": 100,
-                  "declick": True},
-    }  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="dearest-") as name:
         folder = Path(name)
         soundfile.write(folder / "music.flac", 0.1 * Noise("pink", 9, 48_000).render(0, _MUSIC_S * 48_000), 48_000)
@@ -97,7 +123,7 @@ def main() -> None:
         for job, payload in (
             ("usual", usual(minutes)),
             ("spoken", dearest(minutes, characters)),
-            ("recorded", recorded),
+            ("recorded", with_recordings(dearest(minutes, 0))),
         ):
             cost = _rendered(payload, folder, job)
             print(

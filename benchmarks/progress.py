@@ -1,8 +1,8 @@
 """`python -m benchmarks.progress`: how far the percent of a job is from the share of its time that is over.
 
-Three jobs go from their payload to storage, as in a job process: a voice of this machine, a voice service (a stand-in
-that takes a second for each piece) with an upload, and a recording. For each stage: what the row's `progress` said when
-it ended, and how much of the job's time was over by then.
+Four jobs go from their payload to storage, as in a job process: a voice of this machine, a voice service (a stand-in
+that takes a second for each piece) with an upload, a recording, and a list of sixteen layers. For each stage: what the
+row's `progress` said when it ended, and how much of the job's time was over by then.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from standins.speech import speech_service
 from standins.supabase import supabase_standin
 
+from benchmarks.layers import tones_and_noises
 from benchmarks.material import MUSIC, RATE, voice
 from worker.config import Config
 from worker.job.channel import Channel
@@ -60,6 +61,7 @@ JOBS: dict[str, dict[str, Any]] = {
         "durationMin": 5,
         "outputFormat": "flac",
     },
+    "sixteen tones and noises, 3 min mp3": {"durationMin": 3, "layers": list(tones_and_noises(16))},
 }
 
 

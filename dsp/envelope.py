@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -148,6 +150,64 @@ class Fade:
         if self.out_frames:
             gain *= raised_cosine((self.frames - n) / self.out_frames)
         gain[(n < 0) | (n > self.frames)] = 0.0
+        return gain
+
+
+@dataclass(frozen=True)
+class FadedSpans:
+    """A gain of 1 in spans of time, each with a fade of its own, and of 0 outside them.
+
+    Raises `ValueError` if the lengths differ or a span begins before the one before it has ended.
+
+    Parameters
+    ----------
+    starts : tuple of int
+        First frame of each span, increasing.
+    fades : tuple of Fade
+        As many; a span is as long as its fade.
+    """
+
+    starts: tuple[int, ...]
+    fades: tuple[Fade, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.starts) != len(self.fades):
+            raise ValueError(f"{len(self.starts)} starts and {len(self.fades)} fades; as many of each")
+        if any(later < stop for later, stop in zip(self.starts[1:], self._stops[:-1], strict=True)):
+            raise ValueError("spans overlap; each must end before the next begins")
+
+    @cached_property
+    def _stops(self) -> tuple[int, ...]:
+        return tuple(start + fade.frames for start, fade in zip(self.starts, self.fades, strict=True))
+
+    def __iter__(self) -> Iterator[tuple[int, int, Fade]]:
+        """Start, stop and fade of each span."""
+        return zip(self.starts, self._stops, self.fades, strict=True)
+
+    def _touched(self, start: int, stop: int) -> range:
+        """Numbers of the spans that have frames in `[start, stop)`."""
+        return range(bisect_right(self._stops, start), bisect_left(self.starts, stop))
+
+    def within(self, start: int, stop: int) -> tuple[int, int]:
+        """The frames of `[start, stop)` from the first that is in a span to the last; empty where none is."""
+        touched = self._touched(start, stop)
+        if not touched:
+            return start, start
+        return max(start, self.starts[touched[0]]), min(stop, self._stops[touched[-1]])
+
+    def at(self, start: int, stop: int) -> float | Values:
+        """Gains of frames `[start, stop)`."""
+        touched = self._touched(start, stop)
+        if not touched:
+            return 0.0
+        if len(touched) == 1:
+            begins = self.starts[touched[0]]
+            return self.fades[touched[0]].at(start - begins, stop - begins)
+        gain = np.zeros(stop - start)
+        for number in touched:
+            begins = self.starts[number]
+            first, last = max(start, begins), min(stop, self._stops[number])
+            gain[first - start : last - start] = self.fades[number].at(first - begins, last - begins)
         return gain
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from dsp.blocks import Block, Source, amplify
-from dsp.envelope import Constant, Curve
+from dsp.envelope import Constant, Curve, Fade, FadedSpans
 from dsp.stereo import pan, widen
 
 NO_FADE: Final = Constant(1.0)
@@ -26,8 +26,8 @@ class Layer:
         It is silent before and from there on, and costs nothing; to the track's end if `stop` is None.
     origin : int
         Frame of the track at which the source has its frame 0.
-    fade : Curve
-        Linear gain, counted from `start`.
+    fade : Fade, FadedSpans or NO_FADE
+        Linear gain, counted from `start`; between its spans the layer is silent, and costs nothing either.
     pan : Curve, optional
         Place between the channels, as of `dsp.stereo.pan`.
     width : float
@@ -41,7 +41,7 @@ class Layer:
     start: int = 0
     stop: int | None = None
     origin: int = 0
-    fade: Curve = NO_FADE
+    fade: Constant | Fade | FadedSpans = NO_FADE
     pan: Curve | None = None
     width: float = 1.0
 
@@ -51,7 +51,19 @@ class Layer:
 
     def within(self, start: int, stop: int) -> tuple[int, int]:
         """The frames of `[start, stop)` in which the layer may sound; empty, or reversed, where there are none."""
-        return max(start, self.start), stop if self.stop is None else min(stop, self.stop)
+        first, last = max(start, self.start), stop if self.stop is None else min(stop, self.stop)
+        if isinstance(self.fade, FadedSpans) and first < last:
+            first, last = (frame + self.start for frame in self.fade.within(first - self.start, last - self.start))
+        return first, last
+
+    def spans(self, frames: int) -> FadedSpans:
+        """Where it sounds in a track of so many frames, and how it fades there."""
+        if isinstance(self.fade, FadedSpans):
+            return replace(self.fade, starts=tuple(start + self.start for start in self.fade.starts))
+        first, last = self.within(0, frames)
+        if first >= last:
+            return FadedSpans((), ())
+        return FadedSpans((first,), (self.fade if isinstance(self.fade, Fade) else Fade(last - first, 0, 0),))
 
     def is_silent(self, start: int, stop: int) -> bool:
         """Whether nothing of it sounds within `[start, stop)`, as far as that is known without making it."""

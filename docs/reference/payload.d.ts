@@ -114,6 +114,8 @@ export interface BinauralLayer {
   fadeInMs?: number;
   /** Up to its end. From 0 to 600000. Default: 0. */
   fadeOutMs?: number;
+  /** When it sounds: spans of time, in order, each with the layer's fades; it goes on beneath. At most 100 items. Default: []. */
+  when?: TimeSpan[];
   /** A beat of 2, 6, 10, 20 or 40 Hz. */
   band?: "delta" | "theta" | "alpha" | "beta" | "gamma" | null;
   /** The beat; wins over the band. From 0.1 to 100. Default: 10. */
@@ -218,6 +220,8 @@ export interface MusicLayer {
   fadeInMs?: number;
   /** Up to its end. From 0 to 600000. Default: 0. */
   fadeOutMs?: number;
+  /** When it sounds: spans of time, in order, each with the layer's fades; it goes on beneath. At most 100 items. Default: []. */
+  when?: TimeSpan[];
   /** Its place from -1 (left) to 1 (right), at constant power: a number, or points over time. From -1 to 1. Default: []. */
   pan?: number | PanPoint[];
   /** Names of voices that lower it while they speak, as `ducking` says. At most 16 items. Default: []. */
@@ -255,6 +259,8 @@ export interface NoiseLayer {
   fadeInMs?: number;
   /** Up to its end. From 0 to 600000. Default: 0. */
   fadeOutMs?: number;
+  /** When it sounds: spans of time, in order, each with the layer's fades; it goes on beneath. At most 100 items. Default: []. */
+  when?: TimeSpan[];
   /** Its place from -1 (left) to 1 (right), at constant power: a number, or points over time. From -1 to 1. Default: []. */
   pan?: number | PanPoint[];
   /** Names of voices that lower it while they speak, as `ducking` says. At most 16 items. Default: []. */
@@ -301,6 +307,8 @@ export interface RecordingLayer {
   fadeInMs?: number;
   /** Up to its end. From 0 to 600000. Default: 0. */
   fadeOutMs?: number;
+  /** When it sounds: spans of time, in order, each with the layer's fades; it goes on beneath. At most 100 items. Default: []. */
+  when?: TimeSpan[];
   /** Its place from -1 (left) to 1 (right), at constant power: a number, or points over time. From -1 to 1. Default: []. */
   pan?: number | PanPoint[];
   /** Names of voices that lower it while they speak, as `ducking` says. At most 16 items. Default: []. */
@@ -397,6 +405,14 @@ export interface SpeechLayer {
   whisper?: boolean;
 }
 
+/** A span of time in which a layer sounds, at least 0.1 s long. */
+export interface TimeSpan {
+  /** Where it begins in the track, in seconds; not before the span before it has ended. From 0 to 86400. */
+  startSec: number;
+  /** Where it ends; it may be left out of the last one: then with its layer. From 0 to 86400. */
+  endSec?: number | null;
+}
+
 /** A pure tone, or several one after another. */
 export interface ToneLayer {
   /** Its name in reports and in duckedBy; its kind, with a number where that is taken. At most 60 characters. */
@@ -411,6 +427,8 @@ export interface ToneLayer {
   fadeInMs?: number;
   /** Up to its end. From 0 to 600000. Default: 0. */
   fadeOutMs?: number;
+  /** When it sounds: spans of time, in order, each with the layer's fades; it goes on beneath. At most 100 items. Default: []. */
+  when?: TimeSpan[];
   /** Its place from -1 (left) to 1 (right), at constant power: a number, or points over time. From -1 to 1. Default: []. */
   pan?: number | PanPoint[];
   /** What kind of layer it is. */

@@ -59,6 +59,33 @@ def test_the_page_shows_the_job_as_fields_lanes_and_json(opened, studio):
     picture(page, "studio")
 
 
+def test_a_lane_shows_when_its_layer_sounds_and_how_it_fades(opened):
+    page = opened()
+    when = [{"startSec": 20, "endSec": 40}, {"startSec": 80, "endSec": 110}]
+    kinds = [{"kind": "noise"}, {"kind": "tone", "hz": 432}, {"kind": "binaural"}]
+    layers = [{**kind, "when": when, "fadeInMs": 10_000} for kind in kinds]
+    write_job(page, {"durationMin": 2, "layers": layers, "fade": {"inMs": 0, "outMs": 0}})
+    until(page, "studio.decks.get('A').plan.layers.length === 3")
+    sums = page.evaluate(
+        """(places) => {
+      const canvas = document.getElementById("lanes-canvas");
+      const [dense, gutter, top] = [devicePixelRatio || 1, 58, 22];
+      const high = canvas.height / dense - top;
+      return [0, 0.6 / 2.8, 1.4 / 2.8].map((share, lane) => places.map((s) => {
+        const x = gutter + (s / 120) * (canvas.width / dense - gutter);
+        const tall = high * ([0.6, 0.8, 1.4][lane] / 2.8);
+        const part = [x - 6, top + high * share + 4, 12, tall - 6].map((each) => Math.round(each * dense));
+        const { data } = canvas.getContext("2d").getImageData(...part);
+        return data.reduce((sum, value, at) => sum + (at % 4 === 3 ? value : 0), 0);
+      }));
+    }""",
+        [35, 105, 82, 65, 115],
+    )
+    for sounding, again, fading, between, after in sums:
+        assert sounding > fading > max(between, after)
+        assert abs(sounding - again) < 0.2 * sounding
+
+
 def test_a_slider_and_the_json_change_the_same_job(opened):
     page = opened()
     page.locator("#field-gains-musicDb").fill("-20")

@@ -92,6 +92,7 @@ class MeasuredFile:
             names=self.names,
             remarks=self.remarks,
             voice=self.voice,
+            layers={} if self.report is None else self.report.sounding,
             target_lufs=None if self.report is None else self.report.target_lufs,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from worker.inspect.lyrics import Span
 from worker.inspect.named import Named
 from worker.inspect.waveform import LOWEST_HZ, Waveform
 from worker.inspect.words import clock
+from worker.plan.sounding import SoundingSpan
+from worker.printable import printable
 
 PAPER, INK, SOFT, GRID = "#fbfaf7", "#24303d", "#7d8793", "#e4e2dc"
 WAVE, VOICE, TARGET = "#3f6c8f", "#d98032", "#b23a48"
@@ -28,6 +30,7 @@ _WIDE_INCHES = 12.0
 _HEAD_INCHES, _FOOT_INCHES, _GAP_INCHES = 1.05, 0.42, 0.27
 _WAVE_INCHES, _LOUDNESS_INCHES, _SPECTRUM_INCHES = 1.5, 1.25, 1.9
 _LEFT, _RIGHT, _LABELS = 0.062, 0.80, 0.822  # of the width
+_LANE_INCHES = 0.19
 _LINE_INCHES, _LABEL_CHARACTERS = 0.165, 28
 _LOUDEST_DB, _RANGE_DB = -20.0, 75.0
 _COLOURS = 128
@@ -59,6 +62,7 @@ def draw(
     names: Sequence[Named],
     remarks: Sequence[str] = (),
     voice: Sequence[Span],
+    layers: Mapping[str, Sequence[SoundingSpan]] | None = None,
     target_lufs: float | None,
 ) -> None:
     """Draw a picture of a track as a PNG file.
@@ -79,25 +83,30 @@ def draw(
         What else is to be said of the tones, below their labels.
     voice : sequence of (start, stop)
         In seconds.
+    layers : mapping, optional
+        By layer, when it sounds; drawn where one of them has several spans, or fades of its own.
     target_lufs : float or None
         None draws the track's own integrated loudness instead.
     """
     from matplotlib.figure import Figure
 
     channels = 1 if drawn.alike else 2
+    lanes = layers if layers and any(_come_and_go(spans) for spans in layers.values()) else {}
     heights = [_WAVE_INCHES / channels] * channels + [_LOUDNESS_INCHES] + [_SPECTRUM_INCHES] * channels
     labels = _label_column(names, remarks)
     column = sum(heights[channels + 1 :]) + _GAP_INCHES * (channels - 1)
     grown = max(0.0, sum(label.tall for label in labels) - column)
     heights[channels + 1 :] = [height + grown / channels for height in heights[channels + 1 :]]
+    if lanes:
+        heights.insert(channels, _LANE_INCHES * len(lanes))
     tall = _HEAD_INCHES + sum(heights) + _GAP_INCHES * (len(heights) - 1) + _FOOT_INCHES
-    with style(f"{title}{subtitle}"):
+    with style("".join((title, subtitle, *lanes))):
         figure = Figure(figsize=(_WIDE_INCHES, tall), dpi=DPI, facecolor=PAPER)
         axes, top = [], tall - _HEAD_INCHES
         for height in heights:
             axes.append(figure.add_axes((_LEFT, (top - height) / tall, _RIGHT - _LEFT, height / tall)))
             top -= height + _GAP_INCHES
-        waves, loudness, spectra = axes[:channels], axes[channels], axes[channels + 1 :]
+        waves, loudness, spectra = axes[:channels], axes[-1 - channels], axes[-channels:]
         heading(figure, title, subtitle, tall=tall)
         sides = ("both channels are the same",) if channels == 1 else ("left", "right")
         for channel, (wave, side) in enumerate(zip(waves, sides, strict=True)):
@@ -106,6 +115,8 @@ def draw(
         if voice:
             beside(waves[0], 0.62, "voice", VOICE)
             beside(waves[0], 0.62 - 0.24 * channels, "music and tones", WAVE)
+        if lanes:
+            _lanes(axes[channels], lanes)
         _loudness(loudness, energies, result, target_lufs)
         for channel, (spectrum, side) in enumerate(zip(spectra, sides, strict=True)):
             spectrogram(spectrum, drawn, channel=channel)
@@ -166,6 +177,32 @@ def _wave(axes: Any, drawn: Waveform, channel: int, voice: Sequence[Span]) -> No
     reach = max(0.05, 1.12 * float(max(drawn.highs.max(), -drawn.lows.min())))  # the same for both, to compare them
     axes.set_ylim(-reach, reach)
     axes.set_yticks([])
+
+
+def _come_and_go(spans: Sequence[SoundingSpan]) -> bool:
+    """Whether a layer has several spans, or fades of its own."""
+    return len(spans) > 1 or any(fade_in or fade_out for _, _, fade_in, fade_out in spans)
+
+
+def _lanes(axes: Any, layers: Mapping[str, Sequence[SoundingSpan]]) -> None:
+    """Draw when each layer sounds, and its fades, one below the other."""
+    from matplotlib.collections import PolyCollection
+
+    shapes = [
+        [(start, lane + 0.85), (start + fade_in, lane + 0.15), (stop - fade_out, lane + 0.15), (stop, lane + 0.85)]
+        for lane, spans in enumerate(layers.values())
+        for start, stop, fade_in, fade_out in spans
+    ]
+    axes.add_collection(PolyCollection(shapes, facecolors=WAVE, alpha=0.55, linewidth=0))
+    for lane, name in enumerate(layers):
+        shown = drawable(shortened(printable(name), _LABEL_CHARACTERS))
+        axes.annotate(
+            shown, (1, lane + 0.5), xycoords=("axes fraction", "data"), xytext=(10, 0), textcoords="offset points",
+            va="center", color=INK, fontsize=9, annotation_clip=False, parse_math=False,
+        )  # fmt: skip
+    axes.set_ylim(len(layers), 0)
+    axes.set_yticks([])
+    named_axes(axes, "Layers")
 
 
 def _loudness(axes: Any, energies: Energies, result: Inspection, target_lufs: float | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from worker.errors import JobError
 from worker.inspect.inspection import Inspection
 from worker.os_errors import in_words
 from worker.plan.promised import Promised, read_promised
+from worker.plan.sounding import SoundingSpan, read_sounding_spans
 
 _LARGEST_BYTES = 16 << 20
 _SAME_LU, _SAME_DB = 0.003, 0.01  # the same sound, decoded by another FFmpeg
@@ -29,20 +30,23 @@ class TrackReport:
         As of `worker.render.report.Report.as_json`.
     promised : Promised or None
         None in reports from before there were any.
+    sounding : mapping
+        By layer, when it sounds; empty in such reports.
     """
 
     name: str
     figures: Mapping[str, Any]
     promised: Promised | None
+    sounding: Mapping[str, tuple[SoundingSpan, ...]] = field(default_factory=dict)
 
     @property
     def target_lufs(self) -> float | None:
         """What loudness was asked for."""
         return self.number("target_lufs")
 
-    def number(self, field: str) -> float | None:
+    def number(self, name: str) -> float | None:
         """One of its figures; None where there is none."""
-        value = self.figures.get(field)
+        value = self.figures.get(name)
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
@@ -91,11 +95,11 @@ def doubt(report: TrackReport, result: Inspection) -> str | None:
     frames = report.number("frames")
     if frames is not None and frames != result.frames:
         return f"it is of a track of {frames:.0f} frames, and this one has {result.frames}"
-    for field, measured, unit, allowed in (
+    for name, measured, unit, allowed in (
         ("integrated_lufs", result.integrated_lufs, "LUFS", _SAME_LU),
         ("true_peak_dbtp", result.true_peak_dbtp, "dBTP", _SAME_DB),
     ):
-        told = report.number(field)
+        told = report.number(name)
         if told is not None and (measured is None or abs(told - round(measured, 3)) > allowed):
             here = "nothing" if measured is None else f"{measured:.3f}"
             return f"it is of a track of {told:.3f} {unit}, and this one has {here}".replace("-", "−")
@@ -120,6 +124,8 @@ def _tracks(path: Path, document: Any) -> Iterator[TrackReport]:
     for figures in (document, document.get("twin")):
         if isinstance(figures, Mapping):
             try:
-                yield TrackReport(path.name, figures, read_promised(figures.get("promised")))
+                promised = read_promised(figures.get("promised"))
+                sounding = read_sounding_spans(figures.get("layers"))
             except (ValueError, AttributeError) as error:
-                raise JobError(f"--report: {path}: the promised tones cannot be read: {error}") from None
+                raise JobError(f"--report: {path}: its layers and tones cannot be read: {error}") from None
+            yield TrackReport(path.name, figures, promised, sounding)

@@ -19,6 +19,7 @@ _OF_A_LAYER: Final = {
     "fadeOutMs": "Up to its end.",
 }
 _PAN: Final = {"pan": "Its place from -1 (left) to 1 (right), at constant power: a number, or points over time."}
+_WHEN: Final = {"when": "When it sounds: spans of time, in order, each with the layer's fades; it goes on beneath."}
 _DUCKED: Final = {"duckedBy": "Names of voices that lower it while they speak, as `ducking` says."}
 _WIDTH: Final = {"width": "How far its channels differ: 0 is mono, 1 as they are, 2 twice as far."}
 _BEAT: Final = {
@@ -151,6 +152,7 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         **_PAN,
         **_DUCKED,
         **_WIDTH,
+        **_WHEN,
         "url": "A URL of this project's storage or an allowed host, or an object's name.",
         "id": "Its id or slug in the catalogue.",
         "title": "Its title, tried last, as an object's name.",
@@ -162,6 +164,7 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         **_PAN,
         **_DUCKED,
         **_WIDTH,
+        **_WHEN,
         "url": "The recording: a URL or an object's name.",
         "loop": "How it goes on where it is shorter than its time: true loops it.",
     },
@@ -169,6 +172,7 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "": "A pure tone, or several one after another.",
         **_OF_A_LAYER,
         **_PAN,
+        **_WHEN,
         "hz": "The tone.",
         "wave": "Its form.",
         "sequence": "Tones one after another, in place of `hz`.",
@@ -182,6 +186,7 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "BinauralLayer": {
         "": "Two tones a beat apart.",
         **_OF_A_LAYER,
+        **_WHEN,
         **_BEAT,
     },
     "NoiseLayer": {
@@ -190,7 +195,13 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         **_PAN,
         **_DUCKED,
         **_WIDTH,
+        **_WHEN,
         "colour": "Power per hertz falls by 3 (pink), 6 (brown) or 0 dB (white) per octave.",
+    },
+    "TimeSpan": {
+        "": "A span of time in which a layer sounds, at least 0.1 s long.",
+        "startSec": "Where it begins in the track, in seconds; not before the span before it has ended.",
+        "endSec": "Where it ends; it may be left out of the last one: then with its layer.",
     },
     "PanPoint": {
         "": "Where a layer is at one minute of the track; straight lines between points.",

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from worker.errors import JobError
 from worker.payload.bands import BAND_BEAT_HZ
-from worker.payload.layers import LAYER_KINDS, MOST_LAYERS, Ducked, Layer, LayerFields, SpeechLayer
+from worker.payload.layers import (
+    LAYER_KINDS,
+    MOST_LAYERS,
+    SHORTEST_SPAN_S,
+    Ducked,
+    Layer,
+    LayerFields,
+    Sounding,
+    SpeechLayer,
+)
 from worker.payload.messages import bare_type, format_key, format_value, validation_lines
 from worker.payload.mistakes import Mistakes
 from worker.payload.script import Sentence, parse_script, script_mistakes
@@ -21,7 +31,6 @@ PLACE: Final = "layers"
 WHISPER_DB: Final = -13.0
 WHISPER_HIGH_PASS_HZ: Final = 200.0
 _ALL_KEYS: Final = frozenset(key for kind in LAYER_KINDS.values() for key in kind.keys)
-_NOT_YET: Final = frozenset({"when"})
 
 
 def read_layers(found: object, mistakes: Mistakes) -> tuple[Layer, ...]:
@@ -53,9 +62,9 @@ def _read(entry: object, name: str) -> tuple[list[JobError | str], Layer | None]
     stated["kind"] = text_or_empty(word).strip().lower()
     lines: list[JobError | str] = [
         f"{name}.{key}: found {format_value(value)}, allowed is nothing: "
-        + ("conditions are not supported" if key in _NOT_YET else f"a layer of kind {stated['kind']} has no such field")
+        + kind.instead.get(key, f"a layer of kind {stated['kind']} has no such field")
         for key, value in stated.items()
-        if key in (_ALL_KEYS | _NOT_YET) - kind.keys.keys()
+        if key in _ALL_KEYS - kind.keys.keys()
     ]
     values = _normalised(kind.model, stated)
     _fill_in(values)
@@ -119,10 +128,39 @@ def _inconsistent(layer: LayerFields, name: str) -> list[JobError | str]:
     if isinstance(layer, SpeechLayer):
         lines += _of_speech(layer, name)
         return lines
+    if isinstance(layer, Sounding):
+        lines += _of_spans(layer, name)
     needs = LAYER_KINDS[layer.kind].needs  # type: ignore[attr-defined]  # every kind of layer has it
     if needs and not any(getattr(layer, key) for key in needs):
         lines.append(f"{name}.{needs[0]}: found nothing, needed is {' or '.join(needs)}")
     return lines
+
+
+def _of_spans(layer: Sounding, name: str) -> Iterator[str]:
+    """What is wrong with the spans of a layer: one by one, each beside the one before, and with the layer's fades."""
+    earliest_s, why = layer.start_s, "startSec"
+    latest_s = math.inf if layer.end_s is None else layer.end_s
+    for number, span in enumerate(layer.when):
+        place = f"{name}.when[{number}]"
+        end_s = latest_s if span.end_s is None else span.end_s
+        if span.end_s is None and number + 1 < len(layer.when):
+            yield f"{place}.endSec: found nothing, needed in all spans but the last"
+            return
+        if span.start_s < earliest_s:
+            yield f"{place}.startSec: found {span.start_s:g}, allowed is at least {earliest_s:g} ({why})"
+        if end_s > latest_s:
+            yield f"{place}.endSec: found {end_s:g}, allowed is at most {latest_s:g} (endSec)"
+        elif end_s - span.start_s < SHORTEST_SPAN_S - 1e-9:
+            key, found_s = ("startSec", span.start_s) if span.end_s is None else ("endSec", end_s)
+            yield f"{place}.{key}: found {found_s:g}, allowed are spans of at least {SHORTEST_SPAN_S:g} s"
+        elif layer.fade_in_ms + layer.fade_out_ms > 1000 * (end_s - span.start_s) + 1e-6:
+            key, found_ms = max(("fadeInMs", layer.fade_in_ms), ("fadeOutMs", layer.fade_out_ms), key=lambda of: of[1])
+            yield (
+                f"{name}.{key}: found {found_ms:g}, allowed are fades of at most "
+                f"{1000 * (end_s - span.start_s):g} in all, the length of when[{number}]"
+            )
+            return
+        earliest_s, why = max(earliest_s, end_s), f"where when[{number}] ends"
 
 
 def _of_speech(layer: SpeechLayer, name: str) -> list[JobError | str]:

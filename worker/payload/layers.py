@@ -6,7 +6,7 @@ The job's own fields (`script`, `backgroundMusic`, …) are the short form of th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
@@ -34,6 +34,8 @@ from worker.payload.sections import (
 )
 
 MOST_LAYERS: Final = 16
+MOST_SPANS: Final = 100
+SHORTEST_SPAN_S: Final = 0.1
 LONGEST_NAME: Final = 60
 
 Second = Annotated[float, Field(ge=0, le=86_400)]
@@ -66,6 +68,23 @@ class LayerFields(Section):
     fade_out_ms: FadeMs = Field(default=0.0, alias="fadeOutMs")
 
 
+class TimeSpan(Section):
+    """From one second of the track to another; without an end to the layer's."""
+
+    start_s: Second = Field(alias="startSec")
+    end_s: Second | None = Field(default=None, alias="endSec")
+
+
+class Sounding(LayerFields):
+    """A layer that sounds only at some times; beneath its silence it goes on."""
+
+    when: Annotated[
+        tuple[TimeSpan, ...],
+        Field(max_length=MOST_SPANS),
+        Allowed(f'a list of at most {MOST_SPANS} spans {{"startSec", "endSec"}}'),
+    ] = ()
+
+
 class Panned(LayerFields):
     """A layer that has a place between the channels."""
 
@@ -80,7 +99,7 @@ class Ducked(Panned):
     ] = Field(default=(), alias="duckedBy")
 
 
-class Bed(Ducked):
+class Bed(Ducked, Sounding):
     """A layer with two channels of its own."""
 
     width: float = Field(default=1.0, ge=0, le=2)
@@ -133,7 +152,7 @@ class SequenceTone(Section):
         return {"hz": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-class ToneLayer(Panned):
+class ToneLayer(Panned, Sounding):
     """A pure tone, or several one after another."""
 
     kind: Literal["tone"] = "tone"
@@ -151,7 +170,7 @@ class ToneLayer(Panned):
         return (SequenceTone(hz=self.hz),)
 
 
-class BinauralLayer(Beat, LayerFields):
+class BinauralLayer(Beat, Sounding):
     """A beat; it has no pan, since each of its tones belongs to one ear."""
 
     kind: Literal["binaural"] = "binaural"
@@ -173,20 +192,28 @@ Layer = Annotated[
 
 @dataclass(frozen=True)
 class LayerKind:
-    """One kind of layer: its fields, and of those the ones of which it needs at least one."""
+    """One kind of layer: its fields, and of those the ones of which it needs at least one.
+
+    `instead` has, for keys of other kinds that it might be thought to have, what it has in their place.
+    """
 
     model: type[LayerFields]
     needs: tuple[str, ...] = ()
+    instead: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def keys(self) -> dict[str, Any]:
         """Its fields by the payload's keys."""
-        return {field.alias or name: field for name, field in self.model.model_fields.items()}
+        return {each.alias or name: each for name, each in self.model.model_fields.items()}
 
 
 LAYER_KINDS: Final[Mapping[str, LayerKind]] = MappingProxyType(
     {
-        "speech": LayerKind(SpeechLayer, needs=("script", "voice")),
+        "speech": LayerKind(
+            SpeechLayer,
+            needs=("script", "voice"),
+            instead={"when": "a voice speaks by startSec, endSec, loopMode, pauseSec and intervalSec"},
+        ),
         "music": LayerKind(MusicLayer, needs=("url", "id", "title")),
         "recording": LayerKind(RecordingLayer, needs=("url",)),
         "tone": LayerKind(ToneLayer, needs=("hz", "sequence")),

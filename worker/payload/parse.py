@@ -29,7 +29,7 @@ NOT_SOUND: Final = frozenset(
     {"seed", "output", "metadata", "deliver", "gains", "safety", "chapters", "lyrics", "peaks", "pronounce"}
 )
 # the same of a listed layer: where and how loud it is
-PLACING: Final = frozenset({"gain", "gain_db", "pan", "width", "ducked_by", "fade_in_ms", "fade_out_ms"})
+PLACING: Final = frozenset({"gain", "gain_db", "pan", "width", "ducked_by", "fade_in_ms", "fade_out_ms", "when"})
 NOT_WORDS: Final = frozenset({"high_pass_hz", "declick", "tidy", "care", "take"})  # the same of the voice
 
 

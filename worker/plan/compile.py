@@ -21,7 +21,7 @@ from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
 from worker.payload.schema import Ducking as DuckingField
 from worker.plan.fit import fade_frames, room_for_voice, voice_too_long
 from worker.plan.layer_jobs import speech_job
-from worker.plan.places import Times, for_speakers, placed_layer, times_of
+from worker.plan.places import Times, for_speakers, left_out_note, placed_layer, times_of
 from worker.plan.recordings import Media, Speech, in_frames
 from worker.plan.repetitions import RepetitionPlan, SpokenSpan, merged, plan_repetitions, repetition_of
 from worker.plan.sources import GENERATED, course, recorded
@@ -106,8 +106,9 @@ def compile_plan(job: RenderJob, media: Media) -> Compiled:
     recorded_lufs: dict[str, float] = {}
     for layer in wanted:
         times = times_of(layer, frames, media.music_of(layer.name))
+        if note := left_out_note(layer, times):
+            notes.append(note)
         if times is None:
-            notes.append(f"The layer {layer.name} begins after the track has ended, so it is not heard.")
             continue
         source, lufs = _source(job, layer, media, voices, times, notes)
         correction_db = 0.0

@@ -151,12 +151,17 @@ def _tones(plan: RenderPlan, layer: Layer, gain_db: float) -> Iterator[PromisedT
 
 
 def steady_frames(plan: RenderPlan, layer: Layer, first: int, last: int) -> tuple[int, int]:
-    """The frames of `[first, last)` in which a layer sounds and nothing fades; reversed where there are none."""
+    """The frames of `[first, last)` in which a layer sounds and nothing fades; of several spans the longest one.
+
+    Empty or reversed where there are none.
+    """
     fade_in, fade_out = (plan.fade.in_frames, plan.fade.out_frames) if isinstance(plan.fade, Fade) else (0, 0)
-    begin, end = layer.within(0, plan.frames)
-    if isinstance(layer.fade, Fade):
-        begin, end = begin + layer.fade.in_frames, end - layer.fade.out_frames
-    return max(first, fade_in, begin), min(last, plan.frames - fade_out, end)
+    first, last = max(first, fade_in), min(last, plan.frames - fade_out)
+    steady = (
+        (max(first, start + fade.in_frames), min(last, stop - fade.out_frames))
+        for start, stop, fade in layer.spans(plan.frames)
+    )
+    return max(steady, key=lambda span: span[1] - span[0], default=(first, first))
 
 
 def _course(plan: RenderPlan, frequency: Frequency) -> Course:

@@ -7,6 +7,7 @@ the track's length.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -234,8 +235,7 @@ def _sounds_through(plan: RenderPlan, layer: Layer, start: int, stop: int) -> bo
     """Whether a layer that has its own times or fades is at its level in all of `[start, stop)`."""
     if layer.within(0, plan.frames) == (0, plan.frames) and layer.fade is NO_FADE:
         return True
-    first, last = steady_frames(plan, layer, 0, plan.frames)
-    return first <= start and stop <= last
+    return steady_frames(plan, layer, start, stop) == (start, stop)
 
 
 def _channel_gains(layer: Layer, start: int, stop: int) -> tuple[float, float]:
@@ -309,11 +309,15 @@ def _seams(plan: RenderPlan) -> dict[int, Layer]:
         loop = layer.source
         if not isinstance(loop, Looped):
             continue
-        first, last = layer.within(around, plan.frames - around)
-        for start in range(loop.first_seam, last - layer.origin, loop.period_frames):
-            for edge in (start + layer.origin, start + layer.origin + loop.crossfade_frames):
-                if first <= edge <= last:
-                    found.setdefault(edge, layer)
+        edges = sorted(
+            start + layer.origin + offset
+            for start in range(loop.first_seam, plan.frames - layer.origin, loop.period_frames)
+            for offset in (0, loop.crossfade_frames)
+        )
+        for start, stop, _ in layer.spans(plan.frames):
+            first, last = max(start, around), min(stop, plan.frames - around)
+            for edge in edges[bisect_left(edges, first) : bisect_right(edges, last)]:
+                found.setdefault(edge, layer)
     frames = sorted(found)
     if len(frames) > _MOST_SEAMS:
         frames = [frames[round(at)] for at in np.linspace(0, len(frames) - 1, _MOST_SEAMS)]

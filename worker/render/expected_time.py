@@ -12,6 +12,7 @@ from typing import Final
 from dsp.plan import RenderPlan
 from worker.codec.encoding import Encoding
 from worker.config import Config
+from worker.payload.layers import LayerFields, NoiseLayer, Sounding
 from worker.payload.parse import pauses_s
 from worker.payload.schema import STEMS, RenderJob
 from worker.plan.layer_jobs import speech_jobs
@@ -19,8 +20,10 @@ from worker.render.progress import JobProgress
 from worker.voices import PROVIDERS
 
 _CORES: Final = 2  # that these figures were measured on
-_MEASURE_S: Final = 0.0006  # of a second of track, for each layer
-_ENCODE_S: Final = {"mp3": 0.0065, "m4a": 0.016, "aac": 0.016, "flac": 0.0062, "wav": 0.0032}  # of a second of track
+_MEASURE_S: Final = 0.0012  # of a second of track, its layers left out
+_LAYER_S: Final = 0.0003  # of a second of a layer, steady or moving
+_NOISE_S: Final = 0.0022  # of a second of coloured noise
+_ENCODE_S: Final = {"mp3": 0.0065, "m4a": 0.016, "aac": 0.016, "flac": 0.0062, "wav": 0.0032}  # with four layers
 _DECODED_SHARE: Final = {"mp3": 0.3, "m4a": 0.5, "aac": 0.5, "flac": 0.66, "wav": 1.0}  # of the time of an encoding
 _FETCH_S: Final = 0.5
 _LOCAL_VOICE_S: Final = 0.6  # until it is loaded
@@ -63,20 +66,25 @@ class ExpectedTime:
         progress.expect("fetch", _FETCH_S * fetched, by_machine=False)
         progress.expect("speak", speech_s, by_machine=is_local)
         progress.expect("prepare", 0.0)
-        for number in range(len(job.listenings)):
-            self._expect_track(progress, number, seconds, len(job.layers))
+        layers_s = sum(_layer_s(layer) * _sounds_s(layer, seconds) for layer in job.every_layer())
+        self._expect_tracks(progress, len(job.listenings), seconds, layers_s)
         progress.expect("preview", 0.0)  # made beside the encoding
-        self._expect_further(progress, seconds, len(job.layers))
+        self._expect_further(progress, seconds, layers_s, len(job.layers))
         if uploads:
             bytes_per_s = _LOSSLESS_BYTES_PER_S.get(self.encoding.format) or self.encoding.kbps * 125
             progress.expect("upload", _UPLOAD_S + seconds * bytes_per_s / _UPLOAD_BYTES_PER_S, by_machine=False)
 
     def correct(self, progress: JobProgress, plan: RenderPlan, *, tracks: int) -> None:
         """Expect what is left for so long as the plan says."""
-        for number in range(len(self.job.listenings)):
-            seconds = plan.frames / plan.sample_rate if number < tracks else 0.0
-            self._expect_track(progress, number, seconds, len(plan.layers))
-        self._expect_further(progress, plan.frames / plan.sample_rate, len(plan.layers))
+        costs = {layer.name: _layer_s(layer) for layer in self.job.every_layer()}
+        layers_s = sum(
+            costs.get(layer.name, _LAYER_S) * (stop - start) / plan.sample_rate
+            for layer in plan.layers
+            for start, stop, _ in layer.spans(plan.frames)
+        )
+        seconds = plan.frames / plan.sample_rate
+        self._expect_tracks(progress, tracks, seconds, layers_s)
+        self._expect_further(progress, seconds, layers_s, len(plan.layers))
 
     def shorten(self, progress: JobProgress, seconds: float) -> None:
         """Expect that so much of one track is encoded, and nothing of others."""
@@ -86,18 +94,24 @@ class ExpectedTime:
             if number:
                 progress.expect(f"measure {number}", 0.0)
 
-    def _expect_track(self, progress: JobProgress, number: int, seconds: float, layers: int) -> None:
-        seconds *= _CORES / self.threads
-        progress.expect(f"measure {number}", _MEASURE_S * layers * seconds)
-        progress.expect(f"encode {number}", _ENCODE_S[self.encoding.format] * seconds)
+    def _expect_tracks(self, progress: JobProgress, tracks: int, seconds: float, layers_s: float) -> None:
+        """Expect so many of the job's tracks; `layers_s` is what their layers take, on two cores."""
+        for number in range(len(self.job.listenings)):
+            is_made = number < tracks
+            measured_s = (_MEASURE_S * seconds + layers_s) * _CORES / self.threads
+            progress.expect(f"measure {number}", measured_s * is_made)
+            progress.expect(f"encode {number}", self._encoded_s(self.encoding.format, seconds, layers_s) * is_made)
 
-    def _expect_further(self, progress: JobProgress, seconds: float, layers: int) -> None:
+    def _expect_further(self, progress: JobProgress, seconds: float, layers_s: float, layers: int) -> None:
         """Expect the first track in further formats, and its stems."""
-        seconds *= _CORES / self.threads
         for format_ in self.job.further_formats:
-            progress.expect(f"encode {format_}", _ENCODE_S[format_] * seconds)
+            progress.expect(f"encode {format_}", self._encoded_s(format_, seconds, layers_s))
         if STEMS in self.job.deliver:
-            progress.expect("stems", _ENCODE_S["flac"] * layers * seconds)
+            progress.expect("stems", layers * self._encoded_s("flac", seconds, layers_s / max(layers, 1)))
+
+    def _encoded_s(self, format_: str, seconds: float, layers_s: float) -> float:
+        """How long it takes to render and encode the track once."""
+        return max(0.0, (_ENCODE_S[format_] - 4 * _LAYER_S) * seconds + layers_s) * _CORES / self.threads
 
     def _track_s(self) -> float:
         job = self.job
@@ -113,3 +127,17 @@ class ExpectedTime:
             return _LOCAL_VOICE_S + _LOCAL_CHARACTER_S * len(job.script)
         pieces = 1 + len(job.script) // _PIECE_CHARACTERS
         return _SERVICE_PIECE_S * -(-pieces // self.config.speech_parallel)
+
+
+def _layer_s(layer: LayerFields) -> float:
+    """What a second of a layer takes, on two cores."""
+    return _NOISE_S if isinstance(layer, NoiseLayer) and layer.colour != "white" else _LAYER_S
+
+
+def _sounds_s(layer: LayerFields, track_s: float) -> float:
+    """For how long a layer sounds in a track, as far as the payload says."""
+    end_s = track_s if layer.end_s is None else min(layer.end_s, track_s)
+    if isinstance(layer, Sounding) and layer.when:
+        spans = ((span.start_s, end_s if span.end_s is None else min(span.end_s, end_s)) for span in layer.when)
+        return sum(max(0.0, stop_s - start_s) for start_s, stop_s in spans)
+    return max(0.0, end_s - layer.start_s)

@@ -36,8 +36,6 @@ from worker.render.production import Production
 from worker.render.programme import Programme, measure
 from worker.render.progress import JobProgress, OnProgress
 from worker.render.studio import Studio
-from worker.vendors import VoiceUse
-from worker.voice_names import name_in_effect
 
 _MOST_GAINS = 32  # of jobs that were measured as a whole
 _MOST_PREPARED = 8
@@ -61,11 +59,15 @@ class UnpaidSpeechError(JobError):
 
 
 def refuse_unpaid(job: RenderJob, studio: Studio) -> Callable[[int], None]:
-    """A `check_characters` that lets a job's voice be asked for nothing: it raises `UnpaidSpeechError`."""
+    """A `check_characters` that lets a job's voices be asked for nothing: it raises `UnpaidSpeechError` for all."""
 
     def refuse(characters: int) -> None:
-        name = name_in_effect(job.voice.provider, job.voice.model, job.voice.id, studio.config)
-        raise UnpaidSpeechError(characters, VoiceUse(name, characters, 0).cents)
+        uses = studio.unpaid(job)
+        cents = [use.cents for use in uses]
+        raise UnpaidSpeechError(
+            max(characters, sum(use.asked_characters for use in uses)),
+            None if None in cents or not cents else sum(each for each in cents if each is not None),
+        )
 
     return refuse
 

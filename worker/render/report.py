@@ -17,6 +17,7 @@ from worker.media.sniff import mp3_encoder
 from worker.payload.short_form import VOICE
 from worker.plan.compile import Compiled
 from worker.plan.promised import promised_of
+from worker.plan.sounding import sounding_spans
 from worker.render.analysis import DeliveredAnalysis
 from worker.render.deliver import Delivered
 
@@ -35,7 +36,8 @@ class Report:
     layers : mapping of layer name to mapping
         ``gain_db``: applied to the layer's source, reference-level correction included, master gain not;
         ``loudness_lufs``: of the layer alone at the track's own gain, before the limiter, None when it is silent;
-        ``relative_to_voice_lu``: to the first voice; None without one.
+        ``relative_to_voice_lu``: to the first voice; None without one; ``sounds``: of
+        `worker.plan.sounding.sounding_spans`.
     gain_history : mapping
         ``encodes``: the gains of each encoding and what they led to; ``limiter_reduction_db``: seconds and the largest
         reduction from there on, at most 60 points, empty where the limiter never worked.
@@ -64,7 +66,7 @@ class Report:
     limiter_noticed_seconds: float
     encodes: int
     repetitions: int
-    layers: Mapping[str, Mapping[str, float | None]]
+    layers: Mapping[str, Mapping[str, Any]]
     heard: DeliveredAnalysis
     gain_history: Mapping[str, Sequence[Any]]
     encoder: str
@@ -87,14 +89,14 @@ def layer_loudness(
     """Measure each layer in the mix, in LUFS.
 
     Recorded layers are known from their recordings (at gain 1; speech without its pauses, of looped music the loop);
-    tones and noise are steady, so 20 s from the middle of each represent the whole.
+    tones and noise are steady, so 20 s from the middle of each represent the whole; of several spans, of the longest.
     """
     loudness: dict[str, float] = {}
     for layer in plan.layers:
         if layer.name in recorded_lufs:
             loudness[layer.name] = recorded_lufs[layer.name] + gains_db[layer.name]
         else:
-            first, last = layer.within(0, plan.frames)
+            first, last, _ = max(layer.spans(plan.frames), key=lambda span: span[1] - span[0])
             length = min(last - first, round(_LAYER_SECONDS * plan.sample_rate))
             start = first + (last - first - length) // 2
             blocks = (render_layer(layer, *span) for span in spans(start, start + length))
@@ -122,12 +124,14 @@ def make_report(
     sample_rate = programme.plan.sample_rate
     voice_lufs = next((loudness[name] for name in compiled.voices if name in loudness), math.nan)
     layers = {
-        layer: {
-            "gain_db": round(compiled.layer_gains_db[layer], 3),
-            "loudness_lufs": finite(lufs + programme.gain_db),
-            "relative_to_voice_lu": finite(lufs - voice_lufs),
+        layer.name: {
+            "gain_db": round(compiled.layer_gains_db[layer.name], 3),
+            "loudness_lufs": finite(loudness[layer.name] + programme.gain_db),
+            "relative_to_voice_lu": finite(loudness[layer.name] - voice_lufs),
+            "sounds": sounding_spans(programme.plan, layer),
         }
-        for layer, lufs in loudness.items()
+        for layer in programme.plan.layers
+        if layer.name in loudness
     }
     return Report(
         file=name,
@@ -163,7 +167,7 @@ def make_report(
     )
 
 
-def _louder_than_voice(compiled: Compiled, layers: Mapping[str, Mapping[str, float | None]]) -> Iterator[str]:
+def _louder_than_voice(compiled: Compiled, layers: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Note each layer that is set louder than the voice; where the gain of either moves, no one figure says that."""
     steady = {layer.name for layer in compiled.plan.layers if isinstance(layer.gain, Constant)}
     voice = next(iter(compiled.voices), VOICE)

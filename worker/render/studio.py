@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Collection, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, MutableMapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -22,16 +22,17 @@ from worker.media.decode import decode
 from worker.media.music import find_music
 from worker.media.reference import What
 from worker.payload.schema import SAMPLE_RATE_HZ, BackgroundMusic, RenderJob
-from worker.payload.script import parse_script
+from worker.payload.script import Part, parse_script
 from worker.payload.short_form import MUSIC
 from worker.plan.compile import SHORTEST_RECORDING_S
+from worker.plan.layer_jobs import speech_jobs
 from worker.plan.looping import loop_of
 from worker.plan.recordings import Music, Speech, in_frames
 from worker.pronounce import Pronunciations
 from worker.storage.base import SmallFiles
 from worker.tts import open_voice
 from worker.tts.cache import SpeechCache
-from worker.tts.fallback import Turn, refused_just_now, spoken_by_first, why_fall_back
+from worker.tts.fallback import Turn, possible_turns, refused_just_now, spoken_by_first, why_fall_back
 from worker.tts.local_voice import check_language
 from worker.tts.pace import PaceBook
 from worker.tts.places import Places
@@ -41,6 +42,8 @@ from worker.tts.recording import recorded_speech
 from worker.tts.shorten import script_that_fits
 from worker.tts.speech import SpeechStats, speak_script, unpaid_characters
 from worker.tts.takes import TakeBook
+from worker.tts.voice import Voice
+from worker.vendors import VoiceUse
 from worker.voices import PROVIDERS
 
 WithoutCover = Literal["never", "missing", "always"]
@@ -223,31 +226,19 @@ class Studio:
         voice = open_voice(choice, config)
         if self.places is not None:
             voice.use_places(self.places)
-        if choice.provider == "local":
-            check_language(job.script)
-        cache = SpeechCache(config.cache_dir / "speech", config.tts_cache_max_mb, self.speech_store)
-        paces = PaceBook(config.cache_dir / "paces")
-        script = parse_script(
-            job.script,
-            keeps_directions=voice.takes_directions,
-            pronunciations=Pronunciations({**config.pronounce_file, **job.pronounce}),
-        )
-        said.notes.extend(script.notes)
-        parts = script_that_fits(job, script.parts, voice, fit=config.fit, cache=cache, paces=paces, notes=said.notes)
-        if self.check_characters is not None and PROVIDERS[voice.provider].key_variable:
-            unpaid = unpaid_characters(parts, voice, cache=cache, take=choice.take, new_takes=self.new_takes)
-            if unpaid:
-                self.check_characters(asked_before + unpaid)
+        parts = self._parts(turn, job, voice, said.notes)
+        if self.check_characters is not None and (unpaid := self._unpaid(turn, parts, voice)):
+            self.check_characters(asked_before + sum(unpaid.values()))
         return speak_script(
             parts,
             voice,
-            cache=cache,
+            cache=self._speech_cache,
             ffmpeg=self.ffmpeg,
             folder=folder,
             on_progress=on_progress,
             said=said,
             processing=VoiceProcessing(job.voice.high_pass_hz, job.voice.declick),
-            paces=paces,
+            paces=PaceBook(config.cache_dir / "paces"),
             takes=TakeBook(config.cache_dir / "takes"),
             take=choice.take,
             new_takes=self.new_takes,
@@ -255,6 +246,67 @@ class Studio:
             at_once=config.speech_parallel,
             accept_unusable=not turn.another_may_speak,
         )
+
+    @property
+    def _speech_cache(self) -> SpeechCache:
+        return SpeechCache(self.config.cache_dir / "speech", self.config.tts_cache_max_mb, self.speech_store)
+
+    def _parts(self, turn: Turn, job: RenderJob, voice: Voice, notes: list[str]) -> tuple[Part, ...]:
+        """What of a job's script one voice is to speak."""
+        config = turn.config
+        if turn.choice.provider == "local":
+            check_language(job.script)
+        script = parse_script(
+            job.script,
+            keeps_directions=voice.takes_directions,
+            pronunciations=Pronunciations({**config.pronounce_file, **job.pronounce}),
+        )
+        notes.extend(script.notes)
+        paces = PaceBook(config.cache_dir / "paces")
+        return script_that_fits(
+            job, script.parts, voice, fit=config.fit, cache=self._speech_cache, paces=paces, notes=notes
+        )
+
+    def _unpaid(self, turn: Turn, parts: Sequence[Part], voice: Voice) -> dict[str, int]:
+        """The characters that a paid voice would have to be asked for, by piece."""
+        if not PROVIDERS[voice.provider].key_variable:
+            return {}
+        cache, take = self._speech_cache, turn.choice.take
+        return unpaid_characters(parts, voice, cache=cache, take=take, new_takes=self.new_takes)
+
+    def unpaid(self, job: RenderJob) -> list[VoiceUse]:
+        """What paid voices would have to be asked for, for each voice of a job; a piece that two of them have once.
+
+        Raises
+        ------
+        WorkerError
+            As `speak` does, where a script cannot be spoken.
+        """
+        counted: dict[str, int] = {}
+        uses: list[VoiceUse] = []
+        for of_voice in speech_jobs(job):
+            if of_voice.voice.provider == "uploaded" or (of_voice is job and self.voice_file is not None):
+                continue
+            turn, unpaid = self._unpaid_of(of_voice)
+            new = {piece: characters for piece, characters in unpaid.items() if piece not in counted}
+            counted |= new
+            if new:
+                uses.append(VoiceUse(turn.name, sum(new.values()), 0))
+        return uses
+
+    def _unpaid_of(self, job: RenderJob) -> tuple[Turn, dict[str, int]]:
+        """What the first voice that can be had would have to be asked for."""
+        *others, last = possible_turns(job.voice, self.config)
+        for turn in (*others, last):
+            try:
+                voice = open_voice(turn.choice, turn.config)
+            except WorkerError:
+                if turn is last:
+                    raise
+                continue
+            with closing(voice):
+                return turn, self._unpaid(turn, self._parts(turn, job, voice, []), voice)
+        raise AssertionError
 
     def fetch_music(
         self,

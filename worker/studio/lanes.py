@@ -15,6 +15,7 @@ from worker.payload.layers import Layer as AnyLayer
 from worker.payload.schema import Ducking, RenderJob
 from worker.plan.compile import Compiled
 from worker.plan.promised import promised_of
+from worker.plan.sounding import sounding_spans
 
 _PLACES: Final = 240  # of a level over time
 _MOST_SPANS: Final = 20_000
@@ -83,6 +84,7 @@ def _lane(plan: RenderPlan, layer: AnyLayer, placed: Layer, voices: Mapping[str,
         "kind": layer.kind,
         "from_s": _seconds(plan, first),
         "to_s": _seconds(plan, last),
+        "spans": sounding_spans(plan, placed),
         "levels_db": _levels_db(plan, layer),
         "seams": _seams(plan, placed),
         "ducked_by": [voices[name] for name in ducked_by if name in voices],
@@ -113,6 +115,9 @@ def _seams(plan: RenderPlan, layer: Layer) -> list[tuple[float, float]]:
     source = layer.source
     if not isinstance(source, Looped):
         return []
-    _, last = layer.within(0, plan.frames)
-    starts = range(source.first_seam + layer.origin, last, source.period_frames)[:_MOST_SEAMS]
-    return [(_seconds(plan, start), _seconds(plan, start + source.crossfade_frames)) for start in starts]
+    first_seam = source.first_seam + layer.origin
+    found: list[int] = []
+    for first, last, _ in layer.spans(plan.frames):
+        passed = max(0, -(-(first - first_seam) // source.period_frames))
+        found += range(first_seam + passed * source.period_frames, last, source.period_frames)[:_MOST_SEAMS]
+    return [(_seconds(plan, start), _seconds(plan, start + source.crossfade_frames)) for start in found[:_MOST_SEAMS]]

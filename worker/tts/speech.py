@@ -263,18 +263,17 @@ def _wanted(
 
 def unpaid_characters(
     parts: Sequence[Part], voice: Voice, *, cache: SpeechCache, take: int = 1, new_takes: Collection[str] = ()
-) -> int:
-    """Count the characters that a voice will be asked for, as they are sent; those of the cache are not.
+) -> dict[str, int]:
+    """Count the characters that a voice will be asked for, as they are sent, by piece; those of the cache are not.
 
-    Second takes are not foreseen, and equal pieces count once, as they are asked for.
+    Second takes are not foreseen, and equal pieces are there once, as they are asked for.
     """
     pieces_of_script = _wanted(spaced_pieces(parts, voice), voice, folder=Path(), take=take, new_takes=new_takes)
-    characters = {
+    return {
         piece.key: len(piece.utterance.text)
         for piece in pieces_of_script
         if piece.other_takes or cache.find(piece.key) is None
     }
-    return sum(characters.values())
 
 
 def utterance_at(parts: Sequence[Part], number: int, *, take: int = 1) -> Utterance:

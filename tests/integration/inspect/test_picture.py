@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ TITLES = [
 
 
 def drawn(
-    out: Path, sound: np.ndarray, *, title: str = "track.mp3", names: list[Named] | None = None
+    out: Path, sound: np.ndarray, *, title: str = "track.mp3", names: list[Named] | None = None, **more: Any
 ) -> tuple[int, int]:
     inspector, builder = Inspector(RATE), WaveformBuilder(RATE)
     for take in (inspector.add, builder.add):
@@ -43,6 +44,7 @@ def drawn(
         names=names or [],
         voice=(),
         target_lufs=None,
+        **more,
     )
     with Image.open(out) as image:
         return image.size
@@ -77,3 +79,25 @@ def test_the_picture_grows_for_its_labels(tmp_path):
     names = [Named(f"{hz} Hz", ((0, float(hz)),)) for hz in range(100, 1900, 20)]
     few = drawn(tmp_path / "out.png", np.zeros((RATE, 2)), names=names[:5])
     assert drawn(tmp_path / "out.png", np.zeros((RATE, 2)), names=names)[1] > few[1] + 1000
+
+
+def test_layers_are_drawn_where_they_sound_and_fade(tmp_path):
+    out, silence = tmp_path / "out.png", np.zeros((10 * RATE, 2))
+    plain = drawn(out, silence)
+    assert drawn(out, silence, layers={"noise": [(3.0, 10.0, 0.0, 0.0)]}) == plain  # there is nothing to tell
+    layers = {"$_^ 雨 bells": [(1.0, 4.0, 2.0, 0.0), (6.0, 9.0, 0.0, 0.0)], "noise": [(0.0, 10.0, 0.0, 0.0)]}
+    size = drawn(out, silence, layers=layers)
+    assert size[1] > plain[1] + 30
+    with Image.open(out) as image:
+        shown = np.asarray(image.convert("RGB")).astype(int)
+    left, right = 82, 1056
+    blue = (shown[300:355, :, 2] - shown[300:355, :, 0]) > 20  # the lanes lie there
+
+    def tall(second: float) -> int:
+        return int(blue[:, round(left + second / 10 * (right - left))].sum())
+
+    one = tall(5.0)  # of the two lanes only the lower one sounds there
+    assert one > 8
+    assert [tall(at) for at in (0.5, 9.5)] == [one, one]
+    assert [tall(at) / one for at in (3.5, 6.5, 8.5)] == pytest.approx([2, 2, 2], abs=0.25)
+    assert tall(2.0) / one == pytest.approx(1.5, abs=0.2)  # half way up its fade-in

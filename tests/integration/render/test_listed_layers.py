@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from dsp.blocks import db_to_gain
+from dsp.loudness import integrated_lufs, measure
 from worker.cli.files import beside
 from worker.codec.encoding import Encoding
 from worker.config import Config
@@ -147,3 +149,53 @@ def test_the_studio_keeps_every_recording_and_draws_every_lane(folder: Path) -> 
     assert (lanes["layers"][2]["from_s"], lanes["layers"][2]["to_s"]) == (9.0, 10.5)
     assert {speaker for _, _, _, speaker in lanes["voice"]} == {0, 1}
     assert lanes["layers"][5]["levels_db"] == [-30.0]
+
+
+def test_a_layer_of_spans_is_heard_and_measured_in_them_alone(folder: Path) -> None:
+    when = [{"startSec": 1, "endSec": 2}, {"startSec": 6, "endSec": 12}]
+    layers = [{"kind": "music", "name": "rain", "url": "rain.wav", "loop": "whole", "fadeInMs": 50, "when": when}]
+    tone = {"kind": "tone", "hz": 432, "gainDb": -12, "when": when[1:]}
+    produced = made(folder, {**FOREST, "layers": [*layers, tone], "deliver": ["headphones", "stems"]})
+    report = produced.report
+    assert {round(seam.at_s) for seam in report.heard.seams} <= set(range(6, 13))
+    assert report.heard.seams
+    level_db = report.layers["tone"]["loudness_lufs"] - report.master_gain_db
+    assert level_db == pytest.approx(-12.0, abs=0.8)  # not of the silence in the middle of the track
+    track, _ = soundfile.read(folder / "track.wav", dtype="float64")
+    for first, last in ((0, 1), (2, 6), (12, 15)):
+        assert np.abs(track[first * RATE + 200 : last * RATE - 200]).max() < 1e-3
+    stems = [soundfile.read(folder / f"track-stem-{name}.flac", dtype="float64")[0] for name in ("rain", "tone")]
+    assert report.limiter_max_reduction_db == 0
+    assert np.abs(sum(stems) - track).max() < 1e-3
+
+
+def test_the_stem_of_every_kind_of_layer_has_the_level_that_was_asked(folder: Path) -> None:
+    """Each is measured by itself, where it sounds: recorded sound in LUFS, the rest by its power."""
+    job = {
+        "durationMin": 0.5,
+        "fade": {"inMs": 0, "outMs": 0},
+        "deliver": ["stems"],
+        "layers": [
+            {"kind": "music", "name": "rain", "url": "rain.wav", "startSec": 2, "endSec": 7, "gainDb": -14},
+            {"kind": "recording", "name": "bell", "url": "bell.wav", "startSec": 9, "gainDb": -6, "pan": 0.4},
+            recorded("me", "me.wav", startSec=4, loopMode=False, gainDb=-3),
+            {"kind": "tone", "hz": 432, "gainDb": -24, "when": [{"startSec": 1, "endSec": 9}], "pan": -1},
+            {"kind": "binaural", "gainDb": -30},
+            {"kind": "noise", "gainDb": -33, "colour": "white"},
+        ],
+    }
+    produced = made(folder, job)
+    assert produced.stems is not None
+    gain_db = produced.report.master_gain_db
+
+    def measured(name: str, first_s: float, seconds: float) -> np.ndarray:
+        sound, _ = soundfile.read(folder / f"track-stem-{name}.flac", dtype="float32")
+        return sound[round(first_s * RATE) : round((first_s + seconds) * RATE)] / np.float32(db_to_gain(gain_db))
+
+    # a layer that is the same in both channels is panned at constant power
+    for name, first_s, seconds, level_db in (("rain", 2, 5, -14), ("bell", 9, 1.5, -6), ("me", 4, 1.2, -3)):
+        energies = measure([measured(name, first_s, seconds)], RATE).energies
+        assert integrated_lufs(energies) == pytest.approx(-16 + level_db, abs=0.1), name
+    for name, first_s, seconds, level_db in (("tone", 2, 6, -24), ("binaural", 5, 20, -30), ("noise", 0, 30, -33)):
+        power = float(np.square(measured(name, first_s, seconds), dtype=np.float64).sum(axis=1).mean())
+        assert 10 * np.log10(power) == pytest.approx(level_db, abs=0.1), name  # two channels of a sine of that peak

@@ -157,6 +157,22 @@ def test_lanes_show_what_sounds_when(studio, folder):
     assert lanes["beats"][0]["beat"] == [[0.0, 10.0], [60.0, 4.0]]
     assert [tone["course"][0][1] for tone in lanes["tones"] if tone["layer"] == "solfeggio"] == [396.0, 528.0]
     assert lanes["ducking"]["depth_db"] == 6
+    assert [each["spans"] for each in lanes["layers"]] == [[[3.0, 60.0, 0.0, 0.0]], *[[[0.0, 60.0, 0.0, 0.0]]] * 4]
+
+
+def test_lanes_show_the_spans_and_fades_of_a_layer(studio, folder):
+    soundfile.write(folder / "rain.flac", 0.1 * Noise("pink", 3, RATE).render(0, 7 * RATE), RATE)
+    when = [{"startSec": 4, "endSec": 12}, {"startSec": 40}]
+    fades = {"fadeInMs": 2000, "fadeOutMs": 3000}
+    layers = [
+        {"kind": "music", "url": "rain.flac", "loop": "whole", "when": when, **fades},
+        {"kind": "tone", "hz": 432, "startSec": 10, **fades},
+    ]
+    music, tone = studio.ask("/api/lanes", {"durationMin": 1, "layers": layers}).json()["layers"]
+    assert music["spans"] == [[4.0, 12.0, 2.0, 3.0], [40.0, 60.0, 2.0, 3.0]]
+    assert tone["spans"] == [[10.0, 60.0, 2.0, 3.0]]
+    assert all(4 <= start <= 12 or 40 <= start <= 60 for start, _ in music["seams"])
+    assert any(start > 40 for start, _ in music["seams"])
 
 
 def test_changed_words_cost_nothing_until_that_is_said(folder, tmp_path):
@@ -173,6 +189,34 @@ def test_changed_words_cost_nothing_until_that_is_said(folder, tmp_path):
             assert studio.hear(job, 3.0, pay=True).status_code == 200
             assert studio.hear({**job, "gains": {"voiceDb": -6}}, 3.0).status_code == 200
             assert len(service.requests) == 1
+
+
+def test_the_words_of_all_voices_are_priced_in_one_question(folder, tmp_path):
+    with speech_service() as service:
+        config = Config(cache_dir=tmp_path / "c", openai_api_key="sk-test", openai_base_url=f"{service.url}/v1")
+        layers = [
+            {"kind": "speech", "script": "I am at home.", "voice": {"provider": "openai", "model": "tts-1-hd"}},
+            {
+                "kind": "speech",
+                "name": "again",
+                "script": "I am calm.",
+                "voice": {"provider": "openai", "model": "tts-1"},
+            },
+            {"kind": "speech", "name": "local", "script": "I am free.", "voice": {"provider": "local"}},
+        ]
+        job = {"durationMin": 0.5, "script": "I am calm.", "voice": {"provider": "openai", "model": "tts-1"}}
+        with open_studio(folder, config, job) as studio:
+            alone = studio.hear(job, 3.0).json()
+            asked = studio.hear({**job, "layers": layers}, 3.0).json()
+            dearer = studio.hear({"durationMin": 0.5, "layers": layers[:1]}, 3.0).json()
+            assert (alone["characters"], dearer["characters"], asked["characters"]) == (10, 13, 23)  # of two alike one
+            assert dearer["cents"] > alone["cents"] * 13 / 10
+            assert asked["cents"] == pytest.approx(alone["cents"] + dearer["cents"])
+            render = studio.client.post("/api/renders", json={"job": {**job, "layers": layers}}).json()
+            assert told(studio, render["id"])[-1]["characters"] == 23
+            assert not service.requests
+            assert studio.hear(job, 3.0, pay=True).status_code == 200
+            assert studio.hear({**job, "layers": layers}, 3.0).json()["characters"] == 13
 
 
 def test_a_whole_track_is_made_with_its_receipt(studio):

@@ -8,7 +8,7 @@ from clips import ArrayClip
 from signals import SPLITS, largest_difference
 
 from dsp.blocks import Block, spans
-from dsp.envelope import Breakpoints, Constant, Fade
+from dsp.envelope import Breakpoints, Constant, Fade, FadedSpans
 from dsp.noise import Noise
 from dsp.plan import NO_FADE, Layer, RenderPlan, render, render_layer
 from dsp.recorded import Looped
@@ -58,6 +58,36 @@ def test_a_layer_in_its_place_does_not_depend_on_the_cutting(size):
     whole = render(plan_of(layer), 0, FRAMES)
     parts = np.concatenate([render(plan_of(layer), *span) for span in spans(0, FRAMES, size)])
     assert largest_difference(parts, whole) <= 1e-7
+
+
+@pytest.mark.parametrize("size", SPLITS[1:])
+def test_a_layer_of_several_spans_does_not_depend_on_the_cutting(size):
+    fades = (Fade(9000, 3000, 4000), Fade(500, 0, 0), Fade(40_000, 40_000, 0))
+    layer = Layer("rain", music(), Constant(0.5), start=1003, stop=100_000, fade=FadedSpans((0, 9000, 59_000), fades))
+    whole = render(plan_of(layer), 0, FRAMES)
+    parts = np.concatenate([render(plan_of(layer), *span) for span in spans(0, FRAMES, size)])
+    assert largest_difference(parts, whole) <= 1e-7
+
+
+def test_between_its_spans_a_layer_is_silent_and_not_made():
+    source = Counting()
+    fades = (Fade(500, 100, 0), Fade(300, 0, 0), Fade(1000, 0, 200))
+    layer = Layer("bell", source, Constant(1.0), start=1000, origin=400, fade=FadedSpans((0, 500, 4000), fades))
+    assert render_layer(layer, 0, 1000) is render_layer(layer, 1800, 5000) is render_layer(layer, 6000, 9000) is None
+    assert source.asked == []
+    assert [layer.is_silent(*edges) for edges in ((1800, 5000), (1799, 5000), (1800, 5001))] == [True, False, False]
+    sound = render(plan_of(layer), 0, 7000)[:, 0]
+    assert np.flatnonzero(sound).tolist() == [*range(1000, 1800), *range(5000, 6000)]
+    assert source.asked == [(600, 5600)]  # it has gone on beneath
+    assert sound[1000:1500] == pytest.approx(fades[0].at(0, 500))
+    assert sound[1500:1800] == pytest.approx(1.0)
+    assert sound[5000:6000] == pytest.approx(fades[2].at(0, 1000))
+    assert [(start, stop) for start, stop, _ in layer.spans(7000)] == [(1000, 1500), (1500, 1800), (5000, 6000)]
+
+
+def test_spans_that_overlap_are_refused():
+    with pytest.raises(ValueError, match="overlap"):
+        FadedSpans((0, 499), (Fade(500, 0, 0), Fade(500, 0, 0)))
 
 
 def test_a_layer_is_silent_outside_its_frames_and_not_made_there():

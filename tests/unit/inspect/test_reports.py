@@ -74,8 +74,27 @@ def test_of_two_tracks_the_one_of_this_size_counts(file):
     assert report.target_lufs == -20.0
 
 
+def test_it_says_when_each_layer_sounds(file):
+    layers = {"bell": {"gain_db": -3.0, "sounds": [[1, 2.5, 0.1, 0.2], [4, 5, 0, 0]]}, "older": {"gain_db": 0.0}}
+    write(file, report_of(measured(), layers=layers))
+    report = find_report(file, None).report
+    assert report is not None
+    assert report.sounding == {"bell": ((1.0, 2.5, 0.1, 0.2), (4.0, 5.0, 0.0, 0.0))}
+
+
 @pytest.mark.parametrize(
-    "document", ["[1]", "{", "7", '{"script": "I am calm."}', '{"frames": 1, "target_lufs": 1, "promised": [1]}']
+    "document",
+    [
+        "[1]",
+        "{",
+        "7",
+        '{"script": "I am calm."}',
+        '{"frames": 1, "target_lufs": 1, "promised": [1]}',
+        '{"frames": 1, "target_lufs": 1, "layers": {"a": {"sounds": [[1, 2, 3]]}}}',
+        '{"frames": 1, "target_lufs": 1, "layers": {"a": {"sounds": [[1, 2, 3, NaN]]}}}',
+        '{"frames": 1, "target_lufs": 1, "layers": {"a": {"sounds": [[1, 2, 3, "4"]]}}}',
+        '{"frames": 1, "target_lufs": 1, "layers": [1]}',
+    ],
 )
 def test_what_is_no_report_is_said(file, document):
     path = file.with_name("track.report.json")

@@ -15,6 +15,13 @@ from worker.payload.schema import RenderJob
 SPEECH = {"kind": "speech", "script": "Hi.", "voice": {"provider": "local"}}
 MUSIC = {"kind": "music", "url": "rain.mp3"}
 NOISE = {"kind": "noise"}
+SPANS = 'allowed is a list of at most 100 spans {"startSec", "endSec"}'
+
+
+def span(start_s: float, end_s: float | None = None) -> dict[str, float | None]:
+    return {"startSec": start_s, "endSec": end_s}
+
+
 LEAST: dict[str, dict[str, Any]] = {
     "speech": SPEECH,
     "music": MUSIC,
@@ -60,7 +67,36 @@ def test_every_kind_has_the_least_that_it_needs() -> None:
             {"kind": "binaural", "pan": 0},
             ".pan: found 0, allowed is nothing: a layer of kind binaural has no such field",
         ),
-        ({**NOISE, "when": "night"}, '.when: found "night", allowed is nothing: conditions are not supported'),
+        ({**NOISE, "when": "night"}, f'.when: found "night", {SPANS}'),
+        ({**NOISE, "when": [span(9 * at, 9 * at + 5) for at in range(101)]}, f".when: found a list of 101, {SPANS}"),
+        ({**NOISE, "when": [{"endSec": 3}]}, ".when[0].startSec: found nothing, allowed is a number from 0 to 86400"),
+        (
+            {**NOISE, "when": [span(0), span(4, 5)]},
+            ".when[0].endSec: found nothing, needed in all spans but the last",
+        ),
+        (
+            {**NOISE, "when": [span(0, 5), span(4.9)]},
+            ".when[1].startSec: found 4.9, allowed is at least 5 (where when[0] ends)",
+        ),
+        ({**NOISE, "when": [span(5, 5.05)]}, ".when[0].endSec: found 5.05, allowed are spans of at least 0.1 s"),
+        (
+            {**NOISE, "startSec": 8, "when": [span(7.5, 9)]},
+            ".when[0].startSec: found 7.5, allowed is at least 8 (startSec)",
+        ),
+        ({**NOISE, "endSec": 8, "when": [span(7, 9)]}, ".when[0].endSec: found 9, allowed is at most 8 (endSec)"),
+        (
+            {**NOISE, "endSec": 8, "when": [span(8)]},
+            ".when[0].startSec: found 8, allowed are spans of at least 0.1 s",
+        ),
+        (
+            {**NOISE, "fadeInMs": 600, "fadeOutMs": 900, "when": [span(0, 2), span(3, 4)]},
+            ".fadeOutMs: found 900, allowed are fades of at most 1000 in all, the length of when[1]",
+        ),
+        (
+            {**SPEECH, "when": [span(1, 2)]},
+            ".when: found a list of 1, allowed is nothing: a voice speaks by startSec, endSec, loopMode, pauseSec "
+            "and intervalSec",
+        ),
         ({**NOISE, "colour": "green"}, '.colour: found "green", allowed is one of pink, brown, white'),
         ({**NOISE, "width": 2.5}, ".width: found 2.5, allowed is a number from 0 to 2"),
         ({**NOISE, "fadeInMs": 600_001}, ".fadeInMs: found 600001, allowed is a number from 0 to 600000"),
@@ -166,6 +202,13 @@ def test_nulls_words_in_any_case_and_numbers_are_read_as_elsewhere() -> None:
     assert job({"kind": "binaural", "band": "Theta"}).layer_list[0].beat_hz == 6.0  # type: ignore[union-attr]
 
 
+def test_spans_are_read_in_order_and_may_meet() -> None:
+    (layer,) = job({**NOISE, "when": [span(0, 5), {"startSec": 5, "endSec": 5.1}, {"startSec": 7}]}).layer_list
+    assert isinstance(layer, NoiseLayer)
+    assert [(each.start_s, each.end_s) for each in layer.when] == [(0, 5), (5, 5.1), (7, None)]
+    assert job({**NOISE, "when": [{"startSec": 1, "stop": 2}]}).unknown_keys == ("layers[0].when[0].stop",)
+
+
 def test_a_whisper_is_softer_and_has_less_bass_unless_stated() -> None:
     plain, stated = job(
         {**SPEECH, "whisper": True},
@@ -193,7 +236,7 @@ def test_where_and_how_loud_a_layer_is_does_not_change_the_seed() -> None:
     def seed(**fields: Any) -> int | None:
         return job({**NOISE, **fields}).seed
 
-    assert seed() == seed(gainDb=-3, pan=0.5, width=0.3, fadeInMs=100, gain=[{"atMin": 0, "db": 0}])
+    assert seed() == seed(gainDb=-3, pan=0.5, width=0.3, fadeInMs=100, gain=[{"atMin": 0, "db": 0}], when=[span(1)])
     assert seed() != seed(colour="white")
 
 

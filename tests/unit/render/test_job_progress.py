@@ -151,6 +151,23 @@ def test_the_parts_of_a_job_are_those_that_it_has():
     assert {"measure 1", "encode 1"} <= set(parts(both))
 
 
+def test_every_layer_of_a_list_counts_for_as_long_as_it_sounds():
+    tone, noise = {"kind": "tone", "hz": 432}, {"kind": "noise", "colour": "brown"}
+
+    def expected(*layers):
+        found = parts({"durationMin": 10, "deliver": ["headphones", "flac", "stems"], "layers": list(layers)})
+        return [found[part] for part in ("measure 0", "encode 0", "encode flac", "stems")]
+
+    def grows(fewer, more):
+        return all(before < after for before, after in zip(expected(*fewer), expected(*more), strict=True))
+
+    assert grows([tone], [tone] * 2)
+    assert grows([tone] * 2, [tone, noise])
+    assert grows([tone], [tone, {**noise, "startSec": 590}])
+    assert grows([tone, {**noise, "startSec": 590}], [tone, {**noise, "endSec": 60}])
+    assert grows([tone, {**noise, "when": [{"startSec": 0, "endSec": 60}]}], [tone, noise])
+
+
 @pytest.mark.parametrize(("smaller", "larger"), [("wav", "mp3"), ("mp3", "m4a")])
 def test_a_dearer_format_is_expected_to_take_longer(smaller, larger):
     job = {"durationMin": 10, "solfeggio": {"hz": 528}}

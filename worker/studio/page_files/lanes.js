@@ -8,6 +8,7 @@ const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
 const AXIS = 22;
 const GUTTER = 58;
 const LEAST_SHOWN_S = 10;
+const FAINTEST = 0.25; // of a line that is spoken within a fade
 const WEIGHTS = { speech: 1.2, music: 1.4, recording: 1.4, tone: 0.8, binaural: 1.4, noise: 0.6 };
 
 export class Lanes {
@@ -143,11 +144,23 @@ function level(layer, plan, s) {
   return values[before] + (values[before + 1] - values[before]) * (place - before);
 }
 
-function faded(plan, layer, s) {
-  if (s < layer.from_s || s > layer.to_s) return 0;
-  const rise = plan.fade.in_s ? Math.min(1, s / plan.fade.in_s) : 1;
-  const fall = plan.fade.out_s ? Math.min(1, (plan.seconds - s) / plan.fade.out_s) : 1;
+// Between 0 and 1 from one time to another, where a fade-in and a fade-out take so many seconds.
+function within(s, start, stop, fadeIn, fadeOut) {
+  if (s < start || s > stop) return 0;
+  const rise = fadeIn ? Math.min(1, (s - start) / fadeIn) : 1;
+  const fall = fadeOut ? Math.min(1, (stop - s) / fadeOut) : 1;
   return Math.max(0, Math.min(rise, fall));
+}
+
+// How far a layer is faded in: by its own fades in the span of its times, and by the track's.
+function faded(plan, layer, s) {
+  const span = layer.spans.find(([start, stop]) => start <= s && s <= stop);
+  return span ? within(s, ...span) * within(s, 0, plan.seconds, plan.fade.in_s, plan.fade.out_s) : 0;
+}
+
+// Calls with each pixel of the lane and its second.
+function across({ first, last, wide }, step, each) {
+  for (let pixel = GUTTER; pixel <= wide; pixel += step) each(pixel, first + ((pixel - GUTTER) / (wide - GUTTER)) * (last - first));
 }
 
 function words({ pen, top, height, wide }, text, at = GUTTER + 8) {
@@ -171,7 +184,7 @@ function speech({ pen, x, plan, layer, top, height, first, last, now }) {
     const [left, width] = [x(start), Math.max(1.5, x(stop) - x(start))];
     const sounds = start <= now && now < stop;
     pen.fillStyle = fill;
-    pen.globalAlpha = sounds ? 1 : 0.4;
+    pen.globalAlpha = (sounds ? 1 : 0.4) * Math.max(FAINTEST, faded(plan, layer, (start + stop) / 2));
     pen.beginPath();
     pen.roundRect(left, top, width, height, 5);
     pen.fill();
@@ -208,10 +221,9 @@ function music(draw) {
   pen.globalAlpha = 0.45;
   pen.beginPath();
   pen.moveTo(GUTTER, top + height);
-  for (let pixel = GUTTER; pixel <= draw.wide; pixel += 1) {
-    const s = first + ((pixel - GUTTER) / (draw.wide - GUTTER)) * (last - first);
+  across(draw, 1, (pixel, s) => {
     pen.lineTo(pixel, top + height * (1 - share(level(layer, plan, s) - ducked(s)) * faded(plan, layer, s)));
-  }
+  });
   pen.lineTo(draw.wide, top + height);
   pen.fill();
   pen.globalAlpha = 1;
@@ -225,35 +237,33 @@ function music(draw) {
 
 function tone(draw) {
   const { pen, x, plan, layer, top, height } = draw;
-  const tones = plan.tones.filter((each) => each.layer === layer.name);
-  pen.strokeStyle = colour("tone");
-  pen.lineWidth = 3;
-  for (const each of tones) {
-    pen.beginPath();
-    pen.moveTo(x(each.from_s), top + height / 2);
-    pen.lineTo(x(each.to_s), top + height / 2);
-    pen.stroke();
+  pen.fillStyle = colour("tone");
+  across(draw, 1, (pixel, s) => {
+    const tall = 3 * faded(plan, layer, s);
+    pen.fillRect(pixel, top + (height - tall) / 2, 1, tall);
+  });
+  for (const each of plan.tones.filter((one) => one.layer === layer.name)) {
     words(draw, `${hz(each.course[0][1])}, ${db(layer.levels_db[0])}`, Math.max(GUTTER + 8, x(each.from_s) + 8));
   }
 }
 
 function beat(draw) {
-  const { pen, x, plan, layer, top, height, last } = draw;
+  const { pen, plan, layer, top, height } = draw;
   for (const each of plan.beats.filter((one) => one.layer === layer.name)) {
     const most = Math.max(...each.beat.map((point) => point[1])) * 1.15;
-    const y = (value) => top + height * (1 - value / most);
-    pen.strokeStyle = colour("tone");
-    pen.lineWidth = 2;
-    pen.beginPath();
-    pen.moveTo(x(0), y(each.beat[0][1]));
-    for (const [s, value] of each.beat) pen.lineTo(x(s), y(value));
-    pen.lineTo(x(Math.max(plan.seconds, last)), y(each.beat.at(-1)[1]));
-    pen.stroke();
-    pen.globalAlpha = 0.14;
-    pen.lineTo(x(plan.seconds), top + height);
-    pen.lineTo(x(0), top + height);
     pen.fillStyle = colour("tone");
-    pen.fill();
+    let next = 0; // the first point that is still to come: the times only grow
+    across(draw, 1, (pixel, s) => {
+      while (next < each.beat.length && each.beat[next][0] <= s) next += 1;
+      const [before, after] = [each.beat[Math.max(0, next - 1)], each.beat[Math.min(next, each.beat.length - 1)]];
+      const way = after[0] > before[0] ? (s - before[0]) / (after[0] - before[0]) : 0;
+      const tall = (height * (before[1] + (after[1] - before[1]) * way)) / most;
+      const loud = faded(plan, layer, s);
+      pen.globalAlpha = loud;
+      pen.fillRect(pixel, top + height - tall - 1, 1, 2);
+      pen.globalAlpha = 0.14 * loud;
+      pen.fillRect(pixel, top + height - tall, 1, tall);
+    });
     pen.globalAlpha = 1;
     const [start, end] = [each.beat[0][1], each.beat.at(-1)[1]];
     words(draw, `${start === end ? hz(start) : `${hz(start)} → ${hz(end)}`} at ${hz(each.carrier[0][1])}, ${each.mode}, ${db(layer.levels_db[0])}`);
@@ -261,14 +271,13 @@ function beat(draw) {
 }
 
 function noise(draw) {
-  const { pen, plan, layer, top, height, first, last, wide } = draw;
+  const { pen, plan, layer, top, height } = draw;
   pen.fillStyle = colour("noise");
   pen.globalAlpha = 0.4;
-  for (let pixel = GUTTER; pixel < wide; pixel += 3) {
-    const s = first + ((pixel - GUTTER) / (wide - GUTTER)) * (last - first);
+  across(draw, 3, (pixel, s) => {
     const tall = height * faded(plan, layer, s) * (0.35 + 0.3 * (((pixel * 7919) % 101) / 101));
     pen.fillRect(pixel, top + (height - tall) / 2, 2, tall);
-  }
+  });
   pen.globalAlpha = 1;
   words(draw, db(layer.levels_db[0]));
 }

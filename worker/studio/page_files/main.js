@@ -191,11 +191,13 @@ function failed(error, one) {
 
 let asked = null;
 function unpaid(told, pay) {
-  if (asked === deck().job.script && told.characters) {
+  const { script, layers } = deck().job;
+  const scripts = JSON.stringify([script, (Array.isArray(layers) ? layers : []).map((layer) => layer?.script)]);
+  if (asked === scripts && told.characters) {
     say(`These words are not spoken yet: ${told.characters} characters.`);
     return;
   }
-  asked = deck().job.script;
+  asked = scripts;
   const price = told.cents === null || told.cents === undefined ? "" : `, about ${told.cents.toFixed(1)} ¢`;
   ask("Have these words spoken?", `They are not spoken yet: ${told.characters} characters${price}. What is spoken is kept.`, "Have them spoken", "Not now", pay);
 }
