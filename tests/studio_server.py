@@ -44,7 +44,7 @@ class OpenStudio:
 def served_studio(folder: Path, config: Config, job: Mapping[str, Any] = TONES) -> Iterator[StudioServer]:
     """Serve a studio whose folder is there."""
     files = StudioFolder(folder, beside(folder, config), frozenset(texts_of(job)))
-    with StudioServer(config, files, Start(job, "first-track", "mindscript-worker")) as server:
+    with StudioServer(config, files, Start(job, "first-track", "mindscript-worker", folder)) as server:
         yield server
 
 

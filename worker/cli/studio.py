@@ -39,7 +39,7 @@ def studio(config: Config, *, job: str | None, port: int, folder: Path | None) -
     except OSError as error:
         raise WorkerError(f"{error.filename or place}: {in_words(error)}", code="output.folder") from None
     out = console()
-    with StudioServer(config, files, Start(payload, name, _program_of_any_folder()), port=port) as server:
+    with StudioServer(config, files, Start(payload, name, _program_of_any_folder(), place), port=port) as server:
         out.print("The studio is open at", soft_wrap=True)
         print(f"\n  {server.address}")  # with its token, which `words` would mask
         out.print("\nThe address works once. Tracks and recordings are in ", words(place), ".", sep="", soft_wrap=True)

@@ -205,4 +205,5 @@ def _serve(config: Config, port: int, worker: Worker, page: OperatorsPage | None
     routes: list[BaseRoute] = [*status_routes(answers, with_process=token is not None)]
     if page is not None:
         routes += page.routes
-    return Server(port, routes, token=token, open_path=None if page is None else page.path).close
+    open_path, long_path = (None, None) if page is None else (page.path, page.long_path)
+    return Server(port, routes, token=token, open_path=open_path, long_path=long_path).close

@@ -37,15 +37,16 @@ STATUS = struct.Struct("<q")  # a process id, or an exit code (negative for a si
 # install its own handlers, but it inherits a mask.
 BLOCKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PR_SET_CHILD_SUBREAPER = 36
-_JOB_OOM_SCORE = 800  # the kernel should kill a job before the worker (proc(5): -1000 to 1000)
+JOB_OOM_SCORE = 800  # the kernel should kill a job before the worker (proc(5): -1000 to 1000)
 
 
 def main() -> None:
     """Fork a job process for each request on the control socket, until the socket is closed.
 
-    Arguments: the descriptor of that socket, and the module of the function that the jobs run.
+    Arguments: the descriptor of that socket, the module of the function that the jobs run, and what the kernel goes by
+    for them when memory is short.
     """
-    oom_score = OomScore()  # opened first: of a process whose memory is private, only root may
+    oom_score = OomScore(int(sys.argv[3]))  # opened first: of a process whose memory is private, only root may
     keep_memory_private()
     control = socket.socket(fileno=int(sys.argv[1]))
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
@@ -107,7 +108,8 @@ def _keep_pages() -> None:
 class OomScore:
     """What the kernel goes by when memory is short: a job inherits the score that this process has as it forks."""
 
-    def __init__(self) -> None:
+    def __init__(self, of_jobs: int = JOB_OOM_SCORE) -> None:
+        self._of_jobs = of_jobs
         self._pid = os.getpid()
         self._file: int | None = None
         with contextlib.suppress(OSError):  # not Linux
@@ -117,7 +119,7 @@ class OomScore:
     @contextlib.contextmanager
     def of_jobs(self) -> Iterator[None]:
         """Have the score of a job meanwhile."""
-        self._set(max(_JOB_OOM_SCORE, self._own) if self._file is not None else 0)
+        self._set(max(self._of_jobs, self._own) if self._file is not None else 0)
         try:
             yield
         finally:

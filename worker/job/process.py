@@ -22,7 +22,7 @@ from typing import Self
 from worker.config import without_secrets
 from worker.errors import ConfigurationError, MachineError
 from worker.job import large_modules
-from worker.job.fork_server import STATUS
+from worker.job.fork_server import JOB_OOM_SCORE, STATUS
 from worker.job.messages import Answer, Assignment, Failed, JobOutput, Message
 from worker.job.process_tree import kill_session, session_resident_bytes
 
@@ -38,11 +38,12 @@ class ForkServer:
     """Starts the fork server for the first job, and again if it has died. Use in a ``with``.
 
     An idle worker has none: with NumPy in it, it is as large as the worker itself. It loads the module of `job`, a
-    ``module:function``, so that no job process has to.
+    ``module:function``, so that no job process has to. The kernel goes by `oom_score` when memory is short: the process
+    with the highest is killed first.
     """
 
-    def __init__(self, job: str = DEFAULT_JOB) -> None:
-        self._module = job.partition(":")[0]
+    def __init__(self, job: str = DEFAULT_JOB, *, oom_score: int = JOB_OOM_SCORE) -> None:
+        self._arguments = (job.partition(":")[0], str(oom_score))
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -102,7 +103,13 @@ class ForkServer:
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "worker.job.fork_server", str(theirs.fileno()), self._module],
+                    [
+                        sys.executable,
+                        "-m",
+                        "worker.job.fork_server",
+                        str(theirs.fileno()),
+                        *self._arguments,
+                    ],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
                     env={**without_secrets(), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},

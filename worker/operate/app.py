@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from loguru import logger
@@ -21,11 +21,13 @@ from worker.errors import Kind, WorkerError
 from worker.logs import where
 from worker.masks import masked
 from worker.operate.changes import MOST, Choice, Found, Verb, as_object, change, command, find
+from worker.operate.editing_process import EDITING_TIMINGS, EditingTimings
+from worker.operate.editor import EDITOR, Editor
 from worker.operate.feed import FEED_TIMINGS, Feed, FeedTimings
 from worker.operate.guard import LOGIN, Guard, login_page
-from worker.operate.job_page import job_text, script_text
+from worker.operate.job_page import job_text, log_script, script_text
 from worker.operate.sessions import Session, Sessions, TooManyTriesError
-from worker.operate.story import NoSuchJobError, Story, read_story, whole_id
+from worker.operate.story import NoSuchJobError, Story, job_to_edit, read_story, whole_id
 from worker.operate.summary import Summary
 from worker.operate.view import json_text, paused_as_object
 from worker.queue.service import Queue
@@ -41,6 +43,7 @@ _LONGEST_REASON: Final = 300
 _WRONG: Final = "That is not the token."
 _BUSY: Final = "Too many wrong tokens are being tried. Try again in a while."
 _VERBS: Final[tuple[Verb, ...]] = ("cancel", "retry", "purge")
+Result = TypeVar("Result")
 
 
 class OperatorsPage:
@@ -53,7 +56,14 @@ class OperatorsPage:
     """
 
     def __init__(
-        self, config: Config, queue: Queue, state: State, *, token: str, timings: FeedTimings = FEED_TIMINGS
+        self,
+        config: Config,
+        queue: Queue,
+        state: State,
+        *,
+        token: str,
+        timings: FeedTimings = FEED_TIMINGS,
+        editing: EditingTimings = EDITING_TIMINGS,
     ) -> None:
         self._config = config
         self._queue = queue
@@ -61,8 +71,10 @@ class OperatorsPage:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="operate")
         self._asked = 0
         self._feed = Feed(Summary(queue, state).read, self._pool, timings=timings)
+        self.editor = Editor(config, path=PATH, read=self._job_to_edit, is_good=self._sessions.is_good, timings=editing)
 
     path = PATH
+    long_path = f"{PATH}{EDITOR}"
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -77,6 +89,7 @@ class OperatorsPage:
                 Route("/api/jobs", self._change_jobs, methods=["POST"]),
                 Route("/api/jobs/{id}", self._job),
                 Route("/api/jobs/{id}/script", self._script, methods=["POST"]),
+                *self.editor.routes,
             ],
             exception_handlers={
                 HTTPException: _http_error,
@@ -95,8 +108,9 @@ class OperatorsPage:
         self._feed.wake()
 
     def close(self) -> None:
-        """End the streams, and what waits for a thread."""
+        """End the streams, the editor, and what waits for a thread."""
         self._feed.close()
+        self.editor.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _login(self, request: Request) -> Response:
@@ -142,10 +156,7 @@ class OperatorsPage:
 
         def read() -> str:
             story = self._story(request)
-            job_id = story.job.row.job_id
-            logger.bind(event="studio.script", session=session, job=job_id).warning(
-                "studio: session {} was shown the script of job {}", session, job_id
-            )
+            log_script(session, story.job.row.job_id)
             return script_text(story)
 
         return await self._answer(read)
@@ -201,16 +212,22 @@ class OperatorsPage:
         job_id = whole_id(self._queue, request.path_params["id"])
         return read_story(self._queue, job_id, self._config)
 
+    async def _job_to_edit(self, beginning: str) -> Mapping[str, Any]:
+        """A job for the editor: the row's payload as text, and what its track says of its sound."""
+        return await self._in_pool(lambda: job_to_edit(self._queue, whole_id(self._queue, beginning)))
+
     async def _answer(self, work: Callable[[], str]) -> Response:
+        return Response(await self._in_pool(work), media_type="application/json")
+
+    async def _in_pool(self, work: Callable[[], Result]) -> Result:
         """Have it done in a thread: the server's own must not wait for the database."""
         if self._asked >= _MOST_ASKED:
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "too much is being asked at once")
         self._asked += 1
         try:
-            text = await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
             self._asked -= 1
-        return Response(text, media_type="application/json")
 
     def _media(self) -> str:
         """Where a track may be played from: the storage that signs its address."""

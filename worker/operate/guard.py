@@ -13,6 +13,7 @@ from worker.operate.sessions import Sessions
 from worker.web.guarding import READS, is_from_page, is_read_by_page, refused, with_headers
 
 LOGIN = "/login"
+_PAGES = frozenset({"/", "/edit/"})  # of which a stranger sees the login
 _OPEN_FILES = frozenset({"/page/base.css"})  # the login has to look like something
 _PAGE = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -53,7 +54,7 @@ class Guard:
         secure = came_by_https(headers)
         path = scope["path"].removeprefix(self._path)
         is_read = scope["method"] in READS
-        if is_read and path != "/" and not is_read_by_page(headers):
+        if is_read and path not in _PAGES and not is_read_by_page(headers):
             return refused(HTTPStatus.FORBIDDEN, "this request comes from another page")
         if not is_read and not is_from_page(headers, {f"{'https' if secure else 'http'}://{host}"}):
             return refused(HTTPStatus.FORBIDDEN, "this request comes from another page")
@@ -61,7 +62,7 @@ class Guard:
         scope.setdefault("state", {}).update(session=session, host=host, secure=secure)
         if session is not None or (is_read and path in _OPEN_FILES) or (not is_read and path == LOGIN):
             return None
-        if is_read and path == "/":
+        if is_read and path in _PAGES:
             return login_page(self._path)
         return refused(HTTPStatus.UNAUTHORIZED, "log in first")
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from loguru import logger
+
 from worker.operate.changes import Choice, Verb, command
 from worker.operate.story import Story, as_document, shown_payload
 from worker.operate.view import json_text
@@ -53,6 +55,13 @@ def job_text(story: Story) -> str:
 def script_text(story: Story) -> str:
     """The payload with the customer's words, as JSON."""
     return json_text({"payload": shown_payload(story, with_script=True)})
+
+
+def log_script(session: str, job_id: str) -> None:
+    """Log that a session was shown a customer's words."""
+    logger.bind(event="studio.script", session=session, job=job_id).warning(
+        "studio: session {} was shown the script of job {}", session, job_id
+    )
 
 
 def receipt(quality: Mapping[str, Any]) -> list[Line]:

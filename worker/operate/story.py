@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from worker.config import Config
-from worker.errors import WorkerError
+from worker.errors import JobError, WorkerError
 from worker.masks import masked
 from worker.operate.view import as_object
 from worker.printable import printable
@@ -97,6 +97,28 @@ def read_story(queue: Queue, job_id: str, config: Config) -> Story:
         attempts=attempts,
         cause=next((cause for cause in causes if cause.name == job.row.parked_cause), None),
     )
+
+
+def job_to_edit(queue: Queue, job_id: str) -> dict[str, Any]:
+    """What the editor needs of a job: its payload as text, whose it is, and what its track says of its sound.
+
+    Raises
+    ------
+    JobError
+        If the payload was removed, or is too large.
+    """
+    job = queue.one_listed(job_id)
+    text, size = queue.payload_of(job_id)
+    if job is None:
+        raise NoSuchJobError(f"there is no job {job_id}")
+    row = job.row
+    if text is None or row.purged_at is not None:
+        why = "was purged, or has never had a payload" if size is None else f"has a payload of {size} bytes"
+        raise JobError(f"job {job_id} {why}")
+    track = None
+    if row.track_id is not None and row.user_id is not None:
+        track = queue.saved_track(row.track_id, row.user_id)
+    return {"job_id": job_id, "payload_text": text, "user_id": row.user_id, "track": track}
 
 
 def _files(result: Mapping[str, Any], job: ListedJob, config: Config) -> Files:

@@ -15,6 +15,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from worker.web.bodies import UPLOAD_BYTES
+
 READ_BYTES = 16 * 1024
 _REFUSED_S = 1.0
 
@@ -25,12 +27,14 @@ class HttpLimits:
 
     `head_s` is from the opening of the connection to the end of the request's head, `request_s` from there to the
     end of its body; `answer_s` is how long a client may leave an answer unread. `connections` may be open at once.
-    `open_body_bytes` of a body are kept without the token, by those paths that take one.
+    `open_body_bytes` of a body are kept without the token, by those paths that take one; `long_body_bytes` are passed
+    on part by part, by those that take a long one.
     """
 
     head_bytes: int = 16 * 1024
     body_bytes: int = 64 * 1024
     open_body_bytes: int = 4 * 1024
+    long_body_bytes: int = UPLOAD_BYTES
     head_s: float = 2.0
     request_s: float = 8.0
     answer_s: float = 10.0
@@ -38,6 +42,8 @@ class HttpLimits:
 
 
 HTTP_LIMITS = HttpLimits()
+BODY_TIME = "body_time"
+"""In a request's state: how an application gives its body more time; called with seconds."""
 
 
 class Connection(H11Protocol, asyncio.BufferedProtocol):
@@ -92,6 +98,7 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
                     self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
                 return
             self._has_head = True
+            self.scope["state"][BODY_TIME] = self._allow_body  # its application has not been called yet
             self._allow(self._limits.request_s)
         if data:
             super().data_received(data)
@@ -137,6 +144,11 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
             )
         self.transport.write_eof()
         self._allow(_REFUSED_S)
+
+    def _allow_body(self, seconds: float) -> None:
+        """Give the body more time, unless it is here."""
+        if not self._is_whole:
+            self._allow(seconds)
 
     def _allow(self, seconds: float | None) -> None:
         """Close the connection after this time, in place of the time before; None: leave it open."""

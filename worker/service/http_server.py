@@ -52,6 +52,9 @@ class Server:
         What authorises a request, as ``Authorization: Bearer …``; without one none is.
     open_path : str, optional
         Below it, requests may have a short body without the token: the endpoints there check who sends it.
+    long_path : str, optional
+        Below it, what is longer than that short body is passed on as it comes, up to `HttpLimits.long_body_bytes`: the
+        endpoints there must check who sends it before they read any of it.
     host : str
         All interfaces by default, since the dyno's router is outside the container.
 
@@ -68,6 +71,7 @@ class Server:
         *,
         token: str | None = None,
         open_path: str | None = None,
+        long_path: str | None = None,
         host: str = "",
         limits: HttpLimits = HTTP_LIMITS,
     ) -> None:
@@ -79,7 +83,7 @@ class Server:
         connection = partial(Connection, limits, memoryview(bytearray(READ_BYTES)))
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
-                application(routes, token=token, open_path=open_path, limits=limits),
+                application(routes, token=token, open_path=open_path, long_path=long_path, limits=limits),
                 http=cast(type[asyncio.Protocol], connection),
                 ws="none",
                 lifespan="off",
@@ -149,12 +153,14 @@ def application(
     *,
     token: str | None,
     open_path: str | None = None,
+    long_path: str | None = None,
     limits: HttpLimits = HTTP_LIMITS,
 ) -> ASGIApp:
     """The routes, with the token checked, requests read to their end, and errors as JSON."""
+    whole = Middleware(_WholeRequests, token=token, open_path=open_path, long_path=long_path, limits=limits)
     made = Starlette(
         routes=list(routes),
-        middleware=[Middleware(_WholeRequests, token=token, open_path=open_path, limits=limits)],
+        middleware=[whole],
         exception_handlers={HTTPException: _http_error, Exception: _bug},
     )
     made.router.redirect_slashes = False  # it would lead to wherever the client's Host says
@@ -170,13 +176,17 @@ def as_json(content: object, status: int = HTTPStatus.OK, headers: Mapping[str, 
 class _WholeRequests:
     """Reads a request's body before it is answered: a client that still sends might not see the answer.
 
-    Only an authorised request's body is kept, and a short one below the open path; others would fill the memory.
+    Only an authorised request's body is kept, and a short one below the open path; others would fill the memory. A
+    longer one below the long path is left to the application.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str | None, open_path: str | None, limits: HttpLimits) -> None:
+    def __init__(
+        self, app: ASGIApp, *, token: str | None, open_path: str | None, long_path: str | None, limits: HttpLimits
+    ) -> None:
         self._app = app
         self._expected = None if token is None else f"Bearer {token}".encode()
         self._open = None if open_path is None else f"{open_path}/"
+        self._long = None if long_path is None else f"{long_path}/"
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,7 +199,12 @@ class _WholeRequests:
             return
         is_open = self._open is not None and scope["path"].startswith(self._open)
         longest = self._limits.open_body_bytes if is_open else self._limits.body_bytes
-        if int(headers.get("content-length", "0")) > longest:
+        length = int(headers.get("content-length", "0"))
+        is_long = self._long is not None and scope["path"].startswith(self._long)
+        if is_long and longest < length <= self._limits.long_body_bytes:
+            await self._app(scope, receive, send)
+            return
+        if length > longest:
             await _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)(scope, receive, send)
             return
         body, is_whole = b"", False

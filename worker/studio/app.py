@@ -15,18 +15,17 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.routing import BaseRoute, Route
 
 from worker.config import Config
 from worker.errors import Kind, WorkerError
 from worker.logs import where
+from worker.masks import masked
 from worker.payload.schema import RenderJob
 from worker.render.previewer import Heard, UnpaidSpeechError
 from worker.render.studio import Studio
 from worker.studio.checking import check
 from worker.studio.folder import StudioFolder
-from worker.studio.guards import Access, Guard
 from worker.studio.hearing import Asked, Hearing, OvertakenError, wav_of
 from worker.studio.renders import ENDED, Renders
 from worker.studio.starts import Start, start_document
@@ -51,8 +50,8 @@ class StudioContext:
     start: Start
 
 
-def application(context: StudioContext, *, port: int, access: Access) -> ASGIApp:
-    """The studio as an ASGI application, for a server on this port."""
+def application(context: StudioContext, *further: BaseRoute) -> Starlette:
+    """The studio as an ASGI application, with further routes; whoever serves it says who may use it."""
     api = _Api(context)
     routes = [
         *page_routes("worker.studio"),
@@ -66,6 +65,7 @@ def application(context: StudioContext, *, port: int, access: Access) -> ASGIApp
         Route("/api/renders/{id}/cancel", api.cancel, methods=["POST"]),
         Route("/api/renders/{id}/events", api.events),
         Route("/api/files/{id}", api.file),
+        *further,
     ]
     made = Starlette(
         routes=routes,
@@ -78,7 +78,7 @@ def application(context: StudioContext, *, port: int, access: Access) -> ASGIApp
         },
     )
     made.router.redirect_slashes = False
-    return Guard(made, port=port, access=access)  # around all of it, so that the answer to a bug has its headers, too
+    return made
 
 
 class _Api:
@@ -128,6 +128,7 @@ class _Api:
     async def upload(self, request: Request) -> Response:
         """Take a recording or music; the answer has the name by which a job names it."""
         folder = self._context.folder
+        folder.check_room()
         received = await receive_file(request, folder.incoming())
         taken = await asyncio.to_thread(folder.take, received.path, received.digest, self._context.studio.ffmpeg)
         return JSONResponse({"name": taken.name, "seconds": round(taken.seconds, 3), "sounds": folder.sounds()})
@@ -136,6 +137,7 @@ class _Api:
         """Begin to make the whole track."""
         body = await json_body(request)
         job = await self._job(body)
+        self._context.folder.check_room()
         return JSONResponse(self._context.renders.start(job, pay=body.get("pay") is True).as_json())
 
     async def cancel(self, request: Request) -> Response:
@@ -243,7 +245,11 @@ async def _worker_error(request: Request, error: Exception) -> Response:
     """What a person can put right is 422, words that must be paid for 409, all else 503."""
     del request
     assert isinstance(error, WorkerError)  # noqa: S101 - registered for it
-    told: dict[str, Any] = {"error": error.message, "code": error.code, "lines": list(error.lines)}
+    told: dict[str, Any] = {
+        "error": masked(error.message),
+        "code": error.code,
+        "lines": [masked(line) for line in error.lines],
+    }
     if isinstance(error, UnpaidSpeechError):
         return JSONResponse({**told, "characters": error.characters, "cents": error.cents}, HTTPStatus.CONFLICT)
     is_theirs = error.kind in (Kind.PERMANENT, Kind.CONFIGURATION)

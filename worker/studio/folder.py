@@ -10,13 +10,13 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from dsp.loudness import LoudnessMeter, integrated_lufs
-from worker.errors import MediaError
+from worker.errors import JobError, MediaError
 from worker.ffmpeg.program import Ffmpeg
 from worker.formats import INPUT_ENDINGS
 from worker.media.decode import opened_sound
@@ -45,14 +45,19 @@ class StudioFolder:
     path : Path
     outside : Fetch
         Gets what the job that the studio was started with names, wherever that is, and what is at a web address.
-    stated : frozenset of str
+    stated : container of str
         All texts of that job.
+    most_bytes : int, optional
+        How much may lie here before nothing more is taken or made.
     """
 
-    def __init__(self, path: Path, outside: Fetch, stated: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, path: Path, outside: Fetch, stated: Container[str] = frozenset(), *, most_bytes: int | None = None
+    ) -> None:
         self.path = path
         self._outside = outside
         self._stated = stated
+        self._most_bytes = most_bytes
 
     def names(self) -> list[str]:
         """The files that are there, hidden ones left out."""
@@ -78,6 +83,19 @@ class StudioFolder:
         if reference in self._stated or re.match(r"https?://", reference, re.IGNORECASE):
             return self._outside(reference, into=into, what=what)
         raise MediaError(f"{what}: there is no such file in the studio's folder; drop it into the page", code=MISSING)
+
+    def check_room(self) -> None:
+        """Raise `JobError` if what lies here leaves no room for more."""
+        if self._most_bytes is None:
+            return
+        with os.scandir(self.path) as entries:
+            taken = sum(entry.stat().st_size for entry in entries)
+        if taken >= self._most_bytes:
+            raise JobError(
+                f"the studio's folder is full: it holds {taken >> 20} MB of recordings and tracks, allowed are "
+                f"{self._most_bytes >> 20}",
+                code="studio.full",
+            )
 
     def incoming(self) -> Path:
         """A new name for what is being received."""

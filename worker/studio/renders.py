@@ -21,6 +21,7 @@ from worker.formats import FORMATS
 from worker.inspect.measured import MeasuredFile, SideFiles, measure_file
 from worker.inspect.receipt import receipt
 from worker.logs import where
+from worker.masks import masked
 from worker.payload.layers import SpeechLayer
 from worker.payload.schema import RenderJob
 from worker.render.previewer import UnpaidSpeechError, refuse_unpaid
@@ -105,7 +106,7 @@ class Renders:
             render.result = {"error": error.message, "characters": error.characters, "cents": error.cents}
             render.state = "unpaid"
         except WorkerError as error:
-            render.result = {"error": error.message, "lines": list(error.lines)}
+            render.result = {"error": masked(error.message), "lines": [masked(line) for line in error.lines]}
             render.state = "failed"
         except Exception as error:  # noqa: BLE001 - the page is told, whatever it was
             logger.bind(event="studio.bug").error("studio: a bug, {} {}", type(error).__name__, where(error))

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from worker.config import Config
 from worker.errors import ConfigurationError
@@ -16,7 +17,7 @@ from worker.os_errors import in_words
 from worker.render.studio import Studio
 from worker.studio.app import StudioContext, application
 from worker.studio.folder import StudioFolder
-from worker.studio.guards import Access
+from worker.studio.guards import Access, Guard
 from worker.studio.hearing import Hearing
 from worker.studio.renders import Renders
 from worker.studio.starts import Start
@@ -25,6 +26,27 @@ ADDRESS: Final = "127.0.0.1"
 _HEAD_BYTES: Final = 16 * 1024
 _MOST_AT_ONCE: Final = 64  # requests; more are answered with 503
 _IDLE_S: Final = 30
+
+
+def http_server(app: ASGIApp) -> uvicorn.Server:
+    """What serves the studio, on whichever socket."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level=logging.CRITICAL + 1,  # what fails is logged by the application
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            h11_max_incomplete_event_size=_HEAD_BYTES,
+            limit_concurrency=_MOST_AT_ONCE,
+            timeout_keep_alive=_IDLE_S,
+            timeout_graceful_shutdown=1,
+        )
+    )
 
 
 class StudioServer:
@@ -50,23 +72,8 @@ class StudioServer:
         self.access = Access(self.port)
         studio = Studio(config, folder.fetch)
         self.context = StudioContext(config, studio, folder, Hearing(studio), Renders(studio, folder), start)
-        self._uvicorn = uvicorn.Server(
-            uvicorn.Config(
-                application(self.context, port=self.port, access=self.access),
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                log_level=logging.CRITICAL + 1,  # what fails is logged by the application
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                h11_max_incomplete_event_size=_HEAD_BYTES,
-                limit_concurrency=_MOST_AT_ONCE,
-                timeout_keep_alive=_IDLE_S,
-                timeout_graceful_shutdown=1,
-            )
-        )
+        # the guard is around all of it, so that the answer to a bug has its headers, too
+        self._uvicorn = http_server(Guard(application(self.context), port=self.port, access=self.access))
         self._thread = threading.Thread(
             target=self._uvicorn.run, kwargs={"sockets": [self._socket]}, name="studio", daemon=True
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from worker.config import Config
@@ -17,11 +18,24 @@ from worker.tts import available_voices
 
 @dataclass(frozen=True)
 class Start:
-    """The job that the page opens with, and how to call it and this program on a command line."""
+    """What the page opens with.
+
+    Attributes
+    ----------
+    job : mapping
+    name : str
+        How to call it.
+    program, folder : str, Path, optional
+        This program on a command line, and where it finds the page's files; without them the page shows no command.
+    queue : str, optional
+        Where operators have the queue, whose jobs the page can open.
+    """
 
     job: Mapping[str, Any]
     name: str
-    program: str
+    program: str | None = None
+    folder: Path | None = None
+    queue: str | None = None
 
 
 def start_document(start: Start, folder: StudioFolder, config: Config) -> dict[str, Any]:
@@ -30,7 +44,8 @@ def start_document(start: Start, folder: StudioFolder, config: Config) -> dict[s
         "job": start.job,
         "name": start.name,
         "program": start.program,
-        "folder": str(folder.path.absolute()),
+        "folder": None if start.folder is None else str(start.folder.absolute()),
+        "queue": start.queue,
         "sounds": folder.sounds(),
         "sessions": [
             {"name": name, "summary": session.summary, "minutes": session.minutes} for name, session in SESSIONS.items()

@@ -118,7 +118,7 @@ def test_the_page_has_no_inline_script_or_style(studio):
     page = studio.client.get("/").text
     assert "<style" not in page
     assert " style=" not in page
-    assert page.count("<script") == page.count('<script type="module" src="/page/') == 1
+    assert page.count("<script") == page.count('<script type="module" src="page/') == 1
     assert "http://" not in page
     assert "https://" not in page
 

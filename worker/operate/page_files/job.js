@@ -53,8 +53,10 @@ function payload(job) {
       say(`Refused: ${error.message}`);
     }
   } }, "Show the customer's words");
+  const open = element("a", { href: `/studio/edit/#job/${job.id}`, id: "open-editor" }, "Open in the editor, with the customer's words");
   const note = element("p", { class: "quiet" }, "That they were asked for is logged, with this session and this job.");
-  return element("details", { class: "card" }, element("summary", {}, "Payload"), ...(job.purged_at ? [] : [show, note]), text);
+  const asking = element("p", { class: "actions" }, show, open);
+  return element("details", { class: "card" }, element("summary", {}, "Payload"), ...(job.purged_at ? [] : [asking, note]), text);
 }
 
 function deeds(job, again) {

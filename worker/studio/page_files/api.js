@@ -3,13 +3,13 @@
 import { answer, post } from "./requests.js";
 
 export async function upload(file) {
-  const response = await fetch("/api/uploads", { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file });
+  const response = await fetch("api/uploads", { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file });
   return (await answer(response)).json();
 }
 
 // A span of the track: `facts` of the answer, and both channels.
 export async function hear(body, signal) {
-  const response = await post("/api/hear", body, signal);
+  const response = await post("api/hear", body, signal);
   const bytes = await response.arrayBuffer();
   const samples = new Int16Array(bytes, 44);
   const frames = samples.length / 2;
@@ -22,7 +22,7 @@ export async function hear(body, signal) {
 }
 
 export function follow(id, told) {
-  const events = new EventSource(`/api/renders/${id}/events`);
+  const events = new EventSource(`api/renders/${id}/events`);
   events.onmessage = (event) => {
     const now = JSON.parse(event.data);
     if (!["waiting", "running"].includes(now.state)) events.close();

@@ -7,14 +7,15 @@ import { Lanes, drawWave } from "./lanes.js";
 import { Player } from "./player.js";
 import { Rendering } from "./render.js";
 import { Refused, get, post } from "./requests.js";
+import { startOf } from "./start.js";
 
 const SPAN_S = 15;
 const NEXT_BEFORE_S = 8;
 const DRAW_MS = 250;
 const STILL_MS = 1000;
-const PAGE = crypto.randomUUID();
+const PAGE = [...crypto.getRandomValues(new Uint32Array(4))].join("-"); // randomUUID is not there without https
 const byId = (id) => document.getElementById(id);
-const start = await get("/api/start");
+const start = await startOf(await get("api/start"));
 const player = new Player();
 const lanes = new Lanes(byId("lanes-canvas"));
 // By name: the job, its last answers, and what is on its way.
@@ -150,7 +151,7 @@ async function measure(name) {
   one.measuring = version;
   show();
   try {
-    const facts = await (await post("/api/measure", request(name, one))).json();
+    const facts = await (await post("api/measure", request(name, one))).json();
     if (one.version === version) {
       one.facts = { ...one.facts, ...facts, start_s: one.facts.start_s };
       refresh(name);
@@ -167,7 +168,7 @@ async function draw(name) {
   const one = decks.get(name);
   const { version } = one;
   try {
-    const plan = await (await post("/api/lanes", request(name, one))).json();
+    const plan = await (await post("api/lanes", request(name, one))).json();
     if (one.version !== version) return;
     one.plan = plan;
     if (decks.get(player.active) === one) lanes.show(plan);
@@ -238,7 +239,7 @@ async function check(name) {
   const { version } = one;
   let found;
   try {
-    found = await (await post("/api/check", { job: one.job })).json();
+    found = await (await post("api/check", { job: one.job })).json();
   } catch (error) {
     failed(error, one);
     return;
@@ -436,7 +437,9 @@ document.addEventListener("keydown", (event) => {
 addEventListener("resize", show);
 
 byId("job-name").textContent = start.name;
+byId("copy-command").hidden = start.folder === null;
 byId("json").closest("details").open = matchMedia("(min-width: 60rem)").matches;
 globalThis.studio = { player, decks, lanes }; // for the browser's console
 change((job) => job, { from: "load" });
+if (start.refused) byId("opening").textContent = start.refused;
 requestAnimationFrame(tick);

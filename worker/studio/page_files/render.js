@@ -11,13 +11,13 @@ export class Rendering {
   constructor(unpaid) {
     this.unpaid = unpaid;
     this.id = null;
-    byId("cancel").addEventListener("click", () => post(`/api/renders/${this.id}/cancel`, {}));
+    byId("cancel").addEventListener("click", () => post(`api/renders/${this.id}/cancel`, {}));
   }
 
   async start(job, pay = false) {
     byId("render").disabled = true;
     try {
-      const begun = await (await post("/api/renders", { job, pay })).json();
+      const begun = await (await post("api/renders", { job, pay })).json();
       this.id = begun.id;
     } catch (error) {
       byId("render").disabled = false;
@@ -57,7 +57,7 @@ function showReceipt(made) {
       element("td", { class: kind }, words));
   });
   const heads = ["Figure", "Promised", "Measured", "Verdict"].map((words) => element("th", { scope: "col" }, words));
-  const file = (id) => `/api/files/${id}`;
+  const file = (id) => `api/files/${id}`;
   const link = (id, words) => element("a", { href: `${file(id)}?download`, download: "" }, words);
   const { files } = made;
   const list = (title, lines) => (lines.length ? [element("h3", {}, title), element("ul", {}, ...lines.map((line) => element("li", {}, line)))] : []);
