@@ -269,7 +269,7 @@ def _add_enqueue(commands: Any) -> None:
     enqueue = commands.add_parser(
         "enqueue",
         purpose="work through a queue",
-        examples=("enqueue job.json", "enqueue 'jobs/*.json'"),
+        examples=("enqueue job.json", "enqueue 'jobs/*.json'", "enqueue album.json"),
         help="put jobs into the queue, with the files that lie beside them; none, if one is bad",
     )
     enqueue.add_argument("jobs", nargs="+", metavar="JOB", help=_JOBS)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from itertools import chain
 from typing import Any
 
 from worker.cli.database import with_database
-from worker.cli.job_checks import check_title, checked_jobs, raise_all
+from worker.cli.job_checks import check_title, raise_all
 from worker.cli.job_files import JobFile, job_files
 from worker.cli.local_media import LocalFile, local_files, take_along
 from worker.cli.program import program
+from worker.cli.queueable import Queueable, queueable_of
 from worker.cli.terminal import length, print_json
 from worker.config import Config
 from worker.errors import MediaError, WorkerError
 from worker.masks import for_terminal
-from worker.payload.aliases import load_payload
-from worker.payload.schema import RenderJob
 from worker.queue.service import open_queue
 
 
@@ -33,22 +33,18 @@ def enqueue(
     """
     files = job_files(jobs)
     check_title(title, files)
-    checked = checked_jobs(files, config, strict=strict)
-    payloads = [
-        _with_title(load_payload(file.read()), job.metadata.title, file, title)
-        for file, job in zip(files, checked, strict=True)
-    ]
-    media = _media_of_all(files, payloads, checked, config)
+    wanted = queueable_of(files, config, title=title, strict=strict)
+    media = _media_of_all(wanted, config)
     with with_database(config) as config, closing(open_queue(config, worker_name="mindscript-enqueue")) as queue:
         queued = []
-        for payload, job, files_beside in zip(payloads, checked, media, strict=True):
-            along = take_along(payload, files_beside, config)
+        for each, of_jobs in zip(wanted, media, strict=True):
+            along = [take_along(payload, found, config) for payload, found in zip(each.payloads, of_jobs, strict=True)]
             queued.append(
                 {
-                    "id": queue.enqueue(along),
-                    "title": (along.get("metadata") or {}).get("title"),
-                    "length_s": None if job.duration_min is None else 60 * job.duration_min,
-                    "taken_along": [str(each.path) for each in files_beside],
+                    "id": queue.enqueue(each.row(along)),
+                    "title": each.title,
+                    "length_s": each.length_s,
+                    "taken_along": [str(found.path) for found in chain.from_iterable(of_jobs)],
                 }
             )
             if not as_json:
@@ -60,27 +56,18 @@ def enqueue(
     return 0
 
 
-def _with_title(payload: Mapping[str, Any], own: str | None, file: JobFile, title: str | None) -> dict[str, Any]:
-    """The payload with the title that was asked for; without one, and without its own, with its file's name."""
-    if title is None and own is None and file.path is not None:
-        title = file.stem.encode(errors="replace").decode()
-    if title is None:
-        return dict(payload)
-    return {**payload, "metadata": {**(payload.get("metadata") or {}), "title": title}}
-
-
-def _media_of_all(
-    files: Sequence[JobFile], payloads: Sequence[Mapping[str, Any]], jobs: Sequence[RenderJob], config: Config
-) -> list[list[LocalFile]]:
+def _media_of_all(wanted: Sequence[Queueable], config: Config) -> list[list[list[LocalFile]]]:
     """Look for the media of all jobs before any is queued."""
-    found: list[list[LocalFile]] = []
+    found: list[list[list[LocalFile]]] = []
     errors: list[tuple[JobFile, WorkerError]] = []
-    for file, payload, job in zip(files, payloads, jobs, strict=True):
-        try:
-            found.append(local_files(payload, job, file.folder, config))
-        except MediaError as error:
-            errors.append((file, error))
-    raise_all(errors, several=len(files) > 1)
+    for each in wanted:
+        found.append([])
+        for payload, job in zip(each.payloads, each.jobs, strict=True):
+            try:
+                found[-1].append(local_files(payload, job, each.file.folder, config))
+            except MediaError as error:
+                errors.append((each.file, error))
+    raise_all(errors, several=len(wanted) > 1)
     return found
 
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Collection
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import Any
 
 from worker.cli.database import with_database
@@ -14,6 +15,7 @@ from worker.cli.terminal import print_json, words
 from worker.config import Config
 from worker.errors import JobError, WorkerError
 from worker.operate.changes import why_refused
+from worker.payload.album import is_album, parse_album
 from worker.payload.aliases import load_payload
 from worker.payload.parse import parse_job
 from worker.payload.track_row import completed_payload
@@ -111,11 +113,12 @@ def _drop_speech(
     row = None if job.track_id is None else queue.saved_track(job.track_id, user)
     try:
         payload = completed_payload(load_payload(job.payload_text or "{}"), row).payload
-        parsed = parse_job(payload, max_script_characters=1_000_000, max_duration_min=config.max_duration_min)
+        limits: dict[str, Any] = {"max_script_characters": 1_000_000, "max_duration_min": config.max_duration_min}
+        jobs = parse_album(payload, **limits).jobs if is_album(payload) else (parse_job(payload, **limits),)
     except WorkerError:
         return ()
     unknown: list[str] = []
-    for each in speech_jobs(parsed):
+    for each in chain.from_iterable(map(speech_jobs, jobs)):
         if each.voice.provider != "uploaded":
             dropped = drop_pieces(each, config, cache)
             report.pieces += dropped.pieces

@@ -14,6 +14,7 @@ from worker.errors import ConfigurationError, WorkerError
 from worker.job.channel import Channel
 from worker.job.messages import JobInput
 from worker.render import stages
+from worker.render.album import ProducedAlbum
 from worker.render.produce import Produced
 from worker.storage.base import CONTENT_TYPES, RENDERS, Storage, Stored, preview_key, track_key
 
@@ -38,7 +39,7 @@ class Published:
 
 def publish(
     job_input: JobInput,
-    produced: Produced,
+    produced: Produced | ProducedAlbum,
     track_file: Path,
     preview_file: Path,
     *,

@@ -21,8 +21,10 @@ from worker.masks import masked
 
 if TYPE_CHECKING:  # heavy modules are loaded by the job process only; the idle worker needs none of them
     from worker.job.publish import Published
+    from worker.payload.album import Album
     from worker.payload.schema import RenderJob
     from worker.payload.track_row import Completed
+    from worker.render.album import ProducedAlbum
     from worker.render.produce import Produced
 
 _SLOW_S_PER_CHARACTER = 0.15  # at speed 1: half as fast as the voices are
@@ -39,14 +41,17 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
         From `Channel.may_publish`.
     """
     from worker.codec.encoding import Encoding
+    from worker.job.album import notes_of_tracks, produced_album, result_of_tracks
     from worker.job.publish import publish
+    from worker.payload.album import Album
+    from worker.render.album import ProducedAlbum
     from worker.storage.choose import open_storage
 
     completed = _complete(job_input, channel)
     job = _parse(completed, job_input, config)
-    channel.length(_expected_s(job, config))
-    encoding = Encoding.for_quality(job.output.format, job.output.quality)
-    track_file, preview_file = folder / f"track.{encoding.format}", folder / "preview.mp3"
+    channel.length(_work_s(job, config))
+    output = job.jobs[0].output if isinstance(job, Album) else job.output
+    track_file, preview_file = folder / f"track.{output.format}", folder / "preview.mp3"
     with closing(open_storage(config)) as storage:
         from worker.media.download import Listings, fetch_media
         from worker.media.reference import What
@@ -66,27 +71,35 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
                 listings=listings,
             )
 
-        produced = produce(
-            job,
-            track_file,
-            studio=Studio(
-                config,
-                fetch,
-                waited_s=job_input.waited_s,
-                asks_refused_voices=job_input.is_probe,
-                check_characters=_check_of_characters(config, channel),
-                speech_store=storage.small_files(config.tts_cache_bucket) if config.tts_cache_bucket else None,
-                places=channel,
-                catalogue=channel.catalogue,
-                without_music=config.on_missing_music == "without",
-                without_cover="always" if completed.has_tracks_cover else "missing",
-            ),
-            encoding=encoding,
-            preview=preview_file,
-            preview_s=config.preview_seconds,
-            on_progress=lambda stage, fraction: channel.progress(int(100 * fraction), stage),
-            uploads=True,
+        def on_progress(stage: str, fraction: float) -> None:
+            channel.progress(int(100 * fraction), stage)
+
+        studio = Studio(
+            config,
+            fetch,
+            waited_s=job_input.waited_s,
+            asks_refused_voices=job_input.is_probe,
+            check_characters=_check_of_characters(config, channel),
+            speech_store=storage.small_files(config.tts_cache_bucket) if config.tts_cache_bucket else None,
+            places=channel,
+            catalogue=channel.catalogue,
+            without_music=config.on_missing_music == "without",
+            without_cover="always" if completed.has_tracks_cover else "missing",
         )
+        produced: Produced | ProducedAlbum
+        if isinstance(job, Album):
+            produced = produced_album(job, track_file, preview_file, studio=studio, on_progress=on_progress)
+        else:
+            produced = produce(
+                job,
+                track_file,
+                studio=studio,
+                encoding=Encoding.for_quality(output.format, output.quality),
+                preview=preview_file,
+                preview_s=config.preview_seconds,
+                on_progress=on_progress,
+                uploads=True,
+            )
         log = logger.bind(job=job_input.job_id)
         if produced.music_error is not None:
             log.bind(event="music.left_out").warning("made without its music: {}", produced.music_error.message)
@@ -96,7 +109,14 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
             job_input, produced, track_file, preview_file, config=config, storage=storage, channel=channel
         )
     notes = ["The order names no sound, so it was made from the track as it is saved."] if completed.is_of_track else []
-    return _output(produced, published, track_file, notes=notes, title=job.metadata.title)
+    if isinstance(produced, ProducedAlbum):
+        assert isinstance(job, Album)  # noqa: S101 - what was made is what was asked for
+        notes += notes_of_tracks(produced)
+        more = result_of_tracks(job, produced, published)
+    else:
+        more = _result_beside(produced, published)
+    title = job.title if isinstance(job, Album) else job.metadata.title
+    return _output(produced, published, track_file, notes=notes, title=title, more=more)
 
 
 def _complete(job_input: JobInput, channel: Channel) -> Completed:
@@ -113,15 +133,33 @@ def _complete(job_input: JobInput, channel: Channel) -> Completed:
     return completed_payload(job_input.payload, row)
 
 
-def _parse(completed: Completed, job_input: JobInput, config: Config) -> RenderJob:
+def _parse(completed: Completed, job_input: JobInput, config: Config) -> RenderJob | Album:
+    from worker.payload.album import is_album, parse_album
     from worker.payload.parse import parse_job
 
-    job = parse_job(
-        completed.payload, max_script_characters=config.max_script_characters, max_duration_min=config.max_duration_min
-    )
-    if job.unknown_keys:
-        logger.bind(event="job.unknown_keys", job=job_input.job_id).debug("ignored: {}", ", ".join(job.unknown_keys))
+    limits: dict[str, Any] = {
+        "max_script_characters": config.max_script_characters,
+        "max_duration_min": config.max_duration_min,
+    }
+    job: RenderJob | Album
+    if is_album(completed.payload):
+        job = parse_album(completed.payload, **limits)
+        unknown = [f"tracks[{number}].{name}" for number, each in enumerate(job.jobs) for name in each.unknown_keys]
+    else:
+        job = parse_job(completed.payload, **limits)
+        unknown = [*job.unknown_keys]
+    if unknown:
+        logger.bind(event="job.unknown_keys", job=job_input.job_id).debug("ignored: {}", ", ".join(unknown))
     return job
+
+
+def _work_s(job: RenderJob | Album, config: Config) -> float:
+    """The length of all tracks that are made: of an album, each of them and the whole."""
+    from worker.payload.album import Album
+
+    if isinstance(job, Album):
+        return 2 * sum(_expected_s(each, config) for each in job.jobs) + job.gap_s * (len(job.jobs) - 1)
+    return _expected_s(job, config)
 
 
 def _expected_s(job: RenderJob, config: Config) -> float:
@@ -154,9 +192,15 @@ def _check_of_characters(config: Config, channel: Channel) -> Callable[[int], No
 
 
 def _output(
-    produced: Produced, published: Published, track_file: Path, *, notes: list[str], title: str | None
+    produced: Produced | ProducedAlbum,
+    published: Published,
+    track_file: Path,
+    *,
+    notes: list[str],
+    title: str | None,
+    more: Mapping[str, Any],
 ) -> JobOutput:
-    """Write what the row, the track and the log get, in both vocabularies of the app."""
+    """Write what the row, the track and the log get, in both vocabularies of the app; `more` is for the row."""
     report = produced.report
     figures = report.as_json()
     seconds = round(report.duration_s)
@@ -179,7 +223,7 @@ def _output(
     }
     if report.speech is not None:
         result["speech"] = dict(report.speech)
-    result |= _result_beside(produced, published)
+    result |= more
     files = {path.name.removeprefix(track_file.stem): place for path, place in published.beside.items()}
     track = {"audio_url": published.track, "duration_seconds": seconds, "status": "published"}
     if published.preview is not None:

@@ -124,12 +124,18 @@ def job_to_edit(queue: Queue, job_id: str) -> dict[str, Any]:
 def _files(result: Mapping[str, Any], job: ListedJob, config: Config) -> Files:
     """The delivered files by the result; customers can write it, so a link is made for a place of this job's only."""
     beside = {what: path for key in ("lyrics", "formats") for what, path in _mapping(result.get(key)).items()}
+    tracks = result.get("tracks")
+    of_album = {
+        f"track {number}": _mapping(each).get("url")
+        for number, each in enumerate(tracks if isinstance(tracks, list) else (), start=1)
+    }
     stems = {f"stem of the {layer}": path for layer, path in _mapping(result.get("stems")).items()}
     named = {
         "track": result.get("url") or result.get("audioUrl"),
         "preview": result.get("preview_url"),
         "speakers": result.get("speakersUrl"),
         **beside,
+        **of_album,
         **stems,
         "list of stems": result.get("stemList"),
         "waveform": result.get("peaks"),

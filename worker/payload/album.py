@@ -10,12 +10,17 @@ from worker.errors import JobError
 from worker.payload.aliases import load_payload
 from worker.payload.messages import format_value
 from worker.payload.mistakes import Mistakes
-from worker.payload.parse import parse_job
+from worker.payload.parse import TRACKS, parse_job
 from worker.payload.schema import RenderJob
 
 MOST_TRACKS: Final = 99
 LONGEST_GAP_S: Final = 60.0
-_OF_THE_ALBUM: Final = ("tracks", "gapSec")
+_OF_THE_ALBUM: Final = (TRACKS, "gapSec")
+
+
+def is_album(payload: Mapping[str, Any]) -> bool:
+    """Whether a payload is one of an album: it has a list of tracks."""
+    return isinstance(payload.get(TRACKS), list)
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,12 @@ class Album:
 
     jobs: tuple[RenderJob, ...]
     gap_s: float
+
+    @property
+    def length_s(self) -> float | None:
+        """How long the whole will be; None where a track is as long as its speech."""
+        minutes = [job.duration_min for job in self.jobs if job.duration_min is not None]
+        return 60 * sum(minutes) + self.gap_s * (len(self.jobs) - 1) if len(minutes) == len(self.jobs) else None
 
     @property
     def title(self) -> str | None:
@@ -64,15 +75,14 @@ def parse_album(
     if not isinstance(gap_s, int | float) or isinstance(gap_s, bool) or not 0 <= gap_s <= LONGEST_GAP_S:
         mistakes.add(f"gapSec: found {format_value(gap_s)}, allowed is a number from 0 to {LONGEST_GAP_S:g} (seconds)")
         gap_s = 0.0
-    defaults = {key: value for key, value in loaded.items() if key not in _OF_THE_ALBUM}
     jobs: list[RenderJob] = []
-    for number, track in enumerate(tracks):
-        if not isinstance(track, Mapping):
-            mistakes.add(f"tracks[{number}]: found {format_value(track)}, allowed is an object")
+    for number, track in enumerate(track_payloads(loaded)):
+        if track is None:
+            mistakes.add(f"tracks[{number}]: found {format_value(tracks[number])}, allowed is an object")
             continue
         try:
             job = parse_job(
-                _filled_up(track, defaults),
+                track,
                 max_script_characters=max_script_characters,
                 max_duration_min=max_duration_min,
                 strict=strict,
@@ -89,6 +99,12 @@ def parse_album(
         mistakes.add(f"tracks: found {stated_min:g} minutes in all, allowed are at most {max_duration_min:g}")
     mistakes.raise_any()
     return Album(tuple(jobs), float(gap_s))
+
+
+def track_payloads(payload: Mapping[str, Any]) -> list[dict[str, Any] | None]:
+    """The payload of each track of an album, its defaults filled in; None for what is no object."""
+    defaults = {key: value for key, value in payload.items() if key not in _OF_THE_ALBUM}
+    return [_filled_up(track, defaults) if isinstance(track, Mapping) else None for track in payload[TRACKS]]
 
 
 def _filled_up(track: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

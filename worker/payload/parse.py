@@ -24,6 +24,7 @@ from worker.payload.script import Pause, parse_script, script_mistakes
 from worker.payload.short_form import MUSIC, SHORT_KEYS, VOICE
 
 DEFAULT_DURATION_MIN: Final = 5.0
+TRACKS: Final = "tracks"  # an album's list of jobs
 # fields without influence on the seed
 NOT_SOUND: Final = frozenset(
     {"seed", "output", "metadata", "deliver", "gains", "safety", "chapters", "lyrics", "peaks", "pronounce"}
@@ -67,6 +68,10 @@ def parse_job(
     """
     mistakes = Mistakes()
     loaded = load_payload(payload)
+    if isinstance(loaded.get(TRACKS), list):
+        found = format_value(loaded[TRACKS])
+        mistakes.add(f"{TRACKS}: found {found}, allowed is nothing: a job is one track, and this is an album", TRACKS)
+        mistakes.raise_any()
     reading = read_payload(loaded, mistakes)
     length = f"a number from 0.05 to {max_duration_min:g} (minutes)"
     job = _validated(reading, mistakes, allowed={("durationMin",): length})

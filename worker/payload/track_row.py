@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import JobError
+from worker.payload.album import is_album
 from worker.payload.layer_list import PLACE
 from worker.payload.short_form import SHORT_KEYS
 from worker.untrusted_json import read_json, text_or_empty
@@ -31,6 +32,8 @@ class Completed:
 def completed_payload(payload: Mapping[str, Any], row: Mapping[str, Any] | None) -> Completed:
     """Fill a payload of either dialect in from its track's row, whose JSON columns are text; None without a track.
 
+    An album is called after the row's title, which would else be that of each of its tracks.
+
     Raises
     ------
     JobError
@@ -38,7 +41,8 @@ def completed_payload(payload: Mapping[str, Any], row: Mapping[str, Any] | None)
     """
     if row is None:
         return Completed(payload)
-    is_of_track = not _names_sound(payload)
+    album = is_album(payload)
+    is_of_track = not album and not _names_sound(payload)
     if is_of_track:
         own = {key: value for key, value in payload.items() if value is not None and key not in ("quality", "format")}
         payload = {**_payload_of(row, payload), **own}
@@ -47,7 +51,7 @@ def completed_payload(payload: Mapping[str, Any], row: Mapping[str, Any] | None)
     if metadata is None or isinstance(metadata, Mapping):
         stated = {key: value for key, value in (metadata or {}).items() if value not in (None, "")}
         title, cover = text_or_empty(row.get("title"))[:_LONGEST_TITLE], text_or_empty(row.get("cover_image_url"))
-        of_track = {key: value for key, value in (("title", title), ("cover", cover)) if value}
+        of_track = {key: value for key, value in (("album" if album else "title", title), ("cover", cover)) if value}
         payload = {**payload, "metadata": {**of_track, **stated}}
         has_tracks_cover = bool(cover) and "cover" not in stated
     return Completed(payload, is_of_track, has_tracks_cover)

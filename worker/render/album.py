@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from dsp.loudness import Measurement, integrated_lufs
 from dsp.plan import Layer, RenderPlan
 from worker.codec.encoding import Encoding
 from worker.codec.tags import Chapter, Tags
+from worker.errors import MediaError
 from worker.payload.album import Album
 from worker.payload.schema import SAMPLE_RATE_HZ
 from worker.plan.compile import Compiled, compile_plan
@@ -27,20 +30,50 @@ from worker.plan.recordings import in_frames
 from worker.render import stages
 from worker.render.deliver import Delivered, Delivery, deliver
 from worker.render.expected_time import ExpectedTime
+from worker.render.preview import PREVIEW_FADE_FRAMES, EarlyPreview
 from worker.render.production import Production, make_tags
 from worker.render.programme import Programme, measure
 from worker.render.progress import JobProgress, OnProgress
 from worker.render.report import Report, make_report
 from worker.render.studio import Studio
+from worker.tts.speech import SpeechStats
 from worker.vendors import speech_figures
 
 
 @dataclass(frozen=True)
 class ProducedAlbum:
-    """The reports of all tracks, and that of the whole where it was asked for."""
+    """The reports of all tracks, and that of the whole where it was asked for.
+
+    Attributes
+    ----------
+    files : tuple of Path
+        Of the tracks.
+    starts_s : tuple of float
+        Where each track begins in the whole, in seconds.
+    music_error, cover_error, preview_error
+        As of `worker.render.produce.Produced`; the first one of all tracks.
+    """
 
     tracks: tuple[Report, ...]
     whole: Report | None
+    files: tuple[Path, ...]
+    starts_s: tuple[float, ...]
+    music_error: MediaError | None = None
+    cover_error: MediaError | None = None
+    preview_error: str | None = None
+    lyrics: tuple[Path, ...] = ()
+
+    @property
+    def report(self) -> Report:
+        """That of the whole."""
+        if self.whole is None:
+            raise ValueError("the whole was not asked for")
+        return self.whole
+
+    @property
+    def beside(self) -> tuple[Path, ...]:
+        """All files beside that of the whole."""
+        return self.files
 
     def as_json(self) -> dict[str, Any]:
         """The reports as one document."""
@@ -93,7 +126,10 @@ def produce_album(
     *,
     studio: Studio,
     encoding: Encoding,
+    preview: Path | None = None,
+    preview_s: float = 15.0,
     on_progress: OnProgress = lambda stage, fraction: None,
+    uploads: bool = False,
 ) -> ProducedAlbum:
     """Make all tracks of an album, and the whole.
 
@@ -105,6 +141,10 @@ def produce_album(
         A file for each track, in one folder.
     whole : Path or None
         A file for all tracks one after another, in the same folder.
+    preview, preview_s
+        As of `worker.render.produce.produce`; of the first track.
+    uploads : bool
+        Whether an upload follows, with which the job ends.
     """
     files = [*tracks, *([] if whole is None else [whole])]
     fractions = [0.0] * len(files)
@@ -116,11 +156,14 @@ def produce_album(
     with (
         tempfile.TemporaryDirectory(prefix="mindscript-") as inputs,
         tempfile.TemporaryDirectory(prefix=".mindscript-", dir=files[0].parent) as candidates,
+        ThreadPoolExecutor(1, thread_name_prefix="preview") as beside,
     ):
-        measured = [
-            _measured(album, number, studio, encoding, Path(inputs), lambda *told, number=number: tell(number, *told))
-            for number in range(len(tracks))
-        ]
+        measured: list[_Track] = []
+        for number in range(len(tracks)):
+            asked = sum(each.production.said.asked_characters for each in measured)
+            one = replace(studio, check_characters=_counting_from(asked, studio.check_characters))
+            told = partial(tell, number)
+            measured.append(_measured(album, number, one, encoding, Path(inputs), told))
         made = [Path(candidates) / path.name for path in files]
         reports: dict[int, Report] = {}
         gain_db: float | None = None
@@ -129,7 +172,12 @@ def produce_album(
             delivery = track.delivery
             if gain_db is not None and math.isfinite(track.lufs):
                 delivery = replace(delivery, target_lufs=track.lufs + gain_db)
-            delivered, loudness = track.production.deliver(track.plan, made[number], delivery, track.compiled, 0)
+            early = None
+            if preview is not None and number == 0:
+                start = track.compiled.heard_from - PREVIEW_FADE_FRAMES
+                title = Tags(title=delivery.tags.title)
+                early = EarlyPreview(preview, start, preview_s, title, studio.ffmpeg, beside)
+            delivered, loudness = track.production.deliver(track.plan, made[number], delivery, track.compiled, 0, early)
             if gain_db is None and delivery.target_lufs is not None:
                 gain_db = delivered.programme.gain_db
             reports[number] = track.report(
@@ -157,11 +205,35 @@ def produce_album(
                 threads=studio.threads,
                 on_progress=lambda done: tell(len(tracks), stages.MIXING, done),
             )
-            whole_report = first.report(result, made[-1], compiled, {}, ffmpeg=studio.ffmpeg.version)
+            everything = replace(first, production=replace(first.production, said=_all_said(measured), adapted=[]))
+            whole_report = everything.report(result, made[-1], compiled, {}, ffmpeg=studio.ffmpeg.version)
         for file, path in zip(made, files, strict=True):
             file.replace(path)
-    on_progress(stages.FINALIZING, 1.0)
-    return ProducedAlbum(tuple(reports[number] for number in range(len(tracks))), whole_report)
+    if not uploads:
+        on_progress(stages.FINALIZING, 1.0)
+    productions = [each.production for each in measured]
+    return ProducedAlbum(
+        tuple(reports[number] for number in range(len(tracks))),
+        whole_report,
+        files=tuple(tracks),
+        starts_s=tuple(start / SAMPLE_RATE_HZ for start in _starts(album, [each.compiled for each in measured])),
+        music_error=next((each.music_error for each in productions if each.music_error), None),
+        cover_error=next((each.cover_error for each in productions if each.cover_error), None),
+        preview_error=productions[0].preview_error,
+    )
+
+
+def _counting_from(asked: int, check: Callable[[int], None] | None) -> Callable[[int], None] | None:
+    """A check of a track's characters that counts those of the tracks before it, too."""
+    return None if check is None else lambda characters: check(asked + characters)
+
+
+def _all_said(tracks: Sequence[_Track]) -> SpeechStats:
+    """What all tracks had spoken."""
+    said = SpeechStats()
+    for each in tracks:
+        said.add(each.production.said)
+    return said
 
 
 def _measured(
@@ -183,8 +255,7 @@ def _measured(
 
 def _in_turn(album: Album, tracks: Sequence[Compiled], tags: Sequence[Tags]) -> tuple[Compiled, tuple[Chapter, ...]]:
     """The whole as a plan of its own, and its chapters."""
-    gap = in_frames(album.gap_s)
-    starts = list(accumulate((each.plan.frames + gap for each in tracks[:-1]), initial=0))
+    starts = _starts(album, tracks)
     frames = starts[-1] + tracks[-1].plan.frames
     source = InTurn(tuple(each.plan for each in tracks), tuple(starts))
     plan = RenderPlan(SAMPLE_RATE_HZ, frames, (Layer("album", source, Constant(1.0)),), Fade(frames, 0, 0))
@@ -205,6 +276,12 @@ def _in_turn(album: Album, tracks: Sequence[Compiled], tags: Sequence[Tags]) -> 
         notes=(),
     )
     return compiled, tuple(_chapters(tags, [*starts, frames]))
+
+
+def _starts(album: Album, tracks: Sequence[Compiled]) -> list[int]:
+    """The first frame of each track in the whole."""
+    gap = in_frames(album.gap_s)
+    return list(accumulate((each.plan.frames + gap for each in tracks[:-1]), initial=0))
 
 
 def _chapters(tags: Sequence[Tags], bounds: Sequence[int]) -> Iterator[Chapter]:

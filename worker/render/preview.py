@@ -16,10 +16,12 @@ from worker.codec.segments import Track
 from worker.codec.tags import Tags
 from worker.errors import QualityError
 from worker.ffmpeg.program import Ffmpeg
+from worker.payload.schema import SAMPLE_RATE_HZ
 from worker.render.deliver import MOST_DBTP, MOST_ENCODES
 from worker.render.programme import Programme
 
 PREVIEW_FADE_S = 0.5
+PREVIEW_FADE_FRAMES = round(PREVIEW_FADE_S * SAMPLE_RATE_HZ)  # the fade-in must not swallow the first word
 _ENCODING = Encoding("mp3", 128)
 
 

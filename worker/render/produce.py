@@ -24,15 +24,13 @@ from worker.render.expected_time import ExpectedTime
 from worker.render.files_beside import lyrics_files, peaks_file, twin_file
 from worker.render.machine_pace import MachinePace
 from worker.render.peaks import write_peaks
-from worker.render.preview import PREVIEW_FADE_S, EarlyPreview
+from worker.render.preview import PREVIEW_FADE_FRAMES, EarlyPreview
 from worker.render.production import Production, make_tags
 from worker.render.progress import JobProgress, OnProgress
 from worker.render.report import Report, make_report
 from worker.render.stems import Stems
 from worker.render.studio import Studio
 from worker.vendors import speech_figures
-
-PREVIEW_FADE_FRAMES = round(PREVIEW_FADE_S * SAMPLE_RATE_HZ)  # the fade-in must not swallow the first word
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import mutagen
 import numpy as np
 import pytest
 import soundfile
+from standins.speech import speech_service
 from tiers import further
 
 from worker.codec.encoding import Encoding
@@ -80,3 +81,29 @@ def test_where_one_track_fails_none_appears(tmp_path):
     with pytest.raises(JobError, match="there is no rain"):
         made(tmp_path, tracks=[QUIET, {"backgroundMusic": {"url": "rain.mp3"}}])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_characters_of_all_tracks_are_counted_once(tmp_path):
+    checked: list[int] = []
+    with speech_service() as service:
+        config = Config(cache_dir=tmp_path / "c", openai_api_key="sk-test", openai_base_url=f"{service.url}/v1")
+        spoken = {**SHARED, "durationMin": 0.3, "startDelaySec": 1, "voice": {"provider": "openai"}}
+        tracks = [{"script": script} for script in ("I am calm.", "I am safe here.", "I am calm.")]
+        album = parse_album({**spoken, "outputFormat": "wav", "tracks": tracks})
+        files = [tmp_path / f"{number}.wav" for number in range(4)]
+        produced = produce_album(
+            album,
+            files[:3],
+            files[3],
+            studio=Studio(config, lambda *_, **__: tmp_path, check_characters=checked.append),
+            encoding=Encoding("wav"),
+            preview=tmp_path / "preview.mp3",
+            preview_s=4.0,
+        )
+    assert checked == [10, 25]  # what the cache has is not asked for again
+    assert produced.report.speech["characters_asked"] == 25
+    assert produced.report.speech["characters_cached"] == 10
+    assert produced.starts_s == (0.0, 18.0, 36.0)
+    assert produced.preview_error is None
+    preview, rate = soundfile.read(tmp_path / "preview.mp3")
+    assert len(preview) / rate == pytest.approx(4.0, abs=0.1)

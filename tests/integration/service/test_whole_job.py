@@ -137,6 +137,54 @@ def test_what_a_job_has_beside_its_track_is_stored_and_named(project, leased_dsn
     assert json.loads(renders[result["peaks"].partition("/")[2]].data)["version"] == 2
 
 
+ALBUM = {
+    "durationMin": 0.15,
+    "pauseSec": 1,
+    "startDelaySec": 1,
+    "gapSec": 2,
+    "metadata": {"album": "Evenings"},
+    "tracks": [
+        {"metadata": {"title": "Rain"}, "backgroundMusic": {"url": "rain.flac"}},
+        {"metadata": {"title": "Tone"}, "solfeggio": {"hz": 528}, "durationMin": 0.2},
+    ],
+}
+
+
+def test_an_album_is_one_job_whose_whole_is_the_track(project, leased_dsn, tmp_path):
+    job_id, track_id = ordered(leased_dsn, ALBUM, project.url)
+    (summary,) = [event for event in drained(project, tmp_path) if event["event"] == "job"]
+    assert summary["outcome"] == "completed"
+    row = row_of(leased_dsn, job_id)
+    assert (row["status"], row["progress"]) == ("completed", 100)
+    result, seconds = row["result"], 9 + 2 + 12
+    assert (result["duration"], result["durationMs"], result["layers"]) == (seconds, 1000 * seconds, 2)
+    track = execute(leased_dsn, "SELECT * FROM tracks WHERE id = %s", track_id)[0]
+    assert (track["audio_url"], track["duration_seconds"], track["status"]) == (result["url"], seconds, "published")
+    assert track["preview_url"] == result["preview_url"]
+    renders = objects(project, "audio-renders")
+    assert [(each["title"], each["start_s"], each["duration_s"]) for each in result["tracks"]] == [
+        ("Rain", 0.0, 9.0),
+        ("Tone", 11.0, 12.0),
+    ]
+    named = [result["url"], *(each["url"] for each in result["tracks"])]
+    assert sorted(named) == sorted(f"audio-renders/{key}" for key in renders)
+    for path, long_s in zip(named, (seconds, 9, 12), strict=True):
+        samples, rate = soundfile.read(io.BytesIO(renders[path.partition("/")[2]].data))
+        assert len(samples) / rate == pytest.approx(long_s, abs=0.1)
+    assert len(objects(project, "track-previews")) == 1
+
+
+def test_an_album_that_cannot_be_made_whole_leaves_nothing(project, leased_dsn, tmp_path):
+    gone = {"backgroundMusic": {"url": "gone.flac"}}
+    job_id, _ = ordered(leased_dsn, {**ALBUM, "tracks": [ALBUM["tracks"][1], gone]}, project.url)
+    drained(project, tmp_path, ON_MISSING_MUSIC="fail", status=1)
+    assert row_of(leased_dsn, job_id)["status"] == "failed"
+    refused, _ = ordered(leased_dsn, {**ALBUM, "tracks": [{"durationMin": 0}]}, project.url)
+    drained(project, tmp_path, status=1)
+    assert "tracks[0].durationMin" in row_of(leased_dsn, refused)["error"]
+    assert objects(project, "audio-renders") == objects(project, "track-previews") == {}
+
+
 @pytest.mark.parametrize(
     "variant",
     [

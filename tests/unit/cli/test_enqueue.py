@@ -12,6 +12,7 @@ import pytest
 
 from worker.cli.main import run
 from worker.config import Config
+from worker.payload.album import parse_album
 
 GOOD: dict[str, Any] = {"script": "I am calm.", "voice": {"provider": "local"}, "durationMin": 2}
 
@@ -126,3 +127,39 @@ def test_strict_queues_no_unknown_key(queue: QueueOfPayloads, capsys: pytest.Cap
 def test_json_has_what_was_queued(queue: QueueOfPayloads, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["enqueue", "--json", write("calm.json", GOOD)]) == 0
     assert json.loads(capsys.readouterr().out) == [{"id": "id-1", "title": "calm", "length_s": 120, "taken_along": []}]
+
+
+def test_an_album_is_one_row_with_the_payload_of_each_track(
+    queue: QueueOfPayloads, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rain.mp3").write_bytes(b"rain")
+    tracks = [
+        {"metadata": {"title": "One"}, "backgroundMusic": {"url": "rain.mp3"}},
+        {"layers": [{"kind": "recording", "url": "rain.mp3"}], "durationMin": 1},
+    ]
+    album = {**GOOD, "gapSec": 3, "metadata": {"artist": "Ana"}, "tracks": tracks}
+    assert run(["enqueue", write("evening.json", album)]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "id-1  evening  3:03"
+    (row,) = queue.payloads
+    parsed = parse_album(row)
+    assert parsed.title == "evening"
+    assert parsed.gap_s == 3
+    assert [(job.metadata.title, job.metadata.artist, job.duration_min) for job in parsed.jobs] == [
+        ("One", "Ana", 2),
+        (None, "Ana", 1),
+    ]
+    copied = {row["tracks"][0]["backgroundMusic"]["url"], row["tracks"][1]["layers"][0]["url"]}
+    assert len(copied) == 1
+    assert "rain.mp3" not in copied
+
+
+def test_what_is_wrong_with_an_album_is_said_before_anything_is_queued(
+    queue: QueueOfPayloads, capsys: pytest.CaptureFixture[str]
+) -> None:
+    album = {**GOOD, "tracks": [{}, {"durationMin": 0}, {"backgroundMusic": {"url": "gone.mp3"}}]}
+    assert run(["enqueue", write("good.json", GOOD), write("evening.json", album)]) != 0
+    assert "tracks[1].durationMin" in capsys.readouterr().err
+    del album["tracks"][1]
+    assert run(["enqueue", write("evening.json", album)]) != 0
+    assert "gone.mp3" in capsys.readouterr().err
+    assert queue.payloads == []

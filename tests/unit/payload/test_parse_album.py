@@ -8,6 +8,7 @@ import pytest
 
 from worker.errors import JobError
 from worker.payload.album import parse_album
+from worker.payload.parse import parse_job
 
 TONE = {"solfeggio": {"hz": 528}}
 
@@ -75,3 +76,15 @@ def test_the_mistakes_of_all_tracks_are_told_at_once():
         "tracks[2].solfeggio.hz",
         "tracks[3].the job has no layer",
     ]
+
+
+def test_a_job_that_has_tracks_is_said_to_be_an_album():
+    with pytest.raises(JobError) as caught:
+        parse_job({"carrierType": "pink", "tracks": [{}, {}]})
+    assert (
+        caught.value.message
+        == "tracks: found a list of 2, allowed is nothing: a job is one track, and this is an album"
+    )
+    with pytest.raises(JobError, match=r"^tracks\[0\].tracks: found a list of 1"):
+        parse_album({"carrierType": "pink", "tracks": [{"tracks": [{}]}]})
+    assert parse_job({"carrierType": "pink", "tracks": "two"}).layers == ("noise",)

@@ -9,6 +9,7 @@ import pytest
 from standins.writers import track_row
 
 from worker.errors import JobError
+from worker.payload.album import parse_album
 from worker.payload.parse import parse_job
 from worker.payload.track_row import completed_payload
 
@@ -117,3 +118,14 @@ def test_a_section_that_is_no_object_is_named(column: str) -> None:
 def test_a_long_title_is_shortened() -> None:
     payload = completed_payload({"script": "x"}, row(title="t" * 5000)).payload
     assert parse_job(payload).metadata.title == "t" * 500
+
+
+def test_an_album_is_called_after_its_track_and_takes_no_sound_from_it() -> None:
+    album = {"durationMin": 1, "tracks": [{"carrierType": "pink"}, {"solfeggio": {"hz": 528}}]}
+    completed = completed_payload(album, row(title="Evenings"))
+    assert not completed.is_of_track
+    parsed = parse_album(completed.payload)
+    assert parsed.title == "Evenings"
+    assert [(job.layers, job.metadata.title) for job in parsed.jobs] == [(("noise",), None), (("solfeggio",), None)]
+    stated = completed_payload({**album, "metadata": {"album": "Mine"}}, row(title="Evenings"))
+    assert parse_album(stated.payload).title == "Mine"
