@@ -7,7 +7,7 @@ linear-phase FIR over canonical chunks: a sample depends on its neighbourhood al
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from typing import Literal
 
@@ -38,11 +38,14 @@ class Noise:
         0 <= seed < 2**64; another seed gives other noise.
     sample_rate : int
         In Hz.
+    kept_chunks : int
+        How many of half a megabyte are kept for who asks for the same frames again.
     """
 
     colour: Colour
     seed: int
     sample_rate: int
+    kept_chunks: int = field(default=_KEPT_CHUNKS, compare=False, repr=False)
 
     def render(self, start: int, stop: int) -> Block:
         """Make frames `[start, stop)`, shape (stop - start, 2)."""
@@ -60,7 +63,7 @@ class Noise:
     def _chunks(self) -> Callable[[int], NDArray[np.float32]]:
         """Its chunks by their number, the last few kept: each noise keeps its own, so that many do not take turns."""
         white = lru_cache(maxsize=_KEPT_CHUNKS)(partial(_white, self.seed))
-        return lru_cache(maxsize=_KEPT_CHUNKS)(partial(_chunk, white, self.colour, self.sample_rate))
+        return lru_cache(maxsize=self.kept_chunks)(partial(_chunk, white, self.colour, self.sample_rate))
 
 
 def _white(seed: int, number: int) -> NDArray[np.float32]:

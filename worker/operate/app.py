@@ -13,7 +13,7 @@ from loguru import logger
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 
 from worker.config import Config
@@ -25,13 +25,14 @@ from worker.operate.editing_process import EDITING_TIMINGS, EditingTimings
 from worker.operate.editor import EDITOR, Editor
 from worker.operate.feed import FEED_TIMINGS, Feed, FeedTimings
 from worker.operate.guard import LOGIN, Guard, login_page
-from worker.operate.job_page import job_text, log_script, script_text
+from worker.operate.job_page import job_text, local_track, log_script, script_text
 from worker.operate.sessions import Session, Sessions, TooManyTriesError
 from worker.operate.story import NoSuchJobError, Story, job_to_edit, read_story, whole_id
 from worker.operate.summary import Summary
 from worker.operate.view import json_text, paused_as_object
 from worker.queue.service import Queue
 from worker.service.state import State
+from worker.storage.base import CONTENT_TYPES
 from worker.web.bodies import json_body
 from worker.web.files import page_routes
 from worker.web.guarding import page_headers
@@ -89,6 +90,7 @@ class OperatorsPage:
                 Route("/api/jobs", self._change_jobs, methods=["POST"]),
                 Route("/api/jobs/{id}", self._job),
                 Route("/api/jobs/{id}/script", self._script, methods=["POST"]),
+                Route("/api/jobs/{id}/track", self._track),
                 *self.editor.routes,
             ],
             exception_handlers={
@@ -160,6 +162,14 @@ class OperatorsPage:
             return script_text(story)
 
         return await self._answer(read)
+
+    async def _track(self, request: Request) -> Response:
+        """The track where it is a file of this machine, whole or in ranges."""
+        path = await self._in_pool(lambda: local_track(self._story(request)))
+        root = self._config.storage_dir.resolve()
+        if path is None or not path.resolve().is_relative_to(root):  # a symbolic link may lead out of it
+            raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such file on this machine")
+        return FileResponse(path, media_type=CONTENT_TYPES.get(path.suffix[1:], "application/octet-stream"))
 
     async def _change_jobs(self, request: Request) -> Response:
         """Cancel, retry or purge jobs; with `dry_run` only say which."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from loguru import logger
@@ -37,24 +38,31 @@ class Line:
 
 
 def job_text(story: Story) -> str:
-    """All but the script, as JSON. The link is a web address; a file on the worker's own disk has none."""
+    """All but the script, as JSON. The link is a web address; of a file on the worker's own disk one of the page's."""
     document = as_document(story, with_script=False)
     link = document.pop("link")
     row = story.job.row
     verbs = () if row.purged_at is not None else _VERBS[story.job.group]
     told = {
         **document,
-        "why_no_link": _why_no_link(link, story),
+        "why_no_link": story.files.why_no_link,
         "receipt": [asdict(line) for line in receipt(story.quality)],
         "actions": [{"verb": verb, "command": command(verb, Choice((row.job_id,)))} for verb in verbs],
     }
     # its signature looks like a key, and is one: to this file, for an hour
-    return json_text(told, as_it_is={"link": link if link is not None and link.startswith(_WEB) else None})
+    shown = f"api/jobs/{row.job_id}/track" if local_track(story) is not None else link
+    return json_text(told, as_it_is={"link": shown})
 
 
 def script_text(story: Story) -> str:
     """The payload with the customer's words, as JSON."""
     return json_text({"payload": shown_payload(story, with_script=True)})
+
+
+def local_track(story: Story) -> Path | None:
+    """The track where it is a file of this machine."""
+    link = story.files.link
+    return None if link is None or link.startswith(_WEB) else Path(link)
 
 
 def log_script(session: str, job_id: str) -> None:
@@ -123,9 +131,3 @@ class _Figures:
 
 def _signed(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}f}".replace("-", "−")
-
-
-def _why_no_link(link: str | None, story: Story) -> str | None:
-    if link is None or link.startswith(_WEB):
-        return story.files.why_no_link
-    return "it is on the disk of the machine that has made it (STORAGE_DIR), which this page does not reach"

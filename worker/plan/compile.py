@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -11,6 +11,7 @@ from typing import Final
 from dsp.blocks import Source, db_to_gain
 from dsp.envelope import Breakpoints, Constant, Curve, Decibels, Ducking, Fade, Product
 from dsp.loudness import rounded_db
+from dsp.noise import Noise
 from dsp.plan import Layer, RenderPlan
 from dsp.recorded import Placed
 from worker.errors import JobError, MediaError
@@ -74,7 +75,7 @@ class Compiled:
         return tuple(layer.name for layer in self.layers if isinstance(layer, SpeechLayer))
 
 
-def compile_plan(job: RenderJob, media: Media) -> Compiled:
+def compile_plan(job: RenderJob, media: Media, *, keep: Callable[[Noise], Noise] = lambda noise: noise) -> Compiled:
     """Turn a job and its decoded recordings into a plan.
 
     Parameters
@@ -83,6 +84,8 @@ def compile_plan(job: RenderJob, media: Media) -> Compiled:
         From `parse_job`.
     media : Media
         At 44100 Hz. All of it is used: a voice even if the job has no script, music even if the job names none.
+    keep : callable
+        Gives for each noise an equal one, which may have been used before.
 
     Raises
     ------
@@ -111,6 +114,8 @@ def compile_plan(job: RenderJob, media: Media) -> Compiled:
         if times is None:
             continue
         source, lufs = _source(job, layer, media, voices, times, notes)
+        if isinstance(source, Noise):
+            source = keep(source)
         correction_db = 0.0
         if lufs is not None:
             recorded_lufs[layer.name] = lufs

@@ -32,6 +32,7 @@ from worker.render.estimate import SPAN_HOPS, is_worth_it, measure_spans, sample
 from worker.render.excerpt import Excerpt, whole_programme
 from worker.render.expected_time import ExpectedTime
 from worker.render.kept_media import KeptMedia
+from worker.render.kept_noise import KeptNoise
 from worker.render.production import Production
 from worker.render.programme import Programme, measure
 from worker.render.progress import JobProgress, OnProgress
@@ -130,6 +131,7 @@ class Previewer:
         self._studio = studio
         self._folder = tempfile.TemporaryDirectory(prefix="mindscript-")
         self._kept = KeptMedia(Path(self._folder.name))
+        self._noise = KeptNoise()
         self._lock = threading.Lock()
         self._programmes: OrderedDict[str, Programme] = OrderedDict()
         self._prepared: deque[Path] = deque()
@@ -178,7 +180,7 @@ class Previewer:
         expected.foretell(progress, recorded=recorded, uploads=False)
         production = Production(heard, studio, folder, progress, self._kept)
         media, _ = production.prepare()
-        compiled = compile_plan(production.job, media)
+        compiled = compile_plan(production.job, media, keep=self._noise.of)
         content = production.job.model_dump_json(exclude={"metadata", "lyrics", "chapters", "deliver", "peaks"})
         return PreparedJob(f"{encoding} {content}", production, compiled, encoding)
 

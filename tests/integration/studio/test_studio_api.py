@@ -13,6 +13,7 @@ import soundfile
 from standins.speech import speech_service
 from studio_server import TONES, open_studio
 
+from dsp import noise
 from dsp.noise import Noise
 from worker.config import Config
 from worker.payload.parse import parse_job
@@ -270,3 +271,21 @@ def test_the_files_of_the_first_job_are_found_where_they_lie(tmp_path, folder, c
         assert studio.hear(named).status_code == 200
         other = {**TONES, "backgroundMusic": {"url": str(tmp_path / "other.flac")}}
         assert studio.hear(other).status_code == 422
+
+
+def test_a_changed_beat_leaves_the_noise_as_it_is(folder, config, monkeypatch):
+    """With a stated seed none is made anew; what is heard is what a studio makes that knows nothing of before."""
+    made = []
+    chunk = noise._chunk
+    monkeypatch.setattr(noise, "_chunk", lambda *of: made.append(of[-1]) or chunk(*of))
+    job = {**TONES, "carrierType": "pink", "seed": 3}
+    changed = {**job, "binaural": {"beatHz": 7}, "gains": {"binauralDb": -20}}
+    with open_studio(folder, config) as studio:
+        studio.hear(job).raise_for_status()
+        before = len(made)
+        heard = studio.hear(changed)
+        assert (len(made), before > 0) == (before, True)
+        studio.hear({**changed, "seed": 4}).raise_for_status()
+        assert len(made) > before
+    with open_studio(folder, config) as another:
+        assert another.hear(changed).content == heard.content

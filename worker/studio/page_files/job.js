@@ -19,6 +19,13 @@ export function changed(job, path, value) {
   return copy;
 }
 
+// A job that states its seed. Where it does not, the seed follows from all that sounds: each change would make other noise,
+// which takes long to make, and other shuffles and jitters, which are not what was changed.
+export function withSeed(job) {
+  const [seed] = crypto.getRandomValues(new Uint32Array(1));
+  return job.seed === undefined || job.seed === null ? { ...job, seed } : job;
+}
+
 function leaves(value, prefix = "") {
   if (value === null || typeof value !== "object" || Array.isArray(value)) return [[prefix, JSON.stringify(value)]];
   return Object.entries(value).flatMap(([key, inner]) => leaves(inner, prefix ? `${prefix}.${key}` : key));

@@ -2,7 +2,7 @@
 import { hear, upload } from "./api.js";
 import { Fields } from "./fields.js";
 import { clock, element } from "./elements.js";
-import { changed, differences } from "./job.js";
+import { changed, differences, withSeed } from "./job.js";
 import { Lanes, drawWave } from "./lanes.js";
 import { Player } from "./player.js";
 import { Rendering } from "./render.js";
@@ -223,6 +223,7 @@ const rendering = new Rendering(unpaid);
 function change(make, { from = null } = {}) {
   const one = deck();
   one.job = make(one.job);
+  if (from !== "load" && from !== "json") one.job = withSeed(one.job);
   one.version += 1;
   one.measuring = null;
   if (asked !== one.job.script) asked = null;
@@ -305,8 +306,9 @@ byId("session").addEventListener("change", () => {
 
 function choose(name) {
   if (!decks.has(name)) {
+    if (withSeed(deck().job) !== deck().job) change((job) => job); // both have one seed
     const other = deck();
-    decks.set(name, { ...newDeck(structuredClone(other.job)), plan: other.plan, effective: other.effective, span: other.span, facts: other.facts, heardVersion: 0 });
+    decks.set(name, { ...newDeck(structuredClone(other.job)), plan: other.plan, effective: other.effective, span: other.span, facts: other.facts, heardVersion: other.heardVersion === other.version ? 0 : -1 });
     if (player.playing) refresh(name);
   }
   player.active = name;
