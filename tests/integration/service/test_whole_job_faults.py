@@ -23,7 +23,8 @@ from audio_files import flac_of_silence, wav_bytes
 from database import execute, row_of
 from standins.queued_jobs import CUSTOMER, Case, Placed, ended, sound
 from standins.speech import ELEVENLABS_VOICES, OPENAI_OWN_VOICE, Answer
-from standins.storage import MB, Bucket, Refused, locked_body, no_bucket, rendered
+from standins.storage_project import MB, Bucket
+from standins.storage_refusals import Refused, locked_body, no_bucket, rendered
 from tiers import further
 
 from worker.ffmpeg.program import find_ffmpeg

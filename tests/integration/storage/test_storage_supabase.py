@@ -17,7 +17,9 @@ from short_limits import QUICK
 from standins.http_server import serve
 from standins.keys import ANON_JWT, OPAQUE_KEY, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_JWT, USER_JWT
 from standins.postgrest import SERVICE_KEY
-from standins.storage import MB, Bucket, Storage, locked_body, no_object, production_buckets, rendered
+from standins.storage import Storage
+from standins.storage_project import MB, Bucket, production_buckets
+from standins.storage_refusals import locked_body, no_object, rendered
 
 from worker.config import Config
 from worker.errors import ConfigurationError, TransientError
