@@ -30,7 +30,8 @@ from spoken_pieces import RATE, SENTENCES, said
 
 from dsp.gentle_care import with_gentle_care
 from dsp.high_pass import HighPass
-from dsp.loudness import Energies, integrated_lufs, measure, momentary_lufs
+from dsp.k_weighting import Energies
+from dsp.loudness import integrated_lufs, measure, momentary_lufs
 from worker.ffmpeg.program import find_ffmpeg
 from worker.payload.schema import TIDY
 from worker.tts.recording import recorded_speech

@@ -17,7 +17,8 @@ from scipy.signal import butter, sosfilt
 
 from dsp.blocks import BLOCK_FRAMES, spans
 from dsp.high_pass import HighPass
-from dsp.loudness import LoudnessMeter, k_weighting_coefficients
+from dsp.k_weighting import k_weighting_coefficients
+from dsp.loudness import LoudnessMeter
 
 RATE = 44_100
 _SECONDS = 60

@@ -15,8 +15,9 @@ from dsp.blocks import BLOCK_FRAMES, Block, Clip, amplify, spans
 from dsp.de_esser import DeEsser, Sibilants
 from dsp.envelope import Values
 from dsp.gain_path import LOOK_AHEAD_WINDOWS, WINDOW_S
+from dsp.k_weighting import Energies, KWeighting
 from dsp.leveller import levelling_db
-from dsp.loudness import Energies, KWeighting, loudness_of_energies
+from dsp.loudness import loudness_of_energies
 from dsp.noise_gate import NoiseGate
 from dsp.pauses import find_pauses
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.envelope import Values
-from dsp.loudness import Energies, energy_of_lufs, hop_frames, loudness_of_energies
+from dsp.k_weighting import Energies
+from dsp.loudness import energy_of_lufs, hop_frames, loudness_of_energies
 from dsp.pauses import Pauses
 
 MOST_DB = 6.0

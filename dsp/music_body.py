@@ -8,14 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.loudness import (
-    ABSOLUTE_GATE_LUFS,
-    GATING_BLOCK_HOPS,
-    SHORT_TERM_HOPS,
-    Energies,
-    loudness_range_lufs,
-    windows_lufs,
-)
+from dsp.k_weighting import Energies
+from dsp.loudness import ABSOLUTE_GATE_LUFS, GATING_BLOCK_HOPS, SHORT_TERM_HOPS, loudness_range_lufs, windows_lufs
 
 _BELOW_LU: Final = 1.0  # under the piece's own softest tenth: here a fade begins
 _SHARE: Final = 8

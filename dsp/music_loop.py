@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.blocks import Block, Clip, spans
-from dsp.loudness import Energies, hop_frames, loudness_range_lufs, windows_lufs
+from dsp.k_weighting import Energies
+from dsp.loudness import hop_frames, loudness_range_lufs, windows_lufs
 from dsp.music_body import MusicBody, find_body, window_hops
 
 LONGEST_SEARCH_S: Final = 45.0  # of either end of the body

@@ -9,7 +9,8 @@ import numpy as np
 
 from dsp.envelope import Values
 from dsp.gain_path import LOOK_AHEAD_WINDOWS, WINDOW_S, GainPath
-from dsp.loudness import Energies, loudness_of_energies
+from dsp.k_weighting import Energies
+from dsp.loudness import loudness_of_energies
 from dsp.pauses import Pauses
 
 RANGE_DB = 12.0

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.blocks import Clip
-from dsp.loudness import ABSOLUTE_GATE_LUFS, Energies, energy_of_lufs, hop_frames, integrated_lufs, lufs_of_energy
+from dsp.k_weighting import Energies
+from dsp.loudness import ABSOLUTE_GATE_LUFS, energy_of_lufs, hop_frames, integrated_lufs, lufs_of_energy
 
 PAUSE_HOPS = 4  # 400 ms: between two sentences there is as much
 _STEADY = 10.0**0.6  # 6 dB from its softest hop to its loudest: speech moves more

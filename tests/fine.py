@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.blocks import Block
-from dsp.loudness import Energies, measure
+from dsp.k_weighting import Energies
+from dsp.loudness import measure
 
 
 def finely(loudness: Callable[[Energies], NDArray[np.float64]], programme: Block, rate: int) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ import soundfile
 from database import execute, row_of
 from standins.short_timeouts import ShortTimeoutWorker, short_timeout_worker
 from standins.speech import ELEVENLABS_VOICES, Answer, Service
-from standins.storage import Fault
+from standins.storage_project import Fault
 from standins.supabase import Project
 
 from dsp.noise import Noise

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from standins.http_server import App, Raw, serve
 from standins.mail import Auth
 from standins.postgrest import SERVICE_KEY, Postgrest
-from standins.storage import Storage, production_buckets
+from standins.storage import Storage
+from standins.storage_project import production_buckets
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from dsp.loudness import Energies, integrated_lufs, windows_lufs
+from dsp.k_weighting import Energies
+from dsp.loudness import integrated_lufs, windows_lufs
 from dsp.music_loop import FoundLoop, find_loop
 from dsp.recorded import Looped
 from worker.cli.outputs import Overwrite, staged

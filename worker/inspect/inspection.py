@@ -10,14 +10,8 @@ from numpy.typing import NDArray
 
 from dsp.blocks import Block, db_to_gain, finite, gain_to_db, runs
 from dsp.glides import GlidingBeat
-from dsp.loudness import (
-    Energies,
-    LoudnessMeter,
-    integrated_lufs,
-    loudness_range_lu,
-    momentary_lufs,
-    short_term_lufs,
-)
+from dsp.k_weighting import Energies
+from dsp.loudness import LoudnessMeter, integrated_lufs, loudness_range_lu, momentary_lufs, short_term_lufs
 from worker.inspect.promises import LookedFor
 from worker.inspect.steps import CLICK_DB, Step, Steps
 from worker.inspect.tones import FoundBeat, FoundTone, Tones

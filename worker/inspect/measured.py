@@ -22,7 +22,7 @@ from worker.media.sniff import mp3_encoder
 from worker.printable import printable
 
 if TYPE_CHECKING:
-    from dsp.loudness import Energies
+    from dsp.k_weighting import Energies
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from dsp.loudness import Energies, momentary_lufs, short_term_lufs
+from dsp.k_weighting import Energies
+from dsp.loudness import momentary_lufs, short_term_lufs
 from worker.inspect.fonts import drawable, families, shortened
 from worker.inspect.inspection import Inspection
 from worker.inspect.lyrics import Span

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dsp.blocks import Block, spans
-from dsp.loudness import Energies, loudness_range_lufs, measure, short_term_lufs
+from dsp.k_weighting import Energies
+from dsp.loudness import loudness_range_lufs, measure, short_term_lufs
 from dsp.recorded import Looped
 
 _AROUND_S = 3.0

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import time
 import uuid
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
@@ -20,6 +18,8 @@ from worker.config import Config
 from worker.errors import MediaError, ResourceError, TransientError, WorkerError
 from worker.formats import INPUT_ENDINGS
 from worker.media.cache import Address, Kept, MediaCache
+from worker.media.local_folder import find_in_folder
+from worker.media.not_there import MOST_NAMES, is_unclear, looked_for, not_there
 from worker.media.reference import (
     MISSING,
     OpenUrl,
@@ -33,7 +33,6 @@ from worker.media.reference import (
     similar_keys,
 )
 from worker.os_errors import disk_is_full, in_words
-from worker.printable import printable
 from worker.service_limits import ServiceLimits
 from worker.storage.storage_errors import BUCKET_MISSING, ObjectMissing, ObjectTaken, read_answer, sort_answer
 from worker.supabase_access import Supabase, supabase_of
@@ -48,9 +47,6 @@ DEADLINE_S = 300.0
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = (408, 425, 429)
 _LONGEST_ERROR_BODY = 65536
-_MOST_NAMES = 1000  # of a folder, that are compared with a name that is not there
-_MOST_SHOWN = 5
-
 Listings = MutableMapping[tuple[str, str], Sequence[str]]
 """(bucket, folder) to the names of the objects there, as far as they were asked for."""
 
@@ -118,7 +114,7 @@ def fetch_media(
         what=what,
     )
     if isinstance(place, StoredObject) and supabase is None:
-        return _in_local_tree(place, config.storage_dir, reach, what)
+        return find_in_folder(place, config.storage_dir, reach, what)
     from worker.media.guarded_http import Network  # here: with httpcore and TLS it costs some 10 MB
 
     max_bytes = config.media_cache_max_mb * 1_000_000 if cache_dir else 0
@@ -187,9 +183,9 @@ class _Transfer:
             return found
         names = self._names_beside(place)
         keys = similar_keys(place, names, self.reach)
-        meant = None if _unclear(keys, names) else self._first_key(replace(place, keys=keys))
+        meant = None if is_unclear(keys, names) else self._first_key(replace(place, keys=keys))
         if meant is None:
-            raise _missing(self.what, place, _looked(place, keys, names))
+            raise not_there(self.what, place, looked_for(place, keys, names))
         return meant
 
     def _first_key(self, place: StoredObject) -> Path | None:
@@ -209,7 +205,7 @@ class _Transfer:
         if where not in self.listings:
             assert self.supabase is not None  # noqa: S101 - see `_open`
             with closing(SupabaseStorage(self.supabase, limits=self.limits, short=True)) as storage:
-                self.listings[where] = storage.names_in(*where, most=_MOST_NAMES)
+                self.listings[where] = storage.names_in(*where, most=MOST_NAMES)
         return self.listings[where]
 
     def _with_retries(self, place: Place) -> Path:
@@ -303,7 +299,7 @@ class _Transfer:
             found = sort_answer(read_answer(status, headers, body), bucket=at.bucket, key=at.key)
             unnamed_bucket = not at.named and getattr(found, "code", "") == BUCKET_MISSING
             if isinstance(found, ObjectMissing) or unnamed_bucket:
-                return _missing(self.what, at)
+                return not_there(self.what, at)
             if isinstance(found, ObjectTaken):
                 return TransientError(f"{self.what}: {at.label}: {found}", code="media.unavailable")
             return found
@@ -313,7 +309,7 @@ class _Transfer:
             if getattr(sort_answer(answer, bucket="", key=at.label), "code", "") == BUCKET_MISSING:
                 return refused(self.what, at.label, "is in no public bucket")
         if status in (404, 410):
-            return _missing(self.what, at)
+            return not_there(self.what, at)
         if status >= 500 or status in _PASSING:
             return TransientError(
                 f"{self.what}: {at.label} answers {status}",
@@ -330,73 +326,7 @@ class _Transfer:
         )
 
 
-def _missing(what: str, place: Place, looked: str = "") -> MediaError:
-    """The error of what is not there, with where it was looked for."""
-    return MediaError(
-        f"{what}: {printable(place.label)} does not exist{looked}",
-        code=MISSING,
-        customer_message=f"The {what} of this order could not be found. Please choose another one, or contact support.",
-    )
-
-
-def _unclear(keys: Sequence[str], names: Sequence[str]) -> bool:
-    """Whether nobody can tell which of the similar keys is meant: there are some, or not all names were listed."""
-    return len(keys) != 1 or len(names) >= _MOST_NAMES
-
-
-def _looked(place: StoredObject, keys: Sequence[str], names: Sequence[str]) -> str:
-    """For operators: the forms of a name that were looked for, and what its folder has, all as ASCII."""
-    if len(names) >= _MOST_NAMES:
-        beside = f"its folder has {_MOST_NAMES} objects or more, too many to compare with"
-    elif len(keys) > 1:
-        beside = f"which of these is meant is not clear: {_listed(keys[:_MOST_SHOWN])}"
-    elif keys:
-        beside = f"{_listed(keys)} is listed, but not there: it may be in a folder whose name differs in case"
-    elif names:
-        beside = f"none of the {len(names)} objects in its folder differs in case or spaces alone"
-    else:
-        beside = "its folder has no objects"
-    return f" (looked for {_listed(place.keys)}; {beside})"
-
-
-def _listed(keys: Iterable[str]) -> str:
-    return ", ".join(map(ascii, keys))
-
-
 def _file_name(address: str) -> str:
     """A name of our own with the customer's ending, if that is a known one: some of FFmpeg's demuxers need it."""
     suffix = PurePosixPath(address.partition("?")[0]).suffix.lower()
     return hashlib.sha256(address.encode()).hexdigest()[:16] + (suffix if suffix in INPUT_ENDINGS else "")
-
-
-def _in_local_tree(place: StoredObject, storage_dir: Path, reach: Reach, what: str) -> Path:
-    root = (storage_dir / place.bucket).resolve()
-    if (found := _first_file(root, place, what)) is not None:
-        return found
-    names = _file_names(root, place.folder)
-    keys = similar_keys(place, names, reach)
-    meant = None if _unclear(keys, names) else _first_file(root, replace(place, keys=keys), what)
-    if meant is None:
-        raise _missing(what, place, _looked(place, keys, names))
-    return meant
-
-
-def _first_file(root: Path, place: StoredObject, what: str) -> Path | None:
-    for key in place.keys:
-        path = (root / key).resolve()
-        if not path.is_relative_to(root):  # a symbolic link out of the tree
-            raise refused(what, place.label, "leads out of STORAGE_DIR")
-        try:
-            if path.is_file():
-                return path
-        except OSError:  # a name that no file can have
-            continue
-    return None
-
-
-def _file_names(root: Path, folder: str) -> list[str]:
-    """The names in a folder, as far as there are any."""
-    with contextlib.suppress(OSError, ValueError):
-        if (root / folder).resolve().is_relative_to(root):
-            return [path.name for path in islice((root / folder).iterdir(), _MOST_NAMES)]
-    return []

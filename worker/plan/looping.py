@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from dsp.blocks import Clip
-from dsp.loudness import Energies, hop_frames, integrated_lufs
+from dsp.k_weighting import Energies
+from dsp.loudness import hop_frames, integrated_lufs
 from dsp.music_loop import FoundLoop, find_loop, likeness
 from worker.errors import JobError
 from worker.payload.schema import SAMPLE_RATE_HZ, MusicLoop

@@ -20,16 +20,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from loguru import logger
-
-from worker.errors import ConfigurationError, TransientError, WorkerError
-from worker.queue.claims import PAYLOAD_LIMIT_BYTES, AttemptReport, Cause, Claim, ClaimStatus, Outcome, Rescued
-from worker.queue.listing import TRACK_JSON, TRACK_TEXT
+from worker.errors import ConfigurationError, WorkerError
+from worker.queue.claims import AttemptReport, Cause, Claim, ClaimStatus, Outcome, Rescued
 from worker.queue.plain_dialect import Dialect
 from worker.queue.plain_notes import NOTES, count_of, died_beside, noted, notes_of, parked_since_of
 from worker.queue.plain_operations import PlainOperations
 from worker.queue.plain_parking import Parking
 from worker.queue.plain_places import Places
+from worker.queue.plain_reading import JobReader
+from worker.queue.plain_rows import ClaimedRows
 from worker.queue.plain_tracks import UNFINISHED_STAGE, TrackWriter, logged_refusal
 from worker.queue.retry import (
     APOLOGY,
@@ -43,10 +42,8 @@ from worker.queue.retry import (
 from worker.queue.service import Queue
 from worker.queue.transport import TABLE, AsText, Row, StatementRefusedError, Transport, moment, text_of
 
-_CATALOGUE = "background_tracks"
 # Queue contract: a row that is processing and has not been updated for 10 minutes may be put back by anyone.
 _STUCK_AFTER = timedelta(minutes=10)
-_DAY = timedelta(days=1)
 _TOUCH_S = 15.0
 _WAITING = "Waiting to try again"
 _PENDING = {"status": "pending", "started_at": None, "progress": 0, "stage": None}
@@ -76,9 +73,9 @@ class PlainQueue(PlainOperations, Queue):
         self._places = Places()
         self._touch_at = 0.0
         self._tracks = TrackWriter(transport)
-        self._columns = self._tracks.columns
+        self._reader = JobReader(transport, self._tracks.columns)
+        self._rows = ClaimedRows(transport, dialect)
         self._unread: list[str] = []  # ids of rows that were claimed over HTTP and could not be read yet
-        self._refusals: set[str] = set()  # SQLSTATEs of complete_job that have been logged
 
     # -- claiming
 
@@ -112,7 +109,7 @@ class PlainQueue(PlainOperations, Queue):
         begun = {"started_at": "now", "progress": 0, "stage": None}
         try:
             with self._transport.atomically():
-                is_ours = self._transport.update(TABLE, begun, where=self._own(parked))
+                is_ours = self._transport.update(TABLE, begun, where=self._rows.own(parked))
                 claim = self._read(parked.job_id) if is_ours else None
         except WorkerError:
             if self.transport == "supabase":
@@ -132,7 +129,7 @@ class PlainQueue(PlainOperations, Queue):
             for claim in unnoted:
                 before = noted(claim.attempt - 1, claim.crashes, claim.last_error_code or "", claim.parked_since)
                 with suppress(WorkerError):  # then the crash is charged
-                    self._update_own(claim, {"result": {"worker": {**before["worker"], "process": self._process}}})
+                    self._rows.update(claim, {"result": {"worker": {**before["worker"], "process": self._process}}})
 
     def _take(self) -> str | None:
         """Claim the next row and return its id. The other columns are read later: customers write them."""
@@ -158,7 +155,7 @@ class PlainQueue(PlainOperations, Queue):
             return None  # cancelled between the two
         notes = notes_of(row)
         started, created = moment(row["started_at"]), moment(row["created_at"])
-        text, size = self._payload(job_id)
+        text, size = self._reader.payload(job_id)
         return Claim(
             job_id=job_id,
             token=started.isoformat() if started else "",
@@ -174,54 +171,17 @@ class PlainQueue(PlainOperations, Queue):
             parked_since=parked_since_of(notes),
         )
 
-    def _payload(self, job_id: str) -> tuple[str | None, int | None]:
-        """The payload's text; its size where that is over the limit."""
-        for column in self._columns(TABLE, ("payload", "job_data")):
-            text, size = self._transport.json_text(TABLE, column, row_id=job_id, limit_bytes=PAYLOAD_LIMIT_BYTES)
-            if size is not None or text not in (None, "null"):
-                return text, size
-        return None, None
-
     # -- what a job process asks for
 
     def track_row(self, claim: Claim) -> Row | None:
-        if claim.track_id is None:
-            return None
-        have = self._columns("tracks", (*TRACK_TEXT, *TRACK_JSON))
-        wanted: list[str | AsText] = ["id", *(AsText(name) if name in TRACK_JSON else name for name in have)]
-        where = {"id": claim.track_id, "user_id": claim.user_id}
-        rows = self._transport.select("tracks", wanted, where=where, limit=1)
-        return rows[0] if rows else None
+        return self._reader.track_row(claim)
 
     def catalogue(self, claim: Claim, reference: str) -> str | None:
         del claim
-        keys = ["slug"]
-        with suppress(ValueError):
-            uuid.UUID(reference)
-            keys.insert(0, "id")
-        try:
-            have = self._columns(_CATALOGUE, ("id", "slug", "url", "is_active"))
-            wanted = [name for name in ("url", "is_active") if name in have]
-            for key in keys:
-                if key in have and "url" in have:
-                    rows = self._transport.select(_CATALOGUE, wanted, where={key: reference}, limit=1)
-                    if rows and rows[0].get("is_active", True) is not False and rows[0]["url"]:
-                        return str(rows[0]["url"])
-        except ConfigurationError as error:
-            if error.code != "configuration.table":
-                raise
-        return None  # not there, or no such table
+        return self._reader.catalogue(reference)
 
     def _may_speak(self, claim: Claim, characters: int, limit: int) -> bool:
-        """No column holds the sum, so the scripts of the customer's other jobs of the last 24 hours are counted."""
-        since = (self._transport.now() - _DAY).isoformat()
-        where = {"user_id": claim.user_id}
-        spoken = 0
-        for column in self._columns(TABLE, ("payload", "job_data")):
-            wanted: list[str | AsText] = ["id", AsText(column, "script")]
-            rows = self._transport.select(TABLE, wanted, where=where, since=("started_at", since))
-            spoken += sum(len(row["script"] or "") for row in rows if str(row["id"]) != claim.job_id)
-        return spoken + characters <= limit
+        return self._reader.may_speak(claim, characters, limit)
 
     # -- holding and ending
 
@@ -235,7 +195,7 @@ class PlainQueue(PlainOperations, Queue):
         return claim_status
 
     def claim_status(self, claim: Claim) -> ClaimStatus:
-        return self._status(claim)[1]
+        return self._rows.status(claim)[1]
 
     def write_decision(self, claim: Claim, decision: Decision, report: AttemptReport | None = None) -> ClaimStatus:
         del report  # there is no table for it
@@ -254,8 +214,8 @@ class PlainQueue(PlainOperations, Queue):
                 attempt, crashes = claim.attempt, claim.crashes + decision.crashed
         notes = noted(attempt, crashes, decision.code, claim.parked_since)
         if decision.delay_s <= 0:
-            return self._update_own(claim, {**_PENDING, "result": notes})
-        claim_status = self._update_own(claim, {"result": notes, "progress": 0, "stage": _WAITING})
+            return self._rows.update(claim, {**_PENDING, "result": notes})
+        claim_status = self._rows.update(claim, {"result": notes, "progress": 0, "stage": _WAITING})
         now = self._clock()
         due = now + decision.delay_s
         if claim_status is ClaimStatus.HELD and not self._parking.probe_over(claim.job_id, now, back=claim, due=due):
@@ -266,7 +226,7 @@ class PlainQueue(PlainOperations, Queue):
         began = self._transport.now()
         claim = replace(claim, parked_since=claim.parked_since or began)
         notes = noted(claim.attempt - 1, claim.crashes, decision.code, claim.parked_since)
-        claim_status = self._update_own(claim, {"result": notes, "progress": 0, "stage": _WAITING})
+        claim_status = self._rows.update(claim, {"result": notes, "progress": 0, "stage": _WAITING})
         if claim_status is ClaimStatus.HELD:
             self._parking.park(claim, decision, now=self._clock(), moment=began)
         return claim_status
@@ -279,10 +239,10 @@ class PlainQueue(PlainOperations, Queue):
         requeued by hand starts anew.
         """
         with self._transport.atomically():
-            if not self._transport.update(TABLE, {"result": None}, where=self._own(claim)):
-                status, claim_status = self._status(claim)
+            if not self._transport.update(TABLE, {"result": None}, where=self._rows.own(claim)):
+                status, claim_status = self._rows.status(claim)
                 return ClaimStatus.HELD if status == "failed" else claim_status  # an earlier call has done it
-            self._end(self._own(claim), "failed", result=None, error=message)
+            self._rows.end(self._rows.own(claim), "failed", result=None, error=message)
         return ClaimStatus.HELD
 
     def write_result(
@@ -300,8 +260,8 @@ class PlainQueue(PlainOperations, Queue):
         del report
         with self._transport.atomically():
             touched = {"result": None, "stage": UNFINISHED_STAGE}
-            if not self._transport.update(TABLE, touched, where=self._own(claim)):
-                status, claim_status = self._status(claim)
+            if not self._transport.update(TABLE, touched, where=self._rows.own(claim)):
+                status, claim_status = self._rows.status(claim)
                 if status != "completed":
                     return claim_status
                 # completed under this claim by an earlier call, perhaps before the track was written
@@ -313,7 +273,7 @@ class PlainQueue(PlainOperations, Queue):
                 whole, written = {**whole, "superseded": True}, {}
             unfinished = {key: value for key, value in whole.items() if key != "url"}
             unfinished["worker"] = {"track": written}
-            self._end(self._own(claim), "completed", result=unfinished, error=None)
+            self._rows.end(self._rows.own(claim), "completed", result=unfinished, error=None)
             self._tracks.write(claim.track_id, claim.user_id, written)
             self._tracks.write_result(claim.job_id, whole)
         self._free_after(claim)
@@ -403,76 +363,28 @@ class PlainQueue(PlainOperations, Queue):
         with self._transport.atomically():
             if not self._transport.update(TABLE, {"result": None}, where=where):
                 return False
-            self._end({"id": where["id"], "status": "processing"}, "failed", result=None, error=APOLOGY)
+            self._rows.end({"id": where["id"], "status": "processing"}, "failed", result=None, error=APOLOGY)
         return True
 
     def close(self) -> None:
         for claim in (*self._waiting, *self._parking.claims()):  # nobody would touch them any more
             with suppress(WorkerError):
-                self._update_own(claim, _PENDING)
+                self._rows.update(claim, _PENDING)
         self._waiting.clear()
         self._parking = Parking()
         super().close()
-
-    # -- the row
-
-    def _own(self, claim: Claim) -> dict[str, Any]:
-        own = {"id": claim.job_id, "status": "processing"}
-        return {**own, "started_at": claim.token} if claim.token else own
-
-    def _status(self, claim: Claim) -> tuple[str, ClaimStatus]:
-        rows = self._transport.select(TABLE, ["status", "started_at"], where={"id": claim.job_id}, limit=1)
-        if not rows:
-            return "", ClaimStatus.LOST
-        status, started = str(rows[0]["status"]), moment(rows[0]["started_at"])
-        same = not claim.token or (started is not None and started == moment(claim.token))
-        if status == "cancelled":
-            return status, ClaimStatus.CANCELLED
-        return status if same else "", ClaimStatus.HELD if same and status == "processing" else ClaimStatus.LOST
-
-    def _end(self, where: Mapping[str, Any], status: str, *, result: dict[str, Any] | None, error: str | None) -> None:
-        """End a row with `complete_job`, or with an update where that function fails.
-
-        Some databases have a `complete_job` that needs types or columns which they lack.
-        """
-        values = dict(zip(self.dialect.complete, (where["id"], result, error), strict=True))
-        try:
-            with self._transport.atomically():
-                self._transport.scalar("complete_job", values)
-        except StatementRefusedError as refused:
-            if refused.sqlstate not in self._refusals:
-                self._refusals.add(refused.sqlstate)
-                logger.bind(event="complete_job.refused", sqlstate=refused.sqlstate).warning(
-                    "complete_job fails in this database: {}; jobs are ended by an update of their rows instead",
-                    refused.message,
-                )
-        else:
-            rows = self._transport.select(TABLE, ["status"], where={"id": where["id"]}, limit=1)
-            if rows and str(rows[0]["status"]) == status:
-                return
-        ended: dict[str, Any] = {"status": status, "result": result, "error": error, "completed_at": "now"}
-        if status == "completed":
-            ended["progress"] = 100
-        if not self._transport.update(TABLE, ended, where=where):
-            raise TransientError(
-                f"job {where['id']} could not be ended: its row has changed meanwhile", code="database"
-            )
-
-    def _update_own(self, claim: Claim, values: Mapping[str, Any]) -> ClaimStatus:
-        updated = self._transport.update(TABLE, values, where=self._own(claim))
-        return ClaimStatus.HELD if updated else self.claim_status(claim)
 
     def _keep_rows(self) -> None:
         """Put back the jobs that are due; touch the others that are kept here."""
         now = self._clock()
         for claim, due in list(self._waiting.items()):
             if due <= now:
-                self._update_own(claim, _PENDING)
+                self._rows.update(claim, _PENDING)
                 del self._waiting[claim]
         if now < self._touch_at:
             return
         for claim in (*self._waiting, *self._parking.claims()):
-            if not self._transport.update(TABLE, {"stage": _WAITING}, where=self._own(claim)):
+            if not self._transport.update(TABLE, {"stage": _WAITING}, where=self._rows.own(claim)):
                 self._waiting.pop(claim, None)
                 self._parking.forget(claim.job_id)
         self._touch_at = now + _TOUCH_S

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.blocks import db_to_gain, gain_to_db, runs, spans
+from dsp.k_weighting import Energies
 from dsp.limiter import MARGIN_DB, MOST_DB, NOTICED_DB, RELEASE_DB_PER_S
-from dsp.loudness import Energies, LoudnessMeter, Measurement, hop_frames, integrated_lufs, rounded_db
+from dsp.loudness import LoudnessMeter, Measurement, hop_frames, integrated_lufs, rounded_db
 from dsp.peak_survey import LimiterBounds, PeakSurvey
 from dsp.plan import RenderPlan, render
 from dsp.true_peak import NEAR, REACH_FRAMES

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from dsp.blocks import Block, runs
-from dsp.loudness import Energies, hop_frames
+from dsp.k_weighting import Energies
+from dsp.loudness import hop_frames
 
 SILENT_DBFS = -80.0
 SOUNDING_DBFS = -60.0  # well above: a codec may drop what is all but silent

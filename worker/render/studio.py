@@ -10,7 +10,8 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from dsp.loudness import Energies, integrated_lufs
+from dsp.k_weighting import Energies
+from dsp.loudness import integrated_lufs
 from dsp.peak_survey import LimiterBounds
 from worker.config import Config
 from worker.cores import available_cores

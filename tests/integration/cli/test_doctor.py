@@ -10,7 +10,7 @@ import sys
 import pytest
 from database import Variant, execute
 from pydantic import SecretStr
-from standins.storage import Bucket
+from standins.storage_project import Bucket
 from standins.supabase import supabase_standin
 
 from worker.cli.doctor import examined

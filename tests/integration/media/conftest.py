@@ -15,7 +15,8 @@ from short_limits import QUICK
 from standins.foreign_host import PUBLIC, ForeignHost, foreign_host
 from standins.http_server import serve
 from standins.postgrest import SERVICE_KEY
-from standins.storage import Storage, production_buckets
+from standins.storage import Storage
+from standins.storage_project import production_buckets
 
 from worker.config import Config
 from worker.errors import MediaError

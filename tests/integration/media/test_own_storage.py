@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from standins.foreign_host import ForeignHost
 from standins.keys import SECRET_KEY, SERVICE_JWT
 from standins.postgrest import SERVICE_KEY
-from standins.storage import Bucket, Storage
+from standins.storage import Storage
+from standins.storage_project import Bucket
 
 from worker.config import Config
 from worker.errors import ConfigurationError, MediaError, TransientError

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-import psycopg
 import pytest
-from database import Databases, Variant, age_row, execute, row_of
+from database import Databases, Variant, execute, row_of
+from parked_jobs import Harness, ended_model
 from standins.http_server import serve
 from standins.postgrest import SERVICE_KEY, Postgrest
 
@@ -21,57 +18,11 @@ from worker.errors import ConfigurationError, JobError, LeaseLost, ShuttingDown,
 from worker.queue.plain import PlainQueue
 from worker.queue.plain_dialect import DIALECTS
 from worker.queue.postgres import PostgresTransport
-from worker.queue.service import Claim, ClaimStatus, Outcome, Queue, open_queue
+from worker.queue.service import Outcome, open_queue
 from worker.queue.supabase import SupabaseTransport
 from worker.supabase_access import supabase_of
 
 EACH_SERVER = True
-
-CUSTOMER = "7c1d6a52-3f0e-4b7b-9a55-0d6f4c1be001"
-
-
-def ended_model(model: str = "tts-1") -> ConfigurationError:
-    return ConfigurationError(f"{model} has ended", code="voice.model", about=("openai", model))
-
-
-@dataclass
-class Harness:
-    """A queue whose time a test moves on."""
-
-    dsn: str
-    queue: Queue
-    pass_time: Callable[[float], None]
-    ids: list[str] = field(default_factory=list)
-
-    def claimed(self) -> Claim:
-        claim = self.queue.claim()
-        assert claim is not None
-        return claim
-
-    def park(self, count: int = 1, error: ConfigurationError | None = None) -> list[str]:
-        """Enqueue jobs, claim each and have it meet something that must be fixed."""
-        ids = [self.queue.enqueue({"n": n}) for n in range(count)]
-        for job_id in ids:
-            claim = self.claimed()
-            assert claim.job_id == job_id
-            assert self.meets(claim, error)
-        self.ids += ids
-        return ids
-
-    def meets(self, claim: Claim, error: ConfigurationError | None = None) -> bool:
-        return self.queue.resolve_failure(claim, error or ended_model()) is Outcome.PARKED
-
-    def jobs(self) -> dict[str, int]:
-        return {cause.name: cause.jobs for cause in self.queue.causes()}
-
-    def finish(self, claim: Claim) -> None:
-        assert self.queue.finish(claim, result={}, track={}) is ClaimStatus.HELD
-
-    def all_claims(self) -> list[str]:
-        ids = []
-        while (claim := self.queue.claim()) is not None:
-            ids.append(claim.job_id)
-        return ids
 
 
 @pytest.fixture(params=["leased", "plain", "plain over HTTP"])
@@ -252,153 +203,3 @@ def test_a_failed_job_that_is_requeued_is_not_parked(shop: Harness) -> None:
     shop.queue.retries = replace(shop.queue.retries, parked_limit_s=3600.0)
     assert shop.meets(claim)
     assert shop.queue.rescue_jobs().overdue == {}, "its waiting has begun anew"
-
-
-class TestPlain:
-    """What plain mode does because the table has no columns for it."""
-
-    @pytest.fixture
-    def plain(self, databases: Databases) -> Iterator[tuple[str, list[float], PlainQueue]]:
-        dsn, clock = databases.new(Variant()), [1000.0]
-        transport = PostgresTransport(dsn, application="w")
-        queue = PlainQueue(transport, dialect=DIALECTS[0], clock=lambda: clock[0])
-        yield dsn, clock, queue
-        queue.close()
-        databases.release(dsn)
-
-    def test_the_begin_of_the_waiting_outlives_the_worker(self, plain: Any) -> None:
-        dsn, _, queue = plain
-        job_id = queue.enqueue({})
-        assert queue.resolve_failure(queue.claim(), ended_model()) is Outcome.PARKED
-        since = row_of(dsn, job_id)["result"]["worker"]["parked_since"]
-        queue.close()
-        assert row_of(dsn, job_id)["status"] == "pending"
-        claim = queue.claim()
-        assert claim.parked_since.isoformat() == since
-        assert queue.resolve_failure(claim, TransientError("down")) is Outcome.RETRIED
-        assert row_of(dsn, job_id)["result"]["worker"]["parked_since"] == since
-
-    def test_what_a_customer_writes_there_does_no_harm(self, plain: Any) -> None:
-        dsn, _, queue = plain
-        queue.enqueue({})
-        for text in ('"soon"', "[1]", '"2026-01-01"', "1e400", "{}"):
-            result = f'{{"worker": {{"parked_since": {text}}}}}'
-            execute(dsn, "UPDATE audio_job_queue SET status = 'pending', result = %s::jsonb", result)
-            assert queue.claim().parked_since is None
-
-    def test_parked_rows_are_touched_so_that_nobody_rescues_them(self, plain: Any) -> None:
-        dsn, clock, queue = plain
-        queue.enqueue({})
-        queue.resolve_failure(queue.claim(), ended_model())
-        age_row(dsn, "11 minutes")
-        clock[0] += 16
-        assert queue.rescue_jobs().put_back == ()
-        assert len(queue.causes()) == 1
-
-
-class TestLeased:
-    """What the database alone decides, whoever calls."""
-
-    @pytest.fixture
-    def dsn(self, databases: Databases) -> Iterator[str]:
-        dsn = databases.new(Variant("completing", "production", "payload", "enum", leased=True))
-        yield dsn
-        databases.release(dsn)
-
-    @pytest.fixture
-    def shop(self, dsn: str) -> Iterator[Harness]:
-        queue = open_queue(Config(database_url=dsn), worker_name="w")  # type: ignore[arg-type]
-        yield Harness(dsn, queue, lambda _: None)
-        queue.close()
-
-    @staticmethod
-    def probe_now(dsn: str) -> None:
-        execute(dsn, "UPDATE worker_causes SET next_probe_at = clock_timestamp()")
-
-    def test_eight_workers_get_one_probe_of_each_cause(self, dsn: str, shop: Harness) -> None:
-        for number in range(5):
-            shop.park(4, ended_model(f"model-{number}"))
-        self.probe_now(dsn)
-        gate = threading.Barrier(8)
-
-        def take(number: int) -> list[str]:
-            queue = open_queue(Config(database_url=dsn), worker_name=f"w{number}")  # type: ignore[arg-type]
-            gate.wait()
-            taken = [claim for _ in range(10) if (claim := queue.claim()) is not None]
-            queue.close()
-            return [str(claim.probed_cause) for claim in taken]
-
-        with ThreadPoolExecutor(8) as pool:
-            probed = Counter(cause for causes in pool.map(take, range(8)) for cause in causes)
-        # a claim passes over what another one looks at in the same moment, so one may be left
-        while (claim := shop.queue.claim()) is not None:
-            probed[str(claim.probed_cause)] += 1
-        assert probed == {f"openai/model-{number}/voice.model": 1 for number in range(5)}
-
-    def test_a_rescued_probe_stays_parked_and_the_crash_is_counted(self, dsn: str, shop: Harness) -> None:
-        (job_id,) = shop.park()
-        self.probe_now(dsn)
-        shop.claimed()
-        execute(dsn, "UPDATE audio_job_queue SET lease_expires_at = now() - interval '1 s'")
-        assert shop.queue.rescue_jobs().put_back == (job_id,)
-        row = row_of(dsn, job_id)
-        assert (row["status"], row["crash_count"], row["parked_cause"]) == ("pending", 1, "openai/tts-1/voice.model")
-        assert shop.queue.claim() is None
-
-    def test_the_waiting_is_counted_on_when_a_job_was_freed(self, dsn: str, shop: Harness) -> None:
-        (job_id,) = shop.park()
-        since = row_of(dsn, job_id)["parked_since"]
-        assert execute(dsn, "SELECT worker_free('openai/tts-1/voice.model') AS freed") == [{"freed": 1}]
-        assert shop.meets(shop.claimed())
-        assert row_of(dsn, job_id)["parked_since"] == since
-
-    def test_freeing_notifies_and_parking_does_not(self, dsn: str, shop: Harness) -> None:
-        shop.queue.enqueue({})
-        claim = shop.claimed()
-        with psycopg.connect(dsn, autocommit=True) as listener:
-            listener.execute("LISTEN mindscript_worker")
-            assert shop.meets(claim)
-            assert list(listener.notifies(timeout=0.3)) == []
-            execute(dsn, "SELECT worker_free('openai/tts-1/voice.model')")
-            assert [each.payload for each in listener.notifies(timeout=5, stop_after=1)] == ["wake"]
-
-    def test_a_row_that_a_trigger_refuses_costs_no_finished_job(self, dsn: str, shop: Harness) -> None:
-        """It frees the others one by one, and says which it could not."""
-        ids = shop.park(3)
-        self.probe_now(dsn)
-        claim = shop.claimed()
-        execute(
-            dsn,
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN"
-            f" IF NEW.id = ''{ids[1]}'' AND NEW.parked_cause IS NULL THEN RAISE EXCEPTION ''no''; END IF; RETURN NEW;"
-            " END'",
-        )
-        execute(dsn, "CREATE TRIGGER refuse BEFORE UPDATE ON audio_job_queue FOR EACH ROW EXECUTE FUNCTION refuse()")
-        shop.finish(claim)
-        assert row_of(dsn, ids[0])["status"] == "completed"
-        shop.queue.rescue_jobs()
-        assert shop.all_claims() == [ids[2]]
-
-    def test_a_customer_can_neither_free_a_job_nor_park_one(self, dsn: str, shop: Harness) -> None:
-        execute(dsn, "INSERT INTO auth.users (id) VALUES (%s) ON CONFLICT DO NOTHING", CUSTOMER)
-        job_id = shop.queue.enqueue({}, user_id=CUSTOMER)
-        assert shop.meets(shop.claimed())
-        before = row_of(dsn, job_id)
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute("SET ROLE authenticated")
-            connection.execute("SELECT set_config('request.jwt.claim.sub', %s, false)", (CUSTOMER,))
-            connection.execute("UPDATE audio_job_queue SET parked_cause = NULL, parked_since = NULL")
-            after = row_of(dsn, job_id)
-            assert (after["parked_cause"], after["parked_since"]) == (before["parked_cause"], before["parked_since"])
-            for statement in (
-                "SELECT * FROM worker_causes",
-                "INSERT INTO worker_causes VALUES ('x', now(), 'x', now(), 0)",
-                "SELECT worker_parked()",
-                "SELECT worker_free('openai/tts-1/voice.model')",
-            ):
-                with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                    connection.execute(statement.encode())
-            connection.execute("RESET ROLE")
-            connection.execute("SET ROLE service_role")
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute("SELECT * FROM worker_causes")

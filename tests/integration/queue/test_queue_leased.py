@@ -9,12 +9,13 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from database import Databases, Variant, age_row, execute, new_track, payload_of, rescued_by, row_of
+from claiming import claimed, due_now, expire
+from database import Databases, Variant, execute, new_track, payload_of, rescued_by, row_of
 from figures import tell
 from standins.proxy import Proxy
 
@@ -23,47 +24,11 @@ from worker.embedded.postgres import embedded_postgres
 from worker.errors import Cancelled, JobError, MachineError, ResourceError, ShuttingDown, TransientError
 from worker.queue.leased import LeasedQueue
 from worker.queue.migrate import migrate
-from worker.queue.plain import PlainQueue
-from worker.queue.plain_dialect import DIALECTS
 from worker.queue.postgres import PostgresTransport
-from worker.queue.retry import Action, Decision, runs_alone
+from worker.queue.retry import Action, Decision
 from worker.queue.service import Claim, ClaimStatus, Outcome, Queue, open_queue
 
 Open = Callable[..., Queue]
-
-
-@pytest.fixture
-def jobs(leased_dsn: str) -> Iterator[Queue]:
-    queue = open_queue(Config(database_url=leased_dsn), worker_name="first")
-    yield queue
-    queue.close()
-
-
-@pytest.fixture
-def others(leased_dsn: str) -> Iterator[Queue]:
-    queue = open_queue(Config(database_url=leased_dsn), worker_name="second")
-    yield queue
-    queue.close()
-
-
-def claimed(queue: Queue) -> Claim:
-    claim = queue.claim()
-    assert claim is not None
-    return claim
-
-
-def expire(dsn: str, job_id: str | None = None) -> None:
-    """Have the leases of all jobs run out, or of one."""
-    execute(
-        dsn,
-        "UPDATE audio_job_queue SET lease_expires_at = now() - interval '1 second'"
-        " WHERE status = 'processing' AND coalesce(id = %s::uuid, true)",
-        job_id,
-    )
-
-
-def due_now(dsn: str) -> None:
-    execute(dsn, "UPDATE audio_job_queue SET run_after = now() WHERE status = 'pending'")
 
 
 def test_a_job_goes_through(jobs: Queue, leased_dsn: str) -> None:
@@ -204,147 +169,6 @@ def test_eight_workers_claim_five_hundred_jobs_each_once(leased_dsn: str) -> Non
     assert execute(leased_dsn, "SELECT count(*) n FROM audio_job_queue WHERE status = 'completed'")[0]["n"] == 500
 
 
-@pytest.mark.parametrize("races", [20, pytest.param(200, marks=pytest.mark.faults)])
-def test_rescue_racing_finish_ends_the_job_once(jobs: Queue, others: Queue, leased_dsn: str, races: int) -> None:
-    """The lease has run out: one of them wins. Either it is finished, or it is back and lost to the first."""
-    winners: Counter[str] = Counter()
-    jitter = random.Random(5)
-    for _ in range(races):
-        jobs.enqueue({})
-        claim = claimed(jobs)
-        expire(leased_dsn)
-        gate = threading.Barrier(2)
-
-        def finish(claim: Claim = claim, gate: threading.Barrier = gate) -> ClaimStatus:
-            gate.wait()
-            return jobs.finish(claim, result={"by": "first"}, track={})
-
-        with ThreadPoolExecutor(1) as pool:
-            finishing = pool.submit(finish)
-            gate.wait()
-            time.sleep(jitter.uniform(0, 0.0008))  # finish has more to do before it asks
-            rescued = rescued_by(others)
-            claim_status = finishing.result()
-        row = row_of(leased_dsn, claim.job_id)
-        winners["both" if rescued and claim_status is ClaimStatus.HELD else "rescue" if rescued else "finish"] += 1
-        if claim_status is ClaimStatus.HELD:
-            assert (row["status"], rescued) == ("completed", 0)
-        else:
-            assert (claim_status, row["status"], rescued, row["result"]) == (ClaimStatus.LOST, "pending", 1, None)
-        execute(leased_dsn, "DELETE FROM audio_job_queue")
-    tell(
-        "rescue racing finish",
-        must="one of them wins: the job is finished, or it is back and lost to its first holder",
-        races=winners.total(),
-        finish_won=winners["finish"],
-        rescue_won=winners["rescue"],
-        both=winners["both"],
-    )
-    assert winners["both"] == 0
-
-
-def test_a_lease_that_ran_out_but_was_not_rescued_is_still_ours(jobs: Queue, leased_dsn: str) -> None:
-    jobs.enqueue({})
-    claim = claimed(jobs)
-    expire(leased_dsn)
-    assert jobs.heartbeat(claim, progress=1, stage="s") is ClaimStatus.HELD
-    assert rescued_by(jobs) == 0
-
-
-def test_rescue_leaves_live_leases_alone_and_counts_the_crash(jobs: Queue, others: Queue, leased_dsn: str) -> None:
-    jobs.enqueue({})
-    claim = claimed(jobs)
-    assert rescued_by(others) == 0
-    expire(leased_dsn)
-    assert rescued_by(others) == 1
-    again = claimed(others)
-    assert (again.job_id, again.attempt, again.crashes, again.last_error_code) == (
-        claim.job_id,
-        2,
-        1,
-        "crash",
-    )
-    assert jobs.heartbeat(claim, progress=50, stage="late") is ClaimStatus.LOST
-    assert jobs.claim_status(claim) is ClaimStatus.LOST
-    assert jobs.resolve_failure(claim, ShuttingDown()) is Outcome.LOST
-    assert jobs.resolve_failure(claim, TransientError("late")) is Outcome.LOST
-    assert jobs.finish(claim, result={"late": 1}, track={}) is ClaimStatus.LOST
-    assert others.finish(again, result={"again": 1}, track={}) is ClaimStatus.HELD
-    assert row_of(leased_dsn, claim.job_id)["result"] == {"again": 1}
-
-
-def test_three_dead_workers_are_poison(jobs: Queue, leased_dsn: str) -> None:
-    job_id = jobs.enqueue({})
-    neighbour = jobs.enqueue({})
-    for crashes in range(3):
-        claim = claimed(jobs)
-        assert (claim.job_id, claim.crashes) == (job_id, crashes)
-        expire(leased_dsn)
-        assert rescued_by(jobs) == 1
-    row = row_of(leased_dsn, job_id)
-    assert (row["status"], row["error_code"], row["crash_count"]) == ("failed", "poison", 3)
-    assert "contact support" in row["error"]
-    assert claimed(jobs).job_id == neighbour
-
-
-def test_a_death_beside_others_is_charged_to_none(jobs: Queue, others: Queue, leased_dsn: str) -> None:
-    """Their leases run out one after the other; the last one was no more alone than the first."""
-    ids = [jobs.enqueue({}) for _ in range(3)]
-    for job_id in ids:
-        assert claimed(jobs).job_id == job_id
-    for job_id in ids:
-        expire(leased_dsn, job_id)
-        assert others.rescue_jobs().put_back == (job_id,)
-    again = [claimed(others) for _ in ids]
-    assert [(claim.attempt, claim.crashes, claim.last_error_code) for claim in again] == [(2, 0, "crash.shared")] * 3
-    assert all(runs_alone(claim) for claim in again)
-
-
-def test_a_death_alone_is_charged_whatever_others_do(jobs: Queue, others: Queue, leased_dsn: str) -> None:
-    """Two processes of one name: that another one dies in the same moment, or that one follows it, changes nothing."""
-    ids = [jobs.enqueue({}), jobs.enqueue({})]
-    claimed(jobs), claimed(others)
-    expire(leased_dsn)
-    assert sorted(jobs.rescue_jobs().put_back) == sorted(ids)
-    again = [claimed(jobs), claimed(others)]
-    assert [(claim.crashes, claim.last_error_code) for claim in again] == [(1, "crash")] * 2
-    assert all(runs_alone(claim) for claim in again)
-
-
-def test_a_neighbour_whose_worker_lives_is_not_touched(jobs: Queue, others: Queue, leased_dsn: str) -> None:
-    lost, alive = jobs.enqueue({}), jobs.enqueue({})
-    claims = {claim.job_id: claim for claim in (claimed(jobs), claimed(jobs))}
-    expire(leased_dsn, lost)
-    assert others.rescue_jobs().put_back == (lost,)
-    assert jobs.heartbeat(claims[alive], progress=1, stage="s") is ClaimStatus.HELD
-    assert jobs.finish(claims[alive], result={}, track={}) is ClaimStatus.HELD
-    row = row_of(leased_dsn, alive)
-    assert (row["status"], row["error_code"], row["crash_count"]) == ("completed", None, 0)
-
-
-def test_crashes_of_child_and_worker_are_counted_together(jobs: Queue, leased_dsn: str) -> None:
-    job_id = jobs.enqueue({})
-    assert jobs.resolve_failure(claimed(jobs), TransientError("signal 9"), crashed=True) is Outcome.RETRIED
-    due_now(leased_dsn)
-    claimed(jobs)
-    expire(leased_dsn)
-    rescued_by(jobs)
-    assert jobs.resolve_failure(claimed(jobs), TransientError("signal 9"), crashed=True) is Outcome.POISON
-    assert row_of(leased_dsn, job_id)["error_code"] == "poison"
-
-
-def test_an_attempt_beyond_the_fifth_is_not_made_by_rescue(jobs: Queue, leased_dsn: str) -> None:
-    job_id = jobs.enqueue({})
-    for _ in range(4):
-        assert jobs.resolve_failure(claimed(jobs), TransientError("down")) is Outcome.RETRIED
-        due_now(leased_dsn)
-    assert claimed(jobs).attempt == 5
-    expire(leased_dsn)
-    assert rescued_by(jobs) == 1
-    row = row_of(leased_dsn, job_id)
-    assert (row["status"], row["error_code"]) == ("failed", "attempts")
-
-
 def test_transient_errors_wait_and_then_give_up(jobs: Queue, leased_dsn: str) -> None:
     job_id = jobs.enqueue({})
     for attempt in range(1, 6):
@@ -449,92 +273,6 @@ def test_a_job_that_is_deleted_is_lost(jobs: Queue, leased_dsn: str) -> None:
     execute(leased_dsn, "DELETE FROM audio_job_queue")
     assert jobs.heartbeat(claim, progress=1, stage="s") is ClaimStatus.LOST
     assert jobs.finish(claim, result={}, track={}) is ClaimStatus.LOST
-
-
-def test_a_job_put_back_by_hand_gets_five_fresh_attempts(jobs: Queue, leased_dsn: str) -> None:
-    jobs.enqueue({})
-    for _ in range(3):
-        claimed(jobs)
-        expire(leased_dsn)
-        rescued_by(jobs)
-    execute(leased_dsn, "UPDATE audio_job_queue SET status = 'pending'")
-    claim = claimed(jobs)
-    assert (claim.attempt, claim.crashes, claim.last_error_code) == (1, 0, None)
-
-
-class TestWithWorkersThatKnowNoLeases:
-    """The old edge function and plain workers on the migrated table, as during a deploy."""
-
-    @pytest.fixture
-    def plain(self, leased_dsn: str) -> Iterator[Queue]:
-        transport = PostgresTransport(leased_dsn, application="plain")
-        yield PlainQueue(transport, dialect=DIALECTS[1])
-        transport.close()
-
-    def test_they_share_the_work(self, jobs: Queue, plain: Queue) -> None:
-        ids = [jobs.enqueue({"n": n}) for n in range(4)]
-        taken = [claimed(queue) for queue in (jobs, plain, jobs, plain)]
-        assert [claim.job_id for claim in taken] == ids
-        assert jobs.claim() is None
-        assert plain.claim() is None
-        for queue, claim in zip((jobs, plain, jobs, plain), taken, strict=True):
-            assert queue.heartbeat(claim, progress=9, stage="s") is ClaimStatus.HELD
-            assert queue.finish(claim, result={}, track={}) is ClaimStatus.HELD
-
-    @pytest.mark.parametrize("then", ["leased", "plain"])
-    def test_the_old_reset_of_a_live_render_takes_it_from_its_holder(
-        self, jobs: Queue, others: Queue, plain: Queue, leased_dsn: str, then: str
-    ) -> None:
-        """By started_at, after ten minutes, however alive: the first holder must not finish any more."""
-        jobs.enqueue({})
-        claim = claimed(jobs)
-        execute(
-            leased_dsn,
-            "UPDATE audio_job_queue SET status = 'pending', started_at = NULL WHERE status = 'processing'",
-        )
-        assert jobs.claim_status(claim) is ClaimStatus.LOST
-        assert jobs.heartbeat(claim, progress=80, stage="s") is ClaimStatus.LOST
-        taker = others if then == "leased" else plain
-        again = claimed(taker)
-        assert again.job_id == claim.job_id
-        assert jobs.heartbeat(claim, progress=80, stage="s") is ClaimStatus.LOST
-        assert jobs.finish(claim, result={"by": "first"}, track={}) is ClaimStatus.LOST
-        assert taker.finish(again, result={"by": "second"}, track={}) is ClaimStatus.HELD
-        assert row_of(leased_dsn, claim.job_id)["result"] == {"by": "second"}
-
-    def test_a_claim_function_that_takes_stuck_rows_directly_takes_it_too(self, jobs: Queue, leased_dsn: str) -> None:
-        jobs.enqueue({})
-        claim = claimed(jobs)
-        execute(
-            leased_dsn,
-            "UPDATE audio_job_queue SET started_at = clock_timestamp() WHERE status = 'processing'",
-        )
-        assert jobs.heartbeat(claim, progress=80, stage="s") is ClaimStatus.LOST
-        assert jobs.finish(claim, result={}, track={}) is ClaimStatus.LOST
-
-    def test_a_plain_row_is_rescued_after_ten_quiet_minutes_only(
-        self, jobs: Queue, plain: Queue, leased_dsn: str
-    ) -> None:
-        jobs.enqueue({})
-        claim = claimed(plain)
-        age_row(leased_dsn, "9 minutes 50 seconds")
-        assert rescued_by(jobs) == 0
-        age_row(leased_dsn, "10 minutes 10 seconds")
-        assert rescued_by(jobs) == 1
-        again = claimed(jobs)
-        assert (again.job_id, again.crashes) == (claim.job_id, 1)
-        assert plain.finish(claim, result={"late": 1}, track={}) is ClaimStatus.LOST
-        assert plain.heartbeat(claim, progress=1, stage="late") is ClaimStatus.LOST
-        assert jobs.finish(again, result={}, track={}) is ClaimStatus.HELD
-
-    def test_a_plain_workers_stale_progress_does_not_extend_a_lease(
-        self, jobs: Queue, plain: Queue, leased_dsn: str
-    ) -> None:
-        job_id = jobs.enqueue({})
-        claimed(jobs)
-        expire(leased_dsn)
-        execute(leased_dsn, "SELECT update_job_progress(%s, 10, 'old')", job_id)
-        assert rescued_by(jobs) == 1
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from servers import server_versions, wanted_versions
 from standins.keys import SECRET_KEY, SERVICE_JWT
 from standins.queued_jobs import sound
 from standins.speech import Service, speech_service
-from standins.storage import Bucket
+from standins.storage_project import Bucket
 from standins.supabase import Project, supabase_standin
 from standins.writers import CATALOGUE_ID, MUSIC, queue, track_row
 from tiers import further

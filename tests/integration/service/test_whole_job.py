@@ -18,7 +18,7 @@ from standins.http_server import serve
 from standins.mail import RESEND_KEY, Resend
 from standins.queued_jobs import CUSTOMER, customer, sound
 from standins.speech import speech_service
-from standins.storage import Bucket, Object
+from standins.storage_project import Bucket, Object
 from standins.supabase import Project, supabase_standin
 
 RATE = 44_100

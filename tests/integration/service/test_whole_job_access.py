@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from database import execute, row_of
 from standins.queued_jobs import CUSTOMER, Case, Placed, ended, sound
-from standins.storage import Bucket
+from standins.storage_project import Bucket
 
 
 def png() -> bytes:

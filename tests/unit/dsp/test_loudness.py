@@ -13,13 +13,13 @@ from scipy.signal import resample_poly, sosfilt
 from signals import SPLITS, both, silence, sine
 from tiers import further
 
+from dsp.k_weighting import k_weighting_coefficients
 from dsp.loudness import (
     PREROLL_HOPS,
     LoudnessMeter,
     hop_frames,
     integrated_lufs,
     joined,
-    k_weighting_coefficients,
     loudness_range_lu,
     measure,
     momentary_lufs,

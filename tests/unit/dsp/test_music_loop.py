@@ -10,7 +10,8 @@ from clips import ArrayClip
 from music_pieces import BAR_S, COUNT_IN_S, FADE_S, PIECES, RATE, SILENCE_S, SLOWS_FROM_S
 
 from dsp.blocks import Block
-from dsp.loudness import Energies, loudness_range_lufs, measure, short_term_lufs
+from dsp.k_weighting import Energies
+from dsp.loudness import loudness_range_lufs, measure, short_term_lufs
 from dsp.music_body import find_body
 from dsp.music_loop import LONGEST_SEARCH_S, FoundLoop, find_loop
 from dsp.noise import Noise
