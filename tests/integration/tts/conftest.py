@@ -19,7 +19,5 @@ def service():
 
 
 @pytest.fixture
-def stage(tmp_path):
-    cloud_voice.allowed_formats.clear()
-    with speech_service() as service:
-        yield Stage(service, tmp_path)
+def stage(service, tmp_path):
+    return Stage(service, tmp_path)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 from short_limits import quick
 from standins.realtime import realtime_service
-from standins.speech import ELEVENLABS_VOICES, Answer, openai_refusal, speech_service
+from standins.speech import ELEVENLABS_VOICES, Answer, openai_refusal
 
 from worker.codec.encoding import Encoding
 from worker.config import Config
@@ -19,19 +19,11 @@ from worker.payload.parse import parse_job
 from worker.render.produce import produce
 from worker.render.studio import Studio
 from worker.service_limits import ServiceLimits
-from worker.tts import cloud_voice
 
 SCRIPT = "I am calm. I am safe."
 GONE = openai_refusal(404, "The model `tts-1` does not exist.", code="model_not_found")
 TO_ELEVENLABS = f"openai/*/* -> elevenlabs/eleven_v3/{ELEVENLABS_VOICES[1]}"
 APPS = {"provider": "openai", "model": "tts-1", "id": "nova"}
-
-
-@pytest.fixture
-def service():
-    cloud_voice.allowed_formats.clear()
-    with speech_service() as service:
-        yield service
 
 
 def render(service, tmp_path, *, rules, voice=APPS, waited_s=math.inf, **settings):

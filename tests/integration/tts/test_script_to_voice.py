@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from standins.speech import ELEVENLABS_VOICES, speech_service
+from standins.speech import ELEVENLABS_VOICES
 
 from worker.codec.encoding import Encoding
 from worker.config import Config
@@ -15,17 +15,8 @@ from worker.errors import JobError
 from worker.payload.parse import parse_job
 from worker.render.produce import Produced, produce
 from worker.render.studio import Studio
-from worker.tts import cloud_voice, elevenlabs_voice
 
 PLAIN = {"durationMin": 0.3, "startDelaySec": 1, "loopMode": False, "lyrics": True}
-
-
-@pytest.fixture
-def service():
-    cloud_voice.allowed_formats.clear()
-    elevenlabs_voice.models_without_context.clear()
-    with speech_service() as service:
-        yield service
 
 
 @pytest.fixture

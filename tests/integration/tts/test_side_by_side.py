@@ -12,14 +12,13 @@ import pytest
 import soundfile
 from pydantic import SecretStr
 from short_limits import QUICK
-from standins.speech import ELEVENLABS_VOICES, Answer, openai_refusal, speech_service
+from standins.speech import ELEVENLABS_VOICES, Answer, openai_refusal
 
 from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.ffmpeg.program import find_ffmpeg
 from worker.payload.schema import VoiceChoice
 from worker.payload.script import Pause, parse_script
-from worker.tts import cloud_voice, elevenlabs_voice
 from worker.tts.cache import SpeechCache
 from worker.tts.elevenlabs_voice import ElevenLabsVoice
 from worker.tts.openai_voice import OpenAIVoice
@@ -27,14 +26,6 @@ from worker.tts.speech import SpeechStats, speak_script
 
 LINES = [f"This is line number {number} of a calm script." for number in range(12)]
 NO_KEY = Answer(401, {"error": {"message": "Incorrect API key provided"}})
-
-
-@pytest.fixture
-def service():
-    cloud_voice.allowed_formats.clear()
-    elevenlabs_voice.models_without_context.clear()
-    with speech_service() as service:
-        yield service
 
 
 def voice(service, provider="openai", **choice):
