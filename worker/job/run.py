@@ -50,8 +50,8 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
     with closing(open_storage(config)) as storage:
         from worker.media.download import Listings, fetch_media
         from worker.media.reference import What
+        from worker.render.materials import Materials
         from worker.render.produce import produce
-        from worker.render.studio import Studio
 
         listings: Listings = {}
 
@@ -69,7 +69,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
         produced = produce(
             job,
             track_file,
-            studio=Studio(
+            materials=Materials(
                 config,
                 fetch,
                 waited_s=job_input.waited_s,

@@ -27,11 +27,11 @@ from worker.plan.recordings import in_frames
 from worker.render import stages
 from worker.render.deliver import Delivered, Delivery, deliver
 from worker.render.expected_time import ExpectedTime
+from worker.render.materials import Materials
 from worker.render.production import Production, make_tags
 from worker.render.programme import Programme, measure
 from worker.render.progress import JobProgress, OnProgress
 from worker.render.report import Report, make_report
-from worker.render.studio import Studio
 from worker.vendors import speech_figures
 
 
@@ -91,7 +91,7 @@ def produce_album(
     tracks: Sequence[Path],
     whole: Path | None,
     *,
-    studio: Studio,
+    materials: Materials,
     encoding: Encoding,
     on_progress: OnProgress = lambda stage, fraction: None,
 ) -> ProducedAlbum:
@@ -118,7 +118,9 @@ def produce_album(
         tempfile.TemporaryDirectory(prefix=".mindscript-", dir=files[0].parent) as candidates,
     ):
         measured = [
-            _measured(album, number, studio, encoding, Path(inputs), lambda *told, number=number: tell(number, *told))
+            _measured(
+                album, number, materials, encoding, Path(inputs), lambda *told, number=number: tell(number, *told)
+            )
             for number in range(len(tracks))
         ]
         made = [Path(candidates) / path.name for path in files]
@@ -133,14 +135,14 @@ def produce_album(
             if gain_db is None and delivery.target_lufs is not None:
                 gain_db = delivered.programme.gain_db
             reports[number] = track.report(
-                delivered, made[number], track.compiled, loudness, ffmpeg=studio.ffmpeg.version
+                delivered, made[number], track.compiled, loudness, ffmpeg=materials.ffmpeg.version
             )
         whole_report = None
         if whole is not None:
             tags = [each.delivery.tags for each in measured]
             compiled, chapters = _in_turn(album, [each.compiled for each in measured], tags)
             first = measured[0]
-            mix = measure(Programme(compiled.plan), threads=studio.threads)
+            mix = measure(Programme(compiled.plan), threads=materials.threads)
             lufs = integrated_lufs(mix.energies)
             result = deliver(
                 compiled.plan,
@@ -153,11 +155,11 @@ def produce_album(
                     spoken=compiled.spoken,
                     loudness=integrated_lufs,
                 ),
-                ffmpeg=studio.ffmpeg,
-                threads=studio.threads,
+                ffmpeg=materials.ffmpeg,
+                threads=materials.threads,
                 on_progress=lambda done: tell(len(tracks), stages.MIXING, done),
             )
-            whole_report = first.report(result, made[-1], compiled, {}, ffmpeg=studio.ffmpeg.version)
+            whole_report = first.report(result, made[-1], compiled, {}, ffmpeg=materials.ffmpeg.version)
         for file, path in zip(made, files, strict=True):
             file.replace(path)
     on_progress(stages.FINALIZING, 1.0)
@@ -165,15 +167,17 @@ def produce_album(
 
 
 def _measured(
-    album: Album, number: int, studio: Studio, encoding: Encoding, inputs: Path, on_progress: OnProgress
+    album: Album, number: int, materials: Materials, encoding: Encoding, inputs: Path, on_progress: OnProgress
 ) -> _Track:
     """Prepare one track, and measure its mix."""
     folder = inputs / str(number)
     folder.mkdir()
     job = album.jobs[number]
     progress = JobProgress(on_progress)
-    ExpectedTime(job, studio.config, encoding, threads=studio.threads).foretell(progress, recorded=False, uploads=False)
-    production = Production(job, studio, folder, progress)
+    ExpectedTime(job, materials.config, encoding, threads=materials.threads).foretell(
+        progress, recorded=False, uploads=False
+    )
+    production = Production(job, materials, folder, progress)
     media, cover = production.prepare()
     compiled = compile_plan(production.job, media)
     tags = replace(make_tags(production.job, compiled, cover), number=number + 1, of=len(album.jobs))

@@ -16,7 +16,7 @@ from worker.config import Config
 from worker.errors import JobError
 from worker.payload.album import parse_album
 from worker.render.album import ProducedAlbum, produce_album
-from worker.render.studio import Studio
+from worker.render.materials import Materials
 
 RATE = 44_100
 QUIET = {"solfeggio": {"hz": 528}, "gains": {"solfeggioDb": -40}, "metadata": {"title": "Quiet"}}
@@ -34,7 +34,7 @@ def made(folder: Path, format_: str = "flac", **more: Any) -> tuple[ProducedAlbu
         album,
         files[:2],
         files[2],
-        studio=Studio(Config(), fetch),
+        materials=Materials(Config(), fetch),
         encoding=Encoding.for_quality(format_, "medium"),
     )
     return produced, files

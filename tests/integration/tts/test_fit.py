@@ -40,8 +40,8 @@ from worker.plan.fit import (
     tempo_to_fit,
 )
 from worker.plan.recordings import Media, Speech, Spoken
+from worker.render.materials import Materials
 from worker.render.produce import Produced, produce
-from worker.render.studio import Studio
 from worker.tts import cloud_voice
 from worker.tts.pace import PaceBook
 from worker.tts.shorten import fitted, quiet_spans
@@ -292,7 +292,7 @@ class Stage:
         return produce(
             parse_job(payload),
             self.folder / "track.flac",
-            studio=Studio(config, fetch),
+            materials=Materials(config, fetch),
             encoding=encoding,
         )
 
