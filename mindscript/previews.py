@@ -16,8 +16,8 @@ from mindscript.jobs import Job, read_job, recordings_of, settings
 from worker.cli.files import beside
 from worker.codec.encoding import Encoding
 from worker.codec.lossless import wav_bytes
+from worker.render.materials import Materials
 from worker.render.previewer import Previewer
-from worker.render.studio import Studio
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ class Previews:
     def _previewer(self, folder: Path) -> Previewer:
         if folder not in self._previewers:
             fetch = beside(folder, self._config)
-            studio = Studio(self._config, fetch, voice_file=self._voice, music_file=self._music)
-            self._previewers[folder] = Previewer(studio)
+            materials = Materials(self._config, fetch, voice_file=self._voice, music_file=self._music)
+            self._previewers[folder] = Previewer(materials)
         return self._previewers[folder]
 
 

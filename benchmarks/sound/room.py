@@ -23,9 +23,9 @@ from worker.formats import Quality
 from worker.payload.parse import parse_job
 from worker.plan.compile import Compiled, compile_plan
 from worker.plan.recordings import Media
+from worker.render.materials import Materials
 from worker.render.produce import produce
 from worker.render.report import Report
-from worker.render.studio import Studio
 
 RATE = 44_100
 Samples = NDArray[np.float64]
@@ -71,10 +71,10 @@ class Room:
         """
         recordings = tuple(kind for kind, path in (("voice", voice), ("music", music)) if path is not None)
         config = Config(render_threads=self.threads, ffmpeg=str(self.ffmpeg.path))
-        studio = Studio(config, beside(self.folder, config), voice_file=voice, music_file=music)
+        materials = Materials(config, beside(self.folder, config), voice_file=voice, music_file=music)
         out = self.folder / f"{name}.{format}"
         parsed = parse_job(job, recordings=recordings)  # type: ignore[arg-type]
-        produced = produce(parsed, out, studio=studio, encoding=Encoding.for_quality(format, quality))
+        produced = produce(parsed, out, materials=materials, encoding=Encoding.for_quality(format, quality))
         return out, produced.report
 
     def sound_of(self, job: Mapping[str, Any], **how: Any) -> Samples:

@@ -17,8 +17,8 @@ from worker.config import Config
 from worker.errors import ConfigurationError, JobError, WaitError, WorkerError
 from worker.fallbacks import read_fallbacks
 from worker.payload.parse import parse_job
+from worker.render.materials import Materials
 from worker.render.produce import produce
-from worker.render.studio import Studio
 from worker.tts import cloud_voice, elevenlabs_voice
 
 _PLAIN = {"durationMin": 1, "startDelaySec": 1, "loopMode": False, "outputFormat": "mp3"}
@@ -87,7 +87,7 @@ def order(
             produced = produce(
                 checked,
                 here / "track.mp3",
-                studio=Studio(config, _nothing, voice_file=recording, waited_s=math.inf),
+                materials=Materials(config, _nothing, voice_file=recording, waited_s=math.inf),
                 encoding=Encoding.for_quality("mp3", "low"),
             )
         except WorkerError as error:

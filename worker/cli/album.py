@@ -62,7 +62,7 @@ def album(
     started = time.perf_counter()
     from worker.codec.encoding import Encoding
     from worker.render.album import produce_album
-    from worker.render.studio import Studio
+    from worker.render.materials import Materials
 
     first = checked.jobs[0].output
     with (
@@ -73,7 +73,7 @@ def album(
             checked,
             [place(path) for path in files.tracks],
             place(files.whole) if whole else None,
-            studio=Studio(config, beside(file.folder, config)),
+            materials=Materials(config, beside(file.folder, config)),
             encoding=Encoding.for_quality(first.format, first.quality),
             on_progress=add_bar(folder.name, length_s=_length_s(checked)),
         )

@@ -40,9 +40,9 @@ from worker.plan.layer_jobs import speech_jobs
 from worker.queue.service import open_queue
 from worker.render import stages
 from worker.render.album import produce_album
+from worker.render.materials import Materials
 from worker.render.produce import produce
 from worker.render.progress import OnProgress
-from worker.render.studio import Studio
 from worker.repeating import repeating
 from worker.service.runner import JobResult
 
@@ -143,9 +143,9 @@ def _directly(jobs: Jobs, tracks_folder: Path, config: Config, add_bar: AddBar) 
         started = time.perf_counter()
         encoding = Encoding.for_quality(job.output.format, job.output.quality)
         track = tracks_folder / f"{file.stem}.{encoding.format}"
-        studio = Studio(config, beside(file.folder, config))
+        materials = Materials(config, beside(file.folder, config))
         try:
-            produced = produce(job, track, studio=studio, encoding=encoding, on_progress=on_progress)
+            produced = produce(job, track, materials=materials, encoding=encoding, on_progress=on_progress)
         except WorkerError as error:
             failed[file] = error.message
             on_progress(FAILED, 0.0)
@@ -166,7 +166,7 @@ def _album(file: JobFile, tracks_folder: Path, config: Config, add_bar: AddBar) 
             album,
             files.tracks,
             files.whole,
-            studio=Studio(config, beside(file.folder, config)),
+            materials=Materials(config, beside(file.folder, config)),
             encoding=Encoding.for_quality(album.jobs[0].output.format, album.jobs[0].output.quality),
             on_progress=on_progress,
         )

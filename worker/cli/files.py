@@ -13,7 +13,7 @@ from worker.media.reference import What, is_bare_name, unicode_forms
 if TYPE_CHECKING:
     from worker.media.download import Listings
     from worker.payload.schema import RenderJob
-    from worker.render.studio import Fetch
+    from worker.render.materials import Fetch
 
 _LONGEST_NAME = 4096  # of a file, with its folders
 

@@ -107,9 +107,9 @@ class Rendered:
 
 def render_task(task: RenderTask, config: Config, overwrite: Overwrite, on_progress: OnProgress) -> Rendered:
     """Make one job's files; all of them appear at the end, or none."""
-    from worker.render.studio import Studio
+    from worker.render.materials import Materials
 
-    studio = Studio(
+    materials = Materials(
         config,
         beside(task.folder, config),
         voice_file=task.voice,
@@ -128,7 +128,7 @@ def render_task(task: RenderTask, config: Config, overwrite: Overwrite, on_progr
                 task.job,
                 track,
                 task.excerpt,
-                studio=studio,
+                materials=materials,
                 encoding=task.destination.encoding,
                 on_progress=on_progress,
             )
@@ -140,7 +140,7 @@ def render_task(task: RenderTask, config: Config, overwrite: Overwrite, on_progr
             produced = produce(
                 task.job,
                 track,
-                studio=studio,
+                materials=materials,
                 encoding=task.destination.encoding,
                 preview=preview,
                 preview_s=config.preview_seconds,

@@ -12,14 +12,14 @@ if TYPE_CHECKING:  # heavy modules are loaded by the job process only
     from worker.job.publish import Published
     from worker.payload.album import Album
     from worker.render.album import ProducedAlbum
+    from worker.render.materials import Materials
     from worker.render.progress import OnProgress
-    from worker.render.studio import Studio
 
 UPLOADS_FROM = 0.95  # of the job's progress: the render reaches it, and the uploads go on from there
 
 
 def produced_album(
-    album: Album, track_file: Path, preview_file: Path, *, studio: Studio, on_progress: OnProgress
+    album: Album, track_file: Path, preview_file: Path, *, materials: Materials, on_progress: OnProgress
 ) -> ProducedAlbum:
     """Make an album's tracks and its whole, in one folder; raises as `produce_album`."""
     from worker.codec.encoding import Encoding
@@ -31,10 +31,10 @@ def produced_album(
         album,
         [track_file.with_name(name) for name in names],
         track_file,
-        studio=studio,
+        materials=materials,
         encoding=Encoding.for_quality(output.format, output.quality),
         preview=preview_file,
-        preview_s=studio.config.preview_seconds,
+        preview_s=materials.config.preview_seconds,
         on_progress=lambda stage, fraction: on_progress(stage, UPLOADS_FROM * fraction),
         uploads=True,
     )

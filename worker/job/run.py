@@ -55,8 +55,8 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
     with closing(open_storage(config)) as storage:
         from worker.media.download import Listings, fetch_media
         from worker.media.reference import What
+        from worker.render.materials import Materials
         from worker.render.produce import produce
-        from worker.render.studio import Studio
 
         listings: Listings = {}
 
@@ -74,7 +74,7 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
         def on_progress(stage: str, fraction: float) -> None:
             channel.progress(int(100 * fraction), stage)
 
-        studio = Studio(
+        materials = Materials(
             config,
             fetch,
             waited_s=job_input.waited_s,
@@ -88,12 +88,12 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
         )
         produced: Produced | ProducedAlbum
         if isinstance(job, Album):
-            produced = produced_album(job, track_file, preview_file, studio=studio, on_progress=on_progress)
+            produced = produced_album(job, track_file, preview_file, materials=materials, on_progress=on_progress)
         else:
             produced = produce(
                 job,
                 track_file,
-                studio=studio,
+                materials=materials,
                 encoding=Encoding.for_quality(output.format, output.quality),
                 preview=preview_file,
                 preview_s=config.preview_seconds,

@@ -151,10 +151,18 @@ class Editor:
             process = await asyncio.to_thread(self._start)
             if not process.take():
                 raise EditingEndedError(_ENDED)
-            for job_id in list(self._opened):  # pages that have them open go on
-                with suppress(WorkerError, NoAnswerError):
-                    await ask_once(await connect(process.address), _OPEN, _document(await self._read(job_id)))
+            try:
+                await self._reopen(process)
+            except BaseException:
+                process.give_back()
+                raise
             return process
+
+    async def _reopen(self, process: EditingProcess) -> None:
+        """Have a new process know the jobs that were opened: pages that have them go on."""
+        for job_id in list(self._opened):
+            with suppress(WorkerError, NoAnswerError):  # one that was purged meanwhile
+                await ask_once(await connect(process.address), _OPEN, _document(await self._read(job_id)))
 
     def _start(self) -> EditingProcess:
         with self._starting:

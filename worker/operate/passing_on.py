@@ -15,6 +15,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 _READ_BYTES: Final = 64 * 1024
 _CONNECT_S: Final = 10.0
+BEGINS_WITHIN_S: Final = 1800.0  # a track of eight hours is measured in some minutes, on a slow machine in more
+_ONCE_S: Final = 30.0
 _ASKED: Final = ("accept", "content-length", "content-type", "if-range", "range")
 _ANSWERED: Final = frozenset(
     {
@@ -46,7 +48,14 @@ async def connect(address: str) -> Connected:
 
 
 async def pass_on(
-    scope: Scope, receive: Receive, send: Send, *, to: Connected, path: str, is_allowed: Callable[[], bool]
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    to: Connected,
+    path: str,
+    is_allowed: Callable[[], bool],
+    begins_within_s: float = BEGINS_WITHIN_S,
 ) -> None:
     """Ask for a path, with the request's own method, query and body, and close the connection.
 
@@ -55,13 +64,13 @@ async def pass_on(
     Raises
     ------
     NoAnswerError
-        If nothing has been answered.
+        If nothing has been answered in that time.
     """
     http = h11.Connection(h11.CLIENT)
     try:
         to.writer.write(_head(http, scope, path))
         asking = asyncio.create_task(_ask(receive, http, to.writer))
-        answering = asyncio.create_task(_answer(to.reader, http, send, is_allowed))
+        answering = asyncio.create_task(_answer(to.reader, http, send, is_allowed, begins_within_s))
         try:
             await asyncio.wait({asking, answering}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -94,7 +103,7 @@ async def ask_once(to: Connected, path: str, body: bytes) -> tuple[int, bytes]:
         status = message.get("status", status)
         answer.extend(message.get("body", b""))
 
-    await pass_on(scope, receive, send, to=to, path=path, is_allowed=lambda: True)
+    await pass_on(scope, receive, send, to=to, path=path, is_allowed=lambda: True, begins_within_s=_ONCE_S)
     return status, bytes(answer)
 
 
@@ -120,16 +129,21 @@ async def _ask(receive: Receive, http: h11.Connection, writer: asyncio.StreamWri
 
 
 async def _answer(
-    reader: asyncio.StreamReader, http: h11.Connection, send: Send, is_allowed: Callable[[], bool]
+    reader: asyncio.StreamReader,
+    http: h11.Connection,
+    send: Send,
+    is_allowed: Callable[[], bool],
+    begins_within_s: float,
 ) -> None:
     has_begun = False
     while is_allowed():
         try:
             event = http.next_event()
             if event is h11.NEED_DATA:
-                http.receive_data(await reader.read(_READ_BYTES))
+                async with asyncio.timeout(None if has_begun else begins_within_s):
+                    http.receive_data(await reader.read(_READ_BYTES))
                 continue
-        except (OSError, h11.RemoteProtocolError):
+        except (OSError, TimeoutError, h11.RemoteProtocolError):
             if not has_begun:
                 raise NoAnswerError from None
             return  # the client sees that the rest is missing

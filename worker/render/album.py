@@ -30,12 +30,12 @@ from worker.plan.recordings import in_frames
 from worker.render import stages
 from worker.render.deliver import Delivered, Delivery, deliver
 from worker.render.expected_time import ExpectedTime
+from worker.render.materials import Materials
 from worker.render.preview import PREVIEW_FADE_FRAMES, EarlyPreview
 from worker.render.production import Production, make_tags
 from worker.render.programme import Programme, measure
 from worker.render.progress import JobProgress, OnProgress
 from worker.render.report import Report, make_report
-from worker.render.studio import Studio
 from worker.tts.speech import SpeechStats
 from worker.vendors import speech_figures
 
@@ -124,7 +124,7 @@ def produce_album(
     tracks: Sequence[Path],
     whole: Path | None,
     *,
-    studio: Studio,
+    materials: Materials,
     encoding: Encoding,
     preview: Path | None = None,
     preview_s: float = 15.0,
@@ -161,7 +161,7 @@ def produce_album(
         measured: list[_Track] = []
         for number in range(len(tracks)):
             asked = sum(each.production.said.asked_characters for each in measured)
-            one = replace(studio, check_characters=_counting_from(asked, studio.check_characters))
+            one = replace(materials, check_characters=_counting_from(asked, materials.check_characters))
             told = partial(tell, number)
             measured.append(_measured(album, number, one, encoding, Path(inputs), told))
         made = [Path(candidates) / path.name for path in files]
@@ -176,19 +176,19 @@ def produce_album(
             if preview is not None and number == 0:
                 start = track.compiled.heard_from - PREVIEW_FADE_FRAMES
                 title = Tags(title=delivery.tags.title)
-                early = EarlyPreview(preview, start, preview_s, title, studio.ffmpeg, beside)
+                early = EarlyPreview(preview, start, preview_s, title, materials.ffmpeg, beside)
             delivered, loudness = track.production.deliver(track.plan, made[number], delivery, track.compiled, 0, early)
             if gain_db is None and delivery.target_lufs is not None:
                 gain_db = delivered.programme.gain_db
             reports[number] = track.report(
-                delivered, made[number], track.compiled, loudness, ffmpeg=studio.ffmpeg.version
+                delivered, made[number], track.compiled, loudness, ffmpeg=materials.ffmpeg.version
             )
         whole_report = None
         if whole is not None:
             tags = [each.delivery.tags for each in measured]
             compiled, chapters = _in_turn(album, [each.compiled for each in measured], tags)
             first = measured[0]
-            mix = measure(Programme(compiled.plan), threads=studio.threads)
+            mix = measure(Programme(compiled.plan), threads=materials.threads)
             lufs = integrated_lufs(mix.energies)
             result = deliver(
                 compiled.plan,
@@ -201,12 +201,12 @@ def produce_album(
                     spoken=compiled.spoken,
                     loudness=integrated_lufs,
                 ),
-                ffmpeg=studio.ffmpeg,
-                threads=studio.threads,
+                ffmpeg=materials.ffmpeg,
+                threads=materials.threads,
                 on_progress=lambda done: tell(len(tracks), stages.MIXING, done),
             )
             everything = replace(first, production=replace(first.production, said=_all_said(measured), adapted=[]))
-            whole_report = everything.report(result, made[-1], compiled, {}, ffmpeg=studio.ffmpeg.version)
+            whole_report = everything.report(result, made[-1], compiled, {}, ffmpeg=materials.ffmpeg.version)
         for file, path in zip(made, files, strict=True):
             file.replace(path)
     if not uploads:
@@ -237,15 +237,17 @@ def _all_said(tracks: Sequence[_Track]) -> SpeechStats:
 
 
 def _measured(
-    album: Album, number: int, studio: Studio, encoding: Encoding, inputs: Path, on_progress: OnProgress
+    album: Album, number: int, materials: Materials, encoding: Encoding, inputs: Path, on_progress: OnProgress
 ) -> _Track:
     """Prepare one track, and measure its mix."""
     folder = inputs / str(number)
     folder.mkdir()
     job = album.jobs[number]
     progress = JobProgress(on_progress)
-    ExpectedTime(job, studio.config, encoding, threads=studio.threads).foretell(progress, recorded=False, uploads=False)
-    production = Production(job, studio, folder, progress)
+    ExpectedTime(job, materials.config, encoding, threads=materials.threads).foretell(
+        progress, recorded=False, uploads=False
+    )
+    production = Production(job, materials, folder, progress)
     media, cover = production.prepare()
     compiled = compile_plan(production.job, media)
     tags = replace(make_tags(production.job, compiled, cover), number=number + 1, of=len(album.jobs))

@@ -24,10 +24,10 @@ from worker.render.analysis import DeliveredAnalysis
 from worker.render.deliver import Delivered, Delivery, EncodeReport, encode_report, first_programme, settle
 from worker.render.expected_time import ExpectedTime
 from worker.render.machine_pace import MachinePace
+from worker.render.materials import Materials
 from worker.render.production import Production, make_tags
 from worker.render.programme import Programme, measure
 from worker.render.progress import JobProgress, OnProgress
-from worker.render.studio import Studio
 
 _SHORTEST_S = 0.1
 _NOT_ANALYSED = DeliveredAnalysis(0.0, 0.0, {}, None, None, {})
@@ -93,7 +93,7 @@ def produce_excerpt(
     out: Path,
     excerpt: Excerpt,
     *,
-    studio: Studio,
+    materials: Materials,
     encoding: Encoding,
     on_progress: OnProgress | None = None,
 ) -> ExcerptReport:
@@ -107,16 +107,16 @@ def produce_excerpt(
     out : Path
         Appears when it is whole.
     """
-    machine = MachinePace(studio.config.cache_dir / "machine")
+    machine = MachinePace(materials.config.cache_dir / "machine")
     with (
         tempfile.TemporaryDirectory(prefix="mindscript-") as inputs,
         (progress := JobProgress(on_progress or (lambda stage, fraction: None), pace=machine.read())).ticking(),
     ):
-        production = Production(job, studio, Path(inputs), progress)
+        production = Production(job, materials, Path(inputs), progress)
         if job.duration_min is not None:  # before anything is spoken
             excerpt.frames_of(round(job.duration_min * 60 * SAMPLE_RATE_HZ), SAMPLE_RATE_HZ)
-        expected = ExpectedTime(job, studio.config, encoding, threads=studio.threads)
-        expected.foretell(progress, recorded=studio.voice_file is not None, uploads=False)
+        expected = ExpectedTime(job, materials.config, encoding, threads=materials.threads)
+        expected.foretell(progress, recorded=materials.voice_file is not None, uploads=False)
         expected.shorten(progress, excerpt.seconds or 0.0)
         media, cover = production.prepare()
         compiled = compile_plan(production.job, media)
@@ -128,11 +128,11 @@ def produce_excerpt(
         delivery = production.delivery(compiled, encoding, tags)
         mix = production.measure(plan)
         with production.timed("measure"):
-            programme = whole_programme(plan, mix, delivery, threads=studio.threads)
+            programme = whole_programme(plan, mix, delivery, threads=materials.threads)
         reduction = Reduction()
         progress.at("encode 0", stages.MIXING, 0.0)
         with production.timed("deliver"):
-            measurement = _encode_span(programme, start, stop, out, delivery, studio, reduction)
+            measurement = _encode_span(programme, start, stop, out, delivery, materials, reduction)
     progress.finish(stages.FINALIZING)
     return ExcerptReport(
         file=out.name,
@@ -151,7 +151,7 @@ def produce_excerpt(
         ceiling_dbtp=round(programme.ceiling_dbtp, 3),
         limiter_max_reduction_db=round(reduction.max_db, 3),
         stage_seconds=production.stage_seconds,
-        ffmpeg=studio.ffmpeg.version,
+        ffmpeg=materials.ffmpeg.version,
         notes=(*production.adapted, *production.said.notes, *compiled.notes),
     )
 
@@ -162,7 +162,7 @@ def _encode_span(
     stop: int,
     out: Path,
     delivery: Delivery,
-    studio: Studio,
+    materials: Materials,
     reduction: Reduction,
 ) -> Measurement:
     """Encode frames `[start, stop)` of a programme, and measure them decoded."""
@@ -177,8 +177,8 @@ def _encode_span(
         stop - start,
         sample_rate,
         delivery.tags,
-        studio.ffmpeg,
-        studio.threads,
+        materials.ffmpeg,
+        materials.threads,
         on_decoded=meter.add,
         first_frame=start,
     )

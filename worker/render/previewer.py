@@ -33,10 +33,10 @@ from worker.render.excerpt import Excerpt, whole_programme
 from worker.render.expected_time import ExpectedTime
 from worker.render.kept_media import KeptMedia
 from worker.render.kept_noise import KeptNoise
+from worker.render.materials import Materials
 from worker.render.production import Production
 from worker.render.programme import Programme, measure
 from worker.render.progress import JobProgress, OnProgress
-from worker.render.studio import Studio
 
 _MOST_GAINS = 32  # of jobs that were measured as a whole
 _MOST_PREPARED = 8
@@ -59,11 +59,11 @@ class UnpaidSpeechError(JobError):
         self.cents = cents
 
 
-def refuse_unpaid(job: RenderJob, studio: Studio) -> Callable[[int], None]:
+def refuse_unpaid(job: RenderJob, materials: Materials) -> Callable[[int], None]:
     """A `check_characters` that lets a job's voices be asked for nothing: it raises `UnpaidSpeechError` for all."""
 
     def refuse(characters: int) -> None:
-        uses = studio.unpaid(job)
+        uses = materials.unpaid(job)
         cents = [use.cents for use in uses]
         raise UnpaidSpeechError(
             max(characters, sum(use.asked_characters for use in uses)),
@@ -123,12 +123,12 @@ class Previewer:
 
     Parameters
     ----------
-    studio : Studio
+    materials : Materials
         Without a `check_characters` of its own.
     """
 
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
+    def __init__(self, materials: Materials) -> None:
+        self._materials = materials
         self._folder = tempfile.TemporaryDirectory(prefix="mindscript-")
         self._kept = KeptMedia(Path(self._folder.name))
         self._noise = KeptNoise()
@@ -172,13 +172,15 @@ class Previewer:
         """
 
         heard = job.model_copy(update={"metadata": job.metadata.model_copy(update={"cover": None})})
-        studio = self._studio if pay else replace(self._studio, check_characters=refuse_unpaid(job, self._studio))
+        materials = (
+            self._materials if pay else replace(self._materials, check_characters=refuse_unpaid(job, self._materials))
+        )
         folder = self._new_folder()
         progress = JobProgress(on_progress)
-        expected = ExpectedTime(heard, self._studio.config, encoding, threads=self._studio.threads)
-        recorded = self._studio.voice_file is not None
+        expected = ExpectedTime(heard, self._materials.config, encoding, threads=self._materials.threads)
+        recorded = self._materials.voice_file is not None
         expected.foretell(progress, recorded=recorded, uploads=False)
-        production = Production(heard, studio, folder, progress, self._kept)
+        production = Production(heard, materials, folder, progress, self._kept)
         media, _ = production.prepare()
         compiled = compile_plan(production.job, media, keep=self._noise.of)
         content = production.job.model_dump_json(exclude={"metadata", "lyrics", "chapters", "deliver", "peaks"})
@@ -241,7 +243,7 @@ class Previewer:
         """The programme at the finished track's master gain, or at an estimate of it."""
         with self._lock:
             known = self._programmes.get(job.key)
-        plan, threads = job.compiled.plan, self._studio.threads
+        plan, threads = job.compiled.plan, self._materials.threads
         if known is not None:
             return replace(known, plan=plan), False
         if not measured and is_worth_it(plan):

@@ -1,6 +1,6 @@
 """One job end to end on this machine: prepare the media, compile, measure, deliver, preview, report.
 
-Voice, music and FFmpeg come in as a `Studio`; nothing here knows of queues or clouds.
+Voice, music and FFmpeg come in as a `Materials`; nothing here knows of queues or clouds.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from worker.render.deliver import Delivered
 from worker.render.expected_time import ExpectedTime
 from worker.render.files_beside import lyrics_files, peaks_file, twin_file
 from worker.render.machine_pace import MachinePace
+from worker.render.materials import Materials
 from worker.render.peaks import write_peaks
 from worker.render.preview import PREVIEW_FADE_FRAMES, EarlyPreview
 from worker.render.production import Production, make_tags
 from worker.render.progress import JobProgress, OnProgress
 from worker.render.report import Report, make_report
 from worker.render.stems import Stems
-from worker.render.studio import Studio
 from worker.vendors import speech_figures
 
 
@@ -85,7 +85,7 @@ def produce(
     job: RenderJob,
     out: Path,
     *,
-    studio: Studio,
+    materials: Materials,
     encoding: Encoding,
     preview: Path | None = None,
     preview_s: float = 15.0,
@@ -110,7 +110,7 @@ def produce(
     uploads : bool
         Whether an upload follows: the fraction then stays below 1 by its part of the time.
     """
-    machine = MachinePace(studio.config.cache_dir / "machine")
+    machine = MachinePace(materials.config.cache_dir / "machine")
     # Decoded inputs go to the temporary folder; the candidate is made beside `out`, so that it can be renamed.
     with (
         tempfile.TemporaryDirectory(prefix="mindscript-") as inputs,
@@ -118,9 +118,9 @@ def produce(
         ThreadPoolExecutor(1, thread_name_prefix="preview") as beside,
         (progress := JobProgress(on_progress or (lambda stage, fraction: None), pace=machine.read())).ticking(),
     ):
-        production = Production(job, studio, Path(inputs), progress)
-        expected = ExpectedTime(job, studio.config, encoding, threads=studio.threads)
-        expected.foretell(progress, recorded=studio.voice_file is not None, uploads=uploads)
+        production = Production(job, materials, Path(inputs), progress)
+        expected = ExpectedTime(job, materials.config, encoding, threads=materials.threads)
+        expected.foretell(progress, recorded=materials.voice_file is not None, uploads=uploads)
         media, cover = production.prepare()
         job = production.job
         compiled = compile_plan(job, media)
@@ -143,7 +143,7 @@ def produce(
                 compiled,
                 name=made.name,
                 loudness=loudness,
-                ffmpeg=studio.ffmpeg.version,
+                ffmpeg=materials.ffmpeg.version,
                 stage_seconds=production.stage_seconds,
                 speech_cache={"hits": production.said.hits, "misses": production.said.misses},
                 speech_check=None if production.said.recognised is None else production.said.recognised.as_json(),
@@ -156,7 +156,7 @@ def produce(
             early = None
             if preview is not None and number == 0:
                 start = compiled.heard_from - PREVIEW_FADE_FRAMES
-                early = EarlyPreview(preview, start, preview_s, Tags(title=tags.title), studio.ffmpeg, beside)
+                early = EarlyPreview(preview, start, preview_s, Tags(title=tags.title), materials.ffmpeg, beside)
             delivered, loudness = production.deliver(plan, made, delivery, compiled, number, early)
             reports.append(reported(delivered, made, loudness))
             if number == 0:

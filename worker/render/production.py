@@ -29,12 +29,12 @@ from worker.render.deliver import Delivered, Delivery, deliver
 from worker.render.files_beside import further_file
 from worker.render.kept_media import KeptMedia
 from worker.render.master import LoudnessOf
+from worker.render.materials import Decoded, Materials
 from worker.render.preview import EarlyPreview
 from worker.render.programme import Programme, measure
 from worker.render.progress import JobProgress
 from worker.render.report import layer_loudness
 from worker.render.stems import Stems, write_stems
-from worker.render.studio import Decoded, Studio
 from worker.tts.shorten import Fitted, fitted
 from worker.tts.speech import SpeechStats
 
@@ -47,7 +47,7 @@ class Production:
     """
 
     job: RenderJob
-    studio: Studio
+    materials: Materials
     folder: Path
     progress: JobProgress
     kept: KeptMedia | None = None
@@ -77,11 +77,11 @@ class Production:
         """Fetch music and cover, and have all scripts spoken; in this order, since speech may have to be paid for."""
         for of_voice in speech_jobs(self.job):
             if self.kept is None or not self.kept.has_speech(of_voice):
-                self.studio.check_voice(of_voice)
+                self.materials.check_voice(of_voice)
         listed: dict[str, Speech | Music] = {}
         with ThreadPoolExecutor(1, thread_name_prefix="recording") as beside:
             # a recording costs nothing, so it is fetched and decoded beside the music
-            recorded = self.studio.voice_file is not None or self.job.voice.provider == "uploaded"
+            recorded = self.materials.voice_file is not None or self.job.voice.provider == "uploaded"
             recording = beside.submit(self._speak) if recorded else None
             with self.timed("fetch"):
                 music = self._fetch_music()
@@ -110,17 +110,17 @@ class Production:
         return folder
 
     def _fitted(self, job: RenderJob, speech: Speech, folder: Path | None = None) -> Fitted:
-        return fitted(job, speech, fit=self.studio.config.fit, folder=folder or self.folder, notes=self.said.notes)
+        return fitted(job, speech, fit=self.materials.config.fit, folder=folder or self.folder, notes=self.said.notes)
 
     def _speak(self) -> Speech:
-        return self._spoken(self.job, self.studio, self.folder, 0)
+        return self._spoken(self.job, self.materials, self.folder, 0)
 
-    def _spoken(self, job: RenderJob, studio: Studio, folder: Path, place: int) -> Speech:
+    def _spoken(self, job: RenderJob, materials: Materials, folder: Path, place: int) -> Speech:
         """Have the voice of a job spoken, which has this place among all voices."""
         voices = max(1, len(self.job.speech_layers))
 
         def speak(folder: Path, said: SpeechStats) -> Speech:
-            return studio.speak(
+            return materials.speak(
                 job, folder, lambda done: self.progress.at("speak", stages.SPEAKING, (place + done) / voices), said
             )
 
@@ -144,9 +144,9 @@ class Production:
         return spoken
 
     @property
-    def _own_media(self) -> Studio:
-        """The studio as the layers of the list have it: the files of the command line are for the job's own ones."""
-        return replace(self.studio, voice_file=None, music_file=None)
+    def _own_media(self) -> Materials:
+        """The materials as the layers of the list have it: the files of the command line are for the job's own ones."""
+        return replace(self.materials, voice_file=None, music_file=None)
 
     def _change_list(self, layer: Layer, by: Layer | None) -> None:
         """Put another layer into the place of one in the job's list, or none."""
@@ -154,10 +154,10 @@ class Production:
         self.job = self.job.model_copy(update={"layer_list": tuple(each for each in changed if each is not None)})
 
     def _fetch_music(self) -> Music | None:
-        if self.job.background_music is None and self.studio.music_file is None:
+        if self.job.background_music is None and self.materials.music_file is None:
             return None
         self.progress.at("fetch", stages.FETCHING_MUSIC, 0.0)
-        music = self._fetched(self.job, self.studio, self.folder, MUSIC)
+        music = self._fetched(self.job, self.materials, self.folder, MUSIC)
         if music is None:
             self.job = self.job.model_copy(update={"background_music": None})
         else:
@@ -181,16 +181,16 @@ class Production:
         return fetched
 
     def _fetched(
-        self, job: RenderJob, studio: Studio, folder: Path, name: str, *, what: What = "music"
+        self, job: RenderJob, materials: Materials, folder: Path, name: str, *, what: What = "music"
     ) -> Music | None:
         """Get the music of a job, for the layer of this name; None where the job goes without."""
-        fetch = partial(studio.fetch_music, job, name=name, what=what)
+        fetch = partial(materials.fetch_music, job, name=name, what=what)
         try:
             if self.kept is None:
                 return fetch(folder, decoded=self._decoded)
             return self.kept.music(job, partial(fetch, decoded={}), what)  # each may be removed without the others
         except MediaError as error:
-            if what != "music" or not studio.without_music or set(self.job.layers) <= {name}:
+            if what != "music" or not materials.without_music or set(self.job.layers) <= {name}:
                 raise
             self.music_error = self.music_error or error
             self.adapted.append(f"{error.customer_message.partition('.')[0]}; the track was made without it")
@@ -199,9 +199,9 @@ class Production:
     def _fetch_cover(self) -> bytes | None:
         if self.job.metadata.cover is None:
             return None
-        without = self.studio.without_cover
+        without = self.materials.without_cover
         try:
-            return self.studio.fetch_cover(self.job.metadata.cover, self.folder)
+            return self.materials.fetch_cover(self.job.metadata.cover, self.folder)
         except MediaError as error:
             if without == "never" or (without == "missing" and error.code == REFUSED):
                 raise
@@ -212,7 +212,7 @@ class Production:
     def delivery(self, compiled: Compiled, encoding: Encoding, tags: Tags) -> Delivery:
         """What the file has to be."""
         job = self.job
-        bounds = self.studio.limiter_bounds if job.safety.loudness == "balance" else None
+        bounds = self.materials.limiter_bounds if job.safety.loudness == "balance" else None
         spoken, peaks = tuple(compiled.spoken), job.peaks
         delivery = Delivery(encoding, tags, job.target_lufs, job.safety.limiter, spoken, bounds, peaks=peaks)
         if job.safety.measure == "speech":
@@ -224,7 +224,7 @@ class Production:
         plan = compiled.plan
         voice = replace(plan, layers=tuple(layer for layer in plan.layers if layer.name in compiled.voices))
         with self.timed("measure"):
-            energies = measure(Programme(voice), threads=self.studio.threads).energies
+            energies = measure(Programme(voice), threads=self.materials.threads).energies
         if math.isinf(integrated_lufs(energies)):
             self.adapted.append("loudness: there is no speech to measure, so the whole track was measured")
             return integrated_lufs
@@ -236,7 +236,7 @@ class Production:
             with self.timed("measure"):
                 self._measured[number] = measure(
                     Programme(plan),
-                    threads=self.studio.threads,
+                    threads=self.materials.threads,
                     on_progress=lambda done: self.progress.at(f"measure {number}", stages.MIXING, done),
                 )
         return self._measured[number]
@@ -259,8 +259,8 @@ class Production:
                 mix,
                 out,
                 delivery,
-                ffmpeg=self.studio.ffmpeg,
-                threads=self.studio.threads,
+                ffmpeg=self.materials.ffmpeg,
+                threads=self.materials.threads,
                 on_progress=lambda done: self.progress.at(f"encode {number}", stages.MIXING, done),
                 on_programme=(lambda _: None) if preview is None else preview.begin,
             )
@@ -281,8 +281,8 @@ class Production:
                     self._measured[0],
                     out,
                     replace(delivery, encoding=encoding, peaks=False),
-                    ffmpeg=self.studio.ffmpeg,
-                    threads=self.studio.threads,
+                    ffmpeg=self.materials.ffmpeg,
+                    threads=self.materials.threads,
                     on_progress=partial(self.progress.at, part, stages.MIXING),
                 )
             yield out, delivered
@@ -295,8 +295,8 @@ class Production:
                 programme,
                 track,
                 title=self.job.metadata.title,
-                ffmpeg=self.studio.ffmpeg,
-                threads=self.studio.threads,
+                ffmpeg=self.materials.ffmpeg,
+                threads=self.materials.threads,
             )
         self.progress.at("stems", stages.MIXED, 1.0)
         return made

@@ -22,8 +22,8 @@ from worker.errors import Kind, WorkerError
 from worker.logs import where
 from worker.masks import masked
 from worker.payload.schema import RenderJob
+from worker.render.materials import Materials
 from worker.render.previewer import Heard, UnpaidSpeechError
-from worker.render.studio import Studio
 from worker.studio.checking import check
 from worker.studio.folder import StudioFolder
 from worker.studio.hearing import Asked, Hearing, OvertakenError, wav_of
@@ -43,7 +43,7 @@ class StudioContext:
     """What the routes share."""
 
     config: Config
-    studio: Studio
+    materials: Materials
     folder: StudioFolder
     hearing: Hearing
     renders: Renders
@@ -130,7 +130,7 @@ class _Api:
         folder = self._context.folder
         folder.check_room()
         received = await receive_file(request, folder.incoming())
-        taken = await asyncio.to_thread(folder.take, received.path, received.digest, self._context.studio.ffmpeg)
+        taken = await asyncio.to_thread(folder.take, received.path, received.digest, self._context.materials.ffmpeg)
         return JSONResponse({"name": taken.name, "seconds": round(taken.seconds, 3), "sounds": folder.sounds()})
 
     async def render(self, request: Request) -> Response:

@@ -27,7 +27,7 @@ from worker.media.download import Listings, fetch_media
 from worker.media.reference import What
 from worker.payload.aliases import load_payload
 from worker.payload.track_row import completed_payload
-from worker.render.studio import Studio
+from worker.render.materials import Materials
 from worker.storage.base import SmallFiles
 from worker.storage.choose import open_storage
 from worker.studio.app import StudioContext, application
@@ -55,7 +55,7 @@ def serve(job_input: JobInput, config: Config, channel: Channel, folder: Path) -
     files.mkdir()
     opened = OpenedJobs(config)
     studio_folder = StudioFolder(files, opened.fetch, opened, most_bytes=_MOST_BYTES)
-    studio = Studio(
+    materials = Materials(
         config,
         studio_folder.fetch,
         speech_store=_shared_speech(config),
@@ -63,7 +63,9 @@ def serve(job_input: JobInput, config: Config, channel: Channel, folder: Path) -
         without_cover="missing",
     )
     start = Start(_JOB, "track", queue="../")
-    context = StudioContext(config, studio, studio_folder, Hearing(studio), Renders(studio, studio_folder), start)
+    context = StudioContext(
+        config, materials, studio_folder, Hearing(materials), Renders(materials, studio_folder), start
+    )
     server = http_server(application(context, Route(OPEN, opened.open, methods=["POST"])))
     with socket.socket(socket.AF_UNIX) as listening:
         here = Path.cwd()

@@ -21,7 +21,7 @@ from worker.ffmpeg.program import Ffmpeg
 from worker.formats import INPUT_ENDINGS
 from worker.media.decode import opened_sound
 from worker.media.reference import MISSING, What, unicode_forms
-from worker.render.studio import Fetch
+from worker.render.materials import Fetch
 
 _ENDINGS: Final = {"mov": "m4a", "matroska": "mka", "asf": "wma"}  # where the demuxer's name is not the usual ending
 _DIGEST_LETTERS: Final = 24
@@ -69,7 +69,7 @@ class StudioFolder:
         return [name for name in self.names() if name.lower().endswith(INPUT_ENDINGS)][:_MOST_LISTED]
 
     def fetch(self, reference: str, *, into: Path, what: What) -> Path:
-        """Find what a job names, as of `worker.render.studio.Fetch`.
+        """Find what a job names, as of `worker.render.materials.Fetch`.
 
         Raises
         ------

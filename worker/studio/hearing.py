@@ -16,8 +16,8 @@ from worker.codec.encoding import Encoding
 from worker.codec.lossless import wav_bytes
 from worker.errors import Interrupted
 from worker.payload.schema import RenderJob
+from worker.render.materials import Materials
 from worker.render.previewer import Heard, PreparedJob, Previewer
-from worker.render.studio import Studio
 from worker.studio.lanes import lanes_of
 
 _MOST_PAGES: Final = 64
@@ -80,8 +80,8 @@ class Newest:
 class Hearing:
     """Makes spans, lanes and measurements. Safe to use from several threads; `close` removes what was decoded."""
 
-    def __init__(self, studio: Studio) -> None:
-        self._previewer = Previewer(studio)
+    def __init__(self, materials: Materials) -> None:
+        self._previewer = Previewer(materials)
         self._spans = Newest()
         self._versions = Newest()
         self.spans = ThreadPoolExecutor(1, thread_name_prefix="hear")

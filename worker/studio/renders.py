@@ -24,9 +24,9 @@ from worker.logs import where
 from worker.masks import masked
 from worker.payload.layers import SpeechLayer
 from worker.payload.schema import RenderJob
+from worker.render.materials import Materials
 from worker.render.previewer import UnpaidSpeechError, refuse_unpaid
 from worker.render.produce import Produced, produce
-from worker.render.studio import Studio
 from worker.studio.folder import StudioFolder
 
 State = Literal["waiting", "running", "done", "failed", "unpaid", "cancelled"]
@@ -64,8 +64,8 @@ class Render:
 class Renders:
     """The studio's renders, the last ones of which are remembered; `close` stops what runs."""
 
-    def __init__(self, studio: Studio, folder: StudioFolder) -> None:
-        self._studio = studio
+    def __init__(self, materials: Materials, folder: StudioFolder) -> None:
+        self._materials = materials
         self._folder = folder
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="render")
         self._renders: OrderedDict[str, Render] = OrderedDict()
@@ -122,14 +122,16 @@ class Renders:
                 raise ShuttingDown
             render.stage, render.fraction = stage, fraction
 
-        studio = self._studio if pay else replace(self._studio, check_characters=refuse_unpaid(job, self._studio))
+        materials = (
+            self._materials if pay else replace(self._materials, check_characters=refuse_unpaid(job, self._materials))
+        )
         track = self._folder.new_track(job.output.format)
         started = time.monotonic()
         produced = produce(
             # lyrics tell the picture where the voice is; of a recording nobody knows the words
             job.model_copy(update={"lyrics": job.lyrics or any(map(_has_words, job.speech_layers))}),
             track,
-            studio=studio,
+            materials=materials,
             encoding=Encoding.for_quality(job.output.format, job.output.quality),
             on_progress=progress,
         )
@@ -138,14 +140,14 @@ class Renders:
         report.write_text(json.dumps(produced.as_json(), indent=2) + "\n", encoding="utf-8")
         progress(_MEASURING, 1.0)
         measured = measure_file(
-            track, ffmpeg=self._studio.ffmpeg, beside=SideFiles.of(track, report=report), drawn=True
+            track, ffmpeg=self._materials.ffmpeg, beside=SideFiles.of(track, report=report), drawn=True
         )
         return {"seconds_to_make": round(made_s, 1), **self._told(track, report, measured, produced)}
 
     def _told(self, track: Path, report: Path, measured: MeasuredFile, produced: Produced) -> dict[str, Any]:
         """The receipt, and the ids of the files."""
         page = track.with_suffix(".html")
-        measured.write_page(page, self._studio.ffmpeg)
+        measured.write_page(page, self._materials.ffmpeg)
         files = {
             "track": self._add(track, FORMATS[track.suffix[1:]].content_type),
             "page": self._add(page, "text/html", shown=False),

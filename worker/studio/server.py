@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from worker.config import Config
 from worker.errors import ConfigurationError
 from worker.os_errors import in_words
-from worker.render.studio import Studio
+from worker.render.materials import Materials
 from worker.studio.app import StudioContext, application
 from worker.studio.folder import StudioFolder
 from worker.studio.guards import Access, Guard
@@ -70,8 +70,8 @@ class StudioServer:
             raise ConfigurationError(f"--port: {port} cannot be listened on: {in_words(error)}") from None
         self.port = int(self._socket.getsockname()[1])
         self.access = Access(self.port)
-        studio = Studio(config, folder.fetch)
-        self.context = StudioContext(config, studio, folder, Hearing(studio), Renders(studio, folder), start)
+        materials = Materials(config, folder.fetch)
+        self.context = StudioContext(config, materials, folder, Hearing(materials), Renders(materials, folder), start)
         # the guard is around all of it, so that the answer to a bug has its headers, too
         self._uvicorn = http_server(Guard(application(self.context), port=self.port, access=self.access))
         self._thread = threading.Thread(

@@ -16,7 +16,7 @@ from standins.speech import speech_service
 from worker.config import Config
 from worker.payload.parse import parse_job
 from worker.plan.layer_jobs import speech_jobs
-from worker.render.studio import Studio
+from worker.render.materials import Materials
 from worker.tts.speech import SpeechStats
 
 ANN, BOB = (str(uuid.uuid5(uuid.NAMESPACE_DNS, name)) for name in ("ann", "bob"))
@@ -109,7 +109,7 @@ def voice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[
             for of_voice in speech_jobs(job):
                 folder = tmp_path / uuid.uuid4().hex
                 folder.mkdir()
-                Studio(config, lambda *_, **__: tmp_path).speak(of_voice, folder, lambda _: None, SpeechStats())
+                Materials(config, lambda *_, **__: tmp_path).speak(of_voice, folder, lambda _: None, SpeechStats())
             return {path for path in (tmp_path / "cache" / "speech").rglob("*") if path.is_file()}
 
         yield speak

@@ -113,10 +113,10 @@ def test_an_estimate_is_said_to_be_one_until_the_whole_is_measured():
 
 def test_a_change_of_gain_decodes_nothing_anew(monkeypatch):
     decoded: list[str] = []
-    from worker.render import studio
+    from worker.render import materials
 
-    decode = studio.decode
-    monkeypatch.setattr(studio, "decode", lambda *given, **more: decoded.append("music") or decode(*given, **more))
+    decode = materials.decode
+    monkeypatch.setattr(materials, "decode", lambda *given, **more: decoded.append("music") or decode(*given, **more))
     with mindscript.Previews() as previews:
         for music_db in (-10, -12, -14):
             previews.preview(mix(durationMin=0.5, gains={"musicDb": music_db}), 3.0, 1.0)

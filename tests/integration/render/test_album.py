@@ -17,7 +17,7 @@ from worker.config import Config
 from worker.errors import JobError
 from worker.payload.album import parse_album
 from worker.render.album import ProducedAlbum, produce_album
-from worker.render.studio import Studio
+from worker.render.materials import Materials
 
 RATE = 44_100
 QUIET = {"solfeggio": {"hz": 528}, "gains": {"solfeggioDb": -40}, "metadata": {"title": "Quiet"}}
@@ -35,7 +35,7 @@ def made(folder: Path, format_: str = "flac", **more: Any) -> tuple[ProducedAlbu
         album,
         files[:2],
         files[2],
-        studio=Studio(Config(), fetch),
+        materials=Materials(Config(), fetch),
         encoding=Encoding.for_quality(format_, "medium"),
     )
     return produced, files
@@ -95,7 +95,7 @@ def test_the_characters_of_all_tracks_are_counted_once(tmp_path):
             album,
             files[:3],
             files[3],
-            studio=Studio(config, lambda *_, **__: tmp_path, check_characters=checked.append),
+            materials=Materials(config, lambda *_, **__: tmp_path, check_characters=checked.append),
             encoding=Encoding("wav"),
             preview=tmp_path / "preview.mp3",
             preview_s=4.0,

@@ -27,10 +27,10 @@ from worker.ffmpeg.program import find_ffmpeg
 from worker.payload.parse import parse_job
 from worker.plan.compile import SpokenSpan
 from worker.render.deliver import Delivered, Delivery, deliver
+from worker.render.materials import Materials
 from worker.render.produce import produce
 from worker.render.programme import Programme, measure
 from worker.render.report import Report
-from worker.render.studio import Studio
 
 BOUNDS = LimiterBounds(4.0, 0.01)
 SPOKEN = (SpokenSpan("I am calm.", 5 * RATE, 8 * RATE, 0),)
@@ -153,7 +153,7 @@ def rendered(tmp_path, *, voice: Block | None = None, **job) -> Report:
     return produce(
         parse_job(json.dumps(job), recordings=() if voice is None else ("voice",)),
         tmp_path / "track.wav",
-        studio=Studio(Config(), fetch, voice_file=file),
+        materials=Materials(Config(), fetch, voice_file=file),
         encoding=Encoding("wav", None),
     ).report
 

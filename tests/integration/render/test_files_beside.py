@@ -23,10 +23,10 @@ from worker.config import Config
 from worker.ffmpeg.program import find_ffmpeg
 from worker.payload.parse import parse_job
 from worker.render.files_beside import files_beside
+from worker.render.materials import Materials
 from worker.render.produce import Produced, produce
 from worker.render.programme import Programme
 from worker.render.stems import write_stems
-from worker.render.studio import Studio
 
 RATE = 44_100
 TONES = {"durationMin": 0.1, "solfeggio": {"hz": 528}, "binaural": {"band": "theta"}, "carrierType": "pink"}
@@ -39,7 +39,7 @@ def made(folder: Path, format_: str = "mp3", **job: Any) -> Produced:
     return produce(
         parse_job({**TONES, "outputFormat": format_, **job}),
         folder / f"track.{format_}",
-        studio=Studio(Config(), fetch),
+        materials=Materials(Config(), fetch),
         encoding=Encoding.for_quality(format_, "medium"),
     )
 

@@ -14,8 +14,8 @@ from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.ffmpeg.program import find_ffmpeg
 from worker.payload.parse import parse_job
+from worker.render.materials import Materials
 from worker.render.produce import produce
-from worker.render.studio import Studio
 
 CANARY = "Elm Street 13"
 
@@ -37,7 +37,7 @@ def test_only_the_jobs_own_words_are_in_the_file(tmp_path: Path, name: str) -> N
     Image.new("RGB", (90, 60), "navy").save(tmp_path / "cover.jpg", exif=exif)
     assert CANARY.encode() in (tmp_path / "cover.jpg").read_bytes()
     config = Config(cache_dir=tmp_path / "cache", storage_dir=tmp_path / "out", render_threads=1)
-    studio = Studio(
+    materials = Materials(
         config,
         beside(tmp_path, config),
         voice_file=tagged(tmp_path / "voice.mp3"),
@@ -52,7 +52,7 @@ def test_only_the_jobs_own_words_are_in_the_file(tmp_path: Path, name: str) -> N
     }
     checked = parse_job(job, recordings=("voice", "music"))
     out, preview = tmp_path / f"track.{name}", tmp_path / "preview.mp3"
-    produce(checked, out, studio=studio, encoding=Encoding(name), preview=preview)  # type: ignore[arg-type]
+    produce(checked, out, materials=materials, encoding=Encoding(name), preview=preview)  # type: ignore[arg-type]
     for file in (out, preview):
         data = file.read_bytes()
         assert CANARY.encode() not in data

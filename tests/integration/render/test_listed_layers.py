@@ -16,10 +16,10 @@ from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import MediaError
 from worker.payload.parse import parse_job
-from worker.render import studio as studio_module
+from worker.render import materials as materials_module
+from worker.render.materials import Materials
 from worker.render.previewer import Previewer
 from worker.render.produce import Produced, produce
-from worker.render.studio import Studio
 from worker.studio.lanes import lanes_of
 
 RATE = 44_100
@@ -58,24 +58,26 @@ FOREST: dict[str, Any] = {
 }
 
 
-def studio_of(folder: Path, **how: Any) -> Studio:
+def materials_of(folder: Path, **how: Any) -> Materials:
     config = Config(cache_dir=folder / "cache", storage_dir=folder / "out", render_threads=1)
-    return Studio(config, beside(folder, config), **how)
+    return Materials(config, beside(folder, config), **how)
 
 
 def made(folder: Path, payload: dict[str, Any], **how: Any) -> Produced:
-    return produce(parse_job(payload), folder / "track.wav", studio=studio_of(folder, **how), encoding=Encoding("wav"))
+    return produce(
+        parse_job(payload), folder / "track.wav", materials=materials_of(folder, **how), encoding=Encoding("wav")
+    )
 
 
 def test_layers_are_delivered_and_reported_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[str] = []
-    decode = studio_module.decode
+    decode = materials_module.decode
 
     def counted(ffmpeg: Any, path: Path, *rest: Any, **how: Any) -> Any:
         decoded.append(path.name)
         return decode(ffmpeg, path, *rest, **how)
 
-    monkeypatch.setattr(studio_module, "decode", counted)
+    monkeypatch.setattr(materials_module, "decode", counted)
     report = made(folder, FOREST).report
     assert list(report.layers) == ["rain", "far rain", "bell", "narrator", "second", "tone"]
     assert decoded == ["rain.wav", "bell.wav"]  # the same file once
@@ -114,8 +116,8 @@ def test_the_files_of_the_command_line_are_for_the_jobs_own_layers(folder: Path)
     layers = [recorded("other", "you.wav"), {"kind": "music", "name": "rain", "url": "rain.wav"}]
     job = parse_job({"durationMin": 0.25, "layers": layers}, recordings=("voice", "music"))
     how = {"voice_file": folder / "me.wav", "music_file": folder / "bell.wav"}
-    studio = studio_of(folder, **how)
-    report = produce(job, folder / "t.wav", studio=studio, encoding=Encoding("wav")).report
+    materials = materials_of(folder, **how)
+    report = produce(job, folder / "t.wav", materials=materials, encoding=Encoding("wav")).report
     assert list(report.layers) == ["voice", "music", "other", "rain"]
 
 
@@ -126,7 +128,7 @@ def test_a_voice_of_the_list_that_is_too_long_is_fitted_into_its_time(folder: Pa
 
 
 def test_the_studio_keeps_every_recording_and_draws_every_lane(folder: Path) -> None:
-    with Previewer(studio_of(folder)) as previewer:
+    with Previewer(materials_of(folder)) as previewer:
         job = parse_job(FOREST)
         first = previewer.prepare(job, Encoding("wav"))
         changed = job.model_copy(

@@ -12,8 +12,8 @@ from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import ConfigurationError, MediaError, TransientError
 from worker.payload.parse import parse_job
+from worker.render.materials import Materials
 from worker.render.produce import Produced, produce
-from worker.render.studio import Studio
 
 TONE = {"durationMin": 0.1, "solfeggio": {"hz": 528}}
 GONE = {"backgroundMusic": {"url": "gone.mp3"}}
@@ -21,8 +21,10 @@ GONE = {"backgroundMusic": {"url": "gone.mp3"}}
 
 def made(folder: Path, job: dict[str, object], preview: Path | None = None, **how: object) -> Produced:
     config = Config(cache_dir=folder / "cache", storage_dir=folder / "out", render_threads=1)
-    studio = Studio(config, beside(folder, config), **how)  # type: ignore[arg-type]
-    produced = produce(parse_job(job), folder / "track.wav", studio=studio, encoding=Encoding("wav"), preview=preview)
+    materials = Materials(config, beside(folder, config), **how)  # type: ignore[arg-type]
+    produced = produce(
+        parse_job(job), folder / "track.wav", materials=materials, encoding=Encoding("wav"), preview=preview
+    )
     assert soundfile.info(folder / "track.wav").frames == 6 * 44_100
     return produced
 

@@ -13,8 +13,8 @@ from dsp.noise import Noise
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.payload.parse import parse_job
+from worker.render.materials import Materials
 from worker.render.produce import Produced, produce
-from worker.render.studio import Studio
 
 RATE = 44_100
 LINES = [f"This is sentence number {number} of a long script." for number in range(1, 41)]
@@ -48,7 +48,7 @@ class Stage:
         return produce(
             parse_job(payload),
             self.folder / "track.flac",
-            studio=Studio(config, fetch),
+            materials=Materials(config, fetch),
             encoding=encoding,
         )
 

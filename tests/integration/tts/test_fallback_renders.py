@@ -16,8 +16,8 @@ from worker.config import Config
 from worker.errors import ConfigurationError, JobError, WaitError
 from worker.fallbacks import read_fallbacks
 from worker.payload.parse import parse_job
+from worker.render.materials import Materials
 from worker.render.produce import produce
-from worker.render.studio import Studio
 from worker.service_limits import ServiceLimits
 
 SCRIPT = "I am calm. I am safe."
@@ -39,8 +39,8 @@ def render(service, tmp_path, *, rules, voice=APPS, waited_s=math.inf, **setting
         **settings,
     }
     job = parse_job({"script": SCRIPT, "voice": voice, "durationMin": 0.2, "loopMode": False, "outputFormat": "wav"})
-    studio = Studio(Config(**given), lambda *_, **__: tmp_path, waited_s=waited_s)
-    return produce(job, tmp_path / "a.wav", studio=studio, encoding=Encoding.for_quality("wav", "medium")).report
+    materials = Materials(Config(**given), lambda *_, **__: tmp_path, waited_s=waited_s)
+    return produce(job, tmp_path / "a.wav", materials=materials, encoding=Encoding.for_quality("wav", "medium")).report
 
 
 def test_a_model_that_has_ended_is_spoken_for_at_once(service, tmp_path):

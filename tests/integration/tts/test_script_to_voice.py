@@ -13,8 +13,8 @@ from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import JobError
 from worker.payload.parse import parse_job
+from worker.render.materials import Materials
 from worker.render.produce import Produced, produce
-from worker.render.studio import Studio
 
 PLAIN = {"durationMin": 0.3, "startDelaySec": 1, "loopMode": False, "lyrics": True}
 
@@ -35,7 +35,7 @@ def render(service, tmp_path):
         return produce(
             parse_job({**PLAIN, "script": script, **job}),
             tmp_path / "track.flac",
-            studio=Studio(config, lambda reference, *, into, what: tmp_path / "none"),
+            materials=Materials(config, lambda reference, *, into, what: tmp_path / "none"),
             encoding=Encoding("flac"),
         )
 

@@ -21,9 +21,9 @@ from worker.payload.parse import parse_job
 from worker.payload.script import Pause, parse_script
 from worker.plan.compile import compile_plan
 from worker.plan.recordings import Media
-from worker.render import studio as studio_module
+from worker.render import materials as materials_module
+from worker.render.materials import Materials
 from worker.render.produce import produce
-from worker.render.studio import Studio
 from worker.tts.cache import SpeechCache
 from worker.tts.processing import LEAD_S, TAIL_S, VoiceProcessing, trimmed
 from worker.tts.speech import SENTENCE_GAP_S, SpeechStats, speak_script
@@ -73,7 +73,7 @@ def delivered(folder: Path, job: dict, *, recording: np.ndarray | None = None) -
     produce(
         parse_job({**PLAIN, **job}, recordings=recordings),
         out,
-        studio=Studio(config, beside(folder, config), voice_file=voice_file),
+        materials=Materials(config, beside(folder, config), voice_file=voice_file),
         encoding=Encoding("flac"),
     )
     return soundfile.read(out, always_2d=True)[0]
@@ -94,7 +94,7 @@ def spoken(folder: Path, script: str, *, processing: VoiceProcessing, abrupt: bo
 
 @pytest.fixture
 def sayings(monkeypatch):
-    monkeypatch.setattr(studio_module, "open_voice", lambda choice, config: Sayings())
+    monkeypatch.setattr(materials_module, "open_voice", lambda choice, config: Sayings())
 
 
 def amplitude(samples: np.ndarray, frequency_hz: float) -> float:
@@ -281,6 +281,6 @@ def test_a_recording_with_dc_makes_no_step_where_a_repetition_ends(tmp_path, tid
 def test_care_for_a_spoken_voice_is_a_note(tmp_path, sayings):
     job = parse_job({**PLAIN, "script": "One.", "durationMin": 0.1, "voice": {"care": "gentle"}})
     config = Config(cache_dir=tmp_path / "cache", render_threads=1)
-    studio = Studio(config, beside(tmp_path, config))
-    produced = produce(job, tmp_path / "track.flac", studio=studio, encoding=Encoding("flac"))
+    materials = Materials(config, beside(tmp_path, config))
+    produced = produce(job, tmp_path / "track.flac", materials=materials, encoding=Encoding("flac"))
     assert any(note.startswith("voice.care is for recordings") for note in produced.report.notes)

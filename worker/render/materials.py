@@ -1,4 +1,4 @@
-"""The studio: voice, music, cover and FFmpeg of a job, chosen by the configuration."""
+"""The materials of a job: voice, music, cover and FFmpeg, chosen by the configuration."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Decoded:
 
 
 @dataclass(frozen=True)
-class Studio:
+class Materials:
     """What a job needs from outside.
 
     Raises `MachineError` if there is no FFmpeg.
