@@ -91,6 +91,6 @@ def _size(worker: WorkerProcess, folder: Path) -> Size:
         descriptors=sum(member.num_fds() for member in family),
         threads=sum(member.num_threads() for member in family),
         processes=len(family),
-        files=len(list(folder.glob("mindscript-*/**/*"))) + len(list(Path("/dev/shm").glob("*mindscript*"))),
+        files=len(list(folder.glob("mindscript-*/**/*"))),
         connections=len(process.net_connections("all")),
     )
