@@ -8,8 +8,6 @@ from contextlib import closing
 from typing import Any
 
 from worker.cli.database import with_database
-from worker.cli.job_checks import check_title, checked_jobs, raise_all
-from worker.cli.job_files import JobFile, job_files
 from worker.cli.local_media import LocalFile, local_files, take_along
 from worker.cli.program import program
 from worker.cli.terminal import length, print_json
@@ -19,6 +17,8 @@ from worker.masks import for_terminal
 from worker.payload.aliases import load_payload
 from worker.payload.schema import RenderJob
 from worker.queue.service import open_queue
+from worker.tasks.job_checks import check_title, checked_jobs, raise_all
+from worker.tasks.job_files import JobFile, job_files
 
 
 def enqueue(

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from worker.cli.files import beside
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import MediaError
@@ -19,6 +18,7 @@ from worker.render.materials import Materials
 from worker.render.previewer import Previewer
 from worker.render.produce import Produced, produce
 from worker.studio.lanes import lanes_of
+from worker.tasks.files import beside
 
 RATE = 44_100
 NOISE = {"kind": "noise", "gainDb": -40}

@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(module, "find_spec", lambda _name: None)
     monkeypatch.setattr(module, "has_local_voice", lambda: False)
-    monkeypatch.setattr(module, "Studio", lambda *_arguments: None)
+    monkeypatch.setattr(module, "Materials", lambda *_arguments: None)
     monkeypatch.setattr(module, "produce", produce)
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody.example/production")
     monkeypatch.delenv("STORAGE_DIR", raising=False)
