@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from worker.cli.job_checks import check_job
-from worker.cli.job_files import JobFile, job_files
 from worker.config import Config
 from worker.env_file import read_config
 from worker.errors import JobError
 from worker.payload.schema import RenderJob
+from worker.tasks.job_checks import check_job
+from worker.tasks.job_files import JobFile, job_files
 
 Job = Mapping[str, Any] | str | os.PathLike[str]
 """A job: its payload, or the path of a file that has it as JSON."""

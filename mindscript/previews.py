@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindscript.jobs import Job, read_job, recordings_of, settings
-from worker.cli.files import beside
 from worker.codec.encoding import Encoding
 from worker.codec.lossless import wav_bytes
 from worker.render.materials import Materials
 from worker.render.previewer import Previewer
+from worker.tasks.files import beside
 
 
 @dataclass(frozen=True)

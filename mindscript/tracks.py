@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindscript.jobs import Job, read_job, recordings_of, settings
-from worker.cli.destination import destination
-from worker.cli.outputs import Overwrite, check_outputs
-from worker.cli.render_task import RenderTask, render_task
 from worker.ffmpeg.program import find_ffmpeg
 from worker.formats import FORMATS
+from worker.tasks.destination import destination
+from worker.tasks.outputs import Overwrite, check_outputs
+from worker.tasks.render_task import RenderTask, render_task
 
 if TYPE_CHECKING:
     from worker.render.progress import OnProgress

@@ -10,11 +10,11 @@ from typing import Any
 
 import httpx
 
-from worker.cli.files import beside
 from worker.config import Config
 from worker.studio.folder import StudioFolder, texts_of
 from worker.studio.server import StudioServer
 from worker.studio.starts import Start
+from worker.tasks.files import beside
 
 TONES: Mapping[str, Any] = {"durationMin": 0.2, "solfeggio": {"hz": 528}, "binaural": {"band": "theta"}}
 """A job of twelve seconds without any recording."""

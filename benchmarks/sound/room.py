@@ -14,7 +14,6 @@ import pyloudnorm
 import soundfile
 from numpy.typing import NDArray
 
-from worker.cli.files import beside
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
@@ -26,6 +25,7 @@ from worker.plan.recordings import Media
 from worker.render.materials import Materials
 from worker.render.produce import produce
 from worker.render.report import Report
+from worker.tasks.files import beside
 
 RATE = 44_100
 Samples = NDArray[np.float64]

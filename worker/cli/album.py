@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.cli.destination import make_folder, stem_of_title
-from worker.cli.files import beside, music_files, named_files
-from worker.cli.job_files import JobFile, job_files
-from worker.cli.outputs import REPORT_ENDINGS, Output, Overwrite, check_outputs, staged
-from worker.cli.screen import Row, as_document, closing_table, progress_bars
+from worker.cli.screen import as_document, closing_table, progress_bars
 from worker.config import Config
 from worker.errors import JobError
 from worker.masks import for_terminal
 from worker.payload.album import Album, parse_album
 from worker.payload.known_keys import unknown_key_line
+from worker.tasks.destination import make_folder, stem_of_title
+from worker.tasks.files import beside, music_files, named_files
+from worker.tasks.job_files import JobFile, job_files
+from worker.tasks.outputs import REPORT_ENDINGS, Output, Overwrite, check_outputs, staged
+from worker.tasks.render_task import Row
 
 if TYPE_CHECKING:
     from worker.render.album import ProducedAlbum

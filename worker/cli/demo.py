@@ -22,12 +22,9 @@ from worker.cli.bars import FAILED
 from worker.cli.database import EMBEDDED_FOLDER, with_database
 from worker.cli.error_lines import print_errors
 from worker.cli.examples import examples_folder, has_local_voice
-from worker.cli.files import beside
-from worker.cli.job_checks import checked_jobs
-from worker.cli.job_files import JobFile, job_files
 from worker.cli.local_media import local_files, take_along
 from worker.cli.program import program
-from worker.cli.screen import AddBar, Row, as_document, closing_table, progress_bars
+from worker.cli.screen import AddBar, as_document, closing_table, progress_bars
 from worker.cli.terminal import print_json
 from worker.codec.encoding import Encoding
 from worker.config import Config
@@ -45,6 +42,10 @@ from worker.render.produce import produce
 from worker.render.progress import OnProgress
 from worker.repeating import repeating
 from worker.service.runner import JobResult
+from worker.tasks.files import beside
+from worker.tasks.job_checks import checked_jobs
+from worker.tasks.job_files import JobFile, job_files
+from worker.tasks.render_task import Row
 
 # What the closing words point out, by the job file's name.
 _WORTH_HEARING = {

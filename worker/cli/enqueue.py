@@ -9,8 +9,6 @@ from itertools import chain
 from typing import Any
 
 from worker.cli.database import with_database
-from worker.cli.job_checks import check_title, raise_all
-from worker.cli.job_files import JobFile, job_files
 from worker.cli.local_media import LocalFile, local_files, take_along
 from worker.cli.program import program
 from worker.cli.queueable import Queueable, queueable_of
@@ -19,6 +17,8 @@ from worker.config import Config
 from worker.errors import MediaError, WorkerError
 from worker.masks import for_terminal
 from worker.queue.service import open_queue
+from worker.tasks.job_checks import check_title, raise_all
+from worker.tasks.job_files import JobFile, job_files
 
 
 def enqueue(

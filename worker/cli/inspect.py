@@ -6,12 +6,12 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from worker.cli.outputs import PICTURE_ENDINGS, Output, Overwrite, check_outputs, staged
 from worker.config import Config
 from worker.errors import JobError
 from worker.ffmpeg.program import find_ffmpeg
 from worker.inspect.measured import MeasuredFile, SideFiles, measure_file, no_matplotlib
 from worker.inspect.reports import report_beside
+from worker.tasks.outputs import PICTURE_ENDINGS, Output, Overwrite, check_outputs, staged
 
 PAGE_ENDINGS = (".html", ".htm")
 

@@ -17,7 +17,6 @@ from dsp.k_weighting import Energies
 from dsp.loudness import integrated_lufs, windows_lufs
 from dsp.music_loop import FoundLoop, find_loop
 from dsp.recorded import Looped
-from worker.cli.outputs import Overwrite, staged
 from worker.config import Config
 from worker.ffmpeg.program import find_ffmpeg
 from worker.inspect.seam import SeamLoudness, seam_loudness
@@ -29,6 +28,7 @@ from worker.plan.looping import loop_at
 from worker.plan.recordings import Loop
 from worker.plan.sources import looped
 from worker.printable import printable
+from worker.tasks.outputs import Overwrite, staged
 from worker.tts.processing import measure_clip
 
 _LONGEST_S = 24 * 3600.0

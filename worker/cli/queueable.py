@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker.cli.job_checks import check_job, raise_all, warn
-from worker.cli.job_files import JobFile
 from worker.config import Config
 from worker.errors import JobError, WorkerError
 from worker.masks import for_terminal
@@ -17,6 +15,8 @@ from worker.payload.aliases import load_payload
 from worker.payload.known_keys import unknown_key_line
 from worker.payload.parse import TRACKS
 from worker.payload.schema import RenderJob
+from worker.tasks.job_checks import check_job, raise_all, warn
+from worker.tasks.job_files import JobFile
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from worker.cli.error_lines import print_errors
-from worker.cli.job_checks import raise_all
-from worker.cli.job_files import STANDARD_INPUT, job_files
-from worker.cli.outputs import Overwrite
 from worker.cli.players import Player, find_player, playing
-from worker.cli.render_task import RenderTask, render_task
 from worker.cli.render_tasks import RenderOptions, tasks_of
-from worker.cli.screen import Row, as_document, closing_table, progress_bars
+from worker.cli.screen import as_document, closing_table, progress_bars
 from worker.config import Config
 from worker.errors import JobError, WorkerError
 from worker.masks import for_terminal
+from worker.tasks.job_checks import raise_all
+from worker.tasks.job_files import STANDARD_INPUT, job_files
+from worker.tasks.outputs import Overwrite
+from worker.tasks.render_task import RenderTask, Row, render_task
 
 
 def render(

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.cli.clock_times import seconds_of
-from worker.cli.destination import destination, make_folder, side_file, stem_of_title
-from worker.cli.job_checks import check_job, check_title, warn
-from worker.cli.job_files import JobFile
 from worker.cli.new_takes import sentences_of
-from worker.cli.outputs import Overwrite, output_faults
-from worker.cli.render_task import RenderTask
 from worker.config import Config
 from worker.errors import JobError, MediaError, WorkerError
 from worker.payload.schema import RenderJob
+from worker.tasks.destination import destination, make_folder, side_file, stem_of_title
+from worker.tasks.job_checks import check_job, check_title, warn
+from worker.tasks.job_files import JobFile
+from worker.tasks.outputs import Overwrite, output_faults
+from worker.tasks.render_task import RenderTask
 
 if TYPE_CHECKING:
     from worker.render.excerpt import Excerpt

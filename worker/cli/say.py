@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from worker.cli.job_files import STANDARD_INPUT, JobFile
-from worker.cli.outputs import Overwrite, check_outputs
 from worker.cli.render import render_tasks
 from worker.cli.render_tasks import RenderOptions, task_of
 from worker.config import Config
 from worker.errors import JobError
 from worker.payload.parse import parse_job
+from worker.tasks.job_files import STANDARD_INPUT, JobFile
+from worker.tasks.outputs import Overwrite, check_outputs
 from worker.voices import PROVIDERS
 
 _STEM = "say"

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from worker.render.stages import PASSING
 
 if TYPE_CHECKING:
     from worker.render.progress import OnProgress
+    from worker.tasks.render_task import Row
 
 _NARROW: Final = 64  # columns: below, the table of figures leaves out how long it took
-
-
-@dataclass(frozen=True)
-class Row:
-    """One finished track of the closing table: its report's JSON, and the seconds that it took to make."""
-
-    file: Path
-    figures: Mapping[str, Any]
-    seconds: float
 
 
 class AddBar(Protocol):

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from worker.cli.examples import examples_folder, has_local_voice
-from worker.cli.files import beside
-from worker.cli.job_files import job_files
 from worker.cli.program import program
 from worker.cli.terminal import console, words
 from worker.config import Config
@@ -21,6 +19,8 @@ from worker.payload.aliases import load_payload
 from worker.studio.folder import StudioFolder, texts_of
 from worker.studio.server import StudioServer
 from worker.studio.starts import Start
+from worker.tasks.files import beside
+from worker.tasks.job_files import job_files
 
 _FOLDER = Path("studio")
 _FILES = ("demo-loop.flac", "start/recording.flac")  # of the first job

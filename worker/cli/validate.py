@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from worker.cli.error_lines import print_errors
-from worker.cli.job_checks import CheckedJob, check_job, warn
-from worker.cli.job_files import job_files
 from worker.config import Config
 from worker.errors import JobError
 from worker.payload.schema import RenderJob
 from worker.payload.script import Sentence, parse_script
 from worker.plan.layer_jobs import speech_jobs
+from worker.tasks.job_checks import CheckedJob, check_job, warn
+from worker.tasks.job_files import job_files
 
 
 def validate(config: Config, *, jobs: Sequence[str], strict: bool = False, as_json: bool = False) -> int:

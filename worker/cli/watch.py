@@ -9,16 +9,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from worker.cli.error_lines import print_errors
-from worker.cli.job_checks import raise_all
-from worker.cli.job_files import STANDARD_INPUT, job_files, named_paths
-from worker.cli.outputs import Overwrite
 from worker.cli.players import Playing, find_player, playing
 from worker.cli.render import player_for, rendered
-from worker.cli.render_task import RenderTask
 from worker.cli.render_tasks import RenderOptions, tasks_of
 from worker.config import Config
 from worker.errors import JobError, WorkerError
 from worker.masks import for_terminal
+from worker.tasks.job_checks import raise_all
+from worker.tasks.job_files import STANDARD_INPUT, job_files, named_paths
+from worker.tasks.outputs import Overwrite
+from worker.tasks.render_task import RenderTask
 
 _PAUSE_S = 0.3
 _States = dict[Path, tuple[int, ...]]

@@ -327,7 +327,7 @@ def test_the_command_line_reads_every_recording_but_no_other_bucket(
     storage.put("voice-uploads", "u2/me.wav", SONG)
     storage.buckets["backups"] = Bucket("backups")
     storage.put("backups", "me.wav", SONG)
-    from worker.cli.files import beside
+    from worker.tasks.files import beside
 
     fetch = beside(tmp_path / "job", project.model_copy(update={"cache_dir": tmp_path / "cache"}))
     own_url = f"{project.supabase_url}/storage/v1/object/authenticated"

@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 from tiers import further
 
-from worker.cli.files import beside
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.ffmpeg.program import find_ffmpeg
 from worker.payload.parse import parse_job
 from worker.render.materials import Materials
 from worker.render.produce import produce
+from worker.tasks.files import beside
 
 CANARY = "Elm Street 13"
 

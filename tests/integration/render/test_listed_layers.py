@@ -11,7 +11,6 @@ import soundfile
 
 from dsp.blocks import db_to_gain
 from dsp.loudness import integrated_lufs, measure
-from worker.cli.files import beside
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import MediaError
@@ -21,6 +20,7 @@ from worker.render.materials import Materials
 from worker.render.previewer import Previewer
 from worker.render.produce import Produced, produce
 from worker.studio.lanes import lanes_of
+from worker.tasks.files import beside
 
 RATE = 44_100
 NOISE = {"kind": "noise", "gainDb": -40}

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from worker.cli.files import beside
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import ConfigurationError, MediaError, TransientError
 from worker.payload.parse import parse_job
 from worker.render.materials import Materials
 from worker.render.produce import Produced, produce
+from worker.tasks.files import beside
 
 TONE = {"durationMin": 0.1, "solfeggio": {"hz": 528}}
 GONE = {"backgroundMusic": {"url": "gone.mp3"}}

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from worker.cli.main import run
-from worker.cli.outputs import Overwrite
 from worker.cli.players import Player, find_player, playing
 from worker.cli.render_tasks import RenderOptions
 from worker.cli.watch import watch_jobs
 from worker.config import Config
 from worker.errors import MachineError
 from worker.ffmpeg.program import find_ffmpeg
+from worker.tasks.outputs import Overwrite
 
 SHORT = {"durationMin": 0.05, "solfeggio": {"hz": 528}, "outputFormat": "wav"}
 

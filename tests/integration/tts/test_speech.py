@@ -12,7 +12,6 @@ import soundfile
 from clips import ArrayClip
 
 from dsp.noise import Noise
-from worker.cli.files import beside
 from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import JobError
@@ -24,6 +23,7 @@ from worker.plan.recordings import Media
 from worker.render import materials as materials_module
 from worker.render.materials import Materials
 from worker.render.produce import produce
+from worker.tasks.files import beside
 from worker.tts.cache import SpeechCache
 from worker.tts.processing import LEAD_S, TAIL_S, VoiceProcessing, trimmed
 from worker.tts.speech import SENTENCE_GAP_S, SpeechStats, speak_script

@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from worker.cli.bars import FAILED, Bar, BarsView, bars_table, summary, time_left
-from worker.cli.screen import Row, closing_table, progress_bars
+from worker.cli.screen import closing_table, progress_bars
 from worker.render import stages
+from worker.tasks.render_task import Row
 
 NAMES = (
     "calm [b]and[/b] safe.mp3",

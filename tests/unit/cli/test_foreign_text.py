@@ -14,8 +14,9 @@ from paths import ROOT
 from rich.table import Table
 
 from worker.cli.main import run
-from worker.cli.screen import Row, closing_table
+from worker.cli.screen import closing_table
 from worker.cli.terminal import console, words
+from worker.tasks.render_task import Row
 
 FIGURES = {"frames": 44_100, "sample_rate_hz": 44_100, "integrated_lufs": -16.0, "true_peak_dbtp": None}
 FOREIGN = {

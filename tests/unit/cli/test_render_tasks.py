@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from worker.cli.job_files import job_files
-from worker.cli.outputs import Overwrite
-from worker.cli.render_task import RenderTask
 from worker.cli.render_tasks import RenderOptions, tasks_of
 from worker.config import Config
 from worker.errors import JobError, MediaError
+from worker.tasks.job_files import job_files
+from worker.tasks.outputs import Overwrite
+from worker.tasks.render_task import RenderTask
 
 TONES = {"durationMin": 0.1, "solfeggio": {"hz": 528}}
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from worker.cli import render, watch
-from worker.cli.outputs import Overwrite, staged
-from worker.cli.render_task import RenderTask
 from worker.cli.render_tasks import RenderOptions
 from worker.config import Config
 from worker.errors import JobError, MediaError
+from worker.tasks.outputs import Overwrite, staged
+from worker.tasks.render_task import RenderTask
 
 TONES = {"durationMin": 0.1, "solfeggio": {"hz": 528}}
 

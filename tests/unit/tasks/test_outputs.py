@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.cli.outputs import NOWHERE, Output, Overwrite, check_outputs, output_faults, staged
 from worker.errors import JobError
+from worker.tasks.outputs import NOWHERE, Output, Overwrite, check_outputs, output_faults, staged
 
 FORCE = Overwrite(force=True)
 CAREFUL = Overwrite()

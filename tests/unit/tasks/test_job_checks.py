@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from worker.cli.job_checks import checked_jobs
-from worker.cli.job_files import job_files
 from worker.config import Config
 from worker.errors import JobError
+from worker.tasks.job_checks import checked_jobs
+from worker.tasks.job_files import job_files
 
 GOOD = {"script": "I am calm.", "voice": {"provider": "local"}}
 BAD = {"durationMin": 0, "binaural": {"band": "thetta"}}

@@ -7,19 +7,18 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from worker.cli.destination import Destination
-from worker.cli.files import beside, music_files, named_files
-from worker.cli.outputs import REPORT_ENDINGS, Output, Overwrite, staged
-from worker.cli.screen import Row
 from worker.config import Config
 from worker.payload.schema import RenderJob
 from worker.render.files_beside import files_beside
+from worker.tasks.destination import Destination
+from worker.tasks.files import beside, music_files, named_files
+from worker.tasks.outputs import REPORT_ENDINGS, Output, Overwrite, staged
 
 if TYPE_CHECKING:
     from worker.render.excerpt import Excerpt
@@ -27,6 +26,15 @@ if TYPE_CHECKING:
     from worker.render.progress import OnProgress
 
 _PREVIEW_ENDINGS = (".mp3",)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One finished track of the closing table: its report's JSON, and the seconds that it took to make."""
+
+    file: Path
+    figures: Mapping[str, Any]
+    seconds: float
 
 
 @dataclass(frozen=True)

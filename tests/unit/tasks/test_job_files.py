@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from worker.cli.job_files import JobFile, job_files
 from worker.errors import JobError
+from worker.tasks.job_files import JobFile, job_files
 
 
 @pytest.fixture
@@ -92,5 +92,5 @@ def test_what_cannot_be_read_is_told_with_the_rest(folder: Path) -> None:
 
 
 def test_a_file_too_large_for_a_job_is_not_read_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.cli.job_files._LARGEST_BYTES", 4)
+    monkeypatch.setattr("worker.tasks.job_files._LARGEST_BYTES", 4)
     assert unreadable("a.json").startswith("found more than")

@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from worker.cli.job_files import JobFile
 from worker.config import Config
 from worker.errors import JobError, MediaError, WorkerError
+from worker.tasks.job_files import JobFile
 
 if TYPE_CHECKING:
     from worker.payload.schema import RenderJob

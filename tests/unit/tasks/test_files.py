@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worker.cli.files import music_files, named_files
 from worker.payload.parse import parse_job
+from worker.tasks.files import music_files, named_files
 
 
 def test_files_are_found_anywhere_in_a_job(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.cli.outputs import NOWHERE
 from worker.codec.encoding import Encoding
 from worker.errors import JobError
 from worker.formats import FORMATS
 from worker.os_errors import in_words
 from worker.payload.schema import RenderJob
+from worker.tasks.outputs import NOWHERE
 
 STANDARD_OUTPUT = "-"
 _STANDARD_OUTPUTS = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
