@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsp.envelope import Constant, Fade
@@ -19,6 +19,7 @@ def track(seed: int, frames: int) -> RenderPlan:
     return RenderPlan(RATE, frames, (Layer("noise", Noise("white", seed, RATE), Constant(0.1)),), fade)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=5), st.integers(0, 90), st.integers(1, 300))
 def test_any_cutting_gives_the_tracks_and_the_silence_between(lengths, gap, cut):
     plans = tuple(track(seed, frames) for seed, frames in enumerate(lengths))
