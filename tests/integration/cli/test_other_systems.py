@@ -13,8 +13,9 @@ from worker.ffmpeg.program import find_ffmpeg
 # Loaded first: these choose a library by the system's name.
 AS_ON_MACOS = """
 import numpy, pydantic, soundfile, soxr, zoneinfo
-import ctypes, fcntl, os, resource, select, socket, sys
+import ctypes, fcntl, os, resource, select, socket, sys, tempfile
 sys.platform = "darwin"
+tempfile._O_TMPFILE_WORKS = False  # as it finds when it is loaded there
 of_linux = {
     fcntl: ["F_SETPIPE_SZ", "F_GETPIPE_SZ"],
     os: ["sched_getaffinity", "sched_setscheduler", "SCHED_BATCH", "sched_param", "memfd_create", "pidfd_open",
