@@ -1,117 +1,18 @@
-"""`render` end to end: real FFmpeg, real files, the delivered file decoded and measured; and all that can be wrong."""
+"""`render` end to end: real FFmpeg, real files, the delivered file decoded and measured."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import soundfile
 from music_pieces import PIECES, TURN_S
-from paths import ROOT
-from processes import heed_interrupts
+from rendering import RATE, TONES, decoded_frames, ebur128, job_file, run
 from tiers import further
 
 from dsp.loudness import measure, short_term_lufs
 from dsp.noise import Noise
-from worker.cli.main import run as run_command
-from worker.ffmpeg.program import find_ffmpeg
-
-RATE = 44_100
-TONES = {"durationMin": 0.25, "solfeggio": {"hz": 528}, "binaural": {"band": "theta"}}
-
-
-def speech(seconds: float) -> np.ndarray:
-    """Something like speech: noise in syllables, one channel."""
-    n = np.arange(round(seconds * RATE))
-    syllables = np.maximum(np.sin(2 * np.pi * 3.1 * n / RATE), 0) * (np.sin(2 * np.pi * 0.4 * n / RATE) > -0.7)
-    return 0.3 * syllables * Noise("pink", 8, RATE).render(0, len(n))[:, 0]
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory):
-    """A voice at 24 kHz mono and music at 48 kHz stereo."""
-    folder = tmp_path_factory.mktemp("recordings")
-    soundfile.write(folder / "voice.wav", speech(2.5)[: 2 * RATE], RATE)
-    soundfile.write(folder / "music.flac", 0.1 * Noise("pink", 9, 48_000).render(0, 5 * 48_000), 48_000)
-    return folder
-
-
-def run(
-    *arguments: str | Path, cwd: Path, stdin: bytes = b"", env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "worker", *map(str, arguments)],
-        cwd=cwd,
-        input=stdin,
-        capture_output=True,
-        timeout=250,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
-        check=False,
-    )
-
-
-def job_file(folder: Path, **job: object) -> Path:
-    path = folder / "job.json"
-    path.write_text(json.dumps(job))
-    return path
-
-
-@pytest.fixture
-def told(tmp_path, monkeypatch, capfd):
-    """Runs a command here, in the test's folder: exit status and standard error. A process of its own takes 0.5 s."""
-
-    def run_here(*arguments: str | Path, **env: str) -> tuple[int, str]:
-        monkeypatch.chdir(tmp_path)
-        for name, value in env.items():
-            monkeypatch.setenv(name, value)
-        return run_command([*map(str, arguments)]), capfd.readouterr().err
-
-    return run_here
-
-
-def ebur128(path: Path) -> tuple[float, float]:
-    """Loudness and true peak as FFmpeg reads the decoded file: a meter that is not ours."""
-    said = subprocess.run(
-        [
-            find_ffmpeg().path,
-            "-nostdin",
-            "-hide_banner",
-            "-nostats",
-            "-i",
-            path,
-            "-af",
-            "ebur128=peak=true",
-            "-f",
-            "null",
-            "-",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    ).stderr
-    return float(re.findall(r"I:\s+(-?[\d.]+) LUFS", said)[-1]), float(re.findall(r"Peak:\s+(-?[\d.]+) dBFS", said)[-1])
-
-
-def decoded_frames(path: Path) -> int:
-    pcm = subprocess.run(
-        [find_ffmpeg().path, "-nostdin", "-v", "error", "-i", path, "-f", "s16le", "-ac", "2", "-"],
-        capture_output=True,
-        timeout=60,
-        check=True,
-    )
-    assert pcm.stderr == b""
-    return len(pcm.stdout) // 4
 
 
 @pytest.mark.parametrize(
@@ -217,14 +118,6 @@ def test_music_that_fades_out_never_drops_out_in_a_longer_track(tmp_path, told):
     assert at_s[2] - at_s[0] == pytest.approx(5 * TURN_S, abs=0.01)  # the beat goes on
 
 
-def test_a_stated_loop_beyond_the_music_names_its_field(tmp_path, told):
-    soundfile.write(tmp_path / "music.flac", 0.1 * Noise("pink", 9, RATE).render(0, 5 * RATE), RATE)
-    job_file(tmp_path, backgroundMusic={"url": "music.flac", "loop": {"from": 1, "to": 9}})
-    status, words = told("render", "job.json", "--out", "track.flac", "--quiet")
-    assert status == 2
-    assert words == "error: backgroundMusic.loop.to: found 9, allowed is at most 5: the music's length in seconds\n"
-
-
 def test_a_track_goes_to_standard_output_only_where_that_is_asked_for(tmp_path):
     done = run("render", "-", "-o", "-", cwd=tmp_path, stdin=json.dumps(TONES).encode())
     assert done.returncode == 0, done.stderr.decode()
@@ -262,97 +155,6 @@ def test_a_preview_is_fifteen_seconds_at_the_tracks_gain(tmp_path):
     assert ebur128(tmp_path / "preview.mp3")[0] == pytest.approx(ebur128(tmp_path / "track.mp3")[0], abs=0.3)
 
 
-@pytest.mark.parametrize(
-    ("job", "status", "words"),
-    [
-        (b"{", 2, "JSON"),
-        (b'{"durationMin": NaN, "solfeggio": {"hz": 528}}', 2, "durationMin"),
-        (b'{"durationMin": 1e999, "solfeggio": {"hz": 528}}', 2, "durationMin"),
-        (b'{"durationMin": "five", "solfeggio": {"hz": 528}}', 2, "durationMin"),
-        (b'{"solfeggio": {"hz": 440}}', 2, "solfeggio.hz"),
-        (b'{"binaural": {"band": "omega"}}', 2, "binaural.band"),
-        (b'{"script": "Hi.", "voice": {"provider": "parrot"}}', 2, "voice.provider"),
-        (b"{}", 2, "no layer"),
-        (b"[]", 2, "object"),
-        (b'{"gains": {"voiceDb": 11}, "solfeggio": {"hz": 528}}', 2, "gains.voiceDb"),
-        (b'{"script": "Hi.", "voice": {"provider": "openai"}}', 1, "OPENAI_API_KEY"),
-        (b'{"script": "Hi.", "voice": {"provider": "elevenlabs"}}', 1, "--voice"),
-        (b'{"backgroundMusic": {"url": "nowhere.mp3"}}', 3, "nowhere.mp3"),
-        (b'{"backgroundMusic": {"url": "file:///etc/passwd"}}', 3, "file"),
-        (b'{"backgroundMusic": {"url": "nowhere.mp3"}, "solfeggio": {"hz": 528}}', 3, "nowhere.mp3"),
-        (b'{"metadata": {"cover": "nowhere.png"}, "solfeggio": {"hz": 528}}', 3, "nowhere.png"),
-    ],
-)
-def test_a_bad_job_is_one_clear_line(tmp_path, told, job, status, words):
-    (tmp_path / "job.json").write_bytes(job)
-    ended, said = told("render", "job.json", "-o", "track.mp3", "--quiet", OPENAI_API_KEY="", ELEVENLABS_API_KEY="")
-    assert ended == status, said
-    assert words in said
-    assert said.count("\n") == 1
-    assert "Traceback" not in said
-    assert [path.name for path in tmp_path.iterdir()] == ["job.json"]
-
-
-def _files(folder: Path) -> dict[str, tuple[Path, int, str]]:
-    """Recordings that are not what they should be: file, exit status, words."""
-    rng = np.random.default_rng(1)
-    cases: dict[str, tuple[Path, int, str]] = {}
-
-    def add(name: str, status: int, words: str) -> Path:
-        cases[name] = (folder / name, status, words)
-        return folder / name
-
-    add("missing.wav", 3, "missing.wav")
-    add("empty.mp3", 3, "empty.mp3").write_bytes(b"")
-    add("text.mp3", 3, "text.mp3").write_text("not audio at all\n" * 200)
-    add("noise.wav", 3, "noise.wav").write_bytes(rng.bytes(5000))
-    soundfile.write(add("no-frames.wav", 3, "no-frames.wav"), np.zeros(0), RATE)
-    soundfile.write(add("one-frame.wav", 3, "frame"), np.ones(1) * 0.5, RATE)
-    soundfile.write(folder / "whole.flac", speech(4), RATE)
-    cut = add("cut.flac", 3, "cut.flac")
-    cut.write_bytes((folder / "whole.flac").read_bytes()[:40_000])
-    soundfile.write(add("long.wav", 2, "durationMin"), speech(30), RATE)
-    return cases
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["missing.wav", "empty.mp3", "text.mp3", "noise.wav", "no-frames.wav", "one-frame.wav", "cut.flac", "long.wav"],
-)
-def test_a_bad_voice_is_one_clear_line(tmp_path, told, name):
-    folder = tmp_path / "files"
-    folder.mkdir()
-    path, status, words = _files(folder)[name]
-    job = job_file(tmp_path, **TONES)
-    ended, said = told("render", job, "-o", tmp_path / "track.mp3", "--voice", path, "--quiet", FIT="fail")
-    assert ended == status, said
-    assert words in said
-    assert said.count("\n") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "job.json"]
-
-
-@pytest.mark.parametrize(
-    ("voice", "music", "named"),
-    [("cut", "whole", "cut"), ("whole", "cut", "cut"), ("cut", "text", "text")],
-)
-def test_recordings_are_decoded_in_parallel_and_an_error_names_its_file(tmp_path, voice, music, named):
-    folder, scratch = tmp_path / "files", tmp_path / "scratch"
-    folder.mkdir()
-    scratch.mkdir()
-    soundfile.write(folder / "whole", speech(4), RATE, format="FLAC")
-    (folder / "cut").write_bytes((folder / "whole").read_bytes()[:40_000])
-    (folder / "text").write_text("not audio at all\n" * 200)
-    files = ("--voice", folder / voice, "--music", folder / music)
-    job = job_file(tmp_path, **TONES)
-    done = run("render", job, "-o", "track.mp3", *files, "--quiet", cwd=tmp_path, env={"TMPDIR": str(scratch)})
-    said = done.stderr.decode()
-    assert done.returncode == 3, said
-    assert f": {named} " in said
-    assert said.count("\n") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "job.json", "scratch"]
-    assert not list(scratch.iterdir())
-
-
 def test_a_silent_voice_does_not_blow_up_the_gain(tmp_path):
     soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
     job = job_file(tmp_path, **TONES)
@@ -372,96 +174,6 @@ def test_nothing_but_silence_is_delivered_as_silence(tmp_path):
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["integrated_lufs"] is None
     assert report["master_gain_db"] == 0.0
-
-
-def test_no_ffmpeg_is_said_with_the_mend(tmp_path, told):
-    job = job_file(tmp_path, **TONES)
-    ended, said = told("render", job, "-o", "track.mp3", "--quiet", FFMPEG="/nowhere/ffmpeg")
-    assert ended == 1
-    assert "FFMPEG" in said
-    assert "install" in said
-
-
-def test_a_refused_voice_at_another_rate_is_one_line_of_error(tmp_path):
-    """The resampler, which the error interrupts, must not complain at the process's end."""
-    sound = 0.1 * np.random.default_rng(1).standard_normal((5 * 48_000, 2))
-    soundfile.write(tmp_path / "voice.wav", sound, 48_000)
-    data = (tmp_path / "voice.wav").read_bytes()
-    (tmp_path / "voice.wav").write_bytes(data[: len(data) // 2])
-    done = run(
-        "render", job_file(tmp_path, **TONES), "-o", "a.mp3", "--voice", tmp_path / "voice.wav", "--quiet", cwd=tmp_path
-    )
-    assert done.returncode == 3
-    (line,) = done.stderr.decode().splitlines()
-    assert "voice.wav is cut short: it says 5.00 s, but only 2.50 s are there" in line
-
-
-def test_an_ending_that_is_no_format_is_refused(tmp_path, told):
-    ended, said = told("render", job_file(tmp_path, **TONES), "-o", "track.xyz")
-    assert ended == 2
-    assert ".flac" in said
-
-
-@pytest.fixture
-def encoding(tmp_path):
-    """A long render whose encoder is running: the process, and the encoder."""
-    job = job_file(tmp_path, durationMin=60, solfeggio={"hz": 528})
-    process = subprocess.Popen(
-        [sys.executable, "-m", "worker", "render", str(job), "-o", "track.m4a", "--quiet"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
-        preexec_fn=heed_interrupts,
-    )
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline and process.poll() is None:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                if "adts" in child.cmdline():
-                    yield process, child
-                    process.kill()
-                    process.wait(10)
-                    return
-        time.sleep(0.05)
-    process.kill()
-    pytest.fail("no encoder was started")
-
-
-@pytest.mark.further
-def test_ctrl_c_leaves_no_file_and_no_child(tmp_path, encoding):
-    process, _ = encoding
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=90)
-    assert process.returncode == 130
-    assert said.decode() == "interrupted\n"
-    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
-    assert [path.name for path in tmp_path.iterdir()] == ["job.json"]
-
-
-def test_a_killed_ffmpeg_is_told_and_nothing_is_left(tmp_path, encoding):
-    process, encoder = encoding
-    encoder.kill()
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert b"FFmpeg" in said
-    assert said.count(b"\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["job.json"]
-
-
-def test_standard_output_that_is_full_is_an_error(tmp_path):
-    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device, not a file of ours
-        done = subprocess.run(
-            [sys.executable, "-m", "worker", "render", str(job_file(tmp_path, **TONES)), "-o", "-", "--quiet"],
-            cwd=tmp_path,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            check=False,
-        )
-    assert done.returncode == 1
-    assert b"No space" in done.stderr or b"disk is full" in done.stderr
 
 
 def test_twins_differ_by_the_beat_alone_and_both_keep_their_promise(tmp_path):
