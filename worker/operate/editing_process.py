@@ -43,7 +43,7 @@ class EditingTimings:
 
     idle_s: float = 600.0
     check_s: float = 0.5
-    start_s: float = 20.0
+    start_s: float = 60.0
 
 
 EDITING_TIMINGS = EditingTimings()

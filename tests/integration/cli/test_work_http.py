@@ -147,7 +147,8 @@ def test_an_upload_is_not_kept_in_the_worker_s_memory(worker: WorkerProcess, por
     file = io.BytesIO()
     soundfile.write(file, 0.1 * Noise("white", 3, RATE).render(0, 240 * RATE), RATE, format="WAV")
     with logged_in(port) as client:
-        assert client.get("/studio/edit/api/start").status_code == 200
+        started = client.get("/studio/edit/api/start")
+        assert started.status_code == 200, f"{started.text}\n{worker.text()}"
         with watched_memory(worker.pid) as memory:
             taken = client.post("/studio/edit/api/uploads", content=file.getvalue()).json()
     assert (taken["seconds"], file.tell() > 40_000_000) == (240.0, True)
