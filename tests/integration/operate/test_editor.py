@@ -196,6 +196,7 @@ def test_a_long_body_of_a_stranger_is_refused_unread(page: ServedPage) -> None:
     assert (sent < 150 << 20, page.page.editor.pid) == (True, None)
 
 
+@pytest.mark.further
 def test_a_whole_track_goes_to_the_browser_and_nowhere_else(page: ServedPage, leased_dsn: str, tmp_path: Path) -> None:
     client = page.client()
     begun = client.post(f"{EDIT}/api/renders", json={"job": TONES}).json()

@@ -60,7 +60,7 @@ def test_the_whole_is_the_tracks_end_to_end(tmp_path, gap_s):
     assert np.abs(whole - expected).max() < 0.002  # the same gain, but for what a target of its own is rounded to
 
 
-@pytest.mark.parametrize("format_", further(["mp3", "m4a", "flac", "wav"], but=["mp3", "m4a"]))
+@pytest.mark.parametrize("format_", further(["mp3", "m4a", "flac", "wav"], but=["mp3"]))
 def test_tracks_are_numbered_and_the_whole_has_a_chapter_each(tmp_path, format_):
     _, files = made(tmp_path, format_, gapSec=1)
     tags = [mutagen.File(file, easy=format_ in ("mp3", "m4a")) for file in files]

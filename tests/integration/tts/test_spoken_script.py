@@ -65,6 +65,7 @@ def test_pauses_are_exact_and_gaps_are_the_documented_ones(service, tmp_path, pr
     assert pauses == [SENTENCE_GAP_S, SENTENCE_GAP_S, 2.5, PARAGRAPH_GAP_S]
 
 
+@pytest.mark.further
 def test_pieces_begin_and_end_in_silence_and_at_one_level(service, tmp_path):
     speech = speak(service, tmp_path, ", ".join(f"part number {n} of many" for n in range(300)) + ".")
     clips = [part.clip for part in speech.parts if not isinstance(part, Pause)]
