@@ -34,7 +34,6 @@ _LENGTHS_MIN = (1, 10, 60, 480)
 _LAYERS = (1, 2, 3, 4, 5)
 _THREADS = (1, 2)
 _SHORT_RUNS = 5
-_MOST_HALVES = 0.70 / 0.565  # the first figure, on the machine that it was set for
 
 
 @dataclass(frozen=True)
@@ -139,10 +138,6 @@ def ratios(results: Sequence[Result]) -> list[Figure]:
         found.append(
             Figure("CPU of the whole job ÷ CPU of the encoder alone", cpu["whole"] / cpu["encoder"], 1.27, True)
         )
-    if "encoder_halves" in wall:
-        # What two cores give depends on the machine: of the encoder alone its halves, side by side, take 0.55 to 0.76.
-        halves = wall["encoder_halves"]
-        found.append(Figure("whole job ÷ the encoder's halves side by side", whole / halves, _MOST_HALVES, True))
     if "staged" in wall:
         found.append(Figure("staged FFmpeg ÷ whole job", wall["staged"] / whole, 13, False))
     if "graph_loudnorm" in wall:
