@@ -11,9 +11,11 @@ from worker.errors import ConfigurationError
 from worker.queue.claims import PAYLOAD_LIMIT_BYTES, Claim
 from worker.queue.listing import TRACK_JSON, TRACK_TEXT
 from worker.queue.transport import TABLE, AsText, Row, Transport
+from worker.untrusted_json import read_json, text_or_empty
 
 _CATALOGUE = "background_tracks"
 _DAY = timedelta(days=1)
+_WITH_SCRIPTS = ("script", "layers", "tracks")
 
 
 class JobReader:
@@ -64,7 +66,24 @@ class JobReader:
         where = {"user_id": claim.user_id}
         spoken = 0
         for column in self._columns(TABLE, ("payload", "job_data")):
-            wanted: list[str | AsText] = ["id", AsText(column, "script")]
+            wanted: list[str | AsText] = ["id", *(AsText(column, member) for member in _WITH_SCRIPTS)]
             rows = self._transport.select(TABLE, wanted, where=where, since=("started_at", since))
-            spoken += sum(len(row["script"] or "") for row in rows if str(row["id"]) != claim.job_id)
+            spoken += sum(_script_characters(row) for row in rows if str(row["id"]) != claim.job_id)
         return spoken + characters <= limit
+
+
+def _script_characters(row: Row) -> int:
+    """The characters of all scripts of a payload: its own, those of its layers, and of an album those of each track."""
+    of_payload = {
+        "script": row["script"],
+        "layers": read_json(row["layers"], longest=PAYLOAD_LIMIT_BYTES),
+        "tracks": read_json(row["tracks"], longest=PAYLOAD_LIMIT_BYTES),
+    }
+    tracks = of_payload["tracks"]
+    jobs = [{**of_payload, **track} for track in tracks if isinstance(track, dict)] if isinstance(tracks, list) else []
+    return sum(
+        len(text_or_empty(voice.get("script")))
+        for job in (jobs or [of_payload])
+        for voice in (job, *(job["layers"] if isinstance(job["layers"], list) else ()))
+        if isinstance(voice, dict)
+    )

@@ -162,6 +162,29 @@ def test_spoken_characters_a_customer_and_day_are_capped(made, transport, leased
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"script": "x" * 300, "layers": [{"kind": "speech", "script": "x" * 300}, {"kind": "tone", "hz": 432}, 7]},
+        {"script": "x" * 200, "tracks": [{}, {"script": "x" * 100}, {"layers": [{"script": "x" * 100}]}, None]},
+        {"tracks": "none", "layers": "none", "script": "x" * 600},
+    ],
+    ids=["layers", "album", "no lists"],
+)
+def test_the_scripts_of_layers_and_albums_count_in_plain_mode(made, transport, payload) -> None:
+    """There the scripts of the customer's other jobs are all that is known of what was spoken."""
+    dsn = made(Variant(leased=False))
+    with opened(dsn, transport) as queue:
+        for before in (payload, {"script": "x"}):
+            queue.enqueue(before, track_id=new_track(dsn, USER), user_id=USER)
+            claim = claimed(queue)
+            if before is payload:
+                finished(queue, claim)
+        assert queue.may_speak(claim, 400, limit=1000)
+        assert not queue.may_speak(claim, 401, limit=1000)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_an_attempt_from_the_cache_keeps_the_characters_of_before(made, transport) -> None:
     dsn = made(Variant(leased=True))
     with opened(dsn, transport) as queue:
