@@ -245,6 +245,12 @@ def first_version() -> int:
     return next((version for version in wanted_versions() if version in here), EMBEDDED)
 
 
+def versions_here() -> list[int]:
+    """All servers of MINDSCRIPT_TEST_SERVERS that are here; on a machine with none, the wheel's."""
+    here = server_versions()
+    return [version for version in wanted_versions() if version in here] or [first_version()]
+
+
 @pytest.fixture
 def server_version() -> int:
     """Which server a test runs on; see EACH_SERVER."""

@@ -14,7 +14,7 @@ from worker.plan.fit import shortened
 from worker.plan.recordings import Music, in_frames
 from worker.plan.sources import beat, course
 
-SHORTEST_FADE_S: Final = 0.005  # of a span: what begins or ends at once is heard as a click
+SHORTEST_FADE_S: Final = 0.005  # of a span: what begins or ends at once clicks
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def read_sounding_spans(layers: object) -> dict[str, tuple[SoundingSpan, ...]]:
     if layers is None:
         return {}
     if not isinstance(layers, Mapping) or len(layers) > MOST_LAYERS:
-        raise ValueError("`layers` is no object of at most 16")
+        raise ValueError(f"`layers` is no object of at most {MOST_LAYERS}")
     return {
         str(name)[:LONGEST_NAME]: tuple(_span(span) for span in _list(figures["sounds"], MOST_SPANS))
         for name, figures in layers.items()

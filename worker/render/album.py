@@ -31,7 +31,6 @@ from worker.render import stages
 from worker.render.deliver import Delivered, Delivery, deliver
 from worker.render.expected_time import ExpectedTime
 from worker.render.materials import Materials
-from worker.render.preview import PREVIEW_FADE_FRAMES, EarlyPreview
 from worker.render.production import Production, make_tags
 from worker.render.programme import Programme, measure
 from worker.render.progress import JobProgress, OnProgress
@@ -174,9 +173,7 @@ def produce_album(
                 delivery = replace(delivery, target_lufs=track.lufs + gain_db)
             early = None
             if preview is not None and number == 0:
-                start = track.compiled.heard_from - PREVIEW_FADE_FRAMES
-                title = Tags(title=delivery.tags.title)
-                early = EarlyPreview(preview, start, preview_s, title, materials.ffmpeg, beside)
+                early = track.production.early_preview(preview, preview_s, track.compiled, delivery.tags, beside)
             delivered, loudness = track.production.deliver(track.plan, made[number], delivery, track.compiled, 0, early)
             if gain_db is None and delivery.target_lufs is not None:
                 gain_db = delivered.programme.gain_db

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from worker.codec.encoding import Encoding
-from worker.codec.tags import Tags
 from worker.errors import MediaError
 from worker.payload.schema import SAMPLE_RATE_HZ, STEMS, RenderJob
 from worker.plan.compile import Compiled, compile_plan
@@ -25,7 +24,6 @@ from worker.render.files_beside import lyrics_files, peaks_file, twin_file
 from worker.render.machine_pace import MachinePace
 from worker.render.materials import Materials
 from worker.render.peaks import write_peaks
-from worker.render.preview import PREVIEW_FADE_FRAMES, EarlyPreview
 from worker.render.production import Production, make_tags
 from worker.render.progress import JobProgress, OnProgress
 from worker.render.report import Report, make_report
@@ -155,8 +153,7 @@ def produce(
         for number, (plan, made) in enumerate(tracks):
             early = None
             if preview is not None and number == 0:
-                start = compiled.heard_from - PREVIEW_FADE_FRAMES
-                early = EarlyPreview(preview, start, preview_s, Tags(title=tags.title), materials.ffmpeg, beside)
+                early = production.early_preview(preview, preview_s, compiled, tags, beside)
             delivered, loudness = production.deliver(plan, made, delivery, compiled, number, early)
             reports.append(reported(delivered, made, loudness))
             if number == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -30,7 +30,7 @@ from worker.render.files_beside import further_file
 from worker.render.kept_media import KeptMedia
 from worker.render.master import LoudnessOf
 from worker.render.materials import Decoded, Materials
-from worker.render.preview import EarlyPreview
+from worker.render.preview import PREVIEW_FADE_FRAMES, EarlyPreview
 from worker.render.programme import Programme, measure
 from worker.render.progress import JobProgress
 from worker.render.report import layer_loudness
@@ -240,6 +240,13 @@ class Production:
                     on_progress=lambda done: self.progress.at(f"measure {number}", stages.MIXING, done),
                 )
         return self._measured[number]
+
+    def early_preview(
+        self, out: Path, seconds: float, compiled: Compiled, tags: Tags, beside: Executor
+    ) -> EarlyPreview:
+        """A preview for `deliver`: from where every layer sounds, under the track's title."""
+        start = compiled.heard_from - PREVIEW_FADE_FRAMES
+        return EarlyPreview(out, start, seconds, Tags(title=tags.title), self.materials.ffmpeg, beside)
 
     def deliver(
         self,

@@ -119,7 +119,7 @@ class OpenedJobs:
 
 
 class _ReadOnly:
-    """What jobs had spoken is heard here, too; nothing is put there."""
+    """What jobs had spoken is read from it; nothing is put there."""
 
     def __init__(self, files: SmallFiles) -> None:
         self._files = files

@@ -8,9 +8,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
-from database import Variant, execute, first_version
+from database import Variant, execute, versions_here
 from pairs import all_pairs
-from servers import server_versions, wanted_versions
 from standins.http_server import serve
 from standins.keys import SECRET_KEY, SERVICE_JWT
 from standins.postgrest import Postgrest
@@ -18,12 +17,11 @@ from standins.postgrest import Postgrest
 from worker.config import Config
 from worker.queue.service import Claim, ClaimStatus, Queue, open_queue
 
-VERSIONS = [version for version in wanted_versions() if version in server_versions()] or [first_version()]
 DIMENSIONS: dict[str, list[Any]] = {
     "complete": ["plain", "lacking", "completing"],
     "leased": [False, True],
     "transport": ["postgres", "supabase"],
-    "version": VERSIONS,
+    "version": versions_here(),
     "dialect": ["guide", "production"],
     "column": ["payload", "job_data"],
     "status": ["text", "enum"],

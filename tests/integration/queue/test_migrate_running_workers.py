@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,17 +18,24 @@ from worker.queue.service import ClaimStatus, Outcome, open_queue
 EACH_SERVER = True
 
 
-def test_migrate_brings_schema_1_up_while_its_workers_run(databases: Databases) -> None:
+def of_schema(databases: Databases, schema: str, version: int) -> tuple[str, Callable[..., Any]]:
+    """A database of an older schema, which new workers refuse; and how its own workers call a function."""
     dsn = databases.new(Variant("completing", "production", "payload", "enum"))
-    execute(dsn, SCHEMA_1)
-    with pytest.raises(ConfigurationError, match=r"version 1.*mindscript-worker migrate"):
+    execute(dsn, schema)
+    with pytest.raises(ConfigurationError, match=rf"version {version}.*mindscript-worker migrate"):
         open_queue(Config(database_url=dsn), worker_name="new")  # type: ignore[arg-type]
-    ids = [str(execute(dsn, "INSERT INTO audio_job_queue (payload) VALUES (%s) RETURNING id", text)[0]["id"])
-           for text in ('{"n": 0}', '{"n": 1}', '{"n": 2}')]  # fmt: skip
-    token = "22222222-2222-2222-2222-222222222222"
 
     def old(call: str, *values: Any) -> Any:
         return execute(dsn, f"SELECT public.{call} AS answer", *values)[0]["answer"]
+
+    return dsn, old
+
+
+def test_migrate_brings_schema_1_up_while_its_workers_run(databases: Databases) -> None:
+    dsn, old = of_schema(databases, SCHEMA_1, 1)
+    ids = [str(execute(dsn, "INSERT INTO audio_job_queue (payload) VALUES (%s) RETURNING id", text)[0]["id"])
+           for text in ('{"n": 0}', '{"n": 1}', '{"n": 2}')]  # fmt: skip
+    token = "22222222-2222-2222-2222-222222222222"
 
     claim = old("worker_claim(p_token => %s, p_worker => 'old', p_lease_s => 60)", token)
     assert (claim["job_id"], claim["payload"]) == (ids[0], {"n": 0})
@@ -57,14 +65,8 @@ def test_migrate_brings_schema_1_up_while_its_workers_run(databases: Databases) 
 
 def test_migrate_brings_schema_2_up_while_its_workers_run(databases: Databases) -> None:
     """They release what must be fixed, as ever; a probe that they claim stays parked, or frees the others."""
-    dsn = databases.new(Variant("completing", "production", "payload", "enum"))
-    execute(dsn, SCHEMA_2)
-    with pytest.raises(ConfigurationError, match=r"version 2.*mindscript-worker migrate"):
-        open_queue(Config(database_url=dsn), worker_name="new")  # type: ignore[arg-type]
+    dsn, old = of_schema(databases, SCHEMA_2, 2)
     token = "22222222-2222-2222-2222-222222222222"
-
-    def old(call: str, *values: Any) -> Any:
-        return execute(dsn, f"SELECT public.{call} AS answer", *values)[0]["answer"]
 
     def claimed_by_old() -> Any:
         names = "p_token => gen_random_uuid(), p_worker => 'old', p_lease_s => 60, p_payload_limit_bytes => 1000000"
@@ -127,13 +129,7 @@ def test_a_limited_role_of_schema_2_may_call_what_is_new(databases: Databases) -
 
 def test_migrate_brings_schema_3_up_while_its_workers_run(databases: Databases) -> None:
     """They claim the oldest first, whatever the order of newer ones, and end their jobs without a story."""
-    dsn = databases.new(Variant("completing", "production", "payload", "enum"))
-    execute(dsn, SCHEMA_3)
-    with pytest.raises(ConfigurationError, match=r"version 3.*mindscript-worker migrate"):
-        open_queue(Config(database_url=dsn), worker_name="new")  # type: ignore[arg-type]
-
-    def old(call: str, *values: Any) -> Any:
-        return execute(dsn, f"SELECT public.{call} AS answer", *values)[0]["answer"]
+    dsn, old = of_schema(databases, SCHEMA_3, 3)
 
     def insert(minutes: int) -> str:
         payload = f'{{"durationMin": {minutes}}}'

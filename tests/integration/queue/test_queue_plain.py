@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from app_database import TRANSPORTS, opened
 from database import VARIANTS, Databases, Variant, age_row, execute, new_track, payload_of, rescued_by, row_of
-from standins.http_server import serve
-from standins.postgrest import SERVICE_KEY, Postgrest
 
 from worker.backoff import RetryPolicy
-from worker.config import Config
 from worker.errors import ConfigurationError, JobError, ShuttingDown, TransientError
 from worker.queue.plain import PlainQueue
 from worker.queue.plain_dialect import DIALECTS
 from worker.queue.postgres import PostgresTransport
 from worker.queue.retry import JobRetries, runs_alone
-from worker.queue.service import Claim, ClaimStatus, Outcome, Queue, open_queue
-
-TRANSPORTS = ("postgres", "supabase")
-
-
-@contextmanager
-def opened(dsn: str, transport: str) -> Iterator[Queue]:
-    with ExitStack() as stack:
-        if transport == "postgres":
-            config = Config(database_url=dsn)
-        else:
-            url = stack.enter_context(serve({"/rest/v1": Postgrest(dsn)}))
-            config = Config(supabase_url=url, supabase_service_role_key=SERVICE_KEY)
-        queue = open_queue(config, worker_name="w")
-        stack.callback(queue.close)
-        yield queue
+from worker.queue.service import Claim, ClaimStatus, Outcome, Queue
 
 
 @pytest.fixture

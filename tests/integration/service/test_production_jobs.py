@@ -17,13 +17,12 @@ from typing import Any
 
 import pytest
 import soundfile
-from database import Databases, Variant, execute, first_version
+from database import Databases, Variant, execute, versions_here
 from mutagen.id3 import ID3
 from pairs import all_pairs, each_value
 from PIL import Image
 from processes import drain
 from psycopg.types.json import Jsonb
-from servers import server_versions, wanted_versions
 from standins.keys import SECRET_KEY, SERVICE_JWT
 from standins.queued_jobs import sound
 from standins.speech import Service, speech_service
@@ -34,12 +33,11 @@ from tiers import further
 
 from worker.render import stages
 
-VERSIONS = [version for version in wanted_versions() if version in server_versions()] or [first_version()]
 DIMENSIONS: dict[str, list[Any]] = {
     "complete": ["plain", "lacking", "completing"],
     "leased": [False, True],
     "transport": ["postgres", "supabase"],
-    "version": VERSIONS,
+    "version": versions_here(),
 }
 SOME = all_pairs(DIMENSIONS)
 FEW = each_value(SOME)
@@ -80,7 +78,7 @@ def server_version(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def dsn(databases: Databases, chosen: dict[str, Any]) -> Iterator[str]:
     # dialect, column and type of status go with the version: both of each stand in either run
-    new = chosen["version"] == max(VERSIONS)
+    new = chosen["version"] == max(versions_here())
     dsn = databases.new(
         Variant(
             chosen["complete"],

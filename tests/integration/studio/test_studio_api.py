@@ -274,7 +274,7 @@ def test_the_files_of_the_first_job_are_found_where_they_lie(tmp_path, folder, c
 
 
 def test_a_changed_beat_leaves_the_noise_as_it_is(folder, config, monkeypatch):
-    """With a stated seed none is made anew; what is heard is what a studio makes that knows nothing of before."""
+    """With a stated seed none is made anew, and the samples are those of a studio that knows nothing of before."""
     made = []
     chunk = noise._chunk
     monkeypatch.setattr(noise, "_chunk", lambda *of: made.append(of[-1]) or chunk(*of))
