@@ -53,6 +53,16 @@ def amplify(block: Block, gain: NDArray[np.float64] | NDArray[np.float32] | floa
     return block
 
 
+def amplified(block: Block, gain: NDArray[np.float64] | NDArray[np.float32] | float) -> Block:
+    """A block at a linear gain, as of `amplify`: in place, or as the caller's own where it is shared."""
+    if block.flags.writeable:
+        return amplify(block, gain)
+    if isinstance(gain, np.ndarray):
+        return amplify(block.copy(), gain)
+    louder: Block = block * np.float32(gain)
+    return louder
+
+
 def runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
     """First index and the one after the last of each run of True, shape (runs, 2)."""
     return np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8))).reshape(-1, 2)
@@ -73,4 +83,4 @@ class Source(Protocol):
     """Sound as a function of the absolute frame: any span, in any order, gives the same samples."""
 
     def render(self, start: int, stop: int) -> Block:
-        """Make frames `[start, stop)`."""
+        """Make frames `[start, stop)`: the caller's own, or read-only where the source shares them."""

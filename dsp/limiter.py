@@ -190,7 +190,7 @@ def _needed(padded: Block, aim: float) -> tuple[NDArray[np.intp], Decibels]:
     Frames are counted from the one that has `_BEFORE` others before it.
     """
     peaks = frame_peaks(padded, aim)
-    if not peaks.max() > aim:
+    if peaks is None or not peaks.max() > aim:
         return np.empty(0, np.intp), np.empty(0)
     # a peak between two frames holds down both
     peaks = np.maximum(peaks[1:], peaks[:-1])

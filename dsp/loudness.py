@@ -69,7 +69,7 @@ class LoudnessMeter:
     true_peak : bool
         Measure the true peak, too.
     hop_peaks : bool
-        Keep the sample peak of each hop.
+        Keep the sample peak of each hop. Without, where the true peak is measured, the samples are looked at once less.
     """
 
     def __init__(
@@ -110,7 +110,10 @@ class LoudnessMeter:
     def result(self) -> Measurement:
         """Figures of all blocks so far."""
         sample_peak = float(np.abs(self._rest).max(initial=self._sample_peak))
-        true_peak = 0.0 if self._true_peak is None else self._true_peak.result()
+        true_peak = 0.0
+        if self._true_peak is not None:
+            true_peak = self._true_peak.result()
+            sample_peak = max(sample_peak, self._true_peak.sample_peak)
         return Measurement(
             energies=np.array(self._energies, np.float32),
             peaks=np.array(self._peaks, np.float32),
@@ -123,13 +126,15 @@ class LoudnessMeter:
         """Measure whole hops."""
         samples = np.ascontiguousarray(hops.T).reshape(2, -1, self._hop)
         energies = self._weighting.energies(samples)
-        peaks = np.maximum(samples.max(axis=(0, 2)), -samples.min(axis=(0, 2)))
-        skipped = min(self._skip, len(peaks))
+        skipped = min(self._skip, len(energies))
         self._skip -= skipped
         self._energies.frombytes(energies[skipped:].tobytes())
-        self._sample_peak = max(self._sample_peak, float(peaks[skipped:].max(initial=0.0)))
+        if not self._hop_peaks and self._true_peak is not None:
+            return
+        peaks = np.maximum(samples.max(axis=(0, 2)), -samples.min(axis=(0, 2)))[skipped:]
+        self._sample_peak = max(self._sample_peak, float(peaks.max(initial=0.0)))
         if self._hop_peaks:
-            self._peaks.frombytes(peaks[skipped:].tobytes())
+            self._peaks.frombytes(peaks.tobytes())
 
 
 def joined(parts: Sequence[Measurement]) -> Measurement:

@@ -59,6 +59,8 @@ class PeakSurvey:
     def add(self, start: int, padded: Block) -> None:
         """Take the peaks of a span from frame `start` on; `padded` as of `frame_peaks`. Spans come in order."""
         peaks = frame_peaks(padded, self._floor)
+        if peaks is None:
+            return
         peaks = np.pad(peaks, (0, -len(peaks) % _BIN_FRAMES)).reshape(-1, _BIN_FRAMES).max(axis=1)
         self._true_peak = max(self._true_peak, float(peaks.max(initial=0.0)))
         self._floor = max(self._floor, self._true_peak * db_to_gain(min(_THRESHOLD_DB - self._bounds.most_db, 0.0)))

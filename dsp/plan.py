@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from dsp.blocks import Block, Source, amplify
+from dsp.blocks import Block, Source, amplified, amplify
 from dsp.envelope import Constant, Curve, Fade, FadedSpans
 from dsp.stereo import pan, widen
 
@@ -126,8 +126,8 @@ def render_layer(layer: Layer, start: int, stop: int) -> Block | None:
     gain = layer.gain.at(first, last)
     if isinstance(gain, float) and gain == 0.0:
         return None
-    block = widen(layer.source.render(first - layer.origin, last - layer.origin), layer.width)
-    amplify(block, gain)
+    block = amplified(layer.source.render(first - layer.origin, last - layer.origin), gain)
+    widen(block, layer.width)
     if layer.fade is not NO_FADE:
         amplify(block, layer.fade.at(first - layer.start, last - layer.start))
     if layer.pan is not None:

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,16 +91,43 @@ def _partials(wave: Wave, frequency_hz: float, sample_rate: int) -> list[tuple[i
     return [(k, 8.0 / math.pi**2 * (-1.0) ** ((k - 1) // 2) / k**2) for k in numbers]
 
 
-def _steady(frequency_hz: float, start: int, stop: int, sample_rate: int, wave: Wave) -> Channel:
-    """Make frames `[start, stop)` of a steady tone; the array is shared."""
+class _Span(NamedTuple):
+    """Frames `[start, stop)` of a steady tone, counted from a frame at a multiple of the table.
+
+    `phase` is that of the tone there, in the frames of `_ratio`.
+    """
+
+    phase: int
+    start: int
+    stop: int
+    frequency_hz: float
+    sample_rate: int
+    wave: Wave
+
+
+def _span(frequency_hz: float, start: int, stop: int, sample_rate: int, wave: Wave) -> _Span:
     first = start - start % _TABLE_FRAMES
     turns, frames = _ratio(frequency_hz, sample_rate)
-    return _steady_from(turns * first % frames, start - first, stop - first, frequency_hz, sample_rate, wave)
+    return _Span(turns * first % frames, start - first, stop - first, frequency_hz, sample_rate, wave)
 
 
-@lru_cache(maxsize=16)  # blocks of a tone of whole Hz are all the same: 0.1 ms a block instead of 1.6
-def _steady_from(phase: int, start: int, stop: int, frequency_hz: float, sample_rate: int, wave: Wave) -> Channel:
-    """`_steady` of frames counted from one at a multiple of the table; `phase` there in the frames of `_ratio`."""
+def _steady(frequency_hz: float, start: int, stop: int, sample_rate: int, wave: Wave) -> Channel:
+    """Make frames `[start, stop)` of a steady tone; the array is shared."""
+    return _steady_channel(_span(frequency_hz, start, stop, sample_rate, wave))
+
+
+# Blocks of tones of whole Hz are all the same: none is made twice, nor are its channels interleaved twice.
+@lru_cache(maxsize=6)
+def _steady_block(left: _Span, right: _Span) -> Block:
+    """Make a block of steady tones; it is shared, and read-only."""
+    block = _block(*map(_steady_channel, (left, right)))
+    block.flags.writeable = False
+    return block
+
+
+@lru_cache(maxsize=8)
+def _steady_channel(span: _Span) -> Channel:
+    phase, start, stop, frequency_hz, sample_rate, wave = span
     turns, frames = _ratio(frequency_hz, sample_rate)
     # Rows are whole tables, always at the same place in time: the samples do not depend on where this span begins.
     # All rows at once: of many small products each would let go of Python's lock and wait for it again, while
@@ -177,8 +204,7 @@ class Tone:
 
     def render(self, start: int, stop: int) -> Block:
         """Make frames `[start, stop)`, shape (stop - start, 2)."""
-        tone = _tone(self.frequency, start, stop, self.sample_rate, self.wave)
-        return _block(tone, tone)
+        return _both(self.frequency, self.frequency, start, stop, self.sample_rate, self.wave)
 
 
 @dataclass(frozen=True)
@@ -201,7 +227,7 @@ class Binaural:
 
     def render(self, start: int, stop: int) -> Block:
         """Make frames `[start, stop)`, shape (stop - start, 2)."""
-        return _block(*(_tone(hz, start, stop, self.sample_rate) for hz in (self.left, self.right)))
+        return _both(self.left, self.right, start, stop, self.sample_rate)
 
 
 @dataclass(frozen=True)
@@ -286,6 +312,15 @@ class ToneSequence:
             if distance.min() < self.crossfade_frames:
                 gain = gain * np.sin(np.pi / 2 * np.clip(distance / self.crossfade_frames, 0.0, 1.0))
         return gain
+
+
+def _both(left: Frequency, right: Frequency, start: int, stop: int, sample_rate: int, wave: Wave = "sine") -> Block:
+    """Make frames `[start, stop)` of a tone in each channel; read-only where both are steady."""
+    left, right = _steadied(left), _steadied(right)
+    if not isinstance(left, Breakpoints) and not isinstance(right, Breakpoints):
+        return _steady_block(*(_span(hz, start, stop, sample_rate, wave) for hz in (left, right)))
+    tone = _tone(left, start, stop, sample_rate, wave)
+    return _block(tone, tone if right == left else _tone(right, start, stop, sample_rate, wave))
 
 
 def _block(left: Channel, right: Channel) -> Block:

@@ -13,7 +13,9 @@ nothing is missed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -63,7 +65,7 @@ def _interpolators() -> NDArray[np.float64]:
     return matrices
 
 
-def frame_peaks(padded: Block, floor: float) -> Levels:
+def frame_peaks(padded: Block, floor: float) -> Levels | None:
     """Largest magnitude at each frame and between it and the next, over both channels, where it is above a floor.
 
     Parameters
@@ -75,27 +77,60 @@ def frame_peaks(padded: Block, floor: float) -> Levels:
 
     Returns
     -------
-    peaks : float32 array, shape (frames,)
-        Exact where it is above `floor`; elsewhere anything from 0 to `floor`.
+    peaks : float32 array, shape (frames,), or None
+        Exact where it is above `floor`; elsewhere anything from 0 to `floor`. None if nothing can be above it.
     """
     frames = max(len(padded) - 2 * REACH_FRAMES, 0)
-    whole = frames // _CHUNK_FRAMES * _CHUNK_FRAMES
-    last = np.zeros((_CHUNK_FRAMES + 2 * REACH_FRAMES, 2), np.float32)
-    last[: len(padded) - whole] = padded[whole:]
-    parts = [_peaks_of_chunks(part, floor) for part in (padded[: whole + 2 * REACH_FRAMES], last)]
-    return np.concatenate(parts).reshape(-1)[:frames]
+    peaks: Levels | None = None
+    for part in _in_chunks(padded):
+        for at, samples in _hot(part.chunks, _loudest(part.chunks), floor):
+            if peaks is None:
+                peaks = np.zeros((-(-frames // _CHUNK_FRAMES), _CHUNK_FRAMES), np.float32)
+            peaks[part.first + at] = _chunk_peaks(samples)
+    return None if peaks is None else peaks.reshape(-1)[:frames]
 
 
-def _peaks_of_chunks(padded: Block, floor: float) -> Levels:
-    """`frame_peaks` of the whole chunks, shape (chunks, _CHUNK_FRAMES)."""
+class _Chunks(NamedTuple):
+    """Chunks of frames with their surroundings.
+
+    Attributes
+    ----------
+    first : int
+        Number of the first of them in the block.
+    frames : int
+        Of each chunk that are the block's.
+    chunks : float32 array, shape (chunks, 2 * (REACH_FRAMES + _CHUNK_FRAMES + REACH_FRAMES))
+        Channels interleaved.
+    """
+
+    first: int
+    frames: int
+    chunks: Levels
+
+
+def _in_chunks(padded: Block) -> Iterator[_Chunks]:
+    """Cut a block into its whole chunks, as a view, and what is left over, with silence behind it."""
+    count = max(len(padded) - 2 * REACH_FRAMES, 0) // _CHUNK_FRAMES
     interleaved = padded.reshape(-1)
-    count = max(0, len(padded) - 2 * REACH_FRAMES) // _CHUNK_FRAMES
-    shape = (count, 2 * (_CHUNK_FRAMES + 2 * REACH_FRAMES))
+    width = 2 * (_CHUNK_FRAMES + 2 * REACH_FRAMES)
     strides = (2 * _CHUNK_FRAMES * interleaved.itemsize, interleaved.itemsize)
-    # each chunk with its surroundings, as a view: NumPy's own sliding windows cost more than the work on them
-    chunks = np.ndarray(shape, interleaved.dtype, interleaved, strides=strides)
-    peaks = np.zeros((len(chunks), _CHUNK_FRAMES), np.float32)
-    loudest = np.maximum(chunks.max(axis=1), -chunks.min(axis=1))
+    # NumPy's own sliding windows cost more than the work on them
+    yield _Chunks(0, _CHUNK_FRAMES, np.ndarray((count, width), interleaved.dtype, interleaved, strides=strides))
+    rest = padded[count * _CHUNK_FRAMES :]
+    if len(rest) > 2 * REACH_FRAMES:
+        last = np.zeros((1, width), np.float32)
+        last[0, : rest.size] = rest.reshape(-1)
+        yield _Chunks(count, len(rest) - 2 * REACH_FRAMES, last)
+
+
+def _loudest(chunks: Levels) -> Levels:
+    """Largest magnitude of the samples of each chunk, shape (chunks,)."""
+    loudest: Levels = np.maximum(chunks.max(axis=1), -chunks.min(axis=1))
+    return loudest
+
+
+def _hot(chunks: Levels, loudest: Levels, floor: float) -> Iterator[tuple[NDArray[np.intp], Levels]]:
+    """Numbers and samples of the chunks that may be above a floor between their samples, some at a time."""
     near = np.flatnonzero(loudest * NEAR > floor)
     for begin in range(0, len(near), _CHUNKS_AT_ONCE):
         some = near[begin : begin + _CHUNKS_AT_ONCE]
@@ -107,11 +142,9 @@ def _peaks_of_chunks(padded: Block, floor: float) -> Levels:
         steps = flat[2:] - flat[:-2]
         np.subtract(steps[2:], steps[:-2], out=second[:-4])
         bends = second.reshape(samples.shape)[:, :-4]  # the last four reach into another chunk
-        most_bent = np.maximum(bends.max(axis=1), -bends.min(axis=1))
-        hot = loudest[some] + np.float32(BEND) * most_bent > floor
+        hot = loudest[some] + np.float32(BEND) * _loudest(bends) > floor
         if hot.any():
-            peaks[some[hot]] = _chunk_peaks(samples[hot])
-    return peaks
+            yield some[hot], samples[hot]
 
 
 def _chunk_peaks(surroundings: Levels) -> Levels:
@@ -133,24 +166,37 @@ def _chunk_peaks(surroundings: Levels) -> Levels:
 
 
 class TruePeak:
-    """Accumulator: the true peak of a programme given block by block."""
+    """Accumulator: the true peak of a programme given block by block.
+
+    Attributes
+    ----------
+    sample_peak : float
+        Largest magnitude of a sample so far, linear.
+    """
 
     def __init__(self) -> None:
         self._past: Block = np.zeros((2 * REACH_FRAMES, 2), np.float32)
-        self._peak = 0.0
+        self._between = 0.0
+        self.sample_peak = 0.0
 
     def add(self, block: Block) -> None:
         """Measure a block, float32 of shape (frames, 2)."""
         around = 2 * REACH_FRAMES
-        self._peak = max(self._peak, float(np.maximum(block.max(initial=0.0), -block.min(initial=0.0))))
-        self._peak = self._with(np.concatenate([self._past, block[:around]]))
-        self._peak = self._with(block)
+        self._measure(block)
+        self._measure(np.concatenate([self._past, block[:around]]))
         self._past = np.concatenate([self._past, block[-around:]])[-around:]
 
     def result(self) -> float:
         """Largest magnitude so far, linear, with the interpolation after the last frame."""
-        return self._with(np.concatenate([self._past, np.zeros((2 * REACH_FRAMES, 2), np.float32)]))
+        self._measure(np.concatenate([self._past, np.zeros((2 * REACH_FRAMES, 2), np.float32)]))
+        return max(self._between, self.sample_peak)
 
-    def _with(self, padded: Block) -> float:
-        """The peak with that of some more frames, given with their surroundings."""
-        return max(self._peak, float(frame_peaks(padded, self._peak).max(initial=0.0)))
+    def _measure(self, padded: Block) -> None:
+        """Measure some more frames, given with their surroundings."""
+        if len(padded) <= 2 * REACH_FRAMES:
+            self.sample_peak = max(self.sample_peak, float(np.abs(padded).max(initial=0.0)))
+        for part in _in_chunks(padded):
+            loudest = _loudest(part.chunks)
+            self.sample_peak = max(self.sample_peak, float(loudest.max(initial=0.0)))
+            for _, samples in _hot(part.chunks, loudest, max(self._between, self.sample_peak)):
+                self._between = max(self._between, float(_chunk_peaks(samples)[:, : part.frames].max()))
