@@ -143,13 +143,16 @@ class Fade:
         """Gains of frames `[start, stop)`."""
         if start >= self.in_frames and stop <= self.frames - self.out_frames and start >= 0:
             return 1.0
-        n = np.arange(start, stop) + 0.5
-        gain = np.ones(stop - start)
-        if self.in_frames:
-            gain *= raised_cosine(n / self.in_frames)
-        if self.out_frames:
-            gain *= raised_cosine((self.frames - n) / self.out_frames)
-        gain[(n < 0) | (n > self.frames)] = 0.0
+        gain = np.zeros(stop - start)
+        first, last = max(start, 0), min(stop, self.frames)
+        if first < last:
+            sounding = gain[first - start : last - start]
+            sounding[:] = 1.0
+            n = np.arange(first, last) + 0.5
+            rising, falling = self.in_frames - first, self.frames - self.out_frames - first
+            rises, falls = slice(max(rising, 0)), slice(max(falling, 0), None)  # no cosine where it is 1
+            sounding[rises] *= raised_cosine(n[rises] / self.in_frames)
+            sounding[falls] *= raised_cosine((self.frames - n[falls]) / self.out_frames)
         return gain
 
 

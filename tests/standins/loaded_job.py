@@ -6,9 +6,7 @@ be small, a worker of the tests need not.
 
 from __future__ import annotations
 
-import worker.job.publish
 import worker.media.guarded_http
-import worker.render.produce
 import worker.storage.supabase_storage  # noqa: F401
 from worker.job.run import run_job
 

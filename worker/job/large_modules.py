@@ -1,8 +1,7 @@
-"""Large modules that jobs need, and an idle worker does not.
+"""Large modules that some jobs need, and others do not.
 
-The first job that needs one loads it, and says so as it ends; the fork server then loads it for those that follow. To
-load OpenAI's SDK, Storage's and the renderer takes 0.9 s of a core, a tenth of what a ten-minute job takes
-(`python -m benchmarks.large_modules`).
+The first job that needs one loads it, and says so as it ends; the fork server then loads it for those that follow
+(`python -m benchmarks.large_modules` prints what that takes).
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ LARGE_MODULES = (
     "elevenlabs.text_to_speech.client",
     "storage3",
     "httpcore",
-    "worker.render.produce",
     "worker.tls_context",
 )
 

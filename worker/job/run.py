@@ -1,7 +1,8 @@
 """One job in its process: from payload to render to storage, and what its row and its track will hold.
 
 Nothing here writes to the database: the worker does, fenced by its claim's token, once it has the result. Questions to
-the database (the track's row, the music catalogue) go to the worker, too.
+the database (the track's row, the music catalogue) go to the worker, too. The fork server loads this module, and with
+it all that every job needs; the worker itself needs none of it, and does not import it.
 """
 
 from __future__ import annotations
@@ -9,23 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loguru import logger
 
+from worker.codec.encoding import Encoding
 from worker.config import Config
 from worker.errors import JobError
+from worker.job.album import notes_of_tracks, produced_album, result_of_tracks
 from worker.job.channel import Channel
 from worker.job.messages import JobInput, JobOutput
+from worker.job.publish import Published, publish
 from worker.masks import masked
-
-if TYPE_CHECKING:  # heavy modules are loaded by the job process only; the idle worker needs none of them
-    from worker.job.publish import Published
-    from worker.payload.album import Album
-    from worker.payload.schema import RenderJob
-    from worker.payload.track_row import Completed
-    from worker.render.album import ProducedAlbum
-    from worker.render.produce import Produced
+from worker.media.download import Listings, fetch_media
+from worker.media.reference import What
+from worker.payload.album import Album, is_album, parse_album
+from worker.payload.parse import parse_job, pauses_s
+from worker.payload.schema import RenderJob
+from worker.payload.track_row import Completed, completed_payload
+from worker.render.album import ProducedAlbum
+from worker.render.materials import Materials
+from worker.render.produce import Produced, produce
+from worker.storage.choose import open_storage
 
 _SLOW_S_PER_CHARACTER = 0.15  # at speed 1: half as fast as the voices are
 
@@ -40,24 +46,12 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
     Interrupted
         From `Channel.may_publish`.
     """
-    from worker.codec.encoding import Encoding
-    from worker.job.album import notes_of_tracks, produced_album, result_of_tracks
-    from worker.job.publish import publish
-    from worker.payload.album import Album
-    from worker.render.album import ProducedAlbum
-    from worker.storage.choose import open_storage
-
     completed = _complete(job_input, channel)
     job = _parse(completed, job_input, config)
     channel.length(_work_s(job, config))
     output = job.jobs[0].output if isinstance(job, Album) else job.output
     track_file, preview_file = folder / f"track.{output.format}", folder / "preview.mp3"
     with closing(open_storage(config)) as storage:
-        from worker.media.download import Listings, fetch_media
-        from worker.media.reference import What
-        from worker.render.materials import Materials
-        from worker.render.produce import produce
-
         listings: Listings = {}
 
         def fetch(reference: str, *, into: Path, what: What) -> Path:
@@ -121,8 +115,6 @@ def run_job(job_input: JobInput, config: Config, channel: Channel, folder: Path)
 
 def _complete(job_input: JobInput, channel: Channel) -> Completed:
     """Complete the payload from the track's row; refuse a track that is not the customer's."""
-    from worker.payload.track_row import completed_payload
-
     row = None if job_input.track_id is None else channel.track_row()
     if job_input.track_id is not None and row is None:
         raise JobError(
@@ -134,9 +126,6 @@ def _complete(job_input: JobInput, channel: Channel) -> Completed:
 
 
 def _parse(completed: Completed, job_input: JobInput, config: Config) -> RenderJob | Album:
-    from worker.payload.album import is_album, parse_album
-    from worker.payload.parse import parse_job
-
     limits: dict[str, Any] = {
         "max_script_characters": config.max_script_characters,
         "max_duration_min": config.max_duration_min,
@@ -155,8 +144,6 @@ def _parse(completed: Completed, job_input: JobInput, config: Config) -> RenderJ
 
 def _work_s(job: RenderJob | Album, config: Config) -> float:
     """The length of all tracks that are made: of an album, each of them and the whole."""
-    from worker.payload.album import Album
-
     if isinstance(job, Album):
         return 2 * sum(_expected_s(each, config) for each in job.jobs) + job.gap_s * (len(job.jobs) - 1)
     return _expected_s(job, config)
@@ -168,8 +155,6 @@ def _expected_s(job: RenderJob, config: Config) -> float:
         return job.duration_min * 60
     if job.voice.provider == "uploaded":
         return config.max_duration_min * 60
-    from worker.payload.parse import pauses_s
-
     return pauses_s(job) + len(job.script) * _SLOW_S_PER_CHARACTER / job.voice.speed
 
 

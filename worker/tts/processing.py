@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dsp.blocks import Block, Clip, amplify, db_to_gain, spans
+from dsp.blocks import Block, Clip, amplify, db_to_gain, magnitudes, spans
 from dsp.envelope import raised_cosine
 from dsp.high_pass import HighPass
 from dsp.loudness import Measurement, integrated_lufs, measure, rounded_db
@@ -134,11 +135,13 @@ def _sound(clip: Clip) -> tuple[int, int]:
     """First frame of sound and the one after its last, by `SILENCE_DB`; an empty span for silence."""
     peak = max((float(np.abs(clip.read(first, last)).max()) for first, last in spans(0, clip.frames)), default=0.0)
     threshold = peak * db_to_gain(SILENCE_DB)
-    begins, ends = clip.frames, 0
-    for first, last in spans(0, clip.frames):
-        (loud,) = np.nonzero((np.abs(clip.read(first, last)) > threshold).any(axis=1))
-        if len(loud):
-            begins, ends = min(begins, first + int(loud[0])), first + int(loud[-1]) + 1
+
+    def loud(span: tuple[int, int]) -> NDArray[np.intp]:
+        return span[0] + np.flatnonzero(magnitudes(clip.read(*span)) > threshold)
+
+    whole = list(spans(0, clip.frames))
+    begins = next((int(found[0]) for span in whole if len(found := loud(span))), clip.frames)
+    ends = next((int(found[-1]) + 1 for span in reversed(whole) if len(found := loud(span))), 0)
     return begins, ends
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.blocks import Block, Clip, spans
+from dsp.blocks import Block, Clip, magnitudes, spans
 from dsp.channels import ChannelFigures, ChannelMeter
 from dsp.clipping import AmplitudeMeter
 from dsp.gentle_care import CareFigures, with_gentle_care
@@ -262,6 +262,5 @@ def _loud_passages(peaks: NDArray[np.float32]) -> list[int]:
 def _is_clipped(clip: Clip, passage: int) -> bool:
     meter = AmplitudeMeter()
     first = passage * _PASSAGE_HOPS * _HOP
-    block = np.abs(clip.read(first, min(clip.frames, first + _PASSAGE_HOPS * _HOP)))
-    meter.add(np.maximum(block[:, 0], block[:, 1]))
+    meter.add(magnitudes(clip.read(first, min(clip.frames, first + _PASSAGE_HOPS * _HOP))))
     return clipping(*meter.result()) > 1.0

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from dsp.blocks import Clip, db_to_gain, spans
+from dsp.blocks import Clip, db_to_gain, magnitudes, spans
 from dsp.loudness import integrated_lufs
 from dsp.stretch import stretched
 from worker.payload.schema import SAMPLE_RATE_HZ, RenderJob
@@ -235,7 +235,7 @@ def quiet_spans(clip: Clip) -> list[tuple[int, int]]:
         [
             np.zeros(0, np.float32),
             *(
-                np.maximum.reduceat(np.abs(clip.read(first, last)).max(axis=1), np.arange(0, last - first, step))
+                np.maximum.reduceat(magnitudes(clip.read(first, last)), np.arange(0, last - first, step))
                 for first, last in spans(0, clip.frames, 300 * step)
             ),
         ]
