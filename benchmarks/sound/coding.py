@@ -45,7 +45,7 @@ def coding(room: Room, say: Callable[[str], None]) -> tuple[Row, ...]:
     """Encode all as one programme, by this project and by one FFmpeg; one row a format and quality."""
     rows = []
     for format, encoder in _FFMPEG_ENCODERS.items():
-        parts = _parts(room)
+        parts = parts_of(room)
         if format in _SCATTERING:
             parts = {f"{name}, {time}": part for time in range(1, 1 + _AAC_TIMES) for name, part in parts.items()}
         sound = np.concatenate(list(parts.values()))
@@ -81,11 +81,11 @@ def _row(encoding: Encoding, parts: Parts, sound: Block, ours: Block, one: Block
     for name, part in parts.items():
         windows = slice(window_of(first), window_of(first + len(part)))
         first += len(part)
-        here, there, *further = (_figures(noise_db[windows]) for noise_db in (ours_db, one_db, *others_db))
+        here, there, *further = (figures(noise_db[windows]) for noise_db in (ours_db, one_db, *others_db))
         more, scatter = here - there, np.ptp([there, *further], axis=0)
         details[name] = {"ours": here.tolist(), "one": there.tolist(), "scatter": scatter.tolist()}
-        scattered = f"; such encodes differ by {_told(scatter)}" if further else ""
-        lines.append(f"{name}: {_told(here)}; one encode {_told(there)}; {_told(more, '+')} more{scattered}")
+        scattered = f"; such encodes differ by {told(scatter)}" if further else ""
+        lines.append(f"{name}: {told(here)}; one encode {told(there)}; {told(more, '+')} more{scattered}")
         if np.any(more[:3] > np.maximum(scatter[:3], MOST_DB)):
             missed.append(name)
     allowed = ", or than such encodes differ by" if others_db else ""
@@ -100,17 +100,17 @@ def _row(encoding: Encoding, parts: Parts, sound: Block, ours: Block, one: Block
     )
 
 
-def _figures(noise_db: NDArray[np.float64]) -> NDArray[np.float64]:
+def figures(noise_db: NDArray[np.float64]) -> NDArray[np.float64]:
     """Noise to mask at the shares of the moments, in dB, and per cent of the moments with noise above the mask."""
     return np.array([*np.percentile(noise_db, _SHARES), 100 * np.mean(noise_db > 0)])
 
 
-def _told(figures: NDArray[np.float64], sign: str = "") -> str:
+def told(figures: NDArray[np.float64], sign: str = "") -> str:
     levels = ", ".join(f"{level + 0.0:{sign}.2f}" for level in figures[:3])
     return f"{levels} dB, {figures[3]:{sign}.1f} % above the mask"
 
 
-def _parts(room: Room) -> Parts:
+def parts_of(room: Room) -> Parts:
     """Make the programme; the mix comes as 24 bits."""
     spoken = room.folder / "spoken.wav"
     soundfile.write(spoken, voice(), RATE, "FLOAT")

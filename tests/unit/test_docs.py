@@ -228,7 +228,7 @@ def test_the_version_is_the_changelog_s_newest():
 
 @pytest.mark.parametrize("name", ["compare", "faults", "growth", "queue", "stretch", "cost"])
 def test_tables_of_the_results_page_are_the_raw_runs(name):
-    page = (DOCS / "explanation" / "performance.md").read_text()
+    page = (DOCS / "reference" / "performance.md").read_text()
     rows = [[cell.strip().strip("*") for cell in line.strip("|").split("|")] for line in page.splitlines()]
     for result in json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())["results"]:
         figures = [cell for cell in result.values() if isinstance(cell, str) and re.search(r"\d", cell)]
