@@ -83,7 +83,7 @@ def frame_peaks(padded: Block, floor: float) -> Levels | None:
     frames = max(len(padded) - 2 * REACH_FRAMES, 0)
     peaks: Levels | None = None
     for part in _in_chunks(padded):
-        for at, samples in _hot(part.chunks, _loudest(part.chunks), floor):
+        for at, samples in _may_exceed(part.chunks, _loudest(part.chunks), floor):
             if peaks is None:
                 peaks = np.zeros((-(-frames // _CHUNK_FRAMES), _CHUNK_FRAMES), np.float32)
             peaks[part.first + at] = _chunk_peaks(samples)
@@ -129,7 +129,7 @@ def _loudest(chunks: Levels) -> Levels:
     return loudest
 
 
-def _hot(chunks: Levels, loudest: Levels, floor: float) -> Iterator[tuple[NDArray[np.intp], Levels]]:
+def _may_exceed(chunks: Levels, loudest: Levels, floor: float) -> Iterator[tuple[NDArray[np.intp], Levels]]:
     """Numbers and samples of the chunks that may be above a floor between their samples, some at a time."""
     near = np.flatnonzero(loudest * NEAR > floor)
     for begin in range(0, len(near), _CHUNKS_AT_ONCE):
@@ -198,5 +198,5 @@ class TruePeak:
         for part in _in_chunks(padded):
             loudest = _loudest(part.chunks)
             self.sample_peak = max(self.sample_peak, float(loudest.max(initial=0.0)))
-            for _, samples in _hot(part.chunks, loudest, max(self._between, self.sample_peak)):
+            for _, samples in _may_exceed(part.chunks, loudest, max(self._between, self.sample_peak)):
                 self._between = max(self._between, float(_chunk_peaks(samples)[:, : part.frames].max()))

@@ -206,6 +206,20 @@ def test_block_size_makes_no_difference(size, frames):
     assert pieces.true_peak == pytest.approx(whole.true_peak, rel=1e-6)
 
 
+@pytest.mark.parametrize("frames", [1, 20, 32, 288, 4410, 31_999])
+@pytest.mark.parametrize("loud", [0.0, 0.5, 1.0])
+def test_the_sample_peak_is_found_without_those_of_the_hops(frames, loud):
+    samples = 0.1 * Noise("white", 9, 44_100).render(0, frames)
+    samples[round(loud * (frames - 1)), 1] = -0.9
+    meter = LoudnessMeter(44_100, true_peak=True, hop_peaks=False)
+    for first in range(0, frames, 5000):
+        meter.add(samples[first : first + 5000])
+    measured = meter.result()
+    assert measured.sample_peak == pytest.approx(0.9)
+    assert measured.true_peak == measure([samples], 44_100, true_peak=True).true_peak
+    assert len(measured.peaks) == 0
+
+
 def test_stretches_put_together_measure_as_the_whole():
     rate, hop = 44_100, hop_frames(44_100)
     samples = 0.3 * Noise("brown", 3, rate).render(0, 40 * hop + 123)

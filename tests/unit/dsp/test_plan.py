@@ -79,6 +79,21 @@ def test_a_fade_begins_and_ends_in_silence_and_is_flat_between():
     assert Fade(1000, 0, 0).at(0, 1000) == 1.0
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    fade=st.builds(Fade, *(st.integers(0, most) for most in (300, 200, 200))),
+    start=st.integers(-50, 300),
+    frames=st.integers(1, 200),
+)
+def test_a_fade_is_two_raised_cosines_multiplied(fade, start, frames):
+    n = np.arange(start, start + frames) + 0.5
+    within = (n > 0) & (n < fade.frames)
+    rise = np.sin(np.pi / 2 * np.clip(n / max(fade.in_frames, 1e-9), 0, 1)) ** 2
+    fall = np.sin(np.pi / 2 * np.clip((fade.frames - n) / max(fade.out_frames, 1e-9), 0, 1)) ** 2
+    expected = np.where(within, rise * fall, 0.0)
+    assert np.broadcast_to(fade.at(start, start + frames), frames) == pytest.approx(expected, abs=1e-12)
+
+
 def test_music_ducks_before_the_first_word_and_stays_down_between_words():
     duck = Ducking(((5000, 6000), (6300, 7000)), 12.0, 1000, 400, 2000)
     gain = duck.at(0, 12_000)
@@ -121,6 +136,25 @@ def test_no_layer_moves_when_another_is_added():
     alone = [render(plan(name), 0, 90_000).astype(np.float64) for name in ALL]
     together = render(plan(*ALL), 0, 90_000)
     assert largest_difference(together, np.sum(alone, axis=0)) <= 1e-6
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Layer("tone", Tone(528.0, RATE), Constant(1.0)),
+        Layer("tone", Tone(528.0, RATE), Fade(9000, 4000, 4000)),
+        Layer(
+            "beat", Binaural(200.0, 6.0, RATE), Constant(0.5), width=0.5, pan=Constant(0.3), fade=Fade(9000, 100, 100)
+        ),
+    ],
+)
+def test_a_mix_leaves_the_blocks_that_a_source_shares_alone(layer):
+    before = layer.source.render(0, 9000).copy()
+    track = RenderPlan(RATE, 9000, (layer, layer), Fade(9000, 50, 50))
+    first = render(track, 0, 9000)
+    first *= 0.5  # what it returns is the caller's own
+    assert np.array_equal(layer.source.render(0, 9000), before)
+    assert np.array_equal(render(track, 0, 9000) * np.float32(0.5), first)
 
 
 def test_outside_the_track_there_is_silence():
