@@ -22,8 +22,8 @@ RUN set -eux; \
       echo "${version#*:}" >"$about/version"; \
     done
 # LAME twice, of one configuration: the loader takes the second where the CPU has AVX2 (ld.so(8), glibc-hwcaps), and it
-# encodes in less time. The coded bytes differ from those of the first, which are those of Debian's; the coding noise does
-# not (benchmarks/lame_builds.py). Its options keep the order of sums; they leave out what C asks for errno, floating-point
+# encodes in less time. The coded bytes differ from those of the first, which are those of Debian's; the coding noise
+# hardly does (benchmarks/lame_builds.py). The compiler's options keep the order of sums; they leave out what C asks for errno, floating-point
 # traps and the sign of 0, and let functions of several files become one. MIN_ARCH_SSE: LAME's own FFT for SSE.
 WORKDIR /src/lame
 RUN set -eux; \

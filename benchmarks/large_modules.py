@@ -30,6 +30,7 @@ def load(names: list[str]) -> None:
     """Load modules as a job does, on top of what the fork server has, and print what it took."""
     importlib.import_module("worker.job.preload")
     importlib.import_module("worker.job.main")
+    importlib.import_module("worker.job.run")
     process = psutil.Process()
     before = process.memory_full_info().uss
     began = time.process_time()

@@ -65,7 +65,7 @@ def amplified(block: Block, gain: NDArray[np.float64] | NDArray[np.float32] | fl
 
 def magnitudes(block: Block) -> NDArray[np.float32]:
     """Larger magnitude of both channels at each frame, shape (frames,)."""
-    left, right = np.abs(block[:, 0]), np.abs(block[:, 1])  # apart: ten times as fast as the maximum over rows of two
+    left, right = np.abs(block[:, 0]), np.abs(block[:, 1])  # apart: many times as fast as the maximum over rows of two
     return np.maximum(left, right, out=left)
 
 

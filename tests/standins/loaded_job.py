@@ -1,7 +1,6 @@
 """The real job, in a module that loads at once what the job loads when it needs it.
 
-The fork server loads a job's module once. So each of many short jobs saves the half of its time: an idle worker should
-be small, a worker of the tests need not.
+The fork server loads a job's module once. So each of many short jobs is spared that.
 """
 
 from __future__ import annotations
