@@ -89,7 +89,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Heard:
+class DecodedFile:
     """What a decoder made of a file: seconds of sound and its samples in two channels, or words."""
 
     seconds: float | None
@@ -203,42 +203,42 @@ def _run(ffmpeg: Ffmpeg, *arguments: str | Path) -> bool:
     return subprocess.run(command, stderr=subprocess.DEVNULL, timeout=_TIMEOUT_S, check=False).returncode == 0
 
 
-def _ours(ffmpeg: Ffmpeg, case: Case) -> Heard:
+def _ours(ffmpeg: Ffmpeg, case: Case) -> DecodedFile:
     try:
         with opened_sound(ffmpeg, case.path, max_seconds=600) as sound:
             samples = np.concatenate(list(sound.blocks))
     except MediaError as error:
-        return Heard(None, error.message.removeprefix(case.path.name).strip())
-    return Heard(sound.frames / sound.sample_rate, samples=samples)
+        return DecodedFile(None, error.message.removeprefix(case.path.name).strip())
+    return DecodedFile(sound.frames / sound.sample_rate, samples=samples)
 
 
-def _plain(ffmpeg: Ffmpeg, case: Case) -> Heard:
+def _plain(ffmpeg: Ffmpeg, case: Case) -> DecodedFile:
     out = case.path.with_name("plain.wav")
     out.unlink(missing_ok=True)
     if not _run(ffmpeg, "-i", case.path, "-vn", "-c:a", "pcm_s16le", "-f", "wav", out) or not out.exists():
-        return Heard(None, "error")
+        return DecodedFile(None, "error")
     return _read(out)
 
 
-def _library(case: Case) -> Heard:
+def _library(case: Case) -> DecodedFile:
     try:
         return _read(case.path)
     except (soundfile.LibsndfileError, RuntimeError, ValueError):
-        return Heard(None, "error")
+        return DecodedFile(None, "error")
 
 
-def _read(path: Path) -> Heard:
+def _read(path: Path) -> DecodedFile:
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    return Heard(len(samples) / rate, samples=np.broadcast_to(samples, (len(samples), 2)))
+    return DecodedFile(len(samples) / rate, samples=np.broadcast_to(samples, (len(samples), 2)))
 
 
-def _same(ours: Heard, other: Heard) -> bool:
+def _same(ours: DecodedFile, other: DecodedFile) -> bool:
     if ours.seconds is None or other.seconds is None:
         return ours.seconds is other.seconds
     return abs(ours.seconds - other.seconds) <= _SAME_S and _difference_db(ours, other) <= _SAME_DB
 
 
-def _difference_db(ours: Heard, other: Heard) -> float:
+def _difference_db(ours: DecodedFile, other: DecodedFile) -> float:
     """Level of the difference against the sound, over what both have."""
     assert ours.samples is not None and other.samples is not None  # noqa: PT018
     frames = min(len(ours.samples), len(other.samples))
@@ -246,7 +246,7 @@ def _difference_db(ours: Heard, other: Heard) -> float:
     return float(10 * np.log10(max(1e-12, np.square(mine - theirs).mean()) / max(1e-12, np.square(mine).mean())))
 
 
-def _right(case: Case, ours: Heard) -> bool:
+def _right(case: Case, ours: DecodedFile) -> bool:
     """Whether it is what the file was made to be, whatever the others say."""
     if case.state in ("cut", "damaged"):
         return ours.seconds is None
@@ -254,7 +254,7 @@ def _right(case: Case, ours: Heard) -> bool:
     return ours.seconds is not None and abs(ours.seconds - wanted) <= _SAME_S
 
 
-def _reason(case: Case, ours: Heard) -> str | None:
+def _reason(case: Case, ours: DecodedFile) -> str | None:
     """Why this project does otherwise than both others, or than the file was made; None for no reason."""
     raw = case.coding.startswith(("pcm", "adpcm"))
     if case.state in ("24 in 32", "odd mask") and _right(case, ours):

@@ -19,7 +19,7 @@ import soundfile
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from spoken_pieces import (
-    MENDED,
+    CORRECTED,
     RATE,
     SENTENCES,
     SPEEDS,
@@ -56,7 +56,7 @@ def main() -> None:
     spoilt = [spoilt_pieces(text, other) for text, other in zip(texts, others, strict=True)]
     for name in spoilt[0]:
         checks = [examine(pieces[name], medians) for pieces in spoilt]
-        caught = sum(bool(check.corrections if name in MENDED else check.faults) for check in checks)
+        caught = sum(bool(check.corrections if name in CORRECTED else check.faults) for check in checks)
         print(f"| {name:<24} | {caught:6} | {len(checks):2} | {_kinds(checks)} |")
     right = sum(_read_as_flac(text) for text in texts)
     print(f"| {'wrong type by bytes':<24} | {right:6} | {len(texts):2} | read as the FLAC it is |")

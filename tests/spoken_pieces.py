@@ -207,7 +207,7 @@ def spoilt_pieces(text: str = SENTENCES[14], other: str = SENTENCES[29]) -> dict
     return {name: SpokenPiece(name, samples, text) for name, samples in made.items()}
 
 
-MENDED = ("DC", "opposite polarity", "one channel silent")
+CORRECTED = ("DC", "opposite polarity", "one channel silent")
 """Spoilt pieces that are put right without another take."""
 
 

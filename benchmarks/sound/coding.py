@@ -24,7 +24,7 @@ MOST_DB = 0.2
 # The rate control of FFmpeg's AAC is chaotic: one encode of the same samples with noise far below 24 bits has more or
 # less coding noise. So that scatter is measured, too: ours may differ from one encode as much as such encodes do from
 # each other.
-_SCATTERING, _UNHEARD_DBFS, _FURTHER_ENCODES = ("m4a",), -150.0, 3
+_SCATTERING, _INAUDIBLE_DBFS, _FURTHER_ENCODES = ("m4a",), -150.0, 3
 _AAC_TIMES = 2  # one after the other, or the whole were one segment, and nothing were joined
 _JOB = {
     "durationMin": 3,
@@ -68,7 +68,7 @@ def _further(sound: Block, format: FormatName) -> Iterator[Block]:
     """The same samples with noise that nobody can hear, for a format whose encoder scatters."""
     for seed in range(_FURTHER_ENCODES if format in _SCATTERING else 0):
         noise = np.random.default_rng(seed).standard_normal(sound.shape)
-        yield sound + noise.astype(np.float32) * np.float32(10 ** (_UNHEARD_DBFS / 20))
+        yield sound + noise.astype(np.float32) * np.float32(10 ** (_INAUDIBLE_DBFS / 20))
 
 
 def _row(encoding: Encoding, parts: Parts, sound: Block, ours: Block, one: Block, others: Sequence[Block]) -> Row:

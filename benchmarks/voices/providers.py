@@ -18,7 +18,7 @@ from standins.compatible import compatible_service
 from standins.realtime import realtime_service
 from standins.speech import ELEVENLABS_VOICES, SOUND_RATE, speech_service
 
-from benchmarks.voices.orders import Ended, order
+from benchmarks.voices.jobs import JobEnd, run_job
 
 _LINES = ("I am calm.", "I am safe.", "I rest now.", "All is well.", "I trust myself.")
 _SCRIPT = f"{_LINES[0]}\n{_LINES[1]} {_LINES[2]}\n\n{_LINES[3]} [pause 2s] {_LINES[4]}"
@@ -53,19 +53,19 @@ def providers(say: Callable[[str], None]) -> None:
             "local": ({"provider": "local"}, {}),
         }
         for name, (voice, settings) in asked.items():
-            once = order({**_JOB, "voice": {**voice, **_AT_SPEED}}, **settings)
-            shuffled = order({**_SHUFFLED, "voice": {**voice, **_AT_SPEED, "shuffle": True}}, **settings)
+            once = run_job({**_JOB, "voice": {**voice, **_AT_SPEED}}, **settings)
+            shuffled = run_job({**_SHUFFLED, "voice": {**voice, **_AT_SPEED, "shuffle": True}}, **settings)
             cells = [*_silences(once), *_repetitions(shuffled), _chapters(once), _chapters(shuffled)]
             say(f"| {name} | {' | '.join(cells)} |")
         recording = Path(folder) / "me.wav"
         soundfile.write(recording, np.concatenate([said(line) for line in _LINES]), SOUND_RATE)
-        uploaded = order({**_SHUFFLED, "voice": {"provider": "uploaded", "shuffle": True}}, recording=recording)
+        uploaded = run_job({**_SHUFFLED, "voice": {"provider": "uploaded", "shuffle": True}}, recording=recording)
         say(
             f"| uploaded | no words are known | its own | its own | its own | as recorded | – | {_chapters(uploaded)} |"
         )
 
 
-def _cues(ended: Ended) -> list[tuple[float, float, str]]:
+def _cues(ended: JobEnd) -> list[tuple[float, float, str]]:
     """Beginning and end in seconds, and words, of each line of the lyrics."""
     assert ended.files is not None, ended.how
     text = ended.files[".vtt"].decode()
@@ -76,14 +76,14 @@ def _seconds(hours: str, minutes: str, seconds: str) -> float:
     return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
 
 
-def _silences(ended: Ended) -> list[str]:
+def _silences(ended: JobEnd) -> list[str]:
     cues = _cues(ended)
     assert tuple(words for _, _, words in cues) == _LINES, cues
     gaps = [after[0] - before[1] for before, after in pairwise(cues)]
     return [f"{len(cues)}", f"{gaps[0]:.2f}, {gaps[1]:.2f} s", f"{gaps[2]:.2f} s", f"{gaps[3]:.2f} s"]
 
 
-def _repetitions(ended: Ended) -> list[str]:
+def _repetitions(ended: JobEnd) -> list[str]:
     """The lines' numbers in the first three repetitions."""
     order_ = [_LINES.index(words) + 1 for _, _, words in _cues(ended)]
     size = len(_LINES)
@@ -91,7 +91,7 @@ def _repetitions(ended: Ended) -> list[str]:
     return [", ".join("".join(map(str, each)) for each in firsts)]
 
 
-def _chapters(ended: Ended) -> str:
+def _chapters(ended: JobEnd) -> str:
     assert ended.files is not None, ended.how
     titles = [str(chapter.sub_frames["TIT2"]) for chapter in ID3(io.BytesIO(ended.files[".mp3"])).getall("CHAP")]
     if titles == list(_LINES):

@@ -1,4 +1,4 @@
-"""Every answer that a dead, full or peculiar voice gives, as on 2027-01-07: what becomes of an order."""
+"""Every answer that a dead, full or peculiar voice gives, as on 2027-01-07: what becomes of a job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from standins.speech import (
     speech_service,
 )
 
-from benchmarks.voices.orders import Ended, order
+from benchmarks.voices.jobs import JobEnd, run_job
 
 _SCRIPT = "I am calm.\nI am safe."
 _LONG = ", ".join(f"part number {number} of one sentence" for number in range(20)) + "."
@@ -37,7 +37,7 @@ _OTHER: Mapping[str, Any] = {"provider": "openai", "id": "nova"}
 
 @dataclass(frozen=True)
 class _Case:
-    """An answer, and the order that gets it.
+    """An answer, and the job that gets it.
 
     Attributes
     ----------
@@ -48,9 +48,9 @@ class _Case:
     answers : tuple of Answer
         What the job's own service gives before it speaks; `_EVER` of one where it never does.
     rules : str
-        `VOICE_FALLBACKS`; empty where the order needs no fallback.
+        `VOICE_FALLBACKS`; empty where the job needs no fallback.
     settings, script
-        Of the shop and the job.
+        Of the worker and the job.
     turns, handshakes
         The same as `answers`, of the Realtime API.
     """
@@ -129,21 +129,21 @@ def _cases() -> Iterator[_Case]:
 
 
 def refusals(say: Callable[[str], None]) -> None:
-    """Print what becomes of an order without a fallback, and with one."""
+    """Print what becomes of a job without a fallback, and with one."""
     say("| answer | without a fallback | with one |\n|---|---|---|")
     for case in _cases():
         say(f"| {case.says} | {_told(_run(case, ''))} | {_told(_run(case, case.rules)) if case.rules else '–'} |")
     with compatible_service() as service:
         there = {"openai_base_url": service.url}
         job = {"script": _SCRIPT, "voice": _OTHER}
-        say(f"| another service: no such model | {_told(order(job, **there))} | – |")
-        told = _told(order(job, openai_tts_model="kokoro", **there))
+        say(f"| another service: no such model | {_told(run_job(job, **there))} | – |")
+        told = _told(run_job(job, openai_tts_model="kokoro", **there))
         say(f"| another service: no such voice | {told} | – |")
-        told = _told(order(job, openai_tts_model="kokoro", openai_voice_map={"nova": "af_heart"}, **there))
+        told = _told(run_job(job, openai_tts_model="kokoro", openai_voice_map={"nova": "af_heart"}, **there))
         say(f"| the same with `OPENAI_VOICE_MAP` | {told} | – |")
 
 
-def _run(case: _Case, rules: str) -> Ended:
+def _run(case: _Case, rules: str) -> JobEnd:
     with ExitStack() as stack:
         own, other, realtime = (
             stack.enter_context(service()) for service in (speech_service, speech_service, realtime_service)
@@ -153,7 +153,7 @@ def _run(case: _Case, rules: str) -> Ended:
         # the service that is asked first is the one that answers so; the fallback's is in order
         is_elevenlabs = case.voice["provider"] == "elevenlabs"
         is_realtime = is_elevenlabs or case.voice["provider"] == "openai-realtime"
-        return order(
+        return run_job(
             {"script": case.script, "voice": dict(case.voice)},
             rules=rules,
             openai_base_url=realtime.url if is_realtime else f"{own.url}/v1",
@@ -162,7 +162,7 @@ def _run(case: _Case, rules: str) -> Ended:
         )
 
 
-def _told(ended: Ended) -> str:
+def _told(ended: JobEnd) -> str:
     if not ended.spoken_by:
         return ended.how
     changed = [note for note in ended.notes if note.startswith("voice")]

@@ -74,7 +74,7 @@ def refuse_unpaid(job: RenderJob, materials: Materials) -> Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Heard:
+class RenderedSpan:
     """A span of a track, before any encoder.
 
     Attributes
@@ -194,7 +194,7 @@ class Previewer:
         *,
         measured: bool = False,
         on_progress: Callable[[float], None] = lambda fraction: None,
-    ) -> Heard:
+    ) -> RenderedSpan:
         """Make a span of a job's track, as it is in the finished track before the encoder.
 
         Parameters
@@ -216,7 +216,7 @@ class Previewer:
         programme, estimated = self._programme(job, measured=measured, on_progress=on_progress)
         # the level that makes up for the encoder's own change is not heard
         blocks = list(replace(programme, level_db=0.0).blocks(start, stop))
-        return Heard(
+        return RenderedSpan(
             samples=np.concatenate(blocks),
             sample_rate=plan.sample_rate,
             start=start,

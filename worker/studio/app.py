@@ -23,7 +23,7 @@ from worker.logs import where
 from worker.masks import masked
 from worker.payload.schema import RenderJob
 from worker.render.materials import Materials
-from worker.render.previewer import Heard, UnpaidSpeechError
+from worker.render.previewer import RenderedSpan, UnpaidSpeechError
 from worker.studio.checking import check
 from worker.studio.folder import StudioFolder
 from worker.studio.hearing import Asked, Hearing, OvertakenError, wav_of
@@ -106,7 +106,7 @@ class _Api:
         start_s, seconds = _number(body, "at_s", 86_400.0), _number(body, "seconds", LONGEST_SPAN_S)
         hearing = self._context.hearing
 
-        def make() -> tuple[Heard, bytes]:
+        def make() -> tuple[RenderedSpan, bytes]:
             heard = hearing.hear(asked, start_s, seconds)
             return heard, wav_of(heard)
 
@@ -209,7 +209,7 @@ async def _in(pool: Any, work: Callable[[], Result]) -> Result:
     return await asyncio.get_running_loop().run_in_executor(pool, work)
 
 
-def _facts(heard: Heard) -> dict[str, Any]:
+def _facts(heard: RenderedSpan) -> dict[str, Any]:
     return {
         "start_s": heard.start / heard.sample_rate,
         "track_s": heard.track_frames / heard.sample_rate,

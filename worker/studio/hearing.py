@@ -17,7 +17,7 @@ from worker.codec.lossless import wav_bytes
 from worker.errors import Interrupted
 from worker.payload.schema import RenderJob
 from worker.render.materials import Materials
-from worker.render.previewer import Heard, PreparedJob, Previewer
+from worker.render.previewer import PreparedJob, Previewer, RenderedSpan
 from worker.studio.lanes import lanes_of
 
 _MOST_PAGES: Final = 64
@@ -101,7 +101,7 @@ class Hearing:
         if span:
             self._spans.note(asked.deck, asked.number)
 
-    def hear(self, asked: Asked, start_s: float, seconds: float) -> Heard:
+    def hear(self, asked: Asked, start_s: float, seconds: float) -> RenderedSpan:
         """Make a span; raises as `Previewer.prepare` and `hear`, and `OvertakenError`."""
         self._spans.check(asked.deck, asked.number)
         prepared = self._prepared(asked)
@@ -113,7 +113,7 @@ class Hearing:
         prepared = self._prepared(asked)
         return {**lanes_of(prepared.production.job, prepared.compiled), "notes": list(prepared.notes)}
 
-    def measure(self, asked: Asked) -> Heard:
+    def measure(self, asked: Asked) -> RenderedSpan:
         """Measure the whole, so that what is heard next is at exactly the finished track's gain."""
 
         def still_wanted(_: float) -> None:
@@ -127,6 +127,6 @@ class Hearing:
         return self._previewer.prepare(asked.job, encoding, pay=asked.pay)
 
 
-def wav_of(heard: Heard) -> bytes:
+def wav_of(heard: RenderedSpan) -> bytes:
     """A WAV file of 16 bits."""
     return wav_bytes(heard.samples, heard.sample_rate)

@@ -47,7 +47,7 @@ IN_WORDS: Final = {
     "softer": "it is much softer than the rest",
     "pitch": "its pitch is not the voice's",
 }
-MENDS: Final = {
+CORRECTIONS: Final = {
     "dc": "it had a constant offset, which was taken out",
     "polarity": "its channels had opposite polarity, so one of them was taken",
     "one channel": "it had sound in one channel only, which was taken for both",
@@ -87,7 +87,7 @@ class PieceCheck:
     faults : tuple of str
         Keys of `IN_WORDS`: reasons to ask for another take.
     corrections : tuple of str
-        Keys of `MENDS`: what is put right without another take.
+        Keys of `CORRECTIONS`: what is put right without another take.
     score : float
         0 without faults; the higher, the worse.
     pace_s : float or None
@@ -100,11 +100,6 @@ class PieceCheck:
     score: float
     pace_s: float | None
     figures: SpeechFigures
-
-    @property
-    def is_suspicious(self) -> bool:
-        """Whether another take should be asked for."""
-        return bool(self.faults)
 
     @property
     def is_unusable(self) -> bool:

@@ -18,8 +18,8 @@ from worker.disk_cache import DiskCache
 from worker.errors import WorkerError
 from worker.media.clip import FileClip
 from worker.tts.piece_check import (
+    CORRECTIONS,
     IN_WORDS,
-    MENDS,
     PieceCheck,
     VoiceMedians,
     better_of,
@@ -161,7 +161,7 @@ class TakeChecks:
                     outcome += ", but " + " and ".join(IN_WORDS[fault] for fault in left)
                 taken[f"spoken twice, since {why}; {outcome}."].append(each.number)
             for correction in each.check.corrections:
-                taken[f"corrected: {MENDS[correction]}."].append(each.number)
+                taken[f"corrected: {CORRECTIONS[correction]}."].append(each.number)
         return [
             f"voice: piece {numbers[0]} was {words}"
             if len(numbers) == 1
@@ -178,7 +178,7 @@ def corrected(take: Take, check: PieceCheck, into: Path, *, sample_rate: int) ->
     take : Take
         Its clip is closed.
     check : PieceCheck
-        With at least one of `MENDS`.
+        With at least one of `CORRECTIONS`.
     into : Path
         A WAV file of float32, so that peaks over full scale stay.
     sample_rate : int

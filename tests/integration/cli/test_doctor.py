@@ -53,7 +53,7 @@ def test_a_project_that_is_well(project, leased_dsn):
     assert found["track-previews"].says == "5 MB a file"
 
 
-def test_each_fault_has_its_line_and_its_mend(project, leased_dsn):
+def test_each_fault_has_its_line_and_its_fix(project, leased_dsn):
     del project.storage.buckets["track-previews"]
     execute(leased_dsn, "ALTER TABLE tracks DROP COLUMN preview_url")
     found = findings(project, leased_dsn)

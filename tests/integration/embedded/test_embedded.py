@@ -24,7 +24,7 @@ from worker.embedded.postgres import embedded_postgres
 from worker.errors import ConfigurationError
 from worker.queue.migrate import migrate
 
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 FAST = {"fsync": "off"}
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
 
@@ -45,7 +45,7 @@ def directory(folder: Path) -> Path:
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while not condition():
         assert time.monotonic() < deadline, "did not come true"
         time.sleep(0.02)

@@ -118,7 +118,7 @@ class TestFinding:
             ("echo hello", 0o755, "unknown"),
         ],
     )
-    def test_a_configured_one_that_will_not_do_is_an_error_with_its_mend(self, tmp_path, body, mode, word):
+    def test_a_configured_one_that_will_not_do_is_an_error_with_its_fix(self, tmp_path, body, mode, word):
         mine = script(tmp_path / "mine", body)
         mine.chmod(mode)
         with pytest.raises(ConfigurationError, match=word) as error:

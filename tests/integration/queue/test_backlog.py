@@ -18,7 +18,7 @@ from worker.queue.service import Queue, open_queue
 
 
 @pytest.fixture(params=["leased", "plain", "leased over HTTP", "plain over HTTP"])
-def shop(request: pytest.FixtureRequest, databases: Databases) -> Iterator[tuple[Queue, str]]:
+def opened(request: pytest.FixtureRequest, databases: Databases) -> Iterator[tuple[Queue, str]]:
     leased = request.param.startswith("leased")
     dsn = databases.new(Variant("completing", "production", "payload", "enum", leased=leased))
     with ExitStack() as stack:
@@ -41,12 +41,12 @@ def claimed(queue: Queue) -> Claim:
     return claim
 
 
-def test_an_empty_queue(shop: tuple[Queue, str]) -> None:
-    assert counted(shop[0]) == Backlog(pending=0, processing=0, parked=0, oldest_s=0.0)
+def test_an_empty_queue(opened: tuple[Queue, str]) -> None:
+    assert counted(opened[0]) == Backlog(pending=0, processing=0, parked=0, oldest_s=0.0)
 
 
-def test_jobs_are_counted_by_status_and_ended_ones_are_not(shop: tuple[Queue, str]) -> None:
-    queue, dsn = shop
+def test_jobs_are_counted_by_status_and_ended_ones_are_not(opened: tuple[Queue, str]) -> None:
+    queue, dsn = opened
     for n in range(6):
         queue.enqueue({"n": n})
     for _ in range(2):
@@ -61,9 +61,9 @@ def test_jobs_are_counted_by_status_and_ended_ones_are_not(shop: tuple[Queue, st
     assert 88 <= found.oldest_s < 3600, "of the older one that waits"
 
 
-def test_the_oldest_is_one_that_is_due_and_not_parked(shop: tuple[Queue, str]) -> None:
+def test_the_oldest_is_one_that_is_due_and_not_parked(opened: tuple[Queue, str]) -> None:
     """Parked jobs, jobs under way and jobs whose next attempt is later have a created_at that is older."""
-    queue, dsn = shop
+    queue, dsn = opened
     for n in range(4):
         queue.enqueue({"n": n})
     ended = ConfigurationError("tts-1 has ended", code="voice.model", about=("openai", "tts-1"))
@@ -78,8 +78,8 @@ def test_the_oldest_is_one_that_is_due_and_not_parked(shop: tuple[Queue, str]) -
     assert 38 <= counted(queue).oldest_s < 3600
 
 
-def test_of_many_jobs_the_oldest_ones_are_looked_at(shop: tuple[Queue, str]) -> None:
-    queue, dsn = shop
+def test_of_many_jobs_the_oldest_ones_are_looked_at(opened: tuple[Queue, str]) -> None:
+    queue, dsn = opened
     execute(
         dsn,
         "INSERT INTO audio_job_queue (status, payload, created_at)"

@@ -22,7 +22,7 @@ CUSTOMER = "7c1d6a52-3f0e-4b7b-9a55-0d6f4c1be001"
 
 class TestLeased:
     @pytest.fixture
-    def shop(self, dsn: str) -> Iterator[Harness]:
+    def harness(self, dsn: str) -> Iterator[Harness]:
         queue = open_queue(Config(database_url=dsn), worker_name="w")  # type: ignore[arg-type]
         yield Harness(dsn, queue, lambda _: None)
         queue.close()
@@ -31,9 +31,9 @@ class TestLeased:
     def probe_now(dsn: str) -> None:
         execute(dsn, "UPDATE worker_causes SET next_probe_at = clock_timestamp()")
 
-    def test_eight_workers_get_one_probe_of_each_cause(self, dsn: str, shop: Harness) -> None:
+    def test_eight_workers_get_one_probe_of_each_cause(self, dsn: str, harness: Harness) -> None:
         for number in range(5):
-            shop.park(4, ended_model(f"model-{number}"))
+            harness.park(4, ended_model(f"model-{number}"))
         self.probe_now(dsn)
         gate = threading.Barrier(8)
 
@@ -47,42 +47,42 @@ class TestLeased:
         with ThreadPoolExecutor(8) as pool:
             probed = Counter(cause for causes in pool.map(take, range(8)) for cause in causes)
         # a claim passes over what another one looks at in the same moment, so one may be left
-        while (claim := shop.queue.claim()) is not None:
+        while (claim := harness.queue.claim()) is not None:
             probed[str(claim.probed_cause)] += 1
         assert probed == {f"openai/model-{number}/voice.model": 1 for number in range(5)}
 
-    def test_a_rescued_probe_stays_parked_and_the_crash_is_counted(self, dsn: str, shop: Harness) -> None:
-        (job_id,) = shop.park()
+    def test_a_rescued_probe_stays_parked_and_the_crash_is_counted(self, dsn: str, harness: Harness) -> None:
+        (job_id,) = harness.park()
         self.probe_now(dsn)
-        shop.claimed()
+        harness.claimed()
         execute(dsn, "UPDATE audio_job_queue SET lease_expires_at = now() - interval '1 s'")
-        assert shop.queue.rescue_jobs().put_back == (job_id,)
+        assert harness.queue.rescue_jobs().put_back == (job_id,)
         row = row_of(dsn, job_id)
         assert (row["status"], row["crash_count"], row["parked_cause"]) == ("pending", 1, "openai/tts-1/voice.model")
-        assert shop.queue.claim() is None
+        assert harness.queue.claim() is None
 
-    def test_the_waiting_is_counted_on_when_a_job_was_freed(self, dsn: str, shop: Harness) -> None:
-        (job_id,) = shop.park()
+    def test_the_waiting_is_counted_on_when_a_job_was_freed(self, dsn: str, harness: Harness) -> None:
+        (job_id,) = harness.park()
         since = row_of(dsn, job_id)["parked_since"]
         assert execute(dsn, "SELECT worker_free('openai/tts-1/voice.model') AS freed") == [{"freed": 1}]
-        assert shop.meets(shop.claimed())
+        assert harness.meets(harness.claimed())
         assert row_of(dsn, job_id)["parked_since"] == since
 
-    def test_freeing_notifies_and_parking_does_not(self, dsn: str, shop: Harness) -> None:
-        shop.queue.enqueue({})
-        claim = shop.claimed()
+    def test_freeing_notifies_and_parking_does_not(self, dsn: str, harness: Harness) -> None:
+        harness.queue.enqueue({})
+        claim = harness.claimed()
         with psycopg.connect(dsn, autocommit=True) as listener:
             listener.execute("LISTEN mindscript_worker")
-            assert shop.meets(claim)
+            assert harness.meets(claim)
             assert list(listener.notifies(timeout=0.3)) == []
             execute(dsn, "SELECT worker_free('openai/tts-1/voice.model')")
             assert [each.payload for each in listener.notifies(timeout=5, stop_after=1)] == ["wake"]
 
-    def test_a_row_that_a_trigger_refuses_costs_no_finished_job(self, dsn: str, shop: Harness) -> None:
+    def test_a_row_that_a_trigger_refuses_costs_no_finished_job(self, dsn: str, harness: Harness) -> None:
         """It frees the others one by one, and says which it could not."""
-        ids = shop.park(3)
+        ids = harness.park(3)
         self.probe_now(dsn)
-        claim = shop.claimed()
+        claim = harness.claimed()
         execute(
             dsn,
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN"
@@ -90,15 +90,15 @@ class TestLeased:
             " END'",
         )
         execute(dsn, "CREATE TRIGGER refuse BEFORE UPDATE ON audio_job_queue FOR EACH ROW EXECUTE FUNCTION refuse()")
-        shop.finish(claim)
+        harness.finish(claim)
         assert row_of(dsn, ids[0])["status"] == "completed"
-        shop.queue.rescue_jobs()
-        assert shop.all_claims() == [ids[2]]
+        harness.queue.rescue_jobs()
+        assert harness.all_claims() == [ids[2]]
 
-    def test_a_customer_can_neither_free_a_job_nor_park_one(self, dsn: str, shop: Harness) -> None:
+    def test_a_customer_can_neither_free_a_job_nor_park_one(self, dsn: str, harness: Harness) -> None:
         execute(dsn, "INSERT INTO auth.users (id) VALUES (%s) ON CONFLICT DO NOTHING", CUSTOMER)
-        job_id = shop.queue.enqueue({}, user_id=CUSTOMER)
-        assert shop.meets(shop.claimed())
+        job_id = harness.queue.enqueue({}, user_id=CUSTOMER)
+        assert harness.meets(harness.claimed())
         before = row_of(dsn, job_id)
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute("SET ROLE authenticated")

@@ -22,7 +22,7 @@ TIMES = ("-infinity", "infinity", "0044-03-15 BC", "20000-01-01", None)
 
 
 @pytest.fixture(params=["leased-postgres", "leased-http", "plain-postgres", "plain-http"])
-def shop(request: pytest.FixtureRequest, databases: Databases) -> Iterator[tuple[Queue, str]]:
+def opened(request: pytest.FixtureRequest, databases: Databases) -> Iterator[tuple[Queue, str]]:
     mode, transport = request.param.split("-")
     dsn = databases.new(Variant("completing", "production", "payload", "enum", leased=mode == "leased"))
     execute(dsn, "INSERT INTO auth.users (id) VALUES (%s)", USER)
@@ -61,8 +61,8 @@ def ordered(dsn: str, at: str | None) -> str:
     return job_id
 
 
-def test_no_time_of_a_customer_s_stops_the_queue(shop: tuple[Queue, str]) -> None:
-    queue, dsn = shop
+def test_no_time_of_a_customer_s_stops_the_queue(opened: tuple[Queue, str]) -> None:
+    queue, dsn = opened
     ids = {ordered(dsn, at) for at in TIMES} | {queue.enqueue({"n": 1})}
     assert {row.row.job_id for row in queue.listed("waiting", limit=50)} == ids
     assert queue.queue_state().counts["pending"] == len(ids)
@@ -77,17 +77,17 @@ def test_no_time_of_a_customer_s_stops_the_queue(shop: tuple[Queue, str]) -> Non
     queue.count_older(timedelta(days=1))
 
 
-def test_a_time_that_the_app_wrote_does_not_stop_it_either(shop: tuple[Queue, str]) -> None:
-    queue, dsn = shop
+def test_a_time_that_the_app_wrote_does_not_stop_it_either(opened: tuple[Queue, str]) -> None:
+    queue, dsn = opened
     for at in TIMES:
         execute(dsn, "INSERT INTO audio_job_queue (payload, created_at) VALUES ('{}', %s)", at)
     claims = [queue.claim() for _ in range(len(TIMES))]
     assert all(claim is not None and claim.waited_s >= 0 for claim in claims)
 
 
-@pytest.mark.parametrize("shop", ["leased-postgres"], indirect=True)
-def test_a_customer_cannot_make_a_job_older(shop: tuple[Queue, str]) -> None:
-    queue, dsn = shop
+@pytest.mark.parametrize("opened", ["leased-postgres"], indirect=True)
+def test_a_customer_cannot_make_a_job_older(opened: tuple[Queue, str]) -> None:
+    queue, dsn = opened
     first = queue.enqueue({"n": 1})
     mine = ordered(dsn, "2001-01-01")
     as_customer(dsn, "UPDATE audio_job_queue SET created_at = '2001-01-01', turn_at = '2001-01-01' WHERE id = %s", mine)
@@ -95,9 +95,9 @@ def test_a_customer_cannot_make_a_job_older(shop: tuple[Queue, str]) -> None:
     assert [claim and claim.job_id for claim in claims] == [first, mine]
 
 
-@pytest.mark.parametrize("shop", ["leased-postgres"], indirect=True)
-def test_a_customer_cannot_take_spoken_characters_out_of_a_day(shop: tuple[Queue, str]) -> None:
-    queue, dsn = shop
+@pytest.mark.parametrize("opened", ["leased-postgres"], indirect=True)
+def test_a_customer_cannot_take_spoken_characters_out_of_a_day(opened: tuple[Queue, str]) -> None:
+    queue, dsn = opened
     done, after = ordered(dsn, None), ordered(dsn, None)
     claim = queue.claim()
     assert claim is not None
@@ -112,9 +112,9 @@ def test_a_customer_cannot_take_spoken_characters_out_of_a_day(shop: tuple[Queue
     assert not queue.may_speak(claim, 900, limit=1000)
 
 
-@pytest.mark.parametrize("shop", ["leased-postgres"], indirect=True)
-def test_a_purged_job_that_is_used_again_is_forgotten_too(shop: tuple[Queue, str]) -> None:
-    queue, dsn = shop
+@pytest.mark.parametrize("opened", ["leased-postgres"], indirect=True)
+def test_a_purged_job_that_is_used_again_is_forgotten_too(opened: tuple[Queue, str]) -> None:
+    queue, dsn = opened
     job_id = ordered(dsn, None)
     claim = queue.claim()
     assert claim is not None

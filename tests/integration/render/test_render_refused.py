@@ -111,7 +111,7 @@ def test_recordings_are_decoded_in_parallel_and_an_error_names_its_file(tmp_path
     assert not list(scratch.iterdir())
 
 
-def test_no_ffmpeg_is_said_with_the_mend(tmp_path, told):
+def test_no_ffmpeg_is_said_with_the_fix(tmp_path, told):
     job = job_file(tmp_path, **TONES)
     ended, said = told("render", job, "-o", "track.mp3", "--quiet", FFMPEG="/nowhere/ffmpeg")
     assert ended == 1

@@ -1,4 +1,4 @@
-"""Whole jobs that meet a configuration error: parked, their attempt not counted, and delivered once it is mended."""
+"""Whole jobs that meet a configuration error: parked, their attempt not counted, and delivered once it is fixed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def refusing(provider: str, status: int, body: dict[str, Any], says: str) -> Cas
     return Case(f"{provider}: {status}", provider=provider, speech=(Answer(status, body),) * ALWAYS, says=says)
 
 
-TO_MEND = [
+CONFIGURATION_ERRORS = [
     refusing("openai", 429, QUOTA, "OPENAI_API_KEY has no credit"),
     refusing("elevenlabs", 401, NO_CREDIT, "ELEVENLABS_API_KEY has no credit"),
     Case("bucket missing", faults=({**TRACK, **NO_BUCKET},), says="no bucket 'audio-renders'"),
     Case("MIME type refused", {"outputFormat": "flac"}, says="does not take audio/flac"),
 ]
-TO_MEND_TOO = [
+MORE_CONFIGURATION_ERRORS = [
     Case("too large for the bucket", LARGE, says="over the limit of bucket 'audio-renders'"),
     refusing("openai", 401, {"error": {"message": "Incorrect API key"}}, "OPENAI_API_KEY"),
     refusing("openai", 404, NO_SUCH_MODEL, "OPENAI_TTS_MODEL"),
@@ -45,8 +45,10 @@ TO_MEND_TOO = [
 ]
 
 
-@pytest.mark.parametrize("cases", [TO_MEND, pytest.param(TO_MEND_TOO, marks=pytest.mark.faults)])
-def test_a_configuration_error_parks_the_job_until_it_is_mended(place, cases):
+@pytest.mark.parametrize(
+    "cases", [CONFIGURATION_ERRORS, pytest.param(MORE_CONFIGURATION_ERRORS, marks=pytest.mark.faults)]
+)
+def test_a_configuration_error_parks_the_job_until_it_is_fixed(place, cases):
     renders = place.project.storage.buckets["audio-renders"]
     renders.file_size_limit = 7_000_000
     for case in cases:

@@ -102,7 +102,7 @@ def test_the_worker_is_ready_again_after_backing_off(works: Works) -> None:
         eventually(lambda: worker.state.ready)
 
 
-def test_trouble_is_mended_by_its_own_cause_only(works: Works) -> None:
+def test_trouble_is_fixed_by_its_own_cause_only(works: Works) -> None:
     """Neither by claims, nor by jobs that do not need what is missing; then by the job that does."""
     fixed = works.folder / "fixed"
     works.set(max_jobs_per_cycle=1)

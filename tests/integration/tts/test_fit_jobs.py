@@ -44,7 +44,7 @@ class TestJobs:
         assert not stage.service.requests
 
     @pytest.mark.further
-    def test_a_wrong_projection_is_mended_and_nothing_is_asked_again(self, stage):
+    def test_a_wrong_projection_is_corrected_and_nothing_is_asked_again(self, stage):
         """The voice is measured as a fast one, and then it is not: what was spoken ends at a whole sentence."""
         job = {"script": LONG, "voice": voice(id="nova"), "durationMin": 0.5}
         book = PaceBook(stage.folder / "cache" / "paces")

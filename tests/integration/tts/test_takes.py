@@ -172,7 +172,7 @@ def test_the_voice_is_known_from_earlier_scripts(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["DC", "opposite polarity", "one channel silent"])
-def test_what_can_be_mended_is_mended_and_not_asked_for_again(tmp_path, clean, name):
+def test_what_can_be_corrected_is_and_is_not_asked_for_again(tmp_path, clean, name):
     voice = Reader(bad(name))
     clips, (note,) = spoken(tmp_path, voice)
     assert len(voice.asked) == len(LINES)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 import pytest
-from spoken_pieces import MENDED, RATE, clean_pieces, clip_of, spoilt_pieces
+from spoken_pieces import CORRECTED, RATE, clean_pieces, clip_of, spoilt_pieces
 from tiers import further
 
 from worker.tts.piece_check import VoiceMedians, better_of, examine_piece, judge, voice_medians
@@ -71,19 +71,19 @@ def test_no_clean_piece_is_suspicious(every, count):
 
 
 @pytest.mark.parametrize("name", CAUGHT_AS)
-def test_a_spoilt_piece_is_caught_or_mended(name):
+def test_a_spoilt_piece_is_caught_or_corrected(name):
     found = check(name)
-    assert CAUGHT_AS[name] in (found.corrections if name in MENDED else found.faults)
-    assert found.is_suspicious is (name not in MENDED)
+    assert CAUGHT_AS[name] in (found.corrections if name in CORRECTED else found.faults)
+    assert bool(found.faults) is (name not in CORRECTED)
     assert found.is_unusable is (name in UNUSABLE)
-    assert (found.score > 0) is found.is_suspicious
+    assert (found.score > 0) is bool(found.faults)
 
 
 def test_the_helper_and_this_table_know_the_same_ways():
     assert set(CAUGHT_AS) == set(spoilt()) - {"other words"}
 
 
-@pytest.mark.parametrize("name", [name for name in CAUGHT_AS if name not in MENDED])
+@pytest.mark.parametrize("name", [name for name in CAUGHT_AS if name not in CORRECTED])
 def test_a_clean_take_is_better_than_any_spoilt_one(name):
     clean = next(judge(check.figures, piece.text, medians()) for piece, check in unjudged() if piece.speed == 1)
     assert better_of(check(name), clean) is clean

@@ -1,4 +1,4 @@
-"""A shop whose voices are stand-ins, and what becomes of its orders."""
+"""A job whose voices are stand-ins, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _PLAIN = {"durationMin": 1, "startDelaySec": 1, "loopMode": False, "outputFormat
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How an order ended.
+class JobEnd:
+    """How a job ended.
 
     Attributes
     ----------
@@ -46,14 +46,14 @@ class Ended:
     files: Mapping[str, bytes] | None = None
 
 
-def order(
+def run_job(
     job: Mapping[str, Any],
     *,
     cache: Path | None = None,
     recording: Path | None = None,
     rules: str = "",
     **settings: Any,
-) -> Ended:
+) -> JobEnd:
     """Render a job as the worker does, by voices at the addresses that the settings name.
 
     Parameters
@@ -61,7 +61,7 @@ def order(
     job : mapping
         What differs from a minute of MP3 without repetition.
     cache : Path, optional
-        Kept between orders; by default nothing is in it.
+        Kept between jobs; by default nothing is in it.
     recording : Path, optional
         Of an uploaded voice.
     rules : str
@@ -91,10 +91,10 @@ def order(
                 encoding=Encoding.for_quality("mp3", "low"),
             )
         except WorkerError as error:
-            return Ended(_in_words(error))
+            return JobEnd(_in_words(error))
         speech = produced.report.speech or {"provider": "uploaded", "model": "-"}
         files = {path.suffix: path.read_bytes() for path in here.glob("track.*")}
-        return Ended("delivered", f"{speech['provider']}/{speech['model']}", produced.report.notes, files)
+        return JobEnd("delivered", f"{speech['provider']}/{speech['model']}", produced.report.notes, files)
 
 
 def _nothing(reference: str, *, into: Path, what: str) -> Path:
