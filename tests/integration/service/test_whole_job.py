@@ -174,6 +174,26 @@ def test_an_album_is_one_job_whose_whole_is_the_track(project, leased_dsn, tmp_p
     assert len(objects(project, "track-previews")) == 1
 
 
+def test_an_album_cancelled_between_its_uploads_leaves_nothing(project, leased_dsn, tmp_path):
+    job_id, track_id = ordered(leased_dsn, ALBUM, project.url)
+    stored_before: list[int] = []
+
+    def cancel() -> None:
+        stored_before.append(len(objects(project, "audio-renders")))
+        execute(leased_dsn, "UPDATE audio_job_queue SET status = 'cancelled' WHERE id = %s", job_id)
+
+    whole_or_track = {"method": "POST", "path": "audio-renders", "kind": "meanwhile"}
+    project.storage.fault(**whole_or_track, event=lambda: None)
+    project.storage.fault(**whole_or_track, event=cancel)
+    events = drained(project, tmp_path)
+    assert stored_before in ([1], [2]), "cancelled before or behind the second file"
+    assert [event["outcome"] for event in events if event["event"] == "job"] == ["cancelled"]
+    assert row_of(leased_dsn, job_id)["result"] is None
+    track = execute(leased_dsn, "SELECT * FROM tracks WHERE id = %s", track_id)[0]
+    assert (track["audio_url"], track["status"] == "published") == (None, False)
+    assert objects(project, "audio-renders") == objects(project, "track-previews") == {}
+
+
 def test_an_album_that_cannot_be_made_whole_leaves_nothing(project, leased_dsn, tmp_path):
     gone = {"backgroundMusic": {"url": "gone.flac"}}
     job_id, _ = ordered(leased_dsn, {**ALBUM, "tracks": [ALBUM["tracks"][1], gone]}, project.url)
