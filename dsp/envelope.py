@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 """One value per frame, shape (frames,)."""
+
+_KEPT_RISE_FRAMES = 220_500  # 5 s: a track has a few lengths of rises, and each is needed many times
 
 
 class Curve(Protocol):
@@ -116,6 +118,23 @@ def raised_cosine(position: Values) -> Values:
     return 0.5 - 0.5 * np.cos(np.pi * np.clip(position, 0.0, 1.0))
 
 
+def rise(frames: int, start: int, stop: int) -> Values:
+    """Frames `[start, stop)` of a raised cosine that takes so many; the first frame is half a step from silence.
+
+    Backwards it is a fall. The array may be shared, and is read-only then.
+    """
+    if frames <= _KEPT_RISE_FRAMES:
+        return _kept_rise(frames)[start:stop]
+    return raised_cosine((np.arange(start, stop) + 0.5) / frames)
+
+
+@lru_cache(maxsize=8)
+def _kept_rise(frames: int) -> Values:
+    whole = raised_cosine((np.arange(frames) + 0.5) / frames)
+    whole.flags.writeable = False
+    return whole
+
+
 @dataclass(frozen=True)
 class Fade:
     """Fade-in and fade-out of a whole track: raised cosines, 1 in between, 0 outside the track.
@@ -148,11 +167,11 @@ class Fade:
         if first < last:
             sounding = gain[first - start : last - start]
             sounding[:] = 1.0
-            n = np.arange(first, last) + 0.5
-            rising, falling = self.in_frames - first, self.frames - self.out_frames - first
-            rises, falls = slice(max(rising, 0)), slice(max(falling, 0), None)  # no cosine where it is 1
-            sounding[rises] *= raised_cosine(n[rises] / self.in_frames)
-            sounding[falls] *= raised_cosine((self.frames - n[falls]) / self.out_frames)
+            risen, falls = min(self.in_frames, last), max(self.frames - self.out_frames, first)
+            if first < risen:
+                sounding[: risen - first] *= rise(self.in_frames, first, risen)
+            if falls < last:
+                sounding[falls - first :] *= rise(self.out_frames, self.frames - last, self.frames - falls)[::-1]
         return gain
 
 

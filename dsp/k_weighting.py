@@ -1,13 +1,13 @@
 """The K-weighting filter of ITU-R BS.1770-5, and the energies it leaves of each hop.
 
-It runs as matrix products over blocks (`dsp.block_filter`); the states of a hop follow from each other by two more
-products.
+It runs as matrix products over blocks (`dsp.block_filter`); the states of blocks, groups and hops follow from each
+other by further products.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.block_filter import block_matrices
+from dsp.blocks import spans
 
 _LARGEST_BLOCK_FRAMES = 42
 # The matrices over a hop grow with the square of its groups: 1.6 GB for a hop of 3547 frames, a prime, in one part.
 _SMALLEST_BLOCK_FRAMES, _MOST_GROUPS = 16, 64
+_HOPS_AT_ONCE = 32  # a block of 3 s has 30
 
 Energies = NDArray[np.float32]
 """K-weighted mean square per hop, both channels summed, shape (hops,).
@@ -127,6 +129,7 @@ class _BlockFilter:
     blocks: _Chain
     groups: _Chain
     hop_transition: NDArray[np.float64]
+    _chains: dict[int, _Chain] = field(default_factory=dict)
 
     def mean_squares(
         self, samples: NDArray[np.float32], state: NDArray[np.float64]
@@ -142,9 +145,11 @@ class _BlockFilter:
         in_group = left.astype(np.float64).reshape(-1, len(self.blocks.left)) @ self.blocks.left
         in_hop = (in_group[:, -4:].reshape(channels * hops, -1) @ self.groups.left).reshape(channels, hops, -1)
         before = np.empty((channels, hops, 4))
-        for hop in range(hops):
-            before[:, hop] = state
-            state = state @ self.hop_transition + in_hop[:, hop, -4:]
+        for first, last in spans(0, hops, _HOPS_AT_ONCE):
+            chain = self._chain_of_hops(last - first)
+            states = in_hop[:, first:last, -4:].reshape(channels, -1) @ chain.left + state @ chain.transition
+            before[:, first:last] = states[:, :-4].reshape(channels, -1, 4)
+            state = states[:, -4:]
         in_hop += before @ self.groups.transition
         in_group += in_hop[:, :, :-4].reshape(-1, 4) @ self.blocks.transition
         starts = in_group[:, :-4].reshape(-1, 4)
@@ -156,6 +161,12 @@ class _BlockFilter:
         zero_input *= starts
         squares = np.vecdot(outputs, outputs) + zero_input.reshape(channels, hops, -1).sum(axis=2)
         return np.maximum(squares, 0.0) / frames, state
+
+    def _chain_of_hops(self, hops: int) -> _Chain:
+        """Over so many hops. Blocks have few different numbers of them, so each chain is made once."""
+        if hops not in self._chains:
+            self._chains[hops] = _chain(self.hop_transition.T, hops)
+        return self._chains[hops]
 
 
 @dataclass(frozen=True)

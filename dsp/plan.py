@@ -110,6 +110,8 @@ def render(plan: RenderPlan, start: int, stop: int) -> Block:
     mix = next(sounding, None)
     if mix is None:
         return np.zeros((stop - start, 2), np.float32)
+    if not mix.flags.writeable:
+        mix = mix.copy()
     for block in sounding:
         mix += block
     amplify(mix, plan.fade.at(first, last))
@@ -119,14 +121,24 @@ def render(plan: RenderPlan, start: int, stop: int) -> Block:
 
 
 def render_layer(layer: Layer, start: int, stop: int) -> Block | None:
-    """Make one layer at its gain, without the track's fade; None where it is silent all through."""
+    """Make one layer at its gain, without the track's fade; None where it is silent all through.
+
+    Read-only where the source shares its blocks.
+    """
     if layer.is_silent(start, stop):
         return None
     first, last = layer.within(start, stop)
     gain = layer.gain.at(first, last)
     if isinstance(gain, float) and gain == 0.0:
         return None
-    block = amplified(layer.source.render(first - layer.origin, last - layer.origin), gain)
+    span = first - layer.origin, last - layer.origin
+    at_gain = getattr(layer.source, "at_gain", None)
+    if at_gain is not None and isinstance(gain, float):
+        block: Block = at_gain(*span, gain)
+    else:
+        block = amplified(layer.source.render(*span), gain)
+    if not block.flags.writeable and (layer.width != 1.0 or layer.fade is not NO_FADE or layer.pan is not None):
+        block = block.copy()
     widen(block, layer.width)
     if layer.fade is not NO_FADE:
         amplify(block, layer.fade.at(first - layer.start, last - layer.start))

@@ -45,15 +45,19 @@ class Placed:
 
     def render(self, start: int, stop: int) -> Block:
         """Make frames `[start, stop)`, shape (stop - start, 2)."""
-        block = np.zeros((stop - start, 2), np.float32)
+        block = np.empty((stop - start, 2), np.float32)
         first = int(np.searchsorted(self._stops, start, side="right"))
         last = int(np.searchsorted(self._starts, stop, side="left"))
+        silent_from = start
         for number in range(first, last):
             begins = self.starts[number]
             clip = self.clips[self.which[number]]
             here, there = max(start, begins), min(stop, begins + clip.frames)
             if here < there:
+                block[silent_from - start : here - start] = 0.0
                 clip.read(here - begins, there - begins, block[here - start : there - start])
+                silent_from = there
+        block[silent_from - start :] = 0.0
         return block
 
     def silent(self, start: int, stop: int) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.blocks import BLOCK_FRAMES, Block, Clip
-from dsp.envelope import raised_cosine
+from dsp.envelope import rise
 
 HOP_S: Final = 0.02  # from one possible splice to the next
 CROSSFADE_S: Final = 0.01  # of a splice
@@ -75,7 +75,7 @@ def _hops(clip: Clip, frames: int, sample_rate: int) -> Iterator[Block]:
         for first in range(0, frames, hop):
             yield sound.read(first, min(first + hop, frames))
         return
-    rise = raised_cosine((np.arange(fade) + 0.5) / fade).astype(np.float32)[:, None]
+    risen = rise(fade, 0, fade).astype(np.float32)[:, None]
     rate = (clip.frames - hop) / (frames - hop)  # the last hop is the clip's own, frame by frame
     at = hop  # in the clip: what would come next without a splice
     yield sound.read(0, hop)
@@ -92,7 +92,7 @@ def _hops(clip: Clip, frames: int, sample_rate: int) -> Iterator[Block]:
                 chosen = at  # what comes twice or is left out must not be a consonant's burst: the next splice will do
         block = sound.read(chosen, chosen + stop - start)
         if chosen != at:
-            block[:fade] = sound.read(at, at + fade) * (1 - rise) + block[:fade] * rise
+            block[:fade] = sound.read(at, at + fade) * (1 - risen) + block[:fade] * risen
         yield block
         at = chosen + stop - start
         if stop == frames:

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.blocks import Block, spans
+from dsp.blocks import Block, amplify, spans
 from dsp.envelope import Breakpoints, Values, raised_cosine
 
 Wave = Literal["sine", "triangle", "square"]
@@ -116,11 +116,11 @@ def _steady(frequency_hz: float, start: int, stop: int, sample_rate: int, wave: 
     return _steady_channel(_span(frequency_hz, start, stop, sample_rate, wave))
 
 
-# Blocks of tones of whole Hz are all the same: none is made twice, nor are its channels interleaved twice.
+# Blocks of tones of whole Hz are all the same: none is made, interleaved or amplified twice.
 @lru_cache(maxsize=6)
-def _steady_block(left: _Span, right: _Span) -> Block:
+def _steady_block(left: _Span, right: _Span, gain: float) -> Block:
     """Make a block of steady tones; it is shared, and read-only."""
-    block = _block(*map(_steady_channel, (left, right)))
+    block = amplify(_block(*map(_steady_channel, (left, right))), gain)
     block.flags.writeable = False
     return block
 
@@ -204,7 +204,11 @@ class Tone:
 
     def render(self, start: int, stop: int) -> Block:
         """Make frames `[start, stop)`, shape (stop - start, 2)."""
-        return _both(self.frequency, self.frequency, start, stop, self.sample_rate, self.wave)
+        return self.at_gain(start, stop, 1.0)
+
+    def at_gain(self, start: int, stop: int, gain: float) -> Block:
+        """The same at a linear gain."""
+        return _both(self.frequency, self.frequency, start, stop, self.sample_rate, self.wave, gain=gain)
 
 
 @dataclass(frozen=True)
@@ -227,7 +231,11 @@ class Binaural:
 
     def render(self, start: int, stop: int) -> Block:
         """Make frames `[start, stop)`, shape (stop - start, 2)."""
-        return _both(self.left, self.right, start, stop, self.sample_rate)
+        return self.at_gain(start, stop, 1.0)
+
+    def at_gain(self, start: int, stop: int, gain: float) -> Block:
+        """The same at a linear gain."""
+        return _both(self.left, self.right, start, stop, self.sample_rate, gain=gain)
 
 
 @dataclass(frozen=True)
@@ -314,13 +322,22 @@ class ToneSequence:
         return gain
 
 
-def _both(left: Frequency, right: Frequency, start: int, stop: int, sample_rate: int, wave: Wave = "sine") -> Block:
+def _both(
+    left: Frequency,
+    right: Frequency,
+    start: int,
+    stop: int,
+    sample_rate: int,
+    wave: Wave = "sine",
+    *,
+    gain: float,
+) -> Block:
     """Make frames `[start, stop)` of a tone in each channel; read-only where both are steady."""
     left, right = _steadied(left), _steadied(right)
     if not isinstance(left, Breakpoints) and not isinstance(right, Breakpoints):
-        return _steady_block(*(_span(hz, start, stop, sample_rate, wave) for hz in (left, right)))
+        return _steady_block(*(_span(hz, start, stop, sample_rate, wave) for hz in (left, right)), gain)
     tone = _tone(left, start, stop, sample_rate, wave)
-    return _block(tone, tone if right == left else _tone(right, start, stop, sample_rate, wave))
+    return amplify(_block(tone, tone if right == left else _tone(right, start, stop, sample_rate, wave)), gain)
 
 
 def _block(left: Channel, right: Channel) -> Block:

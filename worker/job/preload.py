@@ -1,4 +1,4 @@
-"""The modules that the fork server loads, so that a job process has NumPy and the payload's schema at once.
+"""What the fork server loads and works out once: NumPy, the payload's schema, the matrices of the loudness meter.
 
 What only some jobs need is loaded when the first of them has needed it (`worker.job.large_modules`).
 """
@@ -12,12 +12,17 @@ import sysconfig
 # threads do not survive a fork.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import numpy.fft  # noqa: F401 - NumPy itself loads it at its first use
+import numpy as np
+import numpy.fft
 
 import worker.codec.encode
 import worker.payload.parse
 import worker.storage.choose  # noqa: F401
+from dsp.blocks import BLOCK_FRAMES
+from dsp.loudness import LoudnessMeter
 from worker.allocator import keep_freed_memory
+from worker.payload.schema import SAMPLE_RATE_HZ
 
 keep_freed_memory()
+LoudnessMeter(SAMPLE_RATE_HZ).add(np.zeros((BLOCK_FRAMES, 2), np.float32))  # works out its matrices once for all jobs
 sysconfig.get_config_vars()  # worked out once for a process; loguru asks for them where logs are set up

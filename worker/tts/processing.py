@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.blocks import Block, Clip, amplify, db_to_gain, magnitudes, spans
-from dsp.envelope import raised_cosine
+from dsp.envelope import rise
 from dsp.high_pass import HighPass
 from dsp.loudness import Measurement, integrated_lufs, measure, rounded_db
 from dsp.stretch import stretched
@@ -70,12 +70,11 @@ class TrimmedClip:
         block: Block = np.empty((stop - start, 2), np.float32) if out is None else out
         self.clip.read(self.first + start, self.first + stop, block)
         amplify(block, self.gain)
-        n = np.arange(start, min(stop, self.rise_frames))
-        if len(n):
-            amplify(block[: len(n)], raised_cosine((n + 0.5) / self.rise_frames))
-        n = np.arange(max(start, self.frames - self.fall_frames), stop)
-        if len(n):
-            amplify(block[n[0] - start :], raised_cosine((self.frames - n - 0.5) / self.fall_frames))
+        risen, falls = min(self.rise_frames, stop), max(self.frames - self.fall_frames, start)
+        if start < risen:
+            amplify(block[: risen - start], rise(self.rise_frames, start, risen))
+        if falls < stop:
+            amplify(block[falls - start :], rise(self.fall_frames, self.frames - stop, self.frames - falls)[::-1])
         return block
 
 

@@ -11,7 +11,7 @@ from signals import SPLITS, largest_difference
 
 from dsp.blocks import db_to_gain, gain_to_db, spans
 from dsp.dither import to_int16
-from dsp.envelope import Breakpoints, Constant, Decibels, Ducking, Fade, Product
+from dsp.envelope import Breakpoints, Constant, Decibels, Ducking, Fade, Product, rise
 from dsp.noise import Noise
 from dsp.plan import Layer, RenderPlan, render
 from dsp.recorded import Looped, Placed
@@ -92,6 +92,17 @@ def test_a_fade_is_two_raised_cosines_multiplied(fade, start, frames):
     fall = np.sin(np.pi / 2 * np.clip((fade.frames - n) / max(fade.out_frames, 1e-9), 0, 1)) ** 2
     expected = np.where(within, rise * fall, 0.0)
     assert np.broadcast_to(fade.at(start, start + frames), frames) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("frames", [1, 100, 220_500, 220_501])
+def test_a_rise_is_a_raised_cosine_of_any_length(frames):
+    start, stop = frames // 3, frames
+    expected = np.sin(np.pi / 2 * (np.arange(start, stop) + 0.5) / frames) ** 2
+    found = rise(frames, start, stop)
+    assert found == pytest.approx(expected, abs=1e-12)
+    if not found.flags.owndata:
+        with pytest.raises(ValueError, match="read-only"):
+            found *= 2.0  # others have it, too
 
 
 def test_music_ducks_before_the_first_word_and_stays_down_between_words():

@@ -44,6 +44,15 @@ def test_any_cutting_gives_the_same_samples(name, start):
                 assert largest_difference(in_blocks(source, start, start + length, size), whole) <= 2**-23
 
 
+@pytest.mark.parametrize("name", ["sine", "triangle", "binaural", "moving"])
+def test_a_tone_at_a_gain_is_the_tone_times_it(name):
+    source = SOURCES[name]
+    louder = source.at_gain(1000, 9000, 0.3)
+    assert np.array_equal(louder, source.render(1000, 9000) * np.float32(0.3))
+    assert np.array_equal(source.at_gain(1000, 9000, 0.7), source.render(1000, 9000) * np.float32(0.7))
+    assert louder.flags.writeable is (name == "moving"), "steady ones are shared"
+
+
 @pytest.mark.parametrize("start", FAR)
 @pytest.mark.parametrize("frequency_hz", [174.0, 528.0, 963.0, 7.83])
 def test_a_tone_is_pure_wherever_it_is_heard(start, frequency_hz):

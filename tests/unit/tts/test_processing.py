@@ -1,12 +1,15 @@
-"""Pieces of one voice at one pace and one level, as far as is natural."""
+"""Pieces of one voice: cut without a click, and at one pace as far as is natural."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from clips import ArrayClip
 from hypothesis import given
 from hypothesis import strategies as st
+from signals import SPLITS
 
-from worker.tts.processing import LARGEST_PACE_MATCH, USUAL_PACES, pace_tempos
+from worker.tts.processing import LARGEST_PACE_MATCH, USUAL_PACES, TrimmedClip, pace_tempos
 
 paces = st.lists(st.one_of(st.none(), st.floats(0.02, 0.3)), max_size=12)
 
@@ -41,3 +44,12 @@ def test_it_is_never_more_than_is_natural_and_never_away_from_the_median(paces_s
             assert pace_s > USUAL_PACES[1] * known[(len(known) - 1) // 2]
         elif tempo < 1.0:
             assert pace_s < USUAL_PACES[0] * known[len(known) // 2]
+
+
+def test_a_trimmed_clip_rises_and_falls_at_its_edges_however_it_is_read():
+    clip = TrimmedClip(ArrayClip(np.ones((900, 2), np.float32)), 100, 800, 0.5, rise_frames=100, fall_frames=250)
+    edge = [0.5 * np.sin(np.pi / 2 * (np.arange(frames) + 0.5) / frames) ** 2 for frames in (100, 250)]
+    expected = np.concatenate([edge[0], np.full(350, 0.5), edge[1][::-1]])
+    for size in (700, 150, *SPLITS):
+        parts = [clip.read(first, min(first + size, 700)) for first in range(0, 700, size)]
+        assert np.concatenate(parts) == pytest.approx(np.repeat(expected[:, None], 2, axis=1), abs=1e-6)
