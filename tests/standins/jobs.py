@@ -58,6 +58,7 @@ def perform(job_input: JobInput, config: Config, channel: Channel, folder: Path)
             "dbtp": -1.5,
             "loaded_by": _LOADED_BY,
             "had": had,
+            "threads": config.render_threads,
             "ffmpegs": [found.version for found in FOUND_FFMPEGS.values()],
         },
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from loguru import logger
 
 from worker.config import Config
+from worker.cores import available_cores
 from worker.errors import (
     Cancelled,
     Interrupted,
@@ -167,7 +168,7 @@ class RunningJob:
             is_probe=claim.probed_cause is not None,
         )
         assignment = Assignment(
-            context.function, job_input, context.config, folder, context.memory_limit_bytes, dict(FOUND_FFMPEGS)
+            context.function, job_input, self._config(), folder, context.memory_limit_bytes, dict(FOUND_FFMPEGS)
         )
         job = JobProcess(context.fork_server, assignment)
         try:
@@ -181,6 +182,18 @@ class RunningJob:
         if job.was_killed and kills_by_the_kernel() > kills:
             raise ResourceError("the kernel ended the render for want of memory", code="resource.memory")
         raise CrashError(f"the render's process died: {ending}")
+
+    def _config(self) -> Config:
+        """The configuration of the job's process: it has all cores, or its share of them beside other jobs.
+
+        Two jobs of one thread each end sooner than two of two threads on the same two cores: segments and passes wait
+        for each other at the end of each, and single threads do not.
+        """
+        config = self.context.config
+        if config.render_threads is not None:
+            return config
+        threads = max(1, available_cores() // len(self.context.running))
+        return config.model_copy(update={"render_threads": threads})
 
     def _receive(self, job: JobProcess) -> JobOutput | None:
         """Handle the job's messages until its result; None if it has died without one."""

@@ -16,6 +16,7 @@ from worker.backoff import RetryPolicy
 from worker.errors import ConfigurationError, TransientError
 from worker.job.process import ForkServer
 from worker.queue.service import open_queue
+from worker.service import runner
 from worker.service.runner import JobResult
 
 
@@ -85,6 +86,29 @@ def test_worker_concurrency_limits_running_jobs(works: Works) -> None:
             most = max(most, len(worker.state.running))
             time.sleep(0.01)
     assert most == 2
+
+
+def test_jobs_side_by_side_share_the_cores(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "available_cores", lambda: 6)
+    works.set(worker_concurrency=2)
+    go = works.folder / "go"
+
+    def threads_of_two() -> list[object]:
+        go.unlink(missing_ok=True)
+        jobs = []
+        with works.working() as worker:
+            for count in (1, 2):
+                jobs.append(works.enqueue(do="wait", until=str(go)))
+                worker.wake()
+                eventually(lambda count=count: [job.stage for job in worker.state.running] == ["Waiting"] * count)
+            go.touch()
+            eventually(lambda: not worker.state.running)
+        ended = {each.claim.job_id: each.summary["threads"] for each in works.observer.all}
+        return [ended[job] for job in jobs]
+
+    assert threads_of_two() == [6, 3], "the first one was alone when it began"
+    works.set(render_threads=4)
+    assert threads_of_two() == [4, 4]
 
 
 def test_drain_waits_for_retries_and_stops_when_empty(works: Works) -> None:
