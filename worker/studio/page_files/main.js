@@ -1,6 +1,8 @@
 // The page: one job in at most two versions, seen as fields and as JSON, heard wherever the playhead is.
-import { hear, upload } from "./api.js";
+import { hear } from "./api.js";
+import { ask } from "./dialog.js";
 import { Fields } from "./fields.js";
+import { commandOf, receiveFiles, saveJob } from "./files.js";
 import { clock, element } from "./elements.js";
 import { changed, differences, withSeed } from "./job.js";
 import { Lanes, drawWave } from "./lanes.js";
@@ -200,20 +202,7 @@ function unpaid(told, pay) {
   }
   asked = scripts;
   const price = told.cents === null || told.cents === undefined ? "" : `, about ${told.cents.toFixed(1)} ¢`;
-  ask("Have these words spoken?", `They are not spoken yet: ${told.characters} characters${price}. What is spoken is kept.`, "Have them spoken", "Not now", pay);
-}
-
-function ask(title, words, yes, no, then) {
-  byId("ask-title").textContent = title;
-  byId("ask-words").textContent = words;
-  byId("ask-yes").textContent = yes;
-  byId("ask-no").textContent = no;
-  byId("ask-yes").onclick = () => {
-    byId("ask").close();
-    then();
-  };
-  byId("ask-no").onclick = () => byId("ask").close();
-  byId("ask").showModal();
+  ask("Have these words spoken?", `They are not spoken yet: ${told.characters} characters${price}. What is spoken is kept.`, ["Have them spoken", pay], ["Not now"]);
 }
 
 const rendering = new Rendering(unpaid);
@@ -323,59 +312,23 @@ function choose(name) {
 
 // ---- files and commands ----
 
-const MOST_UPLOADED = 200 * 2 ** 20;
-
-async function take(file) {
-  if (file.size > MOST_UPLOADED) {
-    say(`${file.name} is larger than 200 MB.`);
-    return;
-  }
-  say(`${file.name} is being read …`);
-  try {
-    const taken = await upload(file);
-    start.sounds = taken.sounds;
-    fields.build(start);
-    showFields();
-    const isVoice = deck().effective?.backgroundMusic || taken.seconds < 60 ? null : false;
-    const asMusic = () => change((job) => changed(job, "backgroundMusic", { ...(job.backgroundMusic ?? {}), url: taken.name }));
-    const asVoice = () => change((job) => changed(job, "voice", { provider: "uploaded", url: taken.name }));
-    say(`${file.name}: ${clock(taken.seconds)}`);
-    if (isVoice === false) asMusic();
-    else {
-      ask("What is it?", `${file.name}, ${clock(taken.seconds)}`, "The voice", "Music", asVoice);
-      byId("ask-no").onclick = () => {
-        byId("ask").close();
-        asMusic();
-      };
-    }
-  } catch (error) {
-    say(error.message);
-  }
+function received(taken, file) {
+  start.sounds = taken.sounds;
+  fields.build(start);
+  showFields();
+  const asMusic = () => change((job) => changed(job, "backgroundMusic", { ...(job.backgroundMusic ?? {}), url: taken.name }));
+  const asVoice = () => change((job) => changed(job, "voice", { provider: "uploaded", url: taken.name }));
+  say(`${file.name}: ${clock(taken.seconds)}`);
+  if (!deck().effective?.backgroundMusic && taken.seconds >= 60) asMusic();
+  else ask("What is it?", `${file.name}, ${clock(taken.seconds)}`, ["The voice", asVoice], ["Music", asMusic]);
 }
 
-byId("file").addEventListener("change", () => byId("file").files[0] && take(byId("file").files[0]));
-for (const name of ["dragover", "dragleave", "drop"]) {
-  document.addEventListener(name, (event) => {
-    event.preventDefault();
-    byId("drop").classList.toggle("over", name === "dragover");
-    if (name === "drop" && event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
-  });
-}
-
-const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+receiveFiles({ input: byId("file"), drop: byId("drop"), say, received });
 byId("copy-command").addEventListener("click", async () => {
-  const { job, effective } = deck();
-  const lines = JSON.stringify(job, null, 2);
-  const command = `(cd ${quoted(start.folder)} && ${start.program} render - -o ${start.name}.${effective?.output.format ?? "mp3"} <<'END_OF_JOB'\n${lines}\nEND_OF_JOB\n)`;
-  await navigator.clipboard.writeText(command);
+  await navigator.clipboard.writeText(commandOf(deck().job, deck().effective?.output.format ?? "mp3", start));
   say("The command is in the clipboard: it makes this track in a terminal.");
 });
-byId("save-job").addEventListener("click", () => {
-  const file = new Blob([`${JSON.stringify(deck().job, null, 2)}\n`], { type: "application/json" });
-  const link = element("a", { href: URL.createObjectURL(file), download: `${start.name}.json` });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-});
+byId("save-job").addEventListener("click", () => saveJob(deck().job, start.name));
 byId("render").addEventListener("click", () => rendering.start(deck().job).catch((error) => say((error.told?.errors ?? []).map(({ message }) => message).join(" ") || error.message)));
 
 // ---- showing ----
