@@ -40,6 +40,9 @@ COMPONENTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """By kind; the names are those of ``configure``."""
 
+MUXER_NAMES: Final[Mapping[str, str]] = MappingProxyType({"pcm_f32le": "f32le"})
+"""What ``-f`` calls a muxer, where ``configure`` has another name for it."""
+
 
 def configure_options() -> list[str]:
     """Make the options for an FFmpeg of these alone: no network, devices, hardware, pictures, no program but `ffmpeg`.

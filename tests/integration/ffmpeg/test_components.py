@@ -15,7 +15,7 @@ from codec_signals import RATE, encode_sound, tones
 
 from worker.errors import MachineError, MediaError
 from worker.ffmpeg import pipe
-from worker.ffmpeg.components import COMPONENTS
+from worker.ffmpeg.components import COMPONENTS, MUXER_NAMES
 from worker.ffmpeg.program import Ffmpeg, find_ffmpeg
 from worker.inspect import embed
 from worker.media.decode import opened_sound
@@ -64,7 +64,6 @@ def components(command: list[str]) -> set[tuple[str, str]]:
     return found
 
 
-MUXER_NAMES = {"pcm_f32le": "f32le"}  # `-f` has other names than configure
 LISTED = {(kind, name) for kind, names in COMPONENTS.items() for name in names if kind != "muxer"}
 LISTED |= {("muxer", MUXER_NAMES.get(name, name)) for name in COMPONENTS["muxer"]}
 
