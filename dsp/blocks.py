@@ -53,16 +53,6 @@ def amplify(block: Block, gain: NDArray[np.float64] | NDArray[np.float32] | floa
     return block
 
 
-def amplified(block: Block, gain: NDArray[np.float64] | NDArray[np.float32] | float) -> Block:
-    """A block at a linear gain, as of `amplify`: in place, or as the caller's own where it is shared."""
-    if block.flags.writeable:
-        return amplify(block, gain)
-    if isinstance(gain, np.ndarray):
-        return amplify(block.copy(), gain)
-    louder: Block = block * np.float32(gain)
-    return louder
-
-
 def magnitudes(block: Block) -> NDArray[np.float32]:
     """Larger magnitude of both channels at each frame, shape (frames,)."""
     left, right = np.abs(block[:, 0]), np.abs(block[:, 1])  # apart: many times as fast as the maximum over rows of two

@@ -120,7 +120,7 @@ class _BlockFilter:
     blocks, groups : _Chain
         Over the blocks of a group, and over the groups of a hop.
     hop_transition : float64 array, shape (4, 4)
-        State at a hop's start to its part of the state at the end.
+        State at a hop's start to its part of the state at the end: a column vector's.
     """
 
     zero_state: NDArray[np.float32]
@@ -165,7 +165,7 @@ class _BlockFilter:
     def _chain_of_hops(self, hops: int) -> _Chain:
         """Over so many hops. Blocks have few different numbers of them, so each chain is made once."""
         if hops not in self._chains:
-            self._chains[hops] = _chain(self.hop_transition.T, hops)
+            self._chains[hops] = _chain(self.hop_transition, hops)
         return self._chains[hops]
 
 
@@ -217,7 +217,7 @@ def _block_filter(sample_rate: int, frames: int) -> _BlockFilter:
         matrices.zero_input @ matrices.zero_input.T,
         _chain(matrices.transition, per_group),
         _chain(np.linalg.matrix_power(matrices.transition, per_group), blocks // per_group),
-        np.linalg.matrix_power(matrices.transition, blocks).T,
+        np.linalg.matrix_power(matrices.transition, blocks),
     )
 
 

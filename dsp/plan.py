@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from dsp.blocks import Block, Source, amplified, amplify
+from dsp.blocks import Block, Source, amplify
 from dsp.envelope import Constant, Curve, Fade, FadedSpans
 from dsp.stereo import pan, widen
 
@@ -134,9 +134,10 @@ def render_layer(layer: Layer, start: int, stop: int) -> Block | None:
     span = first - layer.origin, last - layer.origin
     at_gain = getattr(layer.source, "at_gain", None)
     if at_gain is not None and isinstance(gain, float):
-        block: Block = at_gain(*span, gain)
+        block: Block = at_gain(*span, gain)  # a steady tone keeps its blocks at their gain
     else:
-        block = amplified(layer.source.render(*span), gain)
+        block = layer.source.render(*span)
+        block = amplify(block if block.flags.writeable else block.copy(), gain)
     if not block.flags.writeable and (layer.width != 1.0 or layer.fade is not NO_FADE or layer.pan is not None):
         block = block.copy()
     widen(block, layer.width)

@@ -13,7 +13,7 @@ import sysconfig
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-import numpy.fft
+import numpy.fft  # NumPy itself loads it at its first use
 
 import worker.codec.encode
 import worker.payload.parse

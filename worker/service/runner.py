@@ -186,8 +186,8 @@ class RunningJob:
     def _config(self) -> Config:
         """The configuration of the job's process: it has all cores, or its share of them beside other jobs.
 
-        Two jobs of one thread each end sooner than two of two threads on the same two cores: segments and passes wait
-        for each other at the end of each, and single threads do not.
+        On two cores, two jobs of all threads each did fewer tracks an hour, at more CPU
+        (docs/explanation/performance.md).
         """
         config = self.context.config
         if config.render_threads is not None:
